@@ -1,0 +1,226 @@
+//! What can be known about a call, in the past tense. A call is the fold of its facts and of nothing else.
+//!
+//! Facts are journaled as JSON; their form is a promise to every journal already written: add fields with
+//! `#[serde(default)]`, never rename or remove one.
+
+use super::sid::{CallSid, ConferenceSid, EventSid, ReservationSid, TaskQueueSid, TaskSid, TransferSid, WorkerSid};
+use super::step::{Change, Settled, Step};
+use serde::{Deserialize, Serialize};
+
+/// A point in time: milliseconds since the Unix epoch.
+pub type EpochMs = i64;
+
+/// One fact and when this program learned it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// When it was journaled, by our clock.
+    pub at: EpochMs,
+    /// What was learned.
+    pub what: What,
+}
+
+/// The kinds of fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// TaskRouter said something about a reservation.
+    Reservation(ReservationEvent),
+    /// TaskRouter said something about the task itself.
+    Task(TaskEvent),
+    /// TaskRouter said something about a transfer of the task.
+    Transfer(TransferEvent),
+    /// A step that must not be repeated blindly is about to be performed.
+    Begun(Step),
+    /// A step was performed, and how it ended.
+    Settled(Settled),
+    /// A change was given up, visibly.
+    Parked(Parked),
+    /// An operator asked for every parked change to be tried again.
+    Redriven,
+}
+
+/// What every TaskRouter event tells of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventStamp {
+    /// The event's id (EV…); undocumented in callbacks, hence optional.
+    pub sid: Option<EventSid>,
+    /// When it happened, by Twilio's clock: `TimestampMs`, else `Timestamp` in whole seconds.
+    pub at: EpochMs,
+}
+
+/// What every event of a task tells about the task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskView {
+    /// The task.
+    pub task: TaskSid,
+    /// `TaskChannelUniqueName`, such as "voice".
+    pub channel: Option<String>,
+    /// `TaskVersion`: grows with every change of the task.
+    pub version: Option<u64>,
+    /// `TaskAssignmentStatus`.
+    pub status: Option<TaskStatus>,
+    /// What `TaskAttributes` say of the call.
+    pub attributes: CallAttributes,
+}
+
+/// The part of a voice task's attributes that leads to the call. Everything may be missing: outbound tasks have no
+/// `call_sid`, and `conference` is written by TaskRouter a little later.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallAttributes {
+    /// `direction` is "outbound".
+    pub outbound: bool,
+    /// The customer's leg: `conference.participants.customer`, else `call_sid`.
+    pub customer: Option<CallSid>,
+    /// `conference.sid`.
+    pub conference: Option<ConferenceSid>,
+}
+
+/// `TaskAssignmentStatus`. Open: Twilio has been seen to send others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskStatus {
+    /// Waiting for a worker.
+    Pending,
+    /// Offered to a worker.
+    Reserved,
+    /// A worker has it.
+    Assigned,
+    /// The last worker is finishing up: the conversation is over.
+    Wrapping,
+    /// Over.
+    Completed,
+    /// Over without a worker.
+    Canceled,
+    /// A status that this version does not know.
+    Other,
+}
+
+/// A `reservation.*` event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReservationEvent {
+    /// The event's own id and time.
+    pub stamp: EventStamp,
+    /// What happened.
+    pub change: ReservationChange,
+    /// The reservation.
+    pub reservation: ReservationSid,
+    /// Its worker; absent on `reservation.failed`.
+    pub worker: Option<WorkerSid>,
+    /// `ReservationVersion`: grows with every change of the reservation.
+    pub version: Option<u64>,
+    /// The task at that moment.
+    pub task: TaskView,
+}
+
+/// The `reservation.*` event types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is Twilio's own event name")]
+pub enum ReservationChange {
+    Created,
+    Accepted,
+    Wrapup,
+    Completed,
+    Rejected,
+    Timeout,
+    Canceled,
+    Rescinded,
+    Failed,
+}
+
+/// A `task.*` event other than a transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEvent {
+    /// The event's own id and time.
+    pub stamp: EventStamp,
+    /// What happened.
+    pub change: TaskChange,
+    /// The task at that moment.
+    pub task: TaskView,
+}
+
+/// The `task.*` event types other than transfers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is Twilio's own event name")]
+pub enum TaskChange {
+    Created,
+    Updated,
+    Wrapup,
+    Completed,
+    Canceled,
+    Deleted,
+    SystemDeleted,
+}
+
+/// A `task.transfer-*` event. Nothing that begins with `Transfer` is documented, so all of it is optional.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferEvent {
+    /// The event's own id and time.
+    pub stamp: EventStamp,
+    /// What happened.
+    pub change: TransferChange,
+    /// The transfer (`TaskTransferSid`, else a `ResourceSid` that begins with TT).
+    pub transfer: Option<TransferSid>,
+    /// `TransferMode`.
+    pub mode: Option<TransferMode>,
+    /// `TransferInitiatingReservationSid`.
+    pub initiating_reservation: Option<ReservationSid>,
+    /// `TransferTo`, or `TransferType` alone.
+    pub to: Option<TransferTarget>,
+    /// The task at that moment.
+    pub task: TaskView,
+}
+
+/// The `task.transfer-*` event types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is Twilio's own event name")]
+pub enum TransferChange {
+    Initiated,
+    AttemptFailed,
+    Failed,
+    Canceled,
+    Completed,
+}
+
+/// `TransferMode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferMode {
+    /// The transferor stays until the transferee has been told.
+    Warm,
+    /// The transferor leaves at once.
+    Cold,
+}
+
+/// Whom a task is transferred to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferTarget {
+    /// A worker; which one may be unknown.
+    Worker(Option<WorkerSid>),
+    /// A queue, which may offer the task to one worker after another; which one may be unknown.
+    Queue(Option<TaskQueueSid>),
+}
+
+/// A change that was given up until an operator redrives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// What was given up.
+    pub change: Change,
+    /// Why, in a sentence without personal data.
+    pub reason: String,
+}
+
+impl What {
+    /// The event's view of the task, for facts that are events.
+    pub fn task_view(&self) -> Option<&TaskView> {
+        match self {
+            What::Reservation(event) => Some(&event.task),
+            What::Task(event) => Some(&event.task),
+            What::Transfer(event) => Some(&event.task),
+            What::Begun(_) | What::Settled(_) | What::Parked(_) | What::Redriven => None,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! To be written.
+/// x
+pub struct SqliteJournal;
+/// x
+pub struct SqliteSettings;

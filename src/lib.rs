@@ -1,0 +1,28 @@
+//! Live audio of the customer's call leg for every Twilio Flex agent who handles the call, across transfers, from
+//! TaskRouter's events alone.
+//!
+//! # Layout
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`call`] | the pure core: facts in, the next step out; no clock, no network, no disk |
+//! | [`twilio`] | Twilio's words: signatures, event bodies, TwiML, the REST client |
+//! | [`journal`] | durable facts and claims on calls |
+//! | [`http`] | the signed door and the probes |
+//! | [`worker`] | asks the core for the next step, performs it, journals how it ended |
+//! | [`sim`] | Twilio seen from outside, over real HTTP, for `demo` and the tests |
+//! | [`cli`] | the commands; the only place where all of these meet |
+//!
+//! Dependencies point one way: `cli` → `http`, `worker` → `twilio`, `journal` → `call`; and `cli` → `sim` →
+//! `twilio::{signature, twiml}`, `call::sid`. `tests/it/architecture.rs` holds it.
+
+pub mod call;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod journal;
+pub mod sim;
+pub mod telemetry;
+pub mod timeline;
+pub mod twilio;
+pub mod worker;
