@@ -1,4 +1,10 @@
 //! Every test that needs more than one module, in one binary so that it links once.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 mod client;
 mod config;
