@@ -1,1 +1,40 @@
-//! To be written.
+//! Logs: one line per event on standard error, as text for people or as JSON for collectors.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Logging that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter does not parse.
+    #[error("log.filter is not a filter: write a level such as \"info\", or \"info,taskrouter_streams=debug\"")]
+    Filter,
+    /// Somebody has set up logging in this process already.
+    #[error("logging was set up twice in this process")]
+    AlreadySet,
+}
+
+/// Whether the text is a filter that [`init`] takes.
+pub fn is_filter(filter: &str) -> bool {
+    EnvFilter::try_new(filter).is_ok()
+}
+
+/// Sets up the process's logging; once per process. `filter` is in `tracing-subscriber`'s `EnvFilter` syntax.
+pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(filter).map_err(|_| TelemetryError::Filter)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = match format {
+        LogFormat::Text => lines.finish().try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
+    };
+    set.map_err(|_| TelemetryError::AlreadySet)
+}

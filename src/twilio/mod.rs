@@ -1,6 +1,8 @@
 //! Twilio's words, and the only place where they are spelled: signatures, event bodies, TwiML, the REST API.
 
+pub mod attributes;
 pub mod client;
 pub mod event;
+pub mod failure;
 pub mod signature;
 pub mod twiml;

@@ -1,0 +1,219 @@
+//! One HTTP exchange: sent once, read up to a limit, and judged.
+
+use super::{ClientError, ClientSettings, Credentials};
+use crate::call::sid::AccountSid;
+use crate::call::step::{Outcome, Trouble};
+use crate::twilio::failure::{About, Refusal, verdict};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, Response};
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+use tracing::debug;
+use url::Url;
+
+/// Twilio's error bodies have a few hundred bytes; what is longer is somebody else's page and is not read to its end.
+const ERROR_BODY_BYTES: usize = 16 * 1024;
+/// Twilio's request ids have 34 characters.
+const REQUEST_ID_BYTES: usize = 64;
+
+/// The connections and the credentials.
+pub(super) struct Wire {
+    http: reqwest::Client,
+    account_sid: AccountSid,
+    credentials: Credentials,
+    answer_limit_bytes: usize,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wire").field("account_sid", &self.account_sid).finish_non_exhaustive()
+    }
+}
+
+/// What is learned while an operation is performed.
+pub(super) struct Exchange {
+    operation: &'static str,
+    deadline: Instant,
+    status: Option<u16>,
+    pub(super) request_id: Option<String>,
+}
+
+impl Exchange {
+    pub(super) fn new(operation: &'static str, deadline: Instant) -> Exchange {
+        Exchange { operation, deadline, status: None, request_id: None }
+    }
+
+    /// Perhaps processed; our own words for why that is not known.
+    pub(super) fn unknown(&self, reason: &str) -> Outcome {
+        Outcome::Unknown(self.trouble(reason))
+    }
+
+    /// A 2xx whose body is not what Twilio documents.
+    pub(super) fn unreadable(&self) -> Outcome {
+        self.unknown("Twilio's answer could not be read")
+    }
+
+    fn trouble(&self, reason: &str) -> Trouble {
+        Trouble { status: self.status, code: None, reason: reason.to_owned(), retry_after_ms: None }
+    }
+
+    /// reqwest's error holds the URL and the network's own words: only its kind is used.
+    fn failed(&self, error: &reqwest::Error) -> Outcome {
+        if error.is_connect() {
+            // No TCP or TLS connection, so not a byte of the request has left.
+            Outcome::TryLater(self.trouble("no connection to Twilio could be made"))
+        } else if error.is_timeout() {
+            self.unknown("Twilio did not answer in time")
+        } else if self.status.is_some() {
+            self.unknown("Twilio's answer broke off")
+        } else {
+            self.unknown("the connection broke before Twilio answered")
+        }
+    }
+}
+
+impl Wire {
+    pub(super) fn new(settings: &ClientSettings) -> Result<Wire, ClientError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let http = reqwest::Client::builder()
+            .user_agent(user_agent())
+            .default_headers(headers)
+            .connect_timeout(settings.connect_timeout)
+            .pool_idle_timeout(settings.pool_idle)
+            .pool_max_idle_per_host(settings.max_in_flight)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            // Not even after a protocol NACK. What remains below is hyper's: a request of which no byte was written,
+            // because its pooled connection had been closed, goes out on another connection.
+            .retry(reqwest::retry::never())
+            .http1_only()
+            .build()
+            .map_err(|_| ClientError::Tls)?;
+        Ok(Wire {
+            http,
+            account_sid: settings.account_sid.clone(),
+            credentials: settings.credentials.clone(),
+            answer_limit_bytes: settings.answer_limit_bytes,
+        })
+    }
+
+    /// A read: the whole body of a 2xx.
+    pub(super) async fn get(&self, exchange: &mut Exchange, url: Url) -> Result<Vec<u8>, Outcome> {
+        let mut response = self.send(exchange, Method::GET, url, None, About::Other).await?;
+        self.whole_body(exchange, &mut response).await
+    }
+
+    /// A write whose answer is used: the whole body of a 2xx.
+    pub(super) async fn post(
+        &self,
+        exchange: &mut Exchange,
+        url: Url,
+        form: &[(&str, &str)],
+        about: About,
+    ) -> Result<Vec<u8>, Outcome> {
+        let mut response = self.send(exchange, Method::POST, url, Some(form), about).await?;
+        self.whole_body(exchange, &mut response).await
+    }
+
+    /// A write to a call whose 2xx is all that matters.
+    pub(super) async fn command(
+        &self,
+        exchange: &mut Exchange,
+        url: Url,
+        form: &[(&str, &str)],
+    ) -> Result<(), Outcome> {
+        let mut response = self.send(exchange, Method::POST, url, Some(form), About::Call).await?;
+        // Read only so that the connection can be used again: whatever the body is, the request was taken.
+        beginning(&mut response, self.answer_limit_bytes).await.ok();
+        Ok(())
+    }
+
+    /// Sends once. A 2xx comes back with its body unread, everything else as its verdict.
+    async fn send(
+        &self,
+        exchange: &mut Exchange,
+        method: Method,
+        url: Url,
+        form: Option<&[(&str, &str)]>,
+        about: About,
+    ) -> Result<Response, Outcome> {
+        let started = Instant::now();
+        let (user, password) = match &self.credentials {
+            Credentials::ApiKey { key, secret } => (key.as_str(), secret),
+            Credentials::AuthToken(token) => (self.account_sid.as_str(), token),
+        };
+        let mut request = self
+            .http
+            .request(method, url)
+            .basic_auth(user, Some(password.expose_secret()))
+            .timeout(exchange.deadline.saturating_duration_since(started));
+        if let Some(form) = form {
+            let body = serde_urlencoded::to_string(form).map_err(|_| {
+                Outcome::Refused(exchange.trouble("the request could not be written as a form"))
+            })?;
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+        }
+        // Each page has a status of its own.
+        exchange.status = None;
+        let sent = request.send().await;
+        if let Ok(response) = &sent {
+            exchange.status = Some(response.status().as_u16());
+            exchange.request_id = request_id(response.headers());
+        }
+        debug!(
+            operation = exchange.operation,
+            status = exchange.status,
+            ms = started.elapsed().as_millis(),
+            request_id = exchange.request_id.as_deref(),
+            "asked Twilio"
+        );
+        let mut response = sent.map_err(|error| exchange.failed(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(judge(&mut response, about).await)
+    }
+
+    async fn whole_body(&self, exchange: &Exchange, response: &mut Response) -> Result<Vec<u8>, Outcome> {
+        // One byte more than the limit tells a body of just that length from a longer one.
+        let body = beginning(response, self.answer_limit_bytes.saturating_add(1)).await;
+        let body = body.map_err(|error| exchange.failed(&error))?;
+        if body.len() > self.answer_limit_bytes {
+            return Err(exchange.unknown("Twilio's answer is longer than twilio.answer_limit_bytes"));
+        }
+        Ok(body)
+    }
+}
+
+async fn judge(response: &mut Response, about: About) -> Outcome {
+    // A body that breaks off does not change what the status says.
+    let body = beginning(response, ERROR_BODY_BYTES).await.unwrap_or_default();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let refusal = Refusal { status: response.status().as_u16(), retry_after, body: &body };
+    verdict(refusal, about, jiff::Timestamp::now().as_millisecond())
+}
+
+/// At most `limit` bytes of the body.
+async fn beginning(response: &mut Response, limit: usize) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while body.len() < limit {
+        let Some(chunk) = response.chunk().await? else { break };
+        let room = limit - body.len();
+        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+    }
+    Ok(body)
+}
+
+/// It goes into logs and the journal, so it must look like an id.
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("twilio-request-id")?.to_str().ok()?;
+    let is_id = (1..=REQUEST_ID_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_id.then(|| text.to_owned())
+}
+
+fn user_agent() -> String {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    format!("{}/{} ({os} {arch}) rust", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,91 @@
+//! What an unsuccessful answer means: Twilio's error bodies and headers, read into a verdict ([`Outcome`]).
+//!
+//! Twilio's specification documents success only, so the reading is lenient: any body, of any form, is fine, and the
+//! status decides where the body does not say more. No text of an answer is passed on, only numbers.
+
+use crate::call::fact::EpochMs;
+use crate::call::step::{Outcome, Trouble};
+use jiff::fmt::rfc2822::DateTimeParser;
+use serde_json::Value;
+
+/// "Call is not in-progress. Cannot redirect.": <https://www.twilio.com/docs/api/errors/21220>.
+pub const CALL_NOT_IN_PROGRESS: u32 = 21220;
+/// Too many requests at once; never processed: <https://www.twilio.com/docs/api/errors/20429>.
+pub const TOO_MANY_REQUESTS: u32 = 20429;
+
+/// Whose state a failed request was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// The call itself: 21220 means that it is over.
+    Call,
+    /// Something else.
+    Other,
+}
+
+/// An answer other than 2xx, as far as it is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal<'a> {
+    /// HTTP status.
+    pub status: u16,
+    /// `Retry-After`, as it came.
+    pub retry_after: Option<&'a str>,
+    /// The body, or its beginning.
+    pub body: &'a [u8],
+}
+
+/// The verdict on an answer other than 2xx; `now` is for a `Retry-After` that is a date.
+pub fn verdict(refusal: Refusal<'_>, about: About, now: EpochMs) -> Outcome {
+    let code = error_code(refusal.body);
+    let trouble = |reason: &str| Trouble {
+        status: Some(refusal.status),
+        code,
+        reason: reason.to_owned(),
+        retry_after_ms: refusal.retry_after.and_then(|text| retry_after_ms(text, now)),
+    };
+    let client_error = (400..500).contains(&refusal.status);
+    if client_error && about == About::Call && code == Some(CALL_NOT_IN_PROGRESS) {
+        return Outcome::Gone;
+    }
+    if client_error && code == Some(TOO_MANY_REQUESTS) {
+        return Outcome::TryLater(trouble("Twilio has too many requests of this account at once"));
+    }
+    match refusal.status {
+        300..400 => Outcome::Refused(trouble("Twilio's address answered with a redirect, which is not followed: check the base URL")),
+        401 | 403 => Outcome::Refused(trouble("Twilio refused the credentials: check the account, the key and the region")),
+        404 | 410 => Outcome::Gone,
+        // 408 may come from a proxy that has passed the request on already.
+        408 => Outcome::Unknown(trouble("the request took too long to arrive")),
+        409 => Outcome::TryLater(trouble("Twilio was changing the same resource")),
+        425 => Outcome::TryLater(trouble("Twilio was not ready for the request")),
+        429 => Outcome::TryLater(trouble("Twilio has too many requests of this account at once")),
+        400..500 => Outcome::Refused(trouble("Twilio refused the request")),
+        500..600 => Outcome::Unknown(trouble("Twilio failed while it handled the request")),
+        _ => Outcome::Unknown(trouble("the answer's status is not one of HTTP")),
+    }
+}
+
+/// Twilio's error code, from any of its forms: `code` as a number or as digits (v2010 and V1, RFC 9457), else the last
+/// part of the address of the error's page (`more_info`, `type`).
+pub fn error_code(body: &[u8]) -> Option<u32> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let stated = match body.get("code").unwrap_or(&Value::Null) {
+        Value::Number(number) => number.as_u64().and_then(|code| u32::try_from(code).ok()),
+        Value::String(digits) => digits.parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    stated.or_else(|| ["more_info", "type"].iter().find_map(|field| code_of_page(body.get(field)?.as_str()?)))
+}
+
+fn code_of_page(address: &str) -> Option<u32> {
+    address.rsplit_once("/errors/")?.1.trim_end_matches('/').parse().ok()
+}
+
+/// `Retry-After` in milliseconds from `now`: whole seconds, or an HTTP date (RFC 9110 §10.2.3), which may be past.
+pub fn retry_after_ms(text: &str, now: EpochMs) -> Option<u64> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(seconds.saturating_mul(1000));
+    }
+    let date = DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(u64::try_from(date.as_millisecond().saturating_sub(now)).unwrap_or(0))
+}
