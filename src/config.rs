@@ -1,1 +1,271 @@
-//! To be written.
+//! The configuration: layers of keys, read once into [`Settings`] that cannot be wrong.
+//!
+//! `config/default.toml` (compiled in, and the reference of every key) ← the file of `--config` ← `TWILIO_*` ←
+//! `TRS__SECTION__KEY`. Everything that is wrong is reported at once, by the key's full name, never with a secret's value.
+
+mod check;
+mod layers;
+mod reader;
+
+use crate::call::sid::{AccountSid, WorkspaceSid};
+use crate::telemetry::LogFormat;
+use crate::twilio::client::{ClientSettings, Credentials, Destination};
+use layers::Layers;
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use url::Url;
+
+const DEFAULT: &str = include_str!("../config/default.toml");
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each section")]
+pub struct Settings {
+    pub server: Server,
+    pub admin: Admin,
+    pub twilio: Twilio,
+    pub journal: Journal,
+    pub worker: Worker,
+    pub retry: Retry,
+    pub redirect: Redirect,
+    pub streams: Streams,
+    pub shutdown: Shutdown,
+    pub log: Log,
+}
+
+/// `[server]`: the public listener.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// Scheme (lower case), host, port and prefix as configured; no fragment, no slash at the end.
+    pub public_url: String,
+    pub body_limit_bytes: usize,
+    pub threads: usize,
+    pub max_connections: usize,
+    pub client_timeout: Duration,
+    pub keep_alive: Duration,
+    pub retry_after: Duration,
+}
+
+/// `[admin]`: the listener for operators.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Admin {
+    pub listen: SocketAddr,
+}
+
+/// `[twilio]`: whose account, and how its API is asked.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Twilio {
+    pub account_sid: AccountSid,
+    /// At least one, none empty.
+    pub auth_tokens: Vec<SecretString>,
+    pub workspace_sid: WorkspaceSid,
+    /// Of our requests: the API key, else the first auth token.
+    pub credentials: Credentials,
+    /// With region and edge worked in.
+    pub api_base_url: Url,
+    /// With region and edge worked in.
+    pub taskrouter_base_url: Url,
+    pub connect_timeout: Duration,
+    pub request_timeout: Duration,
+    pub max_in_flight: usize,
+    pub pool_idle: Duration,
+    pub answer_limit_bytes: usize,
+    pub max_pages: usize,
+}
+
+/// `[journal]`: where facts are kept.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Journal {
+    pub url: JournalUrl,
+    pub queue_limit: usize,
+    pub batch_limit: usize,
+    pub wal_limit_bytes: u64,
+    pub lease: Duration,
+    pub retention: Duration,
+    pub prune_every: Duration,
+}
+
+/// `journal.url`: which store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalUrl {
+    /// `sqlite:PATH`: the file.
+    Sqlite(PathBuf),
+}
+
+/// `[worker]`: how much is done at once.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Worker {
+    pub max_calls: usize,
+    pub poll: Duration,
+}
+
+/// `[retry]`: repeating what Twilio did not take.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Retry {
+    pub first: Duration,
+    pub cap: Duration,
+    pub give_up: Duration,
+}
+
+/// `[redirect]`: the times of the redirect strategy.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Redirect {
+    pub verify_guard: Duration,
+    pub rejoin: Duration,
+    /// Never empty; the last is not zero and repeats.
+    pub poll: Vec<Duration>,
+    pub reading_max_age: Duration,
+}
+
+/// `[streams]`: which streams, and where they go.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Streams {
+    pub strategy: Strategy,
+    pub name_prefix: String,
+    pub track_budget: usize,
+    /// At least one.
+    pub destinations: Vec<Destination>,
+}
+
+/// `streams.strategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// New TwiML for the customer's leg, which rejoins the conference.
+    Redirect,
+}
+
+/// `[shutdown]`.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Shutdown {
+    pub grace: Duration,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Log {
+    pub format: LogFormat,
+    pub filter: String,
+}
+
+/// One thing that is wrong: which key, where it was set, what was found, what to do. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key's full name, as in "server.listen".
+    pub key: String,
+    /// Where the value came from; `None` when there was none.
+    pub origin: Option<String>,
+    /// What was found, as the rest of a sentence that begins with the key.
+    pub wrong: String,
+    /// What to do, as an imperative.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Problem {
+            key,
+            origin,
+            wrong,
+            remedy,
+        } = self;
+        match origin {
+            Some(origin) => write!(f, "{key} (from {origin}) {wrong}: {remedy}"),
+            None => write!(f, "{key} {wrong}: {remedy}"),
+        }
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration file {path} cannot be read: {reason}")]
+    Unreadable {
+        /// The file, as given.
+        path: String,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+    /// The file is not TOML. The offending text is left out, because it may be a secret.
+    #[error("{origin} is not TOML: {place}")]
+    Syntax {
+        /// Which file.
+        origin: String,
+        /// Where in it.
+        place: String,
+    },
+    /// Everything that is wrong with the keys, one line each.
+    #[error("the configuration cannot be used:\n{}", lines(.0))]
+    Invalid(Vec<Problem>),
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(|problem| format!("  {problem}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The default file's text: every key with its unit and reason.
+pub fn default_text() -> &'static str {
+    DEFAULT
+}
+
+/// The settings of `file` (if any) and of the environment, over the defaults. Reads that file and nothing else.
+pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
+    let Some(path) = file else {
+        return from_text(None, environment);
+    };
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => from_text(Some((&name, &text)), environment),
+        Err(reason) => Err(ConfigError::Unreadable { path: name, reason }),
+    }
+}
+
+/// As [`load`], with the file as its name (for messages) and text.
+pub fn from_text(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
+    let mut layers = Layers::default();
+    layers.add_toml("the defaults", DEFAULT)?;
+    if let Some((name, text)) = file {
+        layers.add_toml(name, text)?;
+    }
+    layers.add_environment(environment);
+    check::settings(layers)
+}
+
+impl Settings {
+    /// The part that the Twilio client needs.
+    pub fn client(&self) -> ClientSettings {
+        ClientSettings {
+            account_sid: self.twilio.account_sid.clone(),
+            workspace_sid: self.twilio.workspace_sid.clone(),
+            credentials: self.twilio.credentials.clone(),
+            api_base_url: self.twilio.api_base_url.clone(),
+            taskrouter_base_url: self.twilio.taskrouter_base_url.clone(),
+            destinations: self.streams.destinations.clone(),
+            connect_timeout: self.twilio.connect_timeout,
+            request_timeout: self.twilio.request_timeout,
+            max_in_flight: self.twilio.max_in_flight,
+            pool_idle: self.twilio.pool_idle,
+            answer_limit_bytes: self.twilio.answer_limit_bytes,
+            max_pages: self.twilio.max_pages,
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The keys, section by section: their limits, and what must hold between them.
+
+mod addresses;
+mod streams;
+
+use super::layers::Layers;
+use super::reader::Reader;
+use super::{Admin, ConfigError, Journal, Log, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker};
+use crate::telemetry::{LogFormat, is_filter};
+use crate::twilio::client::Credentials;
+use secrecy::SecretString;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// An hour: longer than any call is waited for, and far from where sums overflow.
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+const GIB: u64 = 1 << 30;
+
+/// Everything read and checked, or everything that is wrong.
+pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
+    let mut reader = Reader::new(layers);
+    // Every section is read before any is missed, so that all problems are found.
+    let listen = (reader.address("server.listen"), reader.address("admin.listen"));
+    let server = server(&mut reader, listen.0);
+    let admin = listen.1.map(|listen| Admin { listen });
+    let twilio = twilio(&mut reader);
+    let journal = journal(&mut reader);
+    let worker = worker(&mut reader);
+    let retry = retry(&mut reader);
+    let redirect = redirect(&mut reader);
+    let streams = streams::streams(&mut reader);
+    let shutdown = reader
+        .millis("shutdown.grace_ms", 1..=HOUR_MS)
+        .map(|grace| Shutdown { grace });
+    let log = log(&mut reader);
+    listeners_differ(&mut reader, listen.0, listen.1);
+    cross_check(&mut reader);
+    let all = || {
+        Some(Settings {
+            server: server?,
+            admin: admin?,
+            twilio: twilio?,
+            journal: journal?,
+            worker: worker?,
+            retry: retry?,
+            redirect: redirect?,
+            streams: streams?,
+            shutdown: shutdown?,
+            log: log?,
+        })
+    };
+    let all = all();
+    reader.finish(all)
+}
+
+fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
+    let public_url = addresses::public_url(reader);
+    let body_limit_bytes = reader.count("server.body_limit_bytes", 1024..=GIB);
+    let threads = reader.count("server.threads", 1..=1024);
+    let max_connections = reader.count("server.max_connections", 1..=1_000_000);
+    let client_timeout = reader.millis("server.client_timeout_ms", 1..=HOUR_MS);
+    let keep_alive = reader.millis("server.keep_alive_ms", 1..=HOUR_MS);
+    let retry_after = reader.number("server.retry_after_s", 1..=3600).map(Duration::from_secs);
+    Some(Server {
+        listen: listen?,
+        public_url: public_url?,
+        body_limit_bytes: body_limit_bytes?,
+        threads: threads?,
+        max_connections: max_connections?,
+        client_timeout: client_timeout?,
+        keep_alive: keep_alive?,
+        retry_after: retry_after?,
+    })
+}
+
+fn twilio(reader: &mut Reader) -> Option<Twilio> {
+    let account_sid = reader.parsed(
+        "twilio.account_sid",
+        "set it, or TWILIO_ACCOUNT_SID, to the account's SID",
+    );
+    let auth_tokens = reader.secrets(
+        "twilio.auth_tokens",
+        "set TWILIO_AUTH_TOKEN to the account's auth token",
+    );
+    let workspace_sid = reader.parsed(
+        "twilio.workspace_sid",
+        "set it, or TWILIO_WORKSPACE_SID, to the workspace's SID",
+    );
+    let credentials = credentials(reader, auth_tokens.as_deref());
+    let base_urls = addresses::base_urls(reader);
+    let connect_timeout = reader.millis("twilio.connect_timeout_ms", 1..=60_000);
+    let request_timeout = reader.millis("twilio.request_timeout_ms", 1..=60_000);
+    let max_in_flight = reader.count("twilio.max_in_flight", 1..=1000);
+    let pool_idle = reader.millis("twilio.pool_idle_ms", 1..=HOUR_MS);
+    let answer_limit_bytes = reader.count("twilio.answer_limit_bytes", 1024..=GIB);
+    let max_pages = reader.count("twilio.max_pages", 1..=1000);
+    let (api_base_url, taskrouter_base_url) = base_urls?;
+    Some(Twilio {
+        account_sid: account_sid?,
+        auth_tokens: auth_tokens?,
+        workspace_sid: workspace_sid?,
+        credentials: credentials?,
+        api_base_url,
+        taskrouter_base_url,
+        connect_timeout: connect_timeout?,
+        request_timeout: request_timeout?,
+        max_in_flight: max_in_flight?,
+        pool_idle: pool_idle?,
+        answer_limit_bytes: answer_limit_bytes?,
+        max_pages: max_pages?,
+    })
+}
+
+fn credentials(reader: &mut Reader, tokens: Option<&[SecretString]>) -> Option<Credentials> {
+    let key = reader.optional_text("twilio.api_key");
+    let secret = reader.optional_secret("twilio.api_secret");
+    let remedy = "set both TWILIO_API_KEY and TWILIO_API_SECRET, or neither";
+    match (key, secret) {
+        (Some(key), Some(secret)) if is_key_sid(&key) => Some(Credentials::ApiKey { key, secret }),
+        (Some(_), Some(_)) => {
+            let remedy = "write SK and 32 hexadecimal digits; the secret belongs into twilio.api_secret";
+            reader.problem("twilio.api_key", "is not an API key's SID", remedy);
+            None
+        }
+        (Some(_), None) => {
+            reader.problem("twilio.api_secret", "is missing, and there is a twilio.api_key", remedy);
+            None
+        }
+        (None, Some(_)) => {
+            reader.problem("twilio.api_key", "is missing, and there is a twilio.api_secret", remedy);
+            None
+        }
+        (None, None) => tokens?.first().cloned().map(Credentials::AuthToken),
+    }
+}
+
+fn is_key_sid(text: &str) -> bool {
+    text.strip_prefix("SK")
+        .is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+fn journal(reader: &mut Reader) -> Option<Journal> {
+    let url = addresses::journal_url(reader);
+    let queue_limit = reader.count("journal.queue_limit", 1..=1_000_000);
+    let batch_limit = reader.count("journal.batch_limit", 1..=100_000);
+    let wal_limit_bytes = reader.number("journal.wal_limit_bytes", 65_536..=64 * GIB);
+    let lease = reader.millis("journal.lease_ms", 1..=HOUR_MS);
+    let retention = reader.number("journal.retention_hours", 1..=87_600);
+    let prune_every = reader.millis("journal.prune_every_ms", 1..=DAY_MS);
+    Some(Journal {
+        url: url?,
+        queue_limit: queue_limit?,
+        batch_limit: batch_limit?,
+        wal_limit_bytes: wal_limit_bytes?,
+        lease: lease?,
+        retention: Duration::from_secs(retention? * 3600),
+        prune_every: prune_every?,
+    })
+}
+
+fn worker(reader: &mut Reader) -> Option<Worker> {
+    let max_calls = reader.count("worker.max_calls", 1..=100_000);
+    let poll = reader.millis("worker.poll_ms", 1..=60_000);
+    Some(Worker {
+        max_calls: max_calls?,
+        poll: poll?,
+    })
+}
+
+fn retry(reader: &mut Reader) -> Option<Retry> {
+    let first = reader.millis("retry.first_ms", 1..=HOUR_MS);
+    let cap = reader.millis("retry.cap_ms", 1..=HOUR_MS);
+    let give_up = reader.millis("retry.give_up_ms", 1..=HOUR_MS);
+    Some(Retry {
+        first: first?,
+        cap: cap?,
+        give_up: give_up?,
+    })
+}
+
+fn redirect(reader: &mut Reader) -> Option<Redirect> {
+    let verify_guard = reader.millis("redirect.verify_guard_ms", 1..=60_000);
+    let rejoin = reader.millis("redirect.rejoin_ms", 1..=600_000);
+    let poll = reader.millis_list("redirect.poll_ms", 0..=60_000);
+    let reading_max_age = reader.millis("redirect.reading_max_age_ms", 1..=60_000);
+    if poll
+        .as_deref()
+        .and_then(<[Duration]>::last)
+        .is_some_and(Duration::is_zero)
+    {
+        let remedy = "end it with the pause between readings, as in [0, 50, 100, 200]";
+        reader.problem("redirect.poll_ms", "ends with 0, which repeats without a pause", remedy);
+    }
+    Some(Redirect {
+        verify_guard: verify_guard?,
+        rejoin: rejoin?,
+        poll: poll?,
+        reading_max_age: reading_max_age?,
+    })
+}
+
+fn log(reader: &mut Reader) -> Option<Log> {
+    let format = reader.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+    let remedy = "write a level such as \"info\", or \"info,taskrouter_streams=debug\"";
+    let filter = reader.text("log.filter", remedy);
+    if filter.as_deref().is_some_and(|filter| !is_filter(filter)) {
+        reader.problem("log.filter", "is not a filter", remedy);
+    }
+    Some(Log {
+        format: format?,
+        filter: filter?,
+    })
+}
+
+fn listeners_differ(reader: &mut Reader, server: Option<SocketAddr>, admin: Option<SocketAddr>) {
+    if server.is_some() && server == admin && server.is_some_and(|address| address.port() != 0) {
+        let remedy = "give the two listeners an address each";
+        reader.problem("admin.listen", "is the address of server.listen", remedy);
+    }
+}
+
+/// What must hold between numbers, as far as they are numbers.
+fn cross_check(reader: &mut Reader) {
+    for (smaller, greater) in [
+        ("twilio.connect_timeout_ms", "twilio.request_timeout_ms"),
+        ("journal.batch_limit", "journal.queue_limit"),
+        ("retry.first_ms", "retry.cap_ms"),
+        ("retry.cap_ms", "retry.give_up_ms"),
+    ] {
+        let (Some(low), Some(high)) = (reader.read(smaller), reader.read(greater)) else {
+            continue;
+        };
+        if low > high {
+            let remedy = format!("make it {high} at most, which is {greater}, or raise that");
+            reader.problem(smaller, format!("is {low}"), remedy);
+        }
+    }
+    lease_outlasts_requests(reader);
+}
+
+fn lease_outlasts_requests(reader: &mut Reader) {
+    const LEASE: &str = "journal.lease_ms";
+    let timeouts = (
+        reader.read("twilio.connect_timeout_ms"),
+        reader.read("twilio.request_timeout_ms"),
+    );
+    let (Some(lease), (Some(connect), Some(request))) = (reader.read(LEASE), timeouts) else {
+        return;
+    };
+    if lease <= connect + request {
+        let remedy = format!(
+            "make it more than {}, the sum of twilio.connect_timeout_ms and twilio.request_timeout_ms, \
+             or a slow request would lose its call",
+            connect + request
+        );
+        reader.problem(LEASE, format!("is {lease}"), remedy);
+    }
+}

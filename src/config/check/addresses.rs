@@ -1,0 +1,118 @@
+//! The keys that are addresses. None is quoted in a problem: an address can hold a password.
+
+use super::Reader;
+use crate::config::JournalUrl;
+use crate::twilio::client::{HostError, Product, base_url};
+use std::path::PathBuf;
+use url::{Host, Url};
+
+const API_BASE_URL: &str = "twilio.api_base_url";
+const TASKROUTER_BASE_URL: &str = "twilio.taskrouter_base_url";
+
+/// `server.public_url`: as it was written, because it is what signatures are computed over, but for a fragment and the
+/// slash at its end.
+pub(super) fn public_url(reader: &mut Reader) -> Option<String> {
+    const KEY: &str = "server.public_url";
+    let remedy = "set it to the address that Twilio is told, as in \"https://streams.example.com\"";
+    let text = reader.text(KEY, remedy)?;
+    let text = text
+        .split_once('#')
+        .map_or(text.as_str(), |(address, _fragment)| address);
+    let Ok(url) = Url::parse(text) else {
+        reader.problem(KEY, "is not a URL", remedy);
+        return None;
+    };
+    let wrong = if !matches!(url.scheme(), "https" | "http") || !url.has_host() {
+        "does not begin with https:// and a host"
+    } else if url.scheme() == "http" && !is_loopback(&url) {
+        "begins with http://, which sends callers' data in the clear"
+    } else if has_userinfo(&url) {
+        "has a user or password, which Twilio's signature does not cover in one way"
+    } else if url.query().is_some() {
+        "has a query string, which belongs to a single event's address"
+    } else if text.contains(char::is_whitespace) || !text.is_ascii() {
+        "has characters that a URL must encode"
+    } else {
+        let (scheme, rest) = text.split_once(':')?;
+        return Some(format!(
+            "{}:{}",
+            scheme.to_ascii_lowercase(),
+            rest.trim_end_matches('/')
+        ));
+    };
+    reader.problem(KEY, wrong, remedy);
+    None
+}
+
+/// The base URLs of the API and of TaskRouter: overridden, else of the region and edge.
+pub(super) fn base_urls(reader: &mut Reader) -> Option<(Url, Url)> {
+    let region = reader.optional_text("twilio.region");
+    let edge = reader.optional_text("twilio.edge");
+    let (api, taskrouter) = (
+        reader.optional_text(API_BASE_URL),
+        reader.optional_text(TASKROUTER_BASE_URL),
+    );
+    let overridden = api.is_some() && taskrouter.is_some();
+    let mut resolve = |key, text: Option<String>, product| match text {
+        Some(text) => base(reader, key, &text),
+        None => base_url(product, region.as_deref(), edge.as_deref())
+            .ok()
+            .and_then(|text| Url::parse(&text).ok()),
+    };
+    let urls = (
+        resolve(API_BASE_URL, api, Product::Api),
+        resolve(TASKROUTER_BASE_URL, taskrouter, Product::TaskRouter),
+    );
+    if let (false, Err(error)) = (overridden, base_url(Product::Api, region.as_deref(), edge.as_deref())) {
+        match error {
+            HostError::UnknownRegion => reader.problem("twilio.region", "is not known here", error.to_string()),
+            HostError::NotAName => reader.problem("twilio.region", "or twilio.edge is not a name", error.to_string()),
+        }
+    }
+    Some((urls.0?, urls.1?))
+}
+
+fn base(reader: &mut Reader, key: &'static str, text: &str) -> Option<Url> {
+    let remedy = "write https:// (or http:// for the simulator) and a host, or leave it out to reach Twilio";
+    let wrong = match Url::parse(text) {
+        Err(_) => "is not a URL",
+        Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => "is not an http:// or https:// URL",
+        Ok(url) if has_userinfo(&url) => "has a user or password: the credentials have keys of their own",
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => "has a query string or a fragment",
+        Ok(url) => return Some(url),
+    };
+    reader.problem(key, wrong, remedy);
+    None
+}
+
+/// `journal.url`: which store, and where.
+pub(super) fn journal_url(reader: &mut Reader) -> Option<JournalUrl> {
+    const KEY: &str = "journal.url";
+    let remedy = "write sqlite: and the path of a file, as in \"sqlite:/var/lib/taskrouter-streams/journal.db\"";
+    let text = reader.text(KEY, remedy)?;
+    let wrong = match text.split_once(':') {
+        Some(("sqlite", "" | ":memory:")) => "names no file, so nothing would be kept",
+        Some(("sqlite", path)) if path.starts_with("//") || path.starts_with("file:") || path.contains('?') => {
+            "is not sqlite: followed by a plain path"
+        }
+        Some(("sqlite", path)) => return Some(JournalUrl::Sqlite(PathBuf::from(path))),
+        Some(("postgres" | "postgresql", _)) => "asks for PostgreSQL, which this version does not have",
+        Some(_) | None => "names a store that does not exist",
+    };
+    reader.problem(KEY, wrong, remedy);
+    None
+}
+
+/// Whether the URL has a user or a password.
+pub(super) fn has_userinfo(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

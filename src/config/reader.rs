@@ -1,0 +1,316 @@
+//! Reading single keys: each method takes one key out of the layers, and notes what is wrong instead of stopping at it.
+
+use super::layers::{Found, Layers, Raw};
+use super::{ConfigError, Problem};
+use secrecy::SecretString;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The keys that nobody has read yet, and what was wrong with those that were.
+pub(super) struct Reader {
+    left: BTreeMap<String, Found>,
+    known: BTreeSet<&'static str>,
+    origins: BTreeMap<&'static str, String>,
+    numbers: BTreeMap<&'static str, u64>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    pub(super) fn new(layers: Layers) -> Reader {
+        Reader {
+            left: layers.found,
+            known: BTreeSet::new(),
+            origins: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// The settings if nothing was wrong, else everything that was, unknown keys included.
+    pub(super) fn finish<T>(mut self, settings: Option<T>) -> Result<T, ConfigError> {
+        for (key, found) in std::mem::take(&mut self.left) {
+            self.unknown(key, found);
+        }
+        match settings {
+            Some(settings) if self.problems.is_empty() => Ok(settings),
+            Some(_) | None => Err(ConfigError::Invalid(self.problems)),
+        }
+    }
+
+    fn unknown(&mut self, key: String, found: Found) {
+        let section = key.split('.').next().unwrap_or_default();
+        let prefix = format!("{section}.");
+        let siblings: Vec<&str> = self
+            .known
+            .iter()
+            .filter(|known| known.starts_with(&prefix))
+            .copied()
+            .collect();
+        let is_section = key == section && !siblings.is_empty();
+        if is_section && matches!(found.raw, Raw::Table(_)) {
+            return;
+        }
+        let (wrong, remedy) = if is_section {
+            (
+                "is a section, not a key".to_owned(),
+                format!("the keys in it are {}", siblings.join(", ")),
+            )
+        } else if siblings.is_empty() {
+            let sections: BTreeSet<&str> = self.known.iter().filter_map(|known| known.split('.').next()).collect();
+            let sections: Vec<&str> = sections.into_iter().collect();
+            (
+                format!("is in an unknown section, {section}"),
+                format!("the sections are {}", sections.join(", ")),
+            )
+        } else {
+            (
+                "is not a key".to_owned(),
+                format!("the keys there are {}", siblings.join(", ")),
+            )
+        };
+        self.problems.push(Problem {
+            key,
+            origin: Some(found.origin),
+            wrong,
+            remedy,
+        });
+    }
+
+    /// Notes a problem of a key that was read or is missing.
+    pub(super) fn problem(&mut self, key: &'static str, wrong: impl Into<String>, remedy: impl Into<String>) {
+        let origin = self.origins.get(key).cloned();
+        self.problems.push(Problem {
+            key: key.to_owned(),
+            origin,
+            wrong: wrong.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    /// Takes a key; `None` when no layer has it.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Found> {
+        self.known.insert(key);
+        let found = self.left.remove(key)?;
+        self.origins.insert(key, found.origin.clone());
+        Some(found)
+    }
+
+    /// Takes a key that must be there.
+    pub(super) fn required(&mut self, key: &'static str, remedy: &str) -> Option<Found> {
+        let found = self.take(key);
+        if found.is_none() {
+            self.problem(key, "is missing", remedy);
+        }
+        found
+    }
+
+    /// A text that may be missing, which an empty one is as well.
+    pub(super) fn optional_text(&mut self, key: &'static str) -> Option<String> {
+        let found = self.take(key)?;
+        self.text_of(key, found).filter(|text| !text.is_empty())
+    }
+
+    /// A text that must be there.
+    pub(super) fn text(&mut self, key: &'static str, remedy: &str) -> Option<String> {
+        let found = self.required(key, remedy)?;
+        let text = self.text_of(key, found)?;
+        if text.is_empty() {
+            self.problem(key, "is empty", remedy);
+            return None;
+        }
+        Some(text)
+    }
+
+    fn text_of(&mut self, key: &'static str, found: Found) -> Option<String> {
+        match found.raw {
+            Raw::Text(text) => Some(text),
+            Raw::Integer(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => {
+                self.problem(key, "is not a text", "write it in quotation marks");
+                None
+            }
+        }
+    }
+
+    /// A text that is parsed; its own error says what is wrong and must not quote it.
+    pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, key: &'static str, remedy: &str) -> Option<T> {
+        let text = self.text(key, remedy)?;
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problem(key, format!("is {error}"), remedy);
+                None
+            }
+        }
+    }
+
+    /// An address to listen at.
+    pub(super) fn address(&mut self, key: &'static str) -> Option<SocketAddr> {
+        let remedy = "write an IP address and a port, as in \"127.0.0.1:9090\"";
+        let parsed = self.text(key, remedy)?.parse().ok();
+        if parsed.is_none() {
+            self.problem(key, "is not an address", remedy);
+        }
+        parsed
+    }
+
+    /// A whole number within limits.
+    pub(super) fn number(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        let found = self.required(key, "write a whole number")?;
+        let number = self.number_of(key, found.raw, &range)?;
+        self.numbers.insert(key, number);
+        Some(number)
+    }
+
+    /// A number that was read before and was within its limits.
+    pub(super) fn read(&self, key: &'static str) -> Option<u64> {
+        self.numbers.get(key).copied()
+    }
+
+    /// A whole number of things within limits.
+    pub(super) fn count(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<usize> {
+        // Every range in use ends below 2³², so nothing is lost.
+        usize::try_from(self.number(key, range)?).ok()
+    }
+
+    /// A time within limits; the key's name says milliseconds, as the limits do.
+    pub(super) fn millis(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<Duration> {
+        self.number(key, range).map(Duration::from_millis)
+    }
+
+    /// A list of times, not empty.
+    pub(super) fn millis_list(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<Vec<Duration>> {
+        let remedy = "list milliseconds, as in [0, 50, 100, 200]";
+        let items = self.list(key, remedy)?;
+        let times: Option<Vec<_>> = items
+            .into_iter()
+            .map(|item| self.number_of(key, item, &range).map(Duration::from_millis))
+            .collect();
+        let times = times?;
+        if times.is_empty() {
+            self.problem(key, "is empty", remedy);
+            return None;
+        }
+        Some(times)
+    }
+
+    fn number_of(&mut self, key: &'static str, raw: Raw, range: &RangeInclusive<u64>) -> Option<u64> {
+        let remedy = format!("write a whole number from {} to {}", range.start(), range.end());
+        let number = match raw {
+            Raw::Integer(number) => Some(number),
+            Raw::Text(text) => text.trim().parse().ok(),
+            Raw::List(_) | Raw::Table(_) | Raw::Other => None,
+        };
+        let Some(number) = number else {
+            self.problem(key, "is not a whole number", remedy);
+            return None;
+        };
+        let within = u64::try_from(number).ok().filter(|number| range.contains(number));
+        if within.is_none() {
+            self.problem(key, format!("is {number}"), remedy);
+        }
+        within
+    }
+
+    /// A list; a text from the environment is split at its commas.
+    pub(super) fn list(&mut self, key: &'static str, remedy: &str) -> Option<Vec<Raw>> {
+        let found = self.required(key, remedy)?;
+        match found.raw {
+            Raw::List(items) => Some(items),
+            Raw::Text(text) if found.from_environment => {
+                Some(text.split(',').map(|item| Raw::Text(item.trim().to_owned())).collect())
+            }
+            Raw::Text(_) | Raw::Integer(_) | Raw::Table(_) | Raw::Other => {
+                self.problem(key, "is not a list", remedy);
+                None
+            }
+        }
+    }
+
+    /// A list of secrets, of which there must be one and none may be empty.
+    pub(super) fn secrets(&mut self, key: &'static str, remedy: &str) -> Option<Vec<SecretString>> {
+        let items = self.list(key, remedy)?;
+        if items.is_empty() {
+            self.problem(key, "is an empty list", remedy);
+            return None;
+        }
+        let mut secrets = Vec::new();
+        for (place, item) in items.into_iter().enumerate() {
+            match item {
+                Raw::Text(text) if is_secret(&text) => secrets.push(SecretString::from(text)),
+                Raw::Text(_) | Raw::Integer(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => {
+                    let wrong = format!(
+                        "has an item {} that is empty, has white space in it or is not a text",
+                        place + 1
+                    );
+                    self.problem(key, wrong, remedy);
+                    return None;
+                }
+            }
+        }
+        Some(secrets)
+    }
+
+    /// A secret that may be missing.
+    pub(super) fn optional_secret(&mut self, key: &'static str) -> Option<SecretString> {
+        let text = self.optional_text(key)?;
+        if !is_secret(&text) {
+            self.problem(key, "has white space in it", "copy it again");
+            return None;
+        }
+        Some(SecretString::from(text))
+    }
+
+    /// One of a few names.
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let remedy = format!("write {}", names.join(" or "));
+        let text = self.text(key, &remedy)?;
+        let choice = choices
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map(|(_, choice)| *choice);
+        if choice.is_none() {
+            self.problem(key, format!("is {:?}", shortened(&text)), remedy);
+        }
+        choice
+    }
+
+    /// Takes whatever is left below a key, as (rest of its name, value): what the environment says of a list's items.
+    pub(super) fn take_below(&mut self, key: &str) -> Vec<(String, Found)> {
+        let prefix = format!("{key}.");
+        let names: Vec<String> = self
+            .left
+            .keys()
+            .filter(|name| name.starts_with(&prefix))
+            .cloned()
+            .collect();
+        let entry = |name: String| {
+            let found = self.left.remove(&name)?;
+            Some((name.trim_start_matches(&prefix).to_owned(), found))
+        };
+        names.into_iter().filter_map(entry).collect()
+    }
+
+    /// Notes a problem of an item of a list, by its full name.
+    pub(super) fn item_problem(&mut self, key: String, origin: Option<String>, wrong: &str, remedy: &str) {
+        let (wrong, remedy) = (wrong.to_owned(), remedy.to_owned());
+        self.problems.push(Problem {
+            key,
+            origin,
+            wrong,
+            remedy,
+        });
+    }
+}
+
+/// Twilio's secrets have no white space; one pasted with a line end would refuse every signature.
+fn is_secret(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_whitespace)
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(32).collect()
+}
