@@ -1,1 +1,190 @@
-//! To be written.
+//! TwiML: what is rendered can be read back, and what Twilio would refuse is refused.
+
+use proptest::prelude::*;
+use taskrouter_streams::twilio::twiml::{ConferenceVerb, Document, StreamVerb, Track, TwimlError, parse, render};
+
+fn conference() -> ConferenceVerb {
+    ConferenceVerb { room: "WT1".into(), beep: false, end_conference_on_exit: true }
+}
+
+fn stream(name: &str) -> StreamVerb {
+    StreamVerb {
+        name: name.into(),
+        url: "wss://a.example/x".into(),
+        track: Track::BothTracks,
+        parameters: vec![("workerSid".into(), "WK1".into())],
+    }
+}
+
+fn document() -> Document {
+    Document { stop: vec!["old".into()], start: vec![stream("new")], conference: conference() }
+}
+
+const TEXT: &str = concat!(
+    r#"<Response><Stop><Stream name="old"/></Stop>"#,
+    r#"<Start><Stream name="new" url="wss://a.example/x" track="both_tracks">"#,
+    r#"<Parameter name="workerSid" value="WK1"/></Stream></Start>"#,
+    r#"<Dial><Conference beep="false" endConferenceOnExit="true">WT1</Conference></Dial></Response>"#
+);
+
+#[test]
+fn a_document_is_stops_then_starts_then_the_conference() {
+    assert_eq!(render(&document()).unwrap(), TEXT);
+    assert_eq!(parse(TEXT).unwrap(), document());
+}
+
+#[test]
+fn white_space_between_elements_and_a_declaration_do_not_matter() {
+    let spaced = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n", TEXT.replace("><", ">\n  <"));
+    assert_eq!(parse(&spaced).unwrap(), document());
+}
+
+#[test]
+fn what_is_absent_has_twilios_default() {
+    let text = r#"<Response><Start><Stream name="n" url="wss://h"/></Start><Dial><Conference>r</Conference></Dial></Response>"#;
+    let read = parse(text).unwrap();
+    assert_eq!(read.start[0].track, Track::InboundTrack);
+    assert!(read.conference.beep);
+    assert!(!read.conference.end_conference_on_exit);
+}
+
+#[test]
+fn a_document_of_another_form_is_refused() {
+    let swap = |from: &str, to: &str| {
+        assert!(TEXT.contains(from), "{from}");
+        TEXT.replacen(from, to, 1)
+    };
+    for text in [
+        String::new(),
+        "<Response/>".into(),
+        "<Response><Hangup/></Response>".into(),
+        "not XML".into(),
+        TEXT.replace("Response", "Reply"),
+        TEXT.replace("</Response>", ""),
+        format!("{TEXT}{TEXT}"),
+        format!("{TEXT}text"),
+        swap("<Response>", "<Response>text"),
+        swap("<Dial>", "<Dial>text"),
+        swap("<Dial>", "<Dial timeout=\"3\">"),
+        swap("beep=\"false\"", "beep=\"onEnter\""),
+        swap("beep=\"false\"", "beeep=\"false\""),
+        swap("both_tracks", "all_tracks"),
+        swap("<Stream name=\"old\"/>", "<Stream/>"),
+        swap("<Stream name=\"old\"/>", "<Stream name=\"old\"/><Stream name=\"older\"/>"),
+        swap("<Stream name=\"old\"/>", "<Stream name=\"old\">text</Stream>"),
+        swap("<Stream name=\"old\"/>", "<Stream name=\"old\" name=\"twice\"/>"),
+        swap("name=\"new\" ", ""),
+        swap("name=\"new\"", "name=\"\""),
+        swap("wss://a.example/x", "https://a.example/x"),
+        swap("wss://a.example/x", "wss://a.example/x?agent=1"),
+        swap("<Parameter name=\"workerSid\"", "<Parameter"),
+        swap("Parameter name=\"workerSid\"", "Param name=\"workerSid\""),
+        swap("WT1<", "<Sub/>WT1<"),
+        swap("WT1<", "<"),
+        swap("WT1<", "&unknown;<"),
+        swap("WT1<", "<![CDATA[WT1]]><"),
+        swap("<Dial>", "<Stop><Stream name=\"late\"/></Stop><Dial>"),
+        swap("</Response>", "<Hangup/></Response>"),
+        swap("<Dial>", "<Dial><Conference>r</Conference></Dial><Dial>"),
+        swap("<Dial>", "<!-- comment --><Dial>"),
+        "<a>".repeat(1000),
+    ] {
+        assert!(parse(&text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_document_over_the_limit_is_refused_both_ways() {
+    let mut long = document();
+    long.start = (0..60).map(|n| stream(&format!("stream-{n}"))).collect();
+    assert!(matches!(render(&long), Err(TwimlError::TooLong { found }) if found > 4000));
+    let padded = TEXT.replace("<Dial>", &format!("{}<Dial>", " ".repeat(4000)));
+    assert!(matches!(parse(&padded), Err(TwimlError::TooLong { .. })));
+}
+
+#[test]
+fn the_limits_of_parameters_and_names_hold_to_the_character() {
+    let with = |parameters| {
+        let mut document = document();
+        document.start[0].parameters = parameters;
+        render(&document).map(|_| ())
+    };
+    assert_eq!(with(vec![("n".into(), "v".repeat(498))]), Ok(()));
+    assert_eq!(with(vec![("n".into(), "v".repeat(499))]), Err(TwimlError::ParameterTooLong));
+    assert_eq!(with(vec![("n".into(), String::new()); 99]), Ok(()));
+    assert_eq!(with(vec![("n".into(), String::new()); 100]), Err(TwimlError::TooManyParameters));
+    assert!(matches!(with(vec![(String::new(), "v".into())]), Err(TwimlError::Empty { .. })));
+
+    let room = |room: String| {
+        let mut document = document();
+        document.conference.room = room;
+        render(&document).map(|_| ())
+    };
+    assert_eq!(room("é".repeat(128)), Ok(()));
+    assert_eq!(room("é".repeat(129)), Err(TwimlError::RoomTooLong));
+    assert!(matches!(room("  ".into()), Err(TwimlError::Empty { .. })));
+}
+
+#[test]
+fn a_character_that_xml_cannot_carry_is_refused_everywhere() {
+    let spoil: [fn(&mut Document); 6] = [
+        |d| d.stop[0].push('\0'),
+        |d| d.start[0].name.push('\u{b}'),
+        |d| d.start[0].url.push('\u{1b}'),
+        |d| d.start[0].parameters[0].0.push('\u{fffe}'),
+        |d| d.start[0].parameters[0].1.push('\u{ffff}'),
+        |d| d.conference.room.push('\u{8}'),
+    ];
+    for spoil in spoil {
+        let mut document = document();
+        spoil(&mut document);
+        assert!(matches!(render(&document), Err(TwimlError::IllegalCharacter { .. })), "{document:?}");
+    }
+}
+
+/// Text with everything in it that XML treats in a way of its own.
+fn hostile(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+    let character = prop_oneof![
+        prop::sample::select(vec!['<', '>', '&', '"', '\'', '\n', '\r', '\t', ' ', ';', '#', ']', '\u{85}', '\u{2028}']),
+        any::<char>().prop_filter("XML cannot carry it", |c| {
+            !matches!(c, '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+        }),
+        prop::char::range('a', 'z'),
+    ];
+    prop::collection::vec(character, length).prop_map(|characters| characters.into_iter().collect())
+}
+
+fn name() -> impl Strategy<Value = String> {
+    hostile(1..12).prop_filter("a name is not blank", |name| !name.trim().is_empty())
+}
+
+fn documents() -> impl Strategy<Value = Document> {
+    let parameters = prop::collection::vec((name(), hostile(0..12)), 0..4);
+    let url = hostile(0..12).prop_map(|rest| format!("wss://h/{}", rest.replace('?', "")));
+    let stream = (name(), url, prop::sample::select(Track::ALL.to_vec()), parameters)
+        .prop_map(|(name, url, track, parameters)| StreamVerb { name, url, track, parameters });
+    let conference = (name(), any::<bool>(), any::<bool>())
+        .prop_map(|(room, beep, end_conference_on_exit)| ConferenceVerb { room, beep, end_conference_on_exit });
+    (prop::collection::vec(name(), 0..4), prop::collection::vec(stream, 0..4), conference)
+        .prop_map(|(stop, start, conference)| Document { stop, start, conference })
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_rendered_reads_back_the_same(document in documents()) {
+        match render(&document) {
+            Ok(text) => prop_assert_eq!(parse(&text), Ok(document)),
+            Err(error) => prop_assert!(matches!(error, TwimlError::TooLong { .. }), "{}", error),
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "[<>/a-zA-Z\"'=&;# \n\\PC]{0,200}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn no_cut_of_a_document_is_a_document(cut in 0..TEXT.len()) {
+        prop_assert!(parse(&TEXT[..cut]).is_err());
+    }
+}
