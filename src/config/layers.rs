@@ -19,8 +19,8 @@ const TWILIO_NAMES: [(&str, &str); 7] = [
     ("TWILIO_EDGE", "twilio.edge"),
 ];
 
-/// A value as it was written. The environment writes text only, which the reader takes for what the key wants.
-#[derive(Debug, Clone)]
+/// A value as it was written; without `Debug`, because it may be a secret. The environment writes text only, which the reader takes for what the key wants.
+#[derive(Clone)]
 pub(super) enum Raw {
     Text(String),
     Integer(i128),
@@ -31,7 +31,7 @@ pub(super) enum Raw {
 }
 
 /// A value and where it came from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Found {
     pub(super) raw: Raw,
     pub(super) origin: String,
@@ -40,7 +40,7 @@ pub(super) struct Found {
 }
 
 /// What all layers say together.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Layers {
     pub(super) found: BTreeMap<String, Found>,
 }
