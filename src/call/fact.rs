@@ -76,7 +76,7 @@ pub struct CallAttributes {
 }
 
 /// `TaskAssignmentStatus`. Open: Twilio has been seen to send others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskStatus {
     /// Waiting for a worker.

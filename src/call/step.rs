@@ -30,6 +30,8 @@ pub enum Change {
     RaiseGuard,
     /// Hold the customer again, whom we took off hold.
     HoldAgain,
+    /// See the customer, whom we redirected, back in the conference.
+    Rejoin,
 }
 
 /// The requests that the core can ask for. Each is one method of the Twilio client.
@@ -238,6 +240,7 @@ impl fmt::Display for Change {
             Change::LowerAhead => f.write_str("lower the guard ahead of the transfer"),
             Change::RaiseGuard => f.write_str("raise the guard again"),
             Change::HoldAgain => f.write_str("hold the customer again"),
+            Change::Rejoin => f.write_str("see the customer back in the conference"),
         }
     }
 }

@@ -1,0 +1,192 @@
+//! The customer's leg as Twilio's answers tell it: conference, guard, hold, redirects and streams.
+//!
+//! ```text
+//! guard:     Untouched ──lower sent──▶ Lowering ──read lowered──▶ Lowered ──redirect──▶ (rejoin raises it) Untouched
+//!                ▲                        │ held after all                     │
+//!                └────────────────────────┘      Raising ◀──raise sent─────────┘
+//!                └──────────read raised────────────┘
+//! redirect:  Begun ──answered──▶ rejoining ──seen connected──▶ (none)
+//!              └──answer lost──▶ in doubt ──seen absent or younger──▶ rejoining
+//!                                   └──unchanged for `doubt_ms`──▶ (none: it never happened)
+//! stream:    Live ──stopped──▶ Stopped
+//! ```
+//!
+//! The answer to a request that sets the guard is an echo, and a guard written while the participant is held is ignored:
+//! only a reading counts (twilio-go issue 259; flex-dialpad-addon-plugin issue 60).
+
+use super::fact::{CallAttributes, EpochMs};
+use super::sid::{CallSid, ConferenceSid, ReservationSid};
+use super::step::{Change, ParticipantRow, Step, StreamStart};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is known of the customer's leg.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Leg {
+    pub(super) looked_up: CallAttributes,
+    pub(super) conference: Option<ConferenceSid>,
+    pub(super) room: Option<String>,
+    pub(super) distrusted: BTreeSet<ConferenceSid>,
+    pub(super) reading: Option<Reading>,
+    /// The last request found no such participant: read before the next change.
+    pub(super) absent: bool,
+    pub(super) guard: GuardState,
+    /// The last word on whether the customer is held, and when it was heard.
+    pub(super) held: Option<(bool, EpochMs)>,
+    /// We took the customer off hold, or a rejoin did, and he is to be held again.
+    pub(super) owes_hold: bool,
+    pub(super) rejoining: Option<Watch>,
+    pub(super) doubt: Option<Doubt>,
+    pub(super) gone: bool,
+    pub(super) streams: Vec<Stream>,
+    /// Names that a redirect of unknown outcome may have started.
+    pub(super) maybe_started: BTreeSet<String>,
+    pub(super) streaks: BTreeMap<Change, Streak>,
+    pub(super) parked: BTreeMap<Change, String>,
+    pub(super) last_step: u32,
+}
+
+/// Who was in the conference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) at: EpochMs,
+    pub(super) customer: Option<ParticipantRow>,
+    /// Connected participants besides the customer.
+    pub(super) others: usize,
+}
+
+/// The guard, as far as we have touched it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum GuardState {
+    /// As Flex made it, or raised by our rejoin: raised.
+    #[default]
+    Untouched,
+    /// Asked to be lowered, not read back yet.
+    Lowering(Watch),
+    /// Read lowered after we lowered it.
+    Lowered,
+    /// Asked to be raised, not read back yet.
+    Raising(Watch),
+    /// Written without a known effect.
+    Unsure,
+}
+
+/// Something that is being waited for by reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Watch {
+    pub(super) since: EpochMs,
+    pub(super) polls: u32,
+    pub(super) last_poll: EpochMs,
+}
+
+/// A redirect whose answer is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Doubt {
+    pub(super) step: Step,
+    pub(super) watch: Watch,
+    pub(super) row_before: Option<ParticipantRow>,
+}
+
+/// A stream on the customer's leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// Its name, unique on the call.
+    pub name: String,
+    /// The destination's index.
+    pub slot: usize,
+    /// The reservation that it is for.
+    pub reservation: ReservationSid,
+    /// Whether it has not been stopped.
+    pub live: bool,
+}
+
+/// Tries of one change that have not gone well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Streak {
+    /// What kind of difficulty the last one was.
+    pub kind: StreakKind,
+    /// Its description.
+    pub reason: String,
+    /// When the first one settled.
+    pub first_at: EpochMs,
+    /// When the last one settled.
+    pub last_at: EpochMs,
+    /// How many there were.
+    pub count: u32,
+    /// The last step's number.
+    pub step: u32,
+    /// The last answer's `Retry-After`, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// Kinds of difficulty, which are waited out differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreakKind {
+    /// Nothing failed: somebody else has to do something first.
+    Waiting,
+    /// Twilio or the way to it failed.
+    Failing,
+    /// Twilio refused; trying again would not help.
+    Refused,
+}
+
+impl Watch {
+    pub(super) fn begin(at: EpochMs) -> Self {
+        Self { since: at, polls: 0, last_poll: at }
+    }
+
+    pub(super) fn polled(&mut self, at: EpochMs) {
+        self.polls += 1;
+        self.last_poll = at;
+    }
+}
+
+impl Leg {
+    pub(super) fn looked_up_customer(&self) -> Option<&CallSid> {
+        self.looked_up.customer.as_ref()
+    }
+
+    pub(super) fn looked_up_conference(&self) -> Option<&ConferenceSid> {
+        self.looked_up.conference.as_ref()
+    }
+
+    pub(super) fn outbound(&self) -> bool {
+        self.looked_up.outbound
+    }
+
+    pub(super) fn known_conference(&self) -> Option<&ConferenceSid> {
+        self.conference.as_ref()
+    }
+
+    /// The conference's own friendly name, once Twilio has told it together with "in progress".
+    pub(super) fn room(&self) -> Option<&str> {
+        self.room.as_deref()
+    }
+
+    pub(super) fn is_distrusted(&self, conference: &ConferenceSid) -> bool {
+        self.distrusted.contains(conference)
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    pub(super) fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+
+    pub(super) fn last_step(&self) -> u32 {
+        self.last_step
+    }
+
+    /// Whether the customer was held at `since` or later, as far as anybody told us. Agents hold and unhold by hand,
+    /// so older words do not count.
+    pub(super) fn was_held_since(&self, since: EpochMs) -> bool {
+        self.held.is_some_and(|(held, at)| held && at >= since)
+    }
+}
+
+impl From<&StreamStart> for Stream {
+    fn from(start: &StreamStart) -> Self {
+        Self { name: start.name.clone(), slot: start.slot, reservation: start.reservation.clone(), live: true }
+    }
+}

@@ -1,0 +1,80 @@
+//! The limits that the core obeys. All of them come from the configuration; times are in milliseconds.
+
+use super::fact::EpochMs;
+use super::leg::{Streak, StreakKind};
+
+/// What the core may do, and for how long it tries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// What each destination costs in tracks: slot A first. Never empty. `both_tracks` costs two.
+    pub slot_tracks: Vec<u32>,
+    /// Tracks that may run at once on one call. Twilio allows four
+    /// (<https://www.twilio.com/docs/voice/api/stream-resource>).
+    pub track_budget: u32,
+    /// What a stream's name begins with. Never empty: a stream cannot be stopped by a name that is a bare SID.
+    pub name_prefix: String,
+    /// How long the guard may take to read lowered after the request that lowers it.
+    pub verify_guard_ms: i64,
+    /// How long the customer may take to be seen in the conference after a redirect.
+    pub rejoin_ms: i64,
+    /// How long an unchanged participant row is watched before a redirect whose answer was lost counts as never done.
+    pub doubt_ms: i64,
+    /// Pauses before the first, second, … reading after a change; the last one repeats. Never empty.
+    pub poll_ms: Vec<i64>,
+    /// How old a reading of the conference may be for a redirect to rely on it.
+    pub reading_max_age_ms: i64,
+    /// The first retry comes about this long after the failure.
+    pub retry_first_ms: i64,
+    /// No retry comes later than this after the failure.
+    pub retry_cap_ms: i64,
+    /// A change that has failed for this long is parked.
+    pub give_up_ms: i64,
+}
+
+/// The longest pause while waiting for something that others do (the customer joins, the conference appears).
+const WAIT_CAP_MS: i64 = 1_000;
+
+impl Policy {
+    /// The pause before the reading number `polls` (from 0) after a change.
+    pub fn poll_gap(&self, polls: u32) -> i64 {
+        let last = self.poll_ms.len().saturating_sub(1);
+        self.poll_ms.get((polls as usize).min(last)).copied().unwrap_or(WAIT_CAP_MS)
+    }
+
+    /// When a change that has not gone well may be tried again.
+    pub fn next_try(&self, streak: &Streak) -> EpochMs {
+        let doubling = streak.count.saturating_sub(1).min(16);
+        let pause = match streak.kind {
+            StreakKind::Waiting => (self.retry_first_ms << doubling).min(WAIT_CAP_MS).min(self.retry_cap_ms),
+            StreakKind::Failing | StreakKind::Refused => {
+                // Full jitter with a mean of `retry_first_ms` at first; the hash makes it reproducible.
+                let ceiling = (self.retry_first_ms << (doubling + 1)).min(self.retry_cap_ms).max(1);
+                let drawn = 1 + (mix(u64::from(streak.step)) % ceiling.unsigned_abs()).cast_signed();
+                let asked = streak.retry_after_ms.map_or(0, |ms| i64::try_from(ms).unwrap_or(i64::MAX));
+                drawn.max(asked).min(self.retry_cap_ms)
+            }
+        };
+        streak.last_at + pause
+    }
+
+    /// Whether a change should be given up: refused outright, or its next try would come after the limit.
+    pub fn is_exhausted(&self, streak: &Streak) -> bool {
+        match streak.kind {
+            StreakKind::Refused => true,
+            StreakKind::Waiting | StreakKind::Failing => self.next_try(streak) > streak.first_at + self.give_up_ms,
+        }
+    }
+
+    /// What a stream in this slot costs in tracks.
+    pub fn tracks(&self, slot: usize) -> u32 {
+        self.slot_tracks.get(slot).or(self.slot_tracks.last()).copied().unwrap_or(2)
+    }
+}
+
+/// SplitMix64's finaliser: neighbouring step numbers give unrelated values.
+fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,416 @@
+//! How an answer changes what is known of the customer's leg: the transitions of [`super::leg`].
+
+use super::fact::{EpochMs, Parked};
+use super::leg::{Doubt, GuardState, Leg, Reading, Streak, StreakKind, Stream, Watch};
+use super::sid::{CallSid, ConferenceSid};
+use super::step::{Answer, Change, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Settled, Step, Trouble};
+
+/// What the fold knows besides the answer that it folds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    /// When the answer was journaled.
+    pub(super) at: EpochMs,
+    /// The customer's leg.
+    pub(super) customer: Option<&'a CallSid>,
+    /// Agents whose reservation is accepted.
+    pub(super) agents: usize,
+}
+
+/// How often a reading may contradict a hold that we have just lifted before we believe that somebody held the customer again.
+const STALE_READINGS: u32 = 3;
+
+/// The transitions.
+impl Leg {
+    pub(super) fn step_begun(&mut self, step: &Step, at: EpochMs) {
+        self.last_step = self.last_step.max(step.id);
+        if let Operation::Redirect { start, .. } = &step.operation {
+            self.maybe_started.extend(start.iter().map(|start| start.name.clone()));
+        }
+        let row_before = self.reading.as_ref().and_then(|reading| reading.customer.clone());
+        self.doubt = Some(Doubt { step: step.clone(), watch: Watch::begin(at), row_before });
+    }
+
+    pub(super) fn step_settled(&mut self, settled: &Settled, context: Context<'_>) {
+        let step = &settled.step;
+        self.last_step = self.last_step.max(step.id);
+        match &settled.outcome {
+            Outcome::Done(answer) => self.step_done(step, answer, context),
+            Outcome::Gone => self.resource_gone(step, context),
+            Outcome::TryLater(trouble) => {
+                self.not_performed(step);
+                self.failed(step, context.at, StreakKind::Failing, trouble);
+            }
+            Outcome::Unknown(trouble) => {
+                self.perhaps_performed(step, context.at);
+                self.failed(step, context.at, StreakKind::Failing, trouble);
+            }
+            Outcome::Refused(trouble) => {
+                self.not_performed(step);
+                let kind = self.refusal_kind(step, trouble);
+                self.failed(step, context.at, kind, trouble);
+            }
+        }
+    }
+
+    /// A change of a participant who is only connecting is refused with a code that nobody has published
+    /// (flex-project-template ConferenceMonitor.tsx): look again, which the streak bounds.
+    fn refusal_kind(&mut self, step: &Step, trouble: &Trouble) -> StreakKind {
+        if matches!(step.operation, Operation::UpdateCustomer { .. }) && trouble.status == Some(400) {
+            self.absent = true;
+            StreakKind::Waiting
+        } else {
+            StreakKind::Refused
+        }
+    }
+
+    fn step_done(&mut self, step: &Step, answer: &Answer, context: Context<'_>) {
+        match (&step.operation, answer) {
+            (Operation::FetchTask { .. }, Answer::Task(attributes)) => {
+                self.looked_up = attributes.clone();
+                if attributes.customer.is_none() {
+                    self.waits(step, context.at, "the task's attributes do not name the customer's call");
+                }
+            }
+            (Operation::FindConference { .. }, Answer::Conference(row)) => {
+                self.conference_told(step, None, row.as_ref(), context.at);
+            }
+            (Operation::FetchConference { conference }, Answer::Conference(row)) => {
+                self.conference_told(step, Some(conference), row.as_ref(), context.at);
+            }
+            (Operation::ReadParticipants { conference }, Answer::Participants(rows)) => {
+                self.participants_read(step, conference, rows, context);
+            }
+            (Operation::UpdateCustomer { guard, hold, .. }, Answer::Participant(row)) => {
+                self.customer_updated(step, *guard, *hold, row, context.at);
+            }
+            (Operation::Redirect { .. }, _) => self.redirected(step, context.at),
+            (Operation::StopStream { name, .. }, _) => self.stream_stopped(step, name),
+            (
+                Operation::FetchTask { .. }
+                | Operation::FindConference { .. }
+                | Operation::FetchConference { .. }
+                | Operation::ReadParticipants { .. }
+                | Operation::UpdateCustomer { .. },
+                _,
+            ) => self.waits(step, context.at, "the answer was not of the kind that was asked for"),
+        }
+    }
+
+    fn resource_gone(&mut self, step: &Step, context: Context<'_>) {
+        match &step.operation {
+            Operation::FetchTask { .. } | Operation::Redirect { .. } => {
+                self.doubt = None;
+                self.gone = true;
+            }
+            Operation::FindConference { .. } => self.conference_told(step, None, None, context.at),
+            Operation::FetchConference { conference } => {
+                self.conference_told(step, Some(conference), None, context.at);
+            }
+            Operation::ReadParticipants { conference } => {
+                self.participants_read(step, conference, &[], context);
+            }
+            Operation::UpdateCustomer { .. } => self.customer_absent(step, context.at),
+            Operation::StopStream { name, .. } => self.stream_stopped(step, name),
+        }
+    }
+
+    fn not_performed(&mut self, step: &Step) {
+        if let Operation::Redirect { start, .. } = &step.operation {
+            self.doubt = None;
+            for start in start {
+                self.maybe_started.remove(&start.name);
+            }
+        }
+    }
+
+    fn perhaps_performed(&mut self, step: &Step, at: EpochMs) {
+        match &step.operation {
+            Operation::Redirect { .. } => {
+                if let Some(doubt) = &mut self.doubt {
+                    doubt.watch = Watch::begin(at);
+                }
+            }
+            Operation::UpdateCustomer { guard, hold, .. } => {
+                if guard.is_some() {
+                    self.guard = GuardState::Unsure;
+                }
+                if *hold == Some(false) {
+                    self.owes_hold = true;
+                }
+            }
+            Operation::FetchTask { .. }
+            | Operation::FindConference { .. }
+            | Operation::FetchConference { .. }
+            | Operation::ReadParticipants { .. }
+            | Operation::StopStream { .. } => {}
+        }
+    }
+
+    fn conference_told(
+        &mut self,
+        step: &Step,
+        asked: Option<&ConferenceSid>,
+        row: Option<&ConferenceRow>,
+        at: EpochMs,
+    ) {
+        if let Some(row) = row.filter(|row| row.in_progress) {
+            self.conference = Some(row.sid.clone());
+            self.room = Some(row.friendly_name.clone());
+            self.distrusted.remove(&row.sid);
+        } else {
+            self.conference_lost(asked);
+            self.waits(step, at, "no conference of this task is in progress");
+        }
+    }
+
+    fn conference_lost(&mut self, conference: Option<&ConferenceSid>) {
+        self.distrusted.extend(conference.cloned());
+        self.conference = None;
+        self.room = None;
+        self.guard = GuardState::Untouched;
+        self.absent = false;
+    }
+
+    fn participants_read(
+        &mut self,
+        step: &Step,
+        conference: &ConferenceSid,
+        rows: &[ParticipantRow],
+        context: Context<'_>,
+    ) {
+        let is_customer = |row: &&ParticipantRow| Some(&row.call) == context.customer;
+        let customer = rows.iter().find(is_customer).filter(|row| row.connected).cloned();
+        let others = rows.iter().filter(|row| row.connected && !is_customer(row)).count();
+        self.absent = customer.is_none();
+        if let Some(row) = &customer {
+            self.held = Some((row.hold == Some(true), context.at));
+        }
+        if self.doubt.is_some() {
+            self.doubt_read(customer.as_ref(), context.at);
+        }
+        match (&mut self.rejoining, &customer) {
+            (Some(_), Some(_)) => self.rejoined(others, context.agents),
+            (Some(watch), None) => watch.polled(context.at),
+            (None, Some(row)) => self.guard_read(row, context.at),
+            (None, None) => {
+                if rows.is_empty() && self.doubt.is_none() {
+                    self.conference_lost(Some(conference));
+                }
+                self.customer_absent(step, context.at);
+            }
+        }
+        if self.rejoining.is_none() && customer.is_some() && others == 0 {
+            let reason = "the customer is alone in the conference";
+            self.streak(step, context.at, StreakKind::Waiting, reason, None, |change| {
+                matches!(change, Change::Start(_) | Change::Stop(_))
+            });
+        }
+        self.reading = Some(Reading { at: context.at, customer, others });
+    }
+
+    /// A redirect pulls the leg out at once and puts a younger row in its place, whose guard our TwiML has raised.
+    fn doubt_read(&mut self, customer: Option<&ParticipantRow>, at: EpochMs) {
+        let Some(doubt) = &mut self.doubt else { return };
+        let took_effect = customer.is_none_or(|row| {
+            let before = doubt.row_before.as_ref();
+            let younger = before.is_some_and(|before| before.date_created != row.date_created);
+            younger || (self.guard == GuardState::Lowered && row.guard == Some(Guard::Raised))
+        });
+        if took_effect {
+            let step = doubt.step.clone();
+            self.redirected(&step, at);
+        } else {
+            doubt.watch.polled(at);
+        }
+    }
+
+    fn guard_read(&mut self, row: &ParticipantRow, at: EpochMs) {
+        let held = row.hold == Some(true);
+        match &mut self.guard {
+            GuardState::Lowering(_) if row.guard == Some(Guard::Lowered) => {
+                self.guard = GuardState::Lowered;
+                self.streaks.remove(&Change::LowerAhead);
+            }
+            GuardState::Raising(_) if row.guard == Some(Guard::Raised) => {
+                self.guard = GuardState::Untouched;
+                self.streaks.remove(&Change::RaiseGuard);
+            }
+            GuardState::Lowering(watch) | GuardState::Raising(watch) => {
+                watch.polled(at);
+                if held && watch.polls >= STALE_READINGS {
+                    self.guard = GuardState::Unsure;
+                }
+            }
+            // Somebody else raised it.
+            GuardState::Lowered if row.guard != Some(Guard::Lowered) => self.guard = GuardState::Untouched,
+            GuardState::Lowered | GuardState::Untouched | GuardState::Unsure => {}
+        }
+    }
+
+    fn customer_updated(
+        &mut self,
+        step: &Step,
+        guard: Option<Guard>,
+        hold: Option<bool>,
+        row: &ParticipantRow,
+        at: EpochMs,
+    ) {
+        let held = hold.unwrap_or(row.hold == Some(true));
+        self.absent = false;
+        self.held = Some((held, at));
+        match hold {
+            Some(false) => self.owes_hold = true,
+            Some(true) => {
+                self.owes_hold = false;
+                self.streaks.remove(&Change::HoldAgain);
+            }
+            None => {}
+        }
+        match guard {
+            // Ignored by Twilio in spite of the echo: the next request takes the customer off hold.
+            Some(_) if held => {}
+            Some(Guard::Lowered) => {
+                if matches!(self.guard, GuardState::Lowering(_) | GuardState::Unsure) {
+                    self.waits(step, at, "the guard did not read lowered in time");
+                }
+                self.guard = GuardState::Lowering(Watch::begin(at));
+            }
+            Some(Guard::Raised) => {
+                if matches!(self.guard, GuardState::Raising(_)) {
+                    self.waits(step, at, "the guard did not read raised in time");
+                }
+                self.guard = GuardState::Raising(Watch::begin(at));
+            }
+            None => {}
+        }
+    }
+
+    /// Nothing can be done to, or need be undone for, a customer who is not in the conference.
+    fn customer_absent(&mut self, step: &Step, at: EpochMs) {
+        self.absent = true;
+        for change in &step.why {
+            match change {
+                Change::RaiseGuard => self.guard = GuardState::Untouched,
+                Change::HoldAgain => self.owes_hold = false,
+                Change::Start(_) | Change::Stop(_) | Change::LowerAhead | Change::Rejoin => {}
+            }
+        }
+        let reason = "the customer is not in the conference";
+        self.streak(step, at, StreakKind::Waiting, reason, None, |change| {
+            matches!(change, Change::Start(_) | Change::Stop(_) | Change::LowerAhead)
+        });
+    }
+
+    fn redirected(&mut self, step: &Step, at: EpochMs) {
+        self.streams_applied(step);
+        self.owes_hold |= self.held.is_some_and(|(held, _)| held);
+        self.guard = GuardState::Untouched;
+        self.rejoining = Some(Watch::begin(at));
+        self.doubt = None;
+    }
+
+    fn streams_applied(&mut self, step: &Step) {
+        if let Operation::Redirect { stop, start, .. } = &step.operation {
+            for stream in self.streams.iter_mut().filter(|stream| stop.contains(&stream.name)) {
+                stream.live = false;
+            }
+            for name in stop {
+                self.maybe_started.remove(name);
+            }
+            self.streams.extend(start.iter().map(Stream::from));
+            for start in start {
+                self.maybe_started.remove(&start.name);
+            }
+        }
+        for change in &step.why {
+            self.streaks.remove(change);
+        }
+    }
+
+    fn rejoined(&mut self, others: usize, agents: usize) {
+        self.rejoining = None;
+        self.guard = GuardState::Untouched;
+        self.parked.remove(&Change::RaiseGuard);
+        self.streaks.remove(&Change::Rejoin);
+        // A consult goes on behind the customer's back; a single agent wants to talk to him.
+        let consult = others >= 2 && agents >= 2;
+        self.owes_hold &= consult;
+    }
+
+    fn stream_stopped(&mut self, step: &Step, name: &str) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.name == name) {
+            stream.live = false;
+        }
+        self.maybe_started.remove(name);
+        for change in &step.why {
+            self.streaks.remove(change);
+        }
+    }
+
+    pub(super) fn change_parked(&mut self, parked: &Parked) {
+        self.parked.insert(parked.change.clone(), parked.reason.clone());
+        self.streaks.remove(&parked.change);
+        if parked.change == Change::Rejoin {
+            self.rejoining = None;
+        }
+        if let Some(doubt) = self.doubt.take_if(|doubt| doubt.step.why.iter().all(|why| self.parked.contains_key(why)))
+        {
+            // Nobody will ever know; what may be running must be stopped one day.
+            self.streams_applied(&doubt.step);
+        }
+    }
+
+    pub(super) fn transfer_announced(&mut self) {
+        self.parked.remove(&Change::LowerAhead);
+        self.streaks.remove(&Change::LowerAhead);
+    }
+
+    pub(super) fn redriven(&mut self) {
+        self.parked.clear();
+        self.streaks.clear();
+    }
+
+    fn waits(&mut self, step: &Step, at: EpochMs, reason: &str) {
+        self.streak(step, at, StreakKind::Waiting, reason, None, |_| true);
+    }
+
+    fn failed(&mut self, step: &Step, at: EpochMs, kind: StreakKind, trouble: &Trouble) {
+        let code = trouble.code.map(|code| format!(", Twilio error {code}")).unwrap_or_default();
+        let reason = format!("{}: {}{code}", step.operation.name(), trouble.reason);
+        self.streak(step, at, kind, &reason, trouble.retry_after_ms, |_| true);
+    }
+
+    fn streak(
+        &mut self,
+        step: &Step,
+        at: EpochMs,
+        kind: StreakKind,
+        reason: &str,
+        retry_after_ms: Option<u64>,
+        concerns: impl Fn(&Change) -> bool,
+    ) {
+        for change in step.why.iter().filter(|change| concerns(change)) {
+            // A refused redirect says nothing of the Streams resource, which can still stop the stream.
+            let by_redirect = !matches!(step.operation, Operation::StopStream { .. });
+            let kind = match (kind, change) {
+                (StreakKind::Refused, Change::Stop(_)) if by_redirect => StreakKind::Failing,
+                (kind, _) => kind,
+            };
+            let streak = self.streaks.entry(change.clone()).or_insert_with(|| Streak {
+                kind,
+                reason: String::new(),
+                first_at: at,
+                last_at: at,
+                count: 0,
+                step: step.id,
+                retry_after_ms: None,
+            });
+            streak.kind = kind;
+            streak.reason = reason.to_owned();
+            streak.last_at = at;
+            streak.count += 1;
+            streak.step = step.id;
+            streak.retry_after_ms = retry_after_ms;
+        }
+    }
+}
