@@ -124,6 +124,7 @@ pub struct Retry {
 pub struct Redirect {
     pub verify_guard: Duration,
     pub rejoin: Duration,
+    pub doubt: Duration,
     /// Never empty; the last is not zero and repeats.
     pub poll: Vec<Duration>,
     pub reading_max_age: Duration,

@@ -1,1 +1,176 @@
-//! To be written.
+//! A call's story, one line per fact, for people: what TaskRouter said, what was done about it, why, and how it ended.
+//!
+//! One renderer serves the demo, the tests and the operator. It prints SIDs and times, never attributes or phone numbers.
+
+use crate::call::fact::{
+    Fact, ReservationChange, ReservationEvent, TaskChange, TransferChange, TransferEvent, TransferMode, TransferTarget,
+    What,
+};
+use crate::call::sid::ReservationSid;
+use crate::call::step::{Answer, Change, Guard, Operation, Outcome, ParticipantRow, Settled, Step};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Renders a call's facts, oldest first, with times relative to the first.
+pub fn render(facts: &[Fact]) -> String {
+    let mut story = Story::default();
+    let began = facts.first().map_or(0, |fact| fact.at);
+    let mut text = String::new();
+    for fact in facts {
+        let line = story.tell(&fact.what);
+        if !line.is_empty() {
+            let ms = fact.at - began;
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{:>6}.{:03} s  {line}", ms / 1000, ms % 1000);
+        }
+    }
+    text
+}
+
+/// Who is who: agents are A, B, C … in the order in which they were offered the call.
+#[derive(Default)]
+struct Story {
+    agents: BTreeMap<ReservationSid, String>,
+}
+
+impl Story {
+    fn tell(&mut self, what: &What) -> String {
+        match what {
+            What::Reservation(event) => self.reservation(event),
+            What::Task(event) => match event.change {
+                TaskChange::Created => "the task is created".to_owned(),
+                TaskChange::Updated => "the task is updated".to_owned(),
+                TaskChange::Wrapup => "the task is wrapping up".to_owned(),
+                TaskChange::Completed => "the task is completed".to_owned(),
+                TaskChange::Canceled => "the task is cancelled".to_owned(),
+                TaskChange::Deleted | TaskChange::SystemDeleted => "the task is deleted".to_owned(),
+            },
+            What::Transfer(event) => self.transfer(event),
+            What::Begun(_) => String::new(),
+            What::Settled(settled) => self.settled(settled),
+            What::Parked(parked) => format!("  ✗ PARKED: {}: {}", self.change(&parked.change), parked.reason),
+            What::Redriven => "an operator redrives the call".to_owned(),
+        }
+    }
+
+    fn agent(&mut self, reservation: &ReservationSid) -> String {
+        let letter = u8::try_from(self.agents.len() % 26).unwrap_or(0);
+        let next = format!("agent {}", char::from(b'A' + letter));
+        self.agents.entry(reservation.clone()).or_insert(next).clone()
+    }
+
+    fn reservation(&mut self, event: &ReservationEvent) -> String {
+        let known = self.agents.contains_key(&event.reservation);
+        let agent = self.agent(&event.reservation);
+        let verb = match event.change {
+            ReservationChange::Created => "is offered the call",
+            ReservationChange::Accepted => "accepts",
+            ReservationChange::Wrapup => "leaves the call and wraps up",
+            ReservationChange::Completed => "completes",
+            ReservationChange::Rejected => "rejects",
+            ReservationChange::Timeout => "does not answer in time",
+            ReservationChange::Canceled => "is no longer asked",
+            ReservationChange::Rescinded => "is no longer asked: another agent was faster",
+            ReservationChange::Failed => "cannot be reached",
+        };
+        let who = match (&event.worker, known) {
+            (Some(worker), false) => format!(" ({worker}, {})", event.reservation),
+            (Some(_) | None, _) => String::new(),
+        };
+        format!("{agent} {verb}{who}")
+    }
+
+    fn transfer(&mut self, event: &TransferEvent) -> String {
+        let mode = match event.mode {
+            Some(TransferMode::Warm) => "warm ",
+            Some(TransferMode::Cold) => "cold ",
+            None => "",
+        };
+        let to = match event.to {
+            Some(TransferTarget::Worker(_)) => " to a worker",
+            Some(TransferTarget::Queue(_)) => " to a queue",
+            None => "",
+        };
+        match event.change {
+            TransferChange::Initiated => format!("a {mode}transfer{to} begins"),
+            TransferChange::AttemptFailed => format!("the {mode}transfer{to} goes on to the next agent"),
+            TransferChange::Failed => format!("the {mode}transfer{to} fails"),
+            TransferChange::Canceled => format!("the {mode}transfer{to} is cancelled"),
+            TransferChange::Completed => format!("the {mode}transfer{to} is completed"),
+        }
+    }
+
+    fn change(&mut self, change: &Change) -> String {
+        match change {
+            Change::Start(reservation) => format!("start {}'s stream", self.agent(reservation)),
+            Change::Stop(reservation) => format!("stop {}'s stream", self.agent(reservation)),
+            Change::LowerAhead | Change::RaiseGuard | Change::HoldAgain | Change::Rejoin => change.to_string(),
+        }
+    }
+
+    fn settled(&mut self, settled: &Settled) -> String {
+        let Step { operation, why, .. } = &settled.step;
+        let asked = self.operation(operation);
+        let ended = ending(&settled.outcome);
+        let why: Vec<String> = why.iter().map(|change| self.change(change)).collect();
+        format!("  → {asked}: {ended}  [to {}]", why.join(" and to "))
+    }
+
+    fn operation(&mut self, operation: &Operation) -> String {
+        match operation {
+            Operation::FetchTask { .. } => "read the task".to_owned(),
+            Operation::FindConference { .. } => "look for the conference".to_owned(),
+            Operation::FetchConference { .. } => "read the conference".to_owned(),
+            Operation::ReadParticipants { .. } => "read who is in the conference".to_owned(),
+            Operation::UpdateCustomer { guard, hold, .. } => {
+                let guard = guard.map(|guard| match guard {
+                    Guard::Lowered => "lower the guard",
+                    Guard::Raised => "raise the guard",
+                });
+                let hold = hold.map(|hold| if hold { "hold the customer" } else { "take the customer off hold" });
+                guard.into_iter().chain(hold).collect::<Vec<_>>().join(" and ")
+            }
+            Operation::Redirect { stop, start, .. } => {
+                let stops = stop.iter().map(|name| format!("stop {name}"));
+                let starts = start.iter().map(|start| {
+                    let slot = char::from(b'A' + u8::try_from(start.slot % 26).unwrap_or(0));
+                    format!("start {} on destination {slot} for {}", start.name, self.agent(&start.reservation))
+                });
+                let verbs: Vec<String> = stops.chain(starts).collect();
+                format!("redirect the customer: {}, dial back in without a beep", verbs.join(", "))
+            }
+            Operation::StopStream { name, .. } => format!("stop {name} without touching the call"),
+        }
+    }
+}
+
+fn ending(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done(Answer::Participants(rows)) => {
+            let held = rows.iter().any(|row| row.hold == Some(true));
+            let lowered = rows.iter().any(|row| row.guard == Some(Guard::Lowered));
+            let connected = rows.iter().filter(|row| row.connected).count();
+            let hold = if held { ", somebody held" } else { "" };
+            let guard = if lowered { ", a guard lowered" } else { ", every guard raised" };
+            format!("{connected} connected{guard}{hold}")
+        }
+        Outcome::Done(Answer::Participant(ParticipantRow { hold, .. })) => match hold {
+            Some(true) => "taken; the customer is held".to_owned(),
+            Some(false) | None => "taken".to_owned(),
+        },
+        Outcome::Done(Answer::Conference(None)) => "none in progress".to_owned(),
+        Outcome::Done(Answer::Conference(Some(row))) => {
+            if row.in_progress {
+                "in progress".to_owned()
+            } else {
+                "not in progress".to_owned()
+            }
+        }
+        Outcome::Done(Answer::Task(_)) => "read".to_owned(),
+        Outcome::Done(Answer::Accepted) => "taken".to_owned(),
+        Outcome::Gone => "already over".to_owned(),
+        Outcome::TryLater(trouble) => format!("not taken ({})", trouble.reason),
+        Outcome::Unknown(trouble) => format!("outcome unknown ({})", trouble.reason),
+        Outcome::Refused(trouble) => format!("refused ({})", trouble.reason),
+    }
+}

@@ -182,6 +182,7 @@ fn retry(reader: &mut Reader) -> Option<Retry> {
 fn redirect(reader: &mut Reader) -> Option<Redirect> {
     let verify_guard = reader.millis("redirect.verify_guard_ms", 1..=60_000);
     let rejoin = reader.millis("redirect.rejoin_ms", 1..=600_000);
+    let doubt = reader.millis("redirect.doubt_ms", 1..=60_000);
     let poll = reader.millis_list("redirect.poll_ms", 0..=60_000);
     let reading_max_age = reader.millis("redirect.reading_max_age_ms", 1..=60_000);
     if poll
@@ -195,6 +196,7 @@ fn redirect(reader: &mut Reader) -> Option<Redirect> {
     Some(Redirect {
         verify_guard: verify_guard?,
         rejoin: rejoin?,
+        doubt: doubt?,
         poll: poll?,
         reading_max_age: reading_max_age?,
     })

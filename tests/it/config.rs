@@ -298,6 +298,7 @@ fn no_limit_may_be_zero_negative_or_without_measure() {
         "retry.give_up_ms",
         "redirect.verify_guard_ms",
         "redirect.rejoin_ms",
+        "redirect.doubt_ms",
         "redirect.reading_max_age_ms",
         "streams.track_budget",
         "shutdown.grace_ms",

@@ -1,0 +1,212 @@
+//! The composition root: the one place where settings, listeners, journal, client and worker are put together.
+
+use crate::call::Policy;
+use crate::config::{JournalUrl, Settings, Strategy};
+use crate::http::{self, IngressSettings};
+use crate::journal::{Journal, JournalError, OpenError, SqliteJournal, SqliteSettings};
+use crate::twilio::client::{Client, ClientError};
+use crate::twilio::signature::{Verifier, VerifierError};
+use crate::worker::{Worker, WorkerSettings};
+use actix_web::dev::ServerHandle;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A service that cannot start; each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be had.
+    #[error("{key} = {address} cannot be listened on: {reason}")]
+    Listen {
+        /// The configuration key.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The public URL or the tokens cannot be used for signatures.
+    #[error("server.public_url or twilio.auth_tokens cannot be used: {0}")]
+    Signature(#[from] VerifierError),
+    /// The client for Twilio's API cannot be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// A running service.
+pub struct Service {
+    public: SocketAddr,
+    admin: SocketAddr,
+    journal: Arc<dyn Journal>,
+    servers: Vec<ServerHandle>,
+    listeners: Vec<JoinHandle<std::io::Result<()>>>,
+    worker: JoinHandle<Result<(), JournalError>>,
+    janitor: JoinHandle<()>,
+    stop: CancellationToken,
+    grace: Duration,
+}
+
+impl Service {
+    /// Opens the journal, binds both listeners and starts to work.
+    ///
+    /// # Errors
+    /// When something that the settings name cannot be had.
+    pub fn start(settings: &Settings) -> Result<Self, StartError> {
+        let journal = open_journal(settings)?;
+        let client = Arc::new(Client::new(settings.client())?);
+        let ingress = ingress_settings(settings)?;
+        let (public_listener, public) = bind("server.listen", settings.server.listen)?;
+        let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
+        let grace = settings.shutdown.grace;
+        let listen = |key, address, reason| StartError::Listen { key, address, reason };
+        let servers = [
+            http::public(ingress, journal.clone(), public_listener)
+                .map_err(|reason| listen("server.listen", public, reason))?,
+            http::admin(journal.clone(), admin_listener, grace.as_secs())
+                .map_err(|reason| listen("admin.listen", admin, reason))?,
+        ];
+        let stop = CancellationToken::new();
+        let worker = Worker::new(journal.clone(), client, worker_settings(settings));
+        let janitor = keep_small(journal.clone(), settings.journal.retention, settings.journal.prune_every, stop.clone());
+        Ok(Self {
+            public,
+            admin,
+            journal,
+            servers: servers.iter().map(actix_web::dev::Server::handle).collect(),
+            listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
+            worker: tokio::spawn(worker.run(stop.clone())),
+            janitor: tokio::spawn(janitor),
+            stop,
+            grace,
+        })
+    }
+
+    /// Where events arrive.
+    pub fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where the probes answer.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The journal, to look at.
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.journal
+    }
+
+    /// Resolves when the journal has failed for good and the process must stop.
+    pub async fn failed(&self) -> JournalError {
+        self.journal.failed().await
+    }
+
+    /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
+    /// `shutdown.grace_ms`. What is left over goes on after the next start.
+    pub async fn stop(self) {
+        let Self { journal, servers, listeners, mut worker, janitor, stop, grace, .. } = self;
+        stop.cancel();
+        let orderly = async {
+            for server in &servers {
+                server.stop(true).await;
+            }
+            for listener in listeners {
+                if let Ok(Err(error)) = listener.await {
+                    tracing::warn!(%error, "a listener ended with an error");
+                }
+            }
+            if let Ok(Err(error)) = (&mut worker).await {
+                tracing::error!(%error, "the worker ended with an error");
+            }
+        };
+        if tokio::time::timeout(grace, orderly).await.is_err() {
+            tracing::warn!("steps were still under way when shutdown.grace_ms ran out; the next start goes on with them");
+            worker.abort();
+        }
+        janitor.abort();
+        if let Err(error) = journal.close().await {
+            tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
+        }
+    }
+}
+
+/// Deletes what is past retention, now and then, until `stop`.
+async fn keep_small(journal: Arc<dyn Journal>, retention: Duration, every: Duration, stop: CancellationToken) {
+    loop {
+        match journal.prune(retention).await {
+            Ok(0) => {}
+            Ok(calls) => tracing::info!(calls, "calls past retention were deleted from the journal"),
+            Err(error) => tracing::warn!(%error, "calls past retention could not be deleted; trying again later"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+fn open_journal(settings: &Settings) -> Result<Arc<dyn Journal>, OpenError> {
+    let journal = &settings.journal;
+    match &journal.url {
+        JournalUrl::Sqlite(path) => Ok(Arc::new(SqliteJournal::open(SqliteSettings {
+            path: path.clone(),
+            queue_limit: journal.queue_limit,
+            batch_limit: journal.batch_limit,
+            lease: journal.lease,
+            wal_limit_bytes: journal.wal_limit_bytes,
+        })?)),
+    }
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listen = |reason| StartError::Listen { key, address, reason };
+    let listener = TcpListener::bind(address).map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    Ok((listener, bound))
+}
+
+fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierError> {
+    let server = &settings.server;
+    Ok(IngressSettings {
+        verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
+        account: settings.twilio.account_sid.clone(),
+        workspace: settings.twilio.workspace_sid.clone(),
+        body_limit_bytes: server.body_limit_bytes,
+        retry_after_s: server.retry_after.as_secs(),
+        threads: server.threads,
+        client_timeout: server.client_timeout,
+        keep_alive: server.keep_alive,
+        max_connections: server.max_connections,
+        shutdown_grace_s: settings.shutdown.grace.as_secs(),
+    })
+}
+
+fn worker_settings(settings: &Settings) -> WorkerSettings {
+    WorkerSettings { max_calls: settings.worker.max_calls, poll: settings.worker.poll, policy: policy(settings) }
+}
+
+/// The core's limits, from the settings.
+pub fn policy(settings: &Settings) -> Policy {
+    let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let Settings { redirect, retry, streams, .. } = settings;
+    match streams.strategy {
+        Strategy::Redirect => Policy {
+            slot_tracks: streams.destinations.iter().map(|destination| destination.track.cost()).collect(),
+            track_budget: u32::try_from(streams.track_budget).unwrap_or(u32::MAX),
+            name_prefix: streams.name_prefix.clone(),
+            verify_guard_ms: ms(redirect.verify_guard),
+            rejoin_ms: ms(redirect.rejoin),
+            doubt_ms: ms(redirect.doubt),
+            poll_ms: redirect.poll.iter().copied().map(ms).collect(),
+            reading_max_age_ms: ms(redirect.reading_max_age),
+            retry_first_ms: ms(retry.first),
+            retry_cap_ms: ms(retry.cap),
+            give_up_ms: ms(retry.give_up),
+        },
+    }
+}

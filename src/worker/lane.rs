@@ -1,0 +1,150 @@
+//! One call's loop: fold, ask, perform, journal.
+
+use super::dispatcher::WorkerSettings;
+use crate::call::fact::{EpochMs, Fact, What};
+use crate::call::step::{Outcome, Settled, Step};
+use crate::call::{Call, Next};
+use crate::journal::{Claim, Due, Journal, JournalError, Seq};
+use crate::twilio::client::{Client, Performed};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
+
+/// The work on one claimed call.
+pub(super) struct Lane {
+    journal: Arc<dyn Journal>,
+    client: Arc<Client>,
+    settings: Arc<WorkerSettings>,
+    claim: Claim,
+    shutdown: CancellationToken,
+    call: Call,
+    seen: Seq,
+    renewed: Instant,
+}
+
+impl Lane {
+    pub(super) fn new(
+        journal: Arc<dyn Journal>,
+        client: Arc<Client>,
+        settings: Arc<WorkerSettings>,
+        claim: Claim,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { journal, client, settings, claim, shutdown, call: Call::default(), seen: 0, renewed: Instant::now() }
+    }
+
+    /// Works on the call until nothing is due, then gives it back.
+    pub(super) async fn run(mut self) -> Result<(), JournalError> {
+        loop {
+            self.catch_up().await?;
+            if self.shutdown.is_cancelled() {
+                return self.release(Due::After(Duration::ZERO)).await;
+            }
+            let now = now_ms();
+            match self.call.next(now, &self.settings.policy) {
+                Next::Do(step) => self.perform(step).await?,
+                Next::Park(parked) => {
+                    tracing::error!(
+                        task_sid = %self.claim.call, change = %parked.change, reason = %parked.reason,
+                        "given up: this change was not made and waits to be redriven"
+                    );
+                    self.append(What::Parked(parked)).await?;
+                }
+                Next::WaitUntil(at) => {
+                    let pause = Duration::from_millis(u64::try_from(at - now).unwrap_or(0));
+                    if pause > self.settings.poll {
+                        return self.release(Due::After(pause)).await;
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.shutdown.cancelled() => {}
+                    }
+                    self.keep_lease().await?;
+                }
+                Next::Idle => return self.release(Due::OnFact).await,
+                Next::Over => return self.release(Due::Over).await,
+            }
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<(), JournalError> {
+        for (seq, fact) in self.journal.facts(&self.claim.call, self.seen).await? {
+            self.call.apply(&fact);
+            self.seen = seq;
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, step: Step) -> Result<(), JournalError> {
+        self.keep_lease().await?;
+        if !step.operation.is_idempotent() {
+            self.append(What::Begun(step.clone())).await?;
+        }
+        let sent_at = now_ms();
+        let Performed { outcome, request_id } = self.request(&step).await?;
+        tell(&self.claim, &step, &outcome, request_id.as_deref());
+        self.append(What::Settled(Settled { step, sent_at, outcome, request_id })).await
+    }
+
+    /// Performs the request and keeps the lease alive meanwhile: it may have to wait for its turn.
+    async fn request(&mut self, step: &Step) -> Result<Performed, JournalError> {
+        let client = self.client.clone();
+        let request = client.perform(&step.operation);
+        tokio::pin!(request);
+        loop {
+            tokio::select! {
+                performed = &mut request => return Ok(performed),
+                () = tokio::time::sleep(self.journal.lease() / 3) => self.keep_lease().await?,
+            }
+        }
+    }
+
+    async fn keep_lease(&mut self) -> Result<(), JournalError> {
+        if self.renewed.elapsed() >= self.journal.lease() / 3 {
+            self.journal.renew(&self.claim).await?;
+            self.renewed = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Appends a fact. While the journal is away it is tried again for as long as the lease lasts: what has been done must
+    /// be written down, or it would be done again.
+    async fn append(&self, what: What) -> Result<(), JournalError> {
+        let fact = Fact { at: now_ms(), what };
+        loop {
+            match self.journal.append(&self.claim, fact.clone()).await {
+                Ok(_) => return Ok(()),
+                Err(JournalError::Unavailable { .. } | JournalError::Overloaded { .. })
+                    if self.renewed.elapsed() < self.journal.lease() =>
+                {
+                    tokio::time::sleep(self.settings.poll).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn release(self, due: Due) -> Result<(), JournalError> {
+        self.journal.release(&self.claim, self.seen, due).await
+    }
+}
+
+fn tell(claim: &Claim, step: &Step, outcome: &Outcome, request_id: Option<&str>) {
+    let (task_sid, operation) = (&claim.call, step.operation.name());
+    let request_id = request_id.unwrap_or("-");
+    match outcome {
+        Outcome::Done(_) | Outcome::Gone if step.operation.is_idempotent() => {
+            tracing::debug!(%task_sid, operation, request_id, "step done");
+        }
+        Outcome::Done(_) => tracing::info!(%task_sid, operation, request_id, "the customer's leg was redirected"),
+        Outcome::Gone => tracing::info!(%task_sid, operation, request_id, "the customer's call is over"),
+        Outcome::TryLater(trouble) | Outcome::Unknown(trouble) | Outcome::Refused(trouble) => {
+            tracing::warn!(%task_sid, operation, request_id, status = trouble.status, code = trouble.code, reason = %trouble.reason, "step failed");
+        }
+    }
+}
+
+fn now_ms() -> EpochMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    EpochMs::try_from(since.as_millis()).unwrap_or(EpochMs::MAX)
+}
