@@ -1,1 +1,25 @@
-//! To be written.
+//! Twilio seen from outside, over real HTTP: for `demo` and the tests.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`world`] | the pure state machine: Twilio's rules for tasks, legs, conferences and streams |
+//! | `api` | serves it over HTTP |
+//! | [`callbacks`] | signs TaskRouter's events and posts them to the worker |
+//! | [`faults`] | what goes wrong on purpose |
+//! | [`scenario`] | stories in files, told verb by verb |
+//! | [`simulator`] | puts these together around one clock |
+//!
+//! Nothing here knows the worker, its journal or its HTTP door.
+
+mod api;
+mod behaviour;
+pub mod callbacks;
+pub mod faults;
+pub mod scenario;
+mod signing;
+pub mod simulator;
+mod twiml;
+pub mod world;
+
+pub use behaviour::{BadSettings, Behaviour, Ms};
+pub use simulator::{Settings, Simulator};

@@ -1,0 +1,138 @@
+//! Stories in files: who calls, who accepts, who transfers to whom, and what should be true whenever all is at rest.
+//!
+//! ```toml
+//! name = "warm-transfer"
+//! title = "A warm transfer"
+//! steps = [
+//!     "customer calls",
+//!     "alice accepts",
+//!     "settle",
+//!     "expect streams alice, not held, guard raised",
+//! ]
+//! [settings]            # any field of `Behaviour`
+//! rejoin_ms = 20
+//! ```
+//!
+//! The verbs are listed at [`Verb`], what can be expected at [`Expectation`].
+
+mod parse;
+mod run;
+
+pub use parse::{parse_step, read};
+pub use run::{Outcome, run};
+
+use super::behaviour::{BadSettings, Behaviour};
+use super::callbacks::Mishap;
+use super::faults::{Fault, On};
+use super::world::{Mode, Target};
+
+/// A story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scenario {
+    /// Its name, in lower case with hyphens: also its file's.
+    pub name: String,
+    /// A line for people.
+    pub title: String,
+    /// What it overrides of [`Behaviour`].
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// Its steps, each with its own words.
+    pub steps: Vec<Step>,
+}
+
+/// A step and how the file words it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// As written.
+    pub words: String,
+    /// As meant.
+    pub verb: Verb,
+}
+
+/// What a step does. Agents are called by their names; each variant's words stand in its doc.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// "customer calls": all later steps are about this call.
+    CustomerCalls,
+    /// "customer writes": a chat task.
+    CustomerWrites,
+    /// "alice calls out".
+    CallsOut(String),
+    /// "customer answers".
+    CustomerAnswers,
+    /// "customer hangs up".
+    CustomerHangsUp,
+    /// "conference ends".
+    ConferenceEnds,
+    /// "alice accepts".
+    Accepts(String),
+    /// "alice rejects".
+    Rejects(String),
+    /// "alice times out".
+    TimesOut(String),
+    /// "alice cannot be reached".
+    CannotBeReached(String),
+    /// "alice transfers to bob, warm", "alice transfers to the queue of bob and carol, cold".
+    Transfers(String, Target, Mode),
+    /// "alice cancels the transfer".
+    CancelsTransfer(String),
+    /// "alice holds", "alice and bob hold".
+    Hold(Vec<String>),
+    /// "alice unholds", "alice and bob unhold".
+    Unhold(Vec<String>),
+    /// "alice leaves".
+    Leaves(String),
+    /// "alice completes".
+    Completes(String),
+    /// "the next reservation.wrapup is dropped" (or "duplicated", "swapped", "delayed by 50 ms"); "the next event is …".
+    Mishap(Option<String>, Mishap),
+    /// "the next redirect is answered 503", "… is cut before its effect", "… is cut after its effect", "the conference
+    /// ends before the next redirect", "the customer hangs up after the next redirect".
+    Fault(On, Fault),
+    /// "settle": until nothing moves any more.
+    Settle,
+    /// "expect …": several are separated by commas.
+    Expect(Vec<Expectation>),
+}
+
+/// What should be true at rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expectation {
+    /// "streams alice and bob", "no streams".
+    Streams(Vec<String>),
+    /// "held", "not held".
+    Held(bool),
+    /// "guard raised", "guard lowered".
+    GuardRaised(bool),
+    /// "call over", "call live".
+    Over(bool),
+    /// "no requests": about this task.
+    NoRequests,
+}
+
+/// A scenario file that cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// Not TOML of the right form.
+    #[error("{0}")]
+    Form(String),
+    /// A step that is not understood.
+    #[error("step {number} (\"{words}\"): {reason}")]
+    Step {
+        /// From 1.
+        number: usize,
+        /// As written.
+        words: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// A setting that does not exist.
+    #[error(transparent)]
+    Settings(#[from] BadSettings),
+}
+
+impl Scenario {
+    /// How the world behaves in this story.
+    pub fn behaviour(&self, base: &Behaviour) -> Result<Behaviour, ScenarioError> {
+        Ok(base.overridden(&self.settings)?)
+    }
+}

@@ -1,0 +1,445 @@
+//! The REST resources: what each request does to the world and what it is answered.
+//!
+//! Bodies have the fields of Twilio's OpenAPI documents. Statuses of failures are documented only in part: 20404, 21220,
+//! 20429 and 20003 are; the answer to writing the guard of a connecting participant is assumed.
+
+use super::{Call, Conference, Effect, Misuse, Ms, Participant, Reservation, Role, Task, World};
+use crate::call::sid::{CallSid, TaskSid};
+use serde_json::{Value, json};
+
+/// A page of a list: `Page` and `PageSize`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// From 0.
+    pub number: usize,
+    /// Rows asked for; Twilio's default is 50.
+    pub size: usize,
+}
+
+/// A request that the simulated REST API understands. Path segments are as they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is one endpoint, named in OpName, with its parameters")]
+pub enum Request {
+    FindConferences {
+        friendly_name: Option<String>,
+        status: Option<String>,
+        page: Page,
+    },
+    FetchConference {
+        conference: String,
+    },
+    ListParticipants {
+        conference: String,
+        page: Page,
+    },
+    FetchParticipant {
+        conference: String,
+        call: String,
+    },
+    UpdateParticipant {
+        conference: String,
+        call: String,
+        guard: Option<bool>,
+        hold: Option<bool>,
+    },
+    FetchCall {
+        call: String,
+    },
+    RedirectCall {
+        call: String,
+        twiml: String,
+    },
+    EndCall {
+        call: String,
+    },
+    StopStream {
+        call: String,
+        stream: String,
+    },
+    FetchTask {
+        task: String,
+    },
+    ListReservations {
+        task: String,
+        page: Page,
+    },
+}
+
+/// The endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OpName {
+    /// `GET /Conferences.json`.
+    FindConferences,
+    /// `GET /Conferences/{CF}.json`.
+    FetchConference,
+    /// `GET /Conferences/{CF}/Participants.json`.
+    ListParticipants,
+    /// `GET /Conferences/{CF}/Participants/{CA}.json`.
+    FetchParticipant,
+    /// `POST /Conferences/{CF}/Participants/{CA}.json`.
+    UpdateParticipant,
+    /// `GET /Calls/{CA}.json`.
+    FetchCall,
+    /// `POST /Calls/{CA}.json` with `Twiml`.
+    RedirectCall,
+    /// `POST /Calls/{CA}.json` with `Status`.
+    EndCall,
+    /// `POST /Calls/{CA}/Streams/{MZ or name}.json`.
+    StopStream,
+    /// `GET /v1/Workspaces/{WS}/Tasks/{WT}`.
+    FetchTask,
+    /// `GET /v1/Workspaces/{WS}/Tasks/{WT}/Reservations`.
+    ListReservations,
+}
+
+/// An answer: HTTP status and JSON body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Value,
+}
+
+impl Request {
+    /// The endpoint.
+    pub fn op(&self) -> OpName {
+        match self {
+            Request::FindConferences { .. } => OpName::FindConferences,
+            Request::FetchConference { .. } => OpName::FetchConference,
+            Request::ListParticipants { .. } => OpName::ListParticipants,
+            Request::FetchParticipant { .. } => OpName::FetchParticipant,
+            Request::UpdateParticipant { .. } => OpName::UpdateParticipant,
+            Request::FetchCall { .. } => OpName::FetchCall,
+            Request::RedirectCall { .. } => OpName::RedirectCall,
+            Request::EndCall { .. } => OpName::EndCall,
+            Request::StopStream { .. } => OpName::StopStream,
+            Request::FetchTask { .. } => OpName::FetchTask,
+            Request::ListReservations { .. } => OpName::ListReservations,
+        }
+    }
+}
+
+impl Reply {
+    /// Twilio's error body. Documented: <https://www.twilio.com/docs/usage/twilios-response#response-formats-exceptions>.
+    pub fn error(status: u16, code: u32, message: &str) -> Self {
+        let more_info = format!("https://www.twilio.com/docs/errors/{code}");
+        Self {
+            status,
+            body: json!({"code": code, "message": message, "more_info": more_info, "status": status}),
+        }
+    }
+
+    /// 404/20404 for a path.
+    pub fn not_found(path: &str) -> Self {
+        Self::error(404, 20404, &format!("The requested resource {path} was not found"))
+    }
+}
+
+impl World {
+    /// Performs a request that came for `path` and answers it.
+    pub fn perform(&mut self, request: &Request, path: &str, now: Ms) -> Reply {
+        self.advance(now);
+        let reply = match request {
+            Request::FindConferences {
+                friendly_name,
+                status,
+                page,
+            } => Some(self.find_conferences(friendly_name.as_deref(), status.as_deref(), *page, path)),
+            Request::FetchConference { conference } => self.get_conference(conference).map(|c| self.conference_body(c)),
+            Request::ListParticipants { conference, page } => self.get_conference(conference).map(|found| {
+                let rows = found.rows.iter().map(|row| self.participant_body(found, row)).collect();
+                self.listed("participants", rows, *page, path, &[])
+            }),
+            Request::FetchParticipant { conference, call } => self.get_conference(conference).and_then(|found| {
+                let row = found.rows.iter().find(|row| row.call.as_str() == call)?;
+                Some(self.participant_body(found, row))
+            }),
+            Request::UpdateParticipant {
+                conference,
+                call,
+                guard,
+                hold,
+            } => {
+                return self
+                    .update_participant(conference, call, *guard, *hold)
+                    .unwrap_or_else(|| Reply::not_found(path));
+            }
+            Request::FetchCall { call } => self.get_call(call).map(|call| self.call_body(call)),
+            Request::RedirectCall { call, twiml } => return self.command_call(call, Some(twiml), path),
+            Request::EndCall { call } => return self.command_call(call, None, path),
+            Request::StopStream { call, stream } => return self.command_stop(call, stream, path),
+            Request::FetchTask { task } => self.get_task(task).map(|task| self.task_body(task)),
+            Request::ListReservations { task, page } => self.get_task(task).map(|task| {
+                let mut rows: Vec<_> = self
+                    .reservations
+                    .values()
+                    .filter(|found| found.task == task.sid)
+                    .collect();
+                rows.sort_by_key(|found| found.order);
+                self.reservations_listed(rows, *page, path)
+            }),
+        };
+        reply.map_or_else(|| Reply::not_found(path), |body| Reply { status: 200, body })
+    }
+
+    /// The task that a request is about, where that can be told.
+    pub fn subject(&self, request: &Request) -> Option<TaskSid> {
+        match request {
+            Request::FindConferences { friendly_name, .. } => {
+                self.get_task(friendly_name.as_deref()?).map(|t| t.sid.clone())
+            }
+            Request::FetchConference { conference }
+            | Request::ListParticipants { conference, .. }
+            | Request::FetchParticipant { conference, .. }
+            | Request::UpdateParticipant { conference, .. } => {
+                let name = &self.get_conference(conference)?.name;
+                self.get_task(name).map(|task| task.sid.clone())
+            }
+            Request::FetchCall { call }
+            | Request::RedirectCall { call, .. }
+            | Request::EndCall { call }
+            | Request::StopStream { call, .. } => self.task_of(&self.get_call(call)?.sid),
+            Request::FetchTask { task } | Request::ListReservations { task, .. } => {
+                self.get_task(task).map(|task| task.sid.clone())
+            }
+        }
+    }
+
+    /// Notes that somebody asked for an endpoint that does not exist.
+    pub fn unknown_endpoint(&mut self, target: &str, now: Ms) {
+        self.advance(now);
+        self.violated(Misuse::UnknownEndpoint {
+            target: target.to_owned(),
+        });
+    }
+
+    fn update_participant(&mut self, cf: &str, ca: &str, guard: Option<bool>, hold: Option<bool>) -> Option<Reply> {
+        let call = self.get_call(ca)?.sid.clone();
+        self.check_command(&call);
+        let sid = self.get_conference(cf)?.sid.clone();
+        let (now, lag) = (self.now, self.behaviour.guard_lag_ms);
+        let row = self
+            .conferences
+            .get_mut(&sid)?
+            .rows
+            .iter_mut()
+            .find(|row| row.call == call)?;
+        if guard.is_some() && !row.connected {
+            // Observed: it "will fail"; status and code are assumed.
+            return Some(Reply::error(400, 20001, "Participant is not connected"));
+        }
+        row.hold = hold.unwrap_or(row.hold);
+        row.updated = now;
+        let (id, held) = (row.row, row.hold);
+        let mut echo = row.clone();
+        echo.guard = guard.unwrap_or(row.guard);
+        // Observed: written while held, the guard is echoed and not stored; with Hold=false in the same request it is.
+        if let Some(raised) = guard.filter(|_| !held) {
+            self.after(
+                lag,
+                Effect::Guard {
+                    conference: sid.clone(),
+                    row: id,
+                    raised,
+                },
+            );
+        }
+        let conference = self.conferences.get(&sid)?;
+        Some(Reply {
+            status: 200,
+            body: self.participant_body(conference, &echo),
+        })
+    }
+
+    fn command_call(&mut self, ca: &str, twiml: Option<&String>, path: &str) -> Reply {
+        let Some(call) = self.get_call(ca) else {
+            return Reply::not_found(path);
+        };
+        let (sid, live, customer) = (call.sid.clone(), call.live, matches!(call.role, Role::Customer(_)));
+        self.check_command(&sid);
+        if !live {
+            return Reply::error(400, 21220, "Call is not in-progress. Cannot redirect.");
+        }
+        match twiml {
+            Some(text) => self.redirect(&sid, text),
+            None => self.dropped(&sid, customer),
+        }
+        let body = self.calls.get(&sid).map_or(Value::Null, |call| self.call_body(call));
+        Reply { status: 200, body }
+    }
+
+    fn command_stop(&mut self, ca: &str, stream: &str, path: &str) -> Reply {
+        let Some(sid) = self.get_call(ca).map(|call| call.sid.clone()) else {
+            return Reply::not_found(path);
+        };
+        self.check_command(&sid);
+        let Some(stopped) = self.stop_stream(&sid, stream) else {
+            return Reply::not_found(path);
+        };
+        let account = self.account.as_str();
+        let body = json!({
+            "account_sid": account, "call_sid": sid.as_str(), "sid": stopped.sid.as_str(), "name": stopped.name,
+            "status": "stopped", "date_updated": rfc2822(self.now),
+            "uri": format!("/2010-04-01/Accounts/{account}/Calls/{sid}/Streams/{}.json", stopped.sid),
+        });
+        Reply { status: 200, body }
+    }
+
+    /// A command on a worker's leg, or on a call whose end the worker has acknowledged long enough ago, is a violation.
+    fn check_command(&mut self, sid: &CallSid) {
+        let Some(call) = self.calls.get(sid) else { return };
+        let (live, worker) = (call.live, matches!(call.role, Role::Worker(_)));
+        let told = self.task_of(sid).and_then(|task| self.tasks.get(&task)?.told_over_at);
+        if !live && told.is_some_and(|told| self.now - told > self.behaviour.over_grace_ms) {
+            self.violated(Misuse::CommandAfterOver { call: sid.clone() });
+        }
+        if worker {
+            self.violated(Misuse::WorkerLegTouched { call: sid.clone() });
+        }
+    }
+
+    fn get_conference(&self, sid: &str) -> Option<&Conference> {
+        self.conferences.get(&sid.parse().ok()?)
+    }
+
+    fn get_call(&self, sid: &str) -> Option<&Call> {
+        self.calls.get(&sid.parse().ok()?)
+    }
+
+    fn get_task(&self, sid: &str) -> Option<&Task> {
+        self.tasks.get(&sid.parse().ok()?)
+    }
+
+    fn find_conferences(&self, name: Option<&str>, status: Option<&str>, page: Page, path: &str) -> Value {
+        let mut found: Vec<&Conference> = self
+            .conferences
+            .values()
+            .filter(|conference| name.is_none_or(|name| conference.name == name))
+            .filter(|conference| status.is_none_or(|status| conference.status.as_str() == status))
+            .collect();
+        found.sort_by_key(|conference| std::cmp::Reverse(conference.created));
+        let rows = found
+            .into_iter()
+            .map(|conference| self.conference_body(conference))
+            .collect();
+        let mut filters = Vec::new();
+        filters.extend(name.map(|name| ("FriendlyName", name)));
+        filters.extend(status.map(|status| ("Status", status)));
+        self.listed("conferences", rows, page, path, &filters)
+    }
+
+    /// The 2010 API's list envelope, with relative addresses of the neighbouring pages.
+    fn listed(&self, key: &str, rows: Vec<Value>, page: Page, path: &str, filters: &[(&str, &str)]) -> Value {
+        let (rows, total, size) = self.cut(rows, page);
+        let start = page.number * size;
+        let address = |number: usize| {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.extend_pairs(filters);
+            query
+                .append_pair("PageSize", &size.to_string())
+                .append_pair("Page", &number.to_string());
+            format!("{path}?{}", query.finish())
+        };
+        json!({
+            key: rows, "page": page.number, "page_size": size,
+            "start": start, "end": (start + rows.len()).saturating_sub(1),
+            "uri": address(page.number), "first_page_uri": address(0),
+            "next_page_uri": (start + size < total).then(|| address(page.number + 1)),
+            "previous_page_uri": page.number.checked_sub(1).map(address),
+        })
+    }
+
+    fn cut(&self, rows: Vec<Value>, page: Page) -> (Vec<Value>, usize, usize) {
+        let size = page.size.clamp(1, self.behaviour.page_size_limit.max(1));
+        let total = rows.len();
+        (
+            rows.into_iter()
+                .skip(page.number.saturating_mul(size))
+                .take(size)
+                .collect(),
+            total,
+            size,
+        )
+    }
+
+    fn conference_body(&self, conference: &Conference) -> Value {
+        let account = self.account.as_str();
+        json!({
+            "account_sid": account, "sid": conference.sid.as_str(), "friendly_name": conference.name,
+            "status": conference.status.as_str(), "region": "us1", "api_version": "2010-04-01",
+            "date_created": rfc2822(conference.created), "date_updated": rfc2822(conference.updated),
+            "reason_conference_ended": conference.reason_ended,
+            "call_sid_ending_conference": conference.ended_by.as_ref().map(|call| call.as_str()),
+            "uri": format!("/2010-04-01/Accounts/{account}/Conferences/{}.json", conference.sid),
+        })
+    }
+
+    /// Documented: the resource lists nobody whose conference is over, or whose call follows new TwiML; such have no row.
+    fn participant_body(&self, conference: &Conference, row: &Participant) -> Value {
+        let account = self.account.as_str();
+        json!({
+            "account_sid": account, "call_sid": row.call.as_str(), "label": null,
+            "conference_sid": conference.sid.as_str(),
+            "date_created": rfc2822(row.created), "date_updated": rfc2822(row.updated),
+            "end_conference_on_exit": row.guard, "muted": false, "hold": row.hold,
+            "status": if row.connected { "connected" } else { "connecting" },
+            "start_conference_on_enter": true, "coaching": false, "call_sid_to_coach": null, "queue_time": null,
+            "uri": format!("/2010-04-01/Accounts/{account}/Conferences/{}/Participants/{}.json", conference.sid, row.call),
+        })
+    }
+
+    fn call_body(&self, call: &Call) -> Value {
+        let account = self.account.as_str();
+        json!({
+            "account_sid": account, "sid": call.sid.as_str(), "api_version": "2010-04-01",
+            "status": if call.live { "in-progress" } else { "completed" },
+            "date_created": rfc2822(call.created), "direction": "inbound",
+            "uri": format!("/2010-04-01/Accounts/{account}/Calls/{}.json", call.sid),
+        })
+    }
+
+    fn task_body(&self, task: &Task) -> Value {
+        json!({
+            "account_sid": self.account.as_str(), "workspace_sid": self.workspace.as_str(), "sid": task.sid.as_str(),
+            "assignment_status": task.status.as_str(), "attributes": self.attributes(task),
+            "task_channel_unique_name": task.channel, "date_created": iso8601(task.created), "priority": 0,
+            "age": (self.now - task.created) / 1_000,
+        })
+    }
+
+    fn reservations_listed(&self, rows: Vec<&Reservation>, page: Page, path: &str) -> Value {
+        let body = |found: &Reservation| {
+            json!({
+                "account_sid": self.account.as_str(), "workspace_sid": self.workspace.as_str(),
+                "sid": found.sid.as_str(), "task_sid": found.task.as_str(), "worker_sid": found.worker.as_str(),
+                "reservation_status": found.status.as_str(), "date_created": iso8601(found.created),
+            })
+        };
+        let (rows, total, size) = self.cut(rows.into_iter().map(body).collect(), page);
+        let address = |number: usize| format!("{path}?PageSize={size}&Page={number}");
+        json!({
+            "reservations": rows,
+            "meta": {
+                "key": "reservations", "page": page.number, "page_size": size, "url": address(page.number),
+                "first_page_url": address(0), "previous_page_url": page.number.checked_sub(1).map(address),
+                "next_page_url": ((page.number + 1) * size < total).then(|| address(page.number + 1)),
+            },
+        })
+    }
+}
+
+/// As in "Fri, 18 Feb 2011 21:07:19 +0000": whole seconds.
+fn rfc2822(at: Ms) -> String {
+    let at = jiff::Timestamp::from_millisecond(at)
+        .unwrap_or_default()
+        .to_zoned(jiff::tz::TimeZone::UTC);
+    at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
+}
+
+fn iso8601(at: Ms) -> String {
+    jiff::Timestamp::from_millisecond(at)
+        .unwrap_or_default()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
+}
