@@ -42,7 +42,7 @@ impl Call {
         // What cannot be stopped keeps its tracks.
         let is_accepted = |sid: &ReservationSid| accepted.iter().any(|(accepted, _)| *accepted == sid);
         let stuck = live.iter().filter(|stream| parked(Change::Stop(stream.reservation.clone())));
-        let mut used: u32 =
+        let mut used: usize =
             stuck.filter(|stream| !is_accepted(&stream.reservation)).map(|stream| policy.tracks(stream.slot)).sum();
         let mut taken: BTreeSet<usize> = self.streams().iter().map(|stream| stream.slot).collect();
         let mut started = self.streams().len();

@@ -7,10 +7,10 @@ use super::leg::{Streak, StreakKind};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// What each destination costs in tracks: slot A first. Never empty. `both_tracks` costs two.
-    pub slot_tracks: Vec<u32>,
+    pub slot_tracks: Vec<usize>,
     /// Tracks that may run at once on one call. Twilio allows four
     /// (<https://www.twilio.com/docs/voice/api/stream-resource>).
-    pub track_budget: u32,
+    pub track_budget: usize,
     /// What a stream's name begins with. Never empty: a stream cannot be stopped by a name that is a bare SID.
     pub name_prefix: String,
     /// How long the guard may take to read lowered after the request that lowers it.
@@ -66,7 +66,7 @@ impl Policy {
     }
 
     /// What a stream in this slot costs in tracks.
-    pub fn tracks(&self, slot: usize) -> u32 {
+    pub fn tracks(&self, slot: usize) -> usize {
         self.slot_tracks.get(slot).or(self.slot_tracks.last()).copied().unwrap_or(2)
     }
 }

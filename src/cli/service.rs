@@ -197,7 +197,7 @@ pub fn policy(settings: &Settings) -> Policy {
     match streams.strategy {
         Strategy::Redirect => Policy {
             slot_tracks: streams.destinations.iter().map(|destination| destination.track.cost()).collect(),
-            track_budget: u32::try_from(streams.track_budget).unwrap_or(u32::MAX),
+            track_budget: streams.track_budget,
             name_prefix: streams.name_prefix.clone(),
             verify_guard_ms: ms(redirect.verify_guard),
             rejoin_ms: ms(redirect.rejoin),

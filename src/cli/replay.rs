@@ -1,0 +1,125 @@
+//! `replay`: recorded events, signed and posted in order.
+
+use super::{CommandResult, misused, say};
+use crate::twilio::signature;
+use anyhow::{Context as _, anyhow};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Longer than Twilio would wait for the answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+#[derive(clap::Args)]
+#[command(after_help = "Each file is one form body; a directory's *.form files go in the order of their names, and the pauses \
+                  between them follow their TimestampMs.\n\
+                  Exit codes: 0 every event was answered with 2xx; 1 some was not; 2 wrong arguments.")]
+pub(super) struct Replay {
+    /// Files, or directories of *.form files.
+    #[arg(required = true, value_name = "DIR|FILE")]
+    paths: Vec<PathBuf>,
+    /// Where to post: the worker's events URL.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080/taskrouter/events")]
+    to: String,
+    /// The URL to sign, when the worker's server.public_url is not where we post.
+    #[arg(long, value_name = "URL")]
+    sign_as: Option<String>,
+    /// The account's auth token.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
+    auth_token: Option<String>,
+    /// How many times faster than recorded; 0 leaves out the pauses.
+    #[arg(long, default_value_t = 1.0)]
+    speed: f64,
+}
+
+struct Recorded {
+    name: String,
+    body: Vec<u8>,
+    at_ms: Option<u64>,
+}
+
+impl Replay {
+    pub(super) async fn run(self) -> CommandResult {
+        let Some(token) = self.auth_token.as_deref().filter(|token| !token.is_empty()) else {
+            return Ok(misused(&anyhow!("no auth token: set TWILIO_AUTH_TOKEN (or pass --auth-token)")));
+        };
+        if !self.speed.is_finite() || self.speed < 0.0 {
+            return Ok(misused(&anyhow!("--speed must be 0 or more")));
+        }
+        let events = match read_all(&self.paths) {
+            Ok(events) => events,
+            Err(error) => return Ok(misused(&error)),
+        };
+        let client = reqwest::Client::builder()
+            .timeout(ANSWER_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .context("no HTTP client can be made")?;
+        let (total, mut refused, mut before) = (events.len(), 0, None);
+        for (place, event) in events.iter().enumerate() {
+            tokio::time::sleep(self.pause(before, event.at_ms)).await;
+            before = event.at_ms.or(before);
+            let (ok, answer) = self.post(&client, token, event).await;
+            refused += usize::from(!ok);
+            say(&format!("{:>3}/{total}  {:<44}  {answer}", place + 1, event.name));
+        }
+        say(&format!("{} of {total} events were taken", total - refused));
+        Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn pause(&self, before: Option<u64>, now: Option<u64>) -> Duration {
+        match (before, now) {
+            (Some(before), Some(now)) if self.speed > 0.0 => {
+                Duration::from_millis(now.saturating_sub(before)).div_f64(self.speed)
+            }
+            (Some(_) | None, _) => Duration::ZERO,
+        }
+    }
+
+    async fn post(&self, client: &reqwest::Client, token: &str, event: &Recorded) -> (bool, String) {
+        let signed = self.sign_as.as_deref().unwrap_or(&self.to);
+        let signature = signature::sign(signed, &signature::parse_pairs(&event.body), token);
+        let began = Instant::now();
+        let answer = client
+            .post(&self.to)
+            .header("X-Twilio-Signature", signature)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(event.body.clone())
+            .send()
+            .await;
+        let ms = began.elapsed().as_millis();
+        match answer {
+            Ok(answer) => (answer.status().is_success(), format!("{} in {ms} ms", answer.status())),
+            Err(error) if error.is_connect() => (false, "nobody listens there: is the worker running?".to_owned()),
+            Err(error) if error.is_timeout() => (false, format!("no answer within {ms} ms")),
+            Err(_) => (false, "the connection broke before the answer".to_owned()),
+        }
+    }
+}
+
+fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Recorded>> {
+    let mut events = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+            files.retain(|file| file.extension().is_some_and(|extension| extension == "form"));
+            files.sort();
+            for file in &files {
+                events.push(read(file)?);
+            }
+        } else {
+            events.push(read(path)?);
+        }
+    }
+    anyhow::ensure!(!events.is_empty(), "there is no *.form file to replay");
+    Ok(events)
+}
+
+fn read(path: &Path) -> anyhow::Result<Recorded> {
+    let body = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let body = body.trim_ascii_end().to_vec();
+    let at_ms = signature::parse_pairs(&body).iter().find(|(key, _)| key == "TimestampMs").and_then(|(_, ms)| ms.parse().ok());
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Recorded { name, body, at_ms })
+}

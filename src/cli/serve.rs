@@ -1,0 +1,40 @@
+//! `serve`: the service, until a signal.
+
+use super::service::Service;
+use super::{CommandResult, Configured, misused, say};
+use crate::telemetry;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(clap::Args)]
+#[command(after_help = "Prints one line with both bound addresses when it is ready; logs go to standard error. \
+                  SIGTERM and SIGINT stop it in order, within shutdown.grace_ms.\n\
+                  Exit codes: 0 stopped by a signal; 1 it cannot start or its journal failed; 2 wrong configuration.")]
+pub(super) struct Serve {
+    #[command(flatten)]
+    configured: Configured,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> CommandResult {
+        let settings = match self.configured.load() {
+            Ok(settings) => settings,
+            Err(error) => return Ok(misused(&error.into())),
+        };
+        telemetry::init(settings.log.format, &settings.log.filter)?;
+        let mut terminated = signal(SignalKind::terminate())?;
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        let service = Service::start(&settings)?;
+        say(&format!("ready: events on http://{}, health on http://{}", service.public(), service.admin()));
+        let failure = tokio::select! {
+            _ = terminated.recv() => None,
+            _ = interrupted.recv() => None,
+            error = service.failed() => Some(error),
+        };
+        service.stop().await;
+        match failure {
+            None => Ok(ExitCode::SUCCESS),
+            Some(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `sign`: what Twilio's signature of a request would be.
+
+use super::{CommandResult, misused, say};
+use crate::twilio::signature;
+use anyhow::{Context as _, anyhow};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+#[command(after_help = "Example: taskrouter-streams sign --url https://streams.example.com/taskrouter/events \
+                  --body fixtures/taskrouter/02.reservation.accepted.form\n\
+                  Exit codes: 0 printed; 1 the body cannot be read; 2 no token.")]
+pub(super) struct Sign {
+    /// The URL exactly as it is configured at Twilio, without a fragment.
+    #[arg(long)]
+    url: String,
+    /// A file with the form body; standard input when left out.
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// The account's auth token.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
+    auth_token: Option<String>,
+}
+
+impl Sign {
+    pub(super) fn run(self) -> CommandResult {
+        let Some(token) = self.auth_token.filter(|token| !token.is_empty()) else {
+            return Ok(misused(&anyhow!("no auth token: set TWILIO_AUTH_TOKEN (or pass --auth-token)")));
+        };
+        let body = match &self.body {
+            Some(path) => std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?,
+            None => {
+                let mut body = Vec::new();
+                std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut body)
+                    .context("standard input cannot be read")?;
+                body
+            }
+        };
+        // A file's last line end is not part of the body.
+        let body = body.trim_ascii_end();
+        say(&signature::sign(&self.url, &signature::parse_pairs(body), &token));
+        Ok(ExitCode::SUCCESS)
+    }
+}
