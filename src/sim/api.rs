@@ -1,7 +1,7 @@
 //! The world's REST resources over HTTP, with latency and faults.
 
+use super::core::Core;
 use super::faults::{Fault, FaultBody, Side};
-use super::simulator::Core;
 use super::world::{Page, Reply, Request, RequestRecord};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Server;

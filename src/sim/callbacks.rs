@@ -1,8 +1,8 @@
 //! Signs TaskRouter's events and posts them to the worker, in order within a task unless told otherwise.
 
 use super::behaviour::Ms;
+use super::core::Core;
 use super::signing::sign;
-use super::simulator::Core;
 use super::world::Event;
 use crate::call::sid::{EventSid, TaskSid};
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ pub enum Mishap {
     Duplicated,
     /// It arrives that much later, ms, while others go ahead.
     Delayed(u64),
-    /// It arrives right after the task's next event.
+    /// It arrives right after the task's next event; never, when there is none.
     Swapped,
 }
 

@@ -14,6 +14,7 @@
 mod api;
 mod behaviour;
 pub mod callbacks;
+mod core;
 pub mod faults;
 pub mod scenario;
 mod signing;

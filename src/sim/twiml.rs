@@ -46,28 +46,28 @@ pub(super) struct ConferenceVerb {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Track {
     /// The customer's voice.
-    InboundTrack,
+    Inbound,
     /// What the customer hears.
-    OutboundTrack,
+    Outbound,
     /// Both.
-    BothTracks,
+    Both,
 }
 
 impl Track {
     /// As Twilio writes it.
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Track::InboundTrack => "inbound_track",
-            Track::OutboundTrack => "outbound_track",
-            Track::BothTracks => "both_tracks",
+            Track::Inbound => "inbound_track",
+            Track::Outbound => "outbound_track",
+            Track::Both => "both_tracks",
         }
     }
 
     /// How many of a call's four tracks it takes.
     pub(super) fn cost(self) -> usize {
         match self {
-            Track::InboundTrack | Track::OutboundTrack => 1,
-            Track::BothTracks => 2,
+            Track::Inbound | Track::Outbound => 1,
+            Track::Both => 2,
         }
     }
 }
@@ -142,9 +142,9 @@ fn open(path: &[String], tag: &BytesStart<'_>, document: &mut Document) -> Resul
         ["Response", "Stop", "Stream"] => document.stop.push(required(tag, "name")?),
         ["Response", "Start", "Stream"] => {
             let track = match attribute(tag, "track")?.as_deref() {
-                None | Some("inbound_track") => Track::InboundTrack,
-                Some("outbound_track") => Track::OutboundTrack,
-                Some("both_tracks") => Track::BothTracks,
+                None | Some("inbound_track") => Track::Inbound,
+                Some("outbound_track") => Track::Outbound,
+                Some("both_tracks") => Track::Both,
                 Some(_) => return Err(NotUnderstood("a stream's track is unknown")),
             };
             let (name, url) = (required(tag, "name")?, required(tag, "url")?);

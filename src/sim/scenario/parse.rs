@@ -105,7 +105,8 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
             return Ok(if hold { Verb::Hold(names) } else { Verb::Unhold(names) });
         }
     }
-    let verbs: [(&str, fn(String) -> Verb); 8] = [
+    type Make = fn(String) -> Verb;
+    let verbs: [(&str, Make); 8] = [
         (" calls out", Verb::CallsOut),
         (" accepts", Verb::Accepts),
         (" rejects", Verb::Rejects),

@@ -29,25 +29,70 @@ where
 {
     let mut outcome = Outcome::default();
     for (place, step) in scenario.steps.iter().enumerate() {
-        let failed = match &step.verb {
-            Verb::Settle => rest(sim, &settle).await.err(),
-            Verb::Expect(expectations) => {
-                let wrong: Vec<String> = expectations.iter().filter_map(|e| compare(sim, &outcome, e)).collect();
-                (!wrong.is_empty()).then(|| wrong.join("; "))
+        match perform(sim, &step.verb, &mut outcome, &settle).await {
+            Ok(None) => {}
+            Ok(Some(reason)) => outcome.failures.push(worded(place, step, &reason)),
+            Err(impossible) => {
+                outcome.failures.push(worded(place, step, &impossible.to_string()));
+                return outcome;
             }
-            verb => match act(sim, verb, &mut outcome).await {
-                Ok(()) => None,
-                Err(impossible) => {
-                    outcome.failures.push(worded(place, step, &impossible.to_string()));
-                    return outcome;
-                }
-            },
-        };
-        outcome
-            .failures
-            .extend(failed.map(|reason| worded(place, step, &reason)));
+        }
     }
     outcome
+}
+
+/// Performs one step; says what was not as expected, if anything.
+async fn perform<F>(
+    sim: &Simulator,
+    verb: &Verb,
+    outcome: &mut Outcome,
+    settle: &F,
+) -> Result<Option<String>, Impossible>
+where
+    F: AsyncFn() -> Result<(), String>,
+{
+    let nobody = || Impossible("nobody has called yet: begin with \"customer calls\"".to_owned());
+    let task = outcome.tasks.last().cloned().ok_or_else(nobody);
+    match verb {
+        Verb::CustomerCalls => outcome.tasks.push(sim.customer_calls().await),
+        Verb::CustomerWrites => outcome.tasks.push(sim.customer_writes().await),
+        Verb::CallsOut(agent) => outcome.tasks.push(sim.calls_out(agent).await?),
+        Verb::CustomerAnswers => sim.customer_answers(&task?).await?,
+        Verb::CustomerHangsUp => sim.customer_hangs_up(&task?).await?,
+        Verb::ConferenceEnds => sim.conference_ends(&task?).await,
+        Verb::Accepts(agent) => sim.accepts(&task?, agent).await?,
+        Verb::Rejects(agent) => sim.rejects(&task?, agent).await?,
+        Verb::TimesOut(agent) => sim.times_out(&task?, agent).await?,
+        Verb::CannotBeReached(agent) => sim.cannot_be_reached(&task?, agent).await?,
+        Verb::Transfers(from, to, mode) => sim.transfers(&task?, from, to, *mode).await?,
+        Verb::CancelsTransfer(agent) => sim.cancels_transfer(&task?, agent).await?,
+        Verb::Hold(agents) => {
+            let task = task?;
+            for agent in agents {
+                sim.holds(&task, agent).await?;
+            }
+        }
+        Verb::Unhold(agents) => {
+            let task = task?;
+            for agent in agents {
+                sim.unholds(&task, agent).await?;
+            }
+        }
+        Verb::Leaves(agent) => sim.leaves(&task?, agent).await?,
+        Verb::Completes(agent) => sim.completes(&task?, agent).await?,
+        Verb::Mishap(event, mishap) => sim.mishap(event.as_deref(), *mishap),
+        Verb::Fault(on, fault) => sim.fault(*on, 1, fault.clone()),
+        Verb::Settle => return Ok(rest(sim, settle).await.err()),
+        Verb::Expect(expectations) => {
+            let task = task?;
+            let wrong: Vec<String> = expectations
+                .iter()
+                .filter_map(|each| compare(sim, &task, each))
+                .collect();
+            return Ok((!wrong.is_empty()).then(|| wrong.join("; ")));
+        }
+    }
+    Ok(None)
 }
 
 fn worded(place: usize, step: &Step, reason: &str) -> String {
@@ -71,88 +116,9 @@ where
     Err("the worker and the world keep each other moving".to_owned())
 }
 
-async fn act(sim: &Simulator, verb: &Verb, outcome: &mut Outcome) -> Result<(), Impossible> {
-    let new = match verb {
-        Verb::CustomerCalls => Some(sim.customer_calls().await),
-        Verb::CustomerWrites => Some(sim.customer_writes().await),
-        Verb::CallsOut(agent) => Some(sim.calls_out(agent).await?),
-        Verb::Mishap(event, mishap) => {
-            sim.mishap(event.as_deref(), *mishap);
-            return Ok(());
-        }
-        Verb::Fault(on, fault) => {
-            sim.fault(*on, 1, fault.clone());
-            return Ok(());
-        }
-        Verb::CustomerAnswers
-        | Verb::CustomerHangsUp
-        | Verb::ConferenceEnds
-        | Verb::Accepts(_)
-        | Verb::Rejects(_)
-        | Verb::TimesOut(_)
-        | Verb::CannotBeReached(_)
-        | Verb::Transfers(..)
-        | Verb::CancelsTransfer(_)
-        | Verb::Hold(_)
-        | Verb::Unhold(_)
-        | Verb::Leaves(_)
-        | Verb::Completes(_)
-        | Verb::Settle
-        | Verb::Expect(_) => None,
-    };
-    if let Some(task) = new {
-        outcome.tasks.push(task);
-        return Ok(());
-    }
-    let task = outcome.tasks.last().cloned();
-    let task = task.ok_or_else(|| Impossible("nobody has called yet: begin with \"customer calls\"".to_owned()))?;
-    act_on(sim, &task, verb).await
-}
-
-async fn act_on(sim: &Simulator, task: &TaskSid, verb: &Verb) -> Result<(), Impossible> {
-    match verb {
-        Verb::CustomerAnswers => sim.customer_answers(task).await,
-        Verb::CustomerHangsUp => sim.customer_hangs_up(task).await,
-        Verb::ConferenceEnds => {
-            sim.conference_ends(task).await;
-            Ok(())
-        }
-        Verb::Accepts(agent) => sim.accepts(task, agent).await,
-        Verb::Rejects(agent) => sim.rejects(task, agent).await,
-        Verb::TimesOut(agent) => sim.times_out(task, agent).await,
-        Verb::CannotBeReached(agent) => sim.cannot_be_reached(task, agent).await,
-        Verb::Transfers(from, to, mode) => sim.transfers(task, from, to, *mode).await,
-        Verb::CancelsTransfer(agent) => sim.cancels_transfer(task, agent).await,
-        Verb::Hold(agents) => {
-            for agent in agents {
-                sim.holds(task, agent).await?;
-            }
-            Ok(())
-        }
-        Verb::Unhold(agents) => {
-            for agent in agents {
-                sim.unholds(task, agent).await?;
-            }
-            Ok(())
-        }
-        Verb::Leaves(agent) => sim.leaves(task, agent).await,
-        Verb::Completes(agent) => sim.completes(task, agent).await,
-        Verb::CustomerCalls
-        | Verb::CustomerWrites
-        | Verb::CallsOut(_)
-        | Verb::Mishap(..)
-        | Verb::Fault(..)
-        | Verb::Settle
-        | Verb::Expect(_) => Ok(()),
-    }
-}
-
 /// What is wrong, if anything.
-fn compare(sim: &Simulator, outcome: &Outcome, expectation: &Expectation) -> Option<String> {
-    let Some(picture) = outcome.tasks.last().and_then(|task| sim.picture(task)) else {
-        return Some("nobody has called yet".to_owned());
-    };
-    let task = outcome.tasks.last();
+fn compare(sim: &Simulator, task: &TaskSid, expectation: &Expectation) -> Option<String> {
+    let picture = sim.picture(task)?;
     let says = |known: Option<bool>, yes: &str, no: &str| match known {
         Some(true) => yes.to_owned(),
         Some(false) => no.to_owned(),
@@ -181,7 +147,7 @@ fn compare(sim: &Simulator, outcome: &Outcome, expectation: &Expectation) -> Opt
             let requests = sim
                 .requests()
                 .iter()
-                .filter(|request| request.task.as_ref() == task)
+                .filter(|request| request.task.as_ref() == Some(task))
                 .count();
             (requests > 0).then(|| format!("there were {requests} requests"))
         }

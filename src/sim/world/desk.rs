@@ -201,13 +201,21 @@ impl World {
         let waiting = customer
             .and_then(|call| self.calls.get(call))
             .is_some_and(|call| call.live);
-        match (talking, offered && waiting) {
-            (true, _) => self.bump_task(&task),
-            (false, true) => self.set_task(&task, TaskStatus::Reserved),
-            (false, false) => self.set_task(&task, TaskStatus::Wrapping),
+        let last = !(talking || offered && waiting);
+        if talking {
+            self.bump_task(&task);
+        } else {
+            self.set_task(
+                &task,
+                if last {
+                    TaskStatus::Wrapping
+                } else {
+                    TaskStatus::Reserved
+                },
+            );
         }
         self.emit(&task, "reservation.wrapup", Some(sid));
-        if !talking && !(offered && waiting) {
+        if last {
             self.emit(&task, "task.wrapup", None);
         }
     }

@@ -13,6 +13,7 @@
 //! What the rules are and how sure they are stands with each: "documented" means Twilio's own pages, "observed" a public
 //! report, "assumed" neither.
 
+mod bodies;
 mod desk;
 mod event;
 mod rest;

@@ -18,7 +18,7 @@ fn get<'a>(event: &'a Event, name: &str) -> &'a str {
 }
 
 #[test]
-fn a_first_accept_is_told_in_four_events() {
+fn a_first_accept_is_told_in_three_events_that_name_the_call() {
     let mut world = world(Behaviour::default());
     let task = world.customer_calls(START);
     world.accepts(&task, "alice", START).unwrap();
