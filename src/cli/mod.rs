@@ -5,6 +5,7 @@ mod demo;
 mod replay;
 mod serve;
 pub mod service;
+pub mod stage;
 mod sign;
 
 use clap::{Parser, Subcommand};

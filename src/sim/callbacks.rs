@@ -2,7 +2,7 @@
 
 use super::behaviour::Ms;
 use super::core::Core;
-use super::signing::sign;
+use crate::twilio::signature::sign;
 use super::world::Event;
 use crate::call::sid::{EventSid, TaskSid};
 use std::collections::BTreeMap;

@@ -17,10 +17,9 @@ pub mod callbacks;
 mod core;
 pub mod faults;
 pub mod scenario;
-mod signing;
 pub mod simulator;
-mod twiml;
+use crate::twilio::twiml;
 pub mod world;
 
 pub use behaviour::{BadSettings, Behaviour, Ms};
-pub use simulator::{Settings, Simulator};
+pub use simulator::{Settings, Simulator, StartError};

@@ -17,9 +17,11 @@
 
 mod parse;
 mod run;
+mod stories;
 
 pub use parse::{parse_step, read};
 pub use run::{Outcome, run};
+pub use stories::STORIES;
 
 use super::behaviour::{BadSettings, Behaviour};
 use super::callbacks::Mishap;

@@ -1,0 +1,159 @@
+//! A worker and a simulated Twilio that know each other, on loopback ports, with a throw-away journal.
+
+use super::service::{Service, StartError};
+use crate::call::fact::Fact;
+use crate::call::sid::TaskSid;
+use crate::config::{self, ConfigError};
+use crate::journal::{Backlog, JournalError};
+use crate::sim::callbacks::{Destination, Overrides};
+use crate::sim::scenario::{self, Outcome, Scenario};
+use crate::sim::{self, Behaviour, Simulator};
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const ACCOUNT: &str = "ACde300000000000000000000000000001";
+const WORKSPACE: &str = "WSde300000000000000000000000000002";
+const TOKEN: &str = "the-token-of-the-demo";
+
+/// What the demo's events are signed for: the worker never sees this name on the wire, as behind any proxy.
+const PUBLIC_URL: &str = "https://streams.example.com";
+
+/// How long a worker may take to come to rest: longer than its longest patience.
+const REST_LIMIT: Duration = Duration::from_secs(45);
+
+/// Between looks at whether the worker is at rest.
+const REST_POLL: Duration = Duration::from_millis(2);
+
+/// A stage that cannot be set.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// No temporary directory for the journal.
+    #[error("no temporary directory can be made for the journal: {0}")]
+    Directory(#[from] std::io::Error),
+    /// The simulator cannot start.
+    #[error(transparent)]
+    Simulator(#[from] sim::StartError),
+    /// The worker's configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The worker cannot start.
+    #[error(transparent)]
+    Service(#[from] StartError),
+}
+
+/// Worker and simulator.
+pub struct Stage {
+    /// Twilio.
+    pub sim: Simulator,
+    /// The worker.
+    pub service: Service,
+    settings: config::Settings,
+    _journal: TempDir,
+}
+
+impl Stage {
+    /// Starts both. `extra` is configuration (TOML) over the stage's own.
+    ///
+    /// # Errors
+    /// When a port, the journal or the configuration cannot be had.
+    pub async fn set(behaviour: Behaviour, extra: &str) -> Result<Self, StageError> {
+        let journal = TempDir::new()?;
+        let sim = Simulator::start(sim::Settings {
+            behaviour,
+            account: sid(ACCOUNT)?,
+            auth_token: SecretString::from(TOKEN),
+            api_key: None,
+            workspace: sid(WORKSPACE)?,
+        })
+        .await?;
+        let file = journal.path().join("journal.db");
+        let environment = BTreeMap::from([
+            ("TRS__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
+            ("TRS__SERVER__PUBLIC_URL", PUBLIC_URL.to_owned()),
+            ("TRS__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
+            ("TRS__TWILIO__ACCOUNT_SID", ACCOUNT.to_owned()),
+            ("TRS__TWILIO__AUTH_TOKENS", TOKEN.to_owned()),
+            ("TRS__TWILIO__WORKSPACE_SID", WORKSPACE.to_owned()),
+            ("TRS__TWILIO__API_BASE_URL", sim.api_base_url()),
+            ("TRS__TWILIO__TASKROUTER_BASE_URL", sim.api_base_url()),
+            ("TRS__JOURNAL__URL", format!("sqlite:{}", file.display())),
+            ("TRS__STREAMS__DESTINATIONS", "wss://audio.example.com/a,wss://audio.example.com/b".to_owned()),
+        ]);
+        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let settings = config::from_text(Some(("the stage", extra)), &environment)?;
+        let service = Service::start(&settings)?;
+        let stage = Self { sim, service, settings, _journal: journal };
+        stage.introduce();
+        Ok(stage)
+    }
+
+    fn introduce(&self) {
+        self.sim.post_events_to(Destination {
+            signed_url: format!("{PUBLIC_URL}/taskrouter/events"),
+            post_url: format!("http://{}/taskrouter/events", self.service.public()),
+            overrides: Overrides::from_fragment("rc=3&rp=5xx,ct,rt"),
+        });
+    }
+
+    /// Stops the worker and starts another on the same journal, as a deployment does.
+    ///
+    /// # Errors
+    /// When the new one cannot start.
+    pub async fn restart(self) -> Result<Self, StageError> {
+        let Self { sim, service, settings, _journal } = self;
+        service.stop().await;
+        let service = Service::start(&settings)?;
+        let stage = Self { sim, service, settings, _journal };
+        stage.introduce();
+        Ok(stage)
+    }
+
+    /// Waits until nothing is due, leased or planned.
+    ///
+    /// # Errors
+    /// When that takes too long, with what was still going on.
+    pub async fn at_rest(&self) -> Result<(), String> {
+        let deadline = Instant::now() + REST_LIMIT;
+        loop {
+            let backlog = self.service.journal().backlog().await.map_err(|error| error.to_string())?;
+            let Backlog { active: 0, waiting: 0, .. } = backlog else {
+                if Instant::now() > deadline {
+                    return Err(format!("the worker did not come to rest: {backlog:?}"));
+                }
+                tokio::time::sleep(REST_POLL).await;
+                continue;
+            };
+            return Ok(());
+        }
+    }
+
+    /// Tells a story.
+    pub async fn tell(&self, story: &Scenario) -> Outcome {
+        scenario::run(story, &self.sim, async || self.at_rest().await).await
+    }
+
+    /// A call's facts, oldest first.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn facts(&self, task: &TaskSid) -> Result<Vec<Fact>, JournalError> {
+        let facts = self.service.journal().facts(task, 0).await?;
+        Ok(facts.into_iter().map(|(_, fact)| fact).collect())
+    }
+
+    /// Stops both.
+    pub async fn clear(self) {
+        self.service.stop().await;
+        self.sim.stop().await;
+    }
+}
+
+fn sid<T: std::str::FromStr>(text: &str) -> Result<T, std::io::Error>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse().map_err(std::io::Error::other)
+}
+

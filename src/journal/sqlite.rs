@@ -1,5 +1,0 @@
-//! To be written.
-/// x
-pub struct SqliteJournal;
-/// x
-pub struct SqliteSettings;

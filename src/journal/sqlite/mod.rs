@@ -1,0 +1,227 @@
+//! The embedded journal: one SQLite file, used by one process.
+//!
+//! One thread owns the only writing connection and commits many writes at once; another reads, so that a reader never
+//! waits for an fsync. A write is answered after the commit that holds it. A file lock beside the file keeps a second process out.
+
+mod ops;
+mod reader;
+mod schema;
+mod writer;
+
+use super::{Backlog, Claim, Due, Ingested, Journal, JournalError, NewFact, OpenError, Promise, Seq};
+use crate::call::fact::Fact;
+use crate::call::sid::TaskSid;
+use ops::Write;
+use reader::Read;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+
+/// How the file is used.
+#[derive(Debug, Clone)]
+pub struct SqliteSettings {
+    /// The file; made when missing.
+    pub path: PathBuf,
+    /// Events that may wait for the disk; more are answered with [`JournalError::Overloaded`]. The worker's own writes are
+    /// not counted: they are bounded by the calls that it works on, and work in flight must be able to finish.
+    pub queue_limit: usize,
+    /// Writes in one commit.
+    pub batch_limit: usize,
+    /// How long a claim lasts unless renewed.
+    pub lease: Duration,
+    /// Bytes of the write-ahead log before it is folded into the file.
+    pub wal_limit_bytes: u64,
+}
+
+/// A journal in a SQLite file.
+pub struct SqliteJournal {
+    writes: mpsc::UnboundedSender<Write>,
+    reads: mpsc::UnboundedSender<Read>,
+    room: Arc<Semaphore>,
+    queue_limit: usize,
+    lease: Duration,
+    hint: Arc<Notify>,
+    failed: watch::Receiver<Option<JournalError>>,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    writer: JoinHandle<()>,
+    reader: JoinHandle<()>,
+    lock: File,
+}
+
+impl SqliteJournal {
+    /// Opens the file, or makes it. Leases found in it belong to a process that is gone: those calls are due.
+    ///
+    /// # Errors
+    /// When another process has the file, or it cannot be opened, or a newer version wrote it.
+    pub fn open(settings: SqliteSettings) -> Result<Self, OpenError> {
+        let lock = lock(&settings.path)?;
+        let connection = schema::open_for_writing(&settings.path)?;
+        let reading = schema::open_for_reading(&settings.path)?;
+        let hint = Arc::new(Notify::new());
+        let (failing, failed) = watch::channel(None);
+        let (writes, write_queue) = mpsc::unbounded_channel();
+        let (reads, read_queue) = mpsc::unbounded_channel();
+        let unopenable = |reason: std::io::Error| OpenError::Unopenable {
+            path: settings.path.display().to_string(),
+            reason: reason.to_string(),
+        };
+        let writer = writer::Writer::new(connection, &settings, hint.clone(), failing);
+        let writer = std::thread::Builder::new()
+            .name("journal-writer".to_owned())
+            .spawn(move || writer.run(write_queue))
+            .map_err(unopenable)?;
+        let reader = std::thread::Builder::new()
+            .name("journal-reader".to_owned())
+            .spawn(move || reader::run(&reading, read_queue))
+            .map_err(unopenable)?;
+        Ok(Self {
+            writes,
+            reads,
+            room: Arc::new(Semaphore::new(settings.queue_limit)),
+            queue_limit: settings.queue_limit,
+            lease: settings.lease,
+            hint,
+            failed,
+            threads: Mutex::new(Some(Threads { writer, reader, lock })),
+        })
+    }
+
+    async fn write<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Write,
+    ) -> Result<T, JournalError> {
+        let (answer, answered) = oneshot::channel();
+        self.writes.send(make(answer)).map_err(|_| self.is_gone())?;
+        answered.await.map_err(|_| self.is_gone())?
+    }
+
+    async fn read<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Read,
+    ) -> Result<T, JournalError> {
+        let (answer, answered) = oneshot::channel();
+        self.reads.send(make(answer)).map_err(|_| self.is_gone())?;
+        answered.await.map_err(|_| self.is_gone())?
+    }
+
+    fn is_gone(&self) -> JournalError {
+        let failure = self.failed.borrow().clone();
+        failure.unwrap_or_else(|| JournalError::Unavailable { reason: "it has been closed".to_owned() })
+    }
+}
+
+/// A lock on a file beside the journal: SQLite's own locks would let a second process in, whose leases we would not see.
+fn lock(path: &std::path::Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let shown = path.display().to_string();
+    let unopenable = |reason: std::io::Error| OpenError::Unopenable { path: shown.clone(), reason: reason.to_string() };
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name).map_err(unopenable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: shown }),
+        Err(TryLockError::Error(reason)) => Err(unopenable(reason)),
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested> {
+        Box::pin(async move {
+            let Ok(_room) = self.room.try_acquire() else {
+                return Err(JournalError::Overloaded { limit: self.queue_limit });
+            };
+            self.write(|answer| Write::Ingest { fact, answer }).await
+        })
+    }
+
+    fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
+        Box::pin(self.write(move |answer| Write::Claim { limit, answer }))
+    }
+
+    fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
+        let call = call.clone();
+        Box::pin(self.read(move |answer| Read::Facts { call, after, answer }))
+    }
+
+    fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
+        let claim = claim.clone();
+        Box::pin(self.write(move |answer| Write::Append { claim, fact, answer }))
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {
+        let claim = claim.clone();
+        Box::pin(self.write(move |answer| Write::Renew { claim, answer }))
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
+        let claim = claim.clone();
+        Box::pin(self.write(move |answer| Write::Release { claim, seen, due, answer }))
+    }
+
+    fn next_due(&self) -> Promise<'_, Option<Duration>> {
+        Box::pin(self.read(|answer| Read::NextDue { answer }))
+    }
+
+    fn backlog(&self) -> Promise<'_, Backlog> {
+        Box::pin(self.read(|answer| Read::Backlog { answer }))
+    }
+
+    fn prune(&self, retention: Duration) -> Promise<'_, u64> {
+        Box::pin(async move {
+            let mut pruned = 0;
+            loop {
+                // One chunk a commit, so that events never wait for a long deletion.
+                let chunk = self.write(|answer| Write::Prune { retention, answer }).await?;
+                pruned += chunk;
+                if chunk == 0 {
+                    return Ok(pruned);
+                }
+            }
+        })
+    }
+
+    fn hint(&self) -> Arc<Notify> {
+        self.hint.clone()
+    }
+
+    fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {
+        let mut failed = self.failed.clone();
+        Box::pin(async move {
+            match failed.wait_for(Option::is_some).await.map(|failure| failure.clone()) {
+                Ok(Some(failure)) => failure,
+                // Closed in order: it can no longer fail.
+                Ok(None) | Err(_) => std::future::pending().await,
+            }
+        })
+    }
+
+    fn close(&self) -> Promise<'_, ()> {
+        Box::pin(async move {
+            let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some(Threads { writer, reader, lock }) = threads else { return Ok(()) };
+            // A thread that is gone already needs no word.
+            let _ = self.reads.send(Read::Close);
+            let _ = self.writes.send(Write::Close);
+            let ended = tokio::task::spawn_blocking(move || {
+                let ended = (reader.join(), writer.join());
+                drop(lock);
+                ended.0.is_ok() && ended.1.is_ok()
+            });
+            match ended.await {
+                Ok(true) => Ok(()),
+                Ok(false) | Err(_) => Err(JournalError::Fatal { reason: "a journal thread panicked".to_owned() }),
+            }
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! The thread that reads.
+
+use super::ops::now_ms;
+use crate::call::fact::Fact;
+use crate::call::sid::TaskSid;
+use crate::journal::{Backlog, JournalError, Seq};
+use rusqlite::{Connection, params};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+type Answer<T> = oneshot::Sender<Result<T, JournalError>>;
+
+/// A question and who waits for the answer.
+pub(super) enum Read {
+    Facts { call: TaskSid, after: Seq, answer: Answer<Vec<(Seq, Fact)>> },
+    NextDue { answer: Answer<Option<Duration>> },
+    Backlog { answer: Answer<Backlog> },
+    Close,
+}
+
+/// Answers until told to close.
+pub(super) fn run(connection: &Connection, mut queue: mpsc::UnboundedReceiver<Read>) {
+    while let Some(read) = queue.blocking_recv() {
+        // Whoever no longer waits needs no answer.
+        match read {
+            Read::Facts { call, after, answer } => drop(answer.send(facts(connection, &call, after))),
+            Read::NextDue { answer } => drop(answer.send(next_due(connection).map_err(unavailable))),
+            Read::Backlog { answer } => drop(answer.send(backlog(connection).map_err(unavailable))),
+            Read::Close => return,
+        }
+    }
+}
+
+fn facts(connection: &Connection, call: &TaskSid, after: Seq) -> Result<Vec<(Seq, Fact)>, JournalError> {
+    let rows = || -> rusqlite::Result<Vec<(Seq, String)>> {
+        connection
+            .prepare_cached("SELECT seq, body FROM fact WHERE task = ?1 AND seq > ?2 ORDER BY seq")?
+            .query_map(params![call.as_str(), after], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
+    };
+    let parse = |(seq, body): (Seq, String)| match serde_json::from_str(&body) {
+        Ok(fact) => Ok((seq, fact)),
+        // The parser's message may quote the fact.
+        Err(_) => Err(JournalError::Fatal { reason: format!("fact {seq} of call {call} cannot be read") }),
+    };
+    rows().map_err(unavailable)?.into_iter().map(parse).collect()
+}
+
+fn next_due(connection: &Connection) -> rusqlite::Result<Option<Duration>> {
+    let at: Option<i64> = connection
+        .prepare_cached(
+            "SELECT min(at) FROM (
+                 SELECT min(due_ms) AS at FROM call WHERE due_ms IS NOT NULL AND lease_ms IS NULL
+                 UNION ALL SELECT min(lease_ms) FROM call WHERE lease_ms IS NOT NULL)",
+        )?
+        .query_row([], |row| row.get(0))?;
+    Ok(at.map(|at| Duration::from_millis(u64::try_from(at - now_ms()).unwrap_or(0))))
+}
+
+fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FILTER (WHERE lease_ms IS NOT NULL OR due_ms <= ?1),
+                    count(*) FILTER (WHERE lease_ms IS NULL AND due_ms > ?1),
+                    count(*) FILTER (WHERE over_ms IS NULL)
+             FROM call",
+        )?
+        .query_row([now_ms()], |row| {
+            let count = |index| row.get(index).map(|count: i64| count.unsigned_abs());
+            Ok(Backlog { active: count(0)?, waiting: count(1)?, live: count(2)? })
+        })
+}
+
+fn unavailable(error: rusqlite::Error) -> JournalError {
+    let reason = match error {
+        rusqlite::Error::SqliteFailure(failure, _) => failure.to_string(),
+        _ => "a question could not be answered".to_owned(),
+    };
+    JournalError::Unavailable { reason }
+}

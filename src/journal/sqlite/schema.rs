@@ -1,0 +1,77 @@
+//! The file's form: pragmas, tables and their versions.
+
+use crate::journal::OpenError;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::time::Duration;
+
+/// Before 3.51.3 two connections that write and checkpoint at once can corrupt a file (sqlite.org/wal.html#walresetbug).
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// How long a connection waits for somebody else's lock, such as a backup's.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// One script per version, applied in order; the version is kept in `user_version`.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE call (
+        task TEXT PRIMARY KEY,
+        last_seq INTEGER NOT NULL DEFAULT 0,
+        due_ms INTEGER,                       -- when it wants to be looked at; NULL = when a fact arrives
+        lease_ms INTEGER,                     -- until when it is claimed; NULL = not claimed
+        fence INTEGER NOT NULL DEFAULT 0,
+        over_ms INTEGER                       -- since when it is over; NULL = live
+    ) STRICT;
+    CREATE INDEX call_due ON call (due_ms) WHERE due_ms IS NOT NULL;
+    CREATE INDEX call_lease ON call (lease_ms) WHERE lease_ms IS NOT NULL;
+    CREATE INDEX call_over ON call (over_ms) WHERE over_ms IS NOT NULL;
+    CREATE TABLE fact (
+        task TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        identity TEXT UNIQUE,                 -- of events; NULL for what we did ourselves
+        body TEXT NOT NULL,                   -- call::fact::Fact as JSON
+        PRIMARY KEY (task, seq)
+    ) STRICT;
+"];
+
+pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
+    let shown = path.display().to_string();
+    let unopenable = |reason: rusqlite::Error| OpenError::Unopenable { path: shown.clone(), reason: reason.to_string() };
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        let reason = format!("SQLite {} is too old: 3.51.3 is needed", rusqlite::version());
+        return Err(OpenError::Unopenable { path: shown, reason });
+    }
+    let mut connection = Connection::open(path).map_err(unopenable)?;
+    connection.busy_timeout(BUSY).map_err(unopenable)?;
+    let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
+    connection.execute_batch(pragmas).map_err(unopenable)?;
+    migrate(&mut connection, &shown)?;
+    // This process has just begun, so no lease can be its own.
+    connection
+        .execute("UPDATE call SET lease_ms = NULL, due_ms = 0 WHERE lease_ms IS NOT NULL", [])
+        .map_err(unopenable)?;
+    Ok(connection)
+}
+
+pub(super) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)
+        .and_then(|connection| connection.busy_timeout(BUSY).map(|()| connection));
+    connection
+        .map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
+}
+
+fn migrate(connection: &mut Connection, path: &str) -> Result<(), OpenError> {
+    let unopenable = |reason: rusqlite::Error| OpenError::Unopenable { path: path.to_owned(), reason: reason.to_string() };
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unopenable)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(OpenError::TooNew { path: path.to_owned(), found, known });
+    }
+    for (version, script) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
+        let transaction = connection.transaction().map_err(unopenable)?;
+        transaction.execute_batch(script).map_err(unopenable)?;
+        transaction.pragma_update(None, "user_version", version).map_err(unopenable)?;
+        transaction.commit().map_err(unopenable)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! The thread that owns the only writing connection.
+
+use super::SqliteSettings;
+use super::ops::{Done, Write, perform};
+use crate::journal::JournalError;
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+
+/// Commits what arrives, as much as has gathered at once.
+pub(super) struct Writer {
+    connection: Connection,
+    wal: PathBuf,
+    wal_limit_bytes: u64,
+    batch_limit: usize,
+    lease: Duration,
+    hint: Arc<Notify>,
+    failing: watch::Sender<Option<JournalError>>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: Connection,
+        settings: &SqliteSettings,
+        hint: Arc<Notify>,
+        failing: watch::Sender<Option<JournalError>>,
+    ) -> Self {
+        let mut wal = settings.path.as_os_str().to_owned();
+        wal.push("-wal");
+        Self {
+            connection,
+            wal: wal.into(),
+            wal_limit_bytes: settings.wal_limit_bytes,
+            batch_limit: settings.batch_limit,
+            lease: settings.lease,
+            hint,
+            failing,
+        }
+    }
+
+    /// Writes until it is told to close, or until the file can no longer be relied on.
+    pub(super) fn run(mut self, mut queue: mpsc::UnboundedReceiver<Write>) {
+        while let Some(first) = queue.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < self.batch_limit {
+                let Ok(more) = queue.try_recv() else { break };
+                batch.push(more);
+            }
+            let closing = batch.iter().any(|write| matches!(write, Write::Close));
+            if let Err(fatal) = self.commit(batch) {
+                tracing::error!(error = %fatal, "the journal failed; the process stops and recovers from the file when it starts again");
+                self.failing.send_replace(Some(fatal.clone()));
+                queue.close();
+                while let Some(write) = queue.blocking_recv() {
+                    write.refuse(fatal.clone());
+                }
+                return;
+            }
+            if closing {
+                self.checkpoint();
+                return;
+            }
+            if self.wal.metadata().is_ok_and(|wal| wal.len() > self.wal_limit_bytes) {
+                self.checkpoint();
+            }
+        }
+    }
+
+    /// One transaction for the whole batch. Every write is answered, after the commit or with its failure.
+    ///
+    /// # Errors
+    /// When the file can no longer be relied on.
+    fn commit(&mut self, batch: Vec<Write>) -> Result<(), JournalError> {
+        let mut done: Vec<Done> = Vec::with_capacity(batch.len());
+        let mut left = batch.into_iter();
+        let mut unanswered = None;
+        let lease = self.lease;
+        let committed = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .and_then(|transaction| {
+                for write in left.by_ref() {
+                    match perform(&transaction, write, lease) {
+                        Ok(performed) => done.extend(performed),
+                        Err((write, error)) => {
+                            unanswered = Some(write);
+                            return Err(error);
+                        }
+                    }
+                }
+                transaction.commit()
+            })
+            .map_err(|error| verdict(&error));
+        let wakes = committed.is_ok() && done.iter().any(Done::wakes);
+        for done in done {
+            done.answer(committed.clone());
+        }
+        if let Err(error) = &committed {
+            for write in unanswered.into_iter().chain(left) {
+                write.refuse(error.clone());
+            }
+        }
+        if wakes {
+            self.hint.notify_one();
+        }
+        match committed {
+            Err(fatal @ JournalError::Fatal { .. }) => Err(fatal),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Folds the write-ahead log into the file. A reader in the middle of something makes it incomplete; the next one goes on.
+    fn checkpoint(&self) {
+        let done = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = done {
+            tracing::warn!(%error, "the write-ahead log could not be folded into the journal; trying again later");
+        }
+    }
+}
+
+/// A full disk or a lock leaves the file as it was. After a failed fsync or a damaged page nobody can say what it holds.
+fn verdict(error: &rusqlite::Error) -> JournalError {
+    let reason = match error {
+        // Messages of other kinds can hold values.
+        rusqlite::Error::SqliteFailure(failure, _) => failure.to_string(),
+        _ => "a statement could not be executed".to_owned(),
+    };
+    match error.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            JournalError::Fatal { reason }
+        }
+        Some(_) | None => JournalError::Unavailable { reason },
+    }
+}

@@ -1,0 +1,38 @@
+//! The stories that come with the program, as `fixtures/scenarios` has them.
+
+macro_rules! stories {
+    ($($name:literal),+ $(,)?) => {
+        /// Name and text of every story, in the order in which the demo tells them.
+        pub const STORIES: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../../fixtures/scenarios/", $name, ".toml")))),+];
+    };
+}
+
+stories![
+    "warm-transfer",
+    "first-accept",
+    "cold-transfer",
+    "warm-to-queue",
+    "cold-to-queue",
+    "chain-of-three",
+    "there-and-back",
+    "warm-rejected",
+    "warm-timed-out",
+    "warm-unreachable",
+    "warm-cancelled-then-again",
+    "cold-timed-out",
+    "held-at-first-accept",
+    "warm-transfer-held-before-and-after",
+    "late-conference-attributes",
+    "no-conference-attributes",
+    "delayed-customer-join",
+    "slow-read-back",
+    "duplicated-and-reordered",
+    "lost-wrapup",
+    "customer-hangs-up-in-queue",
+    "customer-hangs-up-early",
+    "customer-hangs-up-during-transfer",
+    "customer-hangs-up-during-consult",
+    "outbound",
+    "chat",
+];
