@@ -1,0 +1,43 @@
+# Everything that a user or CI does. `make` alone lists it.
+
+BIN := target/debug/taskrouter-streams
+PORT ?= 8080
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run replay tunnel check test bench setup
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup:
+	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then try again" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing (SQLite and TLS need one): apt-get install build-essential, or your system's like" >&2; exit 1; }
+
+demo: setup ## a call with transfers, worker and simulated Twilio, no account needed
+	@cargo build --quiet --locked
+	@$(BIN) demo $(ARGS)
+
+run: setup ## the worker, configured by the environment and CONFIG=file
+	@cargo build --quiet --locked
+	@$(BIN) serve $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
+
+replay: setup ## post the recorded events to a running worker (TWILIO_AUTH_TOKEN, TO=url)
+	@cargo build --quiet --locked
+	@$(BIN) replay fixtures/taskrouter --to $(or $(TO),http://127.0.0.1:$(PORT)/taskrouter/events) $(ARGS)
+
+tunnel: ## make the local port reachable for Twilio through ngrok
+	@command -v ngrok >/dev/null || { echo "ngrok is missing: see https://ngrok.com/download, then 'ngrok config add-authtoken …'" >&2; exit 1; }
+	@echo "ngrok shows an https:// address. Start the worker with TRS__SERVER__PUBLIC_URL set to it, and give the workspace"
+	@echo "  <that address>/taskrouter/events#rc=3&rp=5xx,ct,rt   as its Event Callback URL."
+	@ngrok http $(PORT)
+
+check: setup ## formatting, lints, documentation
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+test: setup ## every test
+	cargo test --locked
+
+bench: setup ## figures: ratios measured in one run
+	cargo bench --locked
