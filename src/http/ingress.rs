@@ -171,7 +171,7 @@ impl Door {
     }
 }
 
-/// 204 with a media type, although there is no body: an answer without one can be reported as invalid (error 12300).
+/// 204 with a media type, although there is no body: so Twilio's page on event callbacks asks for it.
 fn taken() -> HttpResponse {
     HttpResponse::NoContent()
         .insert_header((CONTENT_TYPE, "application/json"))
