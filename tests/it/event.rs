@@ -80,7 +80,13 @@ fn every_event_type_of_interest_becomes_its_fact() {
                 What::Reservation(e) if group == "reservation" => (serde_json::to_value(e.change), e.stamp),
                 What::Task(e) if group == "task" => (serde_json::to_value(e.change), e.stamp),
                 What::Transfer(e) if group == "task.transfer" => (serde_json::to_value(e.change), e.stamp),
-                other => panic!("{kind} became {other:?}"),
+                other @ (What::Reservation(_)
+                | What::Task(_)
+                | What::Transfer(_)
+                | What::Begun(_)
+                | What::Settled(_)
+                | What::Parked(_)
+                | What::Redriven) => panic!("{kind} became {other:?}"),
             };
             assert_eq!(change.unwrap(), name.replace('-', "_"));
             assert_eq!(stamp.at, 1_760_000_005_123);
