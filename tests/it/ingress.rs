@@ -1,1 +1,277 @@
-//! To be written.
+//! The signed door over real sockets.
+
+use secrecy::SecretString;
+use std::future::{pending, ready};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use taskrouter_streams::call::{fact::Fact, sid::TaskSid};
+use taskrouter_streams::http::{IngressSettings, admin, public};
+use taskrouter_streams::journal::{Backlog, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq};
+use taskrouter_streams::twilio::signature::{Verifier, sign};
+use tokio::sync::{Notify, Semaphore};
+
+const BASE: &str = "https://a.example";
+const TARGET: &str = "/taskrouter/events";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Keeps identities; each `ingest` waits for a permit to commit.
+struct Fake {
+    kept: Mutex<Vec<String>>,
+    entered: Notify,
+    permits: Semaphore,
+    overloaded: bool,
+}
+
+fn fake(permits: usize, overloaded: bool) -> Arc<Fake> {
+    let kept = Mutex::default();
+    Arc::new(Fake {
+        kept,
+        entered: Notify::new(),
+        permits: Semaphore::new(permits),
+        overloaded,
+    })
+}
+
+impl Journal for Fake {
+    fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested> {
+        Box::pin(async move {
+            if self.overloaded {
+                return Err(JournalError::Overloaded { limit: 1 });
+            }
+            self.entered.notify_one();
+            self.permits.acquire().await.unwrap().forget();
+            let mut kept = self.kept.lock().unwrap();
+            if kept.contains(&fact.identity) {
+                return Ok(Ingested::Duplicate);
+            }
+            kept.push(fact.identity);
+            Ok(Ingested::New)
+        })
+    }
+    fn backlog(&self) -> Promise<'_, Backlog> {
+        let answer = if self.overloaded {
+            Err(JournalError::Overloaded { limit: 1 })
+        } else {
+            Ok(Backlog::default())
+        };
+        Box::pin(ready(answer))
+    }
+    fn claim(&self, _: usize) -> Promise<'_, Vec<Claim>> {
+        Box::pin(pending())
+    }
+    fn facts<'a>(&'a self, _: &'a TaskSid, _: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
+        Box::pin(pending())
+    }
+    fn append<'a>(&'a self, _: &'a Claim, _: Fact) -> Promise<'a, Seq> {
+        Box::pin(pending())
+    }
+    fn renew<'a>(&'a self, _: &'a Claim) -> Promise<'a, ()> {
+        Box::pin(pending())
+    }
+    fn release<'a>(&'a self, _: &'a Claim, _: Seq, _: Due) -> Promise<'a, ()> {
+        Box::pin(pending())
+    }
+    fn next_due(&self) -> Promise<'_, Option<Duration>> {
+        Box::pin(pending())
+    }
+    fn prune(&self, _: Duration) -> Promise<'_, u64> {
+        Box::pin(pending())
+    }
+    fn hint(&self) -> Arc<Notify> {
+        Arc::new(Notify::new())
+    }
+    fn lease(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+    fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {
+        Box::pin(pending())
+    }
+    fn close(&self) -> Promise<'_, ()> {
+        Box::pin(pending())
+    }
+}
+
+fn sid(prefix: &str, n: u32) -> String {
+    format!("{prefix}{n:032x}")
+}
+
+fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            if private {
+                return admin(journal, listener, 1).unwrap().await;
+            }
+            let settings = IngressSettings {
+                verifier: Verifier::new(BASE, vec![SecretString::from("token")]).unwrap(),
+                account: sid("AC", 1).parse().unwrap(),
+                workspace: sid("WS", 1).parse().unwrap(),
+                body_limit_bytes: 256 * 1024,
+                retry_after_s: 7,
+                threads: 1,
+                client_timeout: Duration::from_secs(2),
+                keep_alive: Duration::from_secs(1),
+                max_connections: 100,
+                shutdown_grace_s: 1,
+            };
+            public(settings, journal, listener).unwrap().await
+        })
+    });
+    address
+}
+
+fn send(address: SocketAddr, raw: &[u8]) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.write_all(raw).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn status(answer: &str) -> &str {
+    answer.get(9..12).unwrap_or(answer)
+}
+
+fn raw(target: &str, media_type: &str, signatures: &[&str], body: &[u8]) -> Vec<u8> {
+    let lines: String = signatures
+        .iter()
+        .map(|s| format!("X-Twilio-Signature: {s}\r\n"))
+        .collect();
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {media_type}\r\n{lines}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn event(account: u32, workspace: u32) -> (String, String) {
+    let pairs = [
+        ("EventType", "task.created".to_owned()),
+        ("AccountSid", sid("AC", account)),
+        ("WorkspaceSid", sid("WS", workspace)),
+        ("Sid", sid("EV", 1)),
+        ("Timestamp", "1760000005".to_owned()),
+        ("TaskSid", sid("WT", 1)),
+    ];
+    let body = pairs
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect::<Vec<_>>()
+        .join("&");
+    (body, sign(&format!("{BASE}{TARGET}"), &pairs, "token"))
+}
+
+#[test]
+fn only_what_was_signed_for_us_is_let_in() {
+    let journal = fake(9, false);
+    let address = serve(journal.clone(), false);
+    let (body, good) = event(1, 1);
+    let other = sign(&format!("{BASE}{TARGET}"), &[("a", "b")], "wrong");
+    let changed = body.replace("task.created", "task.deleted");
+    for request in [
+        raw(TARGET, FORM, &[&good], changed.as_bytes()),
+        raw("/taskrouter/events?x=1", FORM, &[&good], body.as_bytes()),
+        raw(TARGET, FORM, &[&other], b"a=b"),
+        raw(TARGET, FORM, &[], body.as_bytes()),
+        raw(TARGET, FORM, &[&good, &good], body.as_bytes()),
+        raw(TARGET, FORM, &[&good], b"a=\xff\xfe%ff"),
+        raw(TARGET, "application/json", &[&good], b"{}"),
+    ] {
+        assert_eq!(status(&send(address, &request)), "403");
+    }
+    for (account, workspace) in [(2, 1), (1, 2)] {
+        let (body, good) = event(account, workspace);
+        assert_eq!(
+            status(&send(address, &raw(TARGET, FORM, &[&good], body.as_bytes()))),
+            "403"
+        );
+    }
+    assert!(journal.kept.lock().unwrap().is_empty());
+    for _ in 0..2 {
+        assert_eq!(
+            status(&send(address, &raw(TARGET, FORM, &[&good], body.as_bytes()))),
+            "204",
+            "also a duplicate"
+        );
+    }
+    assert_eq!(*journal.kept.lock().unwrap(), [sid("EV", 1)]);
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_its_own_status() {
+    let address = serve(fake(9, false), false);
+    let hash = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    let target = format!("{TARGET}?bodySHA256={hash}");
+    let nothing: [(&str, &str); 0] = [];
+    let good = sign(&format!("{BASE}{target}"), &nothing, "token");
+    assert_eq!(
+        status(&send(address, &raw(&target, "application/json", &[&good], b"{}"))),
+        "415"
+    );
+    let good = sign(&format!("{BASE}{TARGET}"), &[("EventType", "secret")], "token");
+    let answer = send(address, &raw(TARGET, FORM, &[&good], b"EventType=secret"));
+    assert_eq!(status(&answer), "400");
+    assert!(answer.contains("AccountSid") && !answer.contains("secret"));
+    assert_eq!(
+        status(&send(address, &raw(TARGET, FORM, &[], &vec![b'a'; 300 * 1024]))),
+        "413"
+    );
+    let mut chunked =
+        format!("POST {TARGET} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4b000\r\n").into_bytes();
+    chunked.extend(vec![b'a'; 0x4b000]);
+    chunked.extend(b"\r\n0\r\n\r\n");
+    assert_eq!(status(&send(address, &chunked)), "413");
+    let slow = format!("POST {TARGET} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na");
+    assert_eq!(status(&send(address, slow.as_bytes())), "408");
+    let get = |path: &str| {
+        send(
+            address,
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+    };
+    assert_eq!(status(&get(TARGET)), "405");
+    assert_eq!(status(&get("/")), "404");
+}
+
+#[tokio::test]
+async fn the_answer_waits_for_the_commit() {
+    let journal = fake(0, false);
+    let address = serve(journal.clone(), false);
+    let (body, good) = event(1, 1);
+    let answer = tokio::task::spawn_blocking(move || send(address, &raw(TARGET, FORM, &[&good], body.as_bytes())));
+    tokio::time::timeout(Duration::from_secs(10), journal.entered.notified())
+        .await
+        .unwrap();
+    assert!(!answer.is_finished());
+    journal.permits.add_permits(1);
+    let answer = answer.await.unwrap();
+    assert_eq!(status(&answer), "204");
+    assert!(answer.to_lowercase().contains("content-type: application/json"));
+}
+
+#[test]
+fn a_journal_that_cannot_keep_up_is_said_to_twilio_and_to_probes() {
+    let (body, good) = event(1, 1);
+    let answer = send(
+        serve(fake(0, true), false),
+        &raw(TARGET, FORM, &[&good], body.as_bytes()),
+    );
+    assert_eq!(status(&answer), "503");
+    assert!(answer.to_lowercase().contains("retry-after: 7"));
+    for (overloaded, path, expected) in [
+        (true, "/health/ready", "503"),
+        (false, "/health/ready", "200"),
+        (true, "/health/live", "200"),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        assert_eq!(
+            status(&send(serve(fake(0, overloaded), true), request.as_bytes())),
+            expected
+        );
+    }
+}
