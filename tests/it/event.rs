@@ -21,10 +21,7 @@ fn event(kind: &str) -> Vec<(String, String)> {
         ("ResourceSid", sid("TT", 1)),
         ("TaskSid", sid("WT", 1)),
         ("TaskChannelUniqueName", "voice".to_owned()),
-        (
-            "TaskAttributes",
-            format!("{{\"direction\":\"inbound\",\"call_sid\":\"{}\"}}", sid("CA", 1)),
-        ),
+        ("TaskAttributes", format!("{{\"direction\":\"inbound\",\"call_sid\":\"{}\"}}", sid("CA", 1))),
         ("ReservationSid", sid("WR", 1)),
         ("WorkerSid", sid("WK", 1)),
         ("TransferMode", "COLD".to_owned()),
@@ -43,10 +40,7 @@ fn with(mut pairs: Vec<(String, String)>, name: &str, value: &str) -> Vec<(Strin
 }
 
 fn read(pairs: &[(String, String)]) -> Result<Content, Malformed> {
-    let pairs: Vec<Pair<'_>> = pairs
-        .iter()
-        .map(|(k, v)| (Cow::from(k.as_str()), Cow::from(v.as_str())))
-        .collect();
+    let pairs: Vec<Pair<'_>> = pairs.iter().map(|(k, v)| (Cow::from(k.as_str()), Cow::from(v.as_str()))).collect();
     parse(&pairs).map(|envelope| envelope.content)
 }
 
@@ -60,22 +54,13 @@ fn ours(pairs: &[(String, String)]) -> (String, What) {
 #[test]
 fn every_event_type_of_interest_becomes_its_fact() {
     for (group, names) in [
-        (
-            "reservation",
-            "created accepted wrapup completed rejected timeout canceled rescinded failed",
-        ),
-        (
-            "task",
-            "created updated wrapup completed canceled deleted system-deleted",
-        ),
+        ("reservation", "created accepted wrapup completed rejected timeout canceled rescinded failed"),
+        ("task", "created updated wrapup completed canceled deleted system-deleted"),
         ("task.transfer", "initiated attempt-failed failed canceled completed"),
     ] {
         for name in names.split(' ') {
-            let kind = if group == "task.transfer" {
-                format!("task.transfer-{name}")
-            } else {
-                format!("{group}.{name}")
-            };
+            let kind =
+                if group == "task.transfer" { format!("task.transfer-{name}") } else { format!("{group}.{name}") };
             let (change, stamp) = match ours(&event(&kind)).1 {
                 What::Reservation(e) if group == "reservation" => (serde_json::to_value(e.change), e.stamp),
                 What::Task(e) if group == "task" => (serde_json::to_value(e.change), e.stamp),
@@ -96,14 +81,7 @@ fn every_event_type_of_interest_becomes_its_fact() {
 
 #[test]
 fn strict_parameters_are_named_when_missing_or_malformed_and_their_values_are_not() {
-    for name in [
-        "AccountSid",
-        "WorkspaceSid",
-        "Timestamp",
-        "TaskSid",
-        "ReservationSid",
-        "WorkerSid",
-    ] {
+    for name in ["AccountSid", "WorkspaceSid", "Timestamp", "TaskSid", "ReservationSid", "WorkerSid"] {
         let pairs = event("reservation.accepted");
         assert_eq!(read(&with(pairs.clone(), name, "")), Err(Malformed::Missing(name)));
         let error = read(&with(pairs, name, "+15550100002")).unwrap_err();
@@ -111,34 +89,19 @@ fn strict_parameters_are_named_when_missing_or_malformed_and_their_values_are_no
         assert_eq!(error, Malformed::Invalid(name));
         assert!(!error.to_string().contains("15550100002"));
     }
-    assert_eq!(
-        read(&with(event("x"), "EventType", "")),
-        Err(Malformed::Missing("EventType"))
-    );
+    assert_eq!(read(&with(event("x"), "EventType", "")), Err(Malformed::Missing("EventType")));
     assert!(read(&with(event("reservation.failed"), "WorkerSid", "")).is_ok());
 }
 
 #[test]
 fn undocumented_parameters_may_be_missing_or_malformed() {
     let mut pairs = event("task.transfer-initiated");
-    for name in [
-        "Sid",
-        "TimestampMs",
-        "TransferMode",
-        "TransferTo",
-        "TaskVersion",
-        "ResourceSid",
-    ] {
+    for name in ["Sid", "TimestampMs", "TransferMode", "TransferTo", "TaskVersion", "ResourceSid"] {
         pairs = with(pairs, name, "nonsense");
     }
     let (identity, what) = ours(&pairs);
-    assert_eq!(
-        identity,
-        format!("task.transfer-initiated|{}|1760000005000", sid("WT", 1))
-    );
-    let What::Transfer(event) = what else {
-        panic!("{what:?}")
-    };
+    assert_eq!(identity, format!("task.transfer-initiated|{}|1760000005000", sid("WT", 1)));
+    let What::Transfer(event) = what else { panic!("{what:?}") };
     assert_eq!((event.transfer, event.mode, event.to), (None, None, None));
 }
 
@@ -146,50 +109,31 @@ fn undocumented_parameters_may_be_missing_or_malformed() {
 fn a_transfer_tells_its_mode_and_target() {
     let (identity, what) = ours(&event("task.transfer-initiated"));
     assert_eq!(identity, sid("EV", 1));
-    let What::Transfer(event) = what else {
-        panic!("{what:?}")
-    };
+    let What::Transfer(event) = what else { panic!("{what:?}") };
     assert_eq!(event.transfer.unwrap().as_str(), sid("TT", 1));
     assert_eq!(event.mode, Some(TransferMode::Cold));
-    assert_eq!(
-        event.to,
-        Some(TransferTarget::Queue(Some(sid("WQ", 1).parse().unwrap())))
-    );
+    assert_eq!(event.to, Some(TransferTarget::Queue(Some(sid("WQ", 1).parse().unwrap()))));
 }
 
 #[test]
 fn attributes_lead_to_the_customer_when_they_can() {
     let (a, b) = (sid("CA", 1), sid("CA", 2));
     for (json, outbound, customer) in [
-        (
-            format!(r#"{{"call_sid":"{a}","conference":{{"participants":{{"customer":"{b}"}}}}}}"#),
-            false,
-            Some(&b),
-        ),
-        (
-            format!(r#"{{"call_sid":"{a}","conference":{{"participants":{{"customer":7}}}}}}"#),
-            false,
-            Some(&a),
-        ),
+        (format!(r#"{{"call_sid":"{a}","conference":{{"participants":{{"customer":"{b}"}}}}}}"#), false, Some(&b)),
+        (format!(r#"{{"call_sid":"{a}","conference":{{"participants":{{"customer":7}}}}}}"#), false, Some(&a)),
         (r#"{"direction":"outbound"}"#.to_owned(), true, None),
         ("not JSON".to_owned(), false, None),
     ] {
         let (_, what) = ours(&with(event("task.created"), "TaskAttributes", &json));
         let attributes = &what.task_view().unwrap().attributes;
         assert_eq!(attributes.outbound, outbound);
-        assert_eq!(
-            attributes.customer.as_ref().map(|c| c.as_str()),
-            customer.map(String::as_str)
-        );
+        assert_eq!(attributes.customer.as_ref().map(|c| c.as_str()), customer.map(String::as_str));
     }
 }
 
 #[test]
 fn chats_and_other_event_types_are_not_ours() {
-    assert_eq!(
-        read(&with(event("task.created"), "TaskChannelUniqueName", "chat")),
-        Ok(Content::NotOurs)
-    );
+    assert_eq!(read(&with(event("task.created"), "TaskChannelUniqueName", "chat")), Ok(Content::NotOurs));
     assert_eq!(read(&event("worker.activity.update")), Ok(Content::NotOurs));
 }
 

@@ -27,12 +27,7 @@ struct Fake {
 
 fn fake(permits: usize, overloaded: bool) -> Arc<Fake> {
     let kept = Mutex::default();
-    Arc::new(Fake {
-        kept,
-        entered: Notify::new(),
-        permits: Semaphore::new(permits),
-        overloaded,
-    })
+    Arc::new(Fake { kept, entered: Notify::new(), permits: Semaphore::new(permits), overloaded })
 }
 
 impl Journal for Fake {
@@ -52,11 +47,7 @@ impl Journal for Fake {
         })
     }
     fn backlog(&self) -> Promise<'_, Backlog> {
-        let answer = if self.overloaded {
-            Err(JournalError::Overloaded { limit: 1 })
-        } else {
-            Ok(Backlog::default())
-        };
+        let answer = if self.overloaded { Err(JournalError::Overloaded { limit: 1 }) } else { Ok(Backlog::default()) };
         Box::pin(ready(answer))
     }
     fn claim(&self, _: usize) -> Promise<'_, Vec<Claim>> {
@@ -138,10 +129,7 @@ fn status(answer: &str) -> &str {
 }
 
 fn raw(target: &str, media_type: &str, signatures: &[&str], body: &[u8]) -> Vec<u8> {
-    let lines: String = signatures
-        .iter()
-        .map(|s| format!("X-Twilio-Signature: {s}\r\n"))
-        .collect();
+    let lines: String = signatures.iter().map(|s| format!("X-Twilio-Signature: {s}\r\n")).collect();
     let head = format!(
         "POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {media_type}\r\n{lines}Content-Length: {}\r\n\r\n",
         body.len()
@@ -158,11 +146,7 @@ fn event(account: u32, workspace: u32) -> (String, String) {
         ("Timestamp", "1760000005".to_owned()),
         ("TaskSid", sid("WT", 1)),
     ];
-    let body = pairs
-        .iter()
-        .map(|(k, v)| format!("{k}={v}"))
-        .collect::<Vec<_>>()
-        .join("&");
+    let body = pairs.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("&");
     (body, sign(&format!("{BASE}{TARGET}"), &pairs, "token"))
 }
 
@@ -186,18 +170,11 @@ fn only_what_was_signed_for_us_is_let_in() {
     }
     for (account, workspace) in [(2, 1), (1, 2)] {
         let (body, good) = event(account, workspace);
-        assert_eq!(
-            status(&send(address, &raw(TARGET, FORM, &[&good], body.as_bytes()))),
-            "403"
-        );
+        assert_eq!(status(&send(address, &raw(TARGET, FORM, &[&good], body.as_bytes()))), "403");
     }
     assert!(journal.kept.lock().unwrap().is_empty());
     for _ in 0..2 {
-        assert_eq!(
-            status(&send(address, &raw(TARGET, FORM, &[&good], body.as_bytes()))),
-            "204",
-            "also a duplicate"
-        );
+        assert_eq!(status(&send(address, &raw(TARGET, FORM, &[&good], body.as_bytes()))), "204", "also a duplicate");
     }
     assert_eq!(*journal.kept.lock().unwrap(), [sid("EV", 1)]);
 }
@@ -209,18 +186,12 @@ fn what_cannot_be_used_is_refused_with_its_own_status() {
     let target = format!("{TARGET}?bodySHA256={hash}");
     let nothing: [(&str, &str); 0] = [];
     let good = sign(&format!("{BASE}{target}"), &nothing, "token");
-    assert_eq!(
-        status(&send(address, &raw(&target, "application/json", &[&good], b"{}"))),
-        "415"
-    );
+    assert_eq!(status(&send(address, &raw(&target, "application/json", &[&good], b"{}"))), "415");
     let good = sign(&format!("{BASE}{TARGET}"), &[("EventType", "secret")], "token");
     let answer = send(address, &raw(TARGET, FORM, &[&good], b"EventType=secret"));
     assert_eq!(status(&answer), "400");
     assert!(answer.contains("AccountSid") && !answer.contains("secret"));
-    assert_eq!(
-        status(&send(address, &raw(TARGET, FORM, &[], &vec![b'a'; 300 * 1024]))),
-        "413"
-    );
+    assert_eq!(status(&send(address, &raw(TARGET, FORM, &[], &vec![b'a'; 300 * 1024]))), "413");
     let mut chunked =
         format!("POST {TARGET} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4b000\r\n").into_bytes();
     chunked.extend(vec![b'a'; 0x4b000]);
@@ -228,12 +199,8 @@ fn what_cannot_be_used_is_refused_with_its_own_status() {
     assert_eq!(status(&send(address, &chunked)), "413");
     let slow = format!("POST {TARGET} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na");
     assert_eq!(status(&send(address, slow.as_bytes())), "408");
-    let get = |path: &str| {
-        send(
-            address,
-            format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
-        )
-    };
+    let get =
+        |path: &str| send(address, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
     assert_eq!(status(&get(TARGET)), "405");
     assert_eq!(status(&get("/")), "404");
 }
@@ -244,9 +211,7 @@ async fn the_answer_waits_for_the_commit() {
     let address = serve(journal.clone(), false);
     let (body, good) = event(1, 1);
     let answer = tokio::task::spawn_blocking(move || send(address, &raw(TARGET, FORM, &[&good], body.as_bytes())));
-    tokio::time::timeout(Duration::from_secs(10), journal.entered.notified())
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(10), journal.entered.notified()).await.unwrap();
     assert!(!answer.is_finished());
     journal.permits.add_permits(1);
     let answer = answer.await.unwrap();
@@ -257,21 +222,13 @@ async fn the_answer_waits_for_the_commit() {
 #[test]
 fn a_journal_that_cannot_keep_up_is_said_to_twilio_and_to_probes() {
     let (body, good) = event(1, 1);
-    let answer = send(
-        serve(fake(0, true), false),
-        &raw(TARGET, FORM, &[&good], body.as_bytes()),
-    );
+    let answer = send(serve(fake(0, true), false), &raw(TARGET, FORM, &[&good], body.as_bytes()));
     assert_eq!(status(&answer), "503");
     assert!(answer.to_lowercase().contains("retry-after: 7"));
-    for (overloaded, path, expected) in [
-        (true, "/health/ready", "503"),
-        (false, "/health/ready", "200"),
-        (true, "/health/live", "200"),
-    ] {
+    for (overloaded, path, expected) in
+        [(true, "/health/ready", "503"), (false, "/health/ready", "200"), (true, "/health/live", "200")]
+    {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        assert_eq!(
-            status(&send(serve(fake(0, overloaded), true), request.as_bytes())),
-            expected
-        );
+        assert_eq!(status(&send(serve(fake(0, overloaded), true), request.as_bytes())), expected);
     }
 }

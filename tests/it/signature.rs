@@ -49,11 +49,7 @@ fn the_signed_port_may_be_absent_explicit_or_the_default() {
         ("https://[::1]", "https://[::1]:443", true),
     ] {
         let header = sign(&format!("{signed}{TARGET}"), &[("a", "b")], TOKEN);
-        assert_eq!(
-            form(&verifier(base, &[TOKEN]), b"a=b", &header),
-            valid,
-            "{base} signed as {signed}"
-        );
+        assert_eq!(form(&verifier(base, &[TOKEN]), b"a=b", &header), valid, "{base} signed as {signed}");
     }
 }
 
@@ -92,10 +88,7 @@ fn a_body_that_is_no_form_needs_its_hash_in_the_signed_query() {
         one.verify(target, false, body, &[], header.as_bytes())
     };
     assert!(check(&format!("/x?bodySHA256={hash}"), body));
-    assert!(
-        check(&format!("/x?bodySHA256={hash}&bodySHA256=0"), body),
-        "the first counts"
-    );
+    assert!(check(&format!("/x?bodySHA256={hash}&bodySHA256=0"), body), "the first counts");
     assert!(!check(&format!("/x?bodySHA256=0&bodySHA256={hash}"), body));
     assert!(!check(&format!("/x?bodySHA256={hash}"), b"{\"a\":2}"));
     assert!(!check(&format!("/x?bodySHA256={hash}"), b""));
@@ -119,14 +112,8 @@ fn a_base_that_could_not_be_signed_and_an_empty_token_are_refused() {
     ] {
         assert_eq!(Verifier::new(base, token()).unwrap_err(), error, "{base}");
     }
-    assert_eq!(
-        Verifier::new("https://a.example", vec![]).unwrap_err(),
-        VerifierError::Token
-    );
-    assert_eq!(
-        Verifier::new("https://a.example", vec![SecretString::from("")]).unwrap_err(),
-        VerifierError::Token
-    );
+    assert_eq!(Verifier::new("https://a.example", vec![]).unwrap_err(), VerifierError::Token);
+    assert_eq!(Verifier::new("https://a.example", vec![SecretString::from("")]).unwrap_err(), VerifierError::Token);
 }
 
 proptest! {

@@ -77,33 +77,33 @@ pub(super) fn perform(
     connection: &Connection,
     write: Write,
     lease: Duration,
-) -> Result<Option<Done>, (Write, rusqlite::Error)> {
+) -> Result<Option<Done>, Box<(Write, rusqlite::Error)>> {
     let now = now_ms();
     let held = |claim: Claim, held: bool| held.then_some(()).ok_or(JournalError::LeaseLost { call: claim.call });
     Ok(Some(match write {
         Write::Ingest { fact, answer } => match ingest(connection, &fact, now) {
             Ok(ingested) => Done::Ingest(answer, ingested),
-            Err(error) => return Err((Write::Ingest { fact, answer }, error)),
+            Err(error) => return Err(Box::new((Write::Ingest { fact, answer }, error))),
         },
         Write::Claim { limit, answer } => match claim(connection, limit, now, lease) {
             Ok(claims) => Done::Claim(answer, claims),
-            Err(error) => return Err((Write::Claim { limit, answer }, error)),
+            Err(error) => return Err(Box::new((Write::Claim { limit, answer }, error))),
         },
         Write::Append { claim, fact, answer } => match append(connection, &claim, &fact) {
             Ok(seq) => Done::Append(answer, seq.ok_or(JournalError::LeaseLost { call: claim.call })),
-            Err(error) => return Err((Write::Append { claim, fact, answer }, error)),
+            Err(error) => return Err(Box::new((Write::Append { claim, fact, answer }, error))),
         },
         Write::Renew { claim, answer } => match renew(connection, &claim, now + millis(lease)) {
             Ok(still) => Done::Renew(answer, held(claim, still)),
-            Err(error) => return Err((Write::Renew { claim, answer }, error)),
+            Err(error) => return Err(Box::new((Write::Renew { claim, answer }, error))),
         },
         Write::Release { claim, seen, due, answer } => match release(connection, &claim, seen, due, now) {
             Ok(still) => Done::Release(answer, held(claim, still)),
-            Err(error) => return Err((Write::Release { claim, seen, due, answer }, error)),
+            Err(error) => return Err(Box::new((Write::Release { claim, seen, due, answer }, error))),
         },
         Write::Prune { retention, answer } => match prune(connection, now - millis(retention)) {
             Ok(calls) => Done::Prune(answer, calls),
-            Err(error) => return Err((Write::Prune { retention, answer }, error)),
+            Err(error) => return Err(Box::new((Write::Prune { retention, answer }, error))),
         },
         Write::Close => return Ok(None),
     }))
@@ -128,13 +128,7 @@ fn ingest(connection: &Connection, new: &NewFact, now: i64) -> rusqlite::Result<
     Ok(Ingested::New)
 }
 
-fn insert(
-    connection: &Connection,
-    task: &str,
-    seq: Seq,
-    identity: Option<&str>,
-    fact: &Fact,
-) -> rusqlite::Result<()> {
+fn insert(connection: &Connection, task: &str, seq: Seq, identity: Option<&str>, fact: &Fact) -> rusqlite::Result<()> {
     let body = serde_json::to_string(fact).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     connection
         .prepare_cached("INSERT INTO fact (task, seq, identity, body) VALUES (?1, ?2, ?3, ?4)")?

@@ -1,6 +1,7 @@
 //! The thread that reads.
 
 use super::ops::now_ms;
+use super::writer::reason;
 use crate::call::fact::Fact;
 use crate::call::sid::TaskSid;
 use crate::journal::{Backlog, JournalError, Seq};
@@ -72,9 +73,5 @@ fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
 }
 
 fn unavailable(error: rusqlite::Error) -> JournalError {
-    let reason = match error {
-        rusqlite::Error::SqliteFailure(failure, _) => failure.to_string(),
-        _ => "a question could not be answered".to_owned(),
-    };
-    JournalError::Unavailable { reason }
+    JournalError::Unavailable { reason: reason(&error) }
 }

@@ -84,7 +84,8 @@ impl Writer {
                 for write in left.by_ref() {
                     match perform(&transaction, write, lease) {
                         Ok(performed) => done.extend(performed),
-                        Err((write, error)) => {
+                        Err(failed) => {
+                            let (write, error) = *failed;
                             unanswered = Some(write);
                             return Err(error);
                         }
@@ -122,15 +123,19 @@ impl Writer {
 
 /// A full disk or a lock leaves the file as it was. After a failed fsync or a damaged page nobody can say what it holds.
 fn verdict(error: &rusqlite::Error) -> JournalError {
-    let reason = match error {
-        // Messages of other kinds can hold values.
-        rusqlite::Error::SqliteFailure(failure, _) => failure.to_string(),
-        _ => "a statement could not be executed".to_owned(),
-    };
+    let reason = reason(error);
     match error.sqlite_error_code() {
         Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             JournalError::Fatal { reason }
         }
         Some(_) | None => JournalError::Unavailable { reason },
+    }
+}
+
+/// What went wrong, by SQLite's code only: its messages can hold values.
+pub(super) fn reason(error: &rusqlite::Error) -> String {
+    match error.sqlite_error() {
+        Some(failure) => failure.to_string(),
+        None => "a statement could not be executed".to_owned(),
     }
 }
