@@ -6,7 +6,7 @@ use crate::call::fact::{
     Fact, ReservationChange, ReservationEvent, TaskChange, TransferChange, TransferEvent, TransferMode, TransferTarget,
     What,
 };
-use crate::call::sid::ReservationSid;
+use crate::call::sid::{CallSid, ReservationSid};
 use crate::call::step::{Answer, Change, Guard, Operation, Outcome, ParticipantRow, Settled, Step};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,10 +31,14 @@ pub fn render(facts: &[Fact]) -> String {
 #[derive(Default)]
 struct Story {
     agents: BTreeMap<ReservationSid, String>,
+    customer: Option<CallSid>,
 }
 
 impl Story {
     fn tell(&mut self, what: &What) -> String {
+        if let Some(customer) = what.task_view().and_then(|view| view.attributes.customer.as_ref()) {
+            self.customer = Some(customer.clone());
+        }
         match what {
             What::Reservation(event) => self.reservation(event),
             What::Task(event) => match event.change {
@@ -111,7 +115,7 @@ impl Story {
     fn settled(&mut self, settled: &Settled) -> String {
         let Step { operation, why, .. } = &settled.step;
         let asked = self.operation(operation);
-        let ended = ending(&settled.outcome);
+        let ended = self.ending(&settled.outcome);
         let why: Vec<String> = why.iter().map(|change| self.change(change)).collect();
         format!("  → {asked}: {ended}  [to {}]", why.join(" and to "))
     }
@@ -142,35 +146,42 @@ impl Story {
             Operation::StopStream { name, .. } => format!("stop {name} without touching the call"),
         }
     }
+
+    fn ending(&self, outcome: &Outcome) -> String {
+        match outcome {
+            Outcome::Done(Answer::Participants(rows)) => {
+                let connected = rows.iter().filter(|row| row.connected).count();
+                let customer = rows.iter().find(|row| Some(&row.call) == self.customer.as_ref());
+                format!("{connected} connected, {}", customer.map_or("the customer is not there".to_owned(), seen))
+            }
+            Outcome::Done(Answer::Participant(ParticipantRow { hold, .. })) => match hold {
+                Some(true) => "taken; the customer is held".to_owned(),
+                Some(false) | None => "taken".to_owned(),
+            },
+            Outcome::Done(Answer::Conference(None)) => "none in progress".to_owned(),
+            Outcome::Done(Answer::Conference(Some(row))) => {
+                if row.in_progress {
+                    "in progress".to_owned()
+                } else {
+                    "not in progress".to_owned()
+                }
+            }
+            Outcome::Done(Answer::Task(_)) => "read".to_owned(),
+            Outcome::Done(Answer::Accepted) => "taken".to_owned(),
+            Outcome::Gone => "already over".to_owned(),
+            Outcome::TryLater(trouble) => format!("not taken ({})", trouble.reason),
+            Outcome::Unknown(trouble) => format!("outcome unknown ({})", trouble.reason),
+            Outcome::Refused(trouble) => format!("refused ({})", trouble.reason),
+        }
+    }
 }
 
-fn ending(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Done(Answer::Participants(rows)) => {
-            let held = rows.iter().any(|row| row.hold == Some(true));
-            let lowered = rows.iter().any(|row| row.guard == Some(Guard::Lowered));
-            let connected = rows.iter().filter(|row| row.connected).count();
-            let hold = if held { ", somebody held" } else { "" };
-            let guard = if lowered { ", a guard lowered" } else { ", every guard raised" };
-            format!("{connected} connected{guard}{hold}")
-        }
-        Outcome::Done(Answer::Participant(ParticipantRow { hold, .. })) => match hold {
-            Some(true) => "taken; the customer is held".to_owned(),
-            Some(false) | None => "taken".to_owned(),
-        },
-        Outcome::Done(Answer::Conference(None)) => "none in progress".to_owned(),
-        Outcome::Done(Answer::Conference(Some(row))) => {
-            if row.in_progress {
-                "in progress".to_owned()
-            } else {
-                "not in progress".to_owned()
-            }
-        }
-        Outcome::Done(Answer::Task(_)) => "read".to_owned(),
-        Outcome::Done(Answer::Accepted) => "taken".to_owned(),
-        Outcome::Gone => "already over".to_owned(),
-        Outcome::TryLater(trouble) => format!("not taken ({})", trouble.reason),
-        Outcome::Unknown(trouble) => format!("outcome unknown ({})", trouble.reason),
-        Outcome::Refused(trouble) => format!("refused ({})", trouble.reason),
-    }
+fn seen(customer: &ParticipantRow) -> String {
+    let guard = match customer.guard {
+        Some(Guard::Lowered) => "guard lowered",
+        Some(Guard::Raised) => "guard raised",
+        None => "guard unknown",
+    };
+    let hold = if customer.hold == Some(true) { ", held" } else { "" };
+    format!("{guard}{hold}")
 }

@@ -4,13 +4,13 @@
 //! What the program cannot do without is strict; what Twilio does not document (`Sid`, `TimestampMs`, versions, all of
 //! `Transfer…`) is lenient: a malformed value counts as absent. Of a repeated parameter, the first value counts.
 
+use super::attributes::call_attributes;
 use super::signature::Pair;
 use crate::call::fact::{
-    CallAttributes, EpochMs, EventStamp, ReservationChange, ReservationEvent, TaskChange, TaskEvent, TaskStatus,
-    TaskView, TransferChange, TransferEvent, TransferMode, TransferTarget, What,
+    EpochMs, EventStamp, ReservationChange, ReservationEvent, TaskChange, TaskEvent, TaskStatus, TaskView,
+    TransferChange, TransferEvent, TransferMode, TransferTarget, What,
 };
 use crate::call::sid::{AccountSid, TaskSid, TransferSid, WorkspaceSid};
-use serde_json::Value;
 use std::str::FromStr;
 
 /// One event callback.
@@ -218,23 +218,6 @@ fn target(parameters: &Parameters<'_>) -> Option<TransferTarget> {
     } else {
         None
     }
-}
-
-/// What a voice task's attributes (JSON) say of the call. Attributes belong to the Flex project, which may write anything
-/// there: what is not as expected counts as absent.
-fn call_attributes(json: &str) -> CallAttributes {
-    let Ok(attributes) = serde_json::from_str::<Value>(json) else {
-        return CallAttributes::default();
-    };
-    CallAttributes {
-        outbound: attributes.get("direction").and_then(Value::as_str) == Some("outbound"),
-        customer: sid_at(&attributes, "/conference/participants/customer").or_else(|| sid_at(&attributes, "/call_sid")),
-        conference: sid_at(&attributes, "/conference/sid"),
-    }
-}
-
-fn sid_at<T: FromStr>(attributes: &Value, pointer: &str) -> Option<T> {
-    attributes.pointer(pointer)?.as_str()?.parse().ok()
 }
 
 /// The parameters of one event. An empty value counts as absent.

@@ -11,6 +11,7 @@ mod config;
 mod event;
 mod ingress;
 mod journal;
+mod program;
 mod signature;
 mod simulator;
 mod twiml;

@@ -1,0 +1,214 @@
+//! The program as its users start it: a process, its arguments, its exit codes.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use tempfile::TempDir;
+
+const ACCOUNT: &str = "AC7a5c0000000000000000000000000001";
+const WORKSPACE: &str = "WS7a5c0000000000000000000000000002";
+const TOKEN: &str = "a-token-for-tests";
+const PUBLIC_URL: &str = "https://streams.example.com";
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_taskrouter-streams"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+struct Serving {
+    child: Child,
+    public: String,
+    admin: String,
+}
+
+impl Serving {
+    fn start(journal: &Path) -> Self {
+        let mut child = program()
+            .arg("serve")
+            .envs([
+                ("TWILIO_ACCOUNT_SID", ACCOUNT),
+                ("TWILIO_AUTH_TOKEN", TOKEN),
+                ("TWILIO_WORKSPACE_SID", WORKSPACE),
+                ("TRS__SERVER__PUBLIC_URL", PUBLIC_URL),
+                ("TRS__SERVER__LISTEN", "127.0.0.1:0"),
+                ("TRS__ADMIN__LISTEN", "127.0.0.1:0"),
+                // Nobody listens there: what the worker asks for fails, what it is told it keeps.
+                ("TRS__TWILIO__API_BASE_URL", "http://127.0.0.1:9"),
+                ("TRS__TWILIO__TASKROUTER_BASE_URL", "http://127.0.0.1:9"),
+                ("TRS__STREAMS__DESTINATIONS", "wss://audio.example.com/a"),
+            ])
+            .env("TRS__JOURNAL__URL", format!("sqlite:{}", journal.display()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut addresses =
+            line.split_whitespace().filter_map(|word| word.trim_end_matches(',').strip_prefix("http://"));
+        let (public, admin) = (addresses.next().unwrap().to_owned(), addresses.next().unwrap().to_owned());
+        Self { child, public, admin }
+    }
+
+    fn replay(&self, path: &str) -> Output {
+        program()
+            .args(["replay", path, "--speed", "0", "--to", &format!("http://{}/taskrouter/events", self.public)])
+            .args(["--sign-as", &format!("{PUBLIC_URL}/taskrouter/events")])
+            .env("TWILIO_AUTH_TOKEN", TOKEN)
+            .output()
+            .unwrap()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn facts(journal: &Path) -> i64 {
+    let connection = rusqlite::Connection::open(journal).unwrap();
+    connection.query_row("SELECT count(*) FROM fact WHERE identity IS NOT NULL", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn recorded_events_are_replayed_through_the_signed_door_and_survive_kill_9() {
+    let directory = TempDir::new().unwrap();
+    let journal = directory.path().join("journal.db");
+    let mut serving = Serving::start(&journal);
+
+    let replayed = serving.replay("fixtures/taskrouter");
+    assert!(replayed.status.success(), "{}", text(&replayed.stdout));
+    assert!(text(&replayed.stdout).contains("14 of 14 events were taken"));
+    serving.child.kill().unwrap();
+    serving.child.wait().unwrap();
+    assert_eq!(facts(&journal), 14);
+
+    // The same again after a restart: acknowledged, and nothing is added.
+    let serving = Serving::start(&journal);
+    assert!(serving.replay("fixtures/taskrouter").status.success());
+    drop(serving);
+    assert_eq!(facts(&journal), 14);
+}
+
+#[test]
+fn every_odd_fixture_is_taken() {
+    let directory = TempDir::new().unwrap();
+    let serving = Serving::start(&directory.path().join("journal.db"));
+    let replayed = serving.replay("fixtures/taskrouter/odd");
+    assert!(replayed.status.success(), "{}", text(&replayed.stdout));
+}
+
+#[test]
+fn an_event_signed_with_another_token_is_refused_and_replay_says_so() {
+    let directory = TempDir::new().unwrap();
+    let serving = Serving::start(&directory.path().join("journal.db"));
+    let replayed = program()
+        .args(["replay", "fixtures/taskrouter/01.task.created.form"])
+        .args(["--to", &format!("http://{}/taskrouter/events", serving.public)])
+        .env("TWILIO_AUTH_TOKEN", "another-token")
+        .output()
+        .unwrap();
+    assert_eq!(replayed.status.code(), Some(1));
+    assert!(text(&replayed.stdout).contains("403"));
+}
+
+#[tokio::test]
+async fn the_probes_answer_on_the_admin_listener() {
+    let directory = TempDir::new().unwrap();
+    let serving = Serving::start(&directory.path().join("journal.db"));
+    for probe in ["live", "ready"] {
+        let answer = reqwest::get(format!("http://{}/health/{probe}", serving.admin)).await.unwrap();
+        assert_eq!(answer.status(), 200, "{probe}");
+    }
+}
+
+#[test]
+fn a_second_process_on_the_same_journal_is_refused_with_what_to_do() {
+    let directory = TempDir::new().unwrap();
+    let journal = directory.path().join("journal.db");
+    let _first = Serving::start(&journal);
+    let second = program()
+        .arg("serve")
+        .envs([
+            ("TWILIO_ACCOUNT_SID", ACCOUNT),
+            ("TWILIO_AUTH_TOKEN", TOKEN),
+            ("TWILIO_WORKSPACE_SID", WORKSPACE),
+            ("TRS__SERVER__PUBLIC_URL", PUBLIC_URL),
+            ("TRS__SERVER__LISTEN", "127.0.0.1:0"),
+            ("TRS__ADMIN__LISTEN", "127.0.0.1:0"),
+            ("TRS__STREAMS__DESTINATIONS", "wss://audio.example.com/a"),
+        ])
+        .env("TRS__JOURNAL__URL", format!("sqlite:{}", journal.display()))
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second.stderr).contains("in use by another process"), "{}", text(&second.stderr));
+}
+
+#[test]
+fn serve_stops_in_order_on_sigterm_and_exits_with_0() {
+    let directory = TempDir::new().unwrap();
+    let mut serving = Serving::start(&directory.path().join("journal.db"));
+    let killed = Command::new("kill").args(["-TERM", &serving.child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn serve_without_a_configuration_names_every_missing_key_and_exits_with_2() {
+    let output = program().arg("serve").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    for key in [
+        "server.public_url",
+        "twilio.account_sid",
+        "twilio.auth_tokens",
+        "twilio.workspace_sid",
+        "streams.destinations",
+    ] {
+        assert!(said.contains(key), "{key} is missing in: {said}");
+    }
+}
+
+#[test]
+fn sign_prints_what_twilio_documents() {
+    // The example of https://www.twilio.com/docs/usage/security: token 12345 and a URL with a query.
+    let directory = TempDir::new().unwrap();
+    let body = directory.path().join("body.form");
+    std::fs::write(
+        &body,
+        "CallSid=CA1234567890ABCDE&Caller=%2B14158675309&Digits=1234&From=%2B14158675309&To=%2B18005551212\n",
+    )
+    .unwrap();
+    let output = program()
+        .args(["sign", "--url", "https://mycompany.com/myapp.php?foo=1&bar=2", "--body"])
+        .arg(&body)
+        .env("TWILIO_AUTH_TOKEN", "12345")
+        .output()
+        .unwrap();
+    assert_eq!(text(&output.stdout).trim(), "RSOYDt4T1cUTdK1PDd93/VVr8B8=");
+}
+
+#[test]
+fn the_demo_of_one_story_ends_well_and_an_unknown_one_is_refused() {
+    let told =
+        program().args(["demo", "--scenario", "first-accept", "--latency-ms", "0", "--lag-ms", "0"]).output().unwrap();
+    assert!(told.status.success(), "{}", text(&told.stdout));
+    assert!(text(&told.stdout).contains("1 stories, 0 violations, 0 expectations not met"));
+    assert_eq!(program().args(["demo", "--scenario", "nothing"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn help_names_every_command_and_the_exit_codes() {
+    let help = text(&program().arg("--help").output().unwrap().stdout);
+    for word in ["serve", "demo", "replay", "sign", "config", "Exit codes"] {
+        assert!(help.contains(word), "{word} is missing in: {help}");
+    }
+}
