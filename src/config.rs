@@ -178,12 +178,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Problem {
-            key,
-            origin,
-            wrong,
-            remedy,
-        } = self;
+        let Problem { key, origin, wrong, remedy } = self;
         match origin {
             Some(origin) => write!(f, "{key} (from {origin}) {wrong}: {remedy}"),
             None => write!(f, "{key} {wrong}: {remedy}"),
@@ -216,11 +211,7 @@ pub enum ConfigError {
 }
 
 fn lines(problems: &[Problem]) -> String {
-    problems
-        .iter()
-        .map(|problem| format!("  {problem}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
 }
 
 /// The default file's text: every key with its unit and reason.

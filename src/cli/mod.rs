@@ -5,8 +5,8 @@ mod demo;
 mod replay;
 mod serve;
 pub mod service;
-pub mod stage;
 mod sign;
+pub mod stage;
 
 use clap::{Parser, Subcommand};
 use std::collections::BTreeMap;

@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(clap::Args)]
-#[command(after_help = "Each file is one form body; a directory's *.form files go in the order of their names, and the pauses \
+#[command(
+    after_help = "Each file is one form body; a directory's *.form files go in the order of their names, and the pauses \
                   between them follow their TimestampMs.\n\
-                  Exit codes: 0 every event was answered with 2xx; 1 some was not; 2 wrong arguments.")]
+                  Exit codes: 0 every event was answered with 2xx; 1 some was not; 2 wrong arguments."
+)]
 pub(super) struct Replay {
     /// Files, or directories of *.form files.
     #[arg(required = true, value_name = "DIR|FILE")]
@@ -119,7 +121,8 @@ fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Recorded>> {
 fn read(path: &Path) -> anyhow::Result<Recorded> {
     let body = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let body = body.trim_ascii_end().to_vec();
-    let at_ms = signature::parse_pairs(&body).iter().find(|(key, _)| key == "TimestampMs").and_then(|(_, ms)| ms.parse().ok());
+    let at_ms =
+        signature::parse_pairs(&body).iter().find(|(key, _)| key == "TimestampMs").and_then(|(_, ms)| ms.parse().ok());
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Recorded { name, body, at_ms })
 }

@@ -72,7 +72,8 @@ impl Service {
         ];
         let stop = CancellationToken::new();
         let worker = Worker::new(journal.clone(), client, worker_settings(settings));
-        let janitor = keep_small(journal.clone(), settings.journal.retention, settings.journal.prune_every, stop.clone());
+        let janitor =
+            keep_small(journal.clone(), settings.journal.retention, settings.journal.prune_every, stop.clone());
         Ok(Self {
             public,
             admin,
@@ -125,7 +126,9 @@ impl Service {
             }
         };
         if tokio::time::timeout(grace, orderly).await.is_err() {
-            tracing::warn!("steps were still under way when shutdown.grace_ms ran out; the next start goes on with them");
+            tracing::warn!(
+                "steps were still under way when shutdown.grace_ms ran out; the next start goes on with them"
+            );
             worker.abort();
         }
         janitor.abort();

@@ -156,4 +156,3 @@ where
 {
     text.parse().map_err(std::io::Error::other)
 }
-

@@ -30,9 +30,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let retry = retry(&mut reader);
     let redirect = redirect(&mut reader);
     let streams = streams::streams(&mut reader);
-    let shutdown = reader
-        .millis("shutdown.grace_ms", 1..=HOUR_MS)
-        .map(|grace| Shutdown { grace });
+    let shutdown = reader.millis("shutdown.grace_ms", 1..=HOUR_MS).map(|grace| Shutdown { grace });
     let log = log(&mut reader);
     listeners_differ(&mut reader, listen.0, listen.1);
     cross_check(&mut reader);
@@ -75,18 +73,10 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
 }
 
 fn twilio(reader: &mut Reader) -> Option<Twilio> {
-    let account_sid = reader.parsed(
-        "twilio.account_sid",
-        "set it, or TWILIO_ACCOUNT_SID, to the account's SID",
-    );
-    let auth_tokens = reader.secrets(
-        "twilio.auth_tokens",
-        "set TWILIO_AUTH_TOKEN to the account's auth token",
-    );
-    let workspace_sid = reader.parsed(
-        "twilio.workspace_sid",
-        "set it, or TWILIO_WORKSPACE_SID, to the workspace's SID",
-    );
+    let account_sid = reader.parsed("twilio.account_sid", "set it, or TWILIO_ACCOUNT_SID, to the account's SID");
+    let auth_tokens = reader.secrets("twilio.auth_tokens", "set TWILIO_AUTH_TOKEN to the account's auth token");
+    let workspace_sid =
+        reader.parsed("twilio.workspace_sid", "set it, or TWILIO_WORKSPACE_SID, to the workspace's SID");
     let credentials = credentials(reader, auth_tokens.as_deref());
     let base_urls = addresses::base_urls(reader);
     let connect_timeout = reader.millis("twilio.connect_timeout_ms", 1..=60_000);
@@ -136,8 +126,7 @@ fn credentials(reader: &mut Reader, tokens: Option<&[SecretString]>) -> Option<C
 }
 
 fn is_key_sid(text: &str) -> bool {
-    text.strip_prefix("SK")
-        .is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+    text.strip_prefix("SK").is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn journal(reader: &mut Reader) -> Option<Journal> {
@@ -162,21 +151,14 @@ fn journal(reader: &mut Reader) -> Option<Journal> {
 fn worker(reader: &mut Reader) -> Option<Worker> {
     let max_calls = reader.count("worker.max_calls", 1..=100_000);
     let poll = reader.millis("worker.poll_ms", 1..=60_000);
-    Some(Worker {
-        max_calls: max_calls?,
-        poll: poll?,
-    })
+    Some(Worker { max_calls: max_calls?, poll: poll? })
 }
 
 fn retry(reader: &mut Reader) -> Option<Retry> {
     let first = reader.millis("retry.first_ms", 1..=HOUR_MS);
     let cap = reader.millis("retry.cap_ms", 1..=HOUR_MS);
     let give_up = reader.millis("retry.give_up_ms", 1..=HOUR_MS);
-    Some(Retry {
-        first: first?,
-        cap: cap?,
-        give_up: give_up?,
-    })
+    Some(Retry { first: first?, cap: cap?, give_up: give_up? })
 }
 
 fn redirect(reader: &mut Reader) -> Option<Redirect> {
@@ -185,11 +167,7 @@ fn redirect(reader: &mut Reader) -> Option<Redirect> {
     let doubt = reader.millis("redirect.doubt_ms", 1..=60_000);
     let poll = reader.millis_list("redirect.poll_ms", 0..=60_000);
     let reading_max_age = reader.millis("redirect.reading_max_age_ms", 1..=60_000);
-    if poll
-        .as_deref()
-        .and_then(<[Duration]>::last)
-        .is_some_and(Duration::is_zero)
-    {
+    if poll.as_deref().and_then(<[Duration]>::last).is_some_and(Duration::is_zero) {
         let remedy = "end it with the pause between readings, as in [0, 50, 100, 200]";
         reader.problem("redirect.poll_ms", "ends with 0, which repeats without a pause", remedy);
     }
@@ -209,10 +187,7 @@ fn log(reader: &mut Reader) -> Option<Log> {
     if filter.as_deref().is_some_and(|filter| !is_filter(filter)) {
         reader.problem("log.filter", "is not a filter", remedy);
     }
-    Some(Log {
-        format: format?,
-        filter: filter?,
-    })
+    Some(Log { format: format?, filter: filter? })
 }
 
 fn listeners_differ(reader: &mut Reader, server: Option<SocketAddr>, admin: Option<SocketAddr>) {
@@ -243,10 +218,7 @@ fn cross_check(reader: &mut Reader) {
 
 fn lease_outlasts_requests(reader: &mut Reader) {
     const LEASE: &str = "journal.lease_ms";
-    let timeouts = (
-        reader.read("twilio.connect_timeout_ms"),
-        reader.read("twilio.request_timeout_ms"),
-    );
+    let timeouts = (reader.read("twilio.connect_timeout_ms"), reader.read("twilio.request_timeout_ms"));
     let (Some(lease), (Some(connect), Some(request))) = (reader.read(LEASE), timeouts) else {
         return;
     };

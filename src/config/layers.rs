@@ -48,9 +48,7 @@ pub(super) struct Layers {
 impl Layers {
     /// Adds a file's keys.
     pub(super) fn add_toml(&mut self, origin: &str, text: &str) -> Result<(), ConfigError> {
-        let table = File::from_str(text, FileFormat::Toml)
-            .collect()
-            .map_err(|error| syntax(origin, &error))?;
+        let table = File::from_str(text, FileFormat::Toml).collect().map_err(|error| syntax(origin, &error))?;
         for (key, value) in table {
             self.add_value(origin, key, raw(value));
         }
@@ -73,11 +71,7 @@ impl Layers {
     }
 
     fn add_variable(&mut self, name: &str, key: String, text: &str) {
-        let found = Found {
-            raw: Raw::Text(text.to_owned()),
-            origin: name.to_owned(),
-            from_environment: true,
-        };
+        let found = Found { raw: Raw::Text(text.to_owned()), origin: name.to_owned(), from_environment: true };
         self.found.insert(key, found);
     }
 
@@ -90,14 +84,7 @@ impl Layers {
                 }
             }
             raw @ (Raw::Table(_) | Raw::Text(_) | Raw::Integer(_) | Raw::List(_) | Raw::Other) => {
-                self.found.insert(
-                    key,
-                    Found {
-                        raw,
-                        origin: origin.to_owned(),
-                        from_environment: false,
-                    },
-                );
+                self.found.insert(key, Found { raw, origin: origin.to_owned(), from_environment: false });
             }
         }
     }
@@ -119,20 +106,8 @@ fn raw(value: Value) -> Raw {
 /// The parser's message quotes the offending line, which may hold a token: only the place is taken from it.
 fn syntax(origin: &str, error: &config::ConfigError) -> ConfigError {
     let message = error.to_string();
-    let place = message
-        .lines()
-        .next()
-        .and_then(|first| first.split_once("at line "))
-        .map(|(_, place)| place);
-    let is_place = |text: &&str| {
-        text.chars()
-            .all(|c| c.is_ascii_digit() || c.is_ascii_lowercase() || ", ".contains(c))
-    };
-    let place = place
-        .filter(is_place)
-        .map_or_else(|| "check its syntax".to_owned(), |p| format!("see line {p}"));
-    ConfigError::Syntax {
-        origin: origin.to_owned(),
-        place,
-    }
+    let place = message.lines().next().and_then(|first| first.split_once("at line ")).map(|(_, place)| place);
+    let is_place = |text: &&str| text.chars().all(|c| c.is_ascii_digit() || c.is_ascii_lowercase() || ", ".contains(c));
+    let place = place.filter(is_place).map_or_else(|| "check its syntax".to_owned(), |p| format!("see line {p}"));
+    ConfigError::Syntax { origin: origin.to_owned(), place }
 }

@@ -43,51 +43,27 @@ impl Reader {
     fn unknown(&mut self, key: String, found: Found) {
         let section = key.split('.').next().unwrap_or_default();
         let prefix = format!("{section}.");
-        let siblings: Vec<&str> = self
-            .known
-            .iter()
-            .filter(|known| known.starts_with(&prefix))
-            .copied()
-            .collect();
+        let siblings: Vec<&str> = self.known.iter().filter(|known| known.starts_with(&prefix)).copied().collect();
         let is_section = key == section && !siblings.is_empty();
         if is_section && matches!(found.raw, Raw::Table(_)) {
             return;
         }
         let (wrong, remedy) = if is_section {
-            (
-                "is a section, not a key".to_owned(),
-                format!("the keys in it are {}", siblings.join(", ")),
-            )
+            ("is a section, not a key".to_owned(), format!("the keys in it are {}", siblings.join(", ")))
         } else if siblings.is_empty() {
             let sections: BTreeSet<&str> = self.known.iter().filter_map(|known| known.split('.').next()).collect();
             let sections: Vec<&str> = sections.into_iter().collect();
-            (
-                format!("is in an unknown section, {section}"),
-                format!("the sections are {}", sections.join(", ")),
-            )
+            (format!("is in an unknown section, {section}"), format!("the sections are {}", sections.join(", ")))
         } else {
-            (
-                "is not a key".to_owned(),
-                format!("the keys there are {}", siblings.join(", ")),
-            )
+            ("is not a key".to_owned(), format!("the keys there are {}", siblings.join(", ")))
         };
-        self.problems.push(Problem {
-            key,
-            origin: Some(found.origin),
-            wrong,
-            remedy,
-        });
+        self.problems.push(Problem { key, origin: Some(found.origin), wrong, remedy });
     }
 
     /// Notes a problem of a key that was read or is missing.
     pub(super) fn problem(&mut self, key: &'static str, wrong: impl Into<String>, remedy: impl Into<String>) {
         let origin = self.origins.get(key).cloned();
-        self.problems.push(Problem {
-            key: key.to_owned(),
-            origin,
-            wrong: wrong.into(),
-            remedy: remedy.into(),
-        });
+        self.problems.push(Problem { key: key.to_owned(), origin, wrong: wrong.into(), remedy: remedy.into() });
     }
 
     /// Takes a key; `None` when no layer has it.
@@ -184,10 +160,8 @@ impl Reader {
     pub(super) fn millis_list(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<Vec<Duration>> {
         let remedy = "list milliseconds, as in [0, 50, 100, 200]";
         let items = self.list(key, remedy)?;
-        let times: Option<Vec<_>> = items
-            .into_iter()
-            .map(|item| self.number_of(key, item, &range).map(Duration::from_millis))
-            .collect();
+        let times: Option<Vec<_>> =
+            items.into_iter().map(|item| self.number_of(key, item, &range).map(Duration::from_millis)).collect();
         let times = times?;
         if times.is_empty() {
             self.problem(key, "is empty", remedy);
@@ -241,10 +215,8 @@ impl Reader {
             match item {
                 Raw::Text(text) if is_secret(&text) => secrets.push(SecretString::from(text)),
                 Raw::Text(_) | Raw::Integer(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => {
-                    let wrong = format!(
-                        "has an item {} that is empty, has white space in it or is not a text",
-                        place + 1
-                    );
+                    let wrong =
+                        format!("has an item {} that is empty, has white space in it or is not a text", place + 1);
                     self.problem(key, wrong, remedy);
                     return None;
                 }
@@ -268,10 +240,7 @@ impl Reader {
         let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
         let remedy = format!("write {}", names.join(" or "));
         let text = self.text(key, &remedy)?;
-        let choice = choices
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map(|(_, choice)| *choice);
+        let choice = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
         if choice.is_none() {
             self.problem(key, format!("is {:?}", shortened(&text)), remedy);
         }
@@ -281,12 +250,7 @@ impl Reader {
     /// Takes whatever is left below a key, as (rest of its name, value): what the environment says of a list's items.
     pub(super) fn take_below(&mut self, key: &str) -> Vec<(String, Found)> {
         let prefix = format!("{key}.");
-        let names: Vec<String> = self
-            .left
-            .keys()
-            .filter(|name| name.starts_with(&prefix))
-            .cloned()
-            .collect();
+        let names: Vec<String> = self.left.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
         let entry = |name: String| {
             let found = self.left.remove(&name)?;
             Some((name.trim_start_matches(&prefix).to_owned(), found))
@@ -297,12 +261,7 @@ impl Reader {
     /// Notes a problem of an item of a list, by its full name.
     pub(super) fn item_problem(&mut self, key: String, origin: Option<String>, wrong: &str, remedy: &str) {
         let (wrong, remedy) = (wrong.to_owned(), remedy.to_owned());
-        self.problems.push(Problem {
-            key,
-            origin,
-            wrong,
-            remedy,
-        });
+        self.problems.push(Problem { key, origin, wrong, remedy });
     }
 }
 

@@ -67,12 +67,7 @@ pub fn public(settings: IngressSettings, journal: Arc<dyn Journal>, listener: Tc
     let per_thread = settings.max_connections.div_ceil(threads).max(1);
     let (client_timeout, keep_alive) = (settings.client_timeout, settings.keep_alive);
     let shutdown_grace_s = settings.shutdown_grace_s;
-    let door = web::Data::new(Door {
-        settings,
-        journal,
-        forgeries: Seldom::default(),
-        failures: Seldom::default(),
-    });
+    let door = web::Data::new(Door { settings, journal, forgeries: Seldom::default(), failures: Seldom::default() });
     let server = HttpServer::new(move || {
         App::new().app_data(door.clone()).service(
             web::resource("/taskrouter/events")
@@ -132,12 +127,7 @@ async fn receive(request: HttpRequest, payload: web::Payload, door: web::Data<Do
     match envelope.content {
         Content::Ours { task, identity, what } => {
             let fact = Fact { at: now(), what };
-            door.keep(NewFact {
-                call: task,
-                identity,
-                fact,
-            })
-            .await
+            door.keep(NewFact { call: task, identity, fact }).await
         }
         Content::NotOurs => taken(),
     }
@@ -173,9 +163,7 @@ impl Door {
 
 /// 204 with a media type, although there is no body: so Twilio's page on event callbacks asks for it.
 fn taken() -> HttpResponse {
-    HttpResponse::NoContent()
-        .insert_header((CONTENT_TYPE, "application/json"))
-        .finish()
+    HttpResponse::NoContent().insert_header((CONTENT_TYPE, "application/json")).finish()
 }
 
 fn authenticate(
@@ -200,11 +188,7 @@ fn authenticate(
 }
 
 fn is_form(request: &HttpRequest) -> bool {
-    let media_type = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default();
     essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
@@ -217,10 +201,7 @@ enum Unread {
 
 /// Reads the body. A declared length is not relied on: a chunked body has none.
 async fn read(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Vec<u8>, Unread> {
-    let declared = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     let mut body = Vec::with_capacity(declared.unwrap_or(0).min(limit));
     let mut received = 0_usize;
     let mut chunks = pin!(BodyStream::new(payload));
@@ -234,11 +215,7 @@ async fn read(request: &HttpRequest, payload: web::Payload, limit: usize) -> Res
             body.extend_from_slice(&chunk);
         }
     }
-    if received > limit {
-        Err(Unread::TooLarge)
-    } else {
-        Ok(body)
-    }
+    if received > limit { Err(Unread::TooLarge) } else { Ok(body) }
 }
 
 fn now() -> EpochMs {

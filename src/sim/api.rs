@@ -25,11 +25,7 @@ const PAGE_SIZE: usize = 50;
 /// How an answer goes out.
 enum Ending {
     Due(Reply),
-    Faulty {
-        status: u16,
-        retry_after: Option<String>,
-        body: FaultBody,
-    },
+    Faulty { status: u16, retry_after: Option<String>, body: FaultBody },
     Cut,
     Hang,
 }
@@ -38,11 +34,7 @@ enum Ending {
 pub(super) fn serve(core: Arc<Core>, listener: TcpListener) -> std::io::Result<Server> {
     let core = Data::from(core);
     let app = move || App::new().app_data(core.clone()).default_service(web::to(answer));
-    Ok(HttpServer::new(app)
-        .workers(1)
-        .disable_signals()
-        .listen(listener)?
-        .run())
+    Ok(HttpServer::new(app).workers(1).disable_signals().listen(listener)?.run())
 }
 
 async fn answer(http: HttpRequest, body: Bytes, core: Data<Core>) -> HttpResponse {
@@ -51,27 +43,13 @@ async fn answer(http: HttpRequest, body: Bytes, core: Data<Core>) -> HttpRespons
     let mut parameters = pairs(http.query_string().as_bytes());
     parameters.extend(pairs(&body));
     let admitted = is_admitted(&http, &core);
-    let request = if admitted {
-        parse(&core, http.method(), &path, &parameters)
-    } else {
-        None
-    };
+    let request = if admitted { parse(&core, http.method(), &path, &parameters) } else { None };
     let number = core.with(|world, received_at| {
-        let (task, op) = (
-            request.as_ref().and_then(|request| world.subject(request)),
-            request.as_ref().map(Request::op),
-        );
+        let (task, op) =
+            (request.as_ref().and_then(|request| world.subject(request)), request.as_ref().map(Request::op));
         let target = target.clone();
-        let record = RequestRecord {
-            received_at,
-            op,
-            target,
-            parameters,
-            task,
-            status: None,
-            fault: None,
-            took_effect: false,
-        };
+        let record =
+            RequestRecord { received_at, op, target, parameters, task, status: None, fault: None, took_effect: false };
         world.record(record)
     });
     let half = Duration::from_millis(core.latency_ms()) / 2;
@@ -106,19 +84,9 @@ fn play(core: &Core, request: &Request, path: &str, fault: Option<Fault>) -> (En
     };
     match fault {
         None => (Ending::Due(perform()), true),
-        Some(Fault::Answer {
-            status,
-            retry_after,
-            body,
-            took_effect,
-        }) => (
-            Ending::Faulty {
-                status,
-                retry_after,
-                body,
-            },
-            perform_if(took_effect),
-        ),
+        Some(Fault::Answer { status, retry_after, body, took_effect }) => {
+            (Ending::Faulty { status, retry_after, body }, perform_if(took_effect))
+        }
         Some(Fault::Cut { took_effect }) => (Ending::Cut, perform_if(took_effect)),
         Some(Fault::Hang { took_effect }) => (Ending::Hang, perform_if(took_effect)),
         Some(fault @ (Fault::ConferenceEnds(side) | Fault::CustomerHangsUp(side))) => {
@@ -150,63 +118,41 @@ fn play(core: &Core, request: &Request, path: &str, fault: Option<Fault>) -> (En
 
 /// HTTP Basic with the account's own token or its API key. Documented: the account's SID stays in the path either way.
 fn is_admitted(http: &HttpRequest, core: &Core) -> bool {
-    let given = http
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let given = given
-        .and_then(|value| value.strip_prefix("Basic "))
-        .and_then(|value| STANDARD.decode(value).ok());
+    let given = http.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.strip_prefix("Basic ")).and_then(|value| STANDARD.decode(value).ok());
     given.is_some_and(|given| core.admits(&given))
 }
 
 /// The request that a path and its parameters mean; `None` when there is no such endpoint.
 fn parse(core: &Core, method: &Method, path: &str, parameters: &[(String, String)]) -> Option<Request> {
-    let get = |name: &str| {
-        parameters
-            .iter()
-            .find(|(found, _)| found == name)
-            .map(|(_, value)| value.clone())
-    };
+    let get = |name: &str| parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
     // Documented: "any other text is read as false".
     let flag = |name: &str| get(name).map(|value| value.eq_ignore_ascii_case("true"));
     let number = |name: &str| get(name).and_then(|value| value.parse::<usize>().ok());
-    let page = Page {
-        number: number("Page").unwrap_or(0),
-        size: number("PageSize").unwrap_or(PAGE_SIZE),
-    };
+    let page = Page { number: number("Page").unwrap_or(0), size: number("PageSize").unwrap_or(PAGE_SIZE) };
     // Split before decoding: an encoded slash belongs to its segment.
     let segments: Vec<String> = path.trim_start_matches('/').split('/').map(percent_decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let (read, write) = (method == Method::GET, method == Method::POST);
     match segments.as_slice() {
         ["v1", "Workspaces", workspace, "Tasks", rest @ ..] if read && core.is_workspace(workspace) => match rest {
-            [task] => Some(Request::FetchTask {
-                task: (*task).to_owned(),
-            }),
-            [task, "Reservations"] => Some(Request::ListReservations {
-                task: (*task).to_owned(),
-                page,
-            }),
+            [task] => Some(Request::FetchTask { task: (*task).to_owned() }),
+            [task, "Reservations"] => Some(Request::ListReservations { task: (*task).to_owned(), page }),
             _ => None,
         },
         ["2010-04-01", "Accounts", account, rest @ .., last] if core.is_account(account) => {
             let last = last.strip_suffix(".json")?.to_owned();
             match (rest, last.as_str()) {
-                ([], "Conferences") if read => Some(Request::FindConferences {
-                    friendly_name: get("FriendlyName"),
-                    status: get("Status"),
-                    page,
-                }),
+                ([], "Conferences") if read => {
+                    Some(Request::FindConferences { friendly_name: get("FriendlyName"), status: get("Status"), page })
+                }
                 (["Conferences"], _) if read => Some(Request::FetchConference { conference: last }),
-                (["Conferences", conference], "Participants") if read => Some(Request::ListParticipants {
-                    conference: (*conference).to_owned(),
-                    page,
-                }),
-                (["Conferences", conference, "Participants"], _) if read => Some(Request::FetchParticipant {
-                    conference: (*conference).to_owned(),
-                    call: last,
-                }),
+                (["Conferences", conference], "Participants") if read => {
+                    Some(Request::ListParticipants { conference: (*conference).to_owned(), page })
+                }
+                (["Conferences", conference, "Participants"], _) if read => {
+                    Some(Request::FetchParticipant { conference: (*conference).to_owned(), call: last })
+                }
                 (["Conferences", conference, "Participants"], _) if write => Some(Request::UpdateParticipant {
                     conference: (*conference).to_owned(),
                     call: last,
@@ -220,10 +166,7 @@ fn parse(core: &Core, method: &Method, path: &str, parameters: &[(String, String
                     (_, _) => None,
                 },
                 (["Calls", call, "Streams"], _) if write && get("Status").as_deref() == Some("stopped") => {
-                    Some(Request::StopStream {
-                        call: (*call).to_owned(),
-                        stream: last,
-                    })
+                    Some(Request::StopStream { call: (*call).to_owned(), stream: last })
                 }
                 _ => None,
             }
@@ -239,9 +182,7 @@ fn pairs(form: &[u8]) -> Vec<(String, String)> {
 /// One segment of a path, percent-decoded. The form decoder would read `+` and `&` as its own signs.
 fn percent_decoded(segment: &str) -> String {
     let protected = format!("={}", segment.replace('+', "%2B").replace('&', "%26"));
-    form_urlencoded::parse(protected.as_bytes())
-        .next()
-        .map_or_else(String::new, |(_, segment)| segment.into_owned())
+    form_urlencoded::parse(protected.as_bytes()).next().map_or_else(String::new, |(_, segment)| segment.into_owned())
 }
 
 async fn pause(span: Duration) {
@@ -253,11 +194,7 @@ async fn pause(span: Duration) {
 async fn send(ending: Ending, request_id: &str) -> HttpResponse {
     match ending {
         Ending::Due(reply) => json(&reply, request_id, None),
-        Ending::Faulty {
-            status,
-            retry_after,
-            body,
-        } => {
+        Ending::Faulty { status, retry_after, body } => {
             let code = match status {
                 401 => 20003,
                 403 => 20006,
@@ -294,9 +231,7 @@ fn head(status: u16, request_id: &str, retry_after: Option<&str>) -> actix_web::
 }
 
 fn json(reply: &Reply, request_id: &str, retry_after: Option<&str>) -> HttpResponse {
-    head(reply.status, request_id, retry_after)
-        .content_type("application/json")
-        .body(reply.body.to_string())
+    head(reply.status, request_id, retry_after).content_type("application/json").body(reply.body.to_string())
 }
 
 /// Ends the connection without an answer: the server writes a head and its body together, so that a body which fails at

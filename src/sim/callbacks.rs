@@ -2,9 +2,9 @@
 
 use super::behaviour::Ms;
 use super::core::Core;
-use crate::twilio::signature::sign;
 use super::world::Event;
 use crate::call::sid::{EventSid, TaskSid};
+use crate::twilio::signature::sign;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -157,17 +157,10 @@ pub(super) async fn dispatch(
         let send = |event: Event| {
             core.expect_delivery();
             // A lane ends only with the whole simulator.
-            let _ = lane.send(Job {
-                event,
-                done: oneshot::channel().0,
-            });
+            let _ = lane.send(Job { event, done: oneshot::channel().0 });
         };
         let mishap = core.mishap_of(job.event.event_type);
-        let released = if mishap == Some(Mishap::Swapped) {
-            None
-        } else {
-            held.remove(&task)
-        };
+        let released = if mishap == Some(Mishap::Swapped) { None } else { held.remove(&task) };
         match mishap {
             Some(Mishap::Dropped) => {
                 core.note_delivery(not_sent(&core, &job.event, Delivered::Dropped));
@@ -228,9 +221,7 @@ async fn deliver(core: &Core, client: &reqwest::Client, event: &Event) {
     };
     let overrides = &destination.overrides;
     let signature = sign(&destination.signed_url, &event.form, core.auth_token());
-    let body = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(&event.form)
-        .finish();
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&event.form).finish();
     let began = Instant::now();
     for attempt in 1..=overrides.retries.saturating_add(1) {
         let left = overrides.total_timeout_ms.saturating_sub(millis(began.elapsed()));
@@ -265,15 +256,7 @@ async fn deliver(core: &Core, client: &reqwest::Client, event: &Event) {
         let latency_ms = millis(sent.elapsed());
         let event_type = event.event_type;
         let (event, task) = (event.sid.clone(), event.task.clone());
-        core.note_delivery(Delivery {
-            event,
-            event_type,
-            task,
-            attempt,
-            at,
-            outcome,
-            latency_ms,
-        });
+        core.note_delivery(Delivery { event, event_type, task, attempt, at, outcome, latency_ms });
         if !again || millis(began.elapsed()) >= overrides.total_timeout_ms {
             return;
         }

@@ -121,11 +121,7 @@ impl Core {
     /// Whether `user:password` is the account's or its API key's.
     pub(super) fn admits(&self, given: &[u8]) -> bool {
         let own = format!("{}:{}", self.settings.account, self.auth_token());
-        let key = self
-            .settings
-            .api_key
-            .as_ref()
-            .map(|(sid, secret)| format!("{sid}:{}", secret.expose_secret()));
+        let key = self.settings.api_key.as_ref().map(|(sid, secret)| format!("{sid}:{}", secret.expose_secret()));
         given == own.as_bytes() || key.is_some_and(|key| given == key.as_bytes())
     }
 

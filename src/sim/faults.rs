@@ -84,12 +84,7 @@ pub struct Faults {
 impl Fault {
     /// An answer with Twilio's JSON body and no effect.
     pub fn status(status: u16) -> Self {
-        Fault::Answer {
-            status,
-            retry_after: None,
-            body: FaultBody::Json,
-            took_effect: false,
-        }
+        Fault::Answer { status, retry_after: None, body: FaultBody::Json, took_effect: false }
     }
 
     /// A short name for the record.
@@ -159,12 +154,8 @@ impl Faults {
         *state = super::world::scramble(*state);
         let (drawn, side) = (u32::try_from(*state % 1_000).unwrap_or(0), *state >> 63);
         let side = if side == 0 { Side::Before } else { Side::After };
-        let answer = |status, took_effect| Fault::Answer {
-            status,
-            retry_after: None,
-            body: FaultBody::Json,
-            took_effect,
-        };
+        let answer =
+            |status, took_effect| Fault::Answer { status, retry_after: None, body: FaultBody::Json, took_effect };
         let chances = [
             (mix.rate_limited, answer(429, false)),
             (mix.unavailable, answer(503, false)),

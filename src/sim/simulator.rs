@@ -69,34 +69,17 @@ impl Simulator {
         let bound = listener.local_addr();
         let address = bound.unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
         let (jobs, receiver) = mpsc::unbounded_channel();
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none());
-        let client = client
-            .connect_timeout(Duration::from_secs(5))
-            .build()
-            .map_err(StartError::Client)?;
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let client = client.connect_timeout(Duration::from_secs(5)).build().map_err(StartError::Client)?;
         let core = Arc::new(Core::new(settings, jobs));
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         let server = super::api::serve(core.clone(), listener);
         let server = server.map_err(|reason| StartError::Listen { address, reason })?;
         let handle = server.handle();
         tasks.spawn(server);
-        tasks.spawn(callbacks::dispatch(
-            core.clone(),
-            receiver,
-            client,
-            tasks.clone(),
-            cancel.clone(),
-        ));
+        tasks.spawn(callbacks::dispatch(core.clone(), receiver, client, tasks.clone(), cancel.clone()));
         tasks.spawn(tick(core.clone(), cancel.clone()));
-        Ok(Self {
-            core,
-            address,
-            server: handle,
-            tasks,
-            cancel,
-        })
+        Ok(Self { core, address, server: handle, tasks, cancel })
     }
 
     /// Where the REST APIs answer: both `twilio.api_base_url` and `twilio.taskrouter_base_url`. No trailing slash.

@@ -116,10 +116,7 @@ impl Client {
     /// Opens no connection yet.
     pub fn new(settings: ClientSettings) -> Result<Client, ClientError> {
         let bases = [&settings.api_base_url, &settings.taskrouter_base_url];
-        if !bases
-            .iter()
-            .all(|base| matches!(base.scheme(), "http" | "https") && base.has_host())
-        {
+        if !bases.iter().all(|base| matches!(base.scheme(), "http" | "https") && base.has_host()) {
             return Err(ClientError::BaseUrl);
         }
         Ok(Client {
@@ -146,42 +143,26 @@ impl Client {
             Operation::FindConference { friendly_name } => self.find_conference(&mut exchange, friendly_name).await,
             Operation::FetchConference { conference } => self.fetch_conference(&mut exchange, conference).await,
             Operation::ReadParticipants { conference } => self.read_participants(&mut exchange, conference).await,
-            Operation::UpdateCustomer {
-                conference,
-                customer,
-                guard,
-                hold,
-            } => {
-                self.update_customer(&mut exchange, conference, customer, *guard, *hold)
-                    .await
+            Operation::UpdateCustomer { conference, customer, guard, hold } => {
+                self.update_customer(&mut exchange, conference, customer, *guard, *hold).await
             }
-            Operation::Redirect {
-                customer,
-                room,
-                stop,
-                start,
-            } => self.redirect(&mut exchange, customer, room, stop, start).await,
+            Operation::Redirect { customer, room, stop, start } => {
+                self.redirect(&mut exchange, customer, room, stop, start).await
+            }
             Operation::StopStream { customer, name } => self.stop_stream(&mut exchange, customer, name).await,
         };
-        Performed {
-            outcome: ended.map_or_else(|outcome| outcome, Outcome::Done),
-            request_id: exchange.request_id,
-        }
+        Performed { outcome: ended.map_or_else(|outcome| outcome, Outcome::Done), request_id: exchange.request_id }
     }
 
     async fn fetch_task(&self, exchange: &mut Exchange, task: &TaskSid) -> Result<Answer, Outcome> {
         let path = ["v1", "Workspaces", self.workspace_sid.as_str(), "Tasks", task.as_str()];
         let body = self.wire.get(exchange, at(&self.taskrouter_base_url, &path)).await?;
-        answers::read_task(&body)
-            .map(Answer::Task)
-            .ok_or_else(|| exchange.unreadable())
+        answers::read_task(&body).map(Answer::Task).ok_or_else(|| exchange.unreadable())
     }
 
     async fn find_conference(&self, exchange: &mut Exchange, friendly_name: &str) -> Result<Answer, Outcome> {
         let mut url = self.account_url(&["Conferences.json"]);
-        url.query_pairs_mut()
-            .append_pair("FriendlyName", friendly_name)
-            .append_pair("Status", "in-progress");
+        url.query_pairs_mut().append_pair("FriendlyName", friendly_name).append_pair("Status", "in-progress");
         let body = self.wire.get(exchange, url).await?;
         let found = answers::read_conferences(&body, friendly_name);
         found.map(Answer::Conference).ok_or_else(|| exchange.unreadable())
@@ -196,10 +177,7 @@ impl Client {
 
     async fn read_participants(&self, exchange: &mut Exchange, conference: &ConferenceSid) -> Result<Answer, Outcome> {
         // Without the base's own path: that is how Twilio writes `next_page_uri`.
-        let path = format!(
-            "/2010-04-01/Accounts/{}/Conferences/{conference}/Participants.json",
-            self.account_sid
-        );
+        let path = format!("/2010-04-01/Accounts/{}/Conferences/{conference}/Participants.json", self.account_sid);
         let mut query = format!("PageSize={PARTICIPANTS_PER_PAGE}");
         let mut all = Vec::new();
         for _ in 0..self.max_pages {
@@ -227,22 +205,14 @@ impl Client {
         guard: Option<Guard>,
         hold: Option<bool>,
     ) -> Result<Answer, Outcome> {
-        let segments = [
-            "Conferences",
-            conference.as_str(),
-            "Participants",
-            &format!("{customer}.json"),
-        ];
+        let segments = ["Conferences", conference.as_str(), "Participants", &format!("{customer}.json")];
         let guard = guard.map(|guard| match guard {
             Guard::Raised => ("EndConferenceOnExit", "true"),
             Guard::Lowered => ("EndConferenceOnExit", "false"),
         });
         let hold = hold.map(|hold| ("Hold", if hold { "true" } else { "false" }));
         let form: Vec<(&str, &str)> = guard.into_iter().chain(hold).collect();
-        let body = self
-            .wire
-            .post(exchange, self.account_url(&segments), &form, About::Other)
-            .await?;
+        let body = self.wire.post(exchange, self.account_url(&segments), &form, About::Other).await?;
         let row = answers::read_participant(&body, customer).ok_or_else(|| exchange.unreadable())?;
         Ok(Answer::Participant(row))
     }
@@ -269,20 +239,9 @@ impl Client {
 
     /// The TwiML of a redirect, or why there is none, which happens before anything is sent.
     fn redirect_twiml(&self, room: &str, stop: &[String], start: &[StreamStart]) -> Result<String, Trouble> {
-        let start = start
-            .iter()
-            .map(|stream| self.stream_verb(stream))
-            .collect::<Result<Vec<_>, _>>()?;
-        let conference = ConferenceVerb {
-            room: room.to_owned(),
-            beep: false,
-            end_conference_on_exit: true,
-        };
-        let document = Document {
-            stop: stop.to_vec(),
-            start,
-            conference,
-        };
+        let start = start.iter().map(|stream| self.stream_verb(stream)).collect::<Result<Vec<_>, _>>()?;
+        let conference = ConferenceVerb { room: room.to_owned(), beep: false, end_conference_on_exit: true };
+        let document = Document { stop: stop.to_vec(), start, conference };
         twiml::render(&document).map_err(|error| not_sent(error.to_string()))
     }
 
@@ -323,10 +282,5 @@ fn at(base: &Url, segments: &[&str]) -> Url {
 }
 
 fn not_sent(reason: String) -> Trouble {
-    Trouble {
-        status: None,
-        code: None,
-        reason,
-        retry_after_ms: None,
-    }
+    Trouble { status: None, code: None, reason, retry_after_ms: None }
 }

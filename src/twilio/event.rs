@@ -26,10 +26,7 @@ pub struct Envelope {
 
 /// What an event says, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one exists per request, on the stack, for a moment"
-)]
+#[expect(clippy::large_enum_variant, reason = "one exists per request, on the stack, for a moment")]
 pub enum Content {
     /// Something about a voice task.
     Ours {
@@ -69,20 +66,12 @@ pub fn parse(pairs: &[Pair<'_>]) -> Result<Envelope, Malformed> {
     let account = parameters.strict("AccountSid")?;
     let workspace = parameters.strict("WorkspaceSid")?;
     let content = match kind(event_type) {
-        Some(kind)
-            if parameters
-                .get("TaskChannelUniqueName")
-                .is_none_or(|name| name == "voice") =>
-        {
+        Some(kind) if parameters.get("TaskChannelUniqueName").is_none_or(|name| name == "voice") => {
             ours(&parameters, event_type, kind)?
         }
         Some(_) | None => Content::NotOurs,
     };
-    Ok(Envelope {
-        account,
-        workspace,
-        content,
-    })
+    Ok(Envelope { account, workspace, content })
 }
 
 fn kind(event_type: &str) -> Option<Kind> {
@@ -114,28 +103,18 @@ fn kind(event_type: &str) -> Option<Kind> {
 
 fn ours(parameters: &Parameters<'_>, event_type: &str, kind: Kind) -> Result<Content, Malformed> {
     let task: TaskSid = parameters.strict("TaskSid")?;
-    let stamp = EventStamp {
-        sid: parameters.lenient("Sid"),
-        at: happened_at(parameters)?,
-    };
+    let stamp = EventStamp { sid: parameters.lenient("Sid"), at: happened_at(parameters)? };
     let identity = identity(parameters, event_type, &task, &stamp);
     let view = TaskView {
         task: task.clone(),
         channel: parameters.get("TaskChannelUniqueName").map(str::to_owned),
         version: parameters.lenient("TaskVersion"),
         status: parameters.get("TaskAssignmentStatus").map(status),
-        attributes: parameters
-            .get("TaskAttributes")
-            .map(call_attributes)
-            .unwrap_or_default(),
+        attributes: parameters.get("TaskAttributes").map(call_attributes).unwrap_or_default(),
     };
     let what = match kind {
         Kind::Reservation(change) => What::Reservation(reservation(parameters, stamp, change, view)?),
-        Kind::Task(change) => What::Task(TaskEvent {
-            stamp,
-            change,
-            task: view,
-        }),
+        Kind::Task(change) => What::Task(TaskEvent { stamp, change, task: view }),
         Kind::Transfer(change) => What::Transfer(transfer(parameters, stamp, change, view)),
     };
     Ok(Content::Ours { task, identity, what })
@@ -144,9 +123,7 @@ fn ours(parameters: &Parameters<'_>, event_type: &str, kind: Kind) -> Result<Con
 /// `TimestampMs`, else `Timestamp`, which is documented and so must be there either way.
 fn happened_at(parameters: &Parameters<'_>) -> Result<EpochMs, Malformed> {
     let seconds: u32 = parameters.strict("Timestamp")?;
-    let exact = parameters
-        .lenient::<u64>("TimestampMs")
-        .and_then(|ms| EpochMs::try_from(ms).ok());
+    let exact = parameters.lenient::<u64>("TimestampMs").and_then(|ms| EpochMs::try_from(ms).ok());
     Ok(exact.unwrap_or(EpochMs::from(seconds) * 1000))
 }
 

@@ -53,9 +53,9 @@ pub fn verdict(refusal: Refusal<'_>, about: About, now: EpochMs) -> Outcome {
         300..400 => Outcome::Refused(trouble(
             "Twilio's address answered with a redirect, which is not followed: check the base URL",
         )),
-        401 | 403 => Outcome::Refused(trouble(
-            "Twilio refused the credentials: check the account, the key and the region",
-        )),
+        401 | 403 => {
+            Outcome::Refused(trouble("Twilio refused the credentials: check the account, the key and the region"))
+        }
         404 | 410 => Outcome::Gone,
         // 408 may come from a proxy that has passed the request on already.
         408 => Outcome::Unknown(trouble("the request took too long to arrive")),
@@ -77,11 +77,7 @@ pub fn error_code(body: &[u8]) -> Option<u32> {
         Value::String(digits) => digits.parse().ok(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
-    stated.or_else(|| {
-        ["more_info", "type"]
-            .iter()
-            .find_map(|field| code_of_page(body.get(field)?.as_str()?))
-    })
+    stated.or_else(|| ["more_info", "type"].iter().find_map(|field| code_of_page(body.get(field)?.as_str()?)))
 }
 
 fn code_of_page(address: &str) -> Option<u32> {

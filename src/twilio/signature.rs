@@ -53,10 +53,7 @@ impl Verifier {
         if tokens.is_empty() || tokens.iter().any(|token| token.expose_secret().is_empty()) {
             return Err(VerifierError::Token);
         }
-        Ok(Self {
-            bases: with_and_without_port(public_base)?,
-            tokens,
-        })
+        Ok(Self { bases: with_and_without_port(public_base)?, tokens })
     }
 
     /// Whether `header` signs this request. `path_and_query` is the raw request target, `is_form` says whether the media
@@ -68,11 +65,7 @@ impl Verifier {
             let actual = lower_hex(&Sha256::digest(body));
             bool::from(actual.as_bytes().ct_eq(claimed.as_bytes()))
         });
-        let url_alone = if body.is_empty() {
-            hash_matches.unwrap_or(true)
-        } else {
-            hash_matches.unwrap_or(false)
-        };
+        let url_alone = if body.is_empty() { hash_matches.unwrap_or(true) } else { hash_matches.unwrap_or(false) };
         let mut suffixes = Vec::with_capacity(2);
         if is_form && !body.is_empty() {
             suffixes.push(canonical(pairs));
@@ -133,19 +126,15 @@ fn signature(token: &str, parts: &[&str]) -> String {
 /// The first `bodySHA256` of the query. Later ones are ignored, as Twilio's libraries for four languages do.
 fn body_hash(path_and_query: &str) -> Option<Cow<'_, str>> {
     let (_, query) = path_and_query.split_once('?')?;
-    form_urlencoded::parse(query.as_bytes())
-        .find(|(name, _)| name == "bodySHA256")
-        .map(|(_, value)| value)
+    form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "bodySHA256").map(|(_, value)| value)
 }
 
 fn lower_hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The base without a port, and with the explicit or else the scheme's own. Only the authority is touched: a URL that was
@@ -180,8 +169,5 @@ fn with_and_without_port(base: &str) -> Result<[String; 2], VerifierError> {
         return Err(VerifierError::Authority);
     }
     let prefix = prefix.trim_end_matches('/');
-    Ok([
-        format!("{scheme}://{host}{prefix}"),
-        format!("{scheme}://{host}:{port}{prefix}"),
-    ])
+    Ok([format!("{scheme}://{host}{prefix}"), format!("{scheme}://{host}:{port}{prefix}")])
 }

@@ -158,11 +158,7 @@ pub fn render(document: &Document) -> Result<String, TwimlError> {
 
 fn check_length(text: &str) -> Result<(), TwimlError> {
     let found = text.chars().count();
-    if found > MAX_CHARACTERS {
-        Err(TwimlError::TooLong { found })
-    } else {
-        Ok(())
-    }
+    if found > MAX_CHARACTERS { Err(TwimlError::TooLong { found }) } else { Ok(()) }
 }
 
 /// The rules that hold for both directions.
@@ -201,8 +197,7 @@ fn check_stream(stream: &StreamVerb) -> Result<(), TwimlError> {
 
 /// Whether Twilio would connect to it: `wss://` with a host, and no query string, which Twilio does not support.
 pub fn is_stream_url(url: &str) -> bool {
-    url.strip_prefix("wss://")
-        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains('?'))
+    url.strip_prefix("wss://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains('?'))
 }
 
 fn check_text(place: &'static str, text: &str) -> Result<(), TwimlError> {
@@ -213,11 +208,7 @@ fn check_text(place: &'static str, text: &str) -> Result<(), TwimlError> {
 }
 
 fn check_characters(place: &'static str, text: &str) -> Result<(), TwimlError> {
-    if text.chars().all(is_xml_character) {
-        Ok(())
-    } else {
-        Err(TwimlError::IllegalCharacter { place })
-    }
+    if text.chars().all(is_xml_character) { Ok(()) } else { Err(TwimlError::IllegalCharacter { place }) }
 }
 
 /// XML 1.0, production [2] Char: <https://www.w3.org/TR/xml/#charsets>.
@@ -231,9 +222,7 @@ fn write_document(writer: &mut XmlWriter, document: &Document) -> io::Result<()>
     open(writer, "Response")?;
     for name in &document.stop {
         open(writer, "Stop")?;
-        writer.write_event(Event::Empty(
-            BytesStart::new("Stream").with_attributes([("name", name.as_str())]),
-        ))?;
+        writer.write_event(Event::Empty(BytesStart::new("Stream").with_attributes([("name", name.as_str())])))?;
         close(writer, "Stop")?;
     }
     for stream in &document.start {
@@ -245,11 +234,7 @@ fn write_document(writer: &mut XmlWriter, document: &Document) -> io::Result<()>
 
 fn write_start(writer: &mut XmlWriter, stream: &StreamVerb) -> io::Result<()> {
     open(writer, "Start")?;
-    let attributes = [
-        ("name", stream.name.as_str()),
-        ("url", &stream.url),
-        ("track", stream.track.as_str()),
-    ];
+    let attributes = [("name", stream.name.as_str()), ("url", &stream.url), ("track", stream.track.as_str())];
     let element = BytesStart::new("Stream").with_attributes(attributes);
     if stream.parameters.is_empty() {
         writer.write_event(Event::Empty(element))?;
@@ -266,15 +251,11 @@ fn write_start(writer: &mut XmlWriter, stream: &StreamVerb) -> io::Result<()> {
 
 fn write_dial(writer: &mut XmlWriter, conference: &ConferenceVerb) -> io::Result<()> {
     open(writer, "Dial")?;
-    let attributes = [
-        ("beep", flag(conference.beep)),
-        ("endConferenceOnExit", flag(conference.end_conference_on_exit)),
-    ];
+    let attributes =
+        [("beep", flag(conference.beep)), ("endConferenceOnExit", flag(conference.end_conference_on_exit))];
     writer.write_event(Event::Start(BytesStart::new("Conference").with_attributes(attributes)))?;
     // Line ends and tabs as references too: a parser is free to normalise them when they stand bare.
-    let room = escape(conference.room.as_str())
-        .replace('\n', "&#10;")
-        .replace('\t', "&#9;");
+    let room = escape(conference.room.as_str()).replace('\n', "&#10;").replace('\t', "&#9;");
     writer.write_event(Event::Text(BytesText::from_escaped(room)))?;
     close(writer, "Conference")?;
     close(writer, "Dial")

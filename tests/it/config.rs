@@ -30,10 +30,7 @@ fn environment() -> Environment {
 }
 
 fn variables(pairs: &[(&str, &str)]) -> Environment {
-    pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 fn with(pairs: &[(&str, &str)]) -> Environment {
@@ -61,9 +58,7 @@ fn refused(file: &str, environment: &Environment) -> Vec<Problem> {
         Err(error @ ConfigError::Invalid(_)) => {
             let text = format!("{error} {error:?}");
             assert!(!text.contains("must-not-show"), "a secret shows: {text}");
-            let ConfigError::Invalid(problems) = error else {
-                unreachable!()
-            };
+            let ConfigError::Invalid(problems) = error else { unreachable!() };
             problems
         }
         Err(other) => panic!("refused otherwise: {other}"),
@@ -75,11 +70,7 @@ fn refused(file: &str, environment: &Environment) -> Vec<Problem> {
 #[track_caller]
 fn only_problem(key: &str, file: &str, environment: &Environment) -> Problem {
     let problems = refused(file, environment);
-    assert_eq!(
-        problems.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(),
-        [key],
-        "{problems:?}"
-    );
+    assert_eq!(problems.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), [key], "{problems:?}");
     problems.into_iter().next().unwrap()
 }
 
@@ -91,28 +82,16 @@ fn the_defaults_are_the_contract() {
     assert_eq!(settings.server.retry_after, Duration::from_secs(1));
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:9090");
     assert_eq!(settings.twilio.api_base_url.as_str(), "https://api.twilio.com/");
-    assert_eq!(
-        settings.twilio.taskrouter_base_url.as_str(),
-        "https://taskrouter.twilio.com/"
-    );
+    assert_eq!(settings.twilio.taskrouter_base_url.as_str(), "https://taskrouter.twilio.com/");
     assert_eq!(settings.twilio.connect_timeout, Duration::from_millis(2000));
     assert_eq!(settings.twilio.request_timeout, Duration::from_millis(5000));
     assert_eq!(settings.twilio.max_in_flight, 20);
-    assert_eq!(
-        settings.journal.url,
-        JournalUrl::Sqlite(PathBuf::from("taskrouter-streams.db"))
-    );
-    assert_eq!(
-        (settings.journal.queue_limit, settings.journal.batch_limit),
-        (4096, 512)
-    );
+    assert_eq!(settings.journal.url, JournalUrl::Sqlite(PathBuf::from("taskrouter-streams.db")));
+    assert_eq!((settings.journal.queue_limit, settings.journal.batch_limit), (4096, 512));
     assert_eq!(settings.journal.wal_limit_bytes, 64 * 1024 * 1024);
     assert_eq!(settings.journal.lease, Duration::from_secs(30));
     assert_eq!(settings.journal.retention, Duration::from_secs(168 * 3600));
-    assert_eq!(
-        (settings.worker.max_calls, settings.worker.poll),
-        (64, Duration::from_millis(250))
-    );
+    assert_eq!((settings.worker.max_calls, settings.worker.poll), (64, Duration::from_millis(250)));
     assert_eq!(settings.retry.first, Duration::from_millis(100));
     assert_eq!(settings.retry.cap, Duration::from_millis(5000));
     assert_eq!(settings.retry.give_up, Duration::from_millis(30_000));
@@ -121,15 +100,9 @@ fn the_defaults_are_the_contract() {
     assert_eq!(settings.redirect.poll, [0, 50, 100, 200].map(Duration::from_millis));
     assert_eq!(settings.redirect.reading_max_age, Duration::from_millis(1000));
     assert_eq!(settings.streams.strategy, Streaming::Redirect);
-    assert_eq!(
-        (settings.streams.name_prefix.as_str(), settings.streams.track_budget),
-        ("Stream_", 4)
-    );
+    assert_eq!((settings.streams.name_prefix.as_str(), settings.streams.track_budget), ("Stream_", 4));
     assert_eq!(settings.shutdown.grace, Duration::from_secs(10));
-    assert_eq!(
-        (settings.log.format, settings.log.filter.as_str()),
-        (LogFormat::Text, "info")
-    );
+    assert_eq!((settings.log.format, settings.log.filter.as_str()), (LogFormat::Text, "info"));
 }
 
 #[test]
@@ -141,19 +114,11 @@ fn the_default_text_given_as_a_file_changes_nothing() {
 
 #[test]
 fn the_default_text_shows_every_key() {
-    for section in [
-        "server", "admin", "twilio", "journal", "worker", "retry", "redirect", "streams", "shutdown", "log",
-    ] {
-        let problem = only_problem(
-            &format!("{section}.nonsense"),
-            &format!("[{section}]\nnonsense = 1"),
-            &environment(),
-        );
-        let keys: Vec<&str> = problem
-            .remedy
-            .trim_start_matches("the keys there are ")
-            .split(", ")
-            .collect();
+    for section in ["server", "admin", "twilio", "journal", "worker", "retry", "redirect", "streams", "shutdown", "log"]
+    {
+        let problem =
+            only_problem(&format!("{section}.nonsense"), &format!("[{section}]\nnonsense = 1"), &environment());
+        let keys: Vec<&str> = problem.remedy.trim_start_matches("the keys there are ").split(", ").collect();
         let text = config::default_text();
         let of_section = text.split(&format!("\n[{section}]\n")).nth(1).expect(section);
         let of_section = of_section.split("\n[").next().unwrap();
@@ -173,25 +138,13 @@ fn each_layer_wins_over_the_one_below() {
     let file = format!(
         "[server]\nlisten = \"127.0.0.1:1\"\nthreads = 7\n[twilio]\naccount_sid = \"{WORKSPACE}\"\nedge = \"file\""
     );
-    let settings = accepted(
-        &file,
-        &with(&[("TRS__SERVER__LISTEN", "127.0.0.1:2"), ("TWILIO_EDGE", "dublin")]),
-    );
+    let settings = accepted(&file, &with(&[("TRS__SERVER__LISTEN", "127.0.0.1:2"), ("TWILIO_EDGE", "dublin")]));
     assert_eq!(settings.server.listen.port(), 2);
     assert_eq!(settings.server.threads, 7);
     assert_eq!(settings.twilio.account_sid.as_str(), ACCOUNT);
-    assert_eq!(
-        settings.twilio.api_base_url.as_str(),
-        "https://api.dublin.us1.twilio.com/"
-    );
-    let settings = accepted(
-        &file,
-        &with(&[("TWILIO_EDGE", "dublin"), ("TRS__TWILIO__EDGE", "sydney")]),
-    );
-    assert_eq!(
-        settings.twilio.api_base_url.as_str(),
-        "https://api.sydney.us1.twilio.com/"
-    );
+    assert_eq!(settings.twilio.api_base_url.as_str(), "https://api.dublin.us1.twilio.com/");
+    let settings = accepted(&file, &with(&[("TWILIO_EDGE", "dublin"), ("TRS__TWILIO__EDGE", "sydney")]));
+    assert_eq!(settings.twilio.api_base_url.as_str(), "https://api.sydney.us1.twilio.com/");
 }
 
 #[test]
@@ -210,20 +163,14 @@ fn a_file_that_is_not_toml_is_refused_without_quoting_it() {
     let file = format!("[twilio]\nauth_tokens = [\"{TOKEN}");
     let error = load(&file, &environment()).unwrap_err();
     assert!(matches!(error, ConfigError::Syntax { .. }));
-    assert!(
-        error.to_string().contains("trs.toml") && error.to_string().contains("line 2"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("trs.toml") && error.to_string().contains("line 2"), "{error}");
     assert!(!format!("{error:?} {error}").contains("must-not-show"), "{error}");
 }
 
 #[test]
 fn everything_that_is_wrong_is_reported_at_once() {
     let file = "[server]\nthreads = 0\nlisten = \"here\"\n[retry]\nfirst_ms = 9000\n[journal]\nlease_ms = 10\nurl = \"x\"\n[nonsense]\na = 1";
-    let keys: Vec<String> = refused(file, &BTreeMap::new())
-        .into_iter()
-        .map(|problem| problem.key)
-        .collect();
+    let keys: Vec<String> = refused(file, &BTreeMap::new()).into_iter().map(|problem| problem.key).collect();
     for key in [
         "server.threads",
         "server.listen",
@@ -237,11 +184,7 @@ fn everything_that_is_wrong_is_reported_at_once() {
         "streams.destinations",
         "nonsense.a",
     ] {
-        assert_eq!(
-            keys.iter().filter(|found| *found == key).count(),
-            1,
-            "{key} in {keys:?}"
-        );
+        assert_eq!(keys.iter().filter(|found| *found == key).count(), 1, "{key} in {keys:?}");
     }
     assert_eq!(keys.len(), 11, "{keys:?}");
 }
@@ -250,10 +193,7 @@ fn everything_that_is_wrong_is_reported_at_once() {
 fn a_problem_says_where_the_value_came_from() {
     let problem = only_problem("server.threads", "[server]\nthreads = 0", &environment());
     assert_eq!(problem.origin.as_deref(), Some("trs.toml"));
-    assert_eq!(
-        problem.to_string(),
-        "server.threads (from trs.toml) is 0: write a whole number from 1 to 1024"
-    );
+    assert_eq!(problem.to_string(), "server.threads (from trs.toml) is 0: write a whole number from 1 to 1024");
     let problem = only_problem("server.threads", "", &with(&[("TRS__SERVER__THREADS", "many")]));
     assert_eq!(problem.origin.as_deref(), Some("TRS__SERVER__THREADS"));
 }
@@ -305,16 +245,7 @@ fn no_limit_may_be_zero_negative_or_without_measure() {
     ];
     for key in keys {
         let (section, name) = key.split_once('.').unwrap();
-        for value in [
-            "0",
-            "-1",
-            "9223372036854775807",
-            "1.5",
-            "true",
-            "[1]",
-            "\"\"",
-            "\"five\"",
-        ] {
+        for value in ["0", "-1", "9223372036854775807", "1.5", "true", "[1]", "\"\"", "\"five\""] {
             only_problem(key, &format!("[{section}]\n{name} = {value}"), &environment());
         }
         let variable = format!("TRS__{}", key.to_uppercase().replace('.', "__"));
@@ -326,21 +257,14 @@ fn no_limit_may_be_zero_negative_or_without_measure() {
 fn numbers_that_contradict_each_other_are_refused() {
     only_problem("journal.lease_ms", "[journal]\nlease_ms = 7000", &environment());
     accepted("[journal]\nlease_ms = 7001", &environment());
-    only_problem(
-        "twilio.connect_timeout_ms",
-        "[twilio]\nconnect_timeout_ms = 5001",
-        &environment(),
-    );
+    only_problem("twilio.connect_timeout_ms", "[twilio]\nconnect_timeout_ms = 5001", &environment());
     only_problem("journal.batch_limit", "[journal]\nbatch_limit = 4097", &environment());
     only_problem("retry.first_ms", "[retry]\nfirst_ms = 5001", &environment());
     only_problem("retry.cap_ms", "[retry]\ncap_ms = 30001", &environment());
     only_problem("streams.track_budget", "[streams]\ntrack_budget = 1", &environment());
     only_problem("streams.track_budget", "[streams]\ntrack_budget = 5", &environment());
     only_problem("admin.listen", "[admin]\nlisten = \"0.0.0.0:8080\"", &environment());
-    accepted(
-        "[admin]\nlisten = \"127.0.0.1:0\"\n[server]\nlisten = \"127.0.0.1:0\"",
-        &environment(),
-    );
+    accepted("[admin]\nlisten = \"127.0.0.1:0\"\n[server]\nlisten = \"127.0.0.1:0\"", &environment());
 }
 
 #[test]
@@ -348,11 +272,7 @@ fn readings_need_a_pause_in_the_end() {
     only_problem("redirect.poll_ms", "[redirect]\npoll_ms = []", &environment());
     only_problem("redirect.poll_ms", "[redirect]\npoll_ms = [50, 0]", &environment());
     only_problem("redirect.poll_ms", "[redirect]\npoll_ms = 50", &environment());
-    only_problem(
-        "redirect.poll_ms",
-        "[redirect]\npoll_ms = [0, \"soon\"]",
-        &environment(),
-    );
+    only_problem("redirect.poll_ms", "[redirect]\npoll_ms = [0, \"soon\"]", &environment());
     let settings = accepted("", &with(&[("TRS__REDIRECT__POLL_MS", "0, 20,40")]));
     assert_eq!(settings.redirect.poll, [0, 20, 40].map(Duration::from_millis));
 }
@@ -382,39 +302,17 @@ fn a_malformed_sid_is_refused_and_not_shown() {
 #[test]
 fn auth_tokens_are_a_list_of_which_none_is_empty() {
     let tokens = |settings: Settings| -> Vec<String> {
-        settings
-            .twilio
-            .auth_tokens
-            .iter()
-            .map(|token| token.expose_secret().to_owned())
-            .collect()
+        settings.twilio.auth_tokens.iter().map(|token| token.expose_secret().to_owned()).collect()
     };
-    assert_eq!(
-        tokens(accepted("", &with(&[("TWILIO_AUTH_TOKEN", "one, two")]))),
-        ["one", "two"]
-    );
+    assert_eq!(tokens(accepted("", &with(&[("TWILIO_AUTH_TOKEN", "one, two")]))), ["one", "two"]);
     let file = "[twilio]\nauth_tokens = [\"three\", \"four\"]";
     assert_eq!(tokens(accepted(file, &without("TWILIO_AUTH_TOKEN"))), ["three", "four"]);
-    assert_eq!(
-        tokens(accepted(file, &with(&[("TRS__TWILIO__AUTH_TOKENS", "five")]))),
-        ["five"]
-    );
-    for wrong in [
-        "[]",
-        "[\"\"]",
-        "[\"one\", \"\"]",
-        "[\"a-token-that-must-not-show \"]",
-        "[1]",
-        "\"one\"",
-    ] {
+    assert_eq!(tokens(accepted(file, &with(&[("TRS__TWILIO__AUTH_TOKENS", "five")]))), ["five"]);
+    for wrong in ["[]", "[\"\"]", "[\"one\", \"\"]", "[\"a-token-that-must-not-show \"]", "[1]", "\"one\""] {
         let file = format!("[twilio]\nauth_tokens = {wrong}");
         only_problem("twilio.auth_tokens", &file, &without("TWILIO_AUTH_TOKEN"));
     }
-    only_problem(
-        "twilio.auth_tokens",
-        "",
-        &with(&[("TWILIO_AUTH_TOKEN", "a-token-that-must-not-show,,")]),
-    );
+    only_problem("twilio.auth_tokens", "", &with(&[("TWILIO_AUTH_TOKEN", "a-token-that-must-not-show,,")]));
     only_problem("twilio.auth_tokens", "", &with(&[("TRS__TWILIO__AUTH_TOKENS", "")]));
 }
 
@@ -425,20 +323,13 @@ fn an_api_key_needs_its_secret_and_the_other_way_round() {
         Credentials::ApiKey { key, secret } => assert_eq!((key.as_str(), secret.expose_secret()), (KEY, SECRET)),
         Credentials::AuthToken(_) => panic!("the key was not used"),
     }
-    match accepted("", &with(&[("TWILIO_AUTH_TOKEN", "one,two")]))
-        .client()
-        .credentials
-    {
+    match accepted("", &with(&[("TWILIO_AUTH_TOKEN", "one,two")])).client().credentials {
         Credentials::AuthToken(token) => assert_eq!(token.expose_secret(), "one"),
         Credentials::ApiKey { .. } => panic!("there is no key"),
     }
     only_problem("twilio.api_secret", "", &with(&[("TWILIO_API_KEY", KEY)]));
     only_problem("twilio.api_key", "", &with(&[("TWILIO_API_SECRET", SECRET)]));
-    only_problem(
-        "twilio.api_key",
-        "",
-        &with(&[("TWILIO_API_KEY", SECRET), ("TWILIO_API_SECRET", SECRET)]),
-    );
+    only_problem("twilio.api_key", "", &with(&[("TWILIO_API_KEY", SECRET), ("TWILIO_API_SECRET", SECRET)]));
 }
 
 #[test]
@@ -454,10 +345,7 @@ fn the_settings_never_show_a_secret() {
 fn regions_and_edges_lead_to_hosts() {
     let host = |region: &str, edge: &str| {
         let twilio = accepted("", &with(&[("TWILIO_REGION", region), ("TWILIO_EDGE", edge)])).twilio;
-        (
-            twilio.api_base_url.host_str().unwrap().to_owned(),
-            twilio.taskrouter_base_url.host_str().unwrap().to_owned(),
-        )
+        (twilio.api_base_url.host_str().unwrap().to_owned(), twilio.taskrouter_base_url.host_str().unwrap().to_owned())
     };
     let hosts = |rest: &str| (format!("api.{rest}twilio.com"), format!("taskrouter.{rest}twilio.com"));
     assert_eq!(host("", ""), hosts(""));
@@ -476,18 +364,10 @@ fn regions_and_edges_lead_to_hosts() {
 
 #[test]
 fn base_urls_can_be_overridden_one_by_one() {
-    let settings = accepted(
-        "",
-        &with(&[
-            ("TRS__TWILIO__API_BASE_URL", "http://127.0.0.1:4010"),
-            ("TWILIO_REGION", "ie1"),
-        ]),
-    );
+    let settings =
+        accepted("", &with(&[("TRS__TWILIO__API_BASE_URL", "http://127.0.0.1:4010"), ("TWILIO_REGION", "ie1")]));
     assert_eq!(settings.twilio.api_base_url.as_str(), "http://127.0.0.1:4010/");
-    assert_eq!(
-        settings.twilio.taskrouter_base_url.as_str(),
-        "https://taskrouter.dublin.ie1.twilio.com/"
-    );
+    assert_eq!(settings.twilio.taskrouter_base_url.as_str(), "https://taskrouter.dublin.ie1.twilio.com/");
     for key in ["twilio.api_base_url", "twilio.taskrouter_base_url"] {
         let variable = format!("TRS__{}", key.to_uppercase().replace('.', "__"));
         for wrong in [
@@ -505,20 +385,10 @@ fn base_urls_can_be_overridden_one_by_one() {
 
 #[test]
 fn the_public_url_is_kept_as_written_without_fragment_and_slash() {
-    let url = |text: &str| {
-        accepted("", &with(&[("TRS__SERVER__PUBLIC_URL", text)]))
-            .server
-            .public_url
-    };
+    let url = |text: &str| accepted("", &with(&[("TRS__SERVER__PUBLIC_URL", text)])).server.public_url;
     assert_eq!(url("https://streams.example.com"), "https://streams.example.com");
-    assert_eq!(
-        url("HTTPS://Streams.Example.com:443/Prefix/"),
-        "https://Streams.Example.com:443/Prefix"
-    );
-    assert_eq!(
-        url("https://streams.example.com/#rc=3&rp=5xx,ct,rt"),
-        "https://streams.example.com"
-    );
+    assert_eq!(url("HTTPS://Streams.Example.com:443/Prefix/"), "https://Streams.Example.com:443/Prefix");
+    assert_eq!(url("https://streams.example.com/#rc=3&rp=5xx,ct,rt"), "https://streams.example.com");
     assert_eq!(url("http://127.0.0.1:8080"), "http://127.0.0.1:8080");
     assert_eq!(url("http://[::1]:8080"), "http://[::1]:8080");
     assert_eq!(url("http://localhost:8080"), "http://localhost:8080");
@@ -540,10 +410,7 @@ fn the_public_url_is_kept_as_written_without_fragment_and_slash() {
 #[test]
 fn the_journal_is_a_sqlite_file_for_now() {
     let url = |text: &str| accepted("", &with(&[("TRS__JOURNAL__URL", text)])).journal.url;
-    assert_eq!(
-        url("sqlite:/var/lib/x.db"),
-        JournalUrl::Sqlite(PathBuf::from("/var/lib/x.db"))
-    );
+    assert_eq!(url("sqlite:/var/lib/x.db"), JournalUrl::Sqlite(PathBuf::from("/var/lib/x.db")));
     assert_eq!(url("sqlite:x.db"), JournalUrl::Sqlite(PathBuf::from("x.db")));
     for wrong in [
         "x.db",
@@ -562,32 +429,18 @@ fn the_journal_is_a_sqlite_file_for_now() {
 
 #[test]
 fn another_strategy_or_format_is_refused_with_the_choices() {
-    let problem = only_problem(
-        "streams.strategy",
-        "[streams]\nstrategy = \"streams-api\"",
-        &environment(),
-    );
-    assert!(
-        problem.wrong.contains("streams-api") && problem.remedy.contains("\"redirect\""),
-        "{problem}"
-    );
+    let problem = only_problem("streams.strategy", "[streams]\nstrategy = \"streams-api\"", &environment());
+    assert!(problem.wrong.contains("streams-api") && problem.remedy.contains("\"redirect\""), "{problem}");
     let problem = only_problem("log.format", "[log]\nformat = \"xml\"", &environment());
     assert!(problem.remedy.contains("\"text\" or \"json\""), "{problem}");
     only_problem("log.filter", "[log]\nfilter = \"==\"", &environment());
-    assert_eq!(
-        accepted("[log]\nformat = \"json\"", &environment()).log.format,
-        LogFormat::Json
-    );
+    assert_eq!(accepted("[log]\nformat = \"json\"", &environment()).log.format, LogFormat::Json);
 }
 
 #[test]
 fn a_name_prefix_can_stand_in_a_path() {
     for wrong in ["", "a/b", "a b", "é", "%", &"p".repeat(41)] {
-        only_problem(
-            "streams.name_prefix",
-            &format!("[streams]\nname_prefix = \"{wrong}\""),
-            &environment(),
-        );
+        only_problem("streams.name_prefix", &format!("[streams]\nname_prefix = \"{wrong}\""), &environment());
     }
 }
 
@@ -597,14 +450,8 @@ fn destinations_come_from_the_file_or_the_environment() {
     let nothing = without("TRS__STREAMS__DESTINATIONS");
     let expected = |first: &str| {
         vec![
-            Destination {
-                url: first.into(),
-                track: Track::BothTracks,
-            },
-            Destination {
-                url: "wss://h/b".into(),
-                track: Track::InboundTrack,
-            },
+            Destination { url: first.into(), track: Track::BothTracks },
+            Destination { url: "wss://h/b".into(), track: Track::InboundTrack },
         ]
     };
     let settings = accepted(file, &nothing);
@@ -613,19 +460,11 @@ fn destinations_come_from_the_file_or_the_environment() {
 
     let mut one_item = nothing.clone();
     one_item.insert("TRS__STREAMS__DESTINATIONS__0__URL".into(), "wss://other/a".into());
-    assert_eq!(
-        accepted(file, &one_item).streams.destinations,
-        expected("wss://other/a")
-    );
+    assert_eq!(accepted(file, &one_item).streams.destinations, expected("wss://other/a"));
     assert_eq!(accepted("", &one_item).streams.destinations.len(), 1);
 
     let list = with(&[("TRS__STREAMS__DESTINATIONS", "wss://x/1, wss://x/2")]);
-    let urls: Vec<String> = accepted(file, &list)
-        .streams
-        .destinations
-        .into_iter()
-        .map(|to| to.url)
-        .collect();
+    let urls: Vec<String> = accepted(file, &list).streams.destinations.into_iter().map(|to| to.url).collect();
     assert_eq!(urls, ["wss://x/1", "wss://x/2"]);
 }
 
@@ -647,41 +486,17 @@ fn a_destination_that_twilio_would_not_connect_to_is_refused() {
         only_problem("streams.destinations.0.url", &file, &nothing);
     }
     let file = "[[streams.destinations]]\nurl = \"wss://h/a?agent=1\"";
-    assert!(
-        only_problem("streams.destinations.0.url", file, &nothing)
-            .to_string()
-            .contains("parameters")
-    );
+    assert!(only_problem("streams.destinations.0.url", file, &nothing).to_string().contains("parameters"));
     let file = "[[streams.destinations]]\nurl = \"wss://h\"\ntrack = \"both\"";
-    assert!(
-        only_problem("streams.destinations.0.track", file, &nothing)
-            .remedy
-            .contains("both_tracks")
-    );
+    assert!(only_problem("streams.destinations.0.track", file, &nothing).remedy.contains("both_tracks"));
     let file = "[[streams.destinations]]\nurl = \"wss://h\"\nname = \"a\"";
     only_problem("streams.destinations.0.name", file, &nothing);
     only_problem("streams.destinations.0.url", "[[streams.destinations]]", &nothing);
     only_problem("streams.destinations", "[streams]\ndestinations = []", &nothing);
-    only_problem(
-        "streams.destinations",
-        "[streams]\ndestinations = [\"wss://h\"]",
-        &nothing,
-    );
-    only_problem(
-        "streams.destinations",
-        "[streams]\ndestinations = \"wss://h\"",
-        &nothing,
-    );
-    only_problem(
-        "streams.destinations.7.url",
-        "",
-        &with(&[("TRS__STREAMS__DESTINATIONS__7__URL", "wss://h")]),
-    );
-    only_problem(
-        "streams.destinations.url",
-        "",
-        &with(&[("TRS__STREAMS__DESTINATIONS__URL", "wss://h")]),
-    );
+    only_problem("streams.destinations", "[streams]\ndestinations = [\"wss://h\"]", &nothing);
+    only_problem("streams.destinations", "[streams]\ndestinations = \"wss://h\"", &nothing);
+    only_problem("streams.destinations.7.url", "", &with(&[("TRS__STREAMS__DESTINATIONS__7__URL", "wss://h")]));
+    only_problem("streams.destinations.url", "", &with(&[("TRS__STREAMS__DESTINATIONS__URL", "wss://h")]));
 }
 
 proptest! {

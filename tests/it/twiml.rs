@@ -4,11 +4,7 @@ use proptest::prelude::*;
 use taskrouter_streams::twilio::twiml::{ConferenceVerb, Document, StreamVerb, Track, TwimlError, parse, render};
 
 fn conference() -> ConferenceVerb {
-    ConferenceVerb {
-        room: "WT1".into(),
-        beep: false,
-        end_conference_on_exit: true,
-    }
+    ConferenceVerb { room: "WT1".into(), beep: false, end_conference_on_exit: true }
 }
 
 fn stream(name: &str) -> StreamVerb {
@@ -21,11 +17,7 @@ fn stream(name: &str) -> StreamVerb {
 }
 
 fn document() -> Document {
-    Document {
-        stop: vec!["old".into()],
-        start: vec![stream("new")],
-        conference: conference(),
-    }
+    Document { stop: vec!["old".into()], start: vec![stream("new")], conference: conference() }
 }
 
 const TEXT: &str = concat!(
@@ -43,10 +35,7 @@ fn a_document_is_stops_then_starts_then_the_conference() {
 
 #[test]
 fn white_space_between_elements_and_a_declaration_do_not_matter() {
-    let spaced = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n",
-        TEXT.replace("><", ">\n  <")
-    );
+    let spaced = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n", TEXT.replace("><", ">\n  <"));
     assert_eq!(parse(&spaced).unwrap(), document());
 }
 
@@ -81,10 +70,7 @@ fn a_document_of_another_form_is_refused() {
         swap("beep=\"false\"", "beeep=\"false\""),
         swap("both_tracks", "all_tracks"),
         swap("<Stream name=\"old\"/>", "<Stream/>"),
-        swap(
-            "<Stream name=\"old\"/>",
-            "<Stream name=\"old\"/><Stream name=\"older\"/>",
-        ),
+        swap("<Stream name=\"old\"/>", "<Stream name=\"old\"/><Stream name=\"older\"/>"),
         swap("<Stream name=\"old\"/>", "<Stream name=\"old\">text</Stream>"),
         swap("<Stream name=\"old\"/>", "<Stream name=\"old\" name=\"twice\"/>"),
         swap("name=\"new\" ", ""),
@@ -124,19 +110,10 @@ fn the_limits_of_parameters_and_names_hold_to_the_character() {
         render(&document).map(|_| ())
     };
     assert_eq!(with(vec![("n".into(), "v".repeat(498))]), Ok(()));
-    assert_eq!(
-        with(vec![("n".into(), "v".repeat(499))]),
-        Err(TwimlError::ParameterTooLong)
-    );
+    assert_eq!(with(vec![("n".into(), "v".repeat(499))]), Err(TwimlError::ParameterTooLong));
     assert_eq!(with(vec![("n".into(), String::new()); 99]), Ok(()));
-    assert_eq!(
-        with(vec![("n".into(), String::new()); 100]),
-        Err(TwimlError::TooManyParameters)
-    );
-    assert!(matches!(
-        with(vec![(String::new(), "v".into())]),
-        Err(TwimlError::Empty { .. })
-    ));
+    assert_eq!(with(vec![("n".into(), String::new()); 100]), Err(TwimlError::TooManyParameters));
+    assert!(matches!(with(vec![(String::new(), "v".into())]), Err(TwimlError::Empty { .. })));
 
     let room = |room: String| {
         let mut document = document();
@@ -161,10 +138,7 @@ fn a_character_that_xml_cannot_carry_is_refused_everywhere() {
     for spoil in spoil {
         let mut document = document();
         spoil(&mut document);
-        assert!(
-            matches!(render(&document), Err(TwimlError::IllegalCharacter { .. })),
-            "{document:?}"
-        );
+        assert!(matches!(render(&document), Err(TwimlError::IllegalCharacter { .. })), "{document:?}");
     }
 }
 
@@ -189,30 +163,12 @@ fn name() -> impl Strategy<Value = String> {
 fn documents() -> impl Strategy<Value = Document> {
     let parameters = prop::collection::vec((name(), hostile(0..12)), 0..4);
     let url = hostile(0..12).prop_map(|rest| format!("wss://h/{}", rest.replace('?', "")));
-    let stream = (name(), url, prop::sample::select(Track::ALL.to_vec()), parameters).prop_map(
-        |(name, url, track, parameters)| StreamVerb {
-            name,
-            url,
-            track,
-            parameters,
-        },
-    );
-    let conference =
-        (name(), any::<bool>(), any::<bool>()).prop_map(|(room, beep, end_conference_on_exit)| ConferenceVerb {
-            room,
-            beep,
-            end_conference_on_exit,
-        });
-    (
-        prop::collection::vec(name(), 0..4),
-        prop::collection::vec(stream, 0..4),
-        conference,
-    )
-        .prop_map(|(stop, start, conference)| Document {
-            stop,
-            start,
-            conference,
-        })
+    let stream = (name(), url, prop::sample::select(Track::ALL.to_vec()), parameters)
+        .prop_map(|(name, url, track, parameters)| StreamVerb { name, url, track, parameters });
+    let conference = (name(), any::<bool>(), any::<bool>())
+        .prop_map(|(room, beep, end_conference_on_exit)| ConferenceVerb { room, beep, end_conference_on_exit });
+    (prop::collection::vec(name(), 0..4), prop::collection::vec(stream, 0..4), conference)
+        .prop_map(|(stop, start, conference)| Document { stop, start, conference })
 }
 
 proptest! {

@@ -15,9 +15,7 @@ pub(super) fn public_url(reader: &mut Reader) -> Option<String> {
     const KEY: &str = "server.public_url";
     let remedy = "set it to the address that Twilio is told, as in \"https://streams.example.com\"";
     let text = reader.text(KEY, remedy)?;
-    let text = text
-        .split_once('#')
-        .map_or(text.as_str(), |(address, _fragment)| address);
+    let text = text.split_once('#').map_or(text.as_str(), |(address, _fragment)| address);
     let Ok(url) = Url::parse(text) else {
         reader.problem(KEY, "is not a URL", remedy);
         return None;
@@ -34,11 +32,7 @@ pub(super) fn public_url(reader: &mut Reader) -> Option<String> {
         "has characters that a URL must encode"
     } else {
         let (scheme, rest) = text.split_once(':')?;
-        return Some(format!(
-            "{}:{}",
-            scheme.to_ascii_lowercase(),
-            rest.trim_end_matches('/')
-        ));
+        return Some(format!("{}:{}", scheme.to_ascii_lowercase(), rest.trim_end_matches('/')));
     };
     reader.problem(KEY, wrong, remedy);
     None
@@ -48,21 +42,14 @@ pub(super) fn public_url(reader: &mut Reader) -> Option<String> {
 pub(super) fn base_urls(reader: &mut Reader) -> Option<(Url, Url)> {
     let region = reader.optional_text("twilio.region");
     let edge = reader.optional_text("twilio.edge");
-    let (api, taskrouter) = (
-        reader.optional_text(API_BASE_URL),
-        reader.optional_text(TASKROUTER_BASE_URL),
-    );
+    let (api, taskrouter) = (reader.optional_text(API_BASE_URL), reader.optional_text(TASKROUTER_BASE_URL));
     let overridden = api.is_some() && taskrouter.is_some();
     let mut resolve = |key, text: Option<String>, product| match text {
         Some(text) => base(reader, key, &text),
-        None => base_url(product, region.as_deref(), edge.as_deref())
-            .ok()
-            .and_then(|text| Url::parse(&text).ok()),
+        None => base_url(product, region.as_deref(), edge.as_deref()).ok().and_then(|text| Url::parse(&text).ok()),
     };
-    let urls = (
-        resolve(API_BASE_URL, api, Product::Api),
-        resolve(TASKROUTER_BASE_URL, taskrouter, Product::TaskRouter),
-    );
+    let urls =
+        (resolve(API_BASE_URL, api, Product::Api), resolve(TASKROUTER_BASE_URL, taskrouter, Product::TaskRouter));
     if let (false, Err(error)) = (overridden, base_url(Product::Api, region.as_deref(), edge.as_deref())) {
         match error {
             HostError::UnknownRegion => reader.problem("twilio.region", "is not known here", error.to_string()),

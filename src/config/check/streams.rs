@@ -26,11 +26,7 @@ pub(super) fn streams(reader: &mut Reader) -> Option<Streams> {
         && budget < dearest
     {
         let remedy = "make it 2 or more, or stream one track only";
-        reader.problem(
-            "streams.track_budget",
-            format!("is {budget}, less than one of the streams takes"),
-            remedy,
-        );
+        reader.problem("streams.track_budget", format!("is {budget}, less than one of the streams takes"), remedy);
     }
     Some(Streams {
         strategy: strategy?,
@@ -74,21 +70,17 @@ fn destinations(reader: &mut Reader) -> Option<Vec<Destination>> {
         reader.problem(DESTINATIONS, "is missing", REMEDY);
         return None;
     }
-    let all: Vec<Option<Destination>> = entries
-        .into_iter()
-        .map(|(place, entry)| destination(reader, place, entry))
-        .collect();
+    let all: Vec<Option<Destination>> =
+        entries.into_iter().map(|(place, entry)| destination(reader, place, entry)).collect();
     all.into_iter().collect::<Option<Vec<_>>>().filter(|_| fine)
 }
 
 fn whole_list(reader: &mut Reader, found: Found, entries: &mut BTreeMap<usize, Entry>) -> bool {
     let items = match found.raw {
         Raw::List(items) => items,
-        Raw::Text(text) if found.from_environment => text
-            .split(',')
-            .map(|url| url.trim().to_owned())
-            .map(Raw::Text)
-            .collect(),
+        Raw::Text(text) if found.from_environment => {
+            text.split(',').map(|url| url.trim().to_owned()).map(Raw::Text).collect()
+        }
         Raw::Text(_) | Raw::Integer(_) | Raw::Table(_) | Raw::Other => {
             reader.problem(DESTINATIONS, "is not a list", REMEDY);
             return false;
@@ -103,22 +95,14 @@ fn whole_list(reader: &mut Reader, found: Found, entries: &mut BTreeMap<usize, E
                 return false;
             }
         };
-        entries.insert(
-            place,
-            Entry {
-                origin: Some(found.origin.clone()),
-                keys,
-            },
-        );
+        entries.insert(place, Entry { origin: Some(found.origin.clone()), keys });
     }
     true
 }
 
 /// Items are numbered from 0 without gaps, so that a typing error makes no slot that nobody meant.
 fn single_item(reader: &mut Reader, rest: &str, found: Found, entries: &mut BTreeMap<usize, Entry>) -> bool {
-    let place = rest
-        .split_once('.')
-        .and_then(|(place, key)| Some((place.parse::<usize>().ok()?, key)));
+    let place = rest.split_once('.').and_then(|(place, key)| Some((place.parse::<usize>().ok()?, key)));
     match place {
         Some((place, key)) if place <= entries.len() => {
             let entry = entries.entry(place).or_default();
@@ -139,12 +123,7 @@ fn destination(reader: &mut Reader, place: usize, mut entry: Entry) -> Option<De
     let url = entry.keys.remove("url");
     let track = entry.keys.remove("track");
     let mut note = |key: &str, wrong: &str, remedy: &str| {
-        reader.item_problem(
-            format!("{DESTINATIONS}.{place}.{key}"),
-            entry.origin.clone(),
-            wrong,
-            remedy,
-        );
+        reader.item_problem(format!("{DESTINATIONS}.{place}.{key}"), entry.origin.clone(), wrong, remedy);
     };
     for key in entry.keys.keys() {
         note(key, "is not a key", "the keys there are url and track");
@@ -171,10 +150,7 @@ fn destination(reader: &mut Reader, place: usize, mut entry: Entry) -> Option<De
         let names = Track::ALL.map(Track::as_str).join(", ");
         note("track", "is not a track", &format!("write one of {names}"));
     }
-    Some(Destination {
-        url: url?,
-        track: track?,
-    })
+    Some(Destination { url: url?, track: track? })
 }
 
 /// What Twilio would not connect to: <https://www.twilio.com/docs/voice/twiml/stream>.
@@ -183,10 +159,7 @@ fn problem_of_url(text: &str) -> Option<(&'static str, &'static str)> {
         return Some(("is not a URL", "write wss:// and a host"));
     };
     if url.scheme() != "wss" {
-        return Some((
-            "does not begin with wss://, which is all that Twilio connects to",
-            "put TLS in front of it",
-        ));
+        return Some(("does not begin with wss://, which is all that Twilio connects to", "put TLS in front of it"));
     }
     if url.query().is_some() {
         let remedy = "drop it: what the stream is about is sent as parameters in its start message";
@@ -196,16 +169,10 @@ fn problem_of_url(text: &str) -> Option<(&'static str, &'static str)> {
         return Some(("has a fragment, which no server sees", "drop it"));
     }
     if has_userinfo(&url) {
-        return Some((
-            "has a user or password, which would stand in every call's TwiML",
-            "drop it",
-        ));
+        return Some(("has a user or password, which would stand in every call's TwiML", "drop it"));
     }
     if !is_stream_url(text) || text.contains(char::is_whitespace) || text.contains(char::is_control) {
-        return Some((
-            "is not written as wss:// and a host",
-            "write it in lower case and without white space",
-        ));
+        return Some(("is not written as wss:// and a host", "write it in lower case and without white space"));
     }
     None
 }

@@ -128,13 +128,7 @@ fn ingest(connection: &Connection, new: &NewFact, now: i64) -> rusqlite::Result<
     Ok(Ingested::New)
 }
 
-fn insert(
-    connection: &Connection,
-    task: &str,
-    seq: Seq,
-    identity: Option<&str>,
-    fact: &Fact,
-) -> rusqlite::Result<()> {
+fn insert(connection: &Connection, task: &str, seq: Seq, identity: Option<&str>, fact: &Fact) -> rusqlite::Result<()> {
     let body = serde_json::to_string(fact).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     connection
         .prepare_cached("INSERT INTO fact (task, seq, identity, body) VALUES (?1, ?2, ?3, ?4)")?

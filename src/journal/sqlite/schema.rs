@@ -35,7 +35,8 @@ const MIGRATIONS: [&str; 1] = ["
 
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     let shown = path.display().to_string();
-    let unopenable = |reason: rusqlite::Error| OpenError::Unopenable { path: shown.clone(), reason: reason.to_string() };
+    let unopenable =
+        |reason: rusqlite::Error| OpenError::Unopenable { path: shown.clone(), reason: reason.to_string() };
     if rusqlite::version_number() < OLDEST_SQLITE {
         let reason = format!("SQLite {} is too old: 3.51.3 is needed", rusqlite::version());
         return Err(OpenError::Unopenable { path: shown, reason });
@@ -56,12 +57,12 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)
         .and_then(|connection| connection.busy_timeout(BUSY).map(|()| connection));
-    connection
-        .map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
+    connection.map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
 }
 
 fn migrate(connection: &mut Connection, path: &str) -> Result<(), OpenError> {
-    let unopenable = |reason: rusqlite::Error| OpenError::Unopenable { path: path.to_owned(), reason: reason.to_string() };
+    let unopenable =
+        |reason: rusqlite::Error| OpenError::Unopenable { path: path.to_owned(), reason: reason.to_string() };
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unopenable)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known {

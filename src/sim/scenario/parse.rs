@@ -35,32 +35,14 @@ struct File {
 pub fn read(text: &str) -> Result<Scenario, ScenarioError> {
     let form = |error: config::ConfigError| ScenarioError::Form(error.to_string());
     let source = config::File::from_str(text, config::FileFormat::Toml);
-    let file: File = config::Config::builder()
-        .add_source(source)
-        .build()
-        .map_err(form)?
-        .try_deserialize()
-        .map_err(form)?;
+    let file: File =
+        config::Config::builder().add_source(source).build().map_err(form)?.try_deserialize().map_err(form)?;
     let parse = |(place, words): (usize, String)| match parse_step(&words) {
         Ok(verb) => Ok(Step { words, verb }),
-        Err(reason) => Err(ScenarioError::Step {
-            number: place + 1,
-            words,
-            reason,
-        }),
+        Err(reason) => Err(ScenarioError::Step { number: place + 1, words, reason }),
     };
-    let steps = file
-        .steps
-        .into_iter()
-        .enumerate()
-        .map(parse)
-        .collect::<Result<_, _>>()?;
-    let scenario = Scenario {
-        name: file.name,
-        title: file.title,
-        settings: file.settings,
-        steps,
-    };
+    let steps = file.steps.into_iter().enumerate().map(parse).collect::<Result<_, _>>()?;
+    let scenario = Scenario { name: file.name, title: file.title, settings: file.settings, steps };
     scenario.behaviour(&Behaviour::default())?;
     Ok(scenario)
 }
@@ -77,11 +59,7 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
         _ => {}
     }
     if let Some(list) = words.strip_prefix("expect ") {
-        return list
-            .split(", ")
-            .map(expectation)
-            .collect::<Result<_, _>>()
-            .map(Verb::Expect);
+        return list.split(", ").map(expectation).collect::<Result<_, _>>().map(Verb::Expect);
     }
     for (start, side) in [(" before the next ", Side::Before), (" after the next ", Side::After)] {
         if let Some((what, op)) = words.split_once(start) {
@@ -125,9 +103,7 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
 }
 
 fn transfer(from: &str, rest: &str) -> Result<Verb, String> {
-    let (to, mode) = rest
-        .rsplit_once(", ")
-        .ok_or("end the transfer with \", warm\" or \", cold\"")?;
+    let (to, mode) = rest.rsplit_once(", ").ok_or("end the transfer with \", warm\" or \", cold\"")?;
     let mode = match mode {
         "warm" => Mode::Warm,
         "cold" => Mode::Cold,
@@ -150,7 +126,7 @@ fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
                 Some(status) if (400..600).contains(&status) => Fault::status(status),
                 _ => {
                     return Err(
-                        "expected \"answered 503\", \"cut before its effect\" or \"cut after its effect\"".to_owned(),
+                        "expected \"answered 503\", \"cut before its effect\" or \"cut after its effect\"".to_owned()
                     );
                 }
             },
@@ -161,9 +137,7 @@ fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
         "event" => None,
         _ if what.contains('.') && !what.contains(' ') => Some(what.to_owned()),
         _ => {
-            return Err(format!(
-                "\"{what}\" is neither an event type, nor \"event\", nor an operation"
-            ));
+            return Err(format!("\"{what}\" is neither an event type, nor \"event\", nor an operation"));
         }
     };
     let mishap = match how {
@@ -171,9 +145,7 @@ fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
         "duplicated" => Mishap::Duplicated,
         "swapped" => Mishap::Swapped,
         _ => {
-            let span = how
-                .strip_prefix("delayed by ")
-                .and_then(|span| span.strip_suffix(" ms")?.parse().ok());
+            let span = how.strip_prefix("delayed by ").and_then(|span| span.strip_suffix(" ms")?.parse().ok());
             Mishap::Delayed(span.ok_or("expected \"dropped\", \"duplicated\", \"swapped\" or \"delayed by 50 ms\"")?)
         }
     };
@@ -214,9 +186,5 @@ fn agents(list: &str) -> Result<Vec<String>, String> {
 
 fn agent(name: &str) -> Result<String, String> {
     let fits = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
-    if fits {
-        Ok(name.to_owned())
-    } else {
-        Err(format!("\"{name}\" is not an agent's name: lower-case letters only"))
-    }
+    if fits { Ok(name.to_owned()) } else { Err(format!("\"{name}\" is not an agent's name: lower-case letters only")) }
 }

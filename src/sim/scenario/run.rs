@@ -85,10 +85,7 @@ where
         Verb::Settle => return Ok(rest(sim, settle).await.err()),
         Verb::Expect(expectations) => {
             let task = task?;
-            let wrong: Vec<String> = expectations
-                .iter()
-                .filter_map(|each| compare(sim, &task, each))
-                .collect();
+            let wrong: Vec<String> = expectations.iter().filter_map(|each| compare(sim, &task, each)).collect();
             return Ok((!wrong.is_empty()).then(|| wrong.join("; ")));
         }
     }
@@ -127,11 +124,7 @@ fn compare(sim: &Simulator, task: &TaskSid, expectation: &Expectation) -> Option
     match expectation {
         Expectation::Streams(agents) => (agents != &picture.streams).then(|| {
             let name = |list: &[String]| {
-                if list.is_empty() {
-                    "none".to_owned()
-                } else {
-                    list.join(" and ")
-                }
+                if list.is_empty() { "none".to_owned() } else { list.join(" and ") }
             };
             format!("streams are {}, not {}", name(&picture.streams), name(agents))
         }),
@@ -144,11 +137,7 @@ fn compare(sim: &Simulator, task: &TaskSid, expectation: &Expectation) -> Option
             (picture.over != *over).then(|| format!("the call is {}", if picture.over { "over" } else { "live" }))
         }
         Expectation::NoRequests => {
-            let requests = sim
-                .requests()
-                .iter()
-                .filter(|request| request.task.as_ref() == Some(task))
-                .count();
+            let requests = sim.requests().iter().filter(|request| request.task.as_ref() == Some(task)).count();
             (requests > 0).then(|| format!("there were {requests} requests"))
         }
     }

@@ -19,9 +19,7 @@ impl World {
         let address = |number: usize| {
             let mut query = form_urlencoded::Serializer::new(String::new());
             query.extend_pairs(filters);
-            query
-                .append_pair("PageSize", &size.to_string())
-                .append_pair("Page", &number.to_string());
+            query.append_pair("PageSize", &size.to_string()).append_pair("Page", &number.to_string());
             format!("{path}?{}", query.finish())
         };
         json!({
@@ -36,14 +34,7 @@ impl World {
     fn cut(&self, rows: Vec<Value>, page: Page) -> (Vec<Value>, usize, usize) {
         let size = page.size.clamp(1, self.behaviour.page_size_limit.max(1));
         let total = rows.len();
-        (
-            rows.into_iter()
-                .skip(page.number.saturating_mul(size))
-                .take(size)
-                .collect(),
-            total,
-            size,
-        )
+        (rows.into_iter().skip(page.number.saturating_mul(size)).take(size).collect(), total, size)
     }
 
     pub(super) fn conference_body(&self, conference: &Conference) -> Value {
@@ -114,15 +105,10 @@ impl World {
 
 /// As in "Fri, 18 Feb 2011 21:07:19 +0000": whole seconds.
 pub(super) fn rfc2822(at: Ms) -> String {
-    let at = jiff::Timestamp::from_millisecond(at)
-        .unwrap_or_default()
-        .to_zoned(jiff::tz::TimeZone::UTC);
+    let at = jiff::Timestamp::from_millisecond(at).unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC);
     at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 
 fn iso8601(at: Ms) -> String {
-    jiff::Timestamp::from_millisecond(at)
-        .unwrap_or_default()
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string()
+    jiff::Timestamp::from_millisecond(at).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

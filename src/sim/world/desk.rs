@@ -45,10 +45,7 @@ impl World {
     /// The customer of an outbound call picks up.
     pub fn customer_answers(&mut self, task: &TaskSid, now: Ms) -> Result<(), Impossible> {
         self.advance(now);
-        let waiting = self
-            .tasks
-            .get(task)
-            .is_some_and(|task| task.outbound && task.customer.is_none());
+        let waiting = self.tasks.get(task).is_some_and(|task| task.outbound && task.customer.is_none());
         if !waiting || self.open_conference(task.as_str()).is_none() {
             return Err(Impossible("no outbound call is ringing".to_owned()));
         }
@@ -74,13 +71,7 @@ impl World {
         self.emit(task, "reservation.accepted", Some(&sid));
         if self.finish_transfer(task) == Some(Mode::Cold) {
             // In Flex the transferee's browser un-holds the customer, for a cold transfer only (Flex's own bundle).
-            self.after(
-                self.behaviour.cold_unhold_ms,
-                Effect::Hold {
-                    task: task.clone(),
-                    hold: false,
-                },
-            );
+            self.after(self.behaviour.cold_unhold_ms, Effect::Hold { task: task.clone(), hold: false });
         }
         Ok(())
     }
@@ -96,10 +87,7 @@ impl World {
         found.conference = Some(conference);
         let (customer, outbound) = (found.customer.clone(), found.outbound);
         if let Some(call) = customer.filter(|_| first) {
-            self.after(
-                self.behaviour.customer_join_ms,
-                Effect::JoinCustomer { call, generation: 0 },
-            );
+            self.after(self.behaviour.customer_join_ms, Effect::JoinCustomer { call, generation: 0 });
         }
         let delay = self.behaviour.conference_attributes_ms;
         if outbound || self.behaviour.conference_attributes_missing {
@@ -113,11 +101,7 @@ impl World {
 
     pub(super) fn write_attributes(&mut self, task: &TaskSid, announced: bool) {
         let accepted = |found: &&Reservation| &found.task == task && found.status == ReservationStatus::Accepted;
-        let latest = self
-            .reservations
-            .values()
-            .filter(accepted)
-            .max_by_key(|found| found.order);
+        let latest = self.reservations.values().filter(accepted).max_by_key(|found| found.order);
         let leg = latest.and_then(|found| found.leg.clone());
         let Some(found) = self.tasks.get_mut(task) else { return };
         if let (Some(conference), Some(leg)) = (found.conference.clone(), leg) {
@@ -169,10 +153,7 @@ impl World {
             &found.task == task && [Pending, Accepted, Wrapping].contains(&found.status)
         };
         let last = !self.reservations.values().any(open)
-            && self
-                .tasks
-                .get(task)
-                .is_some_and(|task| task.status == TaskStatus::Wrapping);
+            && self.tasks.get(task).is_some_and(|task| task.status == TaskStatus::Wrapping);
         if last {
             self.set_task(task, TaskStatus::Completed);
         }
@@ -186,11 +167,7 @@ impl World {
     /// An agent's leg is over: his reservation wraps up. Observed in Twilio's own tests: the task is `wrapping` for the last
     /// agent, `assigned` or `reserved` for one who leaves others behind.
     pub(super) fn wrap_up(&mut self, sid: &ReservationSid) {
-        let Some(found) = self
-            .reservations
-            .get(sid)
-            .filter(|found| found.status == ReservationStatus::Accepted)
-        else {
+        let Some(found) = self.reservations.get(sid).filter(|found| found.status == ReservationStatus::Accepted) else {
             return;
         };
         let task = found.task.clone();
@@ -198,21 +175,12 @@ impl World {
         let talking = self.has(&task, ReservationStatus::Accepted);
         let offered = self.has(&task, ReservationStatus::Pending);
         let customer = self.tasks.get(&task).and_then(|task| task.customer.as_ref());
-        let waiting = customer
-            .and_then(|call| self.calls.get(call))
-            .is_some_and(|call| call.live);
+        let waiting = customer.and_then(|call| self.calls.get(call)).is_some_and(|call| call.live);
         let last = !(talking || offered && waiting);
         if talking {
             self.bump_task(&task);
         } else {
-            self.set_task(
-                &task,
-                if last {
-                    TaskStatus::Wrapping
-                } else {
-                    TaskStatus::Reserved
-                },
-            );
+            self.set_task(&task, if last { TaskStatus::Wrapping } else { TaskStatus::Reserved });
         }
         self.emit(&task, "reservation.wrapup", Some(sid));
         if last {
@@ -230,12 +198,7 @@ impl World {
             found.candidates.clear();
         }
         let offered = |found: &&Reservation| &found.task == task && found.status == ReservationStatus::Pending;
-        let pending: Vec<_> = self
-            .reservations
-            .values()
-            .filter(offered)
-            .map(|found| found.sid.clone())
-            .collect();
+        let pending: Vec<_> = self.reservations.values().filter(offered).map(|found| found.sid.clone()).collect();
         let talking = self.has(task, ReservationStatus::Accepted);
         for sid in &pending {
             self.set_reservation(sid, ReservationStatus::Canceled);
@@ -259,10 +222,7 @@ impl World {
     /// After the customer's leaving: are agents still in the conference, among themselves?
     pub(super) fn note_left_behind(&mut self, call: &CallSid, task: &TaskSid) {
         if self.open_conference(task.as_str()).is_some() {
-            self.notes.push(Note::LeftBehind {
-                at: self.now,
-                call: call.clone(),
-            });
+            self.notes.push(Note::LeftBehind { at: self.now, call: call.clone() });
         }
     }
 
@@ -334,9 +294,7 @@ impl World {
     }
 
     pub(super) fn has(&self, task: &TaskSid, status: ReservationStatus) -> bool {
-        self.reservations
-            .values()
-            .any(|found| &found.task == task && found.status == status)
+        self.reservations.values().any(|found| &found.task == task && found.status == status)
     }
 
     pub(super) fn set_reservation(&mut self, sid: &ReservationSid, status: ReservationStatus) {

@@ -29,10 +29,7 @@ impl World {
         let at = self.now.max(self.last_event_at + 1);
         self.last_event_at = at;
         let Some(found) = self.tasks.get(task) else { return };
-        let transfer = found
-            .transfer
-            .as_ref()
-            .filter(|_| event_type.starts_with("task.transfer-"));
+        let transfer = found.transfer.as_ref().filter(|_| event_type.starts_with("task.transfer-"));
         let mut form = Form::default();
         let (resource_type, resource) = match (reservation, transfer) {
             (Some(reservation), _) => ("reservation", reservation.as_str()),
@@ -60,12 +57,7 @@ impl World {
         if [TaskStatus::Wrapping, TaskStatus::Completed, TaskStatus::Canceled].contains(&found.status) {
             self.ends.insert(sid.clone(), task.clone());
         }
-        self.outbox.push(Event {
-            sid,
-            event_type,
-            task: task.clone(),
-            form: form.0,
-        });
+        self.outbox.push(Event { sid, event_type, task: task.clone(), form: form.0 });
     }
 
     fn put_task(&self, form: &mut Form, task: &Task, at: Ms) {
@@ -128,10 +120,7 @@ impl World {
             && let Some(object) = attributes.as_object_mut()
         {
             let participants = json!({"worker": worker.as_str(), "customer": customer.as_str()});
-            object.insert(
-                "conference".to_owned(),
-                json!({"sid": conference.as_str(), "participants": participants}),
-            );
+            object.insert("conference".to_owned(), json!({"sid": conference.as_str(), "participants": participants}));
         }
         attributes.to_string().replace('/', "\\/")
     }
@@ -172,11 +161,7 @@ fn description(resource_type: &str, resource: &str, event_type: &str) -> String 
     };
     let verb = event_type.rsplit('.').next().unwrap_or(event_type);
     let verb = verb.strip_prefix("transfer-").unwrap_or(verb).replace('-', " ");
-    let verb = if verb == "timeout" {
-        "timed out".to_owned()
-    } else {
-        verb
-    };
+    let verb = if verb == "timeout" { "timed out".to_owned() } else { verb };
     format!("{what} {resource} {verb}")
 }
 

@@ -75,19 +75,11 @@ enum Effect {
     /// The customer is moved from the queue into the task's conference.
     JoinCustomer { call: CallSid, generation: u32 },
     /// A redirected leg dials.
-    Rejoin {
-        call: CallSid,
-        generation: u32,
-        dial: ConferenceVerb,
-    },
+    Rejoin { call: CallSid, generation: u32, dial: ConferenceVerb },
     /// A connecting participant is connected.
     Connect { conference: ConferenceSid, row: u64 },
     /// A written guard takes effect.
-    Guard {
-        conference: ConferenceSid,
-        row: u64,
-        raised: bool,
-    },
+    Guard { conference: ConferenceSid, row: u64, raised: bool },
     /// The customer's hold changes.
     Hold { task: TaskSid, hold: bool },
     /// TaskRouter writes `conference` into the task's attributes.
@@ -267,11 +259,7 @@ impl World {
             Effect::JoinCustomer { call, generation } => self.join_customer(&call, generation),
             Effect::Rejoin { call, generation, dial } => self.rejoin(&call, generation, &dial),
             Effect::Connect { conference, row } => self.connect(&conference, row),
-            Effect::Guard {
-                conference,
-                row,
-                raised,
-            } => {
+            Effect::Guard { conference, row, raised } => {
                 if let Some(participant) = self.row_mut(&conference, row) {
                     participant.guard = raised;
                 }
@@ -296,10 +284,7 @@ impl World {
         self.violations.push(Violation { at: self.now, what });
     }
 
-    #[expect(
-        clippy::expect_used,
-        reason = "two letters and 32 hexadecimal digits are a SID by construction"
-    )]
+    #[expect(clippy::expect_used, reason = "two letters and 32 hexadecimal digits are a SID by construction")]
     fn mint<T: FromStr<Err = NotASid>>(&mut self, prefix: &str) -> T {
         self.mint_text(prefix).parse().expect("prefix and digits form a SID")
     }
@@ -311,11 +296,7 @@ impl World {
     }
 
     fn agent(&self, name: &str) -> Result<&Agent, Impossible> {
-        let known = || {
-            Impossible(format!(
-                "there is no agent called {name}: name them in [settings] agents"
-            ))
-        };
+        let known = || Impossible(format!("there is no agent called {name}: name them in [settings] agents"));
         self.agents.iter().find(|agent| agent.name == name).ok_or_else(known)
     }
 }

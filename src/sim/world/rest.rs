@@ -21,49 +21,17 @@ pub struct Page {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is one endpoint, named in OpName, with its parameters")]
 pub enum Request {
-    FindConferences {
-        friendly_name: Option<String>,
-        status: Option<String>,
-        page: Page,
-    },
-    FetchConference {
-        conference: String,
-    },
-    ListParticipants {
-        conference: String,
-        page: Page,
-    },
-    FetchParticipant {
-        conference: String,
-        call: String,
-    },
-    UpdateParticipant {
-        conference: String,
-        call: String,
-        guard: Option<bool>,
-        hold: Option<bool>,
-    },
-    FetchCall {
-        call: String,
-    },
-    RedirectCall {
-        call: String,
-        twiml: String,
-    },
-    EndCall {
-        call: String,
-    },
-    StopStream {
-        call: String,
-        stream: String,
-    },
-    FetchTask {
-        task: String,
-    },
-    ListReservations {
-        task: String,
-        page: Page,
-    },
+    FindConferences { friendly_name: Option<String>, status: Option<String>, page: Page },
+    FetchConference { conference: String },
+    ListParticipants { conference: String, page: Page },
+    FetchParticipant { conference: String, call: String },
+    UpdateParticipant { conference: String, call: String, guard: Option<bool>, hold: Option<bool> },
+    FetchCall { call: String },
+    RedirectCall { call: String, twiml: String },
+    EndCall { call: String },
+    StopStream { call: String, stream: String },
+    FetchTask { task: String },
+    ListReservations { task: String, page: Page },
 }
 
 /// The endpoints.
@@ -125,10 +93,7 @@ impl Reply {
     /// Twilio's error body. Documented: <https://www.twilio.com/docs/usage/twilios-response#response-formats-exceptions>.
     pub fn error(status: u16, code: u32, message: &str) -> Self {
         let more_info = format!("https://www.twilio.com/docs/errors/{code}");
-        Self {
-            status,
-            body: json!({"code": code, "message": message, "more_info": more_info, "status": status}),
-        }
+        Self { status, body: json!({"code": code, "message": message, "more_info": more_info, "status": status}) }
     }
 
     /// 404/20404 for a path.
@@ -142,11 +107,9 @@ impl World {
     pub fn perform(&mut self, request: &Request, path: &str, now: Ms) -> Reply {
         self.advance(now);
         let reply = match request {
-            Request::FindConferences {
-                friendly_name,
-                status,
-                page,
-            } => Some(self.find_conferences(friendly_name.as_deref(), status.as_deref(), *page, path)),
+            Request::FindConferences { friendly_name, status, page } => {
+                Some(self.find_conferences(friendly_name.as_deref(), status.as_deref(), *page, path))
+            }
             Request::FetchConference { conference } => self.get_conference(conference).map(|c| self.conference_body(c)),
             Request::ListParticipants { conference, page } => self.get_conference(conference).map(|found| {
                 let rows = found.rows.iter().map(|row| self.participant_body(found, row)).collect();
@@ -156,12 +119,7 @@ impl World {
                 let row = found.rows.iter().find(|row| row.call.as_str() == call)?;
                 Some(self.participant_body(found, row))
             }),
-            Request::UpdateParticipant {
-                conference,
-                call,
-                guard,
-                hold,
-            } => {
+            Request::UpdateParticipant { conference, call, guard, hold } => {
                 return self
                     .update_participant(conference, call, *guard, *hold)
                     .unwrap_or_else(|| Reply::not_found(path));
@@ -172,11 +130,7 @@ impl World {
             Request::StopStream { call, stream } => return self.command_stop(call, stream, path),
             Request::FetchTask { task } => self.get_task(task).map(|task| self.task_body(task)),
             Request::ListReservations { task, page } => self.get_task(task).map(|task| {
-                let mut rows: Vec<_> = self
-                    .reservations
-                    .values()
-                    .filter(|found| found.task == task.sid)
-                    .collect();
+                let mut rows: Vec<_> = self.reservations.values().filter(|found| found.task == task.sid).collect();
                 rows.sort_by_key(|found| found.order);
                 self.reservations_listed(rows, *page, path)
             }),
@@ -210,9 +164,7 @@ impl World {
     /// Notes that somebody asked for an endpoint that does not exist.
     pub fn unknown_endpoint(&mut self, target: &str, now: Ms) {
         self.advance(now);
-        self.violated(Misuse::UnknownEndpoint {
-            target: target.to_owned(),
-        });
+        self.violated(Misuse::UnknownEndpoint { target: target.to_owned() });
     }
 
     fn update_participant(&mut self, cf: &str, ca: &str, guard: Option<bool>, hold: Option<bool>) -> Option<Reply> {
@@ -220,12 +172,7 @@ impl World {
         self.check_command(&call);
         let sid = self.get_conference(cf)?.sid.clone();
         let (now, lag) = (self.now, self.behaviour.guard_lag_ms);
-        let row = self
-            .conferences
-            .get_mut(&sid)?
-            .rows
-            .iter_mut()
-            .find(|row| row.call == call)?;
+        let row = self.conferences.get_mut(&sid)?.rows.iter_mut().find(|row| row.call == call)?;
         if guard.is_some() && !row.connected {
             // Observed: it "will fail"; status and code are assumed.
             return Some(Reply::error(400, 20001, "Participant is not connected"));
@@ -237,20 +184,10 @@ impl World {
         echo.guard = guard.unwrap_or(row.guard);
         // Observed: written while held, the guard is echoed and not stored; with Hold=false in the same request it is.
         if let Some(raised) = guard.filter(|_| !held) {
-            self.after(
-                lag,
-                Effect::Guard {
-                    conference: sid.clone(),
-                    row: id,
-                    raised,
-                },
-            );
+            self.after(lag, Effect::Guard { conference: sid.clone(), row: id, raised });
         }
         let conference = self.conferences.get(&sid)?;
-        Some(Reply {
-            status: 200,
-            body: self.participant_body(conference, &echo),
-        })
+        Some(Reply { status: 200, body: self.participant_body(conference, &echo) })
     }
 
     fn command_call(&mut self, ca: &str, twiml: Option<&String>, path: &str) -> Reply {
@@ -320,10 +257,7 @@ impl World {
             .filter(|conference| status.is_none_or(|status| conference.status.as_str() == status))
             .collect();
         found.sort_by_key(|conference| std::cmp::Reverse(conference.created));
-        let rows = found
-            .into_iter()
-            .map(|conference| self.conference_body(conference))
-            .collect();
+        let rows = found.into_iter().map(|conference| self.conference_body(conference)).collect();
         let mut filters = Vec::new();
         filters.extend(name.map(|name| ("FriendlyName", name)));
         filters.extend(status.map(|status| ("Status", status)));

@@ -43,16 +43,10 @@ impl World {
         let running = leg.streams.iter().filter(|stream| stream.stopped_at.is_none());
         let tracks: usize = running.map(|stream| stream.tracks).sum();
         if leg.streams.iter().any(|stream| stream.name == verb.name) {
-            return self.violated(Misuse::DuplicateStreamName {
-                call: call.clone(),
-                name: verb.name,
-            });
+            return self.violated(Misuse::DuplicateStreamName { call: call.clone(), name: verb.name });
         }
         if tracks + verb.track.cost() > TRACKS_PER_CALL {
-            return self.violated(Misuse::TrackBudgetExceeded {
-                call: call.clone(),
-                name: verb.name,
-            });
+            return self.violated(Misuse::TrackBudgetExceeded { call: call.clone(), name: verb.name });
         }
         let worker = verb.parameters.iter().find(|(name, _)| name == "workerSid");
         leg.streams.push(StreamReport {

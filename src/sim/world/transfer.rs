@@ -53,18 +53,12 @@ impl World {
             Target::Agent(name) => (std::slice::from_ref(name), None),
             Target::Queue(names) => (names.as_slice(), Some(self.mint::<TaskQueueSid>(TaskQueueSid::PREFIX))),
         };
-        let candidates = names
-            .iter()
-            .map(|name| Ok(self.agent(name)?.sid.clone()))
-            .collect::<Result<VecDeque<_>, Impossible>>()?;
+        let candidates =
+            names.iter().map(|name| Ok(self.agent(name)?.sid.clone())).collect::<Result<VecDeque<_>, Impossible>>()?;
         let transfer = Transfer {
             sid: self.mint(TransferSid::PREFIX),
             mode,
-            to_worker: if to_queue.is_none() {
-                candidates.front().cloned()
-            } else {
-                None
-            },
+            to_worker: if to_queue.is_none() { candidates.front().cloned() } else { None },
             to_queue,
             by_reservation,
             by_worker,
@@ -77,13 +71,7 @@ impl World {
             found.candidates = candidates;
             found.version += 1;
         }
-        self.after(
-            self.behaviour.transfer_hold_ms,
-            Effect::Hold {
-                task: task.clone(),
-                hold: true,
-            },
-        );
+        self.after(self.behaviour.transfer_hold_ms, Effect::Hold { task: task.clone(), hold: true });
         self.emit(task, "task.transfer-initiated", None);
         self.offer_next(task);
         if mode == Mode::Cold {
@@ -91,11 +79,7 @@ impl World {
             if let Some(conference) = self.conference_of(&leg)
                 && let Some(found) = self.conferences.get_mut(&conference)
             {
-                found
-                    .rows
-                    .iter_mut()
-                    .filter(|row| row.call == leg)
-                    .for_each(|row| row.guard = false);
+                found.rows.iter_mut().filter(|row| row.call == leg).for_each(|row| row.guard = false);
             }
             self.hang_up(&leg);
         }
@@ -121,10 +105,7 @@ impl World {
     pub fn cancels_transfer(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), Impossible> {
         self.advance(now);
         let mine = self.reservation_of(task, agent, &[ReservationStatus::Accepted])?;
-        if self
-            .open_transfer(task)
-            .is_none_or(|transfer| transfer.by_reservation != mine)
-        {
+        if self.open_transfer(task).is_none_or(|transfer| transfer.by_reservation != mine) {
             return Err(Impossible(format!("{agent} has no transfer under way")));
         }
         let pending = self.pending_of(task);
@@ -149,11 +130,9 @@ impl World {
                 "reservation.rejected",
                 "Transfer failed because the worker rejected the reservation",
             ),
-            Refusal::TimedOut => (
-                ReservationStatus::Timeout,
-                "reservation.timeout",
-                "Transfer failed because the reservation timed out",
-            ),
+            Refusal::TimedOut => {
+                (ReservationStatus::Timeout, "reservation.timeout", "Transfer failed because the reservation timed out")
+            }
             Refusal::Unreachable => (
                 ReservationStatus::Canceled,
                 "reservation.canceled",
@@ -163,14 +142,7 @@ impl World {
         self.set_reservation(&sid, status);
         let to_queue = self.open_transfer(task).map(|transfer| transfer.to_queue.is_some());
         let talking = self.has(task, ReservationStatus::Accepted) && to_queue != Some(true);
-        self.set_task(
-            task,
-            if talking {
-                TaskStatus::Assigned
-            } else {
-                TaskStatus::Pending
-            },
-        );
+        self.set_task(task, if talking { TaskStatus::Assigned } else { TaskStatus::Pending });
         self.emit(task, event, Some(&sid));
         match to_queue {
             None => {
@@ -190,14 +162,7 @@ impl World {
 
     fn fail_transfer(&mut self, task: &TaskSid, reason: &'static str) {
         let talking = self.has(task, ReservationStatus::Accepted);
-        self.set_task(
-            task,
-            if talking {
-                TaskStatus::Assigned
-            } else {
-                TaskStatus::Pending
-            },
-        );
+        self.set_task(task, if talking { TaskStatus::Assigned } else { TaskStatus::Pending });
         self.end_transfer(task, TransferStatus::Failed, Some(reason));
         self.emit(task, "task.transfer-failed", None);
     }

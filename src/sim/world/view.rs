@@ -118,14 +118,9 @@ impl World {
         let customer = self.tasks.get(task)?.customer.as_ref();
         let leg = customer.and_then(|customer| self.calls.get(customer));
         let conference = customer.and_then(|customer| self.conference_of(customer));
-        let rows = conference
-            .and_then(|sid| self.conferences.get(&sid))
-            .map_or(&[][..], |found| &found.rows);
+        let rows = conference.and_then(|sid| self.conferences.get(&sid)).map_or(&[][..], |found| &found.rows);
         let row = rows.iter().find(|row| Some(&row.call) == customer);
-        let running = leg
-            .map_or(&[][..], |leg| &leg.streams)
-            .iter()
-            .filter(|stream| stream.stopped_at.is_none());
+        let running = leg.map_or(&[][..], |leg| &leg.streams).iter().filter(|stream| stream.stopped_at.is_none());
         let mut streams: Vec<String> = running.map(|stream| self.agent_of(stream)).collect();
         streams.sort();
         Some(Picture {
@@ -139,29 +134,20 @@ impl World {
 
     fn agent_of(&self, stream: &StreamReport) -> String {
         let of = |agent: &&super::Agent| Some(&agent.sid) == stream.worker.as_ref();
-        self.agents
-            .iter()
-            .find(of)
-            .map_or_else(|| format!("nobody ({})", stream.name), |agent| agent.name.clone())
+        self.agents.iter().find(of).map_or_else(|| format!("nobody ({})", stream.name), |agent| agent.name.clone())
     }
 
     /// What a task's call went through so far; `None` for an unknown task.
     pub fn report(&self, task: &TaskSid) -> Option<CallReport> {
         let customer = self.tasks.get(task)?.customer.clone();
         let leg = customer.as_ref().and_then(|customer| self.calls.get(customer));
-        let running = leg
-            .and_then(|leg| leg.outside_since)
-            .map_or(0, |since| self.now - since);
+        let running = leg.and_then(|leg| leg.outside_since).map_or(0, |since| self.now - since);
         Some(CallReport {
             task: task.clone(),
             outside_ms: leg.map_or(0, |leg| leg.outside_ms) + running,
             redirects: leg.map_or(0, |leg| leg.redirects),
             streams: leg.map_or_else(Vec::new, |leg| leg.streams.clone()),
-            requests: self
-                .requests
-                .iter()
-                .filter(|request| request.task.as_ref() == Some(task))
-                .count(),
+            requests: self.requests.iter().filter(|request| request.task.as_ref() == Some(task)).count(),
             customer,
         })
     }
@@ -182,10 +168,7 @@ impl World {
     /// The leg of an agent's current reservation of a task, which no command may touch.
     pub fn worker_leg(&self, task: &TaskSid, agent: &str) -> Option<CallSid> {
         let agent = self.agent(agent).ok()?;
-        let mine = self
-            .reservations
-            .values()
-            .filter(|found| &found.task == task && found.worker == agent.sid);
+        let mine = self.reservations.values().filter(|found| &found.task == task && found.worker == agent.sid);
         mine.max_by_key(|found| found.order).and_then(|found| found.leg.clone())
     }
 }

@@ -28,26 +28,16 @@ impl World {
     pub(super) fn open_conference(&self, name: &str) -> Option<ConferenceSid> {
         let open =
             |conference: &&Conference| conference.name == name && conference.status != ConferenceStatus::Completed;
-        self.conferences
-            .values()
-            .find(open)
-            .map(|conference| conference.sid.clone())
+        self.conferences.values().find(open).map(|conference| conference.sid.clone())
     }
 
     pub(super) fn conference_of(&self, call: &CallSid) -> Option<ConferenceSid> {
         let holds = |conference: &&Conference| conference.rows.iter().any(|row| &row.call == call);
-        self.conferences
-            .values()
-            .find(holds)
-            .map(|conference| conference.sid.clone())
+        self.conferences.values().find(holds).map(|conference| conference.sid.clone())
     }
 
     pub(super) fn row_mut(&mut self, conference: &ConferenceSid, row: u64) -> Option<&mut Participant> {
-        self.conferences
-            .get_mut(conference)?
-            .rows
-            .iter_mut()
-            .find(|participant| participant.row == row)
+        self.conferences.get_mut(conference)?.rows.iter_mut().find(|participant| participant.row == row)
     }
 
     /// Lets a leg into the conference of that name, which is made when there is none.
@@ -55,25 +45,12 @@ impl World {
         let sid = self.open_conference(name).unwrap_or_else(|| self.new_conference(name));
         self.minted += 1;
         let (row, now) = (self.minted, self.now);
-        let participant = Participant {
-            row,
-            call: call.clone(),
-            created: now,
-            updated: now,
-            guard,
-            hold: false,
-            connected: false,
-        };
+        let participant =
+            Participant { row, call: call.clone(), created: now, updated: now, guard, hold: false, connected: false };
         if let Some(conference) = self.conferences.get_mut(&sid) {
             conference.rows.push(participant);
         }
-        self.after(
-            self.behaviour.connecting_ms,
-            Effect::Connect {
-                conference: sid.clone(),
-                row,
-            },
-        );
+        self.after(self.behaviour.connecting_ms, Effect::Connect { conference: sid.clone(), row });
         sid
     }
 
@@ -122,10 +99,7 @@ impl World {
         }
         let few = conference.rows.len() <= 2;
         for row in &mut conference.rows {
-            let of_a_worker = self
-                .calls
-                .get(&row.call)
-                .is_some_and(|call| matches!(call.role, Role::Worker(_)));
+            let of_a_worker = self.calls.get(&row.call).is_some_and(|call| matches!(call.role, Role::Worker(_)));
             if of_a_worker {
                 row.guard = few;
             }
@@ -162,19 +136,14 @@ impl World {
         conference.updated = now;
         conference.reason_ended = Some(reason);
         conference.ended_by = by.cloned();
-        let calls: Vec<CallSid> = std::mem::take(&mut conference.rows)
-            .into_iter()
-            .map(|row| row.call)
-            .collect();
+        let calls: Vec<CallSid> = std::mem::take(&mut conference.rows).into_iter().map(|row| row.call).collect();
         for call in &calls {
             self.complete_call(call);
         }
         // TaskRouter notices only now, when every leg is over: the customer first, then the agents as they joined.
-        let (customers, workers): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| {
-            self.calls
-                .get(call)
-                .is_some_and(|c| matches!(c.role, Role::Customer(_)))
-        });
+        let (customers, workers): (Vec<_>, Vec<_>) = calls
+            .into_iter()
+            .partition(|call| self.calls.get(call).is_some_and(|c| matches!(c.role, Role::Customer(_))));
         for call in customers.iter().chain(&workers) {
             self.leg_ended(call);
         }
@@ -187,13 +156,10 @@ impl World {
             if let Some(since) = call.outside_since.take() {
                 call.outside_ms += now - since;
             }
-            call.streams
-                .iter_mut()
-                .filter(|stream| stream.stopped_at.is_none())
-                .for_each(|stream| {
-                    stream.stopped_at = Some(now);
-                    stream.ended_with_call = true;
-                });
+            call.streams.iter_mut().filter(|stream| stream.stopped_at.is_none()).for_each(|stream| {
+                stream.stopped_at = Some(now);
+                stream.ended_with_call = true;
+            });
         }
     }
 
@@ -226,11 +192,7 @@ impl World {
     }
 
     pub(super) fn join_customer(&mut self, sid: &CallSid, generation: u32) {
-        let Some(call) = self
-            .calls
-            .get(sid)
-            .filter(|call| call.live && call.generation == generation)
-        else {
+        let Some(call) = self.calls.get(sid).filter(|call| call.live && call.generation == generation) else {
             return;
         };
         let Role::Customer(task) = call.role.clone() else {
@@ -241,11 +203,7 @@ impl World {
     }
 
     pub(super) fn rejoin(&mut self, sid: &CallSid, generation: u32, dial: &ConferenceVerb) {
-        let Some(call) = self
-            .calls
-            .get(sid)
-            .filter(|call| call.live && call.generation == generation)
-        else {
+        let Some(call) = self.calls.get(sid).filter(|call| call.live && call.generation == generation) else {
             return;
         };
         let (doomed, role) = (call.doomed, call.role.clone());
@@ -255,10 +213,7 @@ impl World {
             if doomed || !matches!(&role, Role::Customer(task) if task.as_str() == dial.room) {
                 self.violated(Misuse::RejoinedNewConference { call: sid.clone() });
             } else {
-                self.notes.push(Note::Stranded {
-                    at: self.now,
-                    call: sid.clone(),
-                });
+                self.notes.push(Note::Stranded { at: self.now, call: sid.clone() });
             }
             self.after(self.behaviour.patience_ms, Effect::GiveUp { call: sid.clone() });
         }
@@ -273,10 +228,7 @@ impl World {
         let document = match twiml::parse(text) {
             Ok(document) => document,
             Err(error) => {
-                self.violated(Misuse::BadTwiml {
-                    call: sid.clone(),
-                    reason: error.to_string(),
-                });
+                self.violated(Misuse::BadTwiml { call: sid.clone(), reason: error.to_string() });
                 return self.dropped(sid, customer);
             }
         };
@@ -303,11 +255,7 @@ impl World {
         for verb in document.start {
             self.start_stream(sid, verb);
         }
-        let effect = Effect::Rejoin {
-            call: sid.clone(),
-            generation,
-            dial: document.conference,
-        };
+        let effect = Effect::Rejoin { call: sid.clone(), generation, dial: document.conference };
         self.after(self.behaviour.rejoin_ms, effect);
     }
 
@@ -330,10 +278,7 @@ impl World {
     /// A command ends a leg.
     pub(super) fn dropped(&mut self, sid: &CallSid, customer: bool) {
         if customer {
-            self.violated(Misuse::CustomerDropped {
-                call: sid.clone(),
-                how: Drop::HungUp,
-            });
+            self.violated(Misuse::CustomerDropped { call: sid.clone(), how: Drop::HungUp });
         }
         self.hang_up(sid);
     }

@@ -98,17 +98,11 @@ pub(super) fn read_participants(body: &[u8], path: &str) -> Option<Page> {
         let call = wire.call_sid.as_deref()?.parse().ok()?;
         Some(wire.into_row(call))
     });
-    let next = page
-        .next_page_uri
-        .filter(|uri| !uri.is_empty())
-        .map(|uri| match uri.split_once('?') {
-            Some((place, query)) if place == path => NextPage::Query(query.to_owned()),
-            _ => NextPage::Elsewhere,
-        });
-    Some(Page {
-        rows: rows.collect(),
-        next,
-    })
+    let next = page.next_page_uri.filter(|uri| !uri.is_empty()).map(|uri| match uri.split_once('?') {
+        Some((place, query)) if place == path => NextPage::Query(query.to_owned()),
+        _ => NextPage::Elsewhere,
+    });
+    Some(Page { rows: rows.collect(), next })
 }
 
 impl WireConference {
@@ -126,9 +120,7 @@ impl WireParticipant {
     fn into_row(self, call: CallSid) -> ParticipantRow {
         ParticipantRow {
             call,
-            guard: self
-                .end_conference_on_exit
-                .map(|raised| if raised { Guard::Raised } else { Guard::Lowered }),
+            guard: self.end_conference_on_exit.map(|raised| if raised { Guard::Raised } else { Guard::Lowered }),
             hold: self.hold,
             connected: self.status.is_none_or(|status| status == "connected"),
             date_created: self.date_created,

@@ -26,9 +26,7 @@ pub(super) struct Wire {
 
 impl std::fmt::Debug for Wire {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wire")
-            .field("account_sid", &self.account_sid)
-            .finish_non_exhaustive()
+        f.debug_struct("Wire").field("account_sid", &self.account_sid).finish_non_exhaustive()
     }
 }
 
@@ -42,12 +40,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(operation: &'static str, deadline: Instant) -> Exchange {
-        Exchange {
-            operation,
-            deadline,
-            status: None,
-            request_id: None,
-        }
+        Exchange { operation, deadline, status: None, request_id: None }
     }
 
     /// Perhaps processed; our own words for why that is not known.
@@ -61,12 +54,7 @@ impl Exchange {
     }
 
     fn trouble(&self, reason: &str) -> Trouble {
-        Trouble {
-            status: self.status,
-            code: None,
-            reason: reason.to_owned(),
-            retry_after_ms: None,
-        }
+        Trouble { status: self.status, code: None, reason: reason.to_owned(), retry_after_ms: None }
     }
 
     /// reqwest's error holds the URL and the network's own words: only its kind is used.
@@ -164,9 +152,7 @@ impl Wire {
         if let Some(form) = form {
             let body = serde_urlencoded::to_string(form)
                 .map_err(|_| Outcome::Refused(exchange.trouble("the request could not be written as a form")))?;
-            request = request
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(body);
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         }
         // Each page has a status of its own.
         exchange.status = None;
@@ -203,15 +189,8 @@ impl Wire {
 async fn judge(response: &mut Response, about: About) -> Outcome {
     // A body that breaks off does not change what the status says.
     let body = beginning(response, ERROR_BODY_BYTES).await.unwrap_or_default();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok());
-    let refusal = Refusal {
-        status: response.status().as_u16(),
-        retry_after,
-        body: &body,
-    };
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let refusal = Refusal { status: response.status().as_u16(), retry_after, body: &body };
     verdict(refusal, about, jiff::Timestamp::now().as_millisecond())
 }
 
@@ -235,9 +214,5 @@ fn request_id(headers: &HeaderMap) -> Option<String> {
 
 fn user_agent() -> String {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    format!(
-        "{}/{} ({os} {arch}) rust",
-        env!("CARGO_PKG_NAME"),
-        env!("CARGO_PKG_VERSION")
-    )
+    format!("{}/{} ({os} {arch}) rust", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
 }

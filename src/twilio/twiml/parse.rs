@@ -28,11 +28,7 @@ pub fn parse(text: &str) -> Result<Document, TwimlError> {
     let Some(dial) = verbs.pop() else {
         return Err(response.wrong("<Response> is empty"));
     };
-    let mut document = Document {
-        stop: Vec::new(),
-        start: Vec::new(),
-        conference: read_dial(dial)?,
-    };
+    let mut document = Document { stop: Vec::new(), start: Vec::new(), conference: read_dial(dial)? };
     for verb in verbs {
         match verb.name.as_str() {
             "Stop" if document.start.is_empty() => document.stop.push(read_stop(verb)?),
@@ -79,10 +75,7 @@ fn read_start(mut start: Element) -> Result<StreamVerb, TwimlError> {
         name: stream.take_required("name", "the <Stream> of a <Start> needs a name to be stopped by")?,
         url: stream.take_required("url", "the <Stream> of a <Start> needs a url")?,
         track,
-        parameters: std::mem::take(&mut stream.children)
-            .into_iter()
-            .map(read_parameter)
-            .collect::<Result<_, _>>()?,
+        parameters: std::mem::take(&mut stream.children).into_iter().map(read_parameter).collect::<Result<_, _>>()?,
     };
     stream.take_no_text()?;
     stream.finish()?;
@@ -104,11 +97,7 @@ impl Element {
     }
 
     fn expect_name(&self, name: &str, reason: &'static str) -> Result<(), TwimlError> {
-        if self.name == name {
-            Ok(())
-        } else {
-            Err(self.wrong(reason))
-        }
+        if self.name == name { Ok(()) } else { Err(self.wrong(reason)) }
     }
 
     fn take(&mut self, name: &str) -> Option<String> {
@@ -204,26 +193,14 @@ fn read_tree(text: &str) -> Result<Element, TwimlError> {
 }
 
 fn read_element(start: &BytesStart<'_>, at: usize) -> Result<Element, TwimlError> {
-    let wrong = |_| TwimlError::Form {
-        reason: "an attribute is not well-formed",
-        at,
-    };
+    let wrong = |_| TwimlError::Form { reason: "an attribute is not well-formed", at };
     let mut attributes = Vec::new();
     for attribute in start.attributes() {
-        let attribute = attribute.map_err(|_| TwimlError::Form {
-            reason: "an attribute is not well-formed",
-            at,
-        })?;
+        let attribute = attribute.map_err(|_| TwimlError::Form { reason: "an attribute is not well-formed", at })?;
         let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(wrong)?;
         attributes.push((attribute.key.as_ref().to_owned(), value.into_owned()));
     }
-    Ok(Element {
-        name: start.name().as_ref().to_owned(),
-        attributes,
-        text: String::new(),
-        children: Vec::new(),
-        at,
-    })
+    Ok(Element { name: start.name().as_ref().to_owned(), attributes, text: String::new(), children: Vec::new(), at })
 }
 
 fn push_reference(text: &mut String, reference: &BytesRef<'_>) -> Option<()> {

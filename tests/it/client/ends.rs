@@ -67,14 +67,8 @@ async fn every_status_has_its_end_for_every_operation() {
             let (found, trouble) = end(client.perform(&operation).await.outcome);
             assert_eq!(found, expected, "{status} for {}", operation.name());
             if let Some(trouble) = trouble {
-                assert_eq!(
-                    (trouble.status, trouble.code, trouble.retry_after_ms),
-                    (Some(status), None, None)
-                );
-                assert!(
-                    !trouble.reason.contains("must-not-show") && !trouble.reason.is_empty(),
-                    "{trouble:?}"
-                );
+                assert_eq!((trouble.status, trouble.code, trouble.retry_after_ms), (Some(status), None, None));
+                assert!(!trouble.reason.contains("must-not-show") && !trouble.reason.is_empty(), "{trouble:?}");
             }
         }
     }
@@ -88,18 +82,12 @@ async fn a_call_that_is_over_is_gone_for_commands_to_the_call_alone() {
         (update_customer(Some(Guard::Lowered), None), End::Refused),
         (fetch_task(), End::Refused),
     ] {
-        assert_eq!(
-            end(outcome(&operation, 400, &[], &error_body(21220, 400)).await).0,
-            expected
-        );
+        assert_eq!(end(outcome(&operation, 400, &[], &error_body(21220, 400)).await).0, expected);
     }
     let (found, trouble) = end(outcome(&redirect(), 400, &[], &error_body(21218, 400)).await);
     assert_eq!((found, trouble.unwrap().code), (End::Refused, Some(21218)));
     // A server that fails has perhaps processed it, whatever the body says.
-    assert_eq!(
-        end(outcome(&redirect(), 500, &[], &error_body(21220, 500)).await).0,
-        End::Unknown
-    );
+    assert_eq!(end(outcome(&redirect(), 500, &[], &error_body(21220, 500)).await).0, End::Unknown);
 }
 
 #[tokio::test]
@@ -117,13 +105,7 @@ async fn retry_after_is_passed_on_as_it_came() {
         assert_eq!(trouble.unwrap().retry_after_ms, None);
     }
     let past = [("Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT")];
-    assert_eq!(
-        end(outcome(&redirect(), 429, &past, "").await)
-            .1
-            .unwrap()
-            .retry_after_ms,
-        Some(0)
-    );
+    assert_eq!(end(outcome(&redirect(), 429, &past, "").await).1.unwrap().retry_after_ms, Some(0));
 }
 
 #[test]
@@ -152,27 +134,15 @@ fn the_error_code_is_found_in_every_form_of_body() {
             r#"{"code":20404,"message":"m","more_info":"https://www.twilio.com/docs/errors/20404","status":404}"#,
             Some(20404),
         ),
-        (
-            r#"{"code":20429,"message":"m","httpStatusCode":429,"params":{},"userError":true}"#,
-            Some(20429),
-        ),
+        (r#"{"code":20429,"message":"m","httpStatusCode":429,"params":{},"userError":true}"#, Some(20429)),
         (
             r#"{"type":"https://www.twilio.com/docs/api/errors/20001","title":"t","status":400,"code":20001}"#,
             Some(20001),
         ),
-        (
-            r#"{"type":"https://www.twilio.com/docs/api/errors/20001/","title":"t","status":400}"#,
-            Some(20001),
-        ),
+        (r#"{"type":"https://www.twilio.com/docs/api/errors/20001/","title":"t","status":400}"#, Some(20001)),
         (r#"{"code":"21220"}"#, Some(21220)),
-        (
-            r#"{"code":null,"more_info":"https://www.twilio.com/docs/errors/20003"}"#,
-            Some(20003),
-        ),
-        (
-            r#"{"code":null,"more_info":null,"type":"https://x/errors/20003"}"#,
-            Some(20003),
-        ),
+        (r#"{"code":null,"more_info":"https://www.twilio.com/docs/errors/20003"}"#, Some(20003)),
+        (r#"{"code":null,"more_info":null,"type":"https://x/errors/20003"}"#, Some(20003)),
         (r#"{"code":-1}"#, None),
         (r#"{"code":99999999999}"#, None),
         (r#"{"code":[1]}"#, None),
@@ -224,10 +194,7 @@ async fn a_used_connection_that_breaks_is_not_tried_again_either() {
     for cut in [Reply::Reset, Reply::Last(vec![])] {
         let script = Script::start([ok(), cut, ok()]).await;
         let client = Client::new(settings(&script.url())).unwrap();
-        assert_eq!(
-            client.perform(&stop_stream()).await.outcome,
-            Outcome::Done(Answer::Accepted)
-        );
+        assert_eq!(client.perform(&stop_stream()).await.outcome, Outcome::Done(Answer::Accepted));
         let (found, _) = end(client.perform(&redirect()).await.outcome);
         assert_eq!(found, End::Unknown);
         assert_eq!(script.seen().len(), 2);
@@ -294,9 +261,7 @@ async fn a_tls_connection_that_cannot_be_made_is_safe_to_repeat() {
     let base = format!("https://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::io::AsyncWriteExt::write_all(&mut stream, b"not TLS at all\r\n")
-                .await
-                .ok();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"not TLS at all\r\n").await.ok();
         }
     });
     let performed = Client::new(settings(&base)).unwrap().perform(&redirect()).await;
@@ -323,13 +288,7 @@ async fn no_more_requests_are_under_way_than_allowed() {
     let (open, gate) = watch::channel(false);
     let replies = (0..9).map(|_| Reply::Gated(gate.clone(), answer(200, &[], "{}")));
     let script = Script::start(replies).await;
-    let client = Arc::new(
-        Client::new(ClientSettings {
-            max_in_flight: 3,
-            ..settings(&script.url())
-        })
-        .unwrap(),
-    );
+    let client = Arc::new(Client::new(ClientSettings { max_in_flight: 3, ..settings(&script.url()) }).unwrap());
     let all: Vec<_> = (0..9)
         .map(|n| {
             let client = Arc::clone(&client);
@@ -354,11 +313,8 @@ async fn no_more_requests_are_under_way_than_allowed() {
 async fn waiting_for_ones_turn_does_not_count_against_the_time_out() {
     let latency = Duration::from_millis(150);
     let script = Script::start((0..4).map(|_| Reply::After(latency, answer(200, &[], "{}")))).await;
-    let settings = ClientSettings {
-        max_in_flight: 1,
-        request_timeout: Duration::from_millis(400),
-        ..settings(&script.url())
-    };
+    let settings =
+        ClientSettings { max_in_flight: 1, request_timeout: Duration::from_millis(400), ..settings(&script.url()) };
     let client = Arc::new(Client::new(settings).unwrap());
     let all: Vec<_> = (0..4)
         .map(|_| {
@@ -374,23 +330,14 @@ async fn waiting_for_ones_turn_does_not_count_against_the_time_out() {
 #[tokio::test]
 async fn a_request_that_is_given_up_gives_its_turn_back() {
     let script = Script::start([Reply::Hang, Reply::Bytes(answer(200, &[], "{}"))]).await;
-    let client = Arc::new(
-        Client::new(ClientSettings {
-            max_in_flight: 1,
-            ..settings(&script.url())
-        })
-        .unwrap(),
-    );
+    let client = Arc::new(Client::new(ClientSettings { max_in_flight: 1, ..settings(&script.url()) }).unwrap());
     let hanging = tokio::spawn({
         let client = Arc::clone(&client);
         async move { client.perform(&redirect()).await }
     });
     script.wait_for(1).await;
     hanging.abort();
-    assert_eq!(
-        client.perform(&stop_stream()).await.outcome,
-        Outcome::Done(Answer::Accepted)
-    );
+    assert_eq!(client.perform(&stop_stream()).await.outcome, Outcome::Done(Answer::Accepted));
 }
 
 /// What is logged, kept.

@@ -32,14 +32,8 @@ fn settings(base: &str) -> ClientSettings {
         api_base_url: base.parse().unwrap(),
         taskrouter_base_url: base.parse().unwrap(),
         destinations: vec![
-            Destination {
-                url: "wss://audio.example.com/a".into(),
-                track: Track::BothTracks,
-            },
-            Destination {
-                url: "wss://audio.example.com/b&c".into(),
-                track: Track::InboundTrack,
-            },
+            Destination { url: "wss://audio.example.com/a".into(), track: Track::BothTracks },
+            Destination { url: "wss://audio.example.com/b&c".into(), track: Track::InboundTrack },
         ],
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(10),
@@ -52,11 +46,7 @@ fn settings(base: &str) -> ClientSettings {
 
 /// A client that gives up soon, for servers that say nothing.
 fn impatient(base: &str) -> Client {
-    Client::new(ClientSettings {
-        request_timeout: Duration::from_millis(200),
-        ..settings(base)
-    })
-    .unwrap()
+    Client::new(ClientSettings { request_timeout: Duration::from_millis(200), ..settings(base) }).unwrap()
 }
 
 /// Performs one operation against these replies.
@@ -100,46 +90,27 @@ fn fetch_task() -> Operation {
 }
 
 fn find_conference() -> Operation {
-    Operation::FindConference {
-        friendly_name: TASK.into(),
-    }
+    Operation::FindConference { friendly_name: TASK.into() }
 }
 
 fn fetch_conference() -> Operation {
-    Operation::FetchConference {
-        conference: conference(),
-    }
+    Operation::FetchConference { conference: conference() }
 }
 
 fn read_participants() -> Operation {
-    Operation::ReadParticipants {
-        conference: conference(),
-    }
+    Operation::ReadParticipants { conference: conference() }
 }
 
 fn update_customer(guard: Option<Guard>, hold: Option<bool>) -> Operation {
-    Operation::UpdateCustomer {
-        conference: conference(),
-        customer: customer(),
-        guard,
-        hold,
-    }
+    Operation::UpdateCustomer { conference: conference(), customer: customer(), guard, hold }
 }
 
 fn redirect() -> Operation {
-    Operation::Redirect {
-        customer: customer(),
-        room: TASK.into(),
-        stop: vec![],
-        start: vec![start(0)],
-    }
+    Operation::Redirect { customer: customer(), room: TASK.into(), stop: vec![], start: vec![start(0)] }
 }
 
 fn stop_stream() -> Operation {
-    Operation::StopStream {
-        customer: customer(),
-        name: "Stream_1".into(),
-    }
+    Operation::StopStream { customer: customer(), name: "Stream_1".into() }
 }
 
 /// One of each.

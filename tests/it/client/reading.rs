@@ -13,9 +13,7 @@ async fn answered(operation: &Operation, body: &Value) -> Outcome {
 
 #[track_caller]
 fn is_unreadable(outcome: &Outcome) {
-    let Outcome::Unknown(trouble) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let Outcome::Unknown(trouble) = outcome else { panic!("{outcome:?}") };
     assert_eq!(trouble.status, Some(200));
 }
 
@@ -23,54 +21,26 @@ fn is_unreadable(outcome: &Outcome) {
 async fn a_task_is_read_for_its_attributes() {
     let attributes = json!({"call_sid": AGENT, "direction": "inbound",
         "conference": {"sid": CONFERENCE, "participants": {"customer": CUSTOMER, "worker": AGENT}}});
-    let expected = CallAttributes {
-        outbound: false,
-        customer: Some(customer()),
-        conference: Some(conference()),
-    };
-    let read = answered(
-        &fetch_task(),
-        &json!({"sid": TASK, "attributes": attributes.to_string()}),
-    )
-    .await;
+    let expected = CallAttributes { outbound: false, customer: Some(customer()), conference: Some(conference()) };
+    let read = answered(&fetch_task(), &json!({"sid": TASK, "attributes": attributes.to_string()})).await;
     assert_eq!(read, Outcome::Done(Answer::Task(expected)));
     let nothing = Outcome::Done(Answer::Task(CallAttributes::default()));
-    assert_eq!(
-        answered(&fetch_task(), &json!({"sid": TASK, "attributes": null})).await,
-        nothing
-    );
+    assert_eq!(answered(&fetch_task(), &json!({"sid": TASK, "attributes": null})).await, nothing);
     assert_eq!(answered(&fetch_task(), &json!({"sid": TASK})).await, nothing);
 }
 
 #[test]
 fn attributes_are_read_as_far_as_they_go() {
     let nothing = CallAttributes::default();
-    for json in [
-        "",
-        "null",
-        "[]",
-        "7",
-        "{",
-        "{}",
-        r#"{"conference": "x"}"#,
-        r#"{"call_sid": 7, "direction": ["outbound"]}"#,
-    ] {
+    for json in
+        ["", "null", "[]", "7", "{", "{}", r#"{"conference": "x"}"#, r#"{"call_sid": 7, "direction": ["outbound"]}"#]
+    {
         assert_eq!(call_attributes(json), nothing, "{json}");
     }
     let by_call = json!({"call_sid": CUSTOMER, "conference": {"participants": {"customer": "nobody"}}}).to_string();
-    assert_eq!(
-        call_attributes(&by_call),
-        CallAttributes {
-            customer: Some(customer()),
-            ..nothing.clone()
-        }
-    );
+    assert_eq!(call_attributes(&by_call), CallAttributes { customer: Some(customer()), ..nothing.clone() });
     let outbound = json!({"direction": "outbound", "conference": {"sid": CONFERENCE}}).to_string();
-    let expected = CallAttributes {
-        outbound: true,
-        conference: Some(conference()),
-        ..nothing
-    };
+    let expected = CallAttributes { outbound: true, conference: Some(conference()), ..nothing };
     assert_eq!(call_attributes(&outbound), expected);
 }
 
@@ -83,31 +53,19 @@ async fn of_several_conferences_the_newest_in_progress_of_that_name_is_taken() {
     let sid = |n: u8| format!("CF{n:032}");
     let found = |list: Vec<Value>| async move { answered(&find_conference(), &json!({ "conferences": list })).await };
     let is = |n: u8| {
-        let row = ConferenceRow {
-            sid: sid(n).parse().unwrap(),
-            friendly_name: TASK.into(),
-            in_progress: true,
-        };
+        let row = ConferenceRow { sid: sid(n).parse().unwrap(), friendly_name: TASK.into(), in_progress: true };
         Outcome::Done(Answer::Conference(Some(row)))
     };
     let none = Outcome::Done(Answer::Conference(None));
     assert_eq!(found(vec![]).await, none);
-    let day = |day: u8| {
-        format!(
-            "{}, {day:02} Nov 2026 10:00:00 +0000",
-            ["Sun", "Mon", "Tue"][usize::from(day - 22)]
-        )
-    };
+    let day = |day: u8| format!("{}, {day:02} Nov 2026 10:00:00 +0000", ["Sun", "Mon", "Tue"][usize::from(day - 22)]);
     let three = vec![
         row(&sid(1), TASK, "in-progress", &day(22)),
         row(&sid(2), TASK, "in-progress", &day(24)),
         row(&sid(3), TASK, "in-progress", &day(23)),
     ];
     assert_eq!(found(three).await, is(2));
-    let equals = vec![
-        row(&sid(1), TASK, "in-progress", &day(22)),
-        row(&sid(2), TASK, "in-progress", &day(22)),
-    ];
+    let equals = vec![row(&sid(1), TASK, "in-progress", &day(22)), row(&sid(2), TASK, "in-progress", &day(22))];
     assert_eq!(found(equals).await, is(1));
     let one_fits = vec![
         row(&sid(1), TASK, "completed", &day(24)),
@@ -122,38 +80,17 @@ async fn of_several_conferences_the_newest_in_progress_of_that_name_is_taken() {
 
 #[tokio::test]
 async fn a_conference_is_read_with_its_own_name_and_state() {
-    for (status, in_progress) in [
-        ("in-progress", true),
-        ("init", false),
-        ("completed", false),
-        ("new", false),
-    ] {
+    for (status, in_progress) in [("in-progress", true), ("init", false), ("completed", false), ("new", false)] {
         let read = answered(&fetch_conference(), &row(CONFERENCE, "Room", status, "")).await;
-        let row = ConferenceRow {
-            sid: conference(),
-            friendly_name: "Room".into(),
-            in_progress,
-        };
+        let row = ConferenceRow { sid: conference(), friendly_name: "Room".into(), in_progress };
         assert_eq!(read, Outcome::Done(Answer::Conference(Some(row))));
     }
     // A guessed name would lead the customer into a new conference.
-    is_unreadable(
-        &answered(
-            &fetch_conference(),
-            &json!({"sid": CONFERENCE, "status": "in-progress"}),
-        )
-        .await,
-    );
+    is_unreadable(&answered(&fetch_conference(), &json!({"sid": CONFERENCE, "status": "in-progress"})).await);
 }
 
 fn connected(call: &str) -> ParticipantRow {
-    ParticipantRow {
-        call: call.parse().unwrap(),
-        guard: None,
-        hold: None,
-        connected: true,
-        date_created: None,
-    }
+    ParticipantRow { call: call.parse().unwrap(), guard: None, hold: None, connected: true, date_created: None }
 }
 
 #[tokio::test]
@@ -172,22 +109,12 @@ async fn participants_are_read_with_what_is_known_of_them() {
             date_created: Some("Fri, 18 Feb 2011 21:07:19 +0000".into()),
             ..connected(CUSTOMER)
         },
-        ParticipantRow {
-            guard: Some(Guard::Lowered),
-            connected: false,
-            ..connected(AGENT)
-        },
+        ParticipantRow { guard: Some(Guard::Lowered), connected: false, ..connected(AGENT) },
         connected(AGENT),
     ];
-    assert_eq!(
-        answered(&read_participants(), &body).await,
-        Outcome::Done(Answer::Participants(expected))
-    );
+    assert_eq!(answered(&read_participants(), &body).await, Outcome::Done(Answer::Participants(expected)));
     let empty = json!({ "participants": [] });
-    assert_eq!(
-        answered(&read_participants(), &empty).await,
-        Outcome::Done(Answer::Participants(vec![]))
-    );
+    assert_eq!(answered(&read_participants(), &empty).await, Outcome::Done(Answer::Participants(vec![])));
 }
 
 fn path() -> String {
@@ -240,11 +167,8 @@ async fn a_page_that_lies_elsewhere_does_not_get_our_credentials() {
 #[tokio::test]
 async fn a_later_page_that_fails_fails_the_reading() {
     let next = Some(format!("{}?Page=1", path()));
-    let (performed, _) = performed(
-        &read_participants(),
-        [page(CUSTOMER, next), Reply::Bytes(answer(429, &[], ""))],
-    )
-    .await;
+    let (performed, _) =
+        performed(&read_participants(), [page(CUSTOMER, next), Reply::Bytes(answer(429, &[], ""))]).await;
     assert!(matches!(performed.outcome, Outcome::TryLater(_)), "{performed:?}");
 }
 
@@ -252,15 +176,8 @@ async fn a_later_page_that_fails_fails_the_reading() {
 async fn an_updated_customer_is_read_back() {
     let operation = update_customer(Some(Guard::Lowered), Some(false));
     let body = json!({"call_sid": CUSTOMER, "end_conference_on_exit": false, "hold": false, "status": "connected"});
-    let row = ParticipantRow {
-        guard: Some(Guard::Lowered),
-        hold: Some(false),
-        ..connected(CUSTOMER)
-    };
-    assert_eq!(
-        answered(&operation, &body).await,
-        Outcome::Done(Answer::Participant(row))
-    );
+    let row = ParticipantRow { guard: Some(Guard::Lowered), hold: Some(false), ..connected(CUSTOMER) };
+    assert_eq!(answered(&operation, &body).await, Outcome::Done(Answer::Participant(row)));
     let bare = Outcome::Done(Answer::Participant(connected(CUSTOMER)));
     assert_eq!(answered(&operation, &json!({})).await, bare);
     is_unreadable(&answered(&operation, &json!({ "call_sid": AGENT })).await);
@@ -276,12 +193,9 @@ async fn a_body_that_is_not_what_twilio_documents_is_unknown_to_whoever_needs_it
         update_customer(Some(Guard::Lowered), None),
     ];
     for operation in needing {
-        for body in [
-            "",
-            "<html>",
-            "[]",
-            "{\"participants\": 7, \"conferences\": 7, \"attributes\": 7, \"call_sid\": 7}",
-        ] {
+        for body in
+            ["", "<html>", "[]", "{\"participants\": 7, \"conferences\": 7, \"attributes\": 7, \"call_sid\": 7}"]
+        {
             is_unreadable(&outcome(&operation, 200, &[], body).await);
         }
     }
@@ -291,10 +205,7 @@ async fn a_body_that_is_not_what_twilio_documents_is_unknown_to_whoever_needs_it
 async fn a_command_is_done_with_any_2xx_whatever_the_body() {
     for operation in [redirect(), stop_stream()] {
         for (status, body) in [(200, "{}"), (201, "<html>"), (202, ""), (299, "\u{1}")] {
-            assert_eq!(
-                outcome(&operation, status, &[], body).await,
-                Outcome::Done(Answer::Accepted)
-            );
+            assert_eq!(outcome(&operation, status, &[], body).await, Outcome::Done(Answer::Accepted));
         }
         let no_content = b"HTTP/1.1 204 No Content\r\n\r\n".to_vec();
         let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"sid\"".to_vec();
@@ -313,18 +224,13 @@ async fn a_body_is_read_up_to_its_limit_and_no_further() {
         json!({"attributes": " ".repeat(length - frame)}).to_string()
     };
     assert_eq!(body(100_000).len(), 100_000);
-    assert!(matches!(
-        outcome(&fetch_task(), 200, &[], &body(100_000)).await,
-        Outcome::Done(_)
-    ));
+    assert!(matches!(outcome(&fetch_task(), 200, &[], &body(100_000)).await, Outcome::Done(_)));
     is_unreadable(&outcome(&fetch_task(), 200, &[], &body(100_001)).await);
     // Announced without an end: only the limit keeps it from being waited for.
     let mut endless = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n".to_vec();
     endless.resize(200_000, b' ');
     let (performed, _) = performed(&fetch_task(), [Reply::HangAfter(endless)]).await;
-    let Outcome::Unknown(trouble) = &performed.outcome else {
-        panic!("{performed:?}")
-    };
+    let Outcome::Unknown(trouble) = &performed.outcome else { panic!("{performed:?}") };
     assert!(trouble.reason.contains("answer_limit_bytes"), "{trouble:?}");
 }
 

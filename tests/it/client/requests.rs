@@ -24,10 +24,7 @@ async fn every_request_says_who_asks_and_what_it_takes() {
         assert_eq!(seen.headers["authorization"], basic);
         assert_eq!(seen.headers["accept"], "application/json");
         let agent = &seen.headers["user-agent"];
-        assert!(
-            agent.starts_with("taskrouter-streams/") && agent.ends_with(" rust"),
-            "{agent}"
-        );
+        assert!(agent.starts_with("taskrouter-streams/") && agent.ends_with(" rust"), "{agent}");
         let is_form = seen.headers.get("content-type").map(String::as_str) == Some("application/x-www-form-urlencoded");
         assert_eq!(is_form, seen.line.starts_with("POST"), "{seen:?}");
     }
@@ -36,21 +33,11 @@ async fn every_request_says_who_asks_and_what_it_takes() {
 #[tokio::test]
 async fn an_api_key_asks_for_the_same_account() {
     let script = Script::start([Reply::Bytes(answer(200, &[], "{}"))]).await;
-    let credentials = Credentials::ApiKey {
-        key: "SK1".into(),
-        secret: SecretString::from("s:1"),
-    };
-    let client = Client::new(ClientSettings {
-        credentials,
-        ..settings(&script.url())
-    })
-    .unwrap();
+    let credentials = Credentials::ApiKey { key: "SK1".into(), secret: SecretString::from("s:1") };
+    let client = Client::new(ClientSettings { credentials, ..settings(&script.url()) }).unwrap();
     client.perform(&stop_stream()).await;
     let seen = script.only();
-    assert_eq!(
-        seen.headers["authorization"],
-        format!("Basic {}", BASE64_STANDARD.encode("SK1:s:1"))
-    );
+    assert_eq!(seen.headers["authorization"], format!("Basic {}", BASE64_STANDARD.encode("SK1:s:1")));
     assert!(seen.line.contains(ACCOUNT), "{seen:?}");
 }
 
@@ -58,15 +45,9 @@ async fn an_api_key_asks_for_the_same_account() {
 async fn reads_are_gets_of_the_documented_paths() {
     let expected = [
         (fetch_task(), format!("/v1/Workspaces/{WORKSPACE}/Tasks/{TASK}")),
-        (
-            find_conference(),
-            api(&format!("Conferences.json?FriendlyName={TASK}&Status=in-progress")),
-        ),
+        (find_conference(), api(&format!("Conferences.json?FriendlyName={TASK}&Status=in-progress"))),
         (fetch_conference(), api(&format!("Conferences/{CONFERENCE}.json"))),
-        (
-            read_participants(),
-            api(&format!("Conferences/{CONFERENCE}/Participants.json?PageSize=250")),
-        ),
+        (read_participants(), api(&format!("Conferences/{CONFERENCE}/Participants.json?PageSize=250"))),
     ];
     for (operation, target) in expected {
         let seen = asked(&operation).await;
@@ -77,16 +58,9 @@ async fn reads_are_gets_of_the_documented_paths() {
 
 #[tokio::test]
 async fn the_customer_is_updated_in_one_request_and_only_in_what_changes() {
-    let line = format!(
-        "POST {} HTTP/1.1",
-        api(&format!("Conferences/{CONFERENCE}/Participants/{CUSTOMER}.json"))
-    );
+    let line = format!("POST {} HTTP/1.1", api(&format!("Conferences/{CONFERENCE}/Participants/{CUSTOMER}.json")));
     for (guard, hold, form) in [
-        (
-            Some(Guard::Lowered),
-            Some(false),
-            "EndConferenceOnExit=false&Hold=false",
-        ),
+        (Some(Guard::Lowered), Some(false), "EndConferenceOnExit=false&Hold=false"),
         (Some(Guard::Raised), None, "EndConferenceOnExit=true"),
         (None, Some(true), "Hold=true"),
     ] {
@@ -104,14 +78,9 @@ async fn a_redirect_sends_twiml_that_stops_starts_and_dials_back() {
         start: vec![start(1)],
     };
     let seen = asked(&operation).await;
-    assert_eq!(
-        seen.line,
-        format!("POST {} HTTP/1.1", api(&format!("Calls/{CUSTOMER}.json")))
-    );
+    assert_eq!(seen.line, format!("POST {} HTTP/1.1", api(&format!("Calls/{CUSTOMER}.json"))));
     let form: Vec<(String, String)> = serde_urlencoded::from_str(&seen.body).unwrap();
-    let [(name, twiml)] = form.as_slice() else {
-        panic!("{form:?}")
-    };
+    let [(name, twiml)] = form.as_slice() else { panic!("{form:?}") };
     assert_eq!(name, "Twiml");
     let expected = format!(
         "<Response><Stop><Stream name=\"Stream_old\"/></Stop>\
@@ -128,22 +97,9 @@ async fn a_redirect_sends_twiml_that_stops_starts_and_dials_back() {
 
 #[tokio::test]
 async fn a_stream_is_stopped_by_its_name_whatever_is_in_it() {
-    let line = |name: &str| {
-        format!(
-            "POST {} HTTP/1.1",
-            api(&format!("Calls/{CUSTOMER}/Streams/{name}.json"))
-        )
-    };
-    for (name, encoded) in [
-        ("Stream_1", "Stream_1"),
-        ("a/b ?#%é", "a%2Fb%20%3F%23%25%C3%A9"),
-        ("..", ".."),
-    ] {
-        let seen = asked(&Operation::StopStream {
-            customer: customer(),
-            name: name.into(),
-        })
-        .await;
+    let line = |name: &str| format!("POST {} HTTP/1.1", api(&format!("Calls/{CUSTOMER}/Streams/{name}.json")));
+    for (name, encoded) in [("Stream_1", "Stream_1"), ("a/b ?#%é", "a%2Fb%20%3F%23%25%C3%A9"), ("..", "..")] {
+        let seen = asked(&Operation::StopStream { customer: customer(), name: name.into() }).await;
         assert_eq!(seen.line, line(encoded));
         assert_eq!(seen.body, "Status=stopped");
     }
@@ -151,10 +107,7 @@ async fn a_stream_is_stopped_by_its_name_whatever_is_in_it() {
 
 #[tokio::test]
 async fn a_name_to_look_for_is_encoded() {
-    let seen = asked(&Operation::FindConference {
-        friendly_name: "a&b=c d+é".into(),
-    })
-    .await;
+    let seen = asked(&Operation::FindConference { friendly_name: "a&b=c d+é".into() }).await;
     let target = api("Conferences.json?FriendlyName=a%26b%3Dc+d%2B%C3%A9&Status=in-progress");
     assert_eq!(seen.line, format!("GET {target} HTTP/1.1"));
 }
@@ -165,10 +118,7 @@ async fn a_base_url_may_have_a_path() {
         let script = Script::start([Reply::Bytes(answer(200, &[], "{}"))]).await;
         let client = Client::new(settings(&format!("{}/proxy{slash}", script.url()))).unwrap();
         client.perform(&fetch_task()).await;
-        assert_eq!(
-            script.only().line,
-            format!("GET /proxy/v1/Workspaces/{WORKSPACE}/Tasks/{TASK} HTTP/1.1")
-        );
+        assert_eq!(script.only().line, format!("GET /proxy/v1/Workspaces/{WORKSPACE}/Tasks/{TASK} HTTP/1.1"));
     }
 }
 
@@ -181,23 +131,12 @@ async fn a_base_url_without_a_host_makes_no_client() {
 
 #[tokio::test]
 async fn twiml_that_twilio_would_refuse_is_not_sent() {
-    let long = Operation::Redirect {
-        customer: customer(),
-        room: TASK.into(),
-        stop: vec!["x".repeat(4000)],
-        start: vec![],
-    };
-    let nowhere = Operation::Redirect {
-        customer: customer(),
-        room: TASK.into(),
-        stop: vec![],
-        start: vec![start(2)],
-    };
+    let long =
+        Operation::Redirect { customer: customer(), room: TASK.into(), stop: vec!["x".repeat(4000)], start: vec![] };
+    let nowhere = Operation::Redirect { customer: customer(), room: TASK.into(), stop: vec![], start: vec![start(2)] };
     for (operation, word) in [(long, "4000"), (nowhere, "streams.destinations")] {
         let (performed, script) = performed(&operation, []).await;
-        let Outcome::Refused(trouble) = performed.outcome else {
-            panic!("{performed:?}")
-        };
+        let Outcome::Refused(trouble) = performed.outcome else { panic!("{performed:?}") };
         assert!(trouble.reason.contains(word), "{trouble:?}");
         assert_eq!(script.seen().len(), 0);
     }

@@ -57,10 +57,7 @@ impl Script {
     pub(crate) async fn start(replies: impl IntoIterator<Item = Reply>) -> Script {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State {
-            replies: replies.into_iter().collect(),
-            ..State::default()
-        }));
+        let state = Arc::new(Mutex::new(State { replies: replies.into_iter().collect(), ..State::default() }));
         let (tell, count) = watch::channel(0);
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
@@ -97,10 +94,7 @@ impl Script {
     pub(crate) async fn wait_for(&self, requests: usize) {
         let mut count = self.count.clone();
         let arrived = count.wait_for(|count| *count >= requests);
-        tokio::time::timeout(Duration::from_secs(10), arrived)
-            .await
-            .expect("the requests arrive")
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(10), arrived).await.expect("the requests arrive").unwrap();
     }
 }
 
@@ -163,9 +157,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
         .map(|header| header.split_once(": ").unwrap())
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
-    let length = headers
-        .get("content-length")
-        .map_or(0, |length| length.parse().unwrap());
+    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
     while bytes.len() < end + 4 + length {
         if stream.read_buf(&mut bytes).await.ok()? == 0 {
             return None;

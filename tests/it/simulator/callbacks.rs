@@ -23,21 +23,12 @@ struct Inbox {
 
 impl Inbox {
     fn types(&self) -> Vec<String> {
-        self.seen
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(_, body)| parameter(body, "EventType"))
-            .collect()
+        self.seen.lock().unwrap().iter().map(|(_, body)| parameter(body, "EventType")).collect()
     }
 }
 
 fn parameter(body: &str, name: &str) -> String {
-    form_urlencoded::parse(body.as_bytes())
-        .find(|(found, _)| found == name)
-        .unwrap()
-        .1
-        .into_owned()
+    form_urlencoded::parse(body.as_bytes()).find(|(found, _)| found == name).unwrap().1.into_owned()
 }
 
 /// A simulator and a worker that only writes down what it is told.
@@ -47,41 +38,18 @@ async fn posting(fragment: &str) -> (Simulator, Arc<Inbox>, actix_web::dev::Serv
     let post_url = format!("http://{}/taskrouter/events", listener.local_addr().unwrap());
     let inbox = Arc::new(Inbox::default());
     let data = web::Data::from(inbox.clone());
-    let app = move || {
-        App::new()
-            .app_data(data.clone())
-            .route("/taskrouter/events", web::post().to(take))
-    };
-    let server = HttpServer::new(app)
-        .workers(1)
-        .disable_signals()
-        .listen(listener)
-        .unwrap()
-        .run();
+    let app = move || App::new().app_data(data.clone()).route("/taskrouter/events", web::post().to(take));
+    let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run();
     let handle = server.handle();
     tokio::spawn(server);
     let overrides = Overrides::from_fragment(fragment);
-    sim.post_events_to(Destination {
-        signed_url: SIGNED_URL.to_owned(),
-        post_url,
-        overrides,
-    });
+    sim.post_events_to(Destination { signed_url: SIGNED_URL.to_owned(), post_url, overrides });
     (sim, inbox, handle)
 }
 
 async fn take(request: HttpRequest, body: web::Bytes, inbox: web::Data<Inbox>) -> HttpResponse {
-    let signature = request
-        .headers()
-        .get("X-Twilio-Signature")
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .to_owned();
-    inbox
-        .seen
-        .lock()
-        .unwrap()
-        .push((signature, String::from_utf8(body.to_vec()).unwrap()));
+    let signature = request.headers().get("X-Twilio-Signature").unwrap().to_str().unwrap().to_owned();
+    inbox.seen.lock().unwrap().push((signature, String::from_utf8(body.to_vec()).unwrap()));
     let status = inbox.answers.lock().unwrap().pop_front().unwrap_or(204);
     HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap()).finish()
 }
@@ -93,9 +61,7 @@ async fn every_event_is_signed_over_the_public_url_and_the_decoded_form() {
     for (signature, body) in inbox.seen.lock().unwrap().iter() {
         let mut pairs: Vec<_> = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
         pairs.sort();
-        let text = pairs
-            .into_iter()
-            .fold(SIGNED_URL.to_owned(), |text, (key, value)| text + &key + &value);
+        let text = pairs.into_iter().fold(SIGNED_URL.to_owned(), |text, (key, value)| text + &key + &value);
         let mut mac = Hmac::<sha1::Sha1>::new_from_slice(TOKEN.as_bytes()).unwrap();
         mac.update(text.as_bytes());
         let expected = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
@@ -111,15 +77,8 @@ async fn a_verb_returns_when_its_events_are_answered_and_the_answers_are_on_reco
     let (sim, inbox, server) = posting("").await;
     let task = sim.customer_calls().await;
     sim.accepts(&task, "alice").await.unwrap();
-    assert_eq!(
-        inbox.types(),
-        ["task.created", "reservation.created", "reservation.accepted"]
-    );
-    assert!(
-        sim.deliveries()
-            .iter()
-            .all(|delivery| delivery.outcome == Delivered::Answered(204))
-    );
+    assert_eq!(inbox.types(), ["task.created", "reservation.created", "reservation.accepted"]);
+    assert!(sim.deliveries().iter().all(|delivery| delivery.outcome == Delivered::Answered(204)));
     sim.stop().await;
     server.stop(false).await;
 }
@@ -178,17 +137,9 @@ async fn without_a_connection_an_event_is_tried_once_more_and_given_up() {
     let sim = simulator(Behaviour::default()).await;
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let post_url = format!("http://{port}/taskrouter/events");
-    sim.post_events_to(Destination {
-        signed_url: SIGNED_URL.to_owned(),
-        post_url,
-        overrides: Overrides::default(),
-    });
+    sim.post_events_to(Destination { signed_url: SIGNED_URL.to_owned(), post_url, overrides: Overrides::default() });
     sim.customer_calls().await;
-    let outcomes: Vec<_> = sim
-        .deliveries()
-        .iter()
-        .map(|delivery| (delivery.attempt, delivery.outcome))
-        .collect();
+    let outcomes: Vec<_> = sim.deliveries().iter().map(|delivery| (delivery.attempt, delivery.outcome)).collect();
     let twice = [(1, Delivered::NoConnection), (2, Delivered::NoConnection)];
     assert_eq!(outcomes, [twice, twice].concat());
     sim.stop().await;

@@ -24,13 +24,7 @@ impl Talk {
         sim.accepts(&task, "alice").await.unwrap();
         let (client, customer) = (Client::of(&sim), sim.report(&task).unwrap().customer.unwrap());
         let conference = sim.conference(&task).unwrap();
-        Self {
-            sim,
-            client,
-            task,
-            customer,
-            conference,
-        }
+        Self { sim, client, task, customer, conference }
     }
 
     fn lower(&self) -> reqwest::RequestBuilder {
@@ -39,26 +33,16 @@ impl Talk {
     }
 
     fn redirect(&self) -> reqwest::RequestBuilder {
-        self.client.post(
-            &format!("/Calls/{}.json", self.customer),
-            &[("Twiml", &rejoin("", self.task.as_str()))],
-        )
+        self.client.post(&format!("/Calls/{}.json", self.customer), &[("Twiml", &rejoin("", self.task.as_str()))])
     }
 }
 
 #[tokio::test]
 async fn a_cut_before_the_effect_gives_no_status_and_changes_nothing() {
     let talk = Talk::begin().await;
-    talk.sim.fault(
-        On::Next(OpName::UpdateParticipant),
-        1,
-        Fault::Cut { took_effect: false },
-    );
+    talk.sim.fault(On::Next(OpName::UpdateParticipant), 1, Fault::Cut { took_effect: false });
     let error = talk.lower().send().await.unwrap_err();
-    assert!(
-        error.status().is_none() && !error.is_connect() && !error.is_timeout(),
-        "{error:?}"
-    );
+    assert!(error.status().is_none() && !error.is_connect() && !error.is_timeout(), "{error:?}");
     assert_eq!(talk.sim.picture(&talk.task).unwrap().guard_raised, Some(true));
     assert_eq!(talk.sim.requests()[0].status, None);
     assert_eq!(talk.lower().send().await.unwrap().status(), 200);
@@ -89,68 +73,34 @@ async fn scripted_answers_have_their_status_header_and_body() {
         body,
         took_effect,
     };
-    talk.sim
-        .fault(On::Request(1), 1, answer(429, Some("2"), FaultBody::Json, false));
+    talk.sim.fault(On::Request(1), 1, answer(429, Some("2"), FaultBody::Json, false));
     let first = talk.lower().send().await.unwrap();
-    assert_eq!(
-        (
-            first.status().as_u16(),
-            first.headers()["Retry-After"].to_str().unwrap()
-        ),
-        (429, "2")
-    );
+    assert_eq!((first.status().as_u16(), first.headers()["Retry-After"].to_str().unwrap()), (429, "2"));
     assert_eq!(json(first).await["code"], 20429);
-    talk.sim
-        .fault(On::Request(1), 1, answer(503, None, FaultBody::Html, false));
-    assert!(
-        talk.lower()
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap()
-            .starts_with("<html>")
-    );
-    talk.sim
-        .fault(On::Request(1), 1, answer(500, None, FaultBody::Empty, true));
+    talk.sim.fault(On::Request(1), 1, answer(503, None, FaultBody::Html, false));
+    assert!(talk.lower().send().await.unwrap().text().await.unwrap().starts_with("<html>"));
+    talk.sim.fault(On::Request(1), 1, answer(500, None, FaultBody::Empty, true));
     let third = talk.lower().send().await.unwrap();
     assert_eq!(third.status(), 500);
     assert_eq!(third.text().await.unwrap(), "");
-    assert_eq!(
-        talk.sim.picture(&talk.task).unwrap().guard_raised,
-        Some(false),
-        "the third took effect"
-    );
+    assert_eq!(talk.sim.picture(&talk.task).unwrap().guard_raised, Some(false), "the third took effect");
     talk.sim.stop().await;
 }
 
 #[tokio::test]
 async fn a_hanging_request_ends_by_the_clients_time_out_and_does_not_hinder_the_stop() {
     let talk = Talk::begin().await;
-    talk.sim.fault(
-        On::Next(OpName::UpdateParticipant),
-        1,
-        Fault::Hang { took_effect: false },
-    );
-    let error = talk
-        .lower()
-        .timeout(Duration::from_millis(50))
-        .send()
-        .await
-        .unwrap_err();
+    talk.sim.fault(On::Next(OpName::UpdateParticipant), 1, Fault::Hang { took_effect: false });
+    let error = talk.lower().timeout(Duration::from_millis(50)).send().await.unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
-    tokio::time::timeout(Duration::from_secs(10), talk.sim.stop())
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(10), talk.sim.stop()).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_conference_can_end_just_before_and_just_after_a_request() {
     for (side, status) in [(Side::Before, 404), (Side::After, 200)] {
         let talk = Talk::begin().await;
-        talk.sim
-            .fault(On::Next(OpName::UpdateParticipant), 1, Fault::ConferenceEnds(side));
+        talk.sim.fault(On::Next(OpName::UpdateParticipant), 1, Fault::ConferenceEnds(side));
         assert_eq!(talk.lower().send().await.unwrap().status(), status);
         assert!(talk.sim.picture(&talk.task).unwrap().over);
         assert_eq!(talk.sim.violations(), []);
@@ -162,8 +112,7 @@ async fn the_conference_can_end_just_before_and_just_after_a_request() {
 async fn the_customer_can_hang_up_just_before_a_redirect() {
     let talk = Talk::begin().await;
     talk.lower().send().await.unwrap();
-    talk.sim
-        .fault(On::Next(OpName::RedirectCall), 1, Fault::CustomerHangsUp(Side::Before));
+    talk.sim.fault(On::Next(OpName::RedirectCall), 1, Fault::CustomerHangsUp(Side::Before));
     let answer = talk.redirect().send().await.unwrap();
     assert_eq!(json(answer).await["code"], 21220);
     assert_eq!(talk.sim.violations(), []);

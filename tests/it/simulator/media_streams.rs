@@ -18,11 +18,7 @@ fn go(talk: &mut Talk, verbs: &str) {
 
 fn running(talk: &Talk) -> Vec<String> {
     let streams = talk.world.report(&talk.task).unwrap().streams;
-    streams
-        .into_iter()
-        .filter(|stream| stream.stopped_at.is_none())
-        .map(|stream| stream.name)
-        .collect()
+    streams.into_iter().filter(|stream| stream.stopped_at.is_none()).map(|stream| stream.name).collect()
 }
 
 #[test]
@@ -54,22 +50,14 @@ fn a_name_that_was_used_before_starts_nothing_and_is_a_violation() {
     talk.stop("a");
     go(&mut talk, &start("a"));
     assert_eq!(running(&talk), Vec::<String>::new());
-    assert!(
-        talk.violations()[0].contains("already had a stream named a"),
-        "{:?}",
-        talk.violations()
-    );
+    assert!(talk.violations()[0].contains("already had a stream named a"), "{:?}", talk.violations());
 }
 
 #[test]
 fn a_third_stream_of_both_tracks_exceeds_the_budget_and_is_a_violation() {
     let talk = streaming(&["a", "b", "c"]);
     assert_eq!(running(&talk), ["a", "b"]);
-    assert!(
-        talk.violations()[0].contains("no track left"),
-        "{:?}",
-        talk.violations()
-    );
+    assert!(talk.violations()[0].contains("no track left"), "{:?}", talk.violations());
 }
 
 #[test]

@@ -27,10 +27,7 @@ async fn simulator(behaviour: Behaviour) -> Simulator {
         behaviour,
         account: ACCOUNT.parse().unwrap(),
         auth_token: TOKEN.into(),
-        api_key: Some((
-            "SK00000000000000000000000000005e01".to_owned(),
-            "the key's secret".into(),
-        )),
+        api_key: Some(("SK00000000000000000000000000005e01".to_owned(), "the key's secret".into())),
         workspace: WORKSPACE.parse().unwrap(),
     };
     Simulator::start(settings).await.unwrap()
@@ -53,13 +50,7 @@ impl Talk {
         let customer = world.report(&task).unwrap().customer.unwrap();
         let conference = world.conference(&task).unwrap();
         world.take_events();
-        Self {
-            world,
-            now: START,
-            task,
-            customer,
-            conference,
-        }
+        Self { world, now: START, task, customer, conference }
     }
 
     fn wait(&mut self, span: Ms) {
@@ -73,39 +64,24 @@ impl Talk {
 
     fn update(&mut self, guard: Option<bool>, hold: Option<bool>) -> Reply {
         let (conference, call) = (self.conference.to_string(), self.customer.to_string());
-        self.perform(&Request::UpdateParticipant {
-            conference,
-            call,
-            guard,
-            hold,
-        })
+        self.perform(&Request::UpdateParticipant { conference, call, guard, hold })
     }
 
     fn redirect(&mut self, twiml: &str) -> Reply {
         let call = self.customer.to_string();
-        self.perform(&Request::RedirectCall {
-            call,
-            twiml: twiml.to_owned(),
-        })
+        self.perform(&Request::RedirectCall { call, twiml: twiml.to_owned() })
     }
 
     fn stop(&mut self, stream: &str) -> Reply {
         let call = self.customer.to_string();
-        self.perform(&Request::StopStream {
-            call,
-            stream: stream.to_owned(),
-        })
+        self.perform(&Request::StopStream { call, stream: stream.to_owned() })
     }
 
     /// The customer's row, or the refusal's status.
     fn row(&mut self) -> Result<Value, u16> {
         let (conference, call) = (self.conference.to_string(), self.customer.to_string());
         let reply = self.perform(&Request::FetchParticipant { conference, call });
-        if reply.status == 200 {
-            Ok(reply.body)
-        } else {
-            Err(reply.status)
-        }
+        if reply.status == 200 { Ok(reply.body) } else { Err(reply.status) }
     }
 
     fn participants(&mut self) -> usize {
@@ -117,18 +93,12 @@ impl Talk {
 
     fn conference_status(&mut self) -> String {
         let conference = self.conference.to_string();
-        self.perform(&Request::FetchConference { conference }).body["status"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        self.perform(&Request::FetchConference { conference }).body["status"].as_str().unwrap().to_owned()
     }
 
     fn call_status(&mut self) -> String {
         let call = self.customer.to_string();
-        self.perform(&Request::FetchCall { call }).body["status"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        self.perform(&Request::FetchCall { call }).body["status"].as_str().unwrap().to_owned()
     }
 
     fn rejoin(&self, streams: &str) -> String {
@@ -160,10 +130,6 @@ async fn json(answer: reqwest::Response) -> Value {
 
 /// An event as "reservation.wrapup reserved": its type and the task's status.
 fn told(event: &Event) -> String {
-    let status = event
-        .form
-        .iter()
-        .find(|(name, _)| name == "TaskAssignmentStatus")
-        .unwrap();
+    let status = event.form.iter().find(|(name, _)| name == "TaskAssignmentStatus").unwrap();
     format!("{} {}", event.event_type, status.1)
 }

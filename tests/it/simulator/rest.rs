@@ -15,15 +15,8 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn of(sim: &Simulator) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(5))
-            .build()
-            .unwrap();
-        Self {
-            http,
-            base: sim.api_base_url(),
-        }
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
+        Self { http, base: sim.api_base_url() }
     }
 
     pub(super) fn get(&self, path: &str) -> reqwest::RequestBuilder {
@@ -31,10 +24,7 @@ impl Client {
     }
 
     pub(super) fn post(&self, path: &str, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
-        self.http
-            .post(self.url(path))
-            .basic_auth(ACCOUNT, Some(TOKEN))
-            .form(form)
+        self.http.post(self.url(path)).basic_auth(ACCOUNT, Some(TOKEN)).form(form)
     }
 
     fn url(&self, path: &str) -> String {
@@ -61,47 +51,29 @@ async fn talking(behaviour: Behaviour) -> (Simulator, TaskSid) {
 async fn a_conference_is_found_by_name_and_read() {
     let (sim, task) = talking(Behaviour::default()).await;
     let client = Client::of(&sim);
-    let found = client
-        .json(&format!(
-            "/Conferences.json?FriendlyName={task}&Status=in-progress&PageSize=20"
-        ))
-        .await;
+    let found = client.json(&format!("/Conferences.json?FriendlyName={task}&Status=in-progress&PageSize=20")).await;
     let conference = sim.conference(&task).unwrap();
     assert_eq!(found["conferences"][0]["sid"], conference.as_str());
     assert_eq!(found["page_size"], 20);
     assert_eq!(found["next_page_uri"], Value::Null);
     let read = client.json(&format!("/Conferences/{conference}.json")).await;
-    assert_eq!(
-        (&read["friendly_name"], &read["status"]),
-        (&task.as_str().into(), &"in-progress".into())
-    );
-    let none = client
-        .json("/Conferences.json?FriendlyName=another&Status=in-progress")
-        .await;
+    assert_eq!((&read["friendly_name"], &read["status"]), (&task.as_str().into(), &"in-progress".into()));
+    let none = client.json("/Conferences.json?FriendlyName=another&Status=in-progress").await;
     assert_eq!(none["conferences"].as_array().unwrap().len(), 0);
     sim.stop().await;
 }
 
 #[tokio::test]
 async fn participants_come_in_pages_that_lead_to_one_another() {
-    let (sim, task) = talking(Behaviour {
-        page_size_limit: 1,
-        ..Behaviour::default()
-    })
-    .await;
+    let (sim, task) = talking(Behaviour { page_size_limit: 1, ..Behaviour::default() }).await;
     let client = Client::of(&sim);
     let conference = sim.conference(&task).unwrap();
-    let first = client
-        .json(&format!("/Conferences/{conference}/Participants.json?PageSize=50"))
-        .await;
+    let first = client.json(&format!("/Conferences/{conference}/Participants.json?PageSize=50")).await;
     assert_eq!(first["participants"].as_array().unwrap().len(), 1);
     let next = first["next_page_uri"].as_str().unwrap();
     let next = next.strip_prefix(&format!("/2010-04-01/Accounts/{ACCOUNT}")).unwrap();
     let second = client.json(next).await;
-    assert_ne!(
-        second["participants"][0]["call_sid"],
-        first["participants"][0]["call_sid"]
-    );
+    assert_ne!(second["participants"][0]["call_sid"], first["participants"][0]["call_sid"]);
     assert_eq!(second["next_page_uri"], Value::Null);
     sim.stop().await;
 }
@@ -110,48 +82,24 @@ async fn participants_come_in_pages_that_lead_to_one_another() {
 async fn a_guard_a_redirect_and_a_stop_go_over_the_wire() {
     let (sim, task) = talking(Behaviour::default()).await;
     let client = Client::of(&sim);
-    let (conference, customer) = (
-        sim.conference(&task).unwrap(),
-        sim.report(&task).unwrap().customer.unwrap(),
-    );
+    let (conference, customer) = (sim.conference(&task).unwrap(), sim.report(&task).unwrap().customer.unwrap());
     let path = format!("/Conferences/{conference}/Participants/{customer}.json");
-    let answer = client
-        .post(&path, &[("EndConferenceOnExit", "false"), ("Hold", "false")])
-        .send()
-        .await
-        .unwrap();
+    let answer = client.post(&path, &[("EndConferenceOnExit", "false"), ("Hold", "false")]).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    assert!(
-        answer.headers()["Twilio-Request-Id"]
-            .to_str()
-            .unwrap()
-            .starts_with("RQ")
-    );
+    assert!(answer.headers()["Twilio-Request-Id"].to_str().unwrap().starts_with("RQ"));
     let twiml = rejoin(&start("a name & more"), task.as_str()).replace("a name & more", "a name &amp; more");
-    let answer = client
-        .post(&format!("/Calls/{customer}.json"), &[("Twiml", &twiml)])
-        .send()
-        .await
-        .unwrap();
+    let answer = client.post(&format!("/Calls/{customer}.json"), &[("Twiml", &twiml)]).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert!(sim.quiet(Duration::from_secs(5)).await);
     let stop = format!("/Calls/{customer}/Streams/a%20name%20&%20more.json");
     let answer = client.post(&stop, &[("Status", "stopped")]).send().await.unwrap();
     assert_eq!(json(answer).await["status"], "stopped");
     assert_eq!(sim.violations(), []);
-    let ops: Vec<_> = sim
-        .requests()
-        .iter()
-        .map(|request| (request.op, request.status))
-        .collect();
+    let ops: Vec<_> = sim.requests().iter().map(|request| (request.op, request.status)).collect();
     let expected =
         [OpName::UpdateParticipant, OpName::RedirectCall, OpName::StopStream].map(|op| (Some(op), Some(200)));
     assert_eq!(ops, expected);
-    assert!(
-        sim.requests()
-            .iter()
-            .all(|request| request.task.as_ref() == Some(&task))
-    );
+    assert!(sim.requests().iter().all(|request| request.task.as_ref() == Some(&task)));
     sim.stop().await;
 }
 
@@ -162,9 +110,7 @@ async fn a_task_bears_its_attributes_as_a_string_and_lists_its_reservations() {
     let read = client.json(&format!("/v1/Workspaces/{WORKSPACE}/Tasks/{task}")).await;
     let attributes: Value = serde_json::from_str(read["attributes"].as_str().unwrap()).unwrap();
     assert_eq!(attributes["conference"]["sid"], sim.conference(&task).unwrap().as_str());
-    let listed = client
-        .json(&format!("/v1/Workspaces/{WORKSPACE}/Tasks/{task}/Reservations"))
-        .await;
+    let listed = client.json(&format!("/v1/Workspaces/{WORKSPACE}/Tasks/{task}/Reservations")).await;
     assert_eq!(listed["reservations"][0]["reservation_status"], "accepted");
     sim.stop().await;
 }
@@ -179,9 +125,7 @@ async fn wrong_credentials_are_refused_and_an_api_key_is_let_in() {
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(json(answer).await["code"], 20003);
     }
-    let key = http
-        .get(&url)
-        .basic_auth("SK00000000000000000000000000005e01", Some("the key's secret"));
+    let key = http.get(&url).basic_auth("SK00000000000000000000000000005e01", Some("the key's secret"));
     assert_eq!(key.send().await.unwrap().status(), StatusCode::OK);
     assert_eq!(sim.violations(), []);
     sim.stop().await;
@@ -197,21 +141,14 @@ async fn an_unknown_endpoint_is_404_and_a_violation_and_an_unknown_sid_only_404(
     let body: Value = json(answer).await;
     assert_eq!((&body["code"], &body["status"]), (&20404.into(), &404.into()));
     assert_eq!(sim.violations(), []);
-    assert_eq!(
-        client.get("/Nonsense.json").send().await.unwrap().status(),
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!(client.get("/Nonsense.json").send().await.unwrap().status(), StatusCode::NOT_FOUND);
     assert_eq!(sim.violations().len(), 1);
     sim.stop().await;
 }
 
 #[tokio::test]
 async fn every_request_takes_the_latency() {
-    let (sim, _) = talking(Behaviour {
-        latency_ms: 60,
-        ..Behaviour::default()
-    })
-    .await;
+    let (sim, _) = talking(Behaviour { latency_ms: 60, ..Behaviour::default() }).await;
     let began = Instant::now();
     Client::of(&sim).json("/Conferences.json").await;
     assert!(began.elapsed() >= Duration::from_millis(60));

@@ -12,22 +12,14 @@ fn files() -> Vec<(String, String)> {
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .map(|path| {
-            (
-                path.file_stem().unwrap().to_str().unwrap().to_owned(),
-                std::fs::read_to_string(&path).unwrap(),
-            )
-        })
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap()))
         .collect();
     files.sort();
     files
 }
 
 fn scenarios() -> Vec<Scenario> {
-    files()
-        .into_iter()
-        .map(|(name, text)| read(&text).unwrap_or_else(|error| panic!("{name}: {error}")))
-        .collect()
+    files().into_iter().map(|(name, text)| read(&text).unwrap_or_else(|error| panic!("{name}: {error}"))).collect()
 }
 
 #[test]
@@ -44,19 +36,10 @@ fn every_settle_is_followed_by_an_expectation_and_every_story_ends_with_one() {
         for (place, step) in scenario.steps.iter().enumerate() {
             if step.verb == Verb::Settle {
                 let next = scenario.steps.get(place + 1).map(|next| &next.verb);
-                assert!(
-                    matches!(next, Some(Verb::Expect(_))),
-                    "{}: step {}",
-                    scenario.name,
-                    place + 1
-                );
+                assert!(matches!(next, Some(Verb::Expect(_))), "{}: step {}", scenario.name, place + 1);
             }
         }
-        assert!(
-            matches!(scenario.steps.last().map(|step| &step.verb), Some(Verb::Expect(_))),
-            "{}",
-            scenario.name
-        );
+        assert!(matches!(scenario.steps.last().map(|step| &step.verb), Some(Verb::Expect(_))), "{}", scenario.name);
     }
 }
 
@@ -68,27 +51,12 @@ async fn every_story_can_be_told_to_the_end_and_without_a_worker_only_streams_gu
         let outcome = run(&scenario, &sim, async || Ok(())).await;
         for failure in &outcome.failures {
             let about_the_worker = ["streams are ", "the guard is ", "the customer is "];
-            assert!(
-                about_the_worker.iter().any(|part| failure.contains(part)),
-                "{}: {failure}",
-                scenario.name
-            );
+            assert!(about_the_worker.iter().any(|part| failure.contains(part)), "{}: {failure}", scenario.name);
         }
         let idle = ["outbound", "chat", "customer-hangs-up-in-queue"].contains(&scenario.name.as_str());
-        assert_eq!(
-            outcome.failures.is_empty(),
-            idle,
-            "{}: {:?}",
-            scenario.name,
-            outcome.failures
-        );
+        assert_eq!(outcome.failures.is_empty(), idle, "{}: {:?}", scenario.name, outcome.failures);
         assert_eq!(sim.violations(), [], "{}", scenario.name);
-        assert!(
-            began.elapsed() < Duration::from_secs(3),
-            "{} took {:?}",
-            scenario.name,
-            began.elapsed()
-        );
+        assert!(began.elapsed() < Duration::from_secs(3), "{} took {:?}", scenario.name, began.elapsed());
         sim.stop().await;
     }
 }
@@ -108,10 +76,7 @@ async fn an_impossible_step_ends_the_story_with_its_number_and_reason() {
     let scenario = read(&format!("name = \"x\"\ntitle = \"x\"\nsteps = {steps}")).unwrap();
     let sim = simulator(Behaviour::default()).await;
     let outcome = run(&scenario, &sim, async || Ok(())).await;
-    assert_eq!(
-        outcome.failures,
-        ["step 2 (\"bob accepts\"): bob has no reservation that is pending"]
-    );
+    assert_eq!(outcome.failures, ["step 2 (\"bob accepts\"): bob has no reservation that is pending"]);
     sim.stop().await;
 }
 
@@ -119,19 +84,13 @@ async fn an_impossible_step_ends_the_story_with_its_number_and_reason() {
 fn steps_are_read_as_they_are_meant() {
     let queue = Target::Queue(vec!["bob".to_owned(), "carol".to_owned()]);
     let transfer = Verb::Transfers("alice".to_owned(), queue, Mode::Cold);
-    assert_eq!(
-        parse_step("alice transfers to the queue of bob and carol, cold"),
-        Ok(transfer)
-    );
+    assert_eq!(parse_step("alice transfers to the queue of bob and carol, cold"), Ok(transfer));
     let expected = vec![
         Expectation::Streams(vec!["alice".to_owned(), "bob".to_owned()]),
         Expectation::Held(false),
         Expectation::GuardRaised(true),
     ];
-    assert_eq!(
-        parse_step("expect streams bob and alice, not held, guard raised"),
-        Ok(Verb::Expect(expected))
-    );
+    assert_eq!(parse_step("expect streams bob and alice, not held, guard raised"), Ok(Verb::Expect(expected)));
     let both = vec!["alice".to_owned(), "bob".to_owned()];
     assert_eq!(parse_step("alice and bob unhold"), Ok(Verb::Unhold(both)));
 }
@@ -146,26 +105,16 @@ fn a_step_that_is_not_understood_is_named_with_what_would_be_right() {
         ("the next reservation.created is eaten", "dropped"),
         ("Alice accepts", "lower-case"),
     ] {
-        let error = read(&format!(
-            "name = \"x\"\ntitle = \"x\"\nsteps = [\"settle\", \"{step}\"]"
-        ))
-        .unwrap_err()
-        .to_string();
-        assert!(
-            error.contains("step 2") && error.contains(step) && error.contains(hint),
-            "{error}"
-        );
+        let error =
+            read(&format!("name = \"x\"\ntitle = \"x\"\nsteps = [\"settle\", \"{step}\"]")).unwrap_err().to_string();
+        assert!(error.contains("step 2") && error.contains(step) && error.contains(hint), "{error}");
     }
 }
 
 #[test]
 fn unknown_settings_and_keys_are_refused_by_name() {
-    let unknown = read("name = \"x\"\ntitle = \"x\"\nsteps = []\n[settings]\nrejoin = 5")
-        .unwrap_err()
-        .to_string();
+    let unknown = read("name = \"x\"\ntitle = \"x\"\nsteps = []\n[settings]\nrejoin = 5").unwrap_err().to_string();
     assert!(unknown.contains("rejoin"), "{unknown}");
-    let key = read("name = \"x\"\ntitle = \"x\"\nsteps = []\ncolour = 1")
-        .unwrap_err()
-        .to_string();
+    let key = read("name = \"x\"\ntitle = \"x\"\nsteps = []\ncolour = 1").unwrap_err().to_string();
     assert!(key.contains("colour"), "{key}");
 }
