@@ -16,7 +16,7 @@
 
 use super::fact::{CallAttributes, EpochMs};
 use super::sid::{CallSid, ConferenceSid, ReservationSid};
-use super::step::{Change, ParticipantRow, Step, StreamStart};
+use super::step::{Change, Operation, ParticipantRow, Step, StreamStart, Trouble};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of the customer's leg.
@@ -182,6 +182,53 @@ impl Leg {
     /// so older words do not count.
     pub(super) fn was_held_since(&self, since: EpochMs) -> bool {
         self.held.is_some_and(|(held, at)| held && at >= since)
+    }
+}
+
+/// Streaks.
+impl Leg {
+    pub(super) fn waits(&mut self, step: &Step, at: EpochMs, reason: &str) {
+        self.streak(step, at, StreakKind::Waiting, reason, None, |_| true);
+    }
+
+    pub(super) fn failed(&mut self, step: &Step, at: EpochMs, kind: StreakKind, trouble: &Trouble) {
+        let code = trouble.code.map(|code| format!(", Twilio error {code}")).unwrap_or_default();
+        let reason = format!("{}: {}{code}", step.operation.name(), trouble.reason);
+        self.streak(step, at, kind, &reason, trouble.retry_after_ms, |_| true);
+    }
+
+    pub(super) fn streak(
+        &mut self,
+        step: &Step,
+        at: EpochMs,
+        kind: StreakKind,
+        reason: &str,
+        retry_after_ms: Option<u64>,
+        concerns: impl Fn(&Change) -> bool,
+    ) {
+        for change in step.why.iter().filter(|change| concerns(change)) {
+            // A refused redirect says nothing of the Streams resource, which can still stop the stream.
+            let by_redirect = !matches!(step.operation, Operation::StopStream { .. });
+            let kind = match (kind, change) {
+                (StreakKind::Refused, Change::Stop(_)) if by_redirect => StreakKind::Failing,
+                (kind, _) => kind,
+            };
+            let streak = self.streaks.entry(change.clone()).or_insert_with(|| Streak {
+                kind,
+                reason: String::new(),
+                first_at: at,
+                last_at: at,
+                count: 0,
+                step: step.id,
+                retry_after_ms: None,
+            });
+            streak.kind = kind;
+            streak.reason = reason.to_owned();
+            streak.last_at = at;
+            streak.count += 1;
+            streak.step = step.id;
+            streak.retry_after_ms = retry_after_ms;
+        }
     }
 }
 

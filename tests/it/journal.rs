@@ -1,1 +1,67 @@
-//! To be written.
+//! The journal: rules that every store keeps, then what is SQLite's own.
+
+mod rules;
+mod sqlite;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use taskrouter_streams::call::fact::{Fact, Parked, What};
+use taskrouter_streams::call::sid::TaskSid;
+use taskrouter_streams::call::step::Change;
+use taskrouter_streams::journal::{Claim, Ingested, Journal, NewFact};
+
+/// A lease that does not end during a test.
+const LONG: Duration = Duration::from_secs(600);
+
+/// How long a test waits for something before it fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Somewhere that journals can be opened, closed and opened again.
+trait Store {
+    async fn open(&self, lease: Duration) -> Arc<dyn Journal>;
+}
+
+fn task(number: u32) -> TaskSid {
+    format!("WT{number:032x}").parse().unwrap()
+}
+
+/// A fact that can be told from any other, with text that a careless store would break.
+fn fact(number: i64) -> Fact {
+    let reason = format!("{number}: \"quoted\", 'quoted', \\ and \u{1f4de}\n");
+    Fact { at: number, what: What::Parked(Parked { change: Change::LowerAhead, reason }) }
+}
+
+fn event(call: u32, number: i64) -> NewFact {
+    NewFact { call: task(call), identity: format!("{call}/{number}"), fact: fact(number) }
+}
+
+async fn ingest(journal: &dyn Journal, call: u32, number: i64) {
+    assert_eq!(journal.ingest(event(call, number)).await.unwrap(), Ingested::New);
+}
+
+/// The claim of the only call that is due.
+async fn claim_one(journal: &dyn Journal) -> Claim {
+    let mut claims = journal.claim(10).await.unwrap();
+    assert_eq!(claims.len(), 1, "one call should be due: {claims:?}");
+    claims.remove(0)
+}
+
+async fn stored(journal: &dyn Journal, call: u32) -> Vec<Fact> {
+    let facts = journal.facts(&task(call), 0).await.unwrap();
+    let numbers: Vec<i64> = facts.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(numbers, (1..).take(facts.len()).collect::<Vec<i64>>(), "numbers without gaps");
+    facts.into_iter().map(|(_, fact)| fact).collect()
+}
+
+/// Asks until there is an answer.
+async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come true in {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
