@@ -182,11 +182,12 @@ impl Leg {
         let customer = rows.iter().find(is_customer).filter(|row| row.connected).cloned();
         let others = rows.iter().filter(|row| row.connected && !is_customer(row)).count();
         self.absent = customer.is_none();
-        if let Some(row) = &customer {
-            self.held = Some((row.hold == Some(true), context.at));
-        }
+        // First: a redirect that turns out to have taken effect took a hold with it that only the earlier word knows of.
         if self.doubt.is_some() {
             self.doubt_read(customer.as_ref(), context.at);
+        }
+        if let Some(row) = &customer {
+            self.held = Some((row.hold == Some(true), context.at));
         }
         match (&mut self.rejoining, &customer) {
             (Some(_), Some(_)) => self.rejoined(others, context.agents),

@@ -12,6 +12,7 @@ mod config;
 mod event;
 mod ingress;
 mod journal;
+mod kill;
 mod program;
 mod signature;
 mod simulator;

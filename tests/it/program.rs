@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
-const ACCOUNT: &str = "AC7a5c0000000000000000000000000001";
-const WORKSPACE: &str = "WS7a5c0000000000000000000000000002";
-const TOKEN: &str = "a-token-for-tests";
-const PUBLIC_URL: &str = "https://streams.example.com";
+pub(crate) const ACCOUNT: &str = "AC7a5c0000000000000000000000000001";
+pub(crate) const WORKSPACE: &str = "WS7a5c0000000000000000000000000002";
+pub(crate) const TOKEN: &str = "a-token-for-tests";
+pub(crate) const PUBLIC_URL: &str = "https://streams.example.com";
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_taskrouter-streams"));
@@ -20,14 +20,20 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-struct Serving {
+/// A running `serve`, killed with SIGKILL when dropped.
+pub(crate) struct Serving {
     child: Child,
-    public: String,
+    pub(crate) public: String,
     admin: String,
 }
 
 impl Serving {
+    /// Against an address where nobody listens: what the worker asks for fails, what it is told it keeps.
     fn start(journal: &Path) -> Self {
+        Self::start_against(journal, "http://127.0.0.1:9")
+    }
+
+    pub(crate) fn start_against(journal: &Path, twilio: &str) -> Self {
         let mut child = program()
             .arg("serve")
             .envs([
@@ -37,9 +43,8 @@ impl Serving {
                 ("TRS__SERVER__PUBLIC_URL", PUBLIC_URL),
                 ("TRS__SERVER__LISTEN", "127.0.0.1:0"),
                 ("TRS__ADMIN__LISTEN", "127.0.0.1:0"),
-                // Nobody listens there: what the worker asks for fails, what it is told it keeps.
-                ("TRS__TWILIO__API_BASE_URL", "http://127.0.0.1:9"),
-                ("TRS__TWILIO__TASKROUTER_BASE_URL", "http://127.0.0.1:9"),
+                ("TRS__TWILIO__API_BASE_URL", twilio),
+                ("TRS__TWILIO__TASKROUTER_BASE_URL", twilio),
                 ("TRS__STREAMS__DESTINATIONS", "wss://audio.example.com/a"),
             ])
             .env("TRS__JOURNAL__URL", format!("sqlite:{}", journal.display()))
