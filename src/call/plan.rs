@@ -39,15 +39,15 @@ impl Call {
         let parked = |change: Change| self.leg.parked.contains_key(&change);
         let accepted = self.accepted();
 
-        // What cannot be stopped keeps its tracks.
-        let is_accepted = |sid: &ReservationSid| accepted.iter().any(|(accepted, _)| *accepted == sid);
-        let stuck = live.iter().filter(|stream| parked(Change::Stop(stream.reservation.clone())));
-        let mut used: usize =
-            stuck.filter(|stream| !is_accepted(&stream.reservation)).map(|stream| policy.tracks(stream.slot)).sum();
+        // What cannot be stopped keeps its tracks, also when its agent is still on the call.
+        let stuck: Vec<&Stream> =
+            live.iter().copied().filter(|stream| parked(Change::Stop(stream.reservation.clone()))).collect();
+        let is_stuck = |sid: &ReservationSid| stuck.iter().any(|stream| stream.reservation == *sid);
+        let mut used: usize = stuck.iter().map(|stream| policy.tracks(stream.slot)).sum();
         let mut taken: BTreeSet<usize> = self.streams().iter().map(|stream| stream.slot).collect();
         let mut started = self.streams().len();
         let mut wanted: BTreeSet<&ReservationSid> = BTreeSet::new();
-        for (sid, _) in accepted.iter().rev() {
+        for (sid, _) in accepted.iter().rev().filter(|(sid, _)| !is_stuck(sid)) {
             let slot = live.iter().find(|stream| stream.reservation == **sid).map(|stream| stream.slot);
             let cost = policy.tracks(slot.unwrap_or_else(|| free_slot(&taken, started, policy)));
             if used + cost > policy.track_budget {

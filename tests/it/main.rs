@@ -9,6 +9,7 @@
 mod architecture;
 mod client;
 mod config;
+mod core;
 mod event;
 mod ingress;
 mod journal;

@@ -1,0 +1,5 @@
+//! The pure core: facts in, steps out, all as values. No clock and no network, so thousands of calls take a moment.
+
+mod laws;
+mod sentences;
+mod story;

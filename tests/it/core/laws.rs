@@ -1,0 +1,218 @@
+//! What holds for all orders of events and all answers.
+
+use super::story::*;
+use proptest::prelude::*;
+use taskrouter_streams::call::fact::{Fact, ReservationChange, TaskStatus, TransferChange, What};
+use taskrouter_streams::call::step::{Answer, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Step};
+use taskrouter_streams::call::{Call, Next};
+
+fn reservation_changes() -> impl Strategy<Value = ReservationChange> {
+    use ReservationChange as C;
+    prop_oneof![
+        4 => Just(C::Accepted),
+        2 => prop::sample::select(vec![C::Created, C::Wrapup]),
+        1 => prop::sample::select(vec![C::Completed, C::Rejected, C::Timeout, C::Canceled, C::Rescinded, C::Failed]),
+    ]
+}
+
+/// An event of three agents' call. Everybody keeps his reservation's worker.
+fn events() -> impl Strategy<Value = What> {
+    let status =
+        prop_oneof![8 => Just(TaskStatus::Assigned), 1 => Just(TaskStatus::Reserved), 1 => Just(TaskStatus::Wrapping)];
+    let transfers = prop::sample::select(vec![
+        TransferChange::Initiated,
+        TransferChange::AttemptFailed,
+        TransferChange::Failed,
+        TransferChange::Canceled,
+        TransferChange::Completed,
+    ]);
+    (
+        0..5_i64,
+        1..4_u64,
+        status,
+        1..5_u32,
+        prop_oneof![3 => reservation_changes().prop_map(Ok), 1 => transfers.prop_map(Err)],
+    )
+        .prop_map(|(after, version, status, number, change)| match change {
+            Ok(change) => reservation_event(START + after, change, number, number % 3, view(status, version)),
+            Err(change) => transfer_event(START + after, change, number % 2, view(status, version)),
+        })
+}
+
+/// The same events, some of them again, in another order.
+fn stories_told_twice() -> impl Strategy<Value = (Vec<What>, Vec<What>)> {
+    prop::collection::vec(events(), 1..12)
+        .prop_flat_map(|told| {
+            let again = prop::sample::subsequence(told.clone(), 0..=told.len());
+            (Just(told), again)
+        })
+        .prop_flat_map(|(told, again)| {
+            let twice: Vec<What> = told.iter().cloned().chain(again).collect();
+            (Just(told), Just(twice).prop_shuffle())
+        })
+}
+
+/// What a step is answered with, drawn without regard for what is true.
+#[derive(Debug, Clone)]
+struct Draw {
+    kind: u8,
+    rows: Vec<ParticipantRow>,
+    pass_ms: i64,
+    event: Option<What>,
+}
+
+fn draws() -> impl Strategy<Value = Draw> {
+    let guard = prop_oneof![4 => Just(Some(Guard::Lowered)), 1 => Just(Some(Guard::Raised)), 1 => Just(None)];
+    let customers = (guard, prop::bool::weighted(0.2), prop::bool::weighted(0.9), 0..2_u8).prop_map(
+        |(guard, hold, connected, age)| ParticipantRow {
+            call: customer(),
+            guard,
+            hold: Some(hold),
+            connected,
+            date_created: Some(format!("join {age}")),
+        },
+    );
+    let rows = (prop::option::weighted(0.9, customers), prop::collection::vec(prop::bool::weighted(0.8), 0..3));
+    let rows = rows.prop_map(|(customer, others)| {
+        let other = |(number, connected): (u32, bool)| ParticipantRow {
+            call: sid("CA", 100 + number),
+            guard: Some(Guard::Lowered),
+            hold: None,
+            connected,
+            date_created: None,
+        };
+        customer.into_iter().chain((0..).zip(others).map(other)).collect()
+    });
+    let pass_ms = prop_oneof![4 => 0..60_i64, 1 => 0..3_000_i64];
+    (0..16_u8, rows, pass_ms, prop::option::weighted(0.2, events())).prop_map(|(kind, rows, pass_ms, event)| Draw {
+        kind,
+        rows,
+        pass_ms,
+        event,
+    })
+}
+
+fn outcome(draw: &Draw, operation: &Operation) -> Outcome {
+    let status = Some(500 + u16::from(draw.kind));
+    match draw.kind {
+        0 => return Outcome::TryLater(trouble(status)),
+        1 => return Outcome::Unknown(trouble(status)),
+        2 => return Outcome::Refused(trouble(Some(400))),
+        3 if !matches!(operation, Operation::Redirect { .. } | Operation::FetchTask { .. }) => return Outcome::Gone,
+        _ => {}
+    }
+    let row = draw.rows.iter().find(|row| row.call == customer()).cloned();
+    Outcome::Done(match operation {
+        Operation::FetchTask { .. } => Answer::Task(view(TaskStatus::Assigned, 1).attributes),
+        Operation::FindConference { .. } | Operation::FetchConference { .. } => {
+            Answer::Conference(Some(ConferenceRow {
+                sid: sid("CF", 1),
+                friendly_name: task().to_string(),
+                in_progress: draw.kind != 4,
+            }))
+        }
+        Operation::ReadParticipants { .. } => Answer::Participants(draw.rows.clone()),
+        Operation::UpdateCustomer { .. } => match row {
+            Some(row) => Answer::Participant(row),
+            None => return Outcome::Gone,
+        },
+        Operation::Redirect { .. } | Operation::StopStream { .. } => Answer::Accepted,
+    })
+}
+
+/// Fails unless this step may be done after that reading.
+fn check(story: &Story, step: &Step, reading: Option<&(i64, Vec<ParticipantRow>)>) {
+    match &step.operation {
+        Operation::Redirect { customer: leg, stop, start, .. } => {
+            assert_eq!(*leg, customer(), "I2");
+            let (at, rows) = reading.expect("I1: a redirect without a reading");
+            let row = rows.iter().find(|row| row.call == customer()).expect("I1: the customer is not there");
+            assert!(row.connected, "I1: the customer is not connected");
+            assert_eq!(row.guard, Some(Guard::Lowered), "I1: the guard does not read lowered");
+            assert!(rows.iter().any(|row| row.connected && row.call != customer()), "I1: the customer is alone");
+            assert!(story.now - at <= story.policy.reading_max_age_ms, "I1: the reading is too old");
+            let kept = story.call.streams().iter().filter(|stream| stream.live && !stop.contains(&stream.name));
+            let kept: Vec<_> = kept.collect();
+            for start in start {
+                assert!(kept.iter().all(|stream| stream.name != start.name), "I4: two streams of one name");
+            }
+            let tracks: usize = kept.iter().map(|stream| story.policy.tracks(stream.slot)).sum::<usize>()
+                + start.iter().map(|start| story.policy.tracks(start.slot)).sum::<usize>();
+            assert!(start.is_empty() || tracks <= story.policy.track_budget, "I4: {tracks} tracks");
+        }
+        Operation::UpdateCustomer { customer: leg, .. } | Operation::StopStream { customer: leg, .. } => {
+            assert_eq!(*leg, customer(), "I2");
+        }
+        Operation::FetchTask { .. }
+        | Operation::FindConference { .. }
+        | Operation::FetchConference { .. }
+        | Operation::ReadParticipants { .. } => {}
+    }
+    assert!(!step.why.is_empty(), "a step without a reason");
+}
+
+/// Plays the draws; returns how many redirects there were.
+fn play(draws: &[Draw]) -> usize {
+    let mut story = Story::new();
+    story.accepted(1, 1);
+    let (mut reading, mut redirects) = (None, 0);
+    for draw in draws {
+        if let Some(event) = &draw.event {
+            story.learn(event.clone());
+        }
+        match story.next() {
+            Next::Do(step) => {
+                check(&story, &step, reading.as_ref());
+                redirects += usize::from(matches!(step.operation, Operation::Redirect { .. }));
+                story.begin(&step);
+                let outcome = outcome(draw, &step.operation);
+                if let Outcome::Done(Answer::Participants(rows)) = &outcome {
+                    reading = Some((story.now + 10, rows.clone()));
+                } else if matches!(step.operation, Operation::Redirect { .. })
+                    && matches!(outcome, Outcome::Done(_) | Outcome::Unknown(_))
+                {
+                    reading = None;
+                }
+                story.settle(step, outcome);
+            }
+            Next::Park(parked) => story.learn(What::Parked(parked)),
+            Next::WaitUntil(at) => {
+                assert!(at > story.now, "a wait for the past would spin");
+                story.now = at;
+            }
+            Next::Idle => {}
+            Next::Over => assert!(story.call.is_over(), "I5"),
+        }
+        story.now += draw.pass_ms;
+    }
+    // I9: the journal tells the same call.
+    assert_eq!(Call::fold(&story.facts), story.call);
+    redirects
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// I6.
+    #[test]
+    fn any_order_and_repetition_of_the_same_events_folds_to_the_same_call((told, again) in stories_told_twice()) {
+        let fact = |what: &What| Fact { at: START, what: what.clone() };
+        let (told, again): (Vec<Fact>, Vec<Fact>) = (told.iter().map(fact).collect(), again.iter().map(fact).collect());
+        prop_assert_eq!(Call::fold(&told), Call::fold(&again));
+    }
+
+    /// I1, I2, I4, I5, I9.
+    #[test]
+    fn whatever_twilio_answers_no_caller_is_put_at_risk(draws in prop::collection::vec(draws(), 1..60)) {
+        play(&draws);
+    }
+}
+
+#[test]
+fn the_random_answers_do_lead_to_redirects() {
+    use proptest::strategy::ValueTree as _;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let redirects: usize =
+        (0..50).map(|_| play(&prop::collection::vec(draws(), 59).new_tree(&mut runner).unwrap().current())).sum();
+    assert!(redirects > 20, "only {redirects}: the law would say little");
+}

@@ -1,0 +1,296 @@
+//! A call told from both sides: TaskRouter's events, and a Twilio of a few lines that answers the steps.
+
+use taskrouter_streams::call::fact::{
+    CallAttributes, EventStamp, Fact, Parked, ReservationChange, ReservationEvent, TaskStatus, TaskView,
+    TransferChange, TransferEvent, What,
+};
+use taskrouter_streams::call::sid::{CallSid, ReservationSid, TaskSid, WorkerSid};
+use taskrouter_streams::call::step::{
+    Answer, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Settled, Step, Trouble,
+};
+use taskrouter_streams::call::{Call, Next, Policy};
+
+pub(super) const START: i64 = 1_700_000_000_000;
+
+pub(super) fn policy() -> Policy {
+    Policy {
+        slot_tracks: vec![2, 2],
+        track_budget: 4,
+        name_prefix: "Stream_".to_owned(),
+        verify_guard_ms: 3_000,
+        rejoin_ms: 10_000,
+        doubt_ms: 1_000,
+        poll_ms: vec![0, 50, 100, 200],
+        reading_max_age_ms: 1_000,
+        retry_first_ms: 100,
+        retry_cap_ms: 5_000,
+        give_up_ms: 30_000,
+    }
+}
+
+pub(super) fn sid<T: std::str::FromStr>(prefix: &str, number: u32) -> T {
+    format!("{prefix}{number:032x}").parse().ok().unwrap()
+}
+
+pub(super) fn task() -> TaskSid {
+    sid("WT", 1)
+}
+
+pub(super) fn customer() -> CallSid {
+    sid("CA", 1)
+}
+
+pub(super) fn reservation(number: u32) -> ReservationSid {
+    sid("WR", number)
+}
+
+pub(super) fn worker(number: u32) -> WorkerSid {
+    sid("WK", number)
+}
+
+/// The name of the first stream of a reservation.
+pub(super) fn name(of_worker: u32, of_reservation: u32) -> String {
+    format!("Stream_{}_{}", worker(of_worker), reservation(of_reservation))
+}
+
+pub(super) fn view(status: TaskStatus, version: u64) -> TaskView {
+    TaskView {
+        task: task(),
+        channel: Some("voice".to_owned()),
+        version: Some(version),
+        status: Some(status),
+        attributes: CallAttributes { outbound: false, customer: Some(customer()), conference: Some(sid("CF", 1)) },
+    }
+}
+
+pub(super) fn reservation_event(at: i64, change: ReservationChange, number: u32, by: u32, task: TaskView) -> What {
+    What::Reservation(ReservationEvent {
+        stamp: EventStamp { sid: None, at },
+        change,
+        reservation: reservation(number),
+        worker: Some(worker(by)),
+        version: None,
+        task,
+    })
+}
+
+pub(super) fn transfer_event(at: i64, change: TransferChange, number: u32, task: TaskView) -> What {
+    What::Transfer(TransferEvent {
+        stamp: EventStamp { sid: None, at },
+        change,
+        transfer: Some(sid("TT", number)),
+        mode: None,
+        initiating_reservation: None,
+        to: None,
+        task,
+    })
+}
+
+pub(super) fn trouble(status: Option<u16>) -> Trouble {
+    Trouble { status, code: None, reason: "it did not work".to_owned(), retry_after_ms: None }
+}
+
+/// What Twilio would answer from.
+pub(super) struct World {
+    pub(super) customer: ParticipantRow,
+    pub(super) agents: usize,
+    /// How often the customer has come back: his row's age.
+    pub(super) joined: u32,
+}
+
+impl World {
+    pub(super) fn rows(&self) -> Vec<ParticipantRow> {
+        let agent = |number| ParticipantRow { call: sid("CA", 100 + number), ..self.customer.clone() };
+        let agents = (0..u32::try_from(self.agents).unwrap()).map(agent);
+        std::iter::once(self.customer.clone()).chain(agents).collect()
+    }
+
+    pub(super) fn perform(&mut self, operation: &Operation) -> Outcome {
+        let conference = ConferenceRow { sid: sid("CF", 1), friendly_name: task().to_string(), in_progress: true };
+        Outcome::Done(match operation {
+            Operation::FetchTask { .. } => Answer::Task(view(TaskStatus::Assigned, 1).attributes),
+            Operation::FindConference { .. } | Operation::FetchConference { .. } => {
+                Answer::Conference(Some(conference))
+            }
+            Operation::ReadParticipants { .. } => Answer::Participants(self.rows()),
+            Operation::UpdateCustomer { guard, hold, .. } => {
+                let held = hold.unwrap_or(self.customer.hold == Some(true));
+                self.customer.hold = Some(held);
+                if !held && guard.is_some() {
+                    self.customer.guard = *guard;
+                }
+                Answer::Participant(ParticipantRow { guard: guard.or(self.customer.guard), ..self.customer.clone() })
+            }
+            Operation::Redirect { .. } => {
+                self.joined += 1;
+                self.customer.date_created = Some(format!("join {}", self.joined));
+                self.customer.guard = Some(Guard::Raised);
+                self.customer.hold = Some(false);
+                Answer::Accepted
+            }
+            Operation::StopStream { .. } => Answer::Accepted,
+        })
+    }
+}
+
+/// A call, its time and its world.
+pub(super) struct Story {
+    pub(super) call: Call,
+    pub(super) facts: Vec<Fact>,
+    pub(super) now: i64,
+    pub(super) policy: Policy,
+    pub(super) world: World,
+    version: u64,
+}
+
+impl Story {
+    pub(super) fn new() -> Self {
+        let customer = ParticipantRow {
+            call: customer(),
+            guard: Some(Guard::Raised),
+            hold: Some(false),
+            connected: true,
+            date_created: Some("join 0".to_owned()),
+        };
+        let world = World { customer, agents: 1, joined: 0 };
+        Self { call: Call::default(), facts: Vec::new(), now: START, policy: policy(), world, version: 0 }
+    }
+
+    /// A call whose first agent has his stream.
+    pub(super) fn streaming() -> Self {
+        let mut story = Self::new();
+        story.accepted(1, 1);
+        story.run();
+        assert_eq!(story.live(), [name(1, 1)]);
+        story
+    }
+
+    pub(super) fn learn(&mut self, what: What) {
+        let fact = Fact { at: self.now, what };
+        self.call.apply(&fact);
+        self.facts.push(fact);
+    }
+
+    fn view(&mut self, status: TaskStatus) -> TaskView {
+        self.now += 1;
+        self.version += 1;
+        view(status, self.version)
+    }
+
+    pub(super) fn reservation(&mut self, change: ReservationChange, number: u32, by: u32, status: TaskStatus) {
+        let view = self.view(status);
+        self.learn(reservation_event(self.now, change, number, by, view));
+    }
+
+    pub(super) fn accepted(&mut self, number: u32, by: u32) {
+        self.reservation(ReservationChange::Accepted, number, by, TaskStatus::Assigned);
+    }
+
+    /// An agent leaves while the task goes on.
+    pub(super) fn left(&mut self, number: u32, by: u32) {
+        self.reservation(ReservationChange::Wrapup, number, by, TaskStatus::Assigned);
+    }
+
+    pub(super) fn transfer(&mut self, change: TransferChange, number: u32) {
+        let view = self.view(TaskStatus::Assigned);
+        self.learn(transfer_event(self.now, change, number, view));
+    }
+
+    pub(super) fn next(&self) -> Next {
+        self.call.next(self.now, &self.policy)
+    }
+
+    /// The next step; time passes until it is due.
+    pub(super) fn step(&mut self) -> Step {
+        for _ in 0..100 {
+            match self.next() {
+                Next::Do(step) => return step,
+                Next::WaitUntil(at) => {
+                    assert!(at > self.now);
+                    self.now = at;
+                }
+                next @ (Next::Park(_) | Next::Idle | Next::Over) => panic!("no step, but {next:?}"),
+            }
+        }
+        panic!("it only ever waits");
+    }
+
+    pub(super) fn begin(&mut self, step: &Step) {
+        if !step.operation.is_idempotent() {
+            self.learn(What::Begun(step.clone()));
+        }
+    }
+
+    pub(super) fn settle(&mut self, step: Step, outcome: Outcome) {
+        let sent_at = self.now;
+        self.now += 10;
+        self.learn(What::Settled(Settled { step, sent_at, outcome, request_id: None }));
+    }
+
+    /// Performs one step as the world answers.
+    pub(super) fn perform(&mut self, step: Step) {
+        self.begin(&step);
+        let outcome = self.world.perform(&step.operation);
+        self.settle(step, outcome);
+    }
+
+    /// Performs steps until a redirect is next.
+    pub(super) fn until_redirect(&mut self) -> Step {
+        for _ in 0..30 {
+            let step = self.step();
+            if matches!(step.operation, Operation::Redirect { .. }) {
+                return step;
+            }
+            self.perform(step);
+        }
+        panic!("no redirect came");
+    }
+
+    /// Performs steps until nothing is left to do, and returns them in words.
+    pub(super) fn run(&mut self) -> Vec<String> {
+        self.run_to_end().0
+    }
+
+    pub(super) fn run_to_end(&mut self) -> (Vec<String>, Vec<Parked>) {
+        let (mut done, mut given_up) = (Vec::new(), Vec::new());
+        for _ in 0..400 {
+            match self.next() {
+                Next::Do(step) => {
+                    done.push(words(&step.operation));
+                    self.perform(step);
+                }
+                Next::Park(parked) => {
+                    given_up.push(parked.clone());
+                    self.learn(What::Parked(parked));
+                }
+                Next::WaitUntil(at) => {
+                    assert!(at > self.now);
+                    self.now = at;
+                }
+                Next::Idle | Next::Over => return (done, given_up),
+            }
+        }
+        panic!("it never rests: {done:?}");
+    }
+
+    pub(super) fn live(&self) -> Vec<&str> {
+        self.call.streams().iter().filter(|stream| stream.live).map(|stream| stream.name.as_str()).collect()
+    }
+}
+
+/// An operation in a few words.
+pub(super) fn words(operation: &Operation) -> String {
+    match operation {
+        Operation::UpdateCustomer { guard, hold, .. } => {
+            let guard = guard.map(|guard| if guard == Guard::Lowered { " lower" } else { " raise" });
+            let hold = hold.map(|hold| if hold { " hold" } else { " unhold" });
+            format!("update{}{}", guard.unwrap_or_default(), hold.unwrap_or_default())
+        }
+        Operation::Redirect { stop, start, .. } => format!("redirect -{} +{}", stop.len(), start.len()),
+        other @ (Operation::FetchTask { .. }
+        | Operation::FindConference { .. }
+        | Operation::FetchConference { .. }
+        | Operation::ReadParticipants { .. }
+        | Operation::StopStream { .. }) => other.name().to_owned(),
+    }
+}
