@@ -9,8 +9,10 @@
 mod client;
 mod config;
 mod event;
+mod faults;
 mod ingress;
 mod journal;
 mod signature;
 mod simulator;
+mod stories;
 mod twiml;
