@@ -1,0 +1,261 @@
+//! The whole product, told the stories: the worker over real sockets, against a simulated Twilio, from a real journal.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use taskrouter_streams::call::Call;
+use taskrouter_streams::call::fact::{Fact, What};
+use taskrouter_streams::call::sid::TaskSid;
+use taskrouter_streams::cli::stage::Stage;
+use taskrouter_streams::sim::Behaviour;
+use taskrouter_streams::sim::callbacks::Mishap;
+use taskrouter_streams::sim::scenario::{self, Outcome, STORIES, Scenario, Verb};
+use taskrouter_streams::sim::world::{OpName, Picture};
+use taskrouter_streams::timeline;
+
+/// Short patience, so that what must be given up is given up soon.
+pub(crate) const QUICK: &str = "[server]\nthreads = 1\n[retry]\nfirst_ms = 10\ncap_ms = 50\ngive_up_ms = 400\n\
+    [redirect]\nverify_guard_ms = 300\nrejoin_ms = 500\ndoubt_ms = 50\npoll_ms = [0, 5, 10]\n";
+
+/// How many stages stand at once.
+const STAGES: usize = 8;
+
+pub(crate) fn story(name: &str) -> Scenario {
+    let (_, text) = STORIES.iter().find(|(known, _)| *known == name).unwrap();
+    scenario::read(text).unwrap()
+}
+
+/// Plays every case on a few threads, each with its own runtime, and fails with everything that they complain of.
+pub(crate) fn play<C: Sync>(cases: &[C], case: impl AsyncFn(&C) -> Vec<String> + Sync) {
+    let next = Mutex::new(cases.iter());
+    let complaints = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..STAGES {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                loop {
+                    let taken = next.lock().unwrap().next();
+                    let Some(taken) = taken else { return };
+                    let found = runtime.block_on(case(taken));
+                    complaints.lock().unwrap().extend(found);
+                }
+            });
+        }
+    });
+    let complaints = complaints.into_inner().unwrap();
+    assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+/// The timelines of a telling, to put under a complaint.
+pub(crate) async fn timelines(stage: &Stage, tasks: &[TaskSid]) -> String {
+    let mut text = String::new();
+    for task in tasks {
+        text.push_str(&timeline::render(&stage.facts(task).await.unwrap()));
+    }
+    text
+}
+
+/// Complaints about a telling, each with its name, and the timelines below.
+pub(crate) async fn told(stage: &Stage, name: &str, tasks: &[TaskSid], mut wrong: Vec<String>) -> Vec<String> {
+    wrong.extend(stage.sim.violations().iter().map(|violation| format!("VIOLATION: {violation}")));
+    if wrong.is_empty() {
+        return wrong;
+    }
+    let timelines = timelines(stage, tasks).await;
+    vec![format!("── {name}: {}\n{timelines}", wrong.join("\n   "))]
+}
+
+async fn stage_of(story: &Scenario, extra: &str) -> Stage {
+    Stage::set(story.behaviour(&Behaviour::default()).unwrap(), extra).await.unwrap()
+}
+
+/// Tells every story and asks `check` about each.
+fn every_story(check: impl AsyncFn(&Stage, &Outcome) -> Vec<String> + Sync) {
+    play(STORIES, async |(name, text)| {
+        let story = scenario::read(text).unwrap();
+        let stage = stage_of(&story, "[server]\nthreads = 1").await;
+        let outcome = stage.tell(&story).await;
+        let wrong = check(&stage, &outcome).await;
+        let wrong = told(&stage, name, &outcome.tasks, wrong).await;
+        stage.clear().await;
+        wrong
+    });
+}
+
+async fn facts_of(stage: &Stage, outcome: &Outcome) -> Vec<Vec<Fact>> {
+    let mut all = Vec::new();
+    for task in &outcome.tasks {
+        all.push(stage.facts(task).await.unwrap());
+    }
+    all
+}
+
+/// Waits until the world is quiet and the worker at rest, and neither has moved the other meanwhile.
+async fn settle(stage: &Stage) {
+    for _ in 0..50 {
+        assert!(stage.sim.quiet(std::time::Duration::from_secs(20)).await, "the world does not come to rest");
+        let before = stage.sim.requests().len();
+        stage.at_rest().await.unwrap();
+        if stage.sim.is_quiet() && stage.sim.requests().len() == before {
+            return;
+        }
+    }
+    panic!("the worker and the world keep each other moving");
+}
+
+/// Performs a step of the warm transfer; returns the picture when it was one of settling.
+async fn perform(stage: &Stage, task: &mut Option<TaskSid>, verb: &Verb) -> Option<Picture> {
+    let sim = &stage.sim;
+    if let Verb::CustomerCalls = verb {
+        *task = Some(sim.customer_calls().await);
+        return None;
+    }
+    let task = task.as_ref().unwrap();
+    match verb {
+        Verb::Accepts(agent) => sim.accepts(task, agent).await.unwrap(),
+        Verb::Transfers(from, to, mode) => sim.transfers(task, from, to, *mode).await.unwrap(),
+        Verb::Unhold(agents) => {
+            for agent in agents {
+                sim.unholds(task, agent).await.unwrap();
+            }
+        }
+        Verb::Leaves(agent) => sim.leaves(task, agent).await.unwrap(),
+        Verb::Completes(agent) => sim.completes(task, agent).await.unwrap(),
+        Verb::Settle => {
+            settle(stage).await;
+            return sim.picture(task);
+        }
+        Verb::Expect(_) => {}
+        other => panic!("the story has a step that this test does not know: {other:?}"),
+    }
+    None
+}
+
+/// What can be seen at every rest of a story, and how many redirects it took. The worker is restarted ahead of the step
+/// `restart_at`; every event arrives twice when `twice`.
+async fn rests(story: &Scenario, restart_at: Option<usize>, twice: bool) -> (Vec<Picture>, u32, Vec<String>) {
+    let mut stage = stage_of(story, "[server]\nthreads = 1").await;
+    if twice {
+        for _ in 0..200 {
+            stage.sim.mishap(None, Mishap::Duplicated);
+        }
+    }
+    let (mut task, mut pictures) = (None, Vec::new());
+    for (place, step) in story.steps.iter().enumerate() {
+        if restart_at == Some(place) {
+            stage = stage.restart().await.unwrap();
+        }
+        pictures.extend(perform(&stage, &mut task, &step.verb).await);
+    }
+    let distinct: BTreeSet<_> = stage.sim.deliveries().into_iter().map(|delivery| delivery.event).collect();
+    assert_eq!(stage.sim.deliveries().len() > distinct.len(), twice, "events arrive twice, or they do not");
+    let task = task.unwrap();
+    let redirects = stage.sim.report(&task).unwrap().redirects;
+    let wrong = told(&stage, &format!("restart at {restart_at:?}"), &[task], Vec::new()).await;
+    stage.clear().await;
+    (pictures, redirects, wrong)
+}
+
+#[test]
+fn every_story_rests_as_expected_without_a_violation() {
+    every_story(async |_, outcome| outcome.failures.clone());
+}
+
+#[test]
+fn a_restart_in_the_middle_of_a_warm_transfer_changes_nothing() {
+    let story = story("warm-transfer");
+    let undisturbed = tokio::runtime::Runtime::new().unwrap().block_on(rests(&story, None, false));
+    let places: Vec<usize> = (1..story.steps.len()).collect();
+    play(&places, async |place| {
+        let (pictures, _, mut wrong) = rests(&story, Some(*place), false).await;
+        if pictures != undisturbed.0 {
+            wrong.push(format!("a restart ahead of step {}: {pictures:#?} instead of {:#?}", place + 1, undisturbed.0));
+        }
+        wrong
+    });
+}
+
+#[test]
+fn events_that_arrive_twice_have_the_effect_of_once() {
+    play(&["warm-transfer"], async |name| {
+        let story = story(name);
+        let once = rests(&story, None, false).await;
+        let twice = rests(&story, None, true).await;
+        let same = once == twice;
+        let complaint = || format!("{name}: once {once:#?}, twice {twice:#?}");
+        once.2.iter().chain(&twice.2).cloned().chain((!same).then(complaint)).collect()
+    });
+}
+
+#[test]
+fn the_fold_of_the_journal_is_the_same_at_every_prefix() {
+    every_story(async |stage, outcome| {
+        let mut wrong = Vec::new();
+        for facts in facts_of(stage, outcome).await {
+            let mut live = Call::default();
+            for (place, fact) in facts.iter().enumerate() {
+                live.apply(fact);
+                if live != Call::fold(&facts[..=place]) {
+                    wrong.push(format!("the fold differs after fact {}", place + 1));
+                }
+                let read_back: Fact = serde_json::from_slice(&serde_json::to_vec(fact).unwrap()).unwrap();
+                if read_back != *fact {
+                    wrong.push(format!("fact {} does not survive being written", place + 1));
+                }
+            }
+        }
+        wrong
+    });
+}
+
+/// A lane performs one step at a time and catches up in between: only the step that was decided already may still follow.
+#[test]
+fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
+    every_story(async |stage, outcome| {
+        let mut wrong = Vec::new();
+        for facts in facts_of(stage, outcome).await {
+            let (mut call, mut late) = (Call::default(), BTreeSet::new());
+            for fact in &facts {
+                match &fact.what {
+                    _ if !call.is_over() => late.clear(),
+                    What::Begun(step) => drop(late.insert(step.id)),
+                    What::Settled(settled) => drop(late.insert(settled.step.id)),
+                    What::Reservation(_) | What::Task(_) | What::Transfer(_) | What::Parked(_) | What::Redriven => {}
+                }
+                call.apply(fact);
+                if late.len() > 1 {
+                    wrong.push(format!("steps {late:?} come after the end"));
+                }
+            }
+        }
+        wrong
+    });
+}
+
+#[test]
+fn no_leg_but_the_customers_is_commanded() {
+    every_story(async |stage, outcome| {
+        let customers: Vec<_> =
+            outcome.tasks.iter().filter_map(|task| stage.sim.report(task)?.customer).map(|call| call.to_string()).collect();
+        let commands = [OpName::UpdateParticipant, OpName::RedirectCall, OpName::EndCall, OpName::StopStream];
+        let requests = stage.sim.requests();
+        let strangers = requests.iter().filter(|request| request.op.is_some_and(|op| commands.contains(&op)));
+        strangers
+            .filter(|request| !customers.iter().any(|customer| request.target.contains(customer)))
+            .map(|request| format!("{} is not about a customer", request.target))
+            .collect()
+    });
+}
+
+#[test]
+fn no_stream_has_the_name_of_an_earlier_one() {
+    every_story(async |stage, outcome| {
+        let mut wrong = Vec::new();
+        for report in outcome.tasks.iter().filter_map(|task| stage.sim.report(task)) {
+            let names: BTreeSet<&str> = report.streams.iter().map(|stream| stream.name.as_str()).collect();
+            if names.len() < report.streams.len() {
+                wrong.push(format!("{} streams have {} names", report.streams.len(), names.len()));
+            }
+        }
+        wrong
+    });
+}
