@@ -11,7 +11,6 @@ mod client;
 mod config;
 mod core;
 mod event;
-mod faults;
 mod ingress;
 mod journal;
 mod kill;

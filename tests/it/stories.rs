@@ -102,6 +102,7 @@ async fn settle(stage: &Stage) {
     panic!("the worker and the world keep each other moving");
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the story has only a few of the verbs")]
 /// Performs a step of the warm transfer; returns the picture when it was one of settling.
 async fn perform(stage: &Stage, task: &mut Option<TaskSid>, verb: &Verb) -> Option<Picture> {
     let sim = &stage.sim;
@@ -234,8 +235,12 @@ fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
 #[test]
 fn no_leg_but_the_customers_is_commanded() {
     every_story(async |stage, outcome| {
-        let customers: Vec<_> =
-            outcome.tasks.iter().filter_map(|task| stage.sim.report(task)?.customer).map(|call| call.to_string()).collect();
+        let customers: Vec<_> = outcome
+            .tasks
+            .iter()
+            .filter_map(|task| stage.sim.report(task)?.customer)
+            .map(|call| call.to_string())
+            .collect();
         let commands = [OpName::UpdateParticipant, OpName::RedirectCall, OpName::EndCall, OpName::StopStream];
         let requests = stage.sim.requests();
         let strangers = requests.iter().filter(|request| request.op.is_some_and(|op| commands.contains(&op)));
