@@ -12,10 +12,6 @@ use taskrouter_streams::sim::scenario::{self, Outcome, STORIES, Scenario, Verb};
 use taskrouter_streams::sim::world::{OpName, Picture};
 use taskrouter_streams::timeline;
 
-/// Short patience, so that what must be given up is given up soon.
-pub(crate) const QUICK: &str = "[server]\nthreads = 1\n[retry]\nfirst_ms = 10\ncap_ms = 50\ngive_up_ms = 400\n\
-    [redirect]\nverify_guard_ms = 300\nrejoin_ms = 500\ndoubt_ms = 50\npoll_ms = [0, 5, 10]\n";
-
 /// How many stages stand at once.
 const STAGES: usize = 8;
 
