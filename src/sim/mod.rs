@@ -21,5 +21,6 @@ pub mod simulator;
 use crate::twilio::twiml;
 pub mod world;
 
+pub use api::Site;
 pub use behaviour::{BadSettings, Behaviour, Ms};
 pub use simulator::{Settings, Simulator, StartError};
