@@ -154,11 +154,6 @@ impl Ledger {
         started.count() + burnt.count()
     }
 
-    /// Twilio said that this one runs.
-    pub(super) fn is_heard_started(&self, name: &str) -> bool {
-        self.heard.get(name).is_some_and(Heard::runs)
-    }
-
     fn find(&self, name: &str) -> Option<&Stream> {
         self.streams.iter().find(|stream| stream.name == name)
     }

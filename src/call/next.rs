@@ -32,7 +32,8 @@ pub enum Next {
 impl Call {
     /// The next step at `now`.
     pub fn next(&self, now: EpochMs, policy: &Policy) -> Next {
-        if self.is_over() {
+        // Of a task that no event has told of, only a late word about a stream can be there.
+        if self.is_over() || self.task.is_none() {
             return Next::Over;
         }
         if !self.is_eligible(policy) {

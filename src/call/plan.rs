@@ -83,7 +83,8 @@ impl Call {
             if slots.is_empty() {
                 continue;
             }
-            let running = live.iter().find(|stream| stream.reservation == *sid).map(|stream| policy.tracks(stream.slot));
+            let running =
+                live.iter().find(|stream| stream.reservation == *sid).map(|stream| policy.tracks(stream.slot));
             // Which slot a new one will get depends on what is started beside it: room for the dearest.
             let dearest = || slots.iter().map(|slot| policy.tracks(*slot)).max().unwrap_or(0);
             let cost = running.unwrap_or_else(dearest);

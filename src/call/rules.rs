@@ -57,9 +57,7 @@ pub struct Condition {
 impl Rule {
     /// Whether every condition holds.
     pub fn fits<'a>(&self, field: &impl Fn(&str) -> &'a [String]) -> bool {
-        self.when.iter().all(|condition| {
-            condition.fields.iter().any(|name| field(name).iter().any(|value| *value == condition.equals))
-        })
+        self.when.iter().all(|condition| condition.fields.iter().any(|name| field(name).contains(&condition.equals)))
     }
 }
 

@@ -324,7 +324,12 @@ impl Leg {
             match change {
                 Change::RaiseGuard => self.guard = GuardState::Untouched,
                 Change::HoldAgain => self.owes_hold = false,
-                Change::Start(_) | Change::Stop(_) | Change::LowerAhead | Change::Rejoin => {}
+                Change::Start(_)
+                | Change::Stop(_)
+                | Change::LowerAhead
+                | Change::Rejoin
+                | Change::Orphan(_)
+                | Change::Reconcile => {}
             }
         }
         let reason = "the customer is not in the conference";

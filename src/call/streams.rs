@@ -3,7 +3,7 @@
 use super::fact::{EpochMs, Parked, StreamChange, StreamEvent};
 use super::leg::{Doubt, GivenUp, Leg};
 use super::sid::StreamSid;
-use super::step::{Change, Operation, Step, StreamStart};
+use super::step::{Change, Operation, Step};
 
 impl Leg {
     pub(super) fn streams_applied(&mut self, step: &Step, sid: Option<&StreamSid>, at: EpochMs) {
@@ -26,13 +26,10 @@ impl Leg {
     pub(super) fn stream_stopped(&mut self, step: &Step, name: &str, at: EpochMs) {
         self.ledger.stopped(name, at);
         // Whether it was ever started nobody will know, and now it does not matter.
-        let is_it = |start: &&StreamStart| start.name == name;
-        let in_doubt = self.doubt.as_ref().and_then(|doubt| match &doubt.step.operation {
-            Operation::CreateStream { stream, .. } => Some(stream),
-            _ => None,
-        });
-        if let Some(start) = in_doubt.filter(is_it) {
-            self.ledger.burn(start);
+        if let Some(Operation::CreateStream { stream, .. }) = self.doubt.as_ref().map(|doubt| &doubt.step.operation)
+            && stream.name == name
+        {
+            self.ledger.burn(stream);
             self.doubt = None;
         }
         self.maybe_started.remove(name);

@@ -6,10 +6,12 @@
 use super::events;
 use super::refusal::Refusal;
 use super::signed::Seldom;
+use super::stream_status;
 use crate::call::fact::{EpochMs, Fact, What};
 use crate::call::sid::{AccountSid, TaskSid, WorkspaceSid};
 use crate::journal::{Ingested, Journal, JournalError, NewFact};
 use crate::twilio::event::Envelope;
+use crate::twilio::interest::Interest;
 use crate::twilio::signature::Verifier;
 use actix_web::dev::Server;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE};
@@ -27,6 +29,8 @@ pub struct IngressSettings {
     pub account: AccountSid,
     /// The workspace whose events are taken.
     pub workspace: WorkspaceSid,
+    /// What of an event is kept.
+    pub interest: Interest,
     /// The largest body taken, in bytes; larger ones are answered with 413.
     pub body_limit_bytes: usize,
     /// `Retry-After` of 503 answers, in seconds.
@@ -51,7 +55,10 @@ pub(super) struct Door {
     failures: Seldom,
 }
 
-/// Serves the signed paths on `listener`: `POST /taskrouter/events`. Signals are the caller's; the server stops through its
+/// Where Twilio tells how streams fare. The worker adds `?task=` and the TaskSid, for which Twilio's form has no place.
+pub const STREAM_STATUS_PATH: &str = "/streams/status";
+
+/// Serves the signed paths on `listener`: `POST /taskrouter/events` and `POST /streams/status`. Signals are the caller's; the server stops through its
 /// handle.
 ///
 /// Answers: 204 after the commit (and to authentic events that are of no interest), 413 too large, 408 too slow, 403 not
@@ -64,11 +71,18 @@ pub fn public(settings: IngressSettings, journal: Arc<dyn Journal>, listener: Tc
     let shutdown_grace_s = settings.shutdown_grace_s;
     let door = web::Data::new(Door { settings, journal, forgeries: Seldom::default(), failures: Seldom::default() });
     let server = HttpServer::new(move || {
-        App::new().app_data(door.clone()).service(
-            web::resource("/taskrouter/events")
-                .route(web::post().to(events::receive))
-                .default_service(web::to(method_not_allowed)),
-        )
+        App::new()
+            .app_data(door.clone())
+            .service(
+                web::resource("/taskrouter/events")
+                    .route(web::post().to(events::receive))
+                    .default_service(web::to(method_not_allowed)),
+            )
+            .service(
+                web::resource(STREAM_STATUS_PATH)
+                    .route(web::post().to(stream_status::receive))
+                    .default_service(web::to(method_not_allowed)),
+            )
     })
     .workers(threads)
     .max_connections(per_thread)
@@ -127,7 +141,7 @@ pub(super) fn taken() -> HttpResponse {
     HttpResponse::NoContent().insert_header((CONTENT_TYPE, "application/json")).finish()
 }
 
-fn now() -> EpochMs {
+pub(super) fn now() -> EpochMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     EpochMs::try_from(since.as_millis()).unwrap_or(EpochMs::MAX)
 }

@@ -13,7 +13,7 @@ mod wire;
 
 pub use answers::{Read, Reader};
 pub use hosts::{HostError, Product, base_url};
-pub use requests::{Request, Site};
+pub use requests::{Form, Request, Site};
 
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::call::step::{Answer, Operation, Outcome};
@@ -40,6 +40,8 @@ pub struct ClientSettings {
     pub taskrouter_base_url: Url,
     /// Where streams go; [`StreamStart::slot`](crate::call::step::StreamStart::slot) is an index into it.
     pub destinations: Vec<Destination>,
+    /// Where Twilio tells how streams fare.
+    pub status_url: String,
     /// For TCP and TLS together.
     pub connect_timeout: Duration,
     /// For one operation with its connection, its answer and all its pages; not for waiting for its turn.
@@ -75,6 +77,8 @@ pub struct Destination {
     pub url: String,
     /// Which audio.
     pub track: Track,
+    /// Twilio is asked to tell how its streams fare.
+    pub confirms: bool,
 }
 
 /// How an operation ended.
@@ -122,6 +126,7 @@ impl Client {
                 account_sid: settings.account_sid,
                 workspace_sid: settings.workspace_sid,
                 destinations: settings.destinations,
+                status_url: settings.status_url,
             },
             api_base_url: settings.api_base_url,
             taskrouter_base_url: settings.taskrouter_base_url,

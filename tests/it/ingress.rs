@@ -15,6 +15,7 @@ use taskrouter_streams::http::{IngressSettings, admin, public};
 use taskrouter_streams::journal::{
     Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq,
 };
+use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::{Verifier, sign};
 use tokio::sync::{Notify, Semaphore};
 
@@ -112,6 +113,7 @@ fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
                 verifier: Verifier::new(BASE, vec![SecretString::from("token")]).unwrap(),
                 account: sid("AC", 1).parse().unwrap(),
                 workspace: sid("WS", 1).parse().unwrap(),
+                interest: Interest::default(),
                 body_limit_bytes: 256 * 1024,
                 retry_after_s: 7,
                 threads: 1,

@@ -3,9 +3,9 @@
 
 use super::Site;
 use crate::call::fact::CallAttributes;
-use crate::call::sid::{CallSid, ConferenceSid};
+use crate::call::sid::{CallSid, ConferenceSid, StreamSid};
 use crate::call::step::{Answer, ConferenceRow, Guard, Operation, ParticipantRow};
-use crate::twilio::attributes::call_attributes;
+use crate::twilio::attributes::Attributes;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use serde::Deserialize;
@@ -16,6 +16,16 @@ const UNREADABLE: &str = "Twilio's answer could not be read";
 #[derive(Deserialize)]
 struct WireTask {
     attributes: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireStream {
+    sid: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireCall {
+    status: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +105,9 @@ impl<'a> Reader<'a> {
             Operation::FetchConference { .. } => read_conference(body).map(|row| Answer::Conference(Some(row))),
             Operation::ReadParticipants { conference } => return self.page(conference, body),
             Operation::UpdateCustomer { customer, .. } => read_participant(body, customer).map(Answer::Participant),
+            // A body that tells no SID is no failure: the stream was taken, and its name will do.
+            Operation::CreateStream { .. } => Some(Answer::Stream(read_stream(body))),
+            Operation::FetchCall { .. } => read_call(body).map(|live| Answer::Call { live }),
             Operation::Redirect { .. } | Operation::StopStream { .. } => Some(Answer::Accepted),
         };
         answer.map(Read::Whole).ok_or(UNREADABLE)
@@ -119,7 +132,19 @@ impl<'a> Reader<'a> {
 /// `GET …/Tasks/{WT}`: `attributes` is a JSON text within the JSON.
 fn read_task(body: &[u8]) -> Option<CallAttributes> {
     let task: WireTask = serde_json::from_slice(body).ok()?;
-    Some(task.attributes.as_deref().map(call_attributes).unwrap_or_default())
+    Some(task.attributes.as_deref().map(|json| Attributes::read(json).call()).unwrap_or_default())
+}
+
+/// `POST …/Streams.json`.
+fn read_stream(body: &[u8]) -> Option<StreamSid> {
+    serde_json::from_slice::<WireStream>(body).ok()?.sid?.parse().ok()
+}
+
+/// `GET …/Calls/{CA}.json`: whether the call is on its way or in progress. An unknown status is taken for live, because a
+/// call believed to be over is left alone for ever.
+fn read_call(body: &[u8]) -> Option<bool> {
+    let status = serde_json::from_slice::<WireCall>(body).ok()?.status?;
+    Some(!matches!(status.as_str(), "completed" | "busy" | "failed" | "no-answer" | "canceled"))
 }
 
 /// `GET …/Conferences.json`: the newest in progress of exactly this name, of which Twilio allows one.

@@ -5,6 +5,7 @@ use crate::call::sid::{AccountSid, CallSid, ConferenceSid, WorkspaceSid};
 use crate::call::step::{Guard, Operation, StreamStart, Trouble};
 use crate::twilio::failure::About;
 use crate::twilio::twiml::{self, ConferenceVerb, Document, StreamVerb};
+use std::borrow::Cow;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
@@ -20,7 +21,12 @@ pub struct Site {
     pub workspace_sid: WorkspaceSid,
     /// Where streams go; [`StreamStart::slot`] is an index into it.
     pub destinations: Vec<Destination>,
+    /// Where Twilio tells how streams fare; the task is added as a query.
+    pub status_url: String,
 }
+
+/// The names and values of a form, in order.
+pub type Form = Vec<(Cow<'static, str>, String)>;
 
 /// One HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +38,7 @@ pub struct Request {
     /// The query, encoded.
     pub query: Option<String>,
     /// The form of a POST; a GET has none.
-    pub form: Option<Vec<(&'static str, String)>>,
+    pub form: Option<Form>,
     /// Whose state it is about, which decides what a failure means.
     pub about: About,
     /// Whether a 2xx is all that matters, whatever its body is.
@@ -76,11 +82,19 @@ impl Site {
             }
             Operation::Redirect { customer, room, stop, start } => {
                 let twiml = self.redirect_twiml(room, stop, start)?;
-                self.command(&["Calls", &format!("{customer}.json")], vec![("Twiml", twiml)])
+                self.command(&["Calls", &format!("{customer}.json")], vec![("Twiml".into(), twiml)])
             }
-            Operation::StopStream { customer, name } => {
-                let path = ["Calls", customer.as_str(), "Streams", &format!("{name}.json")];
-                self.command(&path, vec![("Status", "stopped".to_owned())])
+            Operation::CreateStream { customer, stream } => {
+                let form = create_form(self.stream_verb(stream)?);
+                Request { is_command: false, ..self.command(&["Calls", customer.as_str(), "Streams.json"], form) }
+            }
+            Operation::StopStream { customer, name, sid } => {
+                let which = sid.as_ref().map_or(name.as_str(), |sid| sid.as_str());
+                let path = ["Calls", customer.as_str(), "Streams", &format!("{which}.json")];
+                self.command(&path, vec![("Status".into(), "stopped".to_owned())])
+            }
+            Operation::FetchCall { customer } => {
+                Request { about: About::Call, ..self.read(&["Calls", &format!("{customer}.json")]) }
             }
         })
     }
@@ -105,15 +119,15 @@ impl Site {
         hold: Option<bool>,
     ) -> Request {
         let guard = guard.map(|guard| match guard {
-            Guard::Raised => ("EndConferenceOnExit", "true".to_owned()),
-            Guard::Lowered => ("EndConferenceOnExit", "false".to_owned()),
+            Guard::Raised => ("EndConferenceOnExit".into(), "true".to_owned()),
+            Guard::Lowered => ("EndConferenceOnExit".into(), "false".to_owned()),
         });
-        let hold = hold.map(|hold| ("Hold", hold.to_string()));
+        let hold = hold.map(|hold| ("Hold".into(), hold.to_string()));
         let path = ["Conferences", conference.as_str(), "Participants", &format!("{customer}.json")];
         Request { form: Some(guard.into_iter().chain(hold).collect()), ..self.read(&path) }
     }
 
-    fn command(&self, path: &[&str], form: Vec<(&'static str, String)>) -> Request {
+    fn command(&self, path: &[&str], form: Form) -> Request {
         Request { form: Some(form), about: About::Call, is_command: true, ..self.read(path) }
     }
 
@@ -132,17 +146,32 @@ impl Site {
                 self.destinations.len()
             )));
         };
+        let sids = [
+            ("workerSid".to_owned(), stream.worker.to_string()),
+            ("reservationSid".to_owned(), stream.reservation.to_string()),
+            ("taskSid".to_owned(), stream.task.to_string()),
+        ];
         Ok(StreamVerb {
             name: stream.name.clone(),
             url: destination.url.clone(),
             track: destination.track,
-            parameters: vec![
-                ("workerSid".to_owned(), stream.worker.to_string()),
-                ("reservationSid".to_owned(), stream.reservation.to_string()),
-                ("taskSid".to_owned(), stream.task.to_string()),
-            ],
+            parameters: sids.into_iter().chain(stream.parameters.iter().cloned()).collect(),
+            // The callback names the leg only, and a leg can have had another task before.
+            status_callback: destination.confirms.then(|| format!("{}?task={}", self.status_url, stream.task)),
         })
     }
+}
+
+/// A stream as the parameters of its resource: <https://www.twilio.com/docs/voice/api/stream-resource>.
+fn create_form(stream: StreamVerb) -> Form {
+    let StreamVerb { name, url, track, parameters, status_callback } = stream;
+    let mut form: Form = vec![("Url".into(), url), ("Name".into(), name), ("Track".into(), track.as_str().to_owned())];
+    form.extend(status_callback.map(|url| ("StatusCallback".into(), url)));
+    for (number, (name, value)) in (1..).zip(parameters) {
+        form.push((format!("Parameter{number}.Name").into(), name));
+        form.push((format!("Parameter{number}.Value").into(), value));
+    }
+    form
 }
 
 fn owned(segments: &[&str]) -> Vec<String> {
