@@ -5,9 +5,9 @@ use crate::call::fact::Fact;
 use crate::call::sid::TaskSid;
 use crate::config::{self, ConfigError};
 use crate::journal::{Backlog, JournalError};
-use crate::sim::callbacks::{Destination, Overrides};
+use crate::sim::callbacks::Destination;
 use crate::sim::scenario::{self, Outcome, Scenario};
-use crate::sim::{self, Behaviour, Simulator};
+use crate::sim::{self, Behaviour, Route, Simulator};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -91,9 +91,8 @@ impl Stage {
 
     fn introduce(&self) {
         self.sim.post_events_to(Destination {
-            signed_url: format!("{PUBLIC_URL}/taskrouter/events"),
-            post_url: format!("http://{}/taskrouter/events", self.service.public()),
-            overrides: Overrides::from_fragment("rc=3&rp=5xx,ct,rt"),
+            events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=3&rp=5xx,ct,rt"),
+            route: Route { public: PUBLIC_URL.to_owned(), local: format!("http://{}", self.service.public()) },
         });
     }
 

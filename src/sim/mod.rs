@@ -21,5 +21,5 @@ pub mod simulator;
 use crate::twilio::twiml;
 pub mod world;
 
-pub use behaviour::{BadSettings, Behaviour, Ms};
+pub use behaviour::{BadSettings, Behaviour, Ms, Route};
 pub use simulator::{Settings, Simulator, StartError};
