@@ -5,9 +5,9 @@ use crate::call::fact::Fact;
 use crate::call::sid::TaskSid;
 use crate::config::{self, ConfigError};
 use crate::journal::JournalError;
-use crate::sim::callbacks::{Destination, Overrides};
+use crate::sim::callbacks::Destination;
 use crate::sim::scenario::{self, Outcome, Scenario};
-use crate::sim::{self, Behaviour, Simulator};
+use crate::sim::{self, Behaviour, Route, Simulator};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -83,8 +83,6 @@ impl Stage {
             ("TRS__TWILIO__TASKROUTER_BASE_URL", sim.api_base_url()),
             ("TRS__JOURNAL__URL", format!("sqlite:{}", file.display())),
             ("TRS__STREAMS__DESTINATIONS", "wss://audio.example.com/a,wss://audio.example.com/b".to_owned()),
-            ("TRS__STREAMS__DESTINATIONS__0__STATUS_CALLBACK", "false".to_owned()),
-            ("TRS__STREAMS__DESTINATIONS__1__STATUS_CALLBACK", "false".to_owned()),
         ]);
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let settings = config::from_text(Some(("the stage", extra)), &environment)?;
@@ -96,9 +94,8 @@ impl Stage {
 
     fn introduce(&self) {
         self.sim.post_events_to(Destination {
-            signed_url: format!("{PUBLIC_URL}/taskrouter/events"),
-            post_url: format!("http://{}/taskrouter/events", self.service.public()),
-            overrides: Overrides::from_fragment("rc=3&rp=5xx,ct,rt"),
+            events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=3&rp=5xx,ct,rt"),
+            route: Route { public: PUBLIC_URL.to_owned(), local: format!("http://{}", self.service.public()) },
         });
     }
 

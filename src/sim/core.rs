@@ -65,6 +65,7 @@ impl Core {
         let result = act(&mut world, now);
         // Queued under the lock, so that events leave in the order in which they happened.
         let tickets: Vec<_> = world.take_events().into_iter().map(|event| self.queue(event)).collect();
+        drop(world.take_sockets());
         let changed = world.next_due() != before || !tickets.is_empty();
         drop(world);
         if changed {
@@ -103,10 +104,12 @@ impl Core {
         self.with(|world, now| world.acknowledged(event, now));
     }
 
-    pub(super) fn mishap_of(&self, event_type: &str) -> Option<Mishap> {
+    pub(super) fn mishap_of(&self, event: &Event) -> Option<Mishap> {
         let mut mishaps = locked(&self.mishaps);
-        let meant =
-            |(wanted, _): &(Option<String>, Mishap)| wanted.as_deref().is_none_or(|wanted| wanted == event_type);
+        let meant = |(wanted, _): &(Option<String>, Mishap)| match wanted {
+            Some(wanted) => wanted == event.event_type,
+            None => event.callback_url.is_none(),
+        };
         let place = mishaps.iter().position(meant)?;
         Some(mishaps.remove(place).1)
     }

@@ -22,5 +22,5 @@ use crate::twilio::twiml;
 pub mod world;
 
 pub use api::Site;
-pub use behaviour::{BadSettings, Behaviour, Ms};
+pub use behaviour::{BadSettings, Behaviour, Ms, Route};
 pub use simulator::{Settings, Simulator, StartError};

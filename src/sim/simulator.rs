@@ -4,8 +4,10 @@ use super::behaviour::{Behaviour, Ms};
 use super::callbacks::{self, Delivery, Destination, Mishap};
 use super::core::{Core, locked, tick};
 use super::faults::{Fault, Mix, On};
-use super::world::{CallReport, Impossible, Mode, Note, OpName, Picture, RequestRecord, Target, Violation, World};
-use crate::call::sid::{AccountSid, CallSid, ConferenceSid, TaskSid, WorkspaceSid};
+use super::world::{
+    CallReport, Impossible, Mode, Note, OpName, Picture, RequestRecord, SocketFailure, Target, Violation, World,
+};
+use crate::call::sid::{AccountSid, CallSid, ConferenceSid, TaskSid, WorkerSid, WorkspaceSid};
 use actix_web::dev::ServerHandle;
 use secrecy::SecretString;
 use std::net::{SocketAddr, TcpListener};
@@ -87,14 +89,20 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
-    /// From now on events go to `destination`.
+    /// From now on TaskRouter's events go to `destination`, and the streams' callbacks where its route leads.
     pub fn post_events_to(&self, destination: Destination) {
         *locked(&self.core.destination) = Some(destination);
     }
 
-    /// What happens to the next event of this type, or to the next one whatever it is.
+    /// What happens to the next event of this type ("reservation.wrapup", "stream-started"), or to TaskRouter's next one
+    /// whatever it is.
     pub fn mishap(&self, event_type: Option<&str>, mishap: Mishap) {
         locked(&self.core.mishaps).push((event_type.map(str::to_owned), mishap));
+    }
+
+    /// The sockets of the next `times` streams fail like this, after the stream was accepted.
+    pub fn next_sockets_fail(&self, failure: SocketFailure, times: u32) {
+        self.core.with(|world, _| world.next_sockets_fail(failure, times));
     }
 
     /// Plays a fault with the next `times` requests that are meant.
@@ -178,6 +186,11 @@ impl Simulator {
         self.core.with(|world, _| world.conference(task))
     }
 
+    /// An agent's SID.
+    pub fn agent(&self, name: &str) -> Option<WorkerSid> {
+        self.core.with(|world, _| world.agent_sid(name))
+    }
+
     /// The leg of an agent's newest reservation of a task.
     pub fn worker_leg(&self, task: &TaskSid, agent: &str) -> Option<CallSid> {
         self.core.with(|world, _| world.worker_leg(task, agent))
@@ -256,6 +269,11 @@ impl Simulator {
     /// The customer hangs up.
     pub async fn customer_hangs_up(&self, task: &TaskSid) -> Result<(), Impossible> {
         self.act(|world, now| world.customer_hangs_up(task, now)).await
+    }
+
+    /// The socket of an agent's newest running stream dies.
+    pub async fn socket_dies(&self, task: &TaskSid, agent: &str) -> Result<(), Impossible> {
+        self.act(|world, now| world.socket_dies(task, agent, now)).await
     }
 
     /// The conference is ended from outside.
