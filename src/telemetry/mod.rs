@@ -1,4 +1,7 @@
-//! Logs: one line per event on standard error, as text for people or as JSON for collectors.
+//! Logs: one line per event on standard error, as text for people or as JSON for collectors. And [`metrics`], whose [`labels`] are few.
+
+pub mod labels;
+pub mod metrics;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
