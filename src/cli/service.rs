@@ -180,6 +180,8 @@ fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierErro
         account: settings.twilio.account_sid.clone(),
         workspace: settings.twilio.workspace_sid.clone(),
         body_limit_bytes: server.body_limit_bytes,
+        event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
+        ingest_at_once: settings.journal.batch_limit,
         retry_after_s: server.retry_after.as_secs(),
         threads: server.threads,
         client_timeout: server.client_timeout,

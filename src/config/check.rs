@@ -55,6 +55,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
 fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
     let public_url = addresses::public_url(reader);
     let body_limit_bytes = reader.count("server.body_limit_bytes", 1024..=GIB);
+    let event_streams_body_limit_bytes = reader.count("server.event_streams_body_limit_bytes", 1024..=GIB);
     let threads = reader.count("server.threads", 1..=1024);
     let max_connections = reader.count("server.max_connections", 1..=1_000_000);
     let client_timeout = reader.millis("server.client_timeout_ms", 1..=HOUR_MS);
@@ -64,6 +65,7 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
         listen: listen?,
         public_url: public_url?,
         body_limit_bytes: body_limit_bytes?,
+        event_streams_body_limit_bytes: event_streams_body_limit_bytes?,
         threads: threads?,
         max_connections: max_connections?,
         client_timeout: client_timeout?,
@@ -201,6 +203,7 @@ fn listeners_differ(reader: &mut Reader, server: Option<SocketAddr>, admin: Opti
 fn cross_check(reader: &mut Reader) {
     for (smaller, greater) in [
         ("twilio.connect_timeout_ms", "twilio.request_timeout_ms"),
+        ("server.body_limit_bytes", "server.event_streams_body_limit_bytes"),
         ("journal.batch_limit", "journal.queue_limit"),
         ("retry.first_ms", "retry.cap_ms"),
         ("retry.cap_ms", "retry.give_up_ms"),

@@ -11,6 +11,7 @@ mod client;
 mod config;
 mod core;
 mod event;
+mod event_stream;
 mod ingress;
 mod journal;
 mod kill;
