@@ -8,9 +8,14 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use taskrouter_streams::call::{fact::Fact, sid::TaskSid};
+use taskrouter_streams::call::{
+    fact::{EpochMs, Fact},
+    sid::TaskSid,
+};
 use taskrouter_streams::http::{IngressSettings, admin, public};
-use taskrouter_streams::journal::{Backlog, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq};
+use taskrouter_streams::journal::{
+    Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq,
+};
 use taskrouter_streams::twilio::signature::{Verifier, sign};
 use tokio::sync::{Notify, Semaphore};
 
@@ -51,6 +56,12 @@ impl Journal for Fake {
     fn backlog(&self) -> Promise<'_, Backlog> {
         let answer = if self.overloaded { Err(JournalError::Overloaded { limit: 1 }) } else { Ok(Backlog::default()) };
         Box::pin(ready(answer))
+    }
+    fn calls(&self, _: CallQuery) -> Promise<'_, Vec<CallRow>> {
+        Box::pin(pending())
+    }
+    fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
+        Box::pin(pending())
     }
     fn claim(&self, _: usize) -> Promise<'_, Vec<Claim>> {
         Box::pin(pending())
