@@ -262,6 +262,7 @@ impl Client {
                 ("reservationSid".to_owned(), stream.reservation.to_string()),
                 ("taskSid".to_owned(), stream.task.to_string()),
             ],
+            status_callback: None,
         })
     }
 
