@@ -6,9 +6,13 @@
 //! | `signed` | a body within limits, and Twilio's signature over it |
 //! | `refusal` | every answer that is not 204 |
 //! | `events` | TaskRouter's event callbacks |
+//! | `event_streams` | the same events from an Event Streams sink |
+//! | `counted` | what the public listener counts |
 //! | `admin` | the probes |
 
 mod admin;
+mod counted;
+mod event_streams;
 mod events;
 mod refusal;
 mod routes;

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::faults::{Fault, FaultBody, Side};
-use super::world::{Page, Reply, Request, RequestRecord};
+use super::world::{Page, Reply, Request, RequestRecord, StreamOrder};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Server;
 use actix_web::http::{Method, StatusCode, header};
@@ -165,6 +165,9 @@ fn parse(core: &Core, method: &Method, path: &str, parameters: &[(String, String
                     (None, Some("completed" | "canceled")) => Some(Request::EndCall { call: last }),
                     (_, _) => None,
                 },
+                (["Calls", call], "Streams") if write => {
+                    Some(Request::CreateStream { call: (*call).to_owned(), order: StreamOrder::read(parameters) })
+                }
                 (["Calls", call, "Streams"], _) if write && get("Status").as_deref() == Some("stopped") => {
                     Some(Request::StopStream { call: (*call).to_owned(), stream: last })
                 }

@@ -35,6 +35,9 @@ pub struct Behaviour {
     pub patience_ms: Ms,
     /// How long after acknowledging that the task is over the worker may still have commands on the way, ms.
     pub over_grace_ms: Ms,
+    /// Whether a stream may bear the name of one that has stopped. Twilio documents "unique per Call" and leaves it open;
+    /// a name that a running stream bears is refused either way.
+    pub reuse_stream_names: bool,
     /// Most rows of one page, whatever `PageSize` asks for. Twilio's own is 1000.
     pub page_size_limit: usize,
     /// Time that every REST request takes, ms: half before it is processed, half after.
@@ -56,6 +59,7 @@ impl Default for Behaviour {
             cold_unhold_ms: 5,
             patience_ms: 200,
             over_grace_ms: 2_000,
+            reuse_stream_names: false,
             page_size_limit: 1_000,
             latency_ms: 0,
         }

@@ -61,6 +61,13 @@ pub fn outcome(outcome: &Outcome) -> &'static str {
     }
 }
 
+/// A path of the public listener; `pattern` is the router's.
+pub fn path(pattern: Option<&str>) -> &'static str {
+    const PATHS: [&str; 4] =
+        ["/taskrouter/events", "/taskrouter/event-streams", "/taskrouter/assignment", "/streams/status"];
+    PATHS.into_iter().find(|path| Some(*path) == pattern).unwrap_or("other")
+}
+
 /// An HTTP status: those that mean something of their own, else its class; "none" without an answer.
 pub fn status(status: Option<u16>) -> &'static str {
     match status {

@@ -181,7 +181,11 @@ impl Steps {
                 "Seconds of a request to Twilio, with the wait for its turn, by operation",
                 times(),
             ),
-            retries: names.add("retries", "Steps for a change whose last step failed, by operation", Family::default()),
+            retries: names.add(
+                "retries",
+                "Operations tried again for a change for which they had failed, by operation",
+                Family::default(),
+            ),
             parked: names.add("parked", "Changes that were given up, by kind", Family::default()),
             compensations: names.add(
                 "compensations",
@@ -196,8 +200,16 @@ impl Streams {
     fn new(names: &mut Names) -> Self {
         Self {
             started: names.add("streams_started", "Streams that were started", Counter::default()),
-            stopped: names.add("streams_stopped", "Streams that ended, by us or with their call", Counter::default()),
-            seconds: names.add("stream_seconds", "Seconds that the ended streams had run", Counter::default()),
+            stopped: names.add(
+                "streams_stopped",
+                "Streams that were stopped while their call went on",
+                Counter::default(),
+            ),
+            seconds: names.add(
+                "stream_seconds",
+                "Seconds that streams ran, added up at each census",
+                Counter::default(),
+            ),
             start_delay_seconds: names.add(
                 "stream_start_delay_seconds",
                 "Seconds from an agent's acceptance, by Twilio's clock, to the start of the stream, by ours",

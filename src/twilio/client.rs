@@ -85,6 +85,8 @@ pub struct Performed {
     pub outcome: Outcome,
     /// `Twilio-Request-Id` of the last answer, when it bore one.
     pub request_id: Option<String>,
+    /// HTTP status of the last answer, when there was one.
+    pub status: Option<u16>,
 }
 
 /// A client that cannot be made.
@@ -151,7 +153,8 @@ impl Client {
             }
             Operation::StopStream { customer, name } => self.stop_stream(&mut exchange, customer, name).await,
         };
-        Performed { outcome: ended.map_or_else(|outcome| outcome, Outcome::Done), request_id: exchange.request_id }
+        let outcome = ended.map_or_else(|outcome| outcome, Outcome::Done);
+        Performed { outcome, request_id: exchange.request_id, status: exchange.status }
     }
 
     async fn fetch_task(&self, exchange: &mut Exchange, task: &TaskSid) -> Result<Answer, Outcome> {
@@ -262,6 +265,7 @@ impl Client {
                 ("reservationSid".to_owned(), stream.reservation.to_string()),
                 ("taskSid".to_owned(), stream.task.to_string()),
             ],
+            status_callback: None,
         })
     }
 

@@ -3,6 +3,8 @@
 pub mod attributes;
 pub mod client;
 pub mod event;
+pub mod event_stream;
 pub mod failure;
+mod payload;
 pub mod signature;
 pub mod twiml;

@@ -45,6 +45,8 @@ pub struct StreamVerb {
     pub track: Track,
     /// `<Parameter>` names and values, in order.
     pub parameters: Vec<(String, String)>,
+    /// `statusCallback`: where Twilio posts that the stream started, stopped or failed. The method is Twilio's default, POST.
+    pub status_callback: Option<String>,
 }
 
 /// A `<Dial><Conference>`.
@@ -121,6 +123,9 @@ pub enum TwimlError {
     /// A stream's URL is not one that Twilio connects to.
     #[error("a stream's url must begin with wss:// and have no query string: send parameters instead")]
     StreamUrl,
+    /// A status callback that Twilio cannot post to.
+    #[error("a stream's statusCallback must be an absolute URL that begins with https:// or http://")]
+    StatusCallback,
     /// A parameter is too long.
     #[error("a parameter's name and value together have {PARAMETER_CHARACTERS} characters or more")]
     ParameterTooLong,
@@ -176,11 +181,18 @@ fn check(document: &Document) -> Result<(), TwimlError> {
     Ok(())
 }
 
-fn check_stream(stream: &StreamVerb) -> Result<(), TwimlError> {
+/// The rules of one stream, which hold for the Streams resource as well: Twilio would refuse what breaks them.
+pub fn check_stream(stream: &StreamVerb) -> Result<(), TwimlError> {
     check_text("the name of a stream to start", &stream.name)?;
     check_text("the url of a stream", &stream.url)?;
     if !is_stream_url(&stream.url) {
         return Err(TwimlError::StreamUrl);
+    }
+    if let Some(url) = &stream.status_callback {
+        check_text("the statusCallback of a stream", url)?;
+        if !is_callback_url(url) {
+            return Err(TwimlError::StatusCallback);
+        }
     }
     if stream.parameters.len() > MAX_PARAMETERS {
         return Err(TwimlError::TooManyParameters);
@@ -198,6 +210,11 @@ fn check_stream(stream: &StreamVerb) -> Result<(), TwimlError> {
 /// Whether Twilio would connect to it: `wss://` with a host, and no query string, which Twilio does not support.
 pub fn is_stream_url(url: &str) -> bool {
     url.strip_prefix("wss://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains('?'))
+}
+
+fn is_callback_url(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
 }
 
 fn check_text(place: &'static str, text: &str) -> Result<(), TwimlError> {
@@ -234,7 +251,8 @@ fn write_document(writer: &mut XmlWriter, document: &Document) -> io::Result<()>
 
 fn write_start(writer: &mut XmlWriter, stream: &StreamVerb) -> io::Result<()> {
     open(writer, "Start")?;
-    let attributes = [("name", stream.name.as_str()), ("url", &stream.url), ("track", stream.track.as_str())];
+    let mut attributes = vec![("name", stream.name.as_str()), ("url", &stream.url), ("track", stream.track.as_str())];
+    attributes.extend(stream.status_callback.as_deref().map(|url| ("statusCallback", url)));
     let element = BytesStart::new("Stream").with_attributes(attributes);
     if stream.parameters.is_empty() {
         writer.write_event(Event::Empty(element))?;

@@ -13,6 +13,7 @@ fn stream(name: &str) -> StreamVerb {
         url: "wss://a.example/x".into(),
         track: Track::BothTracks,
         parameters: vec![("workerSid".into(), "WK1".into())],
+        status_callback: Some(CALLBACK.into()),
     }
 }
 
@@ -20,9 +21,12 @@ fn document() -> Document {
     Document { stop: vec!["old".into()], start: vec![stream("new")], conference: conference() }
 }
 
+const CALLBACK: &str = "https://worker.example/streams/status?task=WT1&x=1";
+
 const TEXT: &str = concat!(
     r#"<Response><Stop><Stream name="old"/></Stop>"#,
-    r#"<Start><Stream name="new" url="wss://a.example/x" track="both_tracks">"#,
+    r#"<Start><Stream name="new" url="wss://a.example/x" track="both_tracks" "#,
+    r#"statusCallback="https://worker.example/streams/status?task=WT1&amp;x=1">"#,
     r#"<Parameter name="workerSid" value="WK1"/></Stream></Start>"#,
     r#"<Dial><Conference beep="false" endConferenceOnExit="true">WT1</Conference></Dial></Response>"#
 );
@@ -44,6 +48,7 @@ fn what_is_absent_has_twilios_default() {
     let text = r#"<Response><Start><Stream name="n" url="wss://h"/></Start><Dial><Conference>r</Conference></Dial></Response>"#;
     let read = parse(text).unwrap();
     assert_eq!(read.start[0].track, Track::InboundTrack);
+    assert_eq!(read.start[0].status_callback, None);
     assert!(read.conference.beep);
     assert!(!read.conference.end_conference_on_exit);
 }
@@ -77,6 +82,9 @@ fn a_document_of_another_form_is_refused() {
         swap("name=\"new\"", "name=\"\""),
         swap("wss://a.example/x", "https://a.example/x"),
         swap("wss://a.example/x", "wss://a.example/x?agent=1"),
+        swap("https://worker.example", "ftp://worker.example"),
+        swap("https://worker.example", ""),
+        swap("statusCallback=", "statusCallbackMethod=\"GET\" statusCallback="),
         swap("<Parameter name=\"workerSid\"", "<Parameter"),
         swap("Parameter name=\"workerSid\"", "Param name=\"workerSid\""),
         swap("WT1<", "<Sub/>WT1<"),
@@ -91,6 +99,12 @@ fn a_document_of_another_form_is_refused() {
     ] {
         assert!(parse(&text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn the_default_method_of_a_status_callback_may_be_written_out() {
+    let text = TEXT.replacen("statusCallback=", "statusCallbackMethod=\"POST\" statusCallback=", 1);
+    assert_eq!(parse(&text).unwrap(), document());
 }
 
 #[test]
@@ -127,13 +141,14 @@ fn the_limits_of_parameters_and_names_hold_to_the_character() {
 
 #[test]
 fn a_character_that_xml_cannot_carry_is_refused_everywhere() {
-    let spoil: [fn(&mut Document); 6] = [
+    let spoil: [fn(&mut Document); 7] = [
         |d| d.stop[0].push('\0'),
         |d| d.start[0].name.push('\u{b}'),
         |d| d.start[0].url.push('\u{1b}'),
         |d| d.start[0].parameters[0].0.push('\u{fffe}'),
         |d| d.start[0].parameters[0].1.push('\u{ffff}'),
         |d| d.conference.room.push('\u{8}'),
+        |d| d.start[0].status_callback.as_mut().unwrap().push('\u{c}'),
     ];
     for spoil in spoil {
         let mut document = document();
@@ -163,8 +178,10 @@ fn name() -> impl Strategy<Value = String> {
 fn documents() -> impl Strategy<Value = Document> {
     let parameters = prop::collection::vec((name(), hostile(0..12)), 0..4);
     let url = hostile(0..12).prop_map(|rest| format!("wss://h/{}", rest.replace('?', "")));
-    let stream = (name(), url, prop::sample::select(Track::ALL.to_vec()), parameters)
-        .prop_map(|(name, url, track, parameters)| StreamVerb { name, url, track, parameters });
+    let callback = prop::option::of(hostile(0..12).prop_map(|rest| format!("https://h{rest}")));
+    let stream = (name(), url, prop::sample::select(Track::ALL.to_vec()), parameters, callback).prop_map(
+        |(name, url, track, parameters, status_callback)| StreamVerb { name, url, track, parameters, status_callback },
+    );
     let conference = (name(), any::<bool>(), any::<bool>())
         .prop_map(|(room, beep, end_conference_on_exit)| ConferenceVerb { room, beep, end_conference_on_exit });
     (prop::collection::vec(name(), 0..4), prop::collection::vec(stream, 0..4), conference)

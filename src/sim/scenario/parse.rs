@@ -8,7 +8,7 @@ use crate::sim::world::{Mode, OpName, Target};
 use serde::Deserialize;
 
 /// The endpoints as scenario files call them.
-const OPERATIONS: [(&str, OpName); 10] = [
+const OPERATIONS: [(&str, OpName); 11] = [
     ("find conference", OpName::FindConferences),
     ("fetch conference", OpName::FetchConference),
     ("read participants", OpName::ListParticipants),
@@ -16,6 +16,7 @@ const OPERATIONS: [(&str, OpName); 10] = [
     ("update customer", OpName::UpdateParticipant),
     ("fetch call", OpName::FetchCall),
     ("redirect", OpName::RedirectCall),
+    ("create stream", OpName::CreateStream),
     ("stop stream", OpName::StopStream),
     ("fetch task", OpName::FetchTask),
     ("list reservations", OpName::ListReservations),

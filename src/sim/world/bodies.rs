@@ -1,7 +1,8 @@
 //! The JSON bodies of the REST resources, with the fields of Twilio's OpenAPI documents.
 
 use super::rest::Page;
-use super::{Call, Conference, Ms, Participant, Reservation, Task, World};
+use super::{Call, Conference, Ms, Participant, Reservation, StreamReport, Task, World};
+use crate::call::sid::CallSid;
 use serde_json::{Value, json};
 
 impl World {
@@ -73,6 +74,17 @@ impl World {
         })
     }
 
+    pub(super) fn stream_body(&self, call: &CallSid, stream: &StreamReport) -> Value {
+        let account = self.account.as_str();
+        json!({
+            "account_sid": account, "call_sid": call.as_str(), "sid": stream.sid.as_str(),
+            "name": stream.is_named().then_some(&stream.name),
+            "status": if stream.stopped_at.is_none() { "in-progress" } else { "stopped" },
+            "date_updated": rfc2822(stream.stopped_at.unwrap_or(stream.started_at)),
+            "uri": format!("/2010-04-01/Accounts/{account}/Calls/{call}/Streams/{}.json", stream.sid),
+        })
+    }
+
     pub(super) fn task_body(&self, task: &Task) -> Value {
         json!({
             "account_sid": self.account.as_str(), "workspace_sid": self.workspace.as_str(), "sid": task.sid.as_str(),
@@ -104,7 +116,7 @@ impl World {
 }
 
 /// As in "Fri, 18 Feb 2011 21:07:19 +0000": whole seconds.
-pub(super) fn rfc2822(at: Ms) -> String {
+fn rfc2822(at: Ms) -> String {
     let at = jiff::Timestamp::from_millisecond(at).unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC);
     at.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }

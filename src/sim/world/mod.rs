@@ -26,7 +26,7 @@ mod voice;
 
 pub use event::Event;
 pub use rest::{OpName, Page, Reply, Request};
-pub use streams::StreamReport;
+pub use streams::{StreamOrder, StreamReport};
 pub use transfer::{Mode, Target};
 pub use view::{CallReport, Note, Picture, RequestRecord};
 pub use violation::{Drop, Misuse, Violation};

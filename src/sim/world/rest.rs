@@ -1,10 +1,10 @@
 //! The REST resources: what each request does to the world and what it is answered.
 //!
 //! Statuses of failures are documented only in part: 20404, 21220,
-//! 20429 and 20003 are; the answer to writing the guard of a connecting participant is assumed.
+//! 20429 and 20003 are; the answer to writing the guard of a connecting participant is assumed, and so is every refusal of
+//! a new stream (see `streams.rs`).
 
-use super::bodies::rfc2822;
-use super::{Call, Conference, Effect, Misuse, Ms, Role, Task, World};
+use super::{Call, Conference, Effect, Misuse, Ms, Role, StreamOrder, Task, World};
 use crate::call::sid::{CallSid, TaskSid};
 use serde_json::{Value, json};
 
@@ -29,6 +29,7 @@ pub enum Request {
     FetchCall { call: String },
     RedirectCall { call: String, twiml: String },
     EndCall { call: String },
+    CreateStream { call: String, order: StreamOrder },
     StopStream { call: String, stream: String },
     FetchTask { task: String },
     ListReservations { task: String, page: Page },
@@ -53,6 +54,8 @@ pub enum OpName {
     RedirectCall,
     /// `POST /Calls/{CA}.json` with `Status`.
     EndCall,
+    /// `POST /Calls/{CA}/Streams.json`.
+    CreateStream,
     /// `POST /Calls/{CA}/Streams/{MZ or name}.json`.
     StopStream,
     /// `GET /v1/Workspaces/{WS}/Tasks/{WT}`.
@@ -82,6 +85,7 @@ impl Request {
             Request::FetchCall { .. } => OpName::FetchCall,
             Request::RedirectCall { .. } => OpName::RedirectCall,
             Request::EndCall { .. } => OpName::EndCall,
+            Request::CreateStream { .. } => OpName::CreateStream,
             Request::StopStream { .. } => OpName::StopStream,
             Request::FetchTask { .. } => OpName::FetchTask,
             Request::ListReservations { .. } => OpName::ListReservations,
@@ -127,6 +131,7 @@ impl World {
             Request::FetchCall { call } => self.get_call(call).map(|call| self.call_body(call)),
             Request::RedirectCall { call, twiml } => return self.command_call(call, Some(twiml), path),
             Request::EndCall { call } => return self.command_call(call, None, path),
+            Request::CreateStream { call, order } => return self.command_start(call, order, path),
             Request::StopStream { call, stream } => return self.command_stop(call, stream, path),
             Request::FetchTask { task } => self.get_task(task).map(|task| self.task_body(task)),
             Request::ListReservations { task, page } => self.get_task(task).map(|task| {
@@ -154,6 +159,7 @@ impl World {
             Request::FetchCall { call }
             | Request::RedirectCall { call, .. }
             | Request::EndCall { call }
+            | Request::CreateStream { call, .. }
             | Request::StopStream { call, .. } => self.task_of(&self.get_call(call)?.sid),
             Request::FetchTask { task } | Request::ListReservations { task, .. } => {
                 self.get_task(task).map(|task| task.sid.clone())
@@ -207,25 +213,8 @@ impl World {
         Reply { status: 200, body }
     }
 
-    fn command_stop(&mut self, ca: &str, stream: &str, path: &str) -> Reply {
-        let Some(sid) = self.get_call(ca).map(|call| call.sid.clone()) else {
-            return Reply::not_found(path);
-        };
-        self.check_command(&sid);
-        let Some(stopped) = self.stop_stream(&sid, stream) else {
-            return Reply::not_found(path);
-        };
-        let account = self.account.as_str();
-        let body = json!({
-            "account_sid": account, "call_sid": sid.as_str(), "sid": stopped.sid.as_str(), "name": stopped.name,
-            "status": "stopped", "date_updated": rfc2822(self.now),
-            "uri": format!("/2010-04-01/Accounts/{account}/Calls/{sid}/Streams/{}.json", stopped.sid),
-        });
-        Reply { status: 200, body }
-    }
-
     /// A command on a worker's leg, or on a call whose end the worker has acknowledged long enough ago, is a violation.
-    fn check_command(&mut self, sid: &CallSid) {
+    pub(super) fn check_command(&mut self, sid: &CallSid) {
         let Some(call) = self.calls.get(sid) else { return };
         let (live, worker) = (call.live, matches!(call.role, Role::Worker(_)));
         let told = self.task_of(sid).and_then(|task| self.tasks.get(&task)?.told_over_at);
@@ -241,7 +230,7 @@ impl World {
         self.conferences.get(&sid.parse().ok()?)
     }
 
-    fn get_call(&self, sid: &str) -> Option<&Call> {
+    pub(super) fn get_call(&self, sid: &str) -> Option<&Call> {
         self.calls.get(&sid.parse().ok()?)
     }
 

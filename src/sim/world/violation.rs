@@ -47,6 +47,13 @@ pub enum Misuse {
         /// The stream.
         name: String,
     },
+    /// A stream was asked for that Twilio cannot open.
+    BadStream {
+        /// The leg.
+        call: CallSid,
+        /// Why.
+        reason: String,
+    },
     /// The rejoin was not told `beep="false"`.
     Beep {
         /// The leg.
@@ -97,6 +104,7 @@ impl fmt::Display for Violation {
             Misuse::WorkerLegTouched { call } => write!(f, "{call} is a worker's leg and was commanded"),
             Misuse::DuplicateStreamName { call, name } => write!(f, "{call} already had a stream named {name}"),
             Misuse::TrackBudgetExceeded { call, name } => write!(f, "no track left on {call} for the stream {name}"),
+            Misuse::BadStream { call, reason } => write!(f, "{call} was asked for a stream that cannot be: {reason}"),
             Misuse::Beep { call } => write!(f, "{call} rejoined with a beep"),
             Misuse::BadTwiml { call, reason } => write!(f, "{call} cannot follow its TwiML: {reason}"),
             Misuse::CommandAfterOver { call } => write!(f, "{call} was commanded after its end was known"),

@@ -2,7 +2,7 @@
 
 use super::status::ConferenceStatus;
 use super::{Call, Conference, Drop, Effect, Impossible, Misuse, Ms, Note, Participant, Role, World};
-use crate::call::sid::{CallSid, ConferenceSid, TaskSid};
+use crate::call::sid::{CallSid, ConferenceSid, StreamSid, TaskSid};
 use crate::sim::twiml::{self, ConferenceVerb};
 
 impl World {
@@ -253,7 +253,9 @@ impl World {
             self.stop_stream(sid, name);
         }
         for verb in document.start {
-            self.start_stream(sid, verb);
+            // TwiML has no answer: what is refused shows as a violation only.
+            let stream = self.mint(StreamSid::PREFIX);
+            let _ = self.start_stream(sid, stream, verb);
         }
         let effect = Effect::Rejoin { call: sid.clone(), generation, dial: document.conference };
         self.after(self.behaviour.rejoin_ms, effect);

@@ -71,11 +71,15 @@ fn read_start(mut start: Element) -> Result<StreamVerb, TwimlError> {
         None => Track::InboundTrack,
         Some(name) => Track::from_name(&name).ok_or_else(|| stream.wrong("no such track"))?,
     };
+    if stream.take("statusCallbackMethod").is_some_and(|method| method != "POST") {
+        return Err(stream.wrong("a statusCallbackMethod other than POST is not used"));
+    }
     let verb = StreamVerb {
         name: stream.take_required("name", "the <Stream> of a <Start> needs a name to be stopped by")?,
         url: stream.take_required("url", "the <Stream> of a <Start> needs a url")?,
         track,
         parameters: std::mem::take(&mut stream.children).into_iter().map(read_parameter).collect::<Result<_, _>>()?,
+        status_callback: stream.take("statusCallback"),
     };
     stream.take_no_text()?;
     stream.finish()?;

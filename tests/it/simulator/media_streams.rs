@@ -1,7 +1,8 @@
 //! Streams on the customer's leg.
 
-use super::{START, Talk, start};
+use super::{START, Talk, order, start};
 use taskrouter_streams::sim::Behaviour;
+use taskrouter_streams::sim::world::{Request, StreamOrder};
 
 /// A call with these streams started in one redirect.
 fn streaming(names: &[&str]) -> Talk {
@@ -88,4 +89,100 @@ fn streams_end_with_the_call() {
     assert!(stream.ended_with_call);
     assert!(stream.stopped_at.is_some());
     assert_eq!(talk.stop("a").status, 404);
+}
+
+#[test]
+fn a_stream_is_created_without_taking_the_leg_out_of_the_conference() {
+    let mut talk = Talk::begin(Behaviour::default());
+    let reply = talk.create(order("a"));
+    assert_eq!(reply.status, 201);
+    let stream = talk.world.report(&talk.task).unwrap().streams.remove(0);
+    let (sid, call) = (stream.sid.to_string(), talk.customer.to_string());
+    let account = super::ACCOUNT;
+    let expected = serde_json::json!({
+        "account_sid": account, "call_sid": call, "sid": sid, "name": "a", "status": "in-progress",
+        "date_updated": "Thu, 09 Oct 2025 08:53:20 +0000",
+        "uri": format!("/2010-04-01/Accounts/{account}/Calls/{call}/Streams/{sid}.json"),
+    });
+    assert_eq!(reply.body, expected);
+    assert_eq!((talk.participants(), talk.world.report(&talk.task).unwrap().redirects), (2, 0));
+    assert_eq!((talk.stop("a").status, talk.stop("a").status), (200, 404));
+    assert_eq!(talk.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn a_stream_without_a_name_bears_its_sid_and_is_stopped_by_it() {
+    let mut talk = Talk::begin(Behaviour::default());
+    let reply = talk.create(StreamOrder { name: None, ..order("") });
+    assert_eq!(reply.body["name"], serde_json::Value::Null);
+    let sid = reply.body["sid"].as_str().unwrap().to_owned();
+    assert_eq!(running(&talk), std::slice::from_ref(&sid));
+    assert_eq!(talk.stop(&sid).body["status"], "stopped");
+}
+
+#[test]
+fn the_name_of_a_stopped_stream_is_taken_unless_the_setting_says_otherwise() {
+    for (reuse_stream_names, status) in [(false, 409), (true, 201)] {
+        let mut talk = Talk::begin(Behaviour { reuse_stream_names, ..Behaviour::default() });
+        talk.create(order("a"));
+        assert_eq!(talk.create(order("a")).status, 409, "a running stream bears it");
+        talk.stop("a");
+        assert_eq!(talk.create(order("a")).status, status);
+        assert_eq!(talk.violations().len(), if reuse_stream_names { 1 } else { 2 });
+    }
+}
+
+#[test]
+fn both_ways_of_starting_share_the_tracks_of_the_call() {
+    let mut talk = streaming(&["a"]);
+    assert_eq!(talk.create(order("b")).status, 201);
+    let refused = talk.create(StreamOrder { track: None, ..order("c") });
+    assert_eq!((refused.status, running(&talk)), (400, vec!["a".to_owned(), "b".to_owned()]));
+    assert!(talk.violations()[0].contains("no track left"), "{:?}", talk.violations());
+}
+
+#[test]
+fn a_stream_on_a_call_that_is_over_or_unknown_is_refused() {
+    let mut talk = Talk::begin(Behaviour::default());
+    talk.world.customer_hangs_up(&talk.task, START).unwrap();
+    let over = talk.create(order("a"));
+    assert_eq!((over.status, &over.body["code"]), (400, &21220.into()));
+    let call = "CA00000000000000000000000000000000".to_owned();
+    let unknown = talk.perform(&Request::CreateStream { call, order: order("a") });
+    assert_eq!((unknown.status, &unknown.body["code"]), (404, &20404.into()));
+    assert_eq!(talk.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn a_stream_on_a_workers_leg_is_a_violation() {
+    let mut talk = Talk::begin(Behaviour::default());
+    let call = talk.world.worker_leg(&talk.task, "alice").unwrap().to_string();
+    talk.perform(&Request::CreateStream { call, order: order("a") });
+    assert!(talk.violations()[0].contains("is a worker's leg"), "{:?}", talk.violations());
+}
+
+#[test]
+fn a_stream_that_twilio_cannot_open_is_refused_with_the_reason() {
+    let url = |url: &str| StreamOrder { url: Some(url.to_owned()), ..order("a") };
+    let with = |change: fn(&mut StreamOrder)| {
+        let mut changed = order("a");
+        change(&mut changed);
+        changed
+    };
+    let bad = [
+        (url("ws://media.example/a"), "wss://"),
+        (url("wss://media.example/a?agent=1"), "query"),
+        (with(|order| order.url = None), "Url"),
+        (with(|order| order.track = Some("all_tracks".to_owned())), "Track"),
+        (with(|order| order.status_callback = Some("/streams/status".to_owned())), "absolute"),
+        (with(|order| order.status_callback_method = Some("GET".to_owned())), "POST"),
+        (with(|order| order.parameters = vec![("n".to_owned(), "v".repeat(499))]), "500"),
+    ];
+    for (order, reason) in bad {
+        let mut talk = Talk::begin(Behaviour::default());
+        let reply = talk.create(order);
+        let said = reply.body["message"].as_str().unwrap().to_owned();
+        assert!(reply.status == 400 && said.contains(reason), "{said}");
+        assert!(talk.violations()[0].contains(&said), "{:?}", talk.violations());
+    }
 }

@@ -10,7 +10,7 @@ mod voice;
 
 use serde_json::Value;
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, TaskSid};
-use taskrouter_streams::sim::world::{Event, Page, Reply, Request, World};
+use taskrouter_streams::sim::world::{Event, Page, Reply, Request, StreamOrder, World};
 use taskrouter_streams::sim::{Behaviour, Ms, Settings, Simulator};
 
 const ACCOUNT: &str = "AC0000000000000000000000000000ac01";
@@ -72,6 +72,11 @@ impl Talk {
         self.perform(&Request::RedirectCall { call, twiml: twiml.to_owned() })
     }
 
+    fn create(&mut self, order: StreamOrder) -> Reply {
+        let call = self.customer.to_string();
+        self.perform(&Request::CreateStream { call, order })
+    }
+
     fn stop(&mut self, stream: &str) -> Reply {
         let call = self.customer.to_string();
         self.perform(&Request::StopStream { call, stream: stream.to_owned() })
@@ -122,6 +127,16 @@ fn rejoin(streams: &str, room: &str) -> String {
 
 fn start(name: &str) -> String {
     format!("<Start><Stream name=\"{name}\" url=\"wss://media.example/a\" track=\"both_tracks\"/></Start>")
+}
+
+/// The same by the Streams resource.
+fn order(name: &str) -> StreamOrder {
+    StreamOrder {
+        url: Some("wss://media.example/a".to_owned()),
+        name: Some(name.to_owned()),
+        track: Some("both_tracks".to_owned()),
+        ..StreamOrder::default()
+    }
 }
 
 async fn json(answer: reqwest::Response) -> Value {

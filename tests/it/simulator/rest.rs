@@ -104,6 +104,34 @@ async fn a_guard_a_redirect_and_a_stop_go_over_the_wire() {
 }
 
 #[tokio::test]
+async fn a_stream_is_created_and_stopped_over_the_wire() {
+    let (sim, task) = talking(Behaviour::default()).await;
+    let client = Client::of(&sim);
+    let customer = sim.report(&task).unwrap().customer.unwrap();
+    let form = [
+        ("Url", "wss://media.example/a"),
+        ("Name", "a name & more"),
+        ("Track", "both_tracks"),
+        ("Parameter1.Name", "workerSid"),
+        ("Parameter1.Value", "WK0000000000000000000000000000000a"),
+        ("Parameter99.Name", "x"),
+        ("Parameter99.Value", "1 + 1"),
+    ];
+    let answer = client.post(&format!("/Calls/{customer}/Streams.json"), &form).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let sid = json(answer).await["sid"].as_str().unwrap().to_owned();
+    let stream = sim.report(&task).unwrap().streams.remove(0);
+    assert_eq!(stream.worker.unwrap().as_str(), "WK0000000000000000000000000000000a");
+    assert_eq!(stream.parameters[1], ("x".to_owned(), "1 + 1".to_owned()));
+    let stop = client.post(&format!("/Calls/{customer}/Streams/{sid}.json"), &[("Status", "stopped")]);
+    assert_eq!(json(stop.send().await.unwrap()).await["status"], "stopped");
+    let ops: Vec<_> = sim.requests().iter().map(|request| (request.op, request.status)).collect();
+    assert_eq!(ops, [(Some(OpName::CreateStream), Some(201)), (Some(OpName::StopStream), Some(200))]);
+    assert_eq!(sim.violations(), []);
+    sim.stop().await;
+}
+
+#[tokio::test]
 async fn a_task_bears_its_attributes_as_a_string_and_lists_its_reservations() {
     let (sim, task) = talking(Behaviour::default()).await;
     let client = Client::of(&sim);
