@@ -1,6 +1,8 @@
 //! The keys, section by section: their limits, and what must hold between them.
 
 mod addresses;
+mod destinations;
+mod rules;
 mod streams;
 
 use super::layers::Layers;
@@ -29,6 +31,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let worker = worker(&mut reader);
     let retry = retry(&mut reader);
     let redirect = redirect(&mut reader);
+    let eligibility = streams::eligibility(&mut reader);
     let streams = streams::streams(&mut reader);
     let shutdown = reader.millis("shutdown.grace_ms", 1..=HOUR_MS).map(|grace| Shutdown { grace });
     let log = log(&mut reader);
@@ -43,6 +46,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             worker: worker?,
             retry: retry?,
             redirect: redirect?,
+            eligibility: eligibility?,
             streams: streams?,
             shutdown: shutdown?,
             log: log?,

@@ -1,7 +1,20 @@
 //! The two listeners: the public one, where Twilio posts its events, and the private one, for probes.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `routes` | the paths of the public listener, and what its handlers share |
+//! | `signed` | a body within limits, and Twilio's signature over it |
+//! | `refusal` | every answer that is not 204 |
+//! | `events` | TaskRouter's event callbacks |
+//! | `stream_status` | status callbacks of streams |
+//! | `admin` | the probes |
 
 mod admin;
-mod ingress;
+mod events;
+mod refusal;
+mod routes;
+mod signed;
+mod stream_status;
 
 pub use admin::admin;
-pub use ingress::{IngressSettings, public};
+pub use routes::{IngressSettings, STREAM_STATUS_PATH, public};

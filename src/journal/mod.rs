@@ -8,11 +8,13 @@
 //! [`Journal`] is the whole of what the rest of the program knows of a store. All times in it are relative: each store
 //! uses one clock, its own.
 
+mod calls;
 mod sqlite;
 
+pub use calls::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
 pub use sqlite::{SqliteJournal, SqliteSettings};
 
-use crate::call::fact::Fact;
+use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use std::future::Future;
 use std::pin::Pin;
@@ -75,6 +77,8 @@ pub struct Backlog {
     pub waiting: u64,
     /// Calls that are not over.
     pub live: u64,
+    /// Calls with a change that was given up and neither redriven nor dismissed, over or not.
+    pub parked: u64,
 }
 
 /// A failure of the journal. None carries a fact's content.
@@ -158,6 +162,13 @@ pub trait Journal: Send + Sync + 'static {
 
     /// How long until the next call is due or the next lease expires; `None` when there is none.
     fn next_due(&self) -> Promise<'_, Option<Duration>>;
+
+    /// A page of calls, for operators.
+    fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>>;
+
+    /// [`Fact::at`] of the newest event ever ingested, pruned or not; a store may answer with up to a second less. Events
+    /// that were missed since then may have to be fetched.
+    fn newest_event(&self) -> Promise<'_, Option<EpochMs>>;
 
     /// How much work there is.
     fn backlog(&self) -> Promise<'_, Backlog>;

@@ -1,5 +1,6 @@
 //! What the simulator's doors share: the world behind a lock, the faults, the queue of events, and the only clock.
 
+use super::api::Site;
 use super::behaviour::Ms;
 use super::callbacks::{Delivery, Destination, Job, Mishap};
 use super::faults::{Fault, Faults};
@@ -139,12 +140,8 @@ impl Core {
         given == own.as_bytes() || key.is_some_and(|key| given == key.as_bytes())
     }
 
-    pub(super) fn is_account(&self, sid: &str) -> bool {
-        self.settings.account.as_str() == sid
-    }
-
-    pub(super) fn is_workspace(&self, sid: &str) -> bool {
-        self.settings.workspace.as_str() == sid
+    pub(super) fn site(&self) -> Site {
+        Site { account: self.settings.account.clone(), workspace: self.settings.workspace.clone() }
     }
 
     pub(super) fn socket_connect(&self) -> Duration {

@@ -25,5 +25,6 @@ pub mod simulator;
 use crate::twilio::twiml;
 pub mod world;
 
+pub use api::Site;
 pub use behaviour::{BadSettings, Behaviour, Ms, Route};
 pub use simulator::{Settings, Simulator, StartError};

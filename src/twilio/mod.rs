@@ -4,5 +4,7 @@ pub mod attributes;
 pub mod client;
 pub mod event;
 pub mod failure;
+pub mod interest;
 pub mod signature;
+pub mod stream_status;
 pub mod twiml;

@@ -16,7 +16,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sim", &["sim", "twilio::signature", "twilio::twiml", "call::sid"]),
     ("timeline", &["call"]),
     ("telemetry", &[]),
-    ("config", &["call::sid", "telemetry", "twilio", "config"]),
+    ("config", &["call::sid", "call::rules", "call::policy", "telemetry", "twilio", "config"]),
     ("cli", &["call", "cli", "config", "http", "journal", "sim", "telemetry", "timeline", "twilio", "worker"]),
     ("main", &["cli"]),
     ("lib", &[]),

@@ -7,9 +7,15 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use taskrouter_streams::call::{fact::Fact, sid::TaskSid};
+use taskrouter_streams::call::{
+    fact::{EpochMs, Fact},
+    sid::TaskSid,
+};
 use taskrouter_streams::http::{IngressSettings, admin, public};
-use taskrouter_streams::journal::{Backlog, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq};
+use taskrouter_streams::journal::{
+    Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq,
+};
+use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::{Verifier, sign};
 use tokio::sync::{Notify, Semaphore};
 
@@ -49,6 +55,12 @@ impl Journal for Fake {
     fn backlog(&self) -> Promise<'_, Backlog> {
         let answer = if self.overloaded { Err(JournalError::Overloaded { limit: 1 }) } else { Ok(Backlog::default()) };
         Box::pin(ready(answer))
+    }
+    fn calls(&self, _: CallQuery) -> Promise<'_, Vec<CallRow>> {
+        Box::pin(pending())
+    }
+    fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
+        Box::pin(pending())
     }
     fn claim(&self, _: usize) -> Promise<'_, Vec<Claim>> {
         Box::pin(pending())
@@ -101,6 +113,7 @@ fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
                 verifier: Verifier::new(BASE, vec![SecretString::from("token")]).unwrap(),
                 account: sid("AC", 1).parse().unwrap(),
                 workspace: sid("WS", 1).parse().unwrap(),
+                interest: Interest::default(),
                 body_limit_bytes: 256 * 1024,
                 retry_after_s: 7,
                 threads: 1,

@@ -1,14 +1,15 @@
 //! The journal: rules that every store keeps, then what is SQLite's own.
 
+mod listing;
 mod rules;
 mod sqlite;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use taskrouter_streams::call::fact::{Fact, Parked, What};
+use taskrouter_streams::call::fact::{Fact, What};
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::call::step::Change;
+use taskrouter_streams::call::step::{Change, Operation, Step};
 use taskrouter_streams::journal::{Claim, Ingested, Journal, NewFact};
 
 /// A lease that does not end during a test.
@@ -28,8 +29,9 @@ fn task(number: u32) -> TaskSid {
 
 /// A fact that can be told from any other, with text that a careless store would break.
 fn fact(number: i64) -> Fact {
-    let reason = format!("{number}: \"quoted\", 'quoted', \\ and \u{1f4de}\n");
-    Fact { at: number, what: What::Parked(Parked { change: Change::LowerAhead, reason }) }
+    let friendly_name = format!("{number}: \"quoted\", 'quoted', \\ and \u{1f4de}\n");
+    let step = Step { id: 1, operation: Operation::FindConference { friendly_name }, why: vec![Change::LowerAhead] };
+    Fact { at: number, what: What::Begun(step) }
 }
 
 fn event(call: u32, number: i64) -> NewFact {

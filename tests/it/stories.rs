@@ -216,7 +216,14 @@ fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
                     _ if !call.is_over() => late.clear(),
                     What::Begun(step) => drop(late.insert(step.id)),
                     What::Settled(settled) => drop(late.insert(settled.step.id)),
-                    What::Reservation(_) | What::Task(_) | What::Transfer(_) | What::Parked(_) | What::Redriven => {}
+                    What::Reservation(_)
+                    | What::Task(_)
+                    | What::Transfer(_)
+                    | What::Stream(_)
+                    | What::Parked(_)
+                    | What::Unconfirmed { .. }
+                    | What::Redriven
+                    | What::Dismissed => {}
                 }
                 call.apply(fact);
                 if late.len() > 1 {

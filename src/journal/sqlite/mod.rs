@@ -3,13 +3,16 @@
 //! One thread owns the only writing connection and commits many writes at once; another reads, so that a reader never
 //! waits for an fsync. A write is answered after the commit that holds it. A file lock beside the file keeps a second process out.
 
+mod listing;
 mod ops;
 mod reader;
 mod schema;
 mod writer;
 
-use super::{Backlog, Claim, Due, Ingested, Journal, JournalError, NewFact, OpenError, Promise, Seq};
-use crate::call::fact::Fact;
+use super::{
+    Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, OpenError, Promise, Seq,
+};
+use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use ops::Write;
 use reader::Read;
@@ -167,6 +170,14 @@ impl Journal for SqliteJournal {
 
     fn next_due(&self) -> Promise<'_, Option<Duration>> {
         Box::pin(self.read(|answer| Read::NextDue { answer }))
+    }
+
+    fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
+        Box::pin(self.read(|answer| Read::Calls { query, answer }))
+    }
+
+    fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
+        Box::pin(self.read(|answer| Read::NewestEvent { answer }))
     }
 
     fn backlog(&self) -> Promise<'_, Backlog> {

@@ -1,6 +1,7 @@
 //! What can be written, each inside a transaction that may hold many of them.
 
 use crate::call::fact::Fact;
+use crate::journal::calls::{customer, parks};
 use crate::journal::{Claim, Due, Ingested, JournalError, NewFact, Seq};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -89,7 +90,7 @@ pub(super) fn perform(
             Ok(claims) => Done::Claim(answer, claims),
             Err(error) => return Err(Box::new((Write::Claim { limit, answer }, error))),
         },
-        Write::Append { claim, fact, answer } => match append(connection, &claim, &fact) {
+        Write::Append { claim, fact, answer } => match append(connection, &claim, &fact, now) {
             Ok(seq) => Done::Append(answer, seq.ok_or(JournalError::LeaseLost { call: claim.call })),
             Err(error) => return Err(Box::new((Write::Append { claim, fact, answer }, error))),
         },
@@ -119,12 +120,18 @@ fn ingest(connection: &Connection, new: &NewFact, now: i64) -> rusqlite::Result<
     }
     let seq: Seq = connection
         .prepare_cached(
-            "INSERT INTO call (task, last_seq, due_ms) VALUES (?1, 1, ?2)
-             ON CONFLICT (task) DO UPDATE SET last_seq = last_seq + 1, due_ms = ?2, over_ms = NULL
+            "INSERT INTO call (task, last_seq, due_ms, changed_ms) VALUES (?1, 1, ?2, ?2)
+             ON CONFLICT (task) DO UPDATE SET last_seq = last_seq + 1, due_ms = ?2, changed_ms = ?2, over_ms = NULL
              RETURNING last_seq",
         )?
         .query_row(params![new.call.as_str(), now], |row| row.get(0))?;
     insert(connection, new.call.as_str(), seq, Some(&new.identity), &new.fact)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO mark (name, at_ms) VALUES ('newest_event', ?1)
+             ON CONFLICT (name) DO UPDATE SET at_ms = ?1 WHERE at_ms < ?1",
+        )?
+        .execute([new.fact.at])?;
     Ok(Ingested::New)
 }
 
@@ -133,6 +140,21 @@ fn insert(connection: &Connection, task: &str, seq: Seq, identity: Option<&str>,
     connection
         .prepare_cached("INSERT INTO fact (task, seq, identity, body) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![task, seq, identity, body])?;
+    mark(connection, task, fact)
+}
+
+/// What operators look for: once per call rather than with every fact.
+fn mark(connection: &Connection, task: &str, fact: &Fact) -> rusqlite::Result<()> {
+    if let Some(parked) = parks(&fact.what) {
+        connection
+            .prepare_cached("UPDATE call SET parked = ?2 WHERE task = ?1 AND parked <> ?2")?
+            .execute(params![task, parked])?;
+    }
+    if let Some(customer) = customer(&fact.what) {
+        connection
+            .prepare_cached("UPDATE call SET customer = ?2 WHERE task = ?1 AND customer IS NOT ?2")?
+            .execute(params![task, customer.as_str()])?;
+    }
     Ok(())
 }
 
@@ -156,13 +178,14 @@ fn claim(connection: &Connection, limit: usize, now: i64, lease: Duration) -> ru
     rows.collect()
 }
 
-fn append(connection: &Connection, claim: &Claim, fact: &Fact) -> rusqlite::Result<Option<Seq>> {
+fn append(connection: &Connection, claim: &Claim, fact: &Fact, now: i64) -> rusqlite::Result<Option<Seq>> {
     let seq: Option<Seq> = connection
         .prepare_cached(
-            "UPDATE call SET last_seq = last_seq + 1 WHERE task = ?1 AND fence = ?2 AND lease_ms IS NOT NULL
+            "UPDATE call SET last_seq = last_seq + 1, changed_ms = ?3
+             WHERE task = ?1 AND fence = ?2 AND lease_ms IS NOT NULL
              RETURNING last_seq",
         )?
-        .query_row(params![claim.call.as_str(), claim.fence], |row| row.get(0))
+        .query_row(params![claim.call.as_str(), claim.fence, now], |row| row.get(0))
         .optional()?;
     if let Some(seq) = seq {
         insert(connection, claim.call.as_str(), seq, None, fact)?;

@@ -1,11 +1,12 @@
 //! The thread that reads.
 
+use super::listing::calls;
 use super::ops::now_ms;
 use super::writer::reason;
-use crate::call::fact::Fact;
+use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
-use crate::journal::{Backlog, JournalError, Seq};
-use rusqlite::{Connection, params};
+use crate::journal::{Backlog, CallQuery, CallRow, JournalError, Seq};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,6 +16,8 @@ type Answer<T> = oneshot::Sender<Result<T, JournalError>>;
 pub(super) enum Read {
     Facts { call: TaskSid, after: Seq, answer: Answer<Vec<(Seq, Fact)>> },
     NextDue { answer: Answer<Option<Duration>> },
+    Calls { query: CallQuery, answer: Answer<Vec<CallRow>> },
+    NewestEvent { answer: Answer<Option<EpochMs>> },
     Backlog { answer: Answer<Backlog> },
     Close,
 }
@@ -26,6 +29,8 @@ pub(super) fn run(connection: &Connection, mut queue: mpsc::UnboundedReceiver<Re
         match read {
             Read::Facts { call, after, answer } => drop(answer.send(facts(connection, &call, after))),
             Read::NextDue { answer } => drop(answer.send(next_due(connection).map_err(unavailable))),
+            Read::Calls { query, answer } => drop(answer.send(calls(connection, &query).map_err(unavailable))),
+            Read::NewestEvent { answer } => drop(answer.send(newest_event(connection).map_err(unavailable))),
             Read::Backlog { answer } => drop(answer.send(backlog(connection).map_err(unavailable))),
             Read::Close => return,
         }
@@ -58,17 +63,26 @@ fn next_due(connection: &Connection) -> rusqlite::Result<Option<Duration>> {
     Ok(at.map(|at| Duration::from_millis(u64::try_from(at - now_ms()).unwrap_or(0))))
 }
 
+fn newest_event(connection: &Connection) -> rusqlite::Result<Option<EpochMs>> {
+    connection
+        .prepare_cached("SELECT at_ms FROM mark WHERE name = 'newest_event'")?
+        .query_row([], |row| row.get(0))
+        .optional()
+}
+
+/// Each count is of one index, so that calls that are over cost nothing.
 fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
     connection
         .prepare_cached(
-            "SELECT count(*) FILTER (WHERE lease_ms IS NOT NULL OR due_ms <= ?1),
-                    count(*) FILTER (WHERE lease_ms IS NULL AND due_ms > ?1),
-                    count(*) FILTER (WHERE over_ms IS NULL)
-             FROM call",
+            "SELECT (SELECT count(*) FROM call WHERE lease_ms IS NOT NULL)
+                    + (SELECT count(*) FROM call WHERE due_ms <= ?1 AND lease_ms IS NULL),
+                    (SELECT count(*) FROM call WHERE due_ms > ?1 AND lease_ms IS NULL),
+                    (SELECT count(*) FROM call WHERE over_ms IS NULL),
+                    (SELECT count(*) FROM call WHERE parked = 1)",
         )?
         .query_row([now_ms()], |row| {
             let count = |index| row.get(index).map(|count: i64| count.unsigned_abs());
-            Ok(Backlog { active: count(0)?, waiting: count(1)?, live: count(2)? })
+            Ok(Backlog { active: count(0)?, waiting: count(1)?, live: count(2)?, parked: count(3)? })
         })
 }
 

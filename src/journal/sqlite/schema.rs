@@ -12,7 +12,9 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// One script per version, applied in order; the version is kept in `user_version`.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+
+const VERSION_1: &str = "
     CREATE TABLE call (
         task TEXT PRIMARY KEY,
         last_seq INTEGER NOT NULL DEFAULT 0,
@@ -31,7 +33,37 @@ const MIGRATIONS: [&str; 1] = ["
         body TEXT NOT NULL,                   -- call::fact::Fact as JSON
         PRIMARY KEY (task, seq)
     ) STRICT;
-"];
+";
+
+/// What operators ask for. Each fact moves its call in one index: a call is in that of the live or in that of those over.
+const VERSION_2: &str = "
+    ALTER TABLE call ADD COLUMN changed_ms INTEGER NOT NULL DEFAULT 0;  -- when its last fact was journaled
+    ALTER TABLE call ADD COLUMN parked INTEGER NOT NULL DEFAULT 0;      -- 1 = a change was given up
+    ALTER TABLE call ADD COLUMN customer TEXT;                          -- the customer's CallSid
+    UPDATE call SET
+        changed_ms = coalesce((SELECT body ->> '$.at' FROM fact WHERE fact.task = call.task AND seq = last_seq), 0),
+        parked = coalesce((
+            SELECT body -> '$.what.parked' IS NOT NULL FROM fact
+            WHERE fact.task = call.task AND (body -> '$.what.parked' IS NOT NULL OR body ->> '$.what' = 'redriven')
+            ORDER BY seq DESC LIMIT 1), 0),
+        customer = (
+            SELECT coalesce(body ->> '$.what.reservation.task.attributes.customer',
+                            body ->> '$.what.task.task.attributes.customer',
+                            body ->> '$.what.transfer.task.attributes.customer',
+                            body ->> '$.what.settled.outcome.done.task.customer') AS named
+            FROM fact WHERE fact.task = call.task AND named IS NOT NULL ORDER BY seq DESC LIMIT 1);
+    CREATE INDEX call_live ON call (changed_ms, task) WHERE over_ms IS NULL;
+    CREATE INDEX call_ended ON call (changed_ms, task) WHERE over_ms IS NOT NULL;
+    CREATE INDEX call_parked ON call (changed_ms, task) WHERE parked = 1;
+    CREATE INDEX call_customer ON call (customer) WHERE customer IS NOT NULL;
+    CREATE TABLE mark (
+        name TEXT PRIMARY KEY,                -- newest_event
+        at_ms INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO mark (name, at_ms)
+        SELECT 'newest_event', at_ms FROM (SELECT max(body ->> '$.at') AS at_ms FROM fact WHERE identity IS NOT NULL)
+        WHERE at_ms IS NOT NULL;
+";
 
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     let shown = path.display().to_string();

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use taskrouter_streams::journal::{Due, JournalError, OpenError, SqliteJournal, SqliteSettings};
+use taskrouter_streams::journal::{CallQuery, Due, JournalError, OpenError, SqliteJournal, SqliteSettings};
 
 /// Names the file to the child process of the kill test.
 const CHILD_FILE: &str = "JOURNAL_TEST_CHILD_FILE";
@@ -74,8 +74,50 @@ fn a_file_of_a_newer_version_is_left_alone() {
     let dir = Dir::new();
     rusqlite::Connection::open(dir.file()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let refusal = refusal(&dir.file());
-    assert!(matches!(refusal, OpenError::TooNew { found: 99, known: 1, .. }), "{refusal:?}");
-    assert!(refusal.to_string().ends_with("has schema version 99, this program knows up to 1: run the newer version"));
+    assert!(matches!(refusal, OpenError::TooNew { found: 99, known: 2, .. }), "{refusal:?}");
+    assert!(refusal.to_string().ends_with("has schema version 99, this program knows up to 2: run the newer version"));
+}
+
+/// What the first version wrote, as it wrote it.
+const VERSION_1: &str = r#"
+    CREATE TABLE call (task TEXT PRIMARY KEY, last_seq INTEGER NOT NULL DEFAULT 0, due_ms INTEGER, lease_ms INTEGER,
+        fence INTEGER NOT NULL DEFAULT 0, over_ms INTEGER) STRICT;
+    CREATE INDEX call_due ON call (due_ms) WHERE due_ms IS NOT NULL;
+    CREATE INDEX call_lease ON call (lease_ms) WHERE lease_ms IS NOT NULL;
+    CREATE INDEX call_over ON call (over_ms) WHERE over_ms IS NOT NULL;
+    CREATE TABLE fact (task TEXT NOT NULL, seq INTEGER NOT NULL, identity TEXT UNIQUE, body TEXT NOT NULL,
+        PRIMARY KEY (task, seq)) STRICT;
+    INSERT INTO call VALUES ('WT00000000000000000000000000000001', 2, NULL, NULL, 4, NULL),
+        ('WT00000000000000000000000000000002', 3, NULL, NULL, 1, 7000),
+        ('WT00000000000000000000000000000003', 0, NULL, NULL, 0, NULL);
+    INSERT INTO fact VALUES
+        ('WT00000000000000000000000000000001', 1, 'EV1', '{"at":5000,"what":{"task":{"stamp":{"sid":null,"at":1},
+            "change":"updated","task":{"task":"WT00000000000000000000000000000001","channel":null,"version":null,
+            "status":null,"attributes":{"outbound":false,"customer":"CA00000000000000000000000000000009","conference":null}}}}}'),
+        ('WT00000000000000000000000000000001', 2, NULL, '{"at":6000,"what":{"parked":{"change":"lower_ahead","reason":"a"}}}'),
+        ('WT00000000000000000000000000000002', 1, NULL, '{"at":1000,"what":{"parked":{"change":"lower_ahead","reason":"a"}}}'),
+        ('WT00000000000000000000000000000002', 2, 'asked', '{"at":5500,"what":"redriven"}'),
+        ('WT00000000000000000000000000000002', 3, NULL, '{"at":5600,"what":{"begun":{"id":1,"operation":{"stop_stream":
+            {"customer":"CA00000000000000000000000000000008","name":"a"}},"why":["lower_ahead"]}}}');
+    PRAGMA user_version = 1;
+"#;
+
+#[tokio::test]
+async fn a_file_of_the_first_version_is_brought_forward_with_what_it_holds() {
+    let dir = Dir::new();
+    rusqlite::Connection::open(dir.file()).unwrap().execute_batch(VERSION_1).unwrap();
+    for _ in 0..2 {
+        let journal = dir.open(LONG).await;
+        let rows = journal.calls(CallQuery { limit: 10, ..CallQuery::default() }).await.unwrap();
+        let told: Vec<_> = rows.iter().map(|row| (row.call.clone(), row.changed, row.over, row.parked)).collect();
+        let expected = [(task(1), 6_000, false, true), (task(2), 5_600, true, false), (task(3), 0, false, false)];
+        assert_eq!(told, expected);
+        let customers: Vec<_> = rows.iter().map(|row| row.customer.as_ref().map(|sid| sid.as_str())).collect();
+        assert_eq!(customers, [Some("CA00000000000000000000000000000009"), None, None]);
+        assert_eq!(journal.newest_event().await.unwrap(), Some(5_500));
+        assert_eq!(stored(&*journal, 1).await.len(), 2, "every fact can be read");
+        journal.close().await.unwrap();
+    }
 }
 
 #[test]

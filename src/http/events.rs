@@ -1,0 +1,29 @@
+//! `POST /taskrouter/events`: TaskRouter's event callbacks, one event in a form.
+
+use super::refusal::Refusal;
+use super::routes::{Door, taken};
+use super::signed::{self, Signed};
+use crate::twilio::event::{self, Content};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+pub(super) async fn receive(
+    request: HttpRequest,
+    payload: web::Payload,
+    door: web::Data<Door>,
+) -> Result<HttpResponse, Refusal> {
+    let body = signed::read(&request, payload, &door, door.settings.body_limit_bytes).await?;
+    let pairs = match body.verify(&request, &door)? {
+        Signed::Form(pairs) => pairs,
+        Signed::Other => return Err(Refusal::MediaType),
+    };
+    let envelope = event::parse(&pairs, &door.settings.interest).map_err(|malformed| {
+        tracing::warn!(%malformed, "refused an authentic event");
+        Refusal::Malformed(malformed.to_string())
+    })?;
+    door.is_ours(&envelope)?;
+    match envelope.content {
+        Content::Ours { task, identity, what } => door.keep(task, identity, what).await?,
+        Content::NotOurs => {}
+    }
+    Ok(taken())
+}

@@ -1,0 +1,145 @@
+//! The operator's view of a journal: which calls there are, a page at a time.
+
+use super::Seq;
+use crate::call::fact::{EpochMs, What};
+use crate::call::sid::{CallSid, TaskSid};
+use crate::call::step::{Answer, Outcome};
+use std::time::Duration;
+
+/// Rows of one page at most, whatever a query asks for.
+pub const PAGE_LIMIT: usize = 1_000;
+
+/// Which calls are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CallState {
+    /// Every call that has not been pruned.
+    #[default]
+    All,
+    /// Calls that are not over.
+    Live,
+    /// Calls with a change that was given up and neither redriven nor dismissed; they may be over by now.
+    Parked,
+    /// Calls that are over.
+    Over,
+}
+
+/// A page of calls, the most recently changed first. A page costs the reading of its rows, however many calls there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallQuery {
+    /// Only these.
+    pub state: CallState,
+    /// Only calls whose TaskSid, or whose customer's CallSid, is this or begins with it. Finding a whole SID costs one look
+    /// into an index; a beginning costs the sorting of every call that it fits.
+    pub find: Option<String>,
+    /// Only calls after this one: the last row of the page before.
+    pub after: Option<Cursor>,
+    /// Rows at most; never more than [`PAGE_LIMIT`].
+    pub limit: usize,
+}
+
+/// A row's place in the order of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// [`CallRow::changed`].
+    pub changed: EpochMs,
+    /// [`CallRow::call`].
+    pub call: TaskSid,
+}
+
+/// What the journal itself knows of a call, without reading its facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRow {
+    /// The call.
+    pub call: TaskSid,
+    /// The customer's leg, once a fact has named it.
+    pub customer: Option<CallSid>,
+    /// How many facts it has.
+    pub facts: Seq,
+    /// When the last of them was journaled, by the store's clock.
+    pub changed: EpochMs,
+    /// How long until it is looked at again; `None` when it waits for a fact.
+    pub due: Option<Duration>,
+    /// A worker has it.
+    pub leased: bool,
+    /// It is over.
+    pub over: bool,
+    /// It has a change that was given up and neither redriven nor dismissed.
+    pub parked: bool,
+}
+
+impl CallRow {
+    /// Where the next page begins when this is the last row of a page.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { changed: self.changed, call: self.call.clone() }
+    }
+}
+
+/// The column of a call that `find` is a value of, or the beginning of one; `None` when it can be neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    Task,
+    Customer,
+}
+
+impl Column {
+    pub(super) fn of(find: &str) -> Option<Self> {
+        match find.get(..2)? {
+            "WT" => Some(Column::Task),
+            "CA" => Some(Column::Customer),
+            _ => None,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Column::Task => "task",
+            Column::Customer => "customer",
+        }
+    }
+}
+
+/// What a fact makes of its call's parked mark; `None` when it leaves it.
+pub(super) fn parks(what: &What) -> Option<bool> {
+    match what {
+        What::Parked(_) => Some(true),
+        What::Redriven | What::Dismissed => Some(false),
+        What::Reservation(_)
+        | What::Task(_)
+        | What::Transfer(_)
+        | What::Stream(_)
+        | What::Begun(_)
+        | What::Settled(_)
+        | What::Unconfirmed { .. } => None,
+    }
+}
+
+/// The customer's leg, when the fact names it.
+pub(super) fn customer(what: &What) -> Option<&CallSid> {
+    let learned = match what {
+        What::Settled(settled) => match &settled.outcome {
+            Outcome::Done(Answer::Task(attributes)) => Some(attributes),
+            Outcome::Done(
+                Answer::Conference(_)
+                | Answer::Participants(_)
+                | Answer::Participant(_)
+                | Answer::Stream(_)
+                | Answer::Call { .. }
+                | Answer::Accepted,
+            )
+            | Outcome::Gone
+            | Outcome::TryLater(_)
+            | Outcome::Unknown(_)
+            | Outcome::Refused(_) => None,
+        },
+        What::Reservation(_)
+        | What::Task(_)
+        | What::Transfer(_)
+        | What::Stream(_)
+        | What::Begun(_)
+        | What::Parked(_)
+        | What::Unconfirmed { .. }
+        | What::Redriven
+        | What::Dismissed => what.task_view().map(|view| &view.attributes),
+    };
+    learned?.customer.as_ref()
+}

@@ -1,0 +1,220 @@
+//! What every store promises to operators through [`Journal`].
+
+use super::*;
+use taskrouter_streams::call::fact::{CallAttributes, EventStamp, Parked, TaskChange, TaskEvent, TaskView};
+use taskrouter_streams::call::rules::Fields;
+use taskrouter_streams::call::sid::CallSid;
+use taskrouter_streams::call::step::{Answer, Outcome, Settled};
+use taskrouter_streams::journal::{Backlog, CallQuery, CallRow, CallState, Cursor, Due};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn customer(number: u32) -> CallSid {
+    format!("CA{number:032x}").parse().unwrap()
+}
+
+fn attributes(number: u32) -> CallAttributes {
+    CallAttributes { customer: Some(customer(number)), ..CallAttributes::default() }
+}
+
+/// An event that names the customer's leg.
+fn naming(call: u32, leg: u32, at: i64) -> NewFact {
+    let view = TaskView {
+        task: task(call),
+        channel: None,
+        version: None,
+        status: None,
+        attributes: attributes(leg),
+        fields: Fields::new(),
+    };
+    let what = What::Task(TaskEvent { stamp: EventStamp { sid: None, at }, change: TaskChange::Updated, task: view });
+    NewFact { call: task(call), identity: format!("{call}/names {leg}"), fact: Fact { at, what } }
+}
+
+fn parked() -> Fact {
+    Fact { at: 1, what: What::Parked(Parked { change: Change::LowerAhead, reason: "a reason".to_owned() }) }
+}
+
+async fn rows(journal: &dyn Journal, state: CallState) -> Vec<CallRow> {
+    journal.calls(CallQuery { state, limit: 100, ..CallQuery::default() }).await.unwrap()
+}
+
+async fn listed(journal: &dyn Journal, state: CallState) -> Vec<TaskSid> {
+    rows(journal, state).await.into_iter().map(|row| row.call).collect()
+}
+
+async fn found(journal: &dyn Journal, find: &str) -> Vec<TaskSid> {
+    let query = CallQuery { find: Some(find.to_owned()), limit: 100, ..CallQuery::default() };
+    journal.calls(query).await.unwrap().into_iter().map(|row| row.call).collect()
+}
+
+/// Ingests until the list shows it, so that the next fact is of a later millisecond.
+async fn later(journal: &dyn Journal, call: u32, number: i64) {
+    ingest(journal, call, number).await;
+    let begun = Instant::now();
+    eventually("a later millisecond", || async { (begun.elapsed() > Duration::from_millis(3)).then_some(()) }).await;
+}
+
+pub(super) async fn the_most_recently_changed_call_is_listed_first(store: &impl Store) {
+    let journal = store.open(LONG).await;
+    for call in [3, 1, 2] {
+        later(&*journal, call, 1).await;
+    }
+    assert_eq!(listed(&*journal, CallState::All).await, [task(2), task(1), task(3)]);
+    later(&*journal, 3, 2).await;
+    assert_eq!(listed(&*journal, CallState::All).await, [task(3), task(2), task(1)]);
+    let claims = journal.claim(10).await.unwrap();
+    let claim = claims.iter().find(|claim| claim.call == task(1)).unwrap();
+    journal.append(claim, fact(2)).await.unwrap();
+    let all = rows(&*journal, CallState::All).await;
+    assert_eq!(all[0].call, task(1), "our own facts count as well");
+    assert_eq!(all[0].facts, 2);
+    assert!(all.is_sorted_by(|a, b| a.changed >= b.changed), "{all:?}");
+}
+
+pub(super) async fn pages_follow_one_another_without_gap_or_repetition(store: &impl Store) {
+    let journal = store.open(LONG).await;
+    for call in 0..20 {
+        ingest(&*journal, call, 1).await;
+    }
+    for claim in journal.claim(7).await.unwrap() {
+        journal.release(&claim, 1, Due::Over).await.unwrap();
+    }
+    let whole = listed(&*journal, CallState::All).await;
+    assert_eq!(whole.len(), 20);
+    let (mut paged, mut after): (_, Option<Cursor>) = (Vec::new(), None);
+    loop {
+        let page = journal.calls(CallQuery { after, limit: 3, ..CallQuery::default() }).await.unwrap();
+        after = page.last().map(CallRow::cursor);
+        paged.extend(page.iter().map(|row| row.call.clone()));
+        if page.len() < 3 {
+            break;
+        }
+    }
+    assert_eq!(paged, whole);
+    let endless = CallQuery { limit: usize::MAX, ..CallQuery::default() };
+    assert_eq!(journal.calls(endless).await.unwrap().len(), 20);
+    assert_eq!(journal.calls(CallQuery::default()).await.unwrap(), [], "no rows were asked for");
+}
+
+pub(super) async fn calls_are_listed_by_their_state(store: &impl Store) {
+    let journal = store.open(LONG).await;
+    for call in 1..=3 {
+        later(&*journal, call, 1).await;
+    }
+    for claim in journal.claim(3).await.unwrap() {
+        if claim.call == task(2) {
+            journal.append(&claim, parked()).await.unwrap();
+        }
+        let due = if claim.call == task(3) { Due::OnFact } else { Due::Over };
+        journal.release(&claim, 2, due).await.unwrap();
+    }
+    assert_eq!(listed(&*journal, CallState::Live).await, [task(3)]);
+    assert_eq!(listed(&*journal, CallState::Over).await, [task(2), task(1)]);
+    assert_eq!(listed(&*journal, CallState::Parked).await, [task(2)]);
+    assert_eq!(listed(&*journal, CallState::All).await, [task(2), task(3), task(1)]);
+    assert_eq!(journal.backlog().await.unwrap(), Backlog { active: 0, waiting: 0, live: 1, parked: 1 });
+    ingest(&*journal, 1, 2).await;
+    assert_eq!(listed(&*journal, CallState::Live).await, [task(1), task(3)], "reopened by a fact");
+    assert_eq!(listed(&*journal, CallState::Over).await, [task(2)]);
+}
+
+pub(super) async fn a_call_is_parked_until_it_is_redriven(store: &impl Store) {
+    let journal = store.open(LONG).await;
+    ingest(&*journal, 1, 1).await;
+    ingest(&*journal, 2, 1).await;
+    assert_eq!(rows(&*journal, CallState::Parked).await, []);
+    let claims = journal.claim(2).await.unwrap();
+    for claim in &claims {
+        journal.append(claim, parked()).await.unwrap();
+        journal.append(claim, fact(3)).await.unwrap();
+    }
+    assert_eq!(rows(&*journal, CallState::Parked).await.len(), 2);
+    let redriven = Fact { at: 1, what: What::Redriven };
+    let asked = NewFact { call: task(1), identity: "asked by an operator".to_owned(), fact: redriven.clone() };
+    journal.ingest(asked).await.unwrap();
+    assert_eq!(listed(&*journal, CallState::Parked).await, [task(2)]);
+    let other = claims.iter().find(|claim| claim.call == task(2)).unwrap();
+    journal.append(other, redriven).await.unwrap();
+    assert_eq!(rows(&*journal, CallState::Parked).await, []);
+    assert_eq!(journal.backlog().await.unwrap().parked, 0);
+}
+
+pub(super) async fn a_call_is_found_by_its_sid_or_its_customers_or_their_beginning(store: &impl Store) {
+    let journal = store.open(LONG).await;
+    for call in [0x10, 0x11, 0x20] {
+        journal.ingest(naming(call, call + 0x500, 1)).await.unwrap();
+    }
+    ingest(&*journal, 0x30, 1).await;
+    assert_eq!(found(&*journal, task(0x11).as_str()).await, [task(0x11)]);
+    assert_eq!(found(&*journal, customer(0x511).as_str()).await, [task(0x11)]);
+    let beginning = |sid: &str| sid[..33].to_owned();
+    let both = [task(0x11), task(0x10)];
+    let sorted = |mut calls: Vec<TaskSid>| {
+        calls.sort();
+        calls.reverse();
+        calls
+    };
+    assert_eq!(sorted(found(&*journal, &beginning(task(0x11).as_str())).await), both);
+    assert_eq!(sorted(found(&*journal, &beginning(customer(0x511).as_str())).await), both);
+    for nothing in ["", "W", "%", "CA%", "WK11", "ä", "wt"] {
+        assert_eq!(found(&*journal, nothing).await, [], "{nothing:?}");
+    }
+    // A leg that another fact corrects, and one that only an answer of Twilio names.
+    journal.ingest(naming(0x10, 0x777, 1)).await.unwrap();
+    assert_eq!(found(&*journal, customer(0x777).as_str()).await, [task(0x10)]);
+    assert_eq!(found(&*journal, customer(0x510).as_str()).await, []);
+    let claims = journal.claim(10).await.unwrap();
+    let claim = claims.iter().find(|claim| claim.call == task(0x30)).unwrap();
+    let step = Step { id: 1, operation: Operation::FetchTask { task: task(0x30) }, why: vec![Change::LowerAhead] };
+    let outcome = Outcome::Done(Answer::Task(attributes(0x888)));
+    let settled = What::Settled(Settled { step, sent_at: 1, outcome, request_id: None });
+    journal.append(claim, Fact { at: 1, what: settled }).await.unwrap();
+    assert_eq!(found(&*journal, customer(0x888).as_str()).await, [task(0x30)]);
+    let row = &rows(&*journal, CallState::All).await[0];
+    assert_eq!(row.customer, Some(customer(0x888)));
+}
+
+pub(super) async fn a_row_says_when_its_call_is_due_and_who_has_it(store: &impl Store) {
+    let journal = store.open(LONG).await;
+    ingest(&*journal, 1, 1).await;
+    let row = || async { rows(&*journal, CallState::Live).await.remove(0) };
+    let due = row().await;
+    assert_eq!((due.due, due.leased, due.over, due.parked), (Some(Duration::ZERO), false, false, false));
+    let claim = claim_one(&*journal).await;
+    let leased = row().await;
+    assert_eq!((leased.due, leased.leased), (None, true));
+    journal.release(&claim, 1, Due::After(HOUR)).await.unwrap();
+    let waiting = row().await;
+    assert!(!waiting.leased);
+    assert!(waiting.due.is_some_and(|due| due <= HOUR && due > HOUR - PATIENCE), "{waiting:?}");
+    ingest(&*journal, 1, 2).await;
+    let claim = claim_one(&*journal).await;
+    journal.release(&claim, 2, Due::OnFact).await.unwrap();
+    assert_eq!(row().await.due, None);
+}
+
+pub(super) async fn the_newest_event_outlives_its_call(store: &impl Store) {
+    let journal = store.open(LONG).await;
+    let newest = || async { journal.newest_event().await.unwrap() };
+    assert_eq!(newest().await, None);
+    ingest(&*journal, 1, 500_000).await;
+    assert_eq!(newest().await, Some(500_000));
+    ingest(&*journal, 1, 400_000).await;
+    assert_eq!(newest().await, Some(500_000), "an older event, later");
+    ingest(&*journal, 2, 600_000).await;
+    let within_a_second = newest().await.is_some_and(|at| (599_000..=600_000).contains(&at));
+    assert!(within_a_second, "{:?}", newest().await);
+    for claim in journal.claim(2).await.unwrap() {
+        journal.append(&claim, fact(900_000)).await.unwrap();
+        journal.release(&claim, 3, Due::Over).await.unwrap();
+    }
+    let mut pruned = 0;
+    while pruned < 2 {
+        pruned += eventually("a pruned call", || async {
+            Some(journal.prune(Duration::ZERO).await.unwrap()).filter(|count| *count > 0)
+        })
+        .await;
+    }
+    assert!(newest().await.is_some_and(|at| at <= 600_000), "our own facts are no events");
+}
