@@ -4,6 +4,7 @@ use super::behaviour::{Behaviour, Ms};
 use super::callbacks::{self, Delivery, Destination, Mishap};
 use super::core::{Core, locked, tick};
 use super::faults::{Fault, Mix, On};
+use super::media;
 use super::world::{
     CallReport, Impossible, Mode, Note, OpName, Picture, RequestRecord, SocketFailure, Target, Violation, World,
 };
@@ -73,13 +74,15 @@ impl Simulator {
         let (jobs, receiver) = mpsc::unbounded_channel();
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = client.connect_timeout(Duration::from_secs(5)).build().map_err(StartError::Client)?;
-        let core = Arc::new(Core::new(settings, jobs));
+        let (sockets, orders) = mpsc::unbounded_channel();
+        let core = Arc::new(Core::new(settings, jobs, sockets));
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         let server = super::api::serve(core.clone(), listener);
         let server = server.map_err(|reason| StartError::Listen { address, reason })?;
         let handle = server.handle();
         tasks.spawn(server);
         tasks.spawn(callbacks::dispatch(core.clone(), receiver, client, tasks.clone(), cancel.clone()));
+        tasks.spawn(media::dispatch(core.clone(), orders, tasks.clone(), cancel.clone()));
         tasks.spawn(tick(core.clone(), cancel.clone()));
         Ok(Self { core, address, server: handle, tasks, cancel })
     }
@@ -130,7 +133,7 @@ impl Simulator {
         self.fault(On::Next(op), 1, Fault::Cut { took_effect: true });
     }
 
-    /// Waits until nothing is scheduled in the world and every event is through; false when that took longer than `limit`.
+    /// Waits until nothing is scheduled in the world, every event is through and no socket is being opened or closed; false when that took longer than `limit`.
     pub async fn quiet(&self, limit: Duration) -> bool {
         let wait = async {
             loop {
@@ -146,7 +149,7 @@ impl Simulator {
         tokio::time::timeout(limit, wait).await.is_ok()
     }
 
-    /// Whether nothing is scheduled in the world and every event is through.
+    /// Whether nothing is scheduled in the world, every event is through and no socket is being opened or closed.
     pub fn is_quiet(&self) -> bool {
         self.core.is_quiet()
     }
