@@ -9,6 +9,7 @@
 mod architecture;
 mod client;
 mod config;
+mod config_streams;
 mod core;
 mod event;
 mod event_stream;
@@ -20,4 +21,5 @@ mod program;
 mod signature;
 mod simulator;
 mod stories;
+mod stream_status;
 mod twiml;
