@@ -50,6 +50,7 @@ pub struct Server {
     /// Scheme (lower case), host, port and prefix as configured; no fragment, no slash at the end.
     pub public_url: String,
     pub body_limit_bytes: usize,
+    pub event_streams_body_limit_bytes: usize,
     pub threads: usize,
     pub max_connections: usize,
     pub client_timeout: Duration,
@@ -62,6 +63,7 @@ pub struct Server {
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Admin {
     pub listen: SocketAddr,
+    pub census: Duration,
 }
 
 /// `[twilio]`: whose account, and how its API is asked.

@@ -2,12 +2,14 @@
 
 use crate::call::Policy;
 use crate::call::rules::Destination;
-use crate::config::{JournalUrl, Settings};
+use crate::config::{self, JournalUrl, Settings};
 use crate::http::{self, IngressSettings};
 use crate::journal::{Journal, JournalError, OpenError, SqliteJournal, SqliteSettings};
+use crate::telemetry::metrics::{Commits, Metrics};
+use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
-use crate::worker::{Worker, WorkerSettings};
+use crate::worker::{self, Worker, WorkerSettings};
 use actix_web::dev::ServerHandle;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -48,6 +50,7 @@ pub struct Service {
     listeners: Vec<JoinHandle<std::io::Result<()>>>,
     worker: JoinHandle<Result<(), JournalError>>,
     janitor: JoinHandle<()>,
+    census: JoinHandle<()>,
     stop: CancellationToken,
     grace: Duration,
 }
@@ -58,7 +61,8 @@ impl Service {
     /// # Errors
     /// When something that the settings name cannot be had.
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
-        let journal = open_journal(settings)?;
+        let metrics = Arc::new(Metrics::new(VERSION, COMMIT));
+        let journal = open_journal(settings, metrics.commits.clone())?;
         let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?);
         let ingress = ingress_settings(settings)?;
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
@@ -66,15 +70,15 @@ impl Service {
         let grace = settings.shutdown.grace;
         let listen = |key, address, reason| StartError::Listen { key, address, reason };
         let servers = [
-            http::public(ingress, journal.clone(), public_listener)
+            http::public(ingress, journal.clone(), metrics.clone(), public_listener)
                 .map_err(|reason| listen("server.listen", public, reason))?,
-            http::admin(journal.clone(), admin_listener, grace.as_secs())
+            http::admin(journal.clone(), metrics.clone(), |_| {}, admin_listener, grace.as_secs())
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
         let stop = CancellationToken::new();
-        let worker = Worker::new(journal.clone(), client, worker_settings(settings));
-        let janitor =
-            keep_small(journal.clone(), settings.journal.retention, settings.journal.prune_every, stop.clone());
+        let worker = Worker::new(journal.clone(), client, metrics.clone(), worker_settings(settings));
+        let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
+        let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
         Ok(Self {
             public,
             admin,
@@ -83,6 +87,7 @@ impl Service {
             listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
             worker: tokio::spawn(worker.run(stop.clone())),
             janitor: tokio::spawn(janitor),
+            census: tokio::spawn(census),
             stop,
             grace,
         })
@@ -111,7 +116,7 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, listeners, mut worker, janitor, stop, grace, .. } = self;
+        let Self { journal, servers, listeners, mut worker, janitor, census, stop, grace, .. } = self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -133,6 +138,7 @@ impl Service {
             worker.abort();
         }
         janitor.abort();
+        census.abort();
         if let Err(error) = journal.close().await {
             tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
         }
@@ -140,21 +146,28 @@ impl Service {
 }
 
 /// Deletes what is past retention, now and then, until `stop`.
-async fn keep_small(journal: Arc<dyn Journal>, retention: Duration, every: Duration, stop: CancellationToken) {
+async fn keep_small(
+    journal: Arc<dyn Journal>,
+    metrics: Arc<Metrics>,
+    settings: config::Journal,
+    stop: CancellationToken,
+) {
     loop {
-        match journal.prune(retention).await {
+        let pruned = journal.prune(settings.retention).await;
+        metrics.work.round("janitor", pruned.is_ok());
+        match pruned {
             Ok(0) => {}
             Ok(calls) => tracing::info!(calls, "calls past retention were deleted from the journal"),
             Err(error) => tracing::warn!(%error, "calls past retention could not be deleted; trying again later"),
         }
         tokio::select! {
-            () = tokio::time::sleep(every) => {}
+            () = tokio::time::sleep(settings.prune_every) => {}
             () = stop.cancelled() => return,
         }
     }
 }
 
-fn open_journal(settings: &Settings) -> Result<Arc<dyn Journal>, OpenError> {
+fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
     let journal = &settings.journal;
     match &journal.url {
         JournalUrl::Sqlite(path) => Ok(Arc::new(SqliteJournal::open(SqliteSettings {
@@ -163,6 +176,7 @@ fn open_journal(settings: &Settings) -> Result<Arc<dyn Journal>, OpenError> {
             batch_limit: journal.batch_limit,
             lease: journal.lease,
             wal_limit_bytes: journal.wal_limit_bytes,
+            commits,
         })?)),
     }
 }
@@ -182,6 +196,8 @@ fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierErro
         workspace: settings.twilio.workspace_sid.clone(),
         interest: settings.interest(),
         body_limit_bytes: server.body_limit_bytes,
+        event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
+        ingest_at_once: settings.journal.batch_limit,
         retry_after_s: server.retry_after.as_secs(),
         threads: server.threads,
         client_timeout: server.client_timeout,

@@ -153,7 +153,7 @@ impl Stage {
 
     /// Tells a story.
     pub async fn tell(&self, story: &Scenario) -> Outcome {
-        scenario::run(story, &self.sim, async || self.at_rest().await).await
+        scenario::run(story, &self.sim, self.settings.streams.strategy.as_str(), async || self.at_rest().await).await
     }
 
     /// A call's facts, oldest first.

@@ -25,7 +25,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     // Every section is read before any is missed, so that all problems are found.
     let listen = (reader.address("server.listen"), reader.address("admin.listen"));
     let server = server(&mut reader, listen.0);
-    let admin = listen.1.map(|listen| Admin { listen });
+    let admin = admin(&mut reader, listen.1);
     let twilio = twilio(&mut reader);
     let journal = journal(&mut reader);
     let worker = worker(&mut reader);
@@ -59,6 +59,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
 fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
     let public_url = addresses::public_url(reader);
     let body_limit_bytes = reader.count("server.body_limit_bytes", 1024..=GIB);
+    let event_streams_body_limit_bytes = reader.count("server.event_streams_body_limit_bytes", 1024..=GIB);
     let threads = reader.count("server.threads", 1..=1024);
     let max_connections = reader.count("server.max_connections", 1..=1_000_000);
     let client_timeout = reader.millis("server.client_timeout_ms", 1..=HOUR_MS);
@@ -68,12 +69,18 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
         listen: listen?,
         public_url: public_url?,
         body_limit_bytes: body_limit_bytes?,
+        event_streams_body_limit_bytes: event_streams_body_limit_bytes?,
         threads: threads?,
         max_connections: max_connections?,
         client_timeout: client_timeout?,
         keep_alive: keep_alive?,
         retry_after: retry_after?,
     })
+}
+
+fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Admin> {
+    let census = reader.millis("admin.census_ms", 100..=HOUR_MS);
+    Some(Admin { listen: listen?, census: census? })
 }
 
 fn twilio(reader: &mut Reader) -> Option<Twilio> {
@@ -205,6 +212,7 @@ fn listeners_differ(reader: &mut Reader, server: Option<SocketAddr>, admin: Opti
 fn cross_check(reader: &mut Reader) {
     for (smaller, greater) in [
         ("twilio.connect_timeout_ms", "twilio.request_timeout_ms"),
+        ("server.body_limit_bytes", "server.event_streams_body_limit_bytes"),
         ("journal.batch_limit", "journal.queue_limit"),
         ("retry.first_ms", "retry.cap_ms"),
         ("retry.cap_ms", "retry.give_up_ms"),

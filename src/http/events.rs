@@ -1,7 +1,8 @@
 //! `POST /taskrouter/events`: TaskRouter's event callbacks, one event in a form.
 
+use super::counted;
 use super::refusal::Refusal;
-use super::routes::{Door, taken};
+use super::routes::{Door, new_fact, taken};
 use super::signed::{self, Signed};
 use crate::twilio::event::{self, Content};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -14,7 +15,7 @@ pub(super) async fn receive(
     let body = signed::read(&request, payload, &door, door.settings.body_limit_bytes).await?;
     let pairs = match body.verify(&request, &door)? {
         Signed::Form(pairs) => pairs,
-        Signed::Other => return Err(Refusal::MediaType),
+        Signed::Bytes(_) => return Err(Refusal::MediaType),
     };
     let envelope = event::parse(&pairs, &door.settings.interest).map_err(|malformed| {
         tracing::warn!(%malformed, "refused an authentic event");
@@ -22,8 +23,8 @@ pub(super) async fn receive(
     })?;
     door.is_ours(&envelope)?;
     match envelope.content {
-        Content::Ours { task, identity, what } => door.keep(task, identity, what).await?,
-        Content::NotOurs => {}
+        Content::Ours { task, identity, what } => door.keep(vec![new_fact(task, identity, what)]).await?,
+        Content::NotOurs => counted::not_ours(&door),
     }
     Ok(taken())
 }

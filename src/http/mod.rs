@@ -7,9 +7,13 @@
 //! | `refusal` | every answer that is not 204 |
 //! | `events` | TaskRouter's event callbacks |
 //! | `stream_status` | status callbacks of streams |
+//! | `event_streams` | the same events from an Event Streams sink |
+//! | `counted` | what the public listener counts |
 //! | `admin` | the probes |
 
 mod admin;
+mod counted;
+mod event_streams;
 mod events;
 mod refusal;
 mod routes;

@@ -3,6 +3,8 @@
 //! Nothing of a request is looked at before its signature has been checked, and 204 is said only when what it tells is on
 //! disk: from then on it is ours to keep.
 
+use super::counted::{self, Brought, Verdict};
+use super::event_streams;
 use super::events;
 use super::refusal::Refusal;
 use super::signed::Seldom;
@@ -10,15 +12,18 @@ use super::stream_status;
 use crate::call::fact::{EpochMs, Fact, What};
 use crate::call::sid::{AccountSid, TaskSid, WorkspaceSid};
 use crate::journal::{Ingested, Journal, JournalError, NewFact};
+use crate::telemetry::metrics::Metrics;
 use crate::twilio::event::Envelope;
 use crate::twilio::interest::Interest;
 use crate::twilio::signature::Verifier;
 use actix_web::dev::Server;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE};
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpResponse, HttpServer, Route, web};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinSet;
 
 /// What the public listener needs to know.
 #[derive(Debug)]
@@ -33,6 +38,10 @@ pub struct IngressSettings {
     pub interest: Interest,
     /// The largest body taken, in bytes; larger ones are answered with 413.
     pub body_limit_bytes: usize,
+    /// The same for a delivery of Event Streams whose URL is signed.
+    pub event_streams_body_limit_bytes: usize,
+    /// The most events of one delivery that wait for the journal at a time.
+    pub ingest_at_once: usize,
     /// `Retry-After` of 503 answers, in seconds.
     pub retry_after_s: u64,
     /// Threads that serve requests; at least one.
@@ -51,6 +60,7 @@ pub struct IngressSettings {
 pub(super) struct Door {
     pub(super) settings: IngressSettings,
     pub(super) forgeries: Seldom,
+    pub(super) metrics: Arc<Metrics>,
     journal: Arc<dyn Journal>,
     failures: Seldom,
 }
@@ -58,31 +68,32 @@ pub(super) struct Door {
 /// Where Twilio tells how streams fare. The worker adds `?task=` and the TaskSid, for which Twilio's form has no place.
 pub const STREAM_STATUS_PATH: &str = "/streams/status";
 
-/// Serves the signed paths on `listener`: `POST /taskrouter/events` and `POST /streams/status`. Signals are the caller's; the server stops through its
-/// handle.
+/// Serves the signed paths on `listener`: `POST /taskrouter/events`, `POST /taskrouter/event-streams` and
+/// `POST /streams/status`. Signals are the caller's; the server stops through its handle.
 ///
 /// Answers: 204 after the commit (and to authentic events that are of no interest), 413 too large, 408 too slow, 403 not
 /// signed by Twilio or for another account or workspace, 415 another media type, 400 unusable (`{"error": …}` names what),
 /// 503 with `Retry-After` when the journal cannot take it.
-pub fn public(settings: IngressSettings, journal: Arc<dyn Journal>, listener: TcpListener) -> std::io::Result<Server> {
+pub fn public(
+    settings: IngressSettings,
+    journal: Arc<dyn Journal>,
+    metrics: Arc<Metrics>,
+    listener: TcpListener,
+) -> std::io::Result<Server> {
     let threads = settings.threads.max(1);
     let per_thread = settings.max_connections.div_ceil(threads).max(1);
     let (client_timeout, keep_alive) = (settings.client_timeout, settings.keep_alive);
     let shutdown_grace_s = settings.shutdown_grace_s;
-    let door = web::Data::new(Door { settings, journal, forgeries: Seldom::default(), failures: Seldom::default() });
+    let door = Door { settings, journal, metrics, forgeries: Seldom::default(), failures: Seldom::default() };
+    let door = web::Data::new(door);
     let server = HttpServer::new(move || {
+        let taking = |path, route: Route| web::resource(path).route(route).default_service(web::to(method_not_allowed));
         App::new()
             .app_data(door.clone())
-            .service(
-                web::resource("/taskrouter/events")
-                    .route(web::post().to(events::receive))
-                    .default_service(web::to(method_not_allowed)),
-            )
-            .service(
-                web::resource(STREAM_STATUS_PATH)
-                    .route(web::post().to(stream_status::receive))
-                    .default_service(web::to(method_not_allowed)),
-            )
+            .wrap(from_fn(counted::answers))
+            .service(taking("/taskrouter/events", web::post().to(events::receive)))
+            .service(taking("/taskrouter/event-streams", web::post().to(event_streams::receive)))
+            .service(taking(STREAM_STATUS_PATH, web::post().to(stream_status::receive)))
     })
     .workers(threads)
     .max_connections(per_thread)
@@ -110,15 +121,34 @@ impl Door {
         Err(Refusal::Forbidden)
     }
 
-    /// Journals what was told of a call; returns after the commit.
-    pub(super) async fn keep(&self, call: TaskSid, identity: String, what: What) -> Result<(), Refusal> {
-        let fact = Fact { at: now(), what };
-        match self.journal.ingest(NewFact { call: call.clone(), identity, fact }).await {
+    /// Journals every fact; returns after the commit of the last. When one cannot be journaled the sender must repeat all:
+    /// those that were journaled are duplicates then.
+    pub(super) async fn keep(&self, mut facts: Vec<NewFact>) -> Result<(), Refusal> {
+        while !facts.is_empty() {
+            // Together they share a commit; all of a large delivery at once would crowd out everybody else's.
+            let rest = facts.split_off(facts.len().min(self.settings.ingest_at_once.max(1)));
+            let mut ingests = JoinSet::new();
+            for fact in std::mem::replace(&mut facts, rest) {
+                let (journal, brought) = (self.journal.clone(), Brought::new(&fact.fact));
+                ingests.spawn(async move { (fact.call.clone(), brought, journal.ingest(fact).await) });
+            }
+            while let Some(joined) = ingests.join_next().await {
+                // A task that panicked has journaled nothing that may be acknowledged.
+                let (call, brought, ingested) = joined.map_err(|_| self.unavailable())?;
+                self.told(&call, &brought, ingested)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn told(&self, call: &TaskSid, brought: &Brought, ingested: Result<Ingested, JournalError>) -> Result<(), Refusal> {
+        match ingested {
             Ok(ingested) => {
                 let duplicate = match ingested {
                     Ingested::New => false,
                     Ingested::Duplicate => true,
                 };
+                brought.count(self, if duplicate { Verdict::Duplicate } else { Verdict::New });
                 tracing::debug!(%call, duplicate, "event journaled");
                 Ok(())
             }
@@ -128,12 +158,22 @@ impl Door {
                 | JournalError::Unavailable { .. }
                 | JournalError::Fatal { .. }),
             ) => {
+                brought.count(self, Verdict::Refused);
                 self.failures
                     .log(|suppressed| tracing::error!(%call, %error, suppressed, "an event was not journaled"));
-                Err(Refusal::Unavailable { retry_after_s: self.settings.retry_after_s })
+                Err(self.unavailable())
             }
         }
     }
+
+    fn unavailable(&self) -> Refusal {
+        Refusal::Unavailable { retry_after_s: self.settings.retry_after_s }
+    }
+}
+
+/// What an event tells, as of now.
+pub(super) fn new_fact(call: TaskSid, identity: String, what: What) -> NewFact {
+    NewFact { call, identity, fact: Fact { at: now(), what } }
 }
 
 /// 204 with a media type, although there is no body: so Twilio's page on event callbacks asks for it.

@@ -31,8 +31,8 @@ pub(super) struct Unverified {
 pub(super) enum Signed<'a> {
     /// A form's parameters, in the order sent.
     Form(Vec<Pair<'a>>),
-    /// Another media type.
-    Other,
+    /// Bytes of another media type, whose hash the signed URL holds.
+    Bytes(&'a [u8]),
 }
 
 /// Reads a request's body within `limit` bytes and the client's time, or says why not.
@@ -63,23 +63,36 @@ impl Unverified {
             });
             return Err(Refusal::Forbidden);
         }
-        Ok(if self.is_form { Signed::Form(pairs) } else { Signed::Other })
+        Ok(if self.is_form { Signed::Form(pairs) } else { Signed::Bytes(&self.body) })
     }
 
     fn authenticate(&self, request: &HttpRequest, door: &Door, pairs: &[Pair<'_>]) -> Result<(), &'static str> {
-        let mut headers = request.headers().get_all("x-twilio-signature");
-        let header = headers.next().ok_or("there is no X-Twilio-Signature")?;
-        if headers.next().is_some() {
-            return Err("there is more than one X-Twilio-Signature");
-        }
-        // The raw target: a path that was decoded or normalised is not what Twilio signed.
-        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        if door.settings.verifier.verify(target, self.is_form, &self.body, pairs, header.as_bytes()) {
+        let header = signature(request)?;
+        if door.settings.verifier.verify(target(request), self.is_form, &self.body, pairs, header) {
             Ok(())
         } else {
             Err("X-Twilio-Signature does not fit")
         }
     }
+}
+
+/// Whether the URL is signed and holds the hash of a body: a stranger cannot make us read more than a small one.
+pub(super) fn awaits_body(request: &HttpRequest, door: &Door) -> bool {
+    signature(request).is_ok_and(|header| door.settings.verifier.awaits_body(target(request), header))
+}
+
+fn signature(request: &HttpRequest) -> Result<&[u8], &'static str> {
+    let mut headers = request.headers().get_all("x-twilio-signature");
+    let header = headers.next().ok_or("there is no X-Twilio-Signature")?;
+    if headers.next().is_some() {
+        return Err("there is more than one X-Twilio-Signature");
+    }
+    Ok(header.as_bytes())
+}
+
+/// The raw target: a path that was decoded or normalised is not what Twilio signed.
+fn target(request: &HttpRequest) -> &str {
+    request.uri().path_and_query().map_or("/", |target| target.as_str())
 }
 
 fn is_form(request: &HttpRequest) -> bool {

@@ -1,7 +1,8 @@
 //! `POST /streams/status?task=WT…`: status callbacks of streams.
 
+use super::counted;
 use super::refusal::Refusal;
-use super::routes::{Door, now, taken};
+use super::routes::{Door, new_fact, now, taken};
 use super::signed::{self, Signed};
 use crate::call::fact::What;
 use crate::call::sid::TaskSid;
@@ -16,7 +17,7 @@ pub(super) async fn receive(
     let body = signed::read(&request, payload, &door, door.settings.body_limit_bytes).await?;
     let pairs = match body.verify(&request, &door)? {
         Signed::Form(pairs) => pairs,
-        Signed::Other => return Err(Refusal::MediaType),
+        Signed::Bytes(_) => return Err(Refusal::MediaType),
     };
     let status = stream_status::parse(&pairs, now()).map_err(|malformed| {
         tracing::warn!(%malformed, "refused an authentic status callback");
@@ -27,9 +28,11 @@ pub(super) async fn receive(
         return Err(Refusal::Forbidden);
     }
     match (status.told, task(&request)) {
-        (Told::Stream { identity, event }, Some(task)) => door.keep(task, identity, What::Stream(event)).await?,
+        (Told::Stream { identity, event }, Some(task)) => {
+            door.keep(vec![new_fact(task, identity, What::Stream(event))]).await?;
+        }
         // Of a stream that this program did not start.
-        (Told::Stream { .. } | Told::NotOurs, _) => {}
+        (Told::Stream { .. } | Told::NotOurs, _) => counted::not_ours(&door),
     }
     Ok(taken())
 }

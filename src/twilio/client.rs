@@ -88,6 +88,8 @@ pub struct Performed {
     pub outcome: Outcome,
     /// `Twilio-Request-Id` of the last answer, when it bore one.
     pub request_id: Option<String>,
+    /// HTTP status of the last answer, when there was one.
+    pub status: Option<u16>,
 }
 
 /// A client that cannot be made.
@@ -143,7 +145,8 @@ impl Client {
         let _turn = self.in_flight.acquire().await.ok();
         let mut exchange = Exchange::new(operation.name(), Instant::now() + self.request_timeout);
         let ended = self.ask(&mut exchange, operation).await;
-        Performed { outcome: ended.map_or_else(|outcome| outcome, Outcome::Done), request_id: exchange.request_id }
+        let outcome = ended.map_or_else(|outcome| outcome, Outcome::Done);
+        Performed { outcome, request_id: exchange.request_id, status: exchange.status }
     }
 
     async fn ask(&self, exchange: &mut Exchange, operation: &Operation) -> Result<Answer, Outcome> {

@@ -55,11 +55,37 @@ pub enum Malformed {
 }
 
 /// The event types that matter, by group.
+#[derive(Clone, Copy)]
 enum Kind {
     Reservation(ReservationChange),
     Task(TaskChange),
     Transfer(TransferChange),
 }
+
+/// Every event type that matters. A workspace's `EventsFilter` and a subscription are made of this list.
+const KINDS: [(&str, Kind); 21] = [
+    ("reservation.created", Kind::Reservation(ReservationChange::Created)),
+    ("reservation.accepted", Kind::Reservation(ReservationChange::Accepted)),
+    ("reservation.wrapup", Kind::Reservation(ReservationChange::Wrapup)),
+    ("reservation.completed", Kind::Reservation(ReservationChange::Completed)),
+    ("reservation.rejected", Kind::Reservation(ReservationChange::Rejected)),
+    ("reservation.timeout", Kind::Reservation(ReservationChange::Timeout)),
+    ("reservation.canceled", Kind::Reservation(ReservationChange::Canceled)),
+    ("reservation.rescinded", Kind::Reservation(ReservationChange::Rescinded)),
+    ("reservation.failed", Kind::Reservation(ReservationChange::Failed)),
+    ("task.created", Kind::Task(TaskChange::Created)),
+    ("task.updated", Kind::Task(TaskChange::Updated)),
+    ("task.wrapup", Kind::Task(TaskChange::Wrapup)),
+    ("task.completed", Kind::Task(TaskChange::Completed)),
+    ("task.canceled", Kind::Task(TaskChange::Canceled)),
+    ("task.deleted", Kind::Task(TaskChange::Deleted)),
+    ("task.system-deleted", Kind::Task(TaskChange::SystemDeleted)),
+    ("task.transfer-initiated", Kind::Transfer(TransferChange::Initiated)),
+    ("task.transfer-attempt-failed", Kind::Transfer(TransferChange::AttemptFailed)),
+    ("task.transfer-failed", Kind::Transfer(TransferChange::Failed)),
+    ("task.transfer-canceled", Kind::Transfer(TransferChange::Canceled)),
+    ("task.transfer-completed", Kind::Transfer(TransferChange::Completed)),
+];
 
 /// Reads an event from its parameters as decoded by [`super::signature::parse_pairs`].
 ///
@@ -79,31 +105,18 @@ pub fn parse(pairs: &[Pair<'_>], interest: &Interest) -> Result<Envelope, Malfor
     Ok(Envelope { account, workspace, content })
 }
 
+/// The event types that matter, as a workspace's `EventsFilter` names them.
+pub fn types() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(name, _)| *name)
+}
+
+/// Whether events of this type matter.
+pub fn matters(event_type: &str) -> bool {
+    kind(event_type).is_some()
+}
+
 fn kind(event_type: &str) -> Option<Kind> {
-    Some(match event_type {
-        "reservation.created" => Kind::Reservation(ReservationChange::Created),
-        "reservation.accepted" => Kind::Reservation(ReservationChange::Accepted),
-        "reservation.wrapup" => Kind::Reservation(ReservationChange::Wrapup),
-        "reservation.completed" => Kind::Reservation(ReservationChange::Completed),
-        "reservation.rejected" => Kind::Reservation(ReservationChange::Rejected),
-        "reservation.timeout" => Kind::Reservation(ReservationChange::Timeout),
-        "reservation.canceled" => Kind::Reservation(ReservationChange::Canceled),
-        "reservation.rescinded" => Kind::Reservation(ReservationChange::Rescinded),
-        "reservation.failed" => Kind::Reservation(ReservationChange::Failed),
-        "task.created" => Kind::Task(TaskChange::Created),
-        "task.updated" => Kind::Task(TaskChange::Updated),
-        "task.wrapup" => Kind::Task(TaskChange::Wrapup),
-        "task.completed" => Kind::Task(TaskChange::Completed),
-        "task.canceled" => Kind::Task(TaskChange::Canceled),
-        "task.deleted" => Kind::Task(TaskChange::Deleted),
-        "task.system-deleted" => Kind::Task(TaskChange::SystemDeleted),
-        "task.transfer-initiated" => Kind::Transfer(TransferChange::Initiated),
-        "task.transfer-attempt-failed" => Kind::Transfer(TransferChange::AttemptFailed),
-        "task.transfer-failed" => Kind::Transfer(TransferChange::Failed),
-        "task.transfer-canceled" => Kind::Transfer(TransferChange::Canceled),
-        "task.transfer-completed" => Kind::Transfer(TransferChange::Completed),
-        _ => return None,
-    })
+    KINDS.iter().find(|(name, _)| *name == event_type).map(|(_, kind)| *kind)
 }
 
 fn ours(parameters: &Parameters<'_>, event_type: &str, kind: Kind, interest: &Interest) -> Result<Content, Malformed> {

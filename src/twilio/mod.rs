@@ -3,8 +3,10 @@
 pub mod attributes;
 pub mod client;
 pub mod event;
+pub mod event_stream;
 pub mod failure;
 pub mod interest;
+mod payload;
 pub mod signature;
 pub mod stream_status;
 pub mod twiml;

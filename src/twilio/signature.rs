@@ -56,6 +56,12 @@ impl Verifier {
         Ok(Self { bases: with_and_without_port(public_base)?, tokens })
     }
 
+    /// Whether `header` signs this URL alone and its query holds a `bodySHA256`: then only one body can be authentic, and
+    /// it is worth reading although it is large. Says nothing of the body yet.
+    pub fn awaits_body(&self, path_and_query: &str, header: &[u8]) -> bool {
+        body_hash(path_and_query).is_some() && self.is_signed(path_and_query, &[String::new()], header)
+    }
+
     /// Whether `header` signs this request. `path_and_query` is the raw request target, `is_form` says whether the media
     /// type is `application/x-www-form-urlencoded`, and `pairs` is `body` parsed by [`parse_pairs`] (unused otherwise).
     ///
@@ -73,11 +79,15 @@ impl Verifier {
         if url_alone {
             suffixes.push(String::new());
         }
+        self.is_signed(path_and_query, &suffixes, header)
+    }
+
+    fn is_signed(&self, path_and_query: &str, suffixes: &[String], header: &[u8]) -> bool {
         // No early exit: the time taken must not tell which token, form of the URL or byte came close.
         let mut authentic = Choice::from(0);
         for token in &self.tokens {
             for base in &self.bases {
-                for suffix in &suffixes {
+                for suffix in suffixes {
                     let expected = signature(token.expose_secret(), &[base, path_and_query, suffix]);
                     authentic |= expected.as_bytes().ct_eq(header);
                 }

@@ -80,8 +80,10 @@ fn the_defaults_are_the_contract() {
     let settings = accepted("", &environment());
     assert_eq!(settings.server.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(settings.server.body_limit_bytes, 262_144);
+    assert_eq!(settings.server.event_streams_body_limit_bytes, 16 * 1024 * 1024);
     assert_eq!(settings.server.retry_after, Duration::from_secs(1));
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:9090");
+    assert_eq!(settings.admin.census, Duration::from_secs(15));
     assert_eq!(settings.twilio.api_base_url.as_str(), "https://api.twilio.com/");
     assert_eq!(settings.twilio.taskrouter_base_url.as_str(), "https://taskrouter.twilio.com/");
     assert_eq!(settings.twilio.connect_timeout, Duration::from_millis(2000));

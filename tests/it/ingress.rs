@@ -1,6 +1,7 @@
 //! The signed door over real sockets.
 
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 use std::future::{pending, ready};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,12 +16,14 @@ use taskrouter_streams::http::{IngressSettings, admin, public};
 use taskrouter_streams::journal::{
     Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq,
 };
+use taskrouter_streams::telemetry::metrics::Metrics;
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::{Verifier, sign};
 use tokio::sync::{Notify, Semaphore};
 
 const BASE: &str = "https://a.example";
 const TARGET: &str = "/taskrouter/events";
+const STREAMS: &str = "/taskrouter/event-streams";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Keeps identities; each `ingest` waits for a permit to commit.
@@ -105,9 +108,10 @@ fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
+        let metrics = Arc::new(Metrics::new("0", "0"));
         actix_web::rt::System::new().block_on(async move {
             if private {
-                return admin(journal, listener, 1).unwrap().await;
+                return admin(journal, metrics, |_| {}, listener, 1).unwrap().await;
             }
             let settings = IngressSettings {
                 verifier: Verifier::new(BASE, vec![SecretString::from("token")]).unwrap(),
@@ -115,6 +119,8 @@ fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
                 workspace: sid("WS", 1).parse().unwrap(),
                 interest: Interest::default(),
                 body_limit_bytes: 256 * 1024,
+                event_streams_body_limit_bytes: 8 * 1024 * 1024,
+                ingest_at_once: 300,
                 retry_after_s: 7,
                 threads: 1,
                 client_timeout: Duration::from_secs(2),
@@ -122,7 +128,7 @@ fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
                 max_connections: 100,
                 shutdown_grace_s: 1,
             };
-            public(settings, journal, listener).unwrap().await
+            public(settings, journal, metrics, listener).unwrap().await
         })
     });
     address
@@ -216,6 +222,126 @@ fn what_cannot_be_used_is_refused_with_its_own_status() {
         |path: &str| send(address, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
     assert_eq!(status(&get(TARGET)), "405");
     assert_eq!(status(&get("/")), "404");
+}
+
+/// A delivery to the door of Event Streams, and what signs it.
+fn delivery(events: &[serde_json::Value]) -> Vec<u8> {
+    signed_json(serde_json::Value::from(events).to_string().as_bytes())
+}
+
+fn signed_json(body: &[u8]) -> Vec<u8> {
+    let hash: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let target = format!("{STREAMS}?bodySHA256={hash}");
+    let nothing: [(&str, &str); 0] = [];
+    raw(&target, "application/json", &[&sign(&format!("{BASE}{target}"), &nothing, "token")], body)
+}
+
+fn streamed(number: u32, account: u32, workspace: u32) -> serde_json::Value {
+    let mut form = crate::event_stream::accepted();
+    for (name, value) in &mut form {
+        match name.as_str() {
+            "AccountSid" => *value = sid("AC", account),
+            "WorkspaceSid" => *value = sid("WS", workspace),
+            "Sid" => *value = sid("EV", number),
+            _ => {}
+        }
+    }
+    crate::event_stream::cloud_event(&form)
+}
+
+#[test]
+fn a_delivery_of_a_thousand_events_is_kept_to_the_last() {
+    let journal = fake(2_000, false);
+    let address = serve(journal.clone(), false);
+    let events: Vec<_> = (0..1_000).map(|number| streamed(number, 1, 1)).collect();
+    let request = delivery(&events);
+    assert!(request.len() > 256 * 1024, "longer than a callback may be");
+    assert_eq!(status(&send(address, &request)), "204");
+    let expected: std::collections::BTreeSet<_> = (0..1_000).map(|number| sid("EV", number)).collect();
+    let kept = || journal.kept.lock().unwrap().iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(kept(), expected);
+    assert_eq!(status(&send(address, &request)), "204", "also when it comes again");
+    assert_eq!(journal.kept.lock().unwrap().len(), 1_000);
+}
+
+#[test]
+fn an_event_that_came_through_both_doors_is_kept_once() {
+    let journal = fake(9, false);
+    let address = serve(journal.clone(), false);
+    let (body, good) = event(1, 1);
+    assert_eq!(status(&send(address, &raw(TARGET, FORM, &[&good], body.as_bytes()))), "204");
+    assert_eq!(status(&send(address, &delivery(&[streamed(1, 1, 1), streamed(2, 1, 1)]))), "204");
+    assert_eq!(*journal.kept.lock().unwrap(), [sid("EV", 1), sid("EV", 2)]);
+}
+
+#[test]
+fn a_delivery_that_is_not_for_us_is_refused_as_a_whole() {
+    let journal = fake(9, false);
+    let address = serve(journal.clone(), false);
+    for (account, workspace) in [(2, 1), (1, 2)] {
+        let events = [streamed(1, 1, 1), streamed(2, account, workspace)];
+        assert_eq!(status(&send(address, &delivery(&events))), "403");
+    }
+    let good = delivery(&[streamed(1, 1, 1)]);
+    let text = String::from_utf8(good.clone()).unwrap();
+    let unsigned = text.replace("X-Twilio-Signature", "X-Other");
+    assert_eq!(status(&send(address, unsigned.as_bytes())), "403");
+    let changed = text.replace(&sid("EV", 1), &sid("EV", 2));
+    assert_eq!(status(&send(address, changed.as_bytes())), "403", "the body is not the one that was signed");
+    assert!(journal.kept.lock().unwrap().is_empty());
+    assert_eq!(status(&send(address, &good)), "204");
+}
+
+#[test]
+fn a_large_body_is_read_only_when_its_url_is_signed() {
+    let address = serve(fake(9, false), false);
+    let large = vec![b' '; 300 * 1024];
+    let good = signed_json(&[&large[..], b"[]"].concat());
+    assert_eq!(status(&send(address, &good)), "204");
+    let forged = String::from_utf8(good).unwrap().replace("bodySHA256=", "bodySHA256=0");
+    assert_eq!(status(&send(address, forged.as_bytes())), "413");
+}
+
+#[test]
+fn tests_of_the_sink_are_acknowledged_and_what_is_no_delivery_is_not() {
+    let journal = fake(9, false);
+    let address = serve(journal.clone(), false);
+    let test = serde_json::json!({"type": "com.twilio.eventstreams.test-event", "data": {"test_id": "a"}});
+    let other = serde_json::json!({"type": "com.twilio.messaging.message.sent"});
+    assert_eq!(status(&send(address, &delivery(&[test, other]))), "204");
+    assert_eq!(status(&send(address, &signed_json(b"[{"))), "400");
+    let form = [("a", "b")];
+    let good = sign(&format!("{BASE}{STREAMS}"), &form, "token");
+    assert_eq!(status(&send(address, &raw(STREAMS, FORM, &[&good], b"a=b"))), "415");
+    let get = format!("GET {STREAMS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(status(&send(address, get.as_bytes())), "405");
+    assert!(journal.kept.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_delivery_of_which_one_event_cannot_be_kept_is_to_be_repeated() {
+    let journal = fake(0, true);
+    let answer = send(serve(journal, false), &delivery(&[streamed(1, 1, 1), streamed(2, 1, 1)]));
+    assert_eq!(status(&answer), "503");
+    assert!(answer.to_lowercase().contains("retry-after: 7"));
+}
+
+#[tokio::test]
+async fn a_delivery_is_acknowledged_only_after_the_last_commit() {
+    let journal = fake(2, false);
+    let address = serve(journal.clone(), false);
+    let request = delivery(&[streamed(1, 1, 1), streamed(2, 1, 1), streamed(3, 1, 1)]);
+    let answer = tokio::task::spawn_blocking(move || send(address, &request));
+    for _ in 0..1000 {
+        if journal.kept.lock().unwrap().len() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(journal.kept.lock().unwrap().len(), 2);
+    assert!(!answer.is_finished());
+    journal.permits.add_permits(1);
+    assert_eq!(status(&answer.await.unwrap()), "204");
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ impl std::fmt::Debug for Wire {
 pub(super) struct Exchange {
     operation: &'static str,
     deadline: Instant,
-    status: Option<u16>,
+    pub(super) status: Option<u16>,
     pub(super) request_id: Option<String>,
 }
 

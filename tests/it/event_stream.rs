@@ -1,0 +1,191 @@
+//! Deliveries of Event Streams to facts: the same ones that the event callbacks tell.
+
+use crate::program::{ACCOUNT, WORKSPACE};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::path::Path;
+use taskrouter_streams::twilio::event::{self, Content, Malformed, types};
+use taskrouter_streams::twilio::event_stream::{Element, NotEvents, parse};
+use taskrouter_streams::twilio::interest::Interest;
+use taskrouter_streams::twilio::signature::parse_pairs;
+
+/// A callback's parameters as the CloudEvent of the same event.
+pub(crate) fn cloud_event(form: &[(String, String)]) -> Value {
+    let get = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let ms: i64 = get("TimestampMs").unwrap().parse().unwrap();
+    let at = jiff::Timestamp::from_millisecond(ms).unwrap().to_string();
+    let mut payload = serde_json::Map::new();
+    for (name, value) in form {
+        let field = match name.as_str() {
+            "EventType" => "eventtype".to_owned(),
+            "Timestamp" => "timestamp".to_owned(),
+            "TimestampMs" => continue,
+            _ => name.chars().fold(String::new(), |mut field, letter| {
+                if letter.is_ascii_uppercase() && !field.is_empty() {
+                    field.push('_');
+                }
+                field.push(letter.to_ascii_lowercase());
+                field
+            }),
+        };
+        let value = match (field.as_str(), value.parse::<i64>()) {
+            ("timestamp", _) => json!(at),
+            // Event Streams has numbers where the form has digits.
+            (_, Ok(number)) if number.to_string() == *value => json!(number),
+            (_, _) => json!(value),
+        };
+        payload.insert(field, value);
+    }
+    json!({
+        "specversion": "1.0", "id": "EZ00000000000000000000000000000001", "source": get("AccountSid"),
+        "type": format!("com.twilio.taskrouter.{}", get("EventType").unwrap()),
+        "dataschema": "https://events-schemas.twilio.com/TaskRouter.WDSEvent/4", "datacontenttype": "application/json",
+        "time": at,
+        "data": {"sid": get("Sid"), "account_sid": get("AccountSid"), "group": "reservation", "payload": payload},
+    })
+}
+
+fn fixtures() -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/taskrouter");
+    let entries = [folder.clone(), folder.join("odd")].map(|folder| std::fs::read_dir(folder).unwrap());
+    let mut found = Vec::new();
+    for entry in entries.into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "form") {
+            found.push((path.display().to_string(), std::fs::read(path).unwrap().trim_ascii_end().to_vec()));
+        }
+    }
+    assert!(found.len() > 30);
+    found
+}
+
+pub(crate) fn accepted() -> Vec<(String, String)> {
+    [
+        ("EventType", "reservation.accepted"),
+        ("AccountSid", ACCOUNT),
+        ("WorkspaceSid", WORKSPACE),
+        ("Sid", "EV00000000000000000000000000000001"),
+        ("Timestamp", "1760000005"),
+        ("TimestampMs", "1760000005123"),
+        ("TaskSid", "WT00000000000000000000000000000001"),
+        ("TaskChannelUniqueName", "voice"),
+        ("TaskVersion", "2"),
+        ("ReservationSid", "WR00000000000000000000000000000001"),
+        ("WorkerSid", "WK00000000000000000000000000000001"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+fn only(delivery: &Value) -> Element {
+    let mut elements = parse(delivery.to_string().as_bytes(), &Interest::default()).unwrap();
+    assert_eq!(elements.len(), 1);
+    elements.remove(0)
+}
+
+#[test]
+fn every_fixture_tells_the_same_through_both_doors() {
+    for (name, body) in fixtures() {
+        let pairs = parse_pairs(&body);
+        let form: Vec<(String, String)> = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let by_callback = event::parse(&pairs, &Interest::default()).unwrap();
+        let by_stream = only(&json!([cloud_event(&form)]));
+        if name.contains("worker.activity") {
+            assert_eq!((by_callback.content, by_stream), (Content::NotOurs, Element::NotOurs));
+        } else {
+            assert_eq!(by_stream, Element::Event(by_callback), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_type_that_matters_is_read_and_an_array_is_read_to_its_end() {
+    let delivery: Vec<Value> = types()
+        .map(|name| {
+            let mut form = accepted();
+            form[0].1 = name.to_owned();
+            cloud_event(&form)
+        })
+        .collect();
+    let elements = parse(json!(delivery).to_string().as_bytes(), &Interest::default()).unwrap();
+    assert_eq!(elements.len(), 21);
+    for element in elements {
+        let Element::Event(envelope) = element else { panic!("{element:?}") };
+        assert!(matches!(envelope.content, Content::Ours { .. }));
+    }
+}
+
+#[test]
+fn what_the_payload_lacks_is_taken_from_the_envelope() {
+    let mut element = cloud_event(&accepted());
+    let expected = only(&json!([element]));
+    let payload = element["data"]["payload"].as_object_mut().unwrap();
+    for field in ["sid", "account_sid", "eventtype", "timestamp"] {
+        assert!(payload.remove(field).is_some());
+    }
+    assert_eq!(only(&json!([element])), expected);
+    assert_eq!(only(&element), expected, "an object alone counts as an array of one");
+}
+
+#[test]
+fn attributes_as_an_object_read_like_attributes_as_text() {
+    let attributes = json!({"direction": "outbound", "call_sid": "CA00000000000000000000000000000001"});
+    let mut text = cloud_event(&accepted());
+    text["data"]["payload"]["task_attributes"] = json!(attributes.to_string());
+    let mut object = text.clone();
+    object["data"]["payload"]["task_attributes"] = attributes;
+    assert_eq!(only(&json!([text])), only(&json!([object])));
+}
+
+#[test]
+fn an_event_that_lacks_what_it_must_have_does_not_hold_up_its_neighbours() {
+    let good = cloud_event(&accepted());
+    let mut bad = good.clone();
+    bad["data"]["payload"]["task_sid"] = Value::Null;
+    let elements = parse(json!([bad, good]).to_string().as_bytes(), &Interest::default()).unwrap();
+    assert_eq!(elements[0], Element::Unusable(Malformed::Missing("TaskSid")));
+    assert!(matches!(elements[1], Element::Event(_)));
+}
+
+#[test]
+fn a_sinks_test_and_events_of_other_products_are_told_apart() {
+    let test = |data: Value| only(&json!([{"type": "com.twilio.eventstreams.test-event", "data": data}]));
+    let id = "cae2f9e2-c270-4e44-a981-9ee421e3ff6b";
+    assert_eq!(test(json!({"test_id": id})), Element::Test { id: Some(id.to_owned()) });
+    assert_eq!(test(json!(json!({"test_id": id}).to_string())), Element::Test { id: Some(id.to_owned()) });
+    assert_eq!(test(json!({"test_id": "a\nforged line"})), Element::Test { id: None });
+    assert_eq!(test(Value::Null), Element::Test { id: None });
+    for other in ["com.twilio.messaging.message.sent", "com.twilio.taskrouter.worker.created", "", "task.created"] {
+        assert_eq!(only(&json!([{"type": other}])), Element::NotOurs);
+    }
+    assert_eq!(only(&json!([{}])), Element::NotOurs);
+}
+
+#[test]
+fn what_is_not_an_array_of_objects_is_refused() {
+    for body in ["", "{", "null", "7", "\"[]\"", "[7]", "[[]]", "[{}, null]", "\u{feff}[]"] {
+        assert_eq!(parse(body.as_bytes(), &Interest::default()), Err(NotEvents), "{body}");
+    }
+    assert_eq!(parse(b"[]", &Interest::default()), Ok(Vec::new()));
+    assert_eq!(
+        parse(&vec![b'['; 100_000], &Interest::default()),
+        Err(NotEvents),
+        "not even one that nests without end"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_value_in_any_place_causes_a_panic(at in 0_usize..30, text in any::<String>(), number in any::<i64>()) {
+        for value in [json!(text), json!(number), json!([text]), json!({"a": number}), Value::Null] {
+            let mut element = cloud_event(&accepted());
+            let payload = element["data"]["payload"].as_object_mut().unwrap();
+            let field = payload.keys().nth(at % payload.len()).unwrap().clone();
+            payload.insert(field, value.clone());
+            element["data"]["payload"][text.clone()] = value.clone();
+            let _ = parse(json!([element]).to_string().as_bytes(), &Interest::default());
+            element["data"] = value;
+            let _ = parse(json!([element]).to_string().as_bytes(), &Interest::default());
+        }
+    }
+}
