@@ -1,7 +1,7 @@
 //! `demo`: every story told to the real worker by a simulated Twilio, and what came of it.
 
 use super::stage::Stage;
-use super::{CommandResult, misused, say};
+use super::{CommandResult, audio, misused, say};
 use crate::sim::Behaviour;
 use crate::sim::scenario::{self, STORIES, Scenario};
 use crate::timeline;
@@ -70,8 +70,9 @@ impl Demo {
     async fn tell(&self, story: &Scenario) -> anyhow::Result<Line> {
         let base = Behaviour { latency_ms: self.latency_ms, guard_lag_ms: self.lag_ms, ..Behaviour::default() };
         let behaviour = story.behaviour(&base).with_context(|| format!("the story {} cannot be told", story.name))?;
-        let stage = Stage::set(behaviour, "").await.context("the demo cannot start")?;
+        let stage = Stage::set_with_audio(behaviour, "").await.context("the demo cannot start")?;
         let outcome = stage.tell(story).await;
+        let mut failures = outcome.failures;
         let violations = stage.sim.violations();
         let mut line = Line {
             story: story.name.clone(),
@@ -80,13 +81,16 @@ impl Demo {
             requests: 0,
             outside_ms: 0,
             violations: violations.len(),
-            failures: outcome.failures.len(),
+            failures: 0,
         };
         say(&format!("\n── {}: {}", story.name, story.title));
         for task in &outcome.tasks {
+            let facts = stage.facts(task).await?;
             if !self.brief {
-                say(&timeline::render(&stage.facts(task).await?));
+                say(&timeline::render(&facts));
+                audio::lines(&stage, task, facts.first().map_or(0, |fact| fact.at)).iter().for_each(|line| say(line));
             }
+            failures.extend(audio::complaints(&stage, task));
             if let Some(report) = stage.sim.report(task) {
                 line.started += report.streams.len();
                 line.stopped += report.streams.iter().filter(|stream| stream.stopped_at.is_some()).count();
@@ -97,7 +101,8 @@ impl Demo {
         for violation in &violations {
             say(&format!("VIOLATION: {violation}"));
         }
-        for failure in &outcome.failures {
+        line.failures = failures.len();
+        for failure in &failures {
             say(&format!("NOT AS EXPECTED: {failure}"));
         }
         stage.clear().await;

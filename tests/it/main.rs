@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod audio;
 mod client;
 mod config;
 mod config_streams;
