@@ -74,6 +74,9 @@ impl Leg {
         {
             // Nobody will ever know; what may be running must be stopped one day.
             self.streams_applied(&doubt.step, None, at);
+            for start in doubt.step.operation.starts() {
+                self.ledger.assume(&start.name);
+            }
         }
     }
 }

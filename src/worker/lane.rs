@@ -90,7 +90,7 @@ impl Lane {
 
     async fn perform(&mut self, step: Step) -> Result<(), JournalError> {
         self.keep_lease().await?;
-        if !step.operation.is_idempotent() {
+        if step.operation.is_announced() {
             self.append(What::Begun(step.clone())).await?;
         }
         let sent_at = now_ms();
