@@ -17,6 +17,7 @@ mod event_stream;
 mod ingress;
 mod journal;
 mod kill;
+mod lab;
 mod metrics;
 mod program;
 mod signature;
