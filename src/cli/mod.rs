@@ -1,7 +1,9 @@
 //! The commands. Each says what it does in `--help`, ends with a documented exit code, and reports an error in one to
 //! three plain lines on standard error.
 
+mod backfill;
 mod demo;
+mod door;
 mod replay;
 mod serve;
 pub mod service;
@@ -40,6 +42,8 @@ enum Command {
     Serve(serve::Serve),
     /// Show it at work: worker and simulated Twilio on loopback ports, no account needed.
     Demo(demo::Demo),
+    /// Post events that did not arrive, from TaskRouter's records, to a running worker.
+    Backfill(backfill::Backfill),
     /// Sign recorded events and post them to a running worker.
     Replay(replay::Replay),
     /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
@@ -74,6 +78,7 @@ pub async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
         Command::Demo(demo) => demo.run().await,
+        Command::Backfill(backfill) => backfill.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
         Command::Config => {

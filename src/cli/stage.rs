@@ -97,6 +97,11 @@ impl Stage {
         });
     }
 
+    /// The worker's configuration.
+    pub fn settings(&self) -> &config::Settings {
+        &self.settings
+    }
+
     /// Stops the worker and starts another on the same journal, as a deployment does.
     ///
     /// # Errors

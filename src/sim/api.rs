@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::faults::{Fault, FaultBody, Side};
-use super::world::{Page, Reply, Request, RequestRecord, StreamOrder};
+use super::world::{EventQuery, Page, Reply, Request, RequestRecord, StreamOrder};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Server;
 use actix_web::http::{Method, StatusCode, header};
@@ -135,6 +135,16 @@ fn parse(core: &Core, method: &Method, path: &str, parameters: &[(String, String
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let (read, write) = (method == Method::GET, method == Method::POST);
     match segments.as_slice() {
+        ["v1", "Workspaces"] if read => Some(Request::ListWorkspaces { name: get("FriendlyName"), page }),
+        ["v1", "Workspaces", workspace] if read => Some(Request::FetchWorkspace { workspace: (*workspace).to_owned() }),
+        ["v1", "Workspaces", workspace] if write => Some(Request::UpdateWorkspace {
+            workspace: (*workspace).to_owned(),
+            event_callback_url: get("EventCallbackUrl"),
+            events_filter: get("EventsFilter"),
+        }),
+        ["v1", "Workspaces", workspace, "Events"] if read && core.is_workspace(workspace) => {
+            Some(Request::ListEvents { query: EventQuery::read(parameters, page) })
+        }
         ["v1", "Workspaces", workspace, "Tasks", rest @ ..] if read && core.is_workspace(workspace) => match rest {
             [task] => Some(Request::FetchTask { task: (*task).to_owned() }),
             [task, "Reservations"] => Some(Request::ListReservations { task: (*task).to_owned(), page }),

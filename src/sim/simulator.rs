@@ -4,7 +4,9 @@ use super::behaviour::{Behaviour, Ms};
 use super::callbacks::{self, Delivery, Destination, Mishap};
 use super::core::{Core, locked, tick};
 use super::faults::{Fault, Mix, On};
-use super::world::{CallReport, Impossible, Mode, Note, OpName, Picture, RequestRecord, Target, Violation, World};
+use super::world::{
+    CallReport, Event, Impossible, Mode, Note, Office, OpName, Picture, RequestRecord, Target, Violation, World,
+};
 use crate::call::sid::{AccountSid, CallSid, ConferenceSid, TaskSid, WorkspaceSid};
 use actix_web::dev::ServerHandle;
 use secrecy::SecretString;
@@ -141,6 +143,21 @@ impl Simulator {
     /// Whether nothing is scheduled in the world and every event is through.
     pub fn is_quiet(&self) -> bool {
         self.core.is_quiet()
+    }
+
+    /// Every event so far, told or not.
+    pub fn events(&self) -> Vec<Event> {
+        self.core.with(|world, _| world.records().map(Clone::clone).collect())
+    }
+
+    /// What the workspace is set to.
+    pub fn office(&self) -> Office {
+        self.core.with(|world, _| world.office().clone())
+    }
+
+    /// Sets it otherwise, as somebody does in the Console.
+    pub fn refurnish(&self, change: impl FnOnce(&mut Office)) {
+        self.core.with(|world, _| world.refurnish(change));
     }
 
     /// Every misuse so far.

@@ -6,10 +6,14 @@
 //! Source: <https://www.twilio.com/docs/usage/requests-to-twilio>.
 
 mod answers;
+mod events;
 mod hosts;
+mod unanswered;
 mod wire;
 
+pub use events::EventsPage;
 pub use hosts::{HostError, Product, base_url};
+pub use unanswered::Unanswered;
 
 use crate::call::sid::{AccountSid, CallSid, ConferenceSid, TaskSid, WorkspaceSid};
 use crate::call::step::{Answer, Guard, Operation, Outcome, StreamStart, Trouble};

@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod backfill;
 mod client;
 mod config;
 mod core;

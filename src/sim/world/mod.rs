@@ -16,6 +16,7 @@
 mod bodies;
 mod desk;
 mod event;
+mod office;
 mod rest;
 mod status;
 mod streams;
@@ -25,6 +26,7 @@ mod violation;
 mod voice;
 
 pub use event::Event;
+pub use office::{EventQuery, Office};
 pub use rest::{OpName, Page, Reply, Request};
 pub use streams::{StreamOrder, StreamReport};
 pub use transfer::{Mode, Target};
@@ -63,6 +65,9 @@ pub struct World {
     conferences: BTreeMap<ConferenceSid, Conference>,
     last_event_at: Ms,
     outbox: Vec<Event>,
+    /// Every event so far and when it happened, for reading.
+    records: Vec<(Ms, Event)>,
+    office: Office,
     ends: BTreeMap<EventSid, TaskSid>,
     violations: Vec<Violation>,
     notes: Vec<Note>,
@@ -200,6 +205,8 @@ impl World {
             conferences: BTreeMap::new(),
             last_event_at: 0,
             outbox: Vec::new(),
+            records: Vec::new(),
+            office: Office::default(),
             ends: BTreeMap::new(),
             violations: Vec::new(),
             notes: Vec::new(),
