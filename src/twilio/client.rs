@@ -10,10 +10,12 @@ mod events;
 mod hosts;
 mod unanswered;
 mod wire;
+mod workspaces;
 
 pub use events::EventsPage;
 pub use hosts::{HostError, Product, base_url};
 pub use unanswered::Unanswered;
+pub use workspaces::WorkspaceRow;
 
 use crate::call::sid::{AccountSid, CallSid, ConferenceSid, TaskSid, WorkspaceSid};
 use crate::call::step::{Answer, Guard, Operation, Outcome, StreamStart, Trouble};

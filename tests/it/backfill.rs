@@ -250,10 +250,17 @@ pub(crate) fn environment(stage: &Stage) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Runs the program beside the stage.
+/// Runs the program beside the stage, with more variables; an empty one is taken away.
 pub(crate) async fn run(stage: &Stage, arguments: &[&str], more: &[(&str, &str)]) -> Output {
     let mut command = program();
-    command.args(arguments).envs(environment(stage)).envs(more.iter().copied());
+    command.args(arguments).envs(environment(stage));
+    for (name, value) in more {
+        if value.is_empty() {
+            command.env_remove(name)
+        } else {
+            command.env(name, value)
+        };
+    }
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 

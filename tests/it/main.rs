@@ -17,6 +17,7 @@ mod ingress;
 mod journal;
 mod kill;
 mod program;
+mod setup;
 mod signature;
 mod simulator;
 mod stories;
