@@ -3,11 +3,11 @@
 //! One renderer serves the demo, the tests and the operator. It prints SIDs and times, never attributes or phone numbers.
 
 use crate::call::fact::{
-    Fact, ReservationChange, ReservationEvent, TaskChange, TransferChange, TransferEvent, TransferMode, TransferTarget,
-    What,
+    Fact, ReservationChange, ReservationEvent, StreamChange, StreamEvent, TaskChange, TransferChange, TransferEvent,
+    TransferMode, TransferTarget, What,
 };
 use crate::call::sid::{CallSid, ReservationSid};
-use crate::call::step::{Answer, Change, Guard, Operation, Outcome, ParticipantRow, Settled, Step};
+use crate::call::step::{Answer, Change, Guard, Operation, Outcome, ParticipantRow, Settled, Step, StreamStart};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -53,7 +53,10 @@ impl Story {
             What::Begun(_) => String::new(),
             What::Settled(settled) => self.settled(settled),
             What::Parked(parked) => format!("  ✗ PARKED: {}: {}", self.change(&parked.change), parked.reason),
+            What::Stream(event) => stream(event),
+            What::Unconfirmed { name } => format!("  ! nothing is heard of {name}: is its socket open?"),
             What::Redriven => "an operator redrives the call".to_owned(),
+            What::Dismissed => "an operator dismisses what was given up".to_owned(),
         }
     }
 
@@ -108,7 +111,12 @@ impl Story {
         match change {
             Change::Start(reservation) => format!("start {}'s stream", self.agent(reservation)),
             Change::Stop(reservation) => format!("stop {}'s stream", self.agent(reservation)),
-            Change::LowerAhead | Change::RaiseGuard | Change::HoldAgain | Change::Rejoin => change.to_string(),
+            Change::LowerAhead
+            | Change::RaiseGuard
+            | Change::HoldAgain
+            | Change::Rejoin
+            | Change::Orphan(_)
+            | Change::Reconcile => change.to_string(),
         }
     }
 
@@ -136,15 +144,19 @@ impl Story {
             }
             Operation::Redirect { stop, start, .. } => {
                 let stops = stop.iter().map(|name| format!("stop {name}"));
-                let starts = start.iter().map(|start| {
-                    let slot = char::from(b'A' + u8::try_from(start.slot % 26).unwrap_or(0));
-                    format!("start {} on destination {slot} for {}", start.name, self.agent(&start.reservation))
-                });
+                let starts = start.iter().map(|start| self.start(start));
                 let verbs: Vec<String> = stops.chain(starts).collect();
                 format!("redirect the customer: {}, dial back in without a beep", verbs.join(", "))
             }
+            Operation::CreateStream { stream, .. } => format!("{} without touching the call", self.start(stream)),
             Operation::StopStream { name, .. } => format!("stop {name} without touching the call"),
+            Operation::FetchCall { .. } => "read the call".to_owned(),
         }
+    }
+
+    fn start(&mut self, start: &StreamStart) -> String {
+        let slot = char::from(b'A' + u8::try_from(start.slot % 26).unwrap_or(0));
+        format!("start {} on destination {slot} for {}", start.name, self.agent(&start.reservation))
     }
 
     fn ending(&self, outcome: &Outcome) -> String {
@@ -167,12 +179,24 @@ impl Story {
                 }
             }
             Outcome::Done(Answer::Task(_)) => "read".to_owned(),
-            Outcome::Done(Answer::Accepted) => "taken".to_owned(),
+            Outcome::Done(Answer::Accepted | Answer::Stream(_)) => "taken".to_owned(),
+            Outcome::Done(Answer::Call { live: true }) => "in progress".to_owned(),
+            Outcome::Done(Answer::Call { live: false }) => "over".to_owned(),
             Outcome::Gone => "already over".to_owned(),
             Outcome::TryLater(trouble) => format!("not taken ({})", trouble.reason),
             Outcome::Unknown(trouble) => format!("outcome unknown ({})", trouble.reason),
             Outcome::Refused(trouble) => format!("refused ({})", trouble.reason),
         }
+    }
+}
+
+fn stream(event: &StreamEvent) -> String {
+    let StreamEvent { name, change, error, .. } = event;
+    match (change, error) {
+        (StreamChange::Started, _) => format!("    {name} has begun"),
+        (StreamChange::Stopped, _) => format!("    {name} has ended"),
+        (StreamChange::Error, Some(code)) => format!("    {name} has failed (Twilio error {code})"),
+        (StreamChange::Error, None) => format!("    {name} has failed"),
     }
 }
 

@@ -5,6 +5,7 @@
 use super::door::{Door, EVENTS};
 use super::{CommandResult, Configured, misused, say};
 use crate::call::fact::EpochMs;
+use crate::http::STREAM_STATUS_PATH;
 use crate::twilio::client::{Client, EventsPage};
 use crate::twilio::event;
 use crate::twilio::event_record::{self, Record};
@@ -42,7 +43,7 @@ impl Backfill {
             Ok(settings) => settings,
             Err(error) => return Ok(misused(&error.into())),
         };
-        let client = Client::new(settings.client())?;
+        let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
         let door = Door::new(&settings, self.to)?;
         let now = jiff::Timestamp::now().as_millisecond();
         let since = now.saturating_sub(EpochMs::try_from(self.since.as_millis()).unwrap_or(EpochMs::MAX));

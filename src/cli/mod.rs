@@ -25,7 +25,7 @@ const MISUSED: u8 = 2;
 #[derive(Parser)]
 #[command(
     name = "taskrouter-streams",
-    version,
+    version = crate::telemetry::BUILD,
     about = "Live audio of the customer's call leg for every Twilio Flex agent, across transfers.",
     long_about = "Live audio of the customer's call leg for every Twilio Flex agent who handles the call, across \
                   transfers, from the server alone. Configure it as the TaskRouter workspace's Event Callback URL.",

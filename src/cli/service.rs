@@ -1,9 +1,12 @@
 //! The composition root: the one place where settings, listeners, journal, client and worker are put together.
 
 use crate::call::Policy;
-use crate::config::{JournalUrl, Settings, Strategy};
+use crate::call::rules::Destination;
+use crate::config::{self, JournalUrl, Settings};
 use crate::http::{self, IngressSettings};
 use crate::journal::{Journal, JournalError, OpenError, SqliteJournal, SqliteSettings};
+use crate::telemetry::metrics::{Commits, Metrics};
+use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
 use crate::worker::{self, BackfillSettings, Worker, WorkerSettings};
@@ -48,6 +51,7 @@ pub struct Service {
     worker: JoinHandle<Result<(), JournalError>>,
     janitor: JoinHandle<()>,
     backfill: JoinHandle<()>,
+    census: JoinHandle<()>,
     stop: CancellationToken,
     grace: Duration,
 }
@@ -58,24 +62,31 @@ impl Service {
     /// # Errors
     /// When something that the settings name cannot be had.
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
-        let journal = open_journal(settings)?;
-        let client = Arc::new(Client::new(settings.client())?);
+        let metrics = Arc::new(Metrics::new(VERSION, COMMIT));
+        let journal = open_journal(settings, metrics.commits.clone())?;
+        let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?);
         let ingress = ingress_settings(settings)?;
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
         let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
         let grace = settings.shutdown.grace;
         let listen = |key, address, reason| StartError::Listen { key, address, reason };
         let servers = [
-            http::public(ingress, journal.clone(), public_listener)
+            http::public(ingress, journal.clone(), metrics.clone(), public_listener)
                 .map_err(|reason| listen("server.listen", public, reason))?,
-            http::admin(journal.clone(), admin_listener, grace.as_secs())
+            http::admin(journal.clone(), metrics.clone(), |_| {}, admin_listener, grace.as_secs())
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
         let stop = CancellationToken::new();
-        let backfill = worker::fill_gap(journal.clone(), client.clone(), backfill_settings(settings), stop.clone());
-        let worker = Worker::new(journal.clone(), client, worker_settings(settings));
-        let janitor =
-            keep_small(journal.clone(), settings.journal.retention, settings.journal.prune_every, stop.clone());
+        let backfill = worker::fill_gap(
+            journal.clone(),
+            client.clone(),
+            metrics.clone(),
+            backfill_settings(settings),
+            stop.clone(),
+        );
+        let worker = Worker::new(journal.clone(), client, metrics.clone(), worker_settings(settings));
+        let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
+        let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
         Ok(Self {
             public,
             admin,
@@ -85,6 +96,7 @@ impl Service {
             worker: tokio::spawn(worker.run(stop.clone())),
             janitor: tokio::spawn(janitor),
             backfill: tokio::spawn(backfill),
+            census: tokio::spawn(census),
             stop,
             grace,
         })
@@ -113,7 +125,7 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, listeners, mut worker, janitor, backfill, stop, grace, .. } = self;
+        let Self { journal, servers, listeners, mut worker, janitor, backfill, census, stop, grace, .. } = self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -136,6 +148,7 @@ impl Service {
         }
         janitor.abort();
         backfill.abort();
+        census.abort();
         if let Err(error) = journal.close().await {
             tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
         }
@@ -143,21 +156,28 @@ impl Service {
 }
 
 /// Deletes what is past retention, now and then, until `stop`.
-async fn keep_small(journal: Arc<dyn Journal>, retention: Duration, every: Duration, stop: CancellationToken) {
+async fn keep_small(
+    journal: Arc<dyn Journal>,
+    metrics: Arc<Metrics>,
+    settings: config::Journal,
+    stop: CancellationToken,
+) {
     loop {
-        match journal.prune(retention).await {
+        let pruned = journal.prune(settings.retention).await;
+        metrics.work.round("janitor", pruned.is_ok());
+        match pruned {
             Ok(0) => {}
             Ok(calls) => tracing::info!(calls, "calls past retention were deleted from the journal"),
             Err(error) => tracing::warn!(%error, "calls past retention could not be deleted; trying again later"),
         }
         tokio::select! {
-            () = tokio::time::sleep(every) => {}
+            () = tokio::time::sleep(settings.prune_every) => {}
             () = stop.cancelled() => return,
         }
     }
 }
 
-fn open_journal(settings: &Settings) -> Result<Arc<dyn Journal>, OpenError> {
+fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
     let journal = &settings.journal;
     match &journal.url {
         JournalUrl::Sqlite(path) => Ok(Arc::new(SqliteJournal::open(SqliteSettings {
@@ -166,6 +186,7 @@ fn open_journal(settings: &Settings) -> Result<Arc<dyn Journal>, OpenError> {
             batch_limit: journal.batch_limit,
             lease: journal.lease,
             wal_limit_bytes: journal.wal_limit_bytes,
+            commits,
         })?)),
     }
 }
@@ -183,6 +204,7 @@ fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierErro
         verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
         account: settings.twilio.account_sid.clone(),
         workspace: settings.twilio.workspace_sid.clone(),
+        interest: settings.interest(),
         body_limit_bytes: server.body_limit_bytes,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
         ingest_at_once: settings.journal.batch_limit,
@@ -203,6 +225,7 @@ fn backfill_settings(settings: &Settings) -> BackfillSettings {
     let Settings { backfill, retry, .. } = settings;
     BackfillSettings {
         max_age: backfill.max_age,
+        interest: settings.interest(),
         overlap: backfill.overlap,
         max_events: backfill.max_events,
         retry_first: retry.first,
@@ -214,20 +237,32 @@ fn backfill_settings(settings: &Settings) -> BackfillSettings {
 /// The core's limits, from the settings.
 pub fn policy(settings: &Settings) -> Policy {
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    let Settings { redirect, retry, streams, .. } = settings;
-    match streams.strategy {
-        Strategy::Redirect => Policy {
-            slot_tracks: streams.destinations.iter().map(|destination| destination.track.cost()).collect(),
-            track_budget: streams.track_budget,
-            name_prefix: streams.name_prefix.clone(),
-            verify_guard_ms: ms(redirect.verify_guard),
-            rejoin_ms: ms(redirect.rejoin),
-            doubt_ms: ms(redirect.doubt),
-            poll_ms: redirect.poll.iter().copied().map(ms).collect(),
-            reading_max_age_ms: ms(redirect.reading_max_age),
-            retry_first_ms: ms(retry.first),
-            retry_cap_ms: ms(retry.cap),
-            give_up_ms: ms(retry.give_up),
-        },
+    let Settings { redirect, retry, streams, eligibility, .. } = settings;
+    let destinations = streams.destinations.iter().map(|destination| Destination {
+        tracks: destination.track.cost(),
+        parameters: destination.parameters.clone(),
+        confirms: destination.status_callback,
+    });
+    Policy {
+        strategy: streams.strategy,
+        channels: eligibility.channels.clone(),
+        outbound: eligibility.outbound,
+        outbound_wait_ms: ms(eligibility.outbound_wait),
+        destinations: destinations.collect(),
+        rules: streams.rules.clone(),
+        track_budget: streams.track_budget,
+        name_prefix: streams.name_prefix.clone(),
+        verify_guard_ms: ms(redirect.verify_guard),
+        rejoin_ms: ms(redirect.rejoin),
+        doubt_ms: ms(redirect.doubt),
+        poll_ms: redirect.poll.iter().copied().map(ms).collect(),
+        reading_max_age_ms: ms(redirect.reading_max_age),
+        retry_first_ms: ms(retry.first),
+        retry_cap_ms: ms(retry.cap),
+        give_up_ms: ms(retry.give_up),
+        confirm_ms: ms(streams.confirm_within),
+        restart_ms: ms(streams.restart_after),
+        restart_limit: u32::try_from(streams.restart_limit).unwrap_or(u32::MAX),
+        quiet_ms: ms(streams.quiet_check),
     }
 }

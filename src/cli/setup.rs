@@ -6,6 +6,7 @@ mod plan;
 use super::door::EVENTS;
 use super::{CommandResult, Configured, environment, misused, say};
 use crate::config::{self, ConfigError, Settings};
+use crate::http::STREAM_STATUS_PATH;
 use crate::twilio::client::{Client, Unanswered, WorkspaceRow};
 use anyhow::{Context as _, anyhow, bail};
 use plan::{Owner, Plan};
@@ -62,7 +63,7 @@ impl Setup {
             say(&event_streams::calls(&settings.server.public_url));
             return Ok(ExitCode::SUCCESS);
         }
-        let client = Client::new(settings.client())?;
+        let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
         if self.list {
             say(&listed(&client.workspaces().await.map_err(asking)?));
             return Ok(ExitCode::SUCCESS);

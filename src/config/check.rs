@@ -1,6 +1,8 @@
 //! The keys, section by section: their limits, and what must hold between them.
 
 mod addresses;
+mod destinations;
+mod rules;
 mod streams;
 
 use super::layers::Layers;
@@ -23,13 +25,14 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     // Every section is read before any is missed, so that all problems are found.
     let listen = (reader.address("server.listen"), reader.address("admin.listen"));
     let server = server(&mut reader, listen.0);
-    let admin = listen.1.map(|listen| Admin { listen });
+    let admin = admin(&mut reader, listen.1);
     let twilio = twilio(&mut reader);
     let journal = journal(&mut reader);
     let worker = worker(&mut reader);
     let backfill = backfill(&mut reader);
     let retry = retry(&mut reader);
     let redirect = redirect(&mut reader);
+    let eligibility = streams::eligibility(&mut reader);
     let streams = streams::streams(&mut reader);
     let shutdown = reader.millis("shutdown.grace_ms", 1..=HOUR_MS).map(|grace| Shutdown { grace });
     let log = log(&mut reader);
@@ -45,6 +48,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             backfill: backfill?,
             retry: retry?,
             redirect: redirect?,
+            eligibility: eligibility?,
             streams: streams?,
             shutdown: shutdown?,
             log: log?,
@@ -74,6 +78,11 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
         keep_alive: keep_alive?,
         retry_after: retry_after?,
     })
+}
+
+fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Admin> {
+    let census = reader.millis("admin.census_ms", 100..=HOUR_MS);
+    Some(Admin { listen: listen?, census: census? })
 }
 
 fn twilio(reader: &mut Reader) -> Option<Twilio> {

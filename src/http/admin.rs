@@ -1,7 +1,14 @@
-//! The private listener: is the process alive, and should it be sent events?
+//! The private listener: is the process alive, should it be sent events, which build is it, and how does it do?
+//!
+//! What is here holds no names, numbers or SIDs, so probes and collectors need no token. What does is the console's.
 
-use crate::journal::Journal;
+use crate::journal::{Backlog, Journal, JournalError};
+use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
+use crate::telemetry::{COMMIT, VERSION};
 use actix_web::dev::Server;
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -10,16 +17,32 @@ use std::time::Duration;
 /// A journal that takes longer than this to count its calls is not ready. Probes commonly wait no longer themselves.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-/// Serves `GET /health/live` (200 while the process runs) and `GET /health/ready` (200 when the journal answers within two
-/// seconds, else 503) on `listener`, which must be private. Signals are the caller's; the server stops through its handle,
-/// waiting up to `shutdown_grace_s` seconds for requests under way.
-pub fn admin(journal: Arc<dyn Journal>, listener: TcpListener, shutdown_grace_s: u64) -> std::io::Result<Server> {
-    let journal = web::Data::from(journal);
+/// What the probes and the collector are answered from.
+struct Gauges {
+    journal: Arc<dyn Journal>,
+    metrics: Arc<Metrics>,
+}
+
+/// Serves on `listener`, which must be private: `GET /health/live` (200 while the process runs), `GET /health/ready` and
+/// `GET /health` (200 when the journal answers within two seconds, else 503; the latter says which build this is as well),
+/// `GET /metrics`, and what `more` adds. Signals are the caller's; the server stops through its handle, waiting up to
+/// `shutdown_grace_s` seconds for requests under way.
+pub fn admin(
+    journal: Arc<dyn Journal>,
+    metrics: Arc<Metrics>,
+    more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    listener: TcpListener,
+    shutdown_grace_s: u64,
+) -> std::io::Result<Server> {
+    let gauges = web::Data::new(Gauges { journal, metrics });
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(journal.clone())
+            .app_data(gauges.clone())
+            .route("/health", web::get().to(health))
             .route("/health/live", web::get().to(live))
             .route("/health/ready", web::get().to(ready))
+            .route("/metrics", web::get().to(render))
+            .configure(more.clone())
     })
     .workers(1)
     .shutdown_timeout(shutdown_grace_s)
@@ -29,19 +52,46 @@ pub fn admin(journal: Arc<dyn Journal>, listener: TcpListener, shutdown_grace_s:
     Ok(server)
 }
 
+impl Gauges {
+    async fn backlog(&self) -> Result<Backlog, String> {
+        match tokio::time::timeout(READY_WITHIN, self.journal.backlog()).await {
+            Ok(backlog) => backlog.map_err(|error: JournalError| error.to_string()),
+            Err(_) => Err("the journal did not answer in time".to_owned()),
+        }
+    }
+
+    async fn readiness(&self) -> (StatusCode, &'static str) {
+        match self.backlog().await {
+            Ok(_) => (StatusCode::OK, "ready"),
+            Err(reason) => {
+                tracing::warn!(reason, "not ready");
+                (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+            }
+        }
+    }
+}
+
 async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({"status": "live"}))
 }
 
-async fn ready(journal: web::Data<dyn Journal>) -> HttpResponse {
-    match tokio::time::timeout(READY_WITHIN, journal.backlog()).await {
-        Ok(Ok(_)) => HttpResponse::Ok().json(serde_json::json!({"status": "ready"})),
-        Ok(Err(error)) => not_ready(&error.to_string()),
-        Err(_) => not_ready("the journal did not answer in time"),
-    }
+async fn ready(gauges: web::Data<Gauges>) -> HttpResponse {
+    let (code, status) = gauges.readiness().await;
+    HttpResponse::build(code).json(serde_json::json!({"status": status}))
 }
 
-fn not_ready(reason: &str) -> HttpResponse {
-    tracing::warn!(reason, "not ready");
-    HttpResponse::ServiceUnavailable().json(serde_json::json!({"status": "not ready"}))
+async fn health(gauges: web::Data<Gauges>) -> HttpResponse {
+    let (code, status) = gauges.readiness().await;
+    HttpResponse::build(code).json(serde_json::json!({"status": status, "version": VERSION, "commit": COMMIT}))
+}
+
+/// A journal that does not answer leaves the numbers of calls as they were: the other metrics are needed then most.
+async fn render(gauges: web::Data<Gauges>) -> HttpResponse {
+    if let Ok(Backlog { active, waiting, live, parked }) = gauges.backlog().await {
+        for (state, count) in [("active", active), ("waiting", waiting), ("live", live), ("parked", parked)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            gauges.metrics.work.calls.get_or_create(&[("state", state)]).set(count);
+        }
+    }
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, MEDIA_TYPE)).body(gauges.metrics.render())
 }

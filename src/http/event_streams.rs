@@ -3,6 +3,7 @@
 //! The sink repeats a delivery for up to four hours until it is answered with 2xx, so what no repetition can mend (an event
 //! that lacks its task) is logged and passed over instead of holding up its neighbours.
 
+use super::counted;
 use super::refusal::Refusal;
 use super::routes::{Door, new_fact, taken};
 use super::signed::{self, Signed};
@@ -24,7 +25,7 @@ pub(super) async fn receive(
         Signed::Bytes(bytes) => bytes,
         Signed::Form(_) => return Err(Refusal::MediaType),
     };
-    let elements = event_stream::parse(bytes).map_err(|error| {
+    let elements = event_stream::parse(bytes, &settings.interest).map_err(|error| {
         tracing::warn!(%error, "refused an authentic delivery of Event Streams");
         Refusal::Malformed(error.to_string())
     })?;
@@ -42,14 +43,14 @@ fn facts(door: &Door, elements: Vec<Element>) -> Result<Vec<NewFact>, Refusal> {
                 door.is_ours(&envelope)?;
                 match envelope.content {
                     Content::Ours { task, identity, what } => facts.push(new_fact(task, identity, what)),
-                    Content::NotOurs => {}
+                    Content::NotOurs => counted::not_ours(door),
                 }
             }
             Element::Unusable(malformed) => tracing::warn!(%malformed, "passed over an authentic event"),
             Element::Test { id } => {
                 tracing::info!(test_id = id.as_deref().unwrap_or("-"), "the sink's test event arrived");
             }
-            Element::NotOurs => {}
+            Element::NotOurs => counted::not_ours(door),
         }
     }
     Ok(facts)

@@ -1,5 +1,6 @@
 //! `POST /taskrouter/events`: TaskRouter's event callbacks, one event in a form.
 
+use super::counted;
 use super::refusal::Refusal;
 use super::routes::{Door, new_fact, taken};
 use super::signed::{self, Signed};
@@ -16,14 +17,14 @@ pub(super) async fn receive(
         Signed::Form(pairs) => pairs,
         Signed::Bytes(_) => return Err(Refusal::MediaType),
     };
-    let envelope = event::parse(&pairs).map_err(|malformed| {
+    let envelope = event::parse(&pairs, &door.settings.interest).map_err(|malformed| {
         tracing::warn!(%malformed, "refused an authentic event");
         Refusal::Malformed(malformed.to_string())
     })?;
     door.is_ours(&envelope)?;
     match envelope.content {
         Content::Ours { task, identity, what } => door.keep(vec![new_fact(task, identity, what)]).await?,
-        Content::NotOurs => {}
+        Content::NotOurs => counted::not_ours(&door),
     }
     Ok(taken())
 }

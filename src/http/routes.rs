@@ -3,17 +3,22 @@
 //! Nothing of a request is looked at before its signature has been checked, and 204 is said only when what it tells is on
 //! disk: from then on it is ours to keep.
 
+use super::counted::{self, Brought, Verdict};
 use super::event_streams;
 use super::events;
 use super::refusal::Refusal;
 use super::signed::Seldom;
+use super::stream_status;
 use crate::call::fact::{EpochMs, Fact, What};
 use crate::call::sid::{AccountSid, TaskSid, WorkspaceSid};
 use crate::journal::{Ingested, Journal, JournalError, NewFact};
+use crate::telemetry::metrics::Metrics;
 use crate::twilio::event::Envelope;
+use crate::twilio::interest::Interest;
 use crate::twilio::signature::Verifier;
 use actix_web::dev::Server;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE};
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, Route, web};
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -29,6 +34,8 @@ pub struct IngressSettings {
     pub account: AccountSid,
     /// The workspace whose events are taken.
     pub workspace: WorkspaceSid,
+    /// What of an event is kept.
+    pub interest: Interest,
     /// The largest body taken, in bytes; larger ones are answered with 413.
     pub body_limit_bytes: usize,
     /// The same for a delivery of Event Streams whose URL is signed.
@@ -53,28 +60,40 @@ pub struct IngressSettings {
 pub(super) struct Door {
     pub(super) settings: IngressSettings,
     pub(super) forgeries: Seldom,
+    pub(super) metrics: Arc<Metrics>,
     journal: Arc<dyn Journal>,
     failures: Seldom,
 }
 
-/// Serves the signed paths on `listener`: `POST /taskrouter/events` and `POST /taskrouter/event-streams`. Signals are the
-/// caller's; the server stops through its handle.
+/// Where Twilio tells how streams fare. The worker adds `?task=` and the TaskSid, for which Twilio's form has no place.
+pub const STREAM_STATUS_PATH: &str = "/streams/status";
+
+/// Serves the signed paths on `listener`: `POST /taskrouter/events`, `POST /taskrouter/event-streams` and
+/// `POST /streams/status`. Signals are the caller's; the server stops through its handle.
 ///
 /// Answers: 204 after the commit (and to authentic events that are of no interest), 413 too large, 408 too slow, 403 not
 /// signed by Twilio or for another account or workspace, 415 another media type, 400 unusable (`{"error": …}` names what),
 /// 503 with `Retry-After` when the journal cannot take it.
-pub fn public(settings: IngressSettings, journal: Arc<dyn Journal>, listener: TcpListener) -> std::io::Result<Server> {
+pub fn public(
+    settings: IngressSettings,
+    journal: Arc<dyn Journal>,
+    metrics: Arc<Metrics>,
+    listener: TcpListener,
+) -> std::io::Result<Server> {
     let threads = settings.threads.max(1);
     let per_thread = settings.max_connections.div_ceil(threads).max(1);
     let (client_timeout, keep_alive) = (settings.client_timeout, settings.keep_alive);
     let shutdown_grace_s = settings.shutdown_grace_s;
-    let door = web::Data::new(Door { settings, journal, forgeries: Seldom::default(), failures: Seldom::default() });
+    let door = Door { settings, journal, metrics, forgeries: Seldom::default(), failures: Seldom::default() };
+    let door = web::Data::new(door);
     let server = HttpServer::new(move || {
         let taking = |path, route: Route| web::resource(path).route(route).default_service(web::to(method_not_allowed));
         App::new()
             .app_data(door.clone())
+            .wrap(from_fn(counted::answers))
             .service(taking("/taskrouter/events", web::post().to(events::receive)))
             .service(taking("/taskrouter/event-streams", web::post().to(event_streams::receive)))
+            .service(taking(STREAM_STATUS_PATH, web::post().to(stream_status::receive)))
     })
     .workers(threads)
     .max_connections(per_thread)
@@ -110,25 +129,26 @@ impl Door {
             let rest = facts.split_off(facts.len().min(self.settings.ingest_at_once.max(1)));
             let mut ingests = JoinSet::new();
             for fact in std::mem::replace(&mut facts, rest) {
-                let journal = self.journal.clone();
-                ingests.spawn(async move { (fact.call.clone(), journal.ingest(fact).await) });
+                let (journal, brought) = (self.journal.clone(), Brought::new(&fact.fact));
+                ingests.spawn(async move { (fact.call.clone(), brought, journal.ingest(fact).await) });
             }
             while let Some(joined) = ingests.join_next().await {
                 // A task that panicked has journaled nothing that may be acknowledged.
-                let (call, ingested) = joined.map_err(|_| self.unavailable())?;
-                self.told(&call, ingested)?;
+                let (call, brought, ingested) = joined.map_err(|_| self.unavailable())?;
+                self.told(&call, &brought, ingested)?;
             }
         }
         Ok(())
     }
 
-    fn told(&self, call: &TaskSid, ingested: Result<Ingested, JournalError>) -> Result<(), Refusal> {
+    fn told(&self, call: &TaskSid, brought: &Brought, ingested: Result<Ingested, JournalError>) -> Result<(), Refusal> {
         match ingested {
             Ok(ingested) => {
                 let duplicate = match ingested {
                     Ingested::New => false,
                     Ingested::Duplicate => true,
                 };
+                brought.count(self, if duplicate { Verdict::Duplicate } else { Verdict::New });
                 tracing::debug!(%call, duplicate, "event journaled");
                 Ok(())
             }
@@ -138,6 +158,7 @@ impl Door {
                 | JournalError::Unavailable { .. }
                 | JournalError::Fatal { .. }),
             ) => {
+                brought.count(self, Verdict::Refused);
                 self.failures
                     .log(|suppressed| tracing::error!(%call, %error, suppressed, "an event was not journaled"));
                 Err(self.unavailable())
@@ -160,7 +181,7 @@ pub(super) fn taken() -> HttpResponse {
     HttpResponse::NoContent().insert_header((CONTENT_TYPE, "application/json")).finish()
 }
 
-fn now() -> EpochMs {
+pub(super) fn now() -> EpochMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     EpochMs::try_from(since.as_millis()).unwrap_or(EpochMs::MAX)
 }

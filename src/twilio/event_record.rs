@@ -3,6 +3,7 @@
 //! public code that reads `task_sid`, `task_attributes` and `worker_sid` from it shows.
 
 use super::event::{self, Envelope, Malformed};
+use super::interest::Interest;
 use super::payload;
 use super::signature::Pair;
 use serde_json::{Map, Value};
@@ -12,8 +13,8 @@ use std::borrow::Cow;
 pub type Record = Map<String, Value>;
 
 /// What a record tells: the same as the callback of the same event.
-pub fn parse(record: &Record) -> Result<Envelope, Malformed> {
-    event::parse(&pairs(record))
+pub fn parse(record: &Record, interest: &Interest) -> Result<Envelope, Malformed> {
+    event::parse(&pairs(record), interest)
 }
 
 /// The parameters of the callback of the same event. Of a repeated parameter the first counts: the record's own come

@@ -6,6 +6,8 @@ pub mod event;
 pub mod event_record;
 pub mod event_stream;
 pub mod failure;
+pub mod interest;
 mod payload;
 pub mod signature;
+pub mod stream_status;
 pub mod twiml;

@@ -3,9 +3,11 @@
 
 use crate::call::fact::{EpochMs, Fact};
 use crate::journal::{Ingested, Journal, JournalError, NewFact};
+use crate::telemetry::metrics::Metrics;
 use crate::twilio::client::{Client, EventsPage, Unanswered};
 use crate::twilio::event::Content;
 use crate::twilio::event_record::{self, Record};
+use crate::twilio::interest::Interest;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
@@ -19,6 +21,8 @@ const INGEST_AT_ONCE: usize = 32;
 pub struct BackfillSettings {
     /// The longest gap that is filled.
     pub max_age: Duration,
+    /// What of an event is kept.
+    pub interest: Interest,
     /// How much of the time before the gap is read again: clocks differ, and events were on their way.
     pub overlap: Duration,
     /// The most events of the workspace that are read.
@@ -57,6 +61,7 @@ enum Unfilled {
 pub async fn fill_gap(
     journal: Arc<dyn Journal>,
     client: Arc<Client>,
+    metrics: Arc<Metrics>,
     settings: BackfillSettings,
     shutdown: CancellationToken,
 ) {
@@ -76,7 +81,10 @@ pub async fn fill_gap(
     let page = EventsPage::first(since, now + ms(settings.overlap));
     let backfill = Backfill { journal, client, settings, shutdown };
     let mut found = Found::default();
-    match backfill.run(page, &mut found).await {
+    let filled = backfill.run(page, &mut found).await;
+    metrics.work.round("backfill", filled.is_ok());
+    metrics.work.backfilled.inc_by(u64::try_from(found.missed).unwrap_or(u64::MAX));
+    match filled {
         Ok(()) if found.missed == 0 => tracing::debug!(read = found.read, "no event was missed"),
         Ok(()) => {
             tracing::warn!(found.read, found.missed, "events that had not arrived were read from TaskRouter's records")
@@ -112,7 +120,7 @@ impl Backfill {
                 }
             };
             found.read += records.len();
-            facts.extend(records.iter().filter_map(fact));
+            facts.extend(records.iter().filter_map(|record| self.fact(record)));
             page = next;
         }
         // What was read is used also when there was more to read. Oldest first, as it happened.
@@ -174,21 +182,21 @@ impl Backfill {
         Ok(missed)
     }
 
+    /// What a record tells of a call, if anything.
+    fn fact(&self, record: &Record) -> Option<NewFact> {
+        match event_record::parse(record, &self.settings.interest).ok()?.content {
+            Content::Ours { task, identity, what } => {
+                Some(NewFact { call: task, identity, fact: Fact { at: now_ms(), what } })
+            }
+            Content::NotOurs => None,
+        }
+    }
+
     async fn wait(&self, pause: Duration) -> Result<(), Unfilled> {
         tokio::select! {
             () = tokio::time::sleep(pause) => Ok(()),
             () = self.shutdown.cancelled() => Err(Unfilled::Stopped),
         }
-    }
-}
-
-/// What a record tells of a call, if anything.
-fn fact(record: &Record) -> Option<NewFact> {
-    match event_record::parse(record).ok()?.content {
-        Content::Ours { task, identity, what } => {
-            Some(NewFact { call: task, identity, fact: Fact { at: now_ms(), what } })
-        }
-        Content::NotOurs => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::lane::Lane;
 use crate::call::Policy;
 use crate::journal::{Claim, Journal, JournalError};
+use crate::telemetry::metrics::Metrics;
 use crate::twilio::client::Client;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +27,19 @@ pub struct WorkerSettings {
 pub struct Worker {
     journal: Arc<dyn Journal>,
     client: Arc<Client>,
+    metrics: Arc<Metrics>,
     settings: Arc<WorkerSettings>,
 }
 
 impl Worker {
     /// A worker that performs its steps through `client`.
-    pub fn new(journal: Arc<dyn Journal>, client: Arc<Client>, settings: WorkerSettings) -> Self {
-        Self { journal, client, settings: Arc::new(settings) }
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        client: Arc<Client>,
+        metrics: Arc<Metrics>,
+        settings: WorkerSettings,
+    ) -> Self {
+        Self { journal, client, metrics, settings: Arc::new(settings) }
     }
 
     /// Works until `shutdown`, then lets every lane finish its step and give its call back.
@@ -49,7 +56,9 @@ impl Worker {
             tokio::pin!(woken);
             // Before the claim, so that a commit between the claim and the wait is not slept through.
             woken.as_mut().enable();
-            match self.claim(&room, &lanes, &shutdown).await {
+            let claimed = self.claim(&room, &lanes, &shutdown).await;
+            self.metrics.work.round("dispatcher", claimed.is_ok());
+            match claimed {
                 Ok(()) => {}
                 Err(error @ JournalError::Fatal { .. }) => {
                     end = Err(error);
@@ -96,17 +105,28 @@ impl Worker {
     ) -> impl Future<Output = ()> + Send + use<> {
         let task = claim.call.clone();
         let hint = self.journal.hint();
-        let lane = Lane::new(self.journal.clone(), self.client.clone(), self.settings.clone(), claim, shutdown);
+        let metrics = self.metrics.clone();
+        let lane = Lane::new(
+            self.journal.clone(),
+            self.client.clone(),
+            metrics.clone(),
+            self.settings.clone(),
+            claim,
+            shutdown,
+        );
         async move {
+            metrics.work.lanes.inc();
             match lane.run().await {
                 Ok(()) => {}
                 Err(JournalError::LeaseLost { .. }) => {
+                    metrics.work.leases_lost.inc();
                     tracing::warn!(task_sid = %task, "another worker has taken this call over");
                 }
                 Err(error) => {
                     tracing::error!(task_sid = %task, %error, "work on this call stopped; its lease will run out and it will be taken up again");
                 }
             }
+            metrics.work.lanes.dec();
             drop(permit);
             // There is room for one more call.
             hint.notify_one();

@@ -1,10 +1,13 @@
 //! One call's loop: fold, ask, perform, journal.
 
 use super::dispatcher::WorkerSettings;
+use super::meter::Meter;
 use crate::call::fact::{EpochMs, Fact, What};
 use crate::call::step::{Outcome, Settled, Step};
 use crate::call::{Call, Next};
 use crate::journal::{Claim, Due, Journal, JournalError, Seq};
+use crate::telemetry::labels;
+use crate::telemetry::metrics::Metrics;
 use crate::twilio::client::{Client, Performed};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,10 +17,12 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Lane {
     journal: Arc<dyn Journal>,
     client: Arc<Client>,
+    metrics: Arc<Metrics>,
     settings: Arc<WorkerSettings>,
     claim: Claim,
     shutdown: CancellationToken,
     call: Call,
+    meter: Meter,
     seen: Seq,
     renewed: Instant,
 }
@@ -26,11 +31,13 @@ impl Lane {
     pub(super) fn new(
         journal: Arc<dyn Journal>,
         client: Arc<Client>,
+        metrics: Arc<Metrics>,
         settings: Arc<WorkerSettings>,
         claim: Claim,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { journal, client, settings, claim, shutdown, call: Call::default(), seen: 0, renewed: Instant::now() }
+        let (call, meter) = (Call::default(), Meter::new(metrics.clone()));
+        Self { journal, client, metrics, settings, claim, shutdown, call, meter, seen: 0, renewed: Instant::now() }
     }
 
     /// Works on the call until nothing is due, then gives it back.
@@ -50,6 +57,10 @@ impl Lane {
                     );
                     self.append(What::Parked(parked)).await?;
                 }
+                Next::Report(what) => {
+                    report(&self.claim, &what);
+                    self.append(what).await?;
+                }
                 Next::WaitUntil(at) => {
                     let pause = Duration::from_millis(u64::try_from(at - now).unwrap_or(0));
                     if pause > self.settings.poll {
@@ -68,8 +79,10 @@ impl Lane {
     }
 
     async fn catch_up(&mut self) -> Result<(), JournalError> {
+        let fresh = self.seen > 0;
         for (seq, fact) in self.journal.facts(&self.claim.call, self.seen).await? {
             self.call.apply(&fact);
+            self.meter.folded(&fact, &self.call, fresh);
             self.seen = seq;
         }
         Ok(())
@@ -81,9 +94,19 @@ impl Lane {
             self.append(What::Begun(step.clone())).await?;
         }
         let sent_at = now_ms();
-        let Performed { outcome, request_id } = self.request(&step).await?;
+        let began = Instant::now();
+        let Performed { outcome, request_id, status } = self.request(&step).await?;
+        self.count(&step, status, began);
         tell(&self.claim, &step, &outcome, request_id.as_deref());
         self.append(What::Settled(Settled { step, sent_at, outcome, request_id })).await
+    }
+
+    fn count(&self, step: &Step, status: Option<u16>, began: Instant) {
+        let operation = step.operation.name();
+        let (steps, status) = (&self.metrics.steps, labels::status(status));
+        steps.requests.get_or_create(&[("operation", operation), ("status", status)]).inc();
+        let time = steps.request_seconds.get_or_create(&[("operation", operation)]);
+        time.observe(began.elapsed().as_secs_f64());
     }
 
     /// Performs the request and keeps the lease alive meanwhile: it may have to wait for its turn.
@@ -129,6 +152,15 @@ impl Lane {
     }
 }
 
+fn report(claim: &Claim, what: &What) {
+    if let What::Unconfirmed { name } = what {
+        tracing::warn!(
+            task_sid = %claim.call, name,
+            "Twilio took this stream and does not say that its socket is open: look at the destination"
+        );
+    }
+}
+
 fn tell(claim: &Claim, step: &Step, outcome: &Outcome, request_id: Option<&str>) {
     let (task_sid, operation) = (&claim.call, step.operation.name());
     let request_id = request_id.unwrap_or("-");
@@ -136,7 +168,7 @@ fn tell(claim: &Claim, step: &Step, outcome: &Outcome, request_id: Option<&str>)
         Outcome::Done(_) | Outcome::Gone if step.operation.is_idempotent() => {
             tracing::debug!(%task_sid, operation, request_id, "step done");
         }
-        Outcome::Done(_) => tracing::info!(%task_sid, operation, request_id, "the customer's leg was redirected"),
+        Outcome::Done(_) => tracing::info!(%task_sid, operation, request_id, "streams changed"),
         Outcome::Gone => tracing::info!(%task_sid, operation, request_id, "the customer's call is over"),
         Outcome::TryLater(trouble) | Outcome::Unknown(trouble) | Outcome::Refused(trouble) => {
             tracing::warn!(%task_sid, operation, request_id, status = trouble.status, code = trouble.code, reason = %trouble.reason, "step failed");

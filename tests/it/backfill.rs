@@ -1,5 +1,6 @@
 //! Events that were told while nobody listened are read from TaskRouter's records.
 
+use crate::metrics::rendered;
 use crate::program::{program, text};
 use crate::stories::{settle, timelines};
 use secrecy::ExposeSecret;
@@ -8,14 +9,16 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::cli::stage::Stage;
+use taskrouter_streams::http::STREAM_STATUS_PATH;
 use taskrouter_streams::journal::CallQuery;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::callbacks::{Destination, Overrides};
+use taskrouter_streams::sim::callbacks::Destination;
 use taskrouter_streams::sim::faults::{Fault, On};
 use taskrouter_streams::sim::world::{Mode, OpName, Target};
+use taskrouter_streams::sim::{Behaviour, Route};
 use taskrouter_streams::twilio::client::{Client, EventsPage, Unanswered};
 use taskrouter_streams::twilio::event::{self, Content};
 use taskrouter_streams::twilio::event_record;
+use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::Pair;
 
 /// Far beyond what any recovery takes.
@@ -28,9 +31,8 @@ async fn stage(extra: &str) -> Stage {
 /// From now on events go where nobody listens.
 fn away(stage: &Stage) {
     stage.sim.post_events_to(Destination {
-        signed_url: "https://streams.example.com/taskrouter/events".to_owned(),
-        post_url: "http://127.0.0.1:9/taskrouter/events".to_owned(),
-        overrides: Overrides::from_fragment("rc=0"),
+        events_url: "https://streams.example.com/taskrouter/events#rc=0".to_owned(),
+        route: Route { public: "https://streams.example.com".to_owned(), local: "http://127.0.0.1:9".to_owned() },
     });
 }
 
@@ -80,6 +82,7 @@ async fn what_happened_while_the_worker_was_away_is_caught_up_with_at_its_start(
     let stage = stage.restart().await.unwrap();
     until(&stage, &task, &["alice", "bob"]).await;
     settle(&stage).await;
+    assert!(rendered(&stage).await.contains("events_backfilled_total 4"), "the transfer and its reservation");
     // From here on it goes as if nothing had been missed.
     stage.sim.leaves(&task, "alice").await.unwrap();
     until(&stage, &task, &["bob"]).await;
@@ -192,15 +195,15 @@ async fn a_record_tells_the_same_as_the_callback_of_the_same_event() {
     stage.sim.customer_writes().await;
     stage.sim.leaves(&task, "alice").await.unwrap();
     stage.sim.customer_hangs_up(&task).await.unwrap();
-    let client = Client::new(stage.settings().client()).unwrap();
+    let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
     let records = records(&client).await;
     let told = stage.sim.events();
     assert_eq!(records.len(), told.len());
     let mut types = BTreeSet::new();
     for (record, event) in records.iter().rev().zip(&told) {
         let form: Vec<Pair<'_>> = event.form.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
-        let by_callback = event::parse(&form).unwrap();
-        assert_eq!(event_record::parse(record).unwrap(), by_callback, "{record:?}");
+        let by_callback = event::parse(&form, &Interest::default()).unwrap();
+        assert_eq!(event_record::parse(record, &Interest::default()).unwrap(), by_callback, "{record:?}");
         if let Content::Ours { .. } = by_callback.content {
             types.insert(event.event_type);
         }
@@ -217,7 +220,7 @@ async fn a_record_without_its_own_data_still_names_what_it_is_about() {
         "event_date": "2025-10-09T08:53:29Z", "resource_type": "Task",
         "resource_sid": "WT00000000000000000000000000000001", "event_data": null,
     });
-    let envelope = event_record::parse(record.as_object().unwrap()).unwrap();
+    let envelope = event_record::parse(record.as_object().unwrap(), &Interest::default()).unwrap();
     let Content::Ours { task, identity, .. } = envelope.content else { panic!("not ours") };
     assert_eq!(task.as_str(), "WT00000000000000000000000000000001");
     assert_eq!(identity, "EV00000000000000000000000000000001");
@@ -226,7 +229,7 @@ async fn a_record_without_its_own_data_still_names_what_it_is_about() {
 #[tokio::test]
 async fn credentials_that_twilio_refuses_are_told_from_an_outage() {
     let stage = stage("").await;
-    let client = Client::new(stage.settings().client()).unwrap();
+    let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
     let page = EventsPage::first(0, 1);
     stage.sim.fault(On::Next(OpName::ListEvents), 1, Fault::status(401));
     assert!(matches!(client.events(&page).await, Err(Unanswered::Refused(_))));

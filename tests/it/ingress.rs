@@ -16,6 +16,8 @@ use taskrouter_streams::http::{IngressSettings, admin, public};
 use taskrouter_streams::journal::{
     Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq,
 };
+use taskrouter_streams::telemetry::metrics::Metrics;
+use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::{Verifier, sign};
 use tokio::sync::{Notify, Semaphore};
 
@@ -106,14 +108,16 @@ fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
+        let metrics = Arc::new(Metrics::new("0", "0"));
         actix_web::rt::System::new().block_on(async move {
             if private {
-                return admin(journal, listener, 1).unwrap().await;
+                return admin(journal, metrics, |_| {}, listener, 1).unwrap().await;
             }
             let settings = IngressSettings {
                 verifier: Verifier::new(BASE, vec![SecretString::from("token")]).unwrap(),
                 account: sid("AC", 1).parse().unwrap(),
                 workspace: sid("WS", 1).parse().unwrap(),
+                interest: Interest::default(),
                 body_limit_bytes: 256 * 1024,
                 event_streams_body_limit_bytes: 8 * 1024 * 1024,
                 ingest_at_once: 300,
@@ -124,7 +128,7 @@ fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
                 max_connections: 100,
                 shutdown_grace_s: 1,
             };
-            public(settings, journal, listener).unwrap().await
+            public(settings, journal, metrics, listener).unwrap().await
         })
     });
     address

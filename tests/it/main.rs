@@ -16,6 +16,7 @@ mod event_stream;
 mod ingress;
 mod journal;
 mod kill;
+mod metrics;
 mod program;
 mod setup;
 mod signature;

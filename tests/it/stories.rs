@@ -144,7 +144,7 @@ async fn rests(story: &Scenario, restart_at: Option<usize>, twice: bool) -> (Vec
         pictures.extend(perform(&stage, &mut task, &step.verb).await);
     }
     let distinct: BTreeSet<_> = stage.sim.deliveries().into_iter().map(|delivery| delivery.event).collect();
-    assert_eq!(stage.sim.deliveries().len() > distinct.len(), twice, "events arrive twice, or they do not");
+    assert!(!twice || stage.sim.deliveries().len() > distinct.len(), "events arrive twice");
     let task = task.unwrap();
     let redirects = stage.sim.report(&task).unwrap().redirects;
     let wrong = told(&stage, &format!("restart at {restart_at:?}"), &[task], Vec::new()).await;
@@ -216,7 +216,14 @@ fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
                     _ if !call.is_over() => late.clear(),
                     What::Begun(step) => drop(late.insert(step.id)),
                     What::Settled(settled) => drop(late.insert(settled.step.id)),
-                    What::Reservation(_) | What::Task(_) | What::Transfer(_) | What::Parked(_) | What::Redriven => {}
+                    What::Reservation(_)
+                    | What::Task(_)
+                    | What::Transfer(_)
+                    | What::Stream(_)
+                    | What::Parked(_)
+                    | What::Unconfirmed { .. }
+                    | What::Redriven
+                    | What::Dismissed => {}
                 }
                 call.apply(fact);
                 if late.len() > 1 {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::telemetry::metrics::Commits;
 use ops::Write;
 use reader::Read;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -38,6 +39,8 @@ pub struct SqliteSettings {
     pub lease: Duration,
     /// Bytes of the write-ahead log before it is folded into the file.
     pub wal_limit_bytes: u64,
+    /// Counts commits.
+    pub commits: Commits,
 }
 
 /// A journal in a SQLite file.

@@ -3,10 +3,11 @@
 use super::SqliteSettings;
 use super::ops::{Done, Write, perform};
 use crate::journal::JournalError;
+use crate::telemetry::metrics::Commits;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 
 /// Commits what arrives, as much as has gathered at once.
@@ -16,6 +17,7 @@ pub(super) struct Writer {
     wal_limit_bytes: u64,
     batch_limit: usize,
     lease: Duration,
+    commits: Commits,
     hint: Arc<Notify>,
     failing: watch::Sender<Option<JournalError>>,
 }
@@ -35,6 +37,7 @@ impl Writer {
             wal_limit_bytes: settings.wal_limit_bytes,
             batch_limit: settings.batch_limit,
             lease: settings.lease,
+            commits: settings.commits.clone(),
             hint,
             failing,
         }
@@ -73,6 +76,9 @@ impl Writer {
     /// # Errors
     /// When the file can no longer be relied on.
     fn commit(&mut self, batch: Vec<Write>) -> Result<(), JournalError> {
+        let began = Instant::now();
+        #[expect(clippy::cast_precision_loss, reason = "a batch has at most journal.batch_limit writes")]
+        self.commits.writes.observe(batch.len() as f64);
         let mut done: Vec<Done> = Vec::with_capacity(batch.len());
         let mut left = batch.into_iter();
         let mut unanswered = None;
@@ -94,6 +100,7 @@ impl Writer {
                 transaction.commit()
             })
             .map_err(|error| verdict(&error));
+        self.commits.seconds.observe(began.elapsed().as_secs_f64());
         let wakes = committed.is_ok() && done.iter().any(Done::wakes);
         for done in done {
             done.answer(committed.clone());

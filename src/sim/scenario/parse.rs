@@ -4,7 +4,7 @@ use super::{Expectation, Scenario, ScenarioError, Step, Verb};
 use crate::sim::behaviour::Behaviour;
 use crate::sim::callbacks::Mishap;
 use crate::sim::faults::{Fault, On, Side};
-use crate::sim::world::{Mode, OpName, Target};
+use crate::sim::world::{Mode, OpName, SocketFailure, Target};
 use serde::Deserialize;
 
 /// The endpoints as scenario files call them.
@@ -72,6 +72,12 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
             return Ok(Verb::Fault(On::Next(operation(op)?), fault));
         }
     }
+    if let Some(rest) = words.strip_prefix("the destination ") {
+        return destination(rest);
+    }
+    if let Some(name) = words.strip_prefix("the socket of ").and_then(|rest| rest.strip_suffix(" dies")) {
+        return Ok(Verb::SocketDies(agent(name)?));
+    }
     if let Some(rest) = words.strip_prefix("the next ") {
         return what_goes_wrong(rest);
     }
@@ -117,6 +123,21 @@ fn transfer(from: &str, rest: &str) -> Result<Verb, String> {
     Ok(Verb::Transfers(agent(from)?, target, mode))
 }
 
+fn destination(rest: &str) -> Result<Verb, String> {
+    let hint =
+        "expected \"the destination refuses the next stream\" or \"the destination hangs on the next 3 streams\"";
+    let (failure, which) = match (rest.strip_prefix("refuses the next "), rest.strip_prefix("hangs on the next ")) {
+        (Some(which), _) => (SocketFailure::Handshake, which),
+        (None, Some(which)) => (SocketFailure::TimedOut, which),
+        (None, None) => return Err(hint.to_owned()),
+    };
+    let times = match which {
+        "stream" => 1,
+        _ => which.strip_suffix(" streams").and_then(|number| number.parse().ok()).ok_or(hint)?,
+    };
+    Ok(Verb::SocketsFail(failure, times))
+}
+
 fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
     let (what, how) = rest.split_once(" is ").ok_or("expected \"the next … is …\"")?;
     if let Ok(op) = operation(what) {
@@ -136,6 +157,7 @@ fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
     }
     let event = match what {
         "event" => None,
+        "stream-started" | "stream-stopped" | "stream-error" => Some(what.to_owned()),
         _ if what.contains('.') && !what.contains(' ') => Some(what.to_owned()),
         _ => {
             return Err(format!("\"{what}\" is neither an event type, nor \"event\", nor an operation"));

@@ -81,6 +81,8 @@ where
         Verb::Leaves(agent) => sim.leaves(&task?, agent).await?,
         Verb::Completes(agent) => sim.completes(&task?, agent).await?,
         Verb::Mishap(event, mishap) => sim.mishap(event.as_deref(), *mishap),
+        Verb::SocketsFail(failure, times) => sim.next_sockets_fail(*failure, *times),
+        Verb::SocketDies(agent) => sim.socket_dies(&task?, agent).await?,
         Verb::Fault(on, fault) => sim.fault(*on, 1, fault.clone()),
         Verb::Settle => return Ok(rest(sim, settle).await.err()),
         Verb::Expect(expectations) => {

@@ -18,6 +18,7 @@ mod desk;
 mod event;
 mod office;
 mod rest;
+mod sockets;
 mod status;
 mod streams;
 mod transfer;
@@ -28,6 +29,7 @@ mod voice;
 pub use event::Event;
 pub use office::{EventQuery, Office};
 pub use rest::{OpName, Page, Reply, Request};
+pub use sockets::{SocketFailure, SocketOrder, SocketTarget};
 pub use streams::{StreamOrder, StreamReport};
 pub use transfer::{Mode, Target};
 pub use view::{CallReport, Note, Picture, RequestRecord};
@@ -36,8 +38,8 @@ pub use violation::{Drop, Misuse, Violation};
 use super::behaviour::{Behaviour, Ms};
 use super::twiml::ConferenceVerb;
 use crate::call::sid::{
-    AccountSid, CallSid, ConferenceSid, EventSid, NotASid, ReservationSid, TaskQueueSid, TaskSid, TransferSid,
-    WorkerSid, WorkspaceSid,
+    AccountSid, CallSid, ConferenceSid, EventSid, NotASid, ReservationSid, StreamSid, TaskQueueSid, TaskSid,
+    TransferSid, WorkerSid, WorkspaceSid,
 };
 use status::{ConferenceStatus, ReservationStatus, TaskStatus, TransferStatus};
 use std::collections::{BTreeMap, VecDeque};
@@ -68,6 +70,9 @@ pub struct World {
     /// Every event so far and when it happened, for reading.
     records: Vec<(Ms, Event)>,
     office: Office,
+    sockets: Vec<SocketOrder>,
+    /// What the next streams' sockets meet, by script.
+    socket_failures: VecDeque<SocketFailure>,
     ends: BTreeMap<EventSid, TaskSid>,
     violations: Vec<Violation>,
     notes: Vec<Note>,
@@ -89,6 +94,10 @@ enum Effect {
     Hold { task: TaskSid, hold: bool },
     /// TaskRouter writes `conference` into the task's attributes.
     Attributes { task: TaskSid },
+    /// A stream's socket is open.
+    SocketOpens { stream: StreamSid },
+    /// A stream's socket cannot be opened.
+    SocketFails { stream: StreamSid, failure: SocketFailure },
     /// A customer left alone hangs up.
     GiveUp { call: CallSid },
 }
@@ -207,6 +216,8 @@ impl World {
             outbox: Vec::new(),
             records: Vec::new(),
             office: Office::default(),
+            sockets: Vec::new(),
+            socket_failures: VecDeque::new(),
             ends: BTreeMap::new(),
             violations: Vec::new(),
             notes: Vec::new(),
@@ -275,6 +286,8 @@ impl World {
                 self.set_customer_hold(&task, hold);
             }
             Effect::Attributes { task } => self.write_attributes(&task, true),
+            Effect::SocketOpens { stream } => self.opened(&stream),
+            Effect::SocketFails { stream, failure } => self.failed(&stream, failure),
             Effect::GiveUp { call } => self.hang_up(&call),
         }
     }

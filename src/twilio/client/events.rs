@@ -1,14 +1,12 @@
 //! The events of the workspace, as TaskRouter keeps them.
 //! Source: <https://www.twilio.com/docs/taskrouter/api/event>.
 
-use super::unanswered::Unanswered;
-use super::wire::Exchange;
-use super::{Client, at};
+use super::Client;
+use super::unanswered::{Unanswered, taskrouter};
 use crate::call::fact::EpochMs;
 use crate::twilio::event_record::Record;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::time::Instant;
 use url::Url;
 
 /// Twilio's default. A voice event has some five thousand bytes, and a page must stay below `twilio.answer_limit_bytes`.
@@ -35,13 +33,10 @@ impl Client {
     /// # Errors
     /// When Twilio does not answer with a page.
     pub async fn events(&self, page: &EventsPage) -> Result<(Vec<Record>, Option<EventsPage>), Unanswered> {
-        let _turn = self.in_flight.acquire().await.ok();
-        let mut exchange = Exchange::new("list events", Instant::now() + self.request_timeout);
-        let path = ["v1", "Workspaces", self.workspace_sid.as_str(), "Events"];
-        let mut url = at(&self.taskrouter_base_url, &path);
-        url.set_query(Some(&page.0));
-        let body = self.wire.get(&mut exchange, url.clone()).await?;
-        read(&body, &url).ok_or_else(|| exchange.unreadable().into())
+        let path = ["v1", "Workspaces", self.site.workspace_sid.as_str(), "Events"];
+        let request = taskrouter(&path, Some(page.0.clone()), None);
+        let (body, _) = self.asked("list events", &request).await?;
+        read(&body, &request.url(&self.taskrouter_base_url)).ok_or_else(Unanswered::unreadable)
     }
 }
 

@@ -1,15 +1,12 @@
 //! The account's workspaces: where TaskRouter tells its events.
 //! Source: <https://www.twilio.com/docs/taskrouter/api/workspace>.
 
-use super::unanswered::Unanswered;
-use super::wire::Exchange;
-use super::{Client, at};
+use super::Client;
+use super::unanswered::{Unanswered, taskrouter};
 use crate::call::fact::EpochMs;
 use crate::call::sid::WorkspaceSid;
-use crate::twilio::failure::About;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::Instant;
 use url::Url;
 
 /// Accounts have few workspaces; Flex accounts have one.
@@ -49,23 +46,22 @@ impl Client {
     /// # Errors
     /// When Twilio does not answer with them.
     pub async fn workspaces(&self) -> Result<Vec<WorkspaceRow>, Unanswered> {
-        let mut exchange = self.exchange("list workspaces");
         let mut query = format!("PageSize={WORKSPACES_PER_PAGE}");
         let mut all = Vec::new();
         for _ in 0..self.max_pages {
-            let mut url = at(&self.taskrouter_base_url, &["v1", "Workspaces"]);
-            url.set_query(Some(&query));
-            let body = self.wire.get(&mut exchange, url.clone()).await?;
-            let page: WireWorkspaces = serde_json::from_slice(&body).map_err(|_| exchange.unreadable())?;
+            let request = taskrouter(&["v1", "Workspaces"], Some(query), None);
+            let (body, _) = self.asked("list workspaces", &request).await?;
+            let page: WireWorkspaces = serde_json::from_slice(&body).map_err(|_| Unanswered::unreadable())?;
             all.extend(page.workspaces.into_iter().filter_map(WireWorkspace::into_row));
-            let next = page.meta.get("next_page_url").and_then(Value::as_str).and_then(|next| url.join(next).ok());
+            let asked = request.url(&self.taskrouter_base_url);
+            let next = page.meta.get("next_page_url").and_then(Value::as_str).and_then(|next| asked.join(next).ok());
             // Only the query is taken over: whatever host the list names, our credentials go where they went before.
             match next.filter(|next| next.path().ends_with("/Workspaces")).as_ref().and_then(Url::query) {
-                Some(next) => next.clone_into(&mut query),
+                Some(next) => query = next.to_owned(),
                 None => return Ok(all),
             }
         }
-        Err(exchange.unknown("the list has more pages than twilio.max_pages").into())
+        Err(Unanswered::unreadable())
     }
 
     /// A workspace, and the time by Twilio's clock.
@@ -73,11 +69,9 @@ impl Client {
     /// # Errors
     /// When there is no such workspace, or Twilio does not answer.
     pub async fn workspace(&self, sid: &WorkspaceSid) -> Result<(WorkspaceRow, Option<EpochMs>), Unanswered> {
-        let mut exchange = self.exchange("fetch workspace");
-        let url = at(&self.taskrouter_base_url, &["v1", "Workspaces", sid.as_str()]);
-        let body = self.wire.get(&mut exchange, url).await?;
-        let row = read(&body).ok_or_else(|| exchange.unreadable())?;
-        Ok((row, exchange.date))
+        let request = taskrouter(&["v1", "Workspaces", sid.as_str()], None, None);
+        let (body, date) = self.asked("fetch workspace", &request).await?;
+        Ok((read(&body).ok_or_else(Unanswered::unreadable)?, date))
     }
 
     /// Tells a workspace's events at `event_callback_url`, those that `events_filter` lists; empty means all.
@@ -90,15 +84,11 @@ impl Client {
         event_callback_url: &str,
         events_filter: &str,
     ) -> Result<WorkspaceRow, Unanswered> {
-        let mut exchange = self.exchange("update workspace");
-        let url = at(&self.taskrouter_base_url, &["v1", "Workspaces", sid.as_str()]);
         let form = [("EventCallbackUrl", event_callback_url), ("EventsFilter", events_filter)];
-        let body = self.wire.post(&mut exchange, url, &form, About::Other).await?;
-        read(&body).ok_or_else(|| exchange.unreadable().into())
-    }
-
-    fn exchange(&self, operation: &'static str) -> Exchange {
-        Exchange::new(operation, Instant::now() + self.request_timeout)
+        let form = form.map(|(name, value)| (name.into(), value.to_owned())).to_vec();
+        let request = taskrouter(&["v1", "Workspaces", sid.as_str()], None, Some(form));
+        let (body, _) = self.asked("update workspace", &request).await?;
+        read(&body).ok_or_else(Unanswered::unreadable)
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use taskrouter_streams::journal::{CallQuery, Due, JournalError, OpenError, SqliteJournal, SqliteSettings};
+use taskrouter_streams::telemetry::metrics::Commits;
 
 /// Names the file to the child process of the kill test.
 const CHILD_FILE: &str = "JOURNAL_TEST_CHILD_FILE";
@@ -29,7 +30,14 @@ impl Store for Dir {
 }
 
 fn settings(path: &Path) -> SqliteSettings {
-    SqliteSettings { path: path.to_owned(), queue_limit: 1_000, batch_limit: 64, lease: LONG, wal_limit_bytes: 1 << 20 }
+    SqliteSettings {
+        path: path.to_owned(),
+        queue_limit: 1_000,
+        batch_limit: 64,
+        lease: LONG,
+        wal_limit_bytes: 1 << 20,
+        commits: Commits::default(),
+    }
 }
 
 fn refusal(path: &Path) -> OpenError {

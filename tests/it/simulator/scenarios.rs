@@ -4,8 +4,10 @@ use super::simulator;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use taskrouter_streams::sim::Behaviour;
+use taskrouter_streams::sim::callbacks::Mishap;
+use taskrouter_streams::sim::faults::{Fault, On};
 use taskrouter_streams::sim::scenario::{Expectation, Scenario, Verb, parse_step, read, run};
-use taskrouter_streams::sim::world::{Mode, Target};
+use taskrouter_streams::sim::world::{Mode, OpName, SocketFailure, Target};
 
 fn files() -> Vec<(String, String)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios");
@@ -91,6 +93,15 @@ fn steps_are_read_as_they_are_meant() {
         Expectation::GuardRaised(true),
     ];
     assert_eq!(parse_step("expect streams bob and alice, not held, guard raised"), Ok(Verb::Expect(expected)));
+    let refused = Verb::SocketsFail(SocketFailure::Handshake, 1);
+    assert_eq!(parse_step("the destination refuses the next stream"), Ok(refused));
+    let hung = Verb::SocketsFail(SocketFailure::TimedOut, 3);
+    assert_eq!(parse_step("the destination hangs on the next 3 streams"), Ok(hung));
+    assert_eq!(parse_step("the socket of alice dies"), Ok(Verb::SocketDies("alice".to_owned())));
+    let lost = Verb::Mishap(Some("stream-started".to_owned()), Mishap::Dropped);
+    assert_eq!(parse_step("the next stream-started is dropped"), Ok(lost));
+    let failed = Verb::Fault(On::Next(OpName::CreateStream), Fault::status(503));
+    assert_eq!(parse_step("the next create stream is answered 503"), Ok(failed));
     let both = vec!["alice".to_owned(), "bob".to_owned()];
     assert_eq!(parse_step("alice and bob unhold"), Ok(Verb::Unhold(both)));
 }
@@ -103,6 +114,8 @@ fn a_step_that_is_not_understood_is_named_with_what_would_be_right() {
         ("expect sunshine", "cannot be expected"),
         ("the next redirect is answered 200", "answered 503"),
         ("the next reservation.created is eaten", "dropped"),
+        ("the destination refuses streams", "the next stream"),
+        ("the destination refuses the next many streams", "the next 3 streams"),
         ("Alice accepts", "lower-case"),
     ] {
         let error =

@@ -1,7 +1,20 @@
-//! Logs: one line per event on standard error, as text for people or as JSON for collectors.
+//! Logs: one line per event on standard error, as text for people or as JSON for collectors. And [`metrics`], whose [`labels`] are few.
+
+pub mod labels;
+pub mod metrics;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
+
+/// The version, as `Cargo.toml` has it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit that was built, as whoever built it said in `TRS_BUILD_COMMIT`; else "unknown".
+pub const COMMIT: &str = env!("TRS_BUILD_COMMIT");
+
+/// Version, commit and target, for people.
+pub const BUILD: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TRS_BUILD_COMMIT"), ", ", env!("TRS_BUILD_TARGET"), ")");
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
