@@ -16,6 +16,7 @@ mod ingress;
 mod journal;
 mod kill;
 mod metrics;
+mod postgres;
 mod program;
 mod signature;
 mod simulator;
