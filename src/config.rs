@@ -97,16 +97,22 @@ pub struct Journal {
     pub queue_limit: usize,
     pub batch_limit: usize,
     pub wal_limit_bytes: u64,
+    pub pool_size: u32,
+    pub acquire_timeout: Duration,
+    pub statement_timeout: Duration,
+    pub listen: bool,
     pub lease: Duration,
     pub retention: Duration,
     pub prune_every: Duration,
 }
 
 /// `journal.url`: which store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum JournalUrl {
     /// `sqlite:PATH`: the file.
     Sqlite(PathBuf),
+    /// `postgres://…`: the whole address, which can hold a password.
+    Postgres(SecretString),
 }
 
 /// `[worker]`: how much is done at once.

@@ -4,7 +4,9 @@ use crate::call::Policy;
 use crate::call::rules::Destination;
 use crate::config::{self, JournalUrl, Settings};
 use crate::http::{self, IngressSettings};
-use crate::journal::{Journal, JournalError, OpenError, SqliteJournal, SqliteSettings};
+use crate::journal::{
+    Journal, JournalError, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
+};
 use crate::telemetry::metrics::{Commits, Metrics};
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
@@ -61,9 +63,9 @@ impl Service {
     ///
     /// # Errors
     /// When something that the settings name cannot be had.
-    pub fn start(settings: &Settings) -> Result<Self, StartError> {
+    pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(VERSION, COMMIT));
-        let journal = open_journal(settings, metrics.commits.clone())?;
+        let journal = open_journal(settings, metrics.commits.clone()).await?;
         let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?);
         let ingress = ingress_settings(settings)?;
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
@@ -177,7 +179,7 @@ async fn keep_small(
     }
 }
 
-fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
+async fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
     let journal = &settings.journal;
     match &journal.url {
         JournalUrl::Sqlite(path) => Ok(Arc::new(SqliteJournal::open(SqliteSettings {
@@ -188,6 +190,20 @@ fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal
             wal_limit_bytes: journal.wal_limit_bytes,
             commits,
         })?)),
+        JournalUrl::Postgres(url) => {
+            let settings = PostgresSettings {
+                url: url.clone(),
+                pool_size: journal.pool_size,
+                acquire_timeout: journal.acquire_timeout,
+                statement_timeout: journal.statement_timeout,
+                listen: journal.listen,
+                queue_limit: journal.queue_limit,
+                batch_limit: journal.batch_limit,
+                lease: journal.lease,
+                commits,
+            };
+            Ok(Arc::new(PostgresJournal::open(settings).await?))
+        }
     }
 }
 

@@ -86,7 +86,7 @@ impl Stage {
         ]);
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let settings = config::from_text(Some(("the stage", extra)), &environment)?;
-        let service = Service::start(&settings)?;
+        let service = Service::start(&settings).await?;
         let stage = Self { sim, service, settings, _journal: journal };
         stage.introduce();
         Ok(stage)
@@ -111,7 +111,7 @@ impl Stage {
     pub async fn restart(self) -> Result<Self, StageError> {
         let Self { sim, service, settings, _journal } = self;
         service.stop().await;
-        let service = Service::start(&settings)?;
+        let service = Service::start(&settings).await?;
         let stage = Self { sim, service, settings, _journal };
         stage.introduce();
         Ok(stage)

@@ -17,6 +17,7 @@ mod ingress;
 mod journal;
 mod kill;
 mod metrics;
+mod postgres;
 mod program;
 mod setup;
 mod signature;
