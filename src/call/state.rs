@@ -12,10 +12,10 @@ use super::fact::{
     CallAttributes, EpochMs, EventStamp, Fact, ReservationChange, ReservationEvent, TaskChange, TaskEvent, TaskStatus,
     TaskView, TransferChange, TransferEvent, TransferTarget, What,
 };
-use super::leg::{Leg, Stream};
+use super::leg::{GuardState, Leg, Stream};
 use super::settle::Context;
 use super::sid::{CallSid, ConferenceSid, ReservationSid, TaskSid, TransferSid, WorkerSid};
-use super::step::Change;
+use super::step::{Change, Guard};
 use std::collections::BTreeMap;
 
 /// Everything known about one task's call.
@@ -250,6 +250,20 @@ impl Call {
     /// What was given up, and why.
     pub fn parked(&self) -> impl Iterator<Item = (&Change, &str)> {
         self.leg.parked.iter().map(|(change, reason)| (change, reason.as_str()))
+    }
+
+    /// The customer's guard, by the last word on it; `None` while it is being changed.
+    pub fn guard(&self) -> Option<Guard> {
+        match self.leg.guard {
+            GuardState::Untouched => Some(Guard::Raised),
+            GuardState::Lowered => Some(Guard::Lowered),
+            GuardState::Lowering(_) | GuardState::Raising(_) | GuardState::Unsure => None,
+        }
+    }
+
+    /// Whether the customer is held, by the last word on it.
+    pub fn held(&self) -> Option<bool> {
+        self.leg.held.map(|(held, _)| held)
     }
 
     fn agents_on_the_call(&self) -> usize {
