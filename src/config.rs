@@ -7,9 +7,13 @@ mod check;
 mod layers;
 mod reader;
 
+use crate::call::policy::Strategy;
+use crate::call::rules::{Piece, Rule, Template};
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::telemetry::LogFormat;
-use crate::twilio::client::{ClientSettings, Credentials, Destination};
+use crate::twilio::client::{self, ClientSettings, Credentials};
+use crate::twilio::interest::Interest;
+use crate::twilio::twiml::Track;
 use layers::Layers;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -32,6 +36,7 @@ pub struct Settings {
     pub worker: Worker,
     pub retry: Retry,
     pub redirect: Redirect,
+    pub eligibility: Eligibility,
     pub streams: Streams,
     pub shutdown: Shutdown,
     pub log: Log,
@@ -58,6 +63,9 @@ pub struct Server {
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Admin {
     pub listen: SocketAddr,
+    pub token: Option<SecretString>,
+    pub live_every: Duration,
+    pub live_views: usize,
     pub census: Duration,
 }
 
@@ -132,6 +140,16 @@ pub struct Redirect {
     pub reading_max_age: Duration,
 }
 
+/// `[eligibility]`: which calls are streamed.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Eligibility {
+    /// At least one.
+    pub channels: Vec<String>,
+    pub outbound: bool,
+    pub outbound_wait: Duration,
+}
+
 /// `[streams]`: which streams, and where they go.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
@@ -139,15 +157,24 @@ pub struct Streams {
     pub strategy: Strategy,
     pub name_prefix: String,
     pub track_budget: usize,
-    /// At least one.
+    pub confirm_within: Duration,
+    pub restart_after: Duration,
+    pub restart_limit: usize,
+    pub quiet_check: Duration,
+    /// At least one, no two of one name.
     pub destinations: Vec<Destination>,
+    pub rules: Vec<Rule>,
 }
 
-/// `streams.strategy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// New TwiML for the customer's leg, which rejoins the conference.
-    Redirect,
+/// One of `[[streams.destinations]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Destination {
+    pub name: String,
+    pub url: String,
+    pub track: Track,
+    pub status_callback: bool,
+    pub parameters: Vec<(String, Template)>,
 }
 
 /// `[shutdown]`.
@@ -245,15 +272,21 @@ pub fn from_text(file: Option<(&str, &str)>, environment: &BTreeMap<String, Stri
 }
 
 impl Settings {
-    /// The part that the Twilio client needs.
-    pub fn client(&self) -> ClientSettings {
+    /// The part that the Twilio client needs; `status_path` is where the public listener takes status callbacks.
+    pub fn client(&self, status_path: &str) -> ClientSettings {
+        let destinations = self.streams.destinations.iter().map(|destination| client::Destination {
+            url: destination.url.clone(),
+            track: destination.track,
+            confirms: destination.status_callback,
+        });
         ClientSettings {
             account_sid: self.twilio.account_sid.clone(),
             workspace_sid: self.twilio.workspace_sid.clone(),
             credentials: self.twilio.credentials.clone(),
             api_base_url: self.twilio.api_base_url.clone(),
             taskrouter_base_url: self.twilio.taskrouter_base_url.clone(),
-            destinations: self.streams.destinations.clone(),
+            destinations: destinations.collect(),
+            status_url: format!("{}{status_path}", self.server.public_url),
             connect_timeout: self.twilio.connect_timeout,
             request_timeout: self.twilio.request_timeout,
             max_in_flight: self.twilio.max_in_flight,
@@ -261,5 +294,17 @@ impl Settings {
             answer_limit_bytes: self.twilio.answer_limit_bytes,
             max_pages: self.twilio.max_pages,
         }
+    }
+
+    /// What of an event is kept: the fields that rules and parameters name, and no others.
+    pub fn interest(&self) -> Interest {
+        let Streams { destinations, rules, .. } = &self.streams;
+        let pieces = destinations.iter().flat_map(|to| &to.parameters).flat_map(|(_, Template(pieces))| pieces);
+        let of_parameters = pieces.filter_map(|piece| match piece {
+            Piece::Field(name) => Some(name.clone()),
+            Piece::Text(_) => None,
+        });
+        let of_rules = rules.iter().flat_map(|rule| &rule.when).flat_map(|condition| condition.fields.clone());
+        Interest { channels: self.eligibility.channels.clone(), fields: of_parameters.chain(of_rules).collect() }
     }
 }

@@ -3,11 +3,11 @@
 //! One renderer serves the demo, the tests and the operator. It prints SIDs and times, never attributes or phone numbers.
 
 use crate::call::fact::{
-    EpochMs, Fact, ReservationChange, ReservationEvent, TaskChange, TransferChange, TransferEvent, TransferMode,
-    TransferTarget, What,
+    EpochMs, Fact, ReservationChange, ReservationEvent, StreamChange, StreamEvent, TaskChange, TransferChange,
+    TransferEvent, TransferMode, TransferTarget, What,
 };
 use crate::call::sid::{CallSid, ReservationSid};
-use crate::call::step::{Answer, Change, Guard, Operation, Outcome, ParticipantRow, Settled, Step};
+use crate::call::step::{Answer, Change, Guard, Operation, Outcome, ParticipantRow, Settled, Step, StreamStart};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
@@ -31,6 +31,10 @@ pub struct Line {
 pub enum Kind {
     /// Something happened at Twilio.
     Event,
+    /// Twilio told of a stream.
+    Stream,
+    /// A stream does not do well.
+    Warning,
     /// We did something, and it went well.
     Step,
     /// We did something, and it did not go well.
@@ -82,6 +86,8 @@ impl fmt::Display for Line {
         let mark = match kind {
             Kind::Event | Kind::Operator => "",
             Kind::Step | Kind::Failure => "  → ",
+            Kind::Stream => "    ",
+            Kind::Warning => "  ! ",
             Kind::Parked => "  ✗ PARKED: ",
         };
         write!(f, "{:>6}.{:03} s  {mark}{text}", after_ms / 1000, after_ms % 1000)?;
@@ -101,7 +107,12 @@ fn kind(what: &What) -> Kind {
             Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Refused(_) => Kind::Failure,
         },
         What::Parked(_) => Kind::Parked,
-        What::Redriven => Kind::Operator,
+        What::Stream(event) => match event.change {
+            StreamChange::Started | StreamChange::Stopped => Kind::Stream,
+            StreamChange::Error => Kind::Warning,
+        },
+        What::Unconfirmed { .. } => Kind::Warning,
+        What::Redriven | What::Dismissed => Kind::Operator,
     }
 }
 
@@ -132,7 +143,10 @@ impl Story {
             What::Begun(_) => String::new(),
             What::Settled(settled) => return self.settled(settled),
             What::Parked(parked) => format!("{}: {}", self.change(&parked.change), parked.reason),
+            What::Stream(event) => stream(event),
+            What::Unconfirmed { name } => format!("nothing is heard of {name}: is its socket open?"),
             What::Redriven => "an operator redrives the call".to_owned(),
+            What::Dismissed => "an operator dismisses what was given up".to_owned(),
         };
         (text, None)
     }
@@ -188,7 +202,12 @@ impl Story {
         match change {
             Change::Start(reservation) => format!("start {}'s stream", self.agent(reservation)),
             Change::Stop(reservation) => format!("stop {}'s stream", self.agent(reservation)),
-            Change::LowerAhead | Change::RaiseGuard | Change::HoldAgain | Change::Rejoin => change.to_string(),
+            Change::LowerAhead
+            | Change::RaiseGuard
+            | Change::HoldAgain
+            | Change::Rejoin
+            | Change::Orphan(_)
+            | Change::Reconcile => change.to_string(),
         }
     }
 
@@ -216,15 +235,19 @@ impl Story {
             }
             Operation::Redirect { stop, start, .. } => {
                 let stops = stop.iter().map(|name| format!("stop {name}"));
-                let starts = start.iter().map(|start| {
-                    let slot = letter(start.slot);
-                    format!("start {} on destination {slot} for {}", start.name, self.agent(&start.reservation))
-                });
+                let starts = start.iter().map(|start| self.start(start));
                 let verbs: Vec<String> = stops.chain(starts).collect();
                 format!("redirect the customer: {}, dial back in without a beep", verbs.join(", "))
             }
+            Operation::CreateStream { stream, .. } => format!("{} without touching the call", self.start(stream)),
             Operation::StopStream { name, .. } => format!("stop {name} without touching the call"),
+            Operation::FetchCall { .. } => "read the call".to_owned(),
         }
+    }
+
+    fn start(&mut self, start: &StreamStart) -> String {
+        let slot = letter(start.slot);
+        format!("start {} on destination {slot} for {}", start.name, self.agent(&start.reservation))
     }
 
     fn ending(&self, outcome: &Outcome) -> String {
@@ -247,7 +270,9 @@ impl Story {
                 }
             }
             Outcome::Done(Answer::Task(_)) => "read".to_owned(),
-            Outcome::Done(Answer::Accepted) => "taken".to_owned(),
+            Outcome::Done(Answer::Accepted | Answer::Stream(_)) => "taken".to_owned(),
+            Outcome::Done(Answer::Call { live: true }) => "in progress".to_owned(),
+            Outcome::Done(Answer::Call { live: false }) => "over".to_owned(),
             Outcome::Gone => "already over".to_owned(),
             Outcome::TryLater(trouble) => format!("not taken ({})", trouble.reason),
             Outcome::Unknown(trouble) => format!("outcome unknown ({})", trouble.reason),
@@ -259,6 +284,16 @@ impl Story {
 /// A, B, C … for agents and for destinations.
 pub fn letter(place: usize) -> char {
     char::from(b'A' + u8::try_from(place % 26).unwrap_or(0))
+}
+
+fn stream(event: &StreamEvent) -> String {
+    let StreamEvent { name, change, error, .. } = event;
+    match (change, error) {
+        (StreamChange::Started, _) => format!("{name} has begun"),
+        (StreamChange::Stopped, _) => format!("{name} has ended"),
+        (StreamChange::Error, Some(code)) => format!("{name} has failed (Twilio error {code})"),
+        (StreamChange::Error, None) => format!("{name} has failed"),
+    }
 }
 
 fn seen(customer: &ParticipantRow) -> String {

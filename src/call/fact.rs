@@ -3,7 +3,10 @@
 //! Facts are journaled as JSON; their form is a promise to every journal already written: add fields with
 //! `#[serde(default)]`, never rename or remove one.
 
-use super::sid::{CallSid, ConferenceSid, EventSid, ReservationSid, TaskQueueSid, TaskSid, TransferSid, WorkerSid};
+use super::rules::Fields;
+use super::sid::{
+    CallSid, ConferenceSid, EventSid, ReservationSid, StreamSid, TaskQueueSid, TaskSid, TransferSid, WorkerSid,
+};
 use super::step::{Change, Settled, Step};
 use serde::{Deserialize, Serialize};
 
@@ -29,14 +32,23 @@ pub enum What {
     Task(TaskEvent),
     /// TaskRouter said something about a transfer of the task.
     Transfer(TransferEvent),
+    /// Twilio said something about a stream.
+    Stream(StreamEvent),
     /// A step that must not be repeated blindly is about to be performed.
     Begun(Step),
     /// A step was performed, and how it ended.
     Settled(Settled),
     /// A change was given up, visibly.
     Parked(Parked),
+    /// Twilio took a stream and never confirmed that its socket is open: shown, and nothing is done about it.
+    Unconfirmed {
+        /// The stream's name.
+        name: String,
+    },
     /// An operator asked for every parked change to be tried again.
     Redriven,
+    /// An operator has seen the parked changes and wants none of them.
+    Dismissed,
 }
 
 /// What every TaskRouter event tells of itself.
@@ -61,6 +73,9 @@ pub struct TaskView {
     pub status: Option<TaskStatus>,
     /// What `TaskAttributes` say of the call.
     pub attributes: CallAttributes,
+    /// The task's fields that the configuration names; no others are kept.
+    #[serde(default)]
+    pub fields: Fields,
 }
 
 /// The part of a voice task's attributes that leads to the call. Everything may be missing: outbound tasks have no
@@ -73,6 +88,9 @@ pub struct CallAttributes {
     pub customer: Option<CallSid>,
     /// `conference.sid`.
     pub conference: Option<ConferenceSid>,
+    /// `conference.participants.worker`: the first worker's leg, which is never the customer's.
+    #[serde(default)]
+    pub worker_leg: Option<CallSid>,
 }
 
 /// `TaskAssignmentStatus`. Open: Twilio has been seen to send others.
@@ -108,6 +126,9 @@ pub struct ReservationEvent {
     pub worker: Option<WorkerSid>,
     /// `ReservationVersion`: grows with every change of the reservation.
     pub version: Option<u64>,
+    /// The worker's fields that the configuration names; no others are kept.
+    #[serde(default)]
+    pub worker_fields: Fields,
     /// The task at that moment.
     pub task: TaskView,
 }
@@ -204,6 +225,35 @@ pub enum TransferTarget {
     Queue(Option<TaskQueueSid>),
 }
 
+/// A status callback of a stream: <https://www.twilio.com/docs/voice/api/stream-resource>.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamEvent {
+    /// `Timestamp`, by Twilio's clock.
+    pub at: EpochMs,
+    /// `CallSid`: the leg.
+    pub call: CallSid,
+    /// `StreamSid`.
+    pub stream: StreamSid,
+    /// `StreamName`.
+    pub name: String,
+    /// `StreamEvent`.
+    pub change: StreamChange,
+    /// The number that `StreamError` begins with, of Twilio's error dictionary.
+    pub error: Option<u32>,
+}
+
+/// `StreamEvent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamChange {
+    /// The socket is open.
+    Started,
+    /// The stream has ended: stopped, or with the call.
+    Stopped,
+    /// The stream has failed, and is over.
+    Error,
+}
+
 /// A change that was given up until an operator redrives it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
@@ -220,7 +270,13 @@ impl What {
             What::Reservation(event) => Some(&event.task),
             What::Task(event) => Some(&event.task),
             What::Transfer(event) => Some(&event.task),
-            What::Begun(_) | What::Settled(_) | What::Parked(_) | What::Redriven => None,
+            What::Stream(_)
+            | What::Begun(_)
+            | What::Settled(_)
+            | What::Parked(_)
+            | What::Unconfirmed { .. }
+            | What::Redriven
+            | What::Dismissed => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The customer's leg as Twilio's answers tell it: conference, guard, hold, redirects and streams.
+//! The customer's leg as Twilio's answers tell it: conference, guard, hold and redirects. Its streams are the ledger's.
 //!
 //! ```text
 //! guard:     Untouched ──lower sent──▶ Lowering ──read lowered──▶ Lowered ──redirect──▶ (rejoin raises it) Untouched
@@ -8,21 +8,26 @@
 //! redirect:  Begun ──answered──▶ rejoining ──seen connected──▶ (none)
 //!              └──answer lost──▶ in doubt ──seen absent or younger──▶ rejoining
 //!                                   └──unchanged for `doubt_ms`──▶ (none: it never happened)
-//! stream:    Live ──stopped──▶ Stopped
+//! create:    Begun ──answered──▶ (in the ledger)
+//!              └──answer lost──▶ in doubt ──heard started──▶ (in the ledger)
+//!                                   └──silent for `doubt_ms`──▶ stopped by name; the name is burnt
 //! ```
 //!
 //! The answer to a request that sets the guard is an echo, and a guard written while the participant is held is ignored:
 //! only a reading counts (twilio-go issue 259; flex-dialpad-addon-plugin issue 60).
 
 use super::fact::{CallAttributes, EpochMs};
-use super::sid::{CallSid, ConferenceSid, ReservationSid};
-use super::step::{Change, Operation, ParticipantRow, Step, StreamStart, Trouble};
+use super::ledger::{Ledger, Stream};
+use super::sid::{CallSid, ConferenceSid};
+use super::step::{Change, Operation, ParticipantRow, Step, Trouble};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of the customer's leg.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Leg {
     pub(super) looked_up: CallAttributes,
+    /// The only connected participant besides the worker of a call that we placed.
+    pub(super) deduced: Option<CallSid>,
     pub(super) conference: Option<ConferenceSid>,
     pub(super) room: Option<String>,
     pub(super) distrusted: BTreeSet<ConferenceSid>,
@@ -37,11 +42,11 @@ pub(super) struct Leg {
     pub(super) rejoining: Option<Watch>,
     pub(super) doubt: Option<Doubt>,
     pub(super) gone: bool,
-    pub(super) streams: Vec<Stream>,
-    /// Names that a redirect of unknown outcome may have started.
+    pub(super) ledger: Ledger,
+    /// Names that a request under way or of unknown outcome may have started.
     pub(super) maybe_started: BTreeSet<String>,
     pub(super) streaks: BTreeMap<Change, Streak>,
-    pub(super) parked: BTreeMap<Change, String>,
+    pub(super) parked: BTreeMap<Change, GivenUp>,
     pub(super) last_step: u32,
 }
 
@@ -78,25 +83,20 @@ pub(super) struct Watch {
     pub(super) last_poll: EpochMs,
 }
 
-/// A redirect whose answer is not known.
+/// A change that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct GivenUp {
+    pub(super) reason: String,
+    /// An operator has seen it and does not want it.
+    pub(super) dismissed: bool,
+}
+
+/// A redirect or a create whose answer is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Doubt {
     pub(super) step: Step,
     pub(super) watch: Watch,
     pub(super) row_before: Option<ParticipantRow>,
-}
-
-/// A stream on the customer's leg.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stream {
-    /// Its name, unique on the call.
-    pub name: String,
-    /// The destination's index.
-    pub slot: usize,
-    /// The reservation that it is for.
-    pub reservation: ReservationSid,
-    /// Whether it has not been stopped.
-    pub live: bool,
 }
 
 /// Tries of one change that have not gone well.
@@ -142,7 +142,7 @@ impl Watch {
 
 impl Leg {
     pub(super) fn looked_up_customer(&self) -> Option<&CallSid> {
-        self.looked_up.customer.as_ref()
+        self.looked_up.customer.as_ref().or(self.deduced.as_ref())
     }
 
     pub(super) fn looked_up_conference(&self) -> Option<&ConferenceSid> {
@@ -171,7 +171,7 @@ impl Leg {
     }
 
     pub(super) fn streams(&self) -> &[Stream] {
-        &self.streams
+        self.ledger.streams()
     }
 
     pub(super) fn last_step(&self) -> u32 {
@@ -229,11 +229,5 @@ impl Leg {
             streak.step = step.id;
             streak.retry_after_ms = retry_after_ms;
         }
-    }
-}
-
-impl From<&StreamStart> for Stream {
-    fn from(start: &StreamStart) -> Self {
-        Self { name: start.name.clone(), slot: start.slot, reservation: start.reservation.clone(), live: true }
     }
 }

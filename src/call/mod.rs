@@ -7,21 +7,29 @@
 //! | [`fact`] | what can be known |
 //! | [`step`] | what can be done, and how it can end |
 //! | [`state`] | what TaskRouter has told: reservations, transfers, whether the call is over |
-//! | [`leg`] | what Twilio has told of the customer's leg: conference, guard, hold, streams |
-//! | `settle` | how an answer changes that |
+//! | [`leg`] | what Twilio has told of the customer's leg: conference, guard, hold |
+//! | [`ledger`] | what is known of its streams |
+//! | `settle`, `streams` | how an answer changes that |
 //! | [`plan`] | what should be, and which changes lead there |
 //! | [`next`] | the next step |
+//! | `by_redirect`, `by_api` | the two ways of making changes to streams |
+//! | [`rules`] | which streams are wanted where |
 //! | [`policy`] | the limits that all of it obeys |
 
+mod by_api;
+mod by_redirect;
 pub mod fact;
+pub mod ledger;
 pub mod leg;
 pub mod next;
 pub mod plan;
 pub mod policy;
+pub mod rules;
 mod settle;
 pub mod sid;
 pub mod state;
 pub mod step;
+mod streams;
 
 pub use next::Next;
 pub use policy::Policy;

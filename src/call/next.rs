@@ -3,10 +3,11 @@
 //! The order of the questions is the order of danger: first a redirect whose end is not known, then a customer who is on
 //! his way back, then the streams that should change, then the guard, then the hold.
 
-use super::fact::{EpochMs, Parked};
+use super::fact::{EpochMs, Parked, What};
+use super::ledger::{Stream, StreamState};
 use super::leg::{GuardState, Leg, Streak, Watch};
 use super::plan::Plan;
-use super::policy::Policy;
+use super::policy::{Policy, Strategy};
 use super::sid::{CallSid, ConferenceSid};
 use super::state::Call;
 use super::step::{Change, Guard, Operation, Step};
@@ -18,6 +19,8 @@ pub enum Next {
     Do(Step),
     /// Journal that this was given up, tell somebody, and ask again.
     Park(Parked),
+    /// Journal this, tell somebody, and ask again.
+    Report(What),
     /// Ask again at this time, or when a fact arrives.
     WaitUntil(EpochMs),
     /// Ask again when a fact arrives.
@@ -29,10 +32,11 @@ pub enum Next {
 impl Call {
     /// The next step at `now`.
     pub fn next(&self, now: EpochMs, policy: &Policy) -> Next {
-        if self.is_over() {
+        // Of a task that no event has told of, only a late word about a stream can be there.
+        if self.is_over() || self.task.is_none() {
             return Next::Over;
         }
-        if !self.is_eligible() {
+        if !self.is_eligible(policy) {
             return Next::Idle;
         }
         Decision { call: self, leg: &self.leg, now, policy }.next()
@@ -40,11 +44,11 @@ impl Call {
 }
 
 /// One decision: the call, the time and the limits.
-struct Decision<'a> {
-    call: &'a Call,
-    leg: &'a Leg,
-    now: EpochMs,
-    policy: &'a Policy,
+pub(super) struct Decision<'a> {
+    pub(super) call: &'a Call,
+    pub(super) leg: &'a Leg,
+    pub(super) now: EpochMs,
+    pub(super) policy: &'a Policy,
 }
 
 impl Decision<'_> {
@@ -55,31 +59,83 @@ impl Decision<'_> {
         if let Some(next) = self.rejoin() {
             return next;
         }
-        let plan = self.call.plan(self.policy);
+        let plan = self.call.plan(self.policy, self.now);
+        if let Some(parked) = plan.give_up {
+            return Next::Park(parked);
+        }
         if !plan.is_empty() {
-            return self.change_streams(&plan);
+            return match self.policy.strategy {
+                Strategy::Redirect => self.change_by_redirect(&plan),
+                Strategy::StreamsApi => self.change_by_api(&plan),
+            };
         }
-        let (Some(conference), Some(customer)) = (self.call.conference(), self.call.customer()) else {
-            return Next::Idle;
-        };
-        if self.call.has_open_transfer() && !self.leg.parked.contains_key(&Change::LowerAhead) {
-            if self.leg.guard != GuardState::Lowered {
-                let lower = |why| self.lower(conference, customer, why);
-                return self.attempt(&[Change::LowerAhead], lower);
-            }
-        } else if self.leg.guard != GuardState::Untouched && !self.leg.parked.contains_key(&Change::RaiseGuard) {
-            return self.attempt(&[Change::RaiseGuard], |why| self.raise(conference, customer, why));
-        }
-        if self.leg.owes_hold && !self.leg.parked.contains_key(&Change::HoldAgain) {
-            return self.attempt(&[Change::HoldAgain], |why| self.update(conference, customer, None, Some(true), why));
-        }
-        Next::Idle
+        self.restore().unwrap_or_else(|| self.watch_over(&plan))
     }
 
-    /// A redirect whose end is not known: look at the customer's row until it has told, or has not changed for long enough.
+    /// Guard and hold as they should be while no stream changes.
+    fn restore(&self) -> Option<Next> {
+        let (conference, customer) = (self.call.conference()?, self.call.customer()?);
+        let redirects = self.policy.strategy == Strategy::Redirect;
+        if redirects && self.call.has_open_transfer() && !self.is_parked(&Change::LowerAhead) {
+            if self.leg.guard != GuardState::Lowered {
+                let lower = |why| self.lower(conference, customer, why);
+                return Some(self.attempt(&[Change::LowerAhead], lower));
+            }
+        } else if self.leg.guard != GuardState::Untouched && !self.is_parked(&Change::RaiseGuard) {
+            return Some(self.attempt(&[Change::RaiseGuard], |why| self.raise(conference, customer, why)));
+        }
+        if self.leg.owes_hold && !self.is_parked(&Change::HoldAgain) {
+            let hold = |why| self.update(conference, customer, None, Some(true), why);
+            return Some(self.attempt(&[Change::HoldAgain], hold));
+        }
+        None
+    }
+
+    /// Nothing is to be changed: reports streams that are not confirmed in time, and looks after calls that have gone quiet.
+    fn watch_over(&self, plan: &Plan) -> Next {
+        let mut wake = plan.not_before;
+        let mut wake_at = |at: EpochMs| wake = Some(wake.map_or(at, |known| known.min(at)));
+        for stream in self.call.streams().iter().filter(|stream| stream.state == StreamState::Accepted) {
+            let confirms = self.policy.destinations.get(stream.slot).is_some_and(|destination| destination.confirms);
+            let due = stream.accepted_at + self.policy.confirm_ms;
+            if !confirms || stream.unconfirmed {
+                continue;
+            }
+            if due <= self.now {
+                return Next::Report(What::Unconfirmed { name: stream.name.clone() });
+            }
+            wake_at(due);
+        }
+        let live = self.call.streams().iter().any(Stream::is_live);
+        if let Some(customer) = self.call.customer().filter(|_| live && !self.is_parked(&Change::Reconcile)) {
+            let due = self.call.heard_at + self.policy.quiet_ms;
+            if due <= self.now || self.leg.streaks.contains_key(&Change::Reconcile) {
+                let look = |why| self.step(Operation::FetchCall { customer: customer.clone() }, why);
+                return self.attempt(&[Change::Reconcile], look);
+            }
+            wake_at(due);
+        }
+        wake.map_or(Next::Idle, Next::WaitUntil)
+    }
+
+    pub(super) fn is_parked(&self, change: &Change) -> bool {
+        self.leg.parked.contains_key(change)
+    }
+
+    /// A request whose end is not known. After a redirect, look at the customer's row until it has told, or has not changed
+    /// for long enough. After a create, wait for the status callback for as long, then stop whatever has that name.
     fn doubt(&self) -> Option<Next> {
         let doubt = self.leg.doubt.as_ref()?;
         let watch = doubt.watch;
+        if let Operation::CreateStream { customer, stream } = &doubt.step.operation {
+            let due = watch.since + self.policy.doubt_ms;
+            if self.now < due {
+                return Some(Next::WaitUntil(due));
+            }
+            let (customer, name) = (customer.clone(), stream.name.clone());
+            let stop = |why| self.step(Operation::StopStream { customer, name, sid: None }, why);
+            return Some(self.attempt(&doubt.step.why, stop));
+        }
         if watch.polls > 0 && watch.last_poll - watch.since >= self.policy.doubt_ms {
             return None;
         }
@@ -102,94 +158,7 @@ impl Decision<'_> {
         Some(self.attempt(&[Change::Rejoin], |why| self.poll(conference, watch, why)))
     }
 
-    fn change_streams(&self, plan: &Plan) -> Next {
-        self.attempt(&plan.changes(), |why| {
-            let Some(customer) = self.call.customer() else {
-                return match self.call.task() {
-                    Some(task) => self.step(Operation::FetchTask { task: task.clone() }, why),
-                    None => Next::Idle,
-                };
-            };
-            match plan.stop.first() {
-                Some(stream) if plan.start.is_empty() && !self.may_redirect_to_stop(&why) => {
-                    let name = stream.name.clone();
-                    let why = vec![Change::Stop(stream.reservation.clone())];
-                    self.step(Operation::StopStream { customer: customer.clone(), name }, why)
-                }
-                _ => self.toward_redirect(plan, customer, why),
-            }
-        })
-    }
-
-    /// A stop alone is worth a redirect only while an agent stays with the customer and nothing has gone wrong on the way:
-    /// otherwise the Streams resource stops the stream without touching the call.
-    fn may_redirect_to_stop(&self, why: &[Change]) -> bool {
-        let somebody_stays = !self.call.accepted().is_empty();
-        let smooth = why.iter().all(|change| !self.leg.streaks.contains_key(change));
-        somebody_stays && smooth
-    }
-
-    fn toward_redirect(&self, plan: &Plan, customer: &CallSid, why: Vec<Change>) -> Next {
-        let Some(conference) = self.call.conference() else {
-            return match self.call.task() {
-                Some(task) => self.step(Operation::FindConference { friendly_name: task.to_string() }, why),
-                None => Next::Idle,
-            };
-        };
-        if self.leg.guard != GuardState::Lowered {
-            return self.lower(conference, customer, why);
-        }
-        let Some(room) = self.leg.room() else {
-            return self.step(Operation::FetchConference { conference: conference.clone() }, why);
-        };
-        let safe = self.leg.reading.as_ref().is_some_and(|reading| {
-            let fresh = self.now - reading.at <= self.policy.reading_max_age_ms;
-            let guard = reading.customer.as_ref().and_then(|row| row.guard);
-            fresh && guard == Some(Guard::Lowered) && reading.others > 0
-        });
-        if !safe {
-            return self.step(Operation::ReadParticipants { conference: conference.clone() }, why);
-        }
-        // What a redirect of unknown outcome may have started is stopped ahead of being started again.
-        let unsure = self.leg.maybe_started.iter().cloned();
-        let stop = plan.stop.iter().map(|stream| stream.name.clone()).chain(unsure).collect();
-        let room = room.to_owned();
-        self.step(Operation::Redirect { customer: customer.clone(), room, stop, start: plan.start.clone() }, why)
-    }
-
-    /// On the way to a guard that reads lowered.
-    fn lower(&self, conference: &ConferenceSid, customer: &CallSid, why: Vec<Change>) -> Next {
-        match self.leg.guard {
-            GuardState::Lowering(watch) if self.now < watch.since + self.policy.verify_guard_ms => {
-                // The reading would come too early for Twilio's lag anyway: use the time to learn the room's name.
-                if self.leg.room().is_none() && watch.polls == 0 {
-                    return self.step(Operation::FetchConference { conference: conference.clone() }, why);
-                }
-                self.poll(conference, watch, why)
-            }
-            GuardState::Untouched
-            | GuardState::Lowering(_)
-            | GuardState::Lowered
-            | GuardState::Raising(_)
-            | GuardState::Unsure => self.update(conference, customer, Some(Guard::Lowered), None, why),
-        }
-    }
-
-    /// On the way to a guard that reads raised.
-    fn raise(&self, conference: &ConferenceSid, customer: &CallSid, why: Vec<Change>) -> Next {
-        match self.leg.guard {
-            GuardState::Raising(watch) if self.now < watch.since + self.policy.verify_guard_ms => {
-                self.poll(conference, watch, why)
-            }
-            GuardState::Untouched
-            | GuardState::Lowering(_)
-            | GuardState::Lowered
-            | GuardState::Raising(_)
-            | GuardState::Unsure => self.update(conference, customer, Some(Guard::Raised), None, why),
-        }
-    }
-
-    fn update(
+    pub(super) fn update(
         &self,
         conference: &ConferenceSid,
         customer: &CallSid,
@@ -208,7 +177,7 @@ impl Decision<'_> {
     }
 
     /// The next reading of a watch, when its time has come.
-    fn poll(&self, conference: &ConferenceSid, watch: Watch, why: Vec<Change>) -> Next {
+    pub(super) fn poll(&self, conference: &ConferenceSid, watch: Watch, why: Vec<Change>) -> Next {
         let due = watch.last_poll + self.policy.poll_gap(watch.polls);
         if self.now < due {
             return Next::WaitUntil(due);
@@ -217,10 +186,10 @@ impl Decision<'_> {
     }
 
     /// Tries some changes: parks those that have been tried for long enough, and waits while none may be tried yet.
-    fn attempt(&self, changes: &[Change], how: impl FnOnce(Vec<Change>) -> Next) -> Next {
+    pub(super) fn attempt(&self, changes: &[Change], how: impl FnOnce(Vec<Change>) -> Next) -> Next {
         let streak = |change: &Change| -> Option<&Streak> { self.leg.streaks.get(change) };
         let given_up = changes.iter().find_map(|change| {
-            let streak = streak(change).filter(|streak| self.policy.is_exhausted(streak))?;
+            let streak = streak(change).filter(|streak| self.policy.is_exhausted(streak, self.call.is_outbound()))?;
             (!self.leg.parked.contains_key(change))
                 .then(|| Parked { change: change.clone(), reason: streak.reason.clone() })
         });
@@ -234,7 +203,31 @@ impl Decision<'_> {
         }
     }
 
-    fn step(&self, operation: Operation, why: Vec<Change>) -> Next {
+    pub(super) fn step(&self, operation: Operation, why: Vec<Change>) -> Next {
         Next::Do(Step { id: self.leg.last_step() + 1, operation, why })
     }
+
+    /// Stops one stream without touching the call, by its SID when that is known.
+    pub(super) fn stop_stream(&self, customer: &CallSid, stream: &Stream, why: Vec<Change>) -> Next {
+        let (customer, name, sid) = (customer.clone(), stream.name.clone(), stream.sid.clone());
+        self.step(Operation::StopStream { customer, name, sid }, why)
+    }
+
+    /// Stops the streams that outlived their purpose; `None` when there are none.
+    pub(super) fn stop_orphans(&self, plan: &Plan, customer: &CallSid) -> Option<Next> {
+        let stops = plan.orphans.iter().map(|stream| {
+            let stop = |why| self.stop_stream(customer, stream, why);
+            self.attempt(&[Change::Orphan(stream.name.clone())], stop)
+        });
+        soonest(stops)
+    }
+}
+
+/// Of what could be done independently, what can be done first.
+pub(super) fn soonest(options: impl IntoIterator<Item = Next>) -> Option<Next> {
+    options.into_iter().min_by_key(|next| match next {
+        Next::Do(_) | Next::Park(_) | Next::Report(_) => (0, 0),
+        Next::WaitUntil(at) => (1, *at),
+        Next::Idle | Next::Over => (2, 0),
+    })
 }

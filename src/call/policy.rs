@@ -2,12 +2,23 @@
 
 use super::fact::EpochMs;
 use super::leg::{Streak, StreakKind};
+use super::rules::{Destination, Rule};
 
 /// What the core may do, and for how long it tries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// What each destination costs in tracks: slot A first. Never empty. `both_tracks` costs two.
-    pub slot_tracks: Vec<usize>,
+    /// How streams are started and stopped.
+    pub strategy: Strategy,
+    /// Task channels (`TaskChannelUniqueName`) whose tasks are voice calls.
+    pub channels: Vec<String>,
+    /// Stream calls that we placed as well.
+    pub outbound: bool,
+    /// How long the customer of a call that we placed may take to answer.
+    pub outbound_wait_ms: i64,
+    /// Where streams go: slot A first. Never empty.
+    pub destinations: Vec<Destination>,
+    /// The first that fits decides; without one, every destination is used in turn.
+    pub rules: Vec<Rule>,
     /// Tracks that may run at once on one call. Twilio allows four
     /// (<https://www.twilio.com/docs/voice/api/stream-resource>).
     pub track_budget: usize,
@@ -29,6 +40,33 @@ pub struct Policy {
     pub retry_cap_ms: i64,
     /// A change that has failed for this long is parked.
     pub give_up_ms: i64,
+    /// How long a stream may take to be confirmed before it is reported.
+    pub confirm_ms: i64,
+    /// The first restart of a stream that failed comes this long after; doubled each time, up to `retry_cap_ms`.
+    pub restart_ms: i64,
+    /// Restarts of one reservation's stream before it is parked.
+    pub restart_limit: u32,
+    /// A call with streams of which nothing was heard for this long is looked at.
+    pub quiet_ms: i64,
+}
+
+/// How streams are started and stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// New TwiML for the customer's leg, which rejoins the conference.
+    Redirect,
+    /// Requests to the leg's Streams resource, which leave the leg where it is.
+    StreamsApi,
+}
+
+impl Strategy {
+    /// As the configuration writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Strategy::Redirect => "redirect",
+            Strategy::StreamsApi => "streams-api",
+        }
+    }
 }
 
 /// The longest pause while waiting for something that others do (the customer joins, the conference appears).
@@ -57,17 +95,25 @@ impl Policy {
         streak.last_at + pause
     }
 
-    /// Whether a change should be given up: refused outright, or its next try would come after the limit.
-    pub fn is_exhausted(&self, streak: &Streak) -> bool {
-        match streak.kind {
-            StreakKind::Refused => true,
-            StreakKind::Waiting | StreakKind::Failing => self.next_try(streak) > streak.first_at + self.give_up_ms,
-        }
+    /// Whether a change should be given up: refused outright, or its next try would come after the limit. The customer of
+    /// an `outbound` call may take longer to be there than anything that fails.
+    pub fn is_exhausted(&self, streak: &Streak, outbound: bool) -> bool {
+        let limit = match streak.kind {
+            StreakKind::Refused => return true,
+            StreakKind::Waiting if outbound => self.outbound_wait_ms.max(self.give_up_ms),
+            StreakKind::Waiting | StreakKind::Failing => self.give_up_ms,
+        };
+        self.next_try(streak) > streak.first_at + limit
     }
 
     /// What a stream in this slot costs in tracks.
     pub fn tracks(&self, slot: usize) -> usize {
-        self.slot_tracks.get(slot).or(self.slot_tracks.last()).copied().unwrap_or(2)
+        self.destinations.get(slot).or(self.destinations.last()).map_or(2, |destination| destination.tracks)
+    }
+
+    /// The pause after this many failures of a reservation's stream, from 1.
+    pub fn restart_pause(&self, failures: u32) -> i64 {
+        (self.restart_ms << failures.saturating_sub(1).min(16)).min(self.retry_cap_ms.max(self.restart_ms))
     }
 }
 

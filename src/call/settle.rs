@@ -1,7 +1,7 @@
 //! How an answer changes what is known of the customer's leg: the transitions of [`super::leg`].
 
-use super::fact::{EpochMs, Parked};
-use super::leg::{Doubt, GuardState, Leg, Reading, StreakKind, Stream, Watch};
+use super::fact::EpochMs;
+use super::leg::{Doubt, GuardState, Leg, Reading, StreakKind, Watch};
 use super::sid::{CallSid, ConferenceSid};
 use super::step::{Answer, Change, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Settled, Step, Trouble};
 
@@ -14,6 +14,10 @@ pub(super) struct Context<'a> {
     pub(super) customer: Option<&'a CallSid>,
     /// Agents whose reservation is accepted.
     pub(super) agents: usize,
+    /// We placed the call.
+    pub(super) outbound: bool,
+    /// A leg that is not the customer's.
+    pub(super) worker_leg: Option<&'a CallSid>,
 }
 
 /// How often a reading may contradict a hold that we have just lifted before we believe that somebody held the customer again.
@@ -23,9 +27,7 @@ const STALE_READINGS: u32 = 3;
 impl Leg {
     pub(super) fn step_begun(&mut self, step: &Step, at: EpochMs) {
         self.last_step = self.last_step.max(step.id);
-        if let Operation::Redirect { start, .. } = &step.operation {
-            self.maybe_started.extend(start.iter().map(|start| start.name.clone()));
-        }
+        self.maybe_started.extend(step.operation.starts().iter().map(|start| start.name.clone()));
         let row_before = self.reading.as_ref().and_then(|reading| reading.customer.clone());
         self.doubt = Some(Doubt { step: step.clone(), watch: Watch::begin(at), row_before });
     }
@@ -84,13 +86,20 @@ impl Leg {
                 self.customer_updated(step, *guard, *hold, row, context.at);
             }
             (Operation::Redirect { .. }, _) => self.redirected(step, context.at),
-            (Operation::StopStream { name, .. }, _) => self.stream_stopped(step, name),
+            (Operation::CreateStream { .. }, Answer::Stream(sid)) => {
+                self.streams_applied(step, sid.as_ref(), context.at);
+                self.doubt = None;
+            }
+            (Operation::StopStream { name, .. }, _) => self.stream_stopped(step, name, context.at),
+            (Operation::FetchCall { .. }, Answer::Call { live }) => self.gone |= !live,
+            (Operation::CreateStream { .. }, _) => self.perhaps_performed(step, context.at),
             (
                 Operation::FetchTask { .. }
                 | Operation::FindConference { .. }
                 | Operation::FetchConference { .. }
                 | Operation::ReadParticipants { .. }
-                | Operation::UpdateCustomer { .. },
+                | Operation::UpdateCustomer { .. }
+                | Operation::FetchCall { .. },
                 _,
             ) => self.waits(step, context.at, "the answer was not of the kind that was asked for"),
         }
@@ -98,7 +107,15 @@ impl Leg {
 
     fn resource_gone(&mut self, step: &Step, context: Context<'_>) {
         match &step.operation {
-            Operation::FetchTask { .. } | Operation::Redirect { .. } => {
+            // Twilio does not know the leg of a call that we placed before it is answered.
+            Operation::CreateStream { .. } if context.outbound => {
+                self.not_performed(step);
+                self.waits(step, context.at, "the customer's call is not in progress");
+            }
+            Operation::FetchTask { .. }
+            | Operation::Redirect { .. }
+            | Operation::CreateStream { .. }
+            | Operation::FetchCall { .. } => {
                 self.doubt = None;
                 self.gone = true;
             }
@@ -110,14 +127,14 @@ impl Leg {
                 self.participants_read(step, conference, &[], context);
             }
             Operation::UpdateCustomer { .. } => self.customer_absent(step, context.at),
-            Operation::StopStream { name, .. } => self.stream_stopped(step, name),
+            Operation::StopStream { name, .. } => self.stream_stopped(step, name, context.at),
         }
     }
 
     fn not_performed(&mut self, step: &Step) {
-        if let Operation::Redirect { start, .. } = &step.operation {
+        if !step.operation.is_idempotent() {
             self.doubt = None;
-            for start in start {
+            for start in step.operation.starts() {
                 self.maybe_started.remove(&start.name);
             }
         }
@@ -125,7 +142,7 @@ impl Leg {
 
     fn perhaps_performed(&mut self, step: &Step, at: EpochMs) {
         match &step.operation {
-            Operation::Redirect { .. } => {
+            Operation::Redirect { .. } | Operation::CreateStream { .. } => {
                 if let Some(doubt) = &mut self.doubt {
                     doubt.watch = Watch::begin(at);
                 }
@@ -142,7 +159,8 @@ impl Leg {
             | Operation::FindConference { .. }
             | Operation::FetchConference { .. }
             | Operation::ReadParticipants { .. }
-            | Operation::StopStream { .. } => {}
+            | Operation::StopStream { .. }
+            | Operation::FetchCall { .. } => {}
         }
     }
 
@@ -178,12 +196,16 @@ impl Leg {
         rows: &[ParticipantRow],
         context: Context<'_>,
     ) {
-        let is_customer = |row: &&ParticipantRow| Some(&row.call) == context.customer;
+        if context.customer.is_none() {
+            self.deduce_customer(rows, context);
+        }
+        let customer = context.customer.cloned().or_else(|| self.deduced.clone());
+        let is_customer = |row: &&ParticipantRow| Some(&row.call) == customer.as_ref();
         let customer = rows.iter().find(is_customer).filter(|row| row.connected).cloned();
         let others = rows.iter().filter(|row| row.connected && !is_customer(row)).count();
         self.absent = customer.is_none();
         // First: a redirect that turns out to have taken effect took a hold with it that only the earlier word knows of.
-        if self.doubt.is_some() {
+        if self.doubt.as_ref().is_some_and(|doubt| matches!(doubt.step.operation, Operation::Redirect { .. })) {
             self.doubt_read(customer.as_ref(), context.at);
         }
         if let Some(row) = &customer {
@@ -207,6 +229,15 @@ impl Leg {
             });
         }
         self.reading = Some(Reading { at: context.at, customer, others });
+    }
+
+    /// The customer of a call that we placed is whoever is connected besides the worker, if that is one.
+    fn deduce_customer(&mut self, rows: &[ParticipantRow], context: Context<'_>) {
+        let Some(worker) = context.worker_leg.filter(|_| context.outbound) else { return };
+        let mut others = rows.iter().filter(|row| row.connected && row.call != *worker);
+        if let (Some(row), None) = (others.next(), others.next()) {
+            self.deduced = Some(row.call.clone());
+        }
     }
 
     /// A redirect pulls the leg out at once and puts a younger row in its place, whose guard our TwiML has raised.
@@ -293,7 +324,12 @@ impl Leg {
             match change {
                 Change::RaiseGuard => self.guard = GuardState::Untouched,
                 Change::HoldAgain => self.owes_hold = false,
-                Change::Start(_) | Change::Stop(_) | Change::LowerAhead | Change::Rejoin => {}
+                Change::Start(_)
+                | Change::Stop(_)
+                | Change::LowerAhead
+                | Change::Rejoin
+                | Change::Orphan(_)
+                | Change::Reconcile => {}
             }
         }
         let reason = "the customer is not in the conference";
@@ -302,30 +338,12 @@ impl Leg {
         });
     }
 
-    fn redirected(&mut self, step: &Step, at: EpochMs) {
-        self.streams_applied(step);
+    pub(super) fn redirected(&mut self, step: &Step, at: EpochMs) {
+        self.streams_applied(step, None, at);
         self.owes_hold |= self.held.is_some_and(|(held, _)| held);
         self.guard = GuardState::Untouched;
         self.rejoining = Some(Watch::begin(at));
         self.doubt = None;
-    }
-
-    fn streams_applied(&mut self, step: &Step) {
-        if let Operation::Redirect { stop, start, .. } = &step.operation {
-            for stream in self.streams.iter_mut().filter(|stream| stop.contains(&stream.name)) {
-                stream.live = false;
-            }
-            for name in stop {
-                self.maybe_started.remove(name);
-            }
-            self.streams.extend(start.iter().map(Stream::from));
-            for start in start {
-                self.maybe_started.remove(&start.name);
-            }
-        }
-        for change in &step.why {
-            self.streaks.remove(change);
-        }
     }
 
     fn rejoined(&mut self, others: usize, agents: usize) {
@@ -338,29 +356,6 @@ impl Leg {
         self.owes_hold &= consult;
     }
 
-    fn stream_stopped(&mut self, step: &Step, name: &str) {
-        for stream in self.streams.iter_mut().filter(|stream| stream.name == name) {
-            stream.live = false;
-        }
-        self.maybe_started.remove(name);
-        for change in &step.why {
-            self.streaks.remove(change);
-        }
-    }
-
-    pub(super) fn change_parked(&mut self, parked: &Parked) {
-        self.parked.insert(parked.change.clone(), parked.reason.clone());
-        self.streaks.remove(&parked.change);
-        if parked.change == Change::Rejoin {
-            self.rejoining = None;
-        }
-        if let Some(doubt) = self.doubt.take_if(|doubt| doubt.step.why.iter().all(|why| self.parked.contains_key(why)))
-        {
-            // Nobody will ever know; what may be running must be stopped one day.
-            self.streams_applied(&doubt.step);
-        }
-    }
-
     pub(super) fn transfer_announced(&mut self) {
         self.parked.remove(&Change::LowerAhead);
         self.streaks.remove(&Change::LowerAhead);
@@ -369,5 +364,10 @@ impl Leg {
     pub(super) fn redriven(&mut self) {
         self.parked.clear();
         self.streaks.clear();
+        self.ledger.forgive();
+    }
+
+    pub(super) fn dismissed(&mut self) {
+        self.parked.values_mut().for_each(|given_up| given_up.dismissed = true);
     }
 }

@@ -12,10 +12,12 @@ use super::fact::{
     CallAttributes, EpochMs, EventStamp, Fact, ReservationChange, ReservationEvent, TaskChange, TaskEvent, TaskStatus,
     TaskView, TransferChange, TransferEvent, TransferTarget, What,
 };
-use super::leg::{GuardState, Leg, Stream};
+use super::ledger::Stream;
+use super::leg::{GuardState, Leg};
+use super::policy::Policy;
 use super::settle::Context;
 use super::sid::{CallSid, ConferenceSid, ReservationSid, TaskSid, TransferSid, WorkerSid};
-use super::step::{Change, Guard};
+use super::step::{Change, Guard, Settled};
 use std::collections::BTreeMap;
 
 /// Everything known about one task's call.
@@ -26,11 +28,15 @@ pub struct Call {
     pub(super) outbound: bool,
     customer: Newest<CallSid>,
     conference_hint: Newest<ConferenceSid>,
+    worker_leg: Newest<CallSid>,
+    fields: BTreeMap<String, Newest<Vec<String>>>,
     status: Newest<TaskStatus>,
     task_over: bool,
     pub(super) reservations: BTreeMap<ReservationSid, Reservation>,
     pub(super) transfers: BTreeMap<TransferKey, Transfer>,
     pub(super) leg: Leg,
+    /// When the newest fact was journaled.
+    pub(super) heard_at: EpochMs,
 }
 
 /// One offer of the task to a worker.
@@ -40,6 +46,7 @@ pub struct Reservation {
     pub worker: Option<WorkerSid>,
     /// How far it has come.
     pub status: ReservationStatus,
+    fields: BTreeMap<String, Newest<Vec<String>>>,
     /// When it was accepted, by Twilio's clock.
     pub accepted_at: Option<EpochMs>,
     /// When it was first seen to end without having been accepted, by Twilio's clock.
@@ -114,19 +121,31 @@ impl Call {
 
     /// Takes one more fact into account.
     pub fn apply(&mut self, fact: &Fact) {
+        self.heard_at = self.heard_at.max(fact.at);
         match &fact.what {
             What::Reservation(event) => self.apply_reservation(event),
             What::Task(event) => self.apply_task(event),
             What::Transfer(event) => self.apply_transfer(event),
             What::Begun(step) => self.leg.step_begun(step, fact.at),
-            What::Settled(settled) => {
-                let customer = self.customer().cloned();
-                let agents = self.agents_on_the_call();
-                self.leg.step_settled(settled, Context { at: fact.at, customer: customer.as_ref(), agents });
-            }
-            What::Parked(parked) => self.leg.change_parked(parked),
+            What::Settled(settled) => self.apply_settled(settled, fact.at),
+            What::Stream(event) => self.leg.stream_told(event, fact.at),
+            What::Parked(parked) => self.leg.change_parked(parked, fact.at),
+            What::Unconfirmed { name } => self.leg.ledger.reported_unconfirmed(name),
             What::Redriven => self.leg.redriven(),
+            What::Dismissed => self.leg.dismissed(),
         }
+    }
+
+    fn apply_settled(&mut self, settled: &Settled, at: EpochMs) {
+        let (customer, worker_leg) = (self.customer().cloned(), self.worker_leg().cloned());
+        let context = Context {
+            at,
+            customer: customer.as_ref(),
+            agents: self.agents_on_the_call(),
+            outbound: self.is_outbound(),
+            worker_leg: worker_leg.as_ref(),
+        };
+        self.leg.step_settled(settled, context);
     }
 
     fn apply_reservation(&mut self, event: &ReservationEvent) {
@@ -134,6 +153,10 @@ impl Call {
         let reservation = self.reservations.entry(event.reservation.clone()).or_default();
         if event.worker.is_some() {
             reservation.worker.clone_from(&event.worker);
+        }
+        let order = (event.version.unwrap_or(0), event.stamp.at);
+        for (name, values) in &event.worker_fields {
+            reservation.fields.entry(name.clone()).or_default().tell(order, Some(values.clone()));
         }
         let at = event.stamp.at;
         let status = match event.change {
@@ -202,12 +225,33 @@ impl Call {
         }
         self.status.tell(order, view.status);
         self.attributes(order, &view.attributes);
+        for (name, values) in &view.fields {
+            self.fields.entry(name.clone()).or_default().tell(order, Some(values.clone()));
+        }
     }
 
     fn attributes(&mut self, order: (u64, EpochMs), attributes: &CallAttributes) {
         self.outbound |= attributes.outbound;
         self.customer.tell(order, attributes.customer.clone());
         self.conference_hint.tell(order, attributes.conference.clone());
+        self.worker_leg.tell(order, attributes.worker_leg.clone());
+    }
+
+    /// The values of a field: of the worker whose reservation it is, or of the task. None when no event bore it.
+    pub(super) fn field(&self, reservation: &ReservationSid, name: &str) -> &[String] {
+        let of_worker = self.reservations.get(reservation).and_then(|reservation| reservation.fields.get(name));
+        let newest = of_worker.or_else(|| self.fields.get(name)).and_then(Newest::get);
+        newest.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether we placed the call.
+    pub fn is_outbound(&self) -> bool {
+        self.outbound || self.leg.outbound()
+    }
+
+    /// A leg that is not the customer's, as the attributes name it.
+    pub(super) fn worker_leg(&self) -> Option<&CallSid> {
+        self.worker_leg.get().or(self.leg.looked_up.worker_leg.as_ref())
     }
 
     /// The customer's leg, as the attributes name it.
@@ -247,9 +291,10 @@ impl Call {
         self.leg.streams()
     }
 
-    /// What was given up, and why.
+    /// What was given up and not dismissed, and why.
     pub fn parked(&self) -> impl Iterator<Item = (&Change, &str)> {
-        self.leg.parked.iter().map(|(change, reason)| (change, reason.as_str()))
+        let waiting = self.leg.parked.iter().filter(|(_, given_up)| !given_up.dismissed);
+        waiting.map(|(change, given_up)| (change, given_up.reason.as_str()))
     }
 
     /// The customer's guard, by the last word on it; `None` while it is being changed.
@@ -270,13 +315,13 @@ impl Call {
         self.reservations.values().filter(|r| r.status == ReservationStatus::Accepted).count()
     }
 
-    /// Whether this is a call that we stream: a voice task, and not one that we placed.
-    pub fn is_eligible(&self) -> bool {
+    /// Whether this is a call that we stream: a voice task, and not one that we placed unless the policy says so.
+    pub fn is_eligible(&self, policy: &Policy) -> bool {
         let voice = match &self.channel {
-            Some(channel) => channel == "voice",
+            Some(channel) => policy.channels.contains(channel),
             None => self.customer().is_some(),
         };
-        voice && !self.outbound && !self.leg.outbound()
+        voice && (policy.outbound || !self.is_outbound())
     }
 
     /// Whether the conversation is over, so that nothing may be commanded any more.

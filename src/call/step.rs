@@ -1,7 +1,7 @@
 //! What can be done about a call, one request to Twilio at a time, and how a request can end.
 
 use super::fact::{CallAttributes, EpochMs};
-use super::sid::{CallSid, ConferenceSid, ReservationSid, TaskSid, WorkerSid};
+use super::sid::{CallSid, ConferenceSid, ReservationSid, StreamSid, TaskSid, WorkerSid};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -32,6 +32,10 @@ pub enum Change {
     HoldAgain,
     /// See the customer, whom we redirected, back in the conference.
     Rejoin,
+    /// Stop the stream of this name, which outlived its purpose.
+    Orphan(String),
+    /// See whether a call that has long been quiet is still there.
+    Reconcile,
 }
 
 /// The requests that the core can ask for. Each is one method of the Twilio client.
@@ -85,13 +89,29 @@ pub enum Operation {
         /// The streams to start.
         start: Vec<StreamStart>,
     },
-    /// Stop one stream without touching the call. `POST /Calls/{CA}/Streams/{name}.json`.
+    /// Start one stream without touching the call. `POST /Calls/{CA}/Streams.json`. Not idempotent.
+    /// Answered with [`Answer::Stream`].
+    CreateStream {
+        /// The customer's leg.
+        customer: CallSid,
+        /// The stream.
+        stream: StreamStart,
+    },
+    /// Stop one stream without touching the call. `POST /Calls/{CA}/Streams/{MZ or name}.json`.
     /// Answered with [`Answer::Accepted`].
     StopStream {
         /// The customer's leg.
         customer: CallSid,
         /// The stream's name.
         name: String,
+        /// Its SID, when Twilio has told it.
+        #[serde(default)]
+        sid: Option<StreamSid>,
+    },
+    /// Read whether the leg is still in progress. `GET /Calls/{CA}.json`. Answered with [`Answer::Call`].
+    FetchCall {
+        /// The customer's leg.
+        customer: CallSid,
     },
 }
 
@@ -108,6 +128,9 @@ pub struct StreamStart {
     pub worker: WorkerSid,
     /// The task, sent along as a parameter.
     pub task: TaskSid,
+    /// The parameters that the destination's configuration adds, in its order.
+    #[serde(default)]
+    pub parameters: Vec<(String, String)>,
 }
 
 /// The customer participant's `endConferenceOnExit`.
@@ -174,6 +197,13 @@ pub enum Answer {
     Participants(Vec<ParticipantRow>),
     /// Of [`Operation::UpdateCustomer`].
     Participant(ParticipantRow),
+    /// Of [`Operation::CreateStream`]: its SID, when the answer bore one.
+    Stream(Option<StreamSid>),
+    /// Of [`Operation::FetchCall`]: whether the leg is in progress, or on its way there.
+    Call {
+        /// False once the leg has ended, however it did.
+        live: bool,
+    },
     /// Of the others: Twilio took it.
     Accepted,
 }
@@ -208,13 +238,29 @@ impl Operation {
     /// Whether sending it twice could do what once does not.
     pub fn is_idempotent(&self) -> bool {
         match self {
-            Operation::Redirect { .. } => false,
+            Operation::Redirect { .. } | Operation::CreateStream { .. } => false,
             Operation::FetchTask { .. }
             | Operation::FindConference { .. }
             | Operation::FetchConference { .. }
             | Operation::ReadParticipants { .. }
             | Operation::UpdateCustomer { .. }
-            | Operation::StopStream { .. } => true,
+            | Operation::StopStream { .. }
+            | Operation::FetchCall { .. } => true,
+        }
+    }
+
+    /// The streams that it starts.
+    pub fn starts(&self) -> &[StreamStart] {
+        match self {
+            Operation::Redirect { start, .. } => start,
+            Operation::CreateStream { stream, .. } => std::slice::from_ref(stream),
+            Operation::FetchTask { .. }
+            | Operation::FindConference { .. }
+            | Operation::FetchConference { .. }
+            | Operation::ReadParticipants { .. }
+            | Operation::UpdateCustomer { .. }
+            | Operation::StopStream { .. }
+            | Operation::FetchCall { .. } => &[],
         }
     }
 
@@ -227,7 +273,9 @@ impl Operation {
             Operation::ReadParticipants { .. } => "read participants",
             Operation::UpdateCustomer { .. } => "update customer",
             Operation::Redirect { .. } => "redirect",
+            Operation::CreateStream { .. } => "create stream",
             Operation::StopStream { .. } => "stop stream",
+            Operation::FetchCall { .. } => "fetch call",
         }
     }
 }
@@ -241,6 +289,8 @@ impl fmt::Display for Change {
             Change::RaiseGuard => f.write_str("raise the guard again"),
             Change::HoldAgain => f.write_str("hold the customer again"),
             Change::Rejoin => f.write_str("see the customer back in the conference"),
+            Change::Orphan(name) => write!(f, "stop {name}, which outlived its purpose"),
+            Change::Reconcile => f.write_str("see whether the quiet call is still there"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands. Each says what it does in `--help`, ends with a documented exit code, and reports an error in one to
 //! three plain lines on standard error.
 
+mod calls;
 mod demo;
 mod replay;
 mod serve;
@@ -40,6 +41,8 @@ enum Command {
     Serve(serve::Serve),
     /// Show it at work: worker and simulated Twilio on loopback ports, no account needed.
     Demo(demo::Demo),
+    /// List the calls of a running service, show one's story, try again or dismiss what was given up.
+    Calls(calls::Calls),
     /// Sign recorded events and post them to a running worker.
     Replay(replay::Replay),
     /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
@@ -74,6 +77,7 @@ pub async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
         Command::Demo(demo) => demo.run().await,
+        Command::Calls(calls) => calls.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
         Command::Config => {

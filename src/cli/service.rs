@@ -1,7 +1,9 @@
 //! The composition root: the one place where settings, listeners, journal, client and worker are put together.
 
 use crate::call::Policy;
-use crate::config::{self, JournalUrl, Settings, Strategy};
+use crate::call::rules::Destination;
+use crate::config::{self, JournalUrl, Settings};
+use crate::console::{ConsoleSettings, console};
 use crate::http::{self, IngressSettings};
 use crate::journal::{Journal, JournalError, OpenError, SqliteJournal, SqliteSettings};
 use crate::telemetry::metrics::{Commits, Metrics};
@@ -62,19 +64,20 @@ impl Service {
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(VERSION, COMMIT));
         let journal = open_journal(settings, metrics.commits.clone())?;
-        let client = Arc::new(Client::new(settings.client())?);
+        let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?);
         let ingress = ingress_settings(settings)?;
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
         let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
         let grace = settings.shutdown.grace;
+        let stop = CancellationToken::new();
+        let operators = console(journal.clone(), metrics.clone(), console_settings(settings), stop.clone());
         let listen = |key, address, reason| StartError::Listen { key, address, reason };
         let servers = [
             http::public(ingress, journal.clone(), metrics.clone(), public_listener)
                 .map_err(|reason| listen("server.listen", public, reason))?,
-            http::admin(journal.clone(), metrics.clone(), |_| {}, admin_listener, grace.as_secs())
+            http::admin(journal.clone(), metrics.clone(), operators, admin_listener, grace.as_secs())
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
-        let stop = CancellationToken::new();
         let worker = Worker::new(journal.clone(), client, metrics.clone(), worker_settings(settings));
         let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
@@ -193,6 +196,7 @@ fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierErro
         verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
         account: settings.twilio.account_sid.clone(),
         workspace: settings.twilio.workspace_sid.clone(),
+        interest: settings.interest(),
         body_limit_bytes: server.body_limit_bytes,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
         ingest_at_once: settings.journal.batch_limit,
@@ -205,6 +209,11 @@ fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierErro
     })
 }
 
+fn console_settings(settings: &Settings) -> ConsoleSettings {
+    let config::Admin { listen, token, live_every, live_views, .. } = settings.admin.clone();
+    ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views }
+}
+
 fn worker_settings(settings: &Settings) -> WorkerSettings {
     WorkerSettings { max_calls: settings.worker.max_calls, poll: settings.worker.poll, policy: policy(settings) }
 }
@@ -212,20 +221,32 @@ fn worker_settings(settings: &Settings) -> WorkerSettings {
 /// The core's limits, from the settings.
 pub fn policy(settings: &Settings) -> Policy {
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    let Settings { redirect, retry, streams, .. } = settings;
-    match streams.strategy {
-        Strategy::Redirect => Policy {
-            slot_tracks: streams.destinations.iter().map(|destination| destination.track.cost()).collect(),
-            track_budget: streams.track_budget,
-            name_prefix: streams.name_prefix.clone(),
-            verify_guard_ms: ms(redirect.verify_guard),
-            rejoin_ms: ms(redirect.rejoin),
-            doubt_ms: ms(redirect.doubt),
-            poll_ms: redirect.poll.iter().copied().map(ms).collect(),
-            reading_max_age_ms: ms(redirect.reading_max_age),
-            retry_first_ms: ms(retry.first),
-            retry_cap_ms: ms(retry.cap),
-            give_up_ms: ms(retry.give_up),
-        },
+    let Settings { redirect, retry, streams, eligibility, .. } = settings;
+    let destinations = streams.destinations.iter().map(|destination| Destination {
+        tracks: destination.track.cost(),
+        parameters: destination.parameters.clone(),
+        confirms: destination.status_callback,
+    });
+    Policy {
+        strategy: streams.strategy,
+        channels: eligibility.channels.clone(),
+        outbound: eligibility.outbound,
+        outbound_wait_ms: ms(eligibility.outbound_wait),
+        destinations: destinations.collect(),
+        rules: streams.rules.clone(),
+        track_budget: streams.track_budget,
+        name_prefix: streams.name_prefix.clone(),
+        verify_guard_ms: ms(redirect.verify_guard),
+        rejoin_ms: ms(redirect.rejoin),
+        doubt_ms: ms(redirect.doubt),
+        poll_ms: redirect.poll.iter().copied().map(ms).collect(),
+        reading_max_age_ms: ms(redirect.reading_max_age),
+        retry_first_ms: ms(retry.first),
+        retry_cap_ms: ms(retry.cap),
+        give_up_ms: ms(retry.give_up),
+        confirm_ms: ms(streams.confirm_within),
+        restart_ms: ms(streams.restart_after),
+        restart_limit: u32::try_from(streams.restart_limit).unwrap_or(u32::MAX),
+        quiet_ms: ms(streams.quiet_check),
     }
 }

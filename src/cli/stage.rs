@@ -4,10 +4,10 @@ use super::service::{Service, StartError};
 use crate::call::fact::Fact;
 use crate::call::sid::TaskSid;
 use crate::config::{self, ConfigError};
-use crate::journal::{Backlog, JournalError};
-use crate::sim::callbacks::{Destination, Overrides};
+use crate::journal::JournalError;
+use crate::sim::callbacks::Destination;
 use crate::sim::scenario::{self, Outcome, Scenario};
-use crate::sim::{self, Behaviour, Simulator};
+use crate::sim::{self, Behaviour, Route, Simulator};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -22,6 +22,9 @@ const PUBLIC_URL: &str = "https://streams.example.com";
 
 /// How long a worker may take to come to rest: longer than its longest patience.
 const REST_LIMIT: Duration = Duration::from_secs(45);
+
+/// What is planned later than this is a look at a call that has gone quiet, and no work.
+const REST_HORIZON: Duration = Duration::from_secs(600);
 
 /// Between looks at whether the worker is at rest.
 const REST_POLL: Duration = Duration::from_millis(2);
@@ -91,9 +94,8 @@ impl Stage {
 
     fn introduce(&self) {
         self.sim.post_events_to(Destination {
-            signed_url: format!("{PUBLIC_URL}/taskrouter/events"),
-            post_url: format!("http://{}/taskrouter/events", self.service.public()),
-            overrides: Overrides::from_fragment("rc=3&rp=5xx,ct,rt"),
+            events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=3&rp=5xx,ct,rt"),
+            route: Route { public: PUBLIC_URL.to_owned(), local: format!("http://{}", self.service.public()) },
         });
     }
 
@@ -110,28 +112,27 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Waits until nothing is due, leased or planned.
+    /// Waits until nothing is due, leased or planned but looks at quiet calls.
     ///
     /// # Errors
     /// When that takes too long, with what was still going on.
     pub async fn at_rest(&self) -> Result<(), String> {
         let deadline = Instant::now() + REST_LIMIT;
         loop {
-            let backlog = self.service.journal().backlog().await.map_err(|error| error.to_string())?;
-            let Backlog { active: 0, waiting: 0, .. } = backlog else {
-                if Instant::now() > deadline {
-                    return Err(format!("the worker did not come to rest: {backlog:?}"));
-                }
-                tokio::time::sleep(REST_POLL).await;
-                continue;
-            };
-            return Ok(());
+            let due = self.service.journal().next_due().await.map_err(|error| error.to_string())?;
+            if due.is_none_or(|due| due >= REST_HORIZON) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("the worker did not come to rest: something is due in {due:?}"));
+            }
+            tokio::time::sleep(REST_POLL).await;
         }
     }
 
     /// Tells a story.
     pub async fn tell(&self, story: &Scenario) -> Outcome {
-        scenario::run(story, &self.sim, async || self.at_rest().await).await
+        scenario::run(story, &self.sim, self.settings.streams.strategy.as_str(), async || self.at_rest().await).await
     }
 
     /// A call's facts, oldest first.

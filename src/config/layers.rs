@@ -24,9 +24,10 @@ const TWILIO_NAMES: [(&str, &str); 7] = [
 pub(super) enum Raw {
     Text(String),
     Integer(i128),
+    Truth(bool),
     List(Vec<Raw>),
     Table(BTreeMap<String, Raw>),
-    /// A truth value, a fraction: no key wants one.
+    /// A fraction, a date: no key wants one.
     Other,
 }
 
@@ -83,7 +84,7 @@ impl Layers {
                     self.add_value(origin, format!("{key}.{name}"), value);
                 }
             }
-            raw @ (Raw::Table(_) | Raw::Text(_) | Raw::Integer(_) | Raw::List(_) | Raw::Other) => {
+            raw @ (Raw::Table(_) | Raw::Text(_) | Raw::Integer(_) | Raw::Truth(_) | Raw::List(_) | Raw::Other) => {
                 self.found.insert(key, Found { raw, origin: origin.to_owned(), from_environment: false });
             }
         }
@@ -99,7 +100,8 @@ fn raw(value: Value) -> Raw {
         ValueKind::U128(number) => i128::try_from(number).map_or(Raw::Other, Raw::Integer),
         ValueKind::Array(list) => Raw::List(list.into_iter().map(raw).collect()),
         ValueKind::Table(table) => Raw::Table(table.into_iter().map(|(key, value)| (key, raw(value))).collect()),
-        ValueKind::Nil | ValueKind::Boolean(_) | ValueKind::Float(_) => Raw::Other,
+        ValueKind::Boolean(truth) => Raw::Truth(truth),
+        ValueKind::Nil | ValueKind::Float(_) => Raw::Other,
     }
 }
 

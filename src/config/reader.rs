@@ -103,7 +103,7 @@ impl Reader {
     fn text_of(&mut self, key: &'static str, found: Found) -> Option<String> {
         match found.raw {
             Raw::Text(text) => Some(text),
-            Raw::Integer(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => {
+            Raw::Integer(_) | Raw::Truth(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => {
                 self.problem(key, "is not a text", "write it in quotation marks");
                 None
             }
@@ -175,7 +175,7 @@ impl Reader {
         let number = match raw {
             Raw::Integer(number) => Some(number),
             Raw::Text(text) => text.trim().parse().ok(),
-            Raw::List(_) | Raw::Table(_) | Raw::Other => None,
+            Raw::Truth(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => None,
         };
         let Some(number) = number else {
             self.problem(key, "is not a whole number", remedy);
@@ -196,7 +196,7 @@ impl Reader {
             Raw::Text(text) if found.from_environment => {
                 Some(text.split(',').map(|item| Raw::Text(item.trim().to_owned())).collect())
             }
-            Raw::Text(_) | Raw::Integer(_) | Raw::Table(_) | Raw::Other => {
+            Raw::Text(_) | Raw::Integer(_) | Raw::Truth(_) | Raw::Table(_) | Raw::Other => {
                 self.problem(key, "is not a list", remedy);
                 None
             }
@@ -214,7 +214,7 @@ impl Reader {
         for (place, item) in items.into_iter().enumerate() {
             match item {
                 Raw::Text(text) if is_secret(&text) => secrets.push(SecretString::from(text)),
-                Raw::Text(_) | Raw::Integer(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => {
+                Raw::Text(_) | Raw::Integer(_) | Raw::Truth(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => {
                     let wrong =
                         format!("has an item {} that is empty, has white space in it or is not a text", place + 1);
                     self.problem(key, wrong, remedy);
@@ -247,6 +247,27 @@ impl Reader {
         choice
     }
 
+    /// A truth value.
+    pub(super) fn truth(&mut self, key: &'static str) -> Option<bool> {
+        let found = self.required(key, "write true or false")?;
+        let truth = truth_of(&found);
+        if truth.is_none() {
+            self.problem(key, "is neither true nor false", "write true or false");
+        }
+        truth
+    }
+
+    /// A list of texts, none of them empty.
+    pub(super) fn texts(&mut self, key: &'static str, remedy: &str) -> Option<Vec<String>> {
+        let items = self.list(key, remedy)?;
+        let texts: Option<Vec<String>> = items.into_iter().map(nonempty_text).collect();
+        let texts = texts.filter(|texts| !texts.is_empty());
+        if texts.is_none() {
+            self.problem(key, "is empty or has an item that is not a text", remedy);
+        }
+        texts
+    }
+
     /// Takes whatever is left below a key, as (rest of its name, value): what the environment says of a list's items.
     pub(super) fn take_below(&mut self, key: &str) -> Vec<(String, Found)> {
         let prefix = format!("{key}.");
@@ -262,6 +283,22 @@ impl Reader {
     pub(super) fn item_problem(&mut self, key: String, origin: Option<String>, wrong: &str, remedy: &str) {
         let (wrong, remedy) = (wrong.to_owned(), remedy.to_owned());
         self.problems.push(Problem { key, origin, wrong, remedy });
+    }
+}
+
+/// A truth value, from the environment as a text.
+pub(super) fn truth_of(found: &Found) -> Option<bool> {
+    match &found.raw {
+        Raw::Truth(truth) => Some(*truth),
+        Raw::Text(text) if found.from_environment => text.trim().parse().ok(),
+        Raw::Text(_) | Raw::Integer(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => None,
+    }
+}
+
+fn nonempty_text(raw: Raw) -> Option<String> {
+    match raw {
+        Raw::Text(text) if !text.is_empty() => Some(text),
+        Raw::Text(_) | Raw::Integer(_) | Raw::Truth(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => None,
     }
 }
 

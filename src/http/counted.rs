@@ -66,11 +66,17 @@ pub(super) fn not_ours(door: &Door) {
 
 /// How long ago the event happened, by Twilio's clock; never negative, for clocks differ.
 fn delay(fact: &Fact) -> Option<Duration> {
-    let stamp = match &fact.what {
-        What::Reservation(event) => &event.stamp,
-        What::Task(event) => &event.stamp,
-        What::Transfer(event) => &event.stamp,
-        What::Begun(_) | What::Settled(_) | What::Parked(_) | What::Redriven => return None,
+    let at = match &fact.what {
+        What::Reservation(event) => event.stamp.at,
+        What::Task(event) => event.stamp.at,
+        What::Transfer(event) => event.stamp.at,
+        What::Stream(event) => event.at,
+        What::Begun(_)
+        | What::Settled(_)
+        | What::Parked(_)
+        | What::Unconfirmed { .. }
+        | What::Redriven
+        | What::Dismissed => return None,
     };
-    Some(Duration::from_millis(u64::try_from(fact.at - stamp.at).unwrap_or(0)))
+    Some(Duration::from_millis(u64::try_from(fact.at - at).unwrap_or(0)))
 }

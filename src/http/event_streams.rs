@@ -25,7 +25,7 @@ pub(super) async fn receive(
         Signed::Bytes(bytes) => bytes,
         Signed::Form(_) => return Err(Refusal::MediaType),
     };
-    let elements = event_stream::parse(bytes).map_err(|error| {
+    let elements = event_stream::parse(bytes, &settings.interest).map_err(|error| {
         tracing::warn!(%error, "refused an authentic delivery of Event Streams");
         Refusal::Malformed(error.to_string())
     })?;

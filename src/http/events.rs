@@ -17,7 +17,7 @@ pub(super) async fn receive(
         Signed::Form(pairs) => pairs,
         Signed::Bytes(_) => return Err(Refusal::MediaType),
     };
-    let envelope = event::parse(&pairs).map_err(|malformed| {
+    let envelope = event::parse(&pairs, &door.settings.interest).map_err(|malformed| {
         tracing::warn!(%malformed, "refused an authentic event");
         Refusal::Malformed(malformed.to_string())
     })?;

@@ -6,6 +6,7 @@
 //! | `signed` | a body within limits, and Twilio's signature over it |
 //! | `refusal` | every answer that is not 204 |
 //! | `events` | TaskRouter's event callbacks |
+//! | `stream_status` | status callbacks of streams |
 //! | `event_streams` | the same events from an Event Streams sink |
 //! | `counted` | what the public listener counts |
 //! | `admin` | the probes |
@@ -17,6 +18,7 @@ mod events;
 mod refusal;
 mod routes;
 mod signed;
+mod stream_status;
 
 pub use admin::admin;
-pub use routes::{IngressSettings, public};
+pub use routes::{IngressSettings, STREAM_STATUS_PATH, public};

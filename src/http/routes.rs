@@ -8,11 +8,13 @@ use super::event_streams;
 use super::events;
 use super::refusal::Refusal;
 use super::signed::Seldom;
+use super::stream_status;
 use crate::call::fact::{EpochMs, Fact, What};
 use crate::call::sid::{AccountSid, TaskSid, WorkspaceSid};
 use crate::journal::{Ingested, Journal, JournalError, NewFact};
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::event::Envelope;
+use crate::twilio::interest::Interest;
 use crate::twilio::signature::Verifier;
 use actix_web::dev::Server;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE};
@@ -32,6 +34,8 @@ pub struct IngressSettings {
     pub account: AccountSid,
     /// The workspace whose events are taken.
     pub workspace: WorkspaceSid,
+    /// What of an event is kept.
+    pub interest: Interest,
     /// The largest body taken, in bytes; larger ones are answered with 413.
     pub body_limit_bytes: usize,
     /// The same for a delivery of Event Streams whose URL is signed.
@@ -61,8 +65,11 @@ pub(super) struct Door {
     failures: Seldom,
 }
 
-/// Serves the signed paths on `listener`: `POST /taskrouter/events` and `POST /taskrouter/event-streams`. Signals are the
-/// caller's; the server stops through its handle.
+/// Where Twilio tells how streams fare. The worker adds `?task=` and the TaskSid, for which Twilio's form has no place.
+pub const STREAM_STATUS_PATH: &str = "/streams/status";
+
+/// Serves the signed paths on `listener`: `POST /taskrouter/events`, `POST /taskrouter/event-streams` and
+/// `POST /streams/status`. Signals are the caller's; the server stops through its handle.
 ///
 /// Answers: 204 after the commit (and to authentic events that are of no interest), 413 too large, 408 too slow, 403 not
 /// signed by Twilio or for another account or workspace, 415 another media type, 400 unusable (`{"error": …}` names what),
@@ -86,6 +93,7 @@ pub fn public(
             .wrap(from_fn(counted::answers))
             .service(taking("/taskrouter/events", web::post().to(events::receive)))
             .service(taking("/taskrouter/event-streams", web::post().to(event_streams::receive)))
+            .service(taking(STREAM_STATUS_PATH, web::post().to(stream_status::receive)))
     })
     .workers(threads)
     .max_connections(per_thread)
@@ -173,7 +181,7 @@ pub(super) fn taken() -> HttpResponse {
     HttpResponse::NoContent().insert_header((CONTENT_TYPE, "application/json")).finish()
 }
 
-fn now() -> EpochMs {
+pub(super) fn now() -> EpochMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     EpochMs::try_from(since.as_millis()).unwrap_or(EpochMs::MAX)
 }

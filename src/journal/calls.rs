@@ -102,8 +102,14 @@ impl Column {
 pub(super) fn parks(what: &What) -> Option<bool> {
     match what {
         What::Parked(_) => Some(true),
-        What::Redriven => Some(false),
-        What::Reservation(_) | What::Task(_) | What::Transfer(_) | What::Begun(_) | What::Settled(_) => None,
+        What::Redriven | What::Dismissed => Some(false),
+        What::Reservation(_)
+        | What::Task(_)
+        | What::Transfer(_)
+        | What::Stream(_)
+        | What::Begun(_)
+        | What::Settled(_)
+        | What::Unconfirmed { .. } => None,
     }
 }
 
@@ -113,7 +119,12 @@ pub(super) fn customer(what: &What) -> Option<&CallSid> {
         What::Settled(settled) => match &settled.outcome {
             Outcome::Done(Answer::Task(attributes)) => Some(attributes),
             Outcome::Done(
-                Answer::Conference(_) | Answer::Participants(_) | Answer::Participant(_) | Answer::Accepted,
+                Answer::Conference(_)
+                | Answer::Participants(_)
+                | Answer::Participant(_)
+                | Answer::Stream(_)
+                | Answer::Call { .. }
+                | Answer::Accepted,
             )
             | Outcome::Gone
             | Outcome::TryLater(_)
@@ -123,9 +134,12 @@ pub(super) fn customer(what: &What) -> Option<&CallSid> {
         What::Reservation(_)
         | What::Task(_)
         | What::Transfer(_)
+        | What::Stream(_)
         | What::Begun(_)
         | What::Parked(_)
-        | What::Redriven => what.task_view().map(|view| &view.attributes),
+        | What::Unconfirmed { .. }
+        | What::Redriven
+        | What::Dismissed => what.task_view().map(|view| &view.attributes),
     };
     learned?.customer.as_ref()
 }

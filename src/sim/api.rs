@@ -3,9 +3,10 @@
 use super::core::Core;
 use super::faults::{Fault, FaultBody, Side};
 use super::world::{Page, Reply, Request, RequestRecord, StreamOrder};
+use crate::call::sid::{AccountSid, WorkspaceSid};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Server;
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use base64::Engine as _;
@@ -43,7 +44,7 @@ async fn answer(http: HttpRequest, body: Bytes, core: Data<Core>) -> HttpRespons
     let mut parameters = pairs(http.query_string().as_bytes());
     parameters.extend(pairs(&body));
     let admitted = is_admitted(&http, &core);
-    let request = if admitted { parse(&core, http.method(), &path, &parameters) } else { None };
+    let request = if admitted { core.site().request(http.method().as_str(), &path, &parameters) } else { None };
     let number = core.with(|world, received_at| {
         let (task, op) =
             (request.as_ref().and_then(|request| world.subject(request)), request.as_ref().map(Request::op));
@@ -123,8 +124,23 @@ fn is_admitted(http: &HttpRequest, core: &Core) -> bool {
     given.is_some_and(|given| core.admits(&given))
 }
 
-/// The request that a path and its parameters mean; `None` when there is no such endpoint.
-fn parse(core: &Core, method: &Method, path: &str, parameters: &[(String, String)]) -> Option<Request> {
+/// The account and the workspace that there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// The account.
+    pub account: AccountSid,
+    /// Its workspace.
+    pub workspace: WorkspaceSid,
+}
+
+impl Site {
+    /// The request that a path, as it is on the wire, and its decoded parameters mean; `None` when there is no such endpoint.
+    pub fn request(&self, method: &str, path: &str, parameters: &[(String, String)]) -> Option<Request> {
+        parse(self, method, path, parameters)
+    }
+}
+
+fn parse(site: &Site, method: &str, path: &str, parameters: &[(String, String)]) -> Option<Request> {
     let get = |name: &str| parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
     // Documented: "any other text is read as false".
     let flag = |name: &str| get(name).map(|value| value.eq_ignore_ascii_case("true"));
@@ -133,14 +149,16 @@ fn parse(core: &Core, method: &Method, path: &str, parameters: &[(String, String
     // Split before decoding: an encoded slash belongs to its segment.
     let segments: Vec<String> = path.trim_start_matches('/').split('/').map(percent_decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let (read, write) = (method == Method::GET, method == Method::POST);
+    let (read, write) = (method == "GET", method == "POST");
     match segments.as_slice() {
-        ["v1", "Workspaces", workspace, "Tasks", rest @ ..] if read && core.is_workspace(workspace) => match rest {
-            [task] => Some(Request::FetchTask { task: (*task).to_owned() }),
-            [task, "Reservations"] => Some(Request::ListReservations { task: (*task).to_owned(), page }),
-            _ => None,
-        },
-        ["2010-04-01", "Accounts", account, rest @ .., last] if core.is_account(account) => {
+        ["v1", "Workspaces", workspace, "Tasks", rest @ ..] if read && site.workspace.as_str() == *workspace => {
+            match rest {
+                [task] => Some(Request::FetchTask { task: (*task).to_owned() }),
+                [task, "Reservations"] => Some(Request::ListReservations { task: (*task).to_owned(), page }),
+                _ => None,
+            }
+        }
+        ["2010-04-01", "Accounts", account, rest @ .., last] if site.account.as_str() == *account => {
             let last = last.strip_suffix(".json")?.to_owned();
             match (rest, last.as_str()) {
                 ([], "Conferences") if read => {

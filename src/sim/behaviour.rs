@@ -38,6 +38,13 @@ pub struct Behaviour {
     /// Whether a stream may bear the name of one that has stopped. Twilio documents "unique per Call" and leaves it open;
     /// a name that a running stream bears is refused either way.
     pub reuse_stream_names: bool,
+    /// Where the sockets of streams are opened for real: addresses that begin with a public base (`wss://…`) are seen from
+    /// this machine under a local one (`ws://…`). The sockets of other streams open in name only.
+    pub sockets: Vec<Route>,
+    /// From a stream's start until its socket is open, where that is in name only, ms.
+    pub socket_open_ms: Ms,
+    /// How long a destination may take to answer the handshake, ms.
+    pub socket_connect_ms: Ms,
     /// Most rows of one page, whatever `PageSize` asks for. Twilio's own is 1000.
     pub page_size_limit: usize,
     /// Time that every REST request takes, ms: half before it is processed, half after.
@@ -60,9 +67,31 @@ impl Default for Behaviour {
             patience_ms: 200,
             over_grace_ms: 2_000,
             reuse_stream_names: false,
+            sockets: Vec::new(),
+            socket_open_ms: 5,
+            socket_connect_ms: 5_000,
             page_size_limit: 1_000,
             latency_ms: 0,
         }
+    }
+}
+
+/// Where public addresses are, seen from this machine: the part of a proxy or a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// What the addresses begin with, as in `https://streams.example.com`. No trailing slash.
+    pub public: String,
+    /// What that is replaced by, as in `http://127.0.0.1:8080`. No trailing slash.
+    pub local: String,
+}
+
+impl Route {
+    /// Where `url` is, if it lies below the public address.
+    pub fn leads(&self, url: &str) -> Option<String> {
+        let rest = url.strip_prefix(&self.public)?;
+        let below = rest.is_empty() || rest.starts_with(['/', '?']);
+        below.then(|| format!("{}{rest}", self.local))
     }
 }
 

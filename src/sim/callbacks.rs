@@ -1,6 +1,7 @@
-//! Signs TaskRouter's events and posts them to the worker, in order within a task unless told otherwise.
+//! Signs TaskRouter's events and the streams' status callbacks and posts them to the worker. Each of the two kinds is in
+//! order within a task unless told otherwise; between them Twilio promises none.
 
-use super::behaviour::Ms;
+use super::behaviour::{Ms, Route};
 use super::core::Core;
 use super::world::Event;
 use crate::call::sid::{EventSid, TaskSid};
@@ -12,15 +13,34 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Where events go, and how persistently.
+/// Where the worker is told things.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
-    /// The URL configured in the workspace, without its fragment: this is what is signed.
-    pub signed_url: String,
-    /// Where the request is really sent: the same place, seen from this machine.
-    pub post_url: String,
-    /// The fragment's connection overrides.
-    pub overrides: Overrides,
+    /// The events URL as it is configured in the workspace. The fragment holds connection overrides; what stands before it
+    /// is signed.
+    pub events_url: String,
+    /// Where the worker's public addresses are, seen from this machine: requests to them are signed for the public address
+    /// and sent to the local one. What lies elsewhere is posted to as it stands.
+    pub route: Route,
+}
+
+/// One address to post to.
+struct Address {
+    signed: String,
+    sent_to: String,
+    overrides: Overrides,
+}
+
+impl Destination {
+    fn address(&self, event: &Event) -> Address {
+        let url = event.callback_url.as_ref().unwrap_or(&self.events_url);
+        let (signed, fragment) = url.split_once('#').unwrap_or((url, ""));
+        Address {
+            signed: signed.to_owned(),
+            sent_to: self.route.leads(signed).unwrap_or_else(|| signed.to_owned()),
+            overrides: Overrides::from_fragment(fragment),
+        }
+    }
 }
 
 /// Twilio's webhook connection overrides, written into the URL's fragment as in `#rc=3&rp=5xx,ct,rt`.
@@ -90,7 +110,7 @@ pub enum Mishap {
     Duplicated,
     /// It arrives that much later, ms, while others go ahead.
     Delayed(u64),
-    /// It arrives right after the task's next event; never, when there is none.
+    /// It arrives right after the task's next event of its kind; never, when there is none.
     Swapped,
 }
 
@@ -99,7 +119,7 @@ pub enum Mishap {
 pub struct Delivery {
     /// The event.
     pub event: EventSid,
-    /// Its type.
+    /// Its type: TaskRouter's, or as in "stream-started".
     pub event_type: &'static str,
     /// Its task.
     pub task: TaskSid,
@@ -133,7 +153,10 @@ pub(super) struct Job {
     pub(super) done: oneshot::Sender<()>,
 }
 
-/// Carries jobs to one lane per task until cancelled.
+/// A task, and whether the lane is that of its streams' callbacks.
+type LaneKey = (TaskSid, bool);
+
+/// Carries jobs to a task's two lanes until cancelled.
 pub(super) async fn dispatch(
     core: Arc<Core>,
     mut jobs: mpsc::UnboundedReceiver<Job>,
@@ -141,15 +164,15 @@ pub(super) async fn dispatch(
     tracker: TaskTracker,
     cancel: CancellationToken,
 ) {
-    let mut lanes: BTreeMap<TaskSid, mpsc::UnboundedSender<Job>> = BTreeMap::new();
-    let mut held: BTreeMap<TaskSid, Event> = BTreeMap::new();
+    let mut lanes: BTreeMap<LaneKey, mpsc::UnboundedSender<Job>> = BTreeMap::new();
+    let mut held: BTreeMap<LaneKey, Event> = BTreeMap::new();
     loop {
         let job = tokio::select! {
             () = cancel.cancelled() => return,
             job = jobs.recv() => match job { Some(job) => job, None => return },
         };
-        let task = job.event.task.clone();
-        let lane = lanes.entry(task.clone()).or_insert_with(|| {
+        let key = (job.event.task.clone(), job.event.callback_url.is_some());
+        let lane = lanes.entry(key.clone()).or_insert_with(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
             tracker.spawn(run_lane(core.clone(), receiver, client.clone(), cancel.clone()));
             sender
@@ -159,15 +182,15 @@ pub(super) async fn dispatch(
             // A lane ends only with the whole simulator.
             let _ = lane.send(Job { event, done: oneshot::channel().0 });
         };
-        let mishap = core.mishap_of(job.event.event_type);
-        let released = if mishap == Some(Mishap::Swapped) { None } else { held.remove(&task) };
+        let mishap = core.mishap_of(&job.event);
+        let released = if mishap == Some(Mishap::Swapped) { None } else { held.remove(&key) };
         match mishap {
             Some(Mishap::Dropped) => {
                 core.note_delivery(not_sent(&core, &job.event, Delivered::Dropped));
                 core.delivery_done();
             }
             Some(Mishap::Swapped) => {
-                held.insert(task, job.event);
+                held.insert(key, job.event);
                 core.delivery_done();
             }
             Some(Mishap::Delayed(span)) => {
@@ -219,8 +242,8 @@ async fn deliver(core: &Core, client: &reqwest::Client, event: &Event) {
     let Some(destination) = core.destination() else {
         return core.note_delivery(not_sent(core, event, Delivered::Nowhere));
     };
-    let overrides = &destination.overrides;
-    let signature = sign(&destination.signed_url, &event.form, core.auth_token());
+    let Address { signed, sent_to, overrides } = destination.address(event);
+    let signature = sign(&signed, &event.form, core.auth_token());
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&event.form).finish();
     let began = Instant::now();
     for attempt in 1..=overrides.retries.saturating_add(1) {
@@ -228,7 +251,7 @@ async fn deliver(core: &Core, client: &reqwest::Client, event: &Event) {
         let limit = Duration::from_millis(overrides.read_timeout_ms.min(left));
         let (at, sent) = (core.now(), Instant::now());
         let answer = client
-            .post(&destination.post_url)
+            .post(&sent_to)
             .header("X-Twilio-Signature", &signature)
             .header("I-Twilio-Idempotency-Token", event.sid.as_str())
             .header("User-Agent", "TwilioProxy/1.1")

@@ -1,10 +1,11 @@
 //! What the simulator's doors share: the world behind a lock, the faults, the queue of events, and the only clock.
 
+use super::api::Site;
 use super::behaviour::Ms;
 use super::callbacks::{Delivery, Destination, Job, Mishap};
 use super::faults::{Fault, Faults};
 use super::simulator::Settings;
-use super::world::{Event, OpName, World, scramble};
+use super::world::{Event, OpName, SocketOrder, World, scramble};
 use crate::call::sid::EventSid;
 use secrecy::ExposeSecret;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -23,15 +24,20 @@ pub(super) struct Core {
     pub(super) deliveries: Mutex<Vec<Delivery>>,
     settings: Settings,
     jobs: mpsc::UnboundedSender<Job>,
-    /// Deliveries that are not through yet.
+    sockets: mpsc::UnboundedSender<SocketOrder>,
+    /// Deliveries that are not through yet, and sockets that are being opened or closed.
     under_way: AtomicI64,
     request_ids: AtomicU64,
     pub(super) changed: Notify,
 }
 
 impl Core {
-    /// A world at rest, whose events go into `jobs`.
-    pub(super) fn new(settings: Settings, jobs: mpsc::UnboundedSender<Job>) -> Self {
+    /// A world at rest, whose events go into `jobs` and whose sockets into `sockets`.
+    pub(super) fn new(
+        settings: Settings,
+        jobs: mpsc::UnboundedSender<Job>,
+        sockets: mpsc::UnboundedSender<SocketOrder>,
+    ) -> Self {
         let (behaviour, account) = (settings.behaviour.clone(), settings.account.clone());
         Self {
             world: Mutex::new(World::new(behaviour, account, settings.workspace.clone(), system_now())),
@@ -41,13 +47,14 @@ impl Core {
             deliveries: Mutex::default(),
             settings,
             jobs,
+            sockets,
             under_way: AtomicI64::new(0),
             request_ids: AtomicU64::new(0),
             changed: Notify::new(),
         }
     }
 
-    /// Whether nothing is scheduled in the world and every event is through.
+    /// Whether nothing is scheduled in the world, every event is through and no socket is being opened or closed.
     pub(super) fn is_quiet(&self) -> bool {
         self.under_way.load(Ordering::SeqCst) == 0 && self.with(|world, _| world.next_due()).is_none()
     }
@@ -64,6 +71,12 @@ impl Core {
         let result = act(&mut world, now);
         // Queued under the lock, so that events leave in the order in which they happened.
         let tickets: Vec<_> = world.take_events().into_iter().map(|event| self.queue(event)).collect();
+        for order in world.take_sockets() {
+            self.expect_delivery();
+            if self.sockets.send(order).is_err() {
+                self.delivery_done();
+            }
+        }
         let changed = world.next_due() != before || !tickets.is_empty();
         drop(world);
         if changed {
@@ -102,10 +115,12 @@ impl Core {
         self.with(|world, now| world.acknowledged(event, now));
     }
 
-    pub(super) fn mishap_of(&self, event_type: &str) -> Option<Mishap> {
+    pub(super) fn mishap_of(&self, event: &Event) -> Option<Mishap> {
         let mut mishaps = locked(&self.mishaps);
-        let meant =
-            |(wanted, _): &(Option<String>, Mishap)| wanted.as_deref().is_none_or(|wanted| wanted == event_type);
+        let meant = |(wanted, _): &(Option<String>, Mishap)| match wanted {
+            Some(wanted) => wanted == event.event_type,
+            None => event.callback_url.is_none(),
+        };
         let place = mishaps.iter().position(meant)?;
         Some(mishaps.remove(place).1)
     }
@@ -125,12 +140,12 @@ impl Core {
         given == own.as_bytes() || key.is_some_and(|key| given == key.as_bytes())
     }
 
-    pub(super) fn is_account(&self, sid: &str) -> bool {
-        self.settings.account.as_str() == sid
+    pub(super) fn site(&self) -> Site {
+        Site { account: self.settings.account.clone(), workspace: self.settings.workspace.clone() }
     }
 
-    pub(super) fn is_workspace(&self, sid: &str) -> bool {
-        self.settings.workspace.as_str() == sid
+    pub(super) fn socket_connect(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.settings.behaviour.socket_connect_ms).unwrap_or(0))
     }
 
     pub(super) fn latency_ms(&self) -> u64 {
@@ -174,7 +189,7 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The only clock.
-fn system_now() -> Ms {
+pub(super) fn system_now() -> Ms {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ms::try_from(since.as_millis()).unwrap_or(Ms::MAX)
 }

@@ -4,7 +4,9 @@
 //! |---|---|
 //! | [`world`] | the pure state machine: Twilio's rules for tasks, legs, conferences and streams |
 //! | `api` | serves it over HTTP |
-//! | [`callbacks`] | signs TaskRouter's events and posts them to the worker |
+//! | [`callbacks`] | signs TaskRouter's events and the streams' callbacks and posts them to the worker |
+//! | `media` | opens the streams' sockets and sends audio into them |
+//! | [`consumer`] | the other end of those sockets: checks what it hears and writes it down |
 //! | [`faults`] | what goes wrong on purpose |
 //! | [`scenario`] | stories in files, told verb by verb |
 //! | [`simulator`] | puts these together around one clock |
@@ -14,12 +16,15 @@
 mod api;
 mod behaviour;
 pub mod callbacks;
+pub mod consumer;
 mod core;
 pub mod faults;
+mod media;
 pub mod scenario;
 pub mod simulator;
 use crate::twilio::twiml;
 pub mod world;
 
-pub use behaviour::{BadSettings, Behaviour, Ms};
+pub use api::Site;
+pub use behaviour::{BadSettings, Behaviour, Ms, Route};
 pub use simulator::{Settings, Simulator, StartError};

@@ -26,7 +26,7 @@ pub use stories::STORIES;
 use super::behaviour::{BadSettings, Behaviour};
 use super::callbacks::Mishap;
 use super::faults::{Fault, On};
-use super::world::{Mode, Target};
+use super::world::{Mode, SocketFailure, Target};
 
 /// A story.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,15 +85,26 @@ pub enum Verb {
     Leaves(String),
     /// "alice completes".
     Completes(String),
-    /// "the next reservation.wrapup is dropped" (or "duplicated", "swapped", "delayed by 50 ms"); "the next event is …".
+    /// "the next reservation.wrapup is dropped" (or "duplicated", "swapped", "delayed by 50 ms"); "the next stream-started is …";
+    /// "the next event is …", which is one of TaskRouter's.
     Mishap(Option<String>, Mishap),
+    /// "the destination refuses the next stream", "the destination hangs on the next 3 streams": Twilio accepts them and
+    /// tells of the failure.
+    SocketsFail(SocketFailure, u32),
+    /// "the socket of alice dies": of her newest running stream.
+    SocketDies(String),
     /// "the next redirect is answered 503", "… is cut before its effect", "… is cut after its effect", "the conference
     /// ends before the next redirect", "the customer hangs up after the next redirect".
     Fault(On, Fault),
     /// "settle": until nothing moves any more.
     Settle,
-    /// "expect …": several are separated by commas.
-    Expect(Vec<Expectation>),
+    /// "expect …": several are separated by commas. "expect [redirect] …": of a worker that works in this way only.
+    Expect {
+        /// The only way of working that it is expected of; `None` = whichever.
+        of: Option<String>,
+        /// What should be true.
+        all: Vec<Expectation>,
+    },
 }
 
 /// What should be true at rest.

@@ -4,8 +4,11 @@ use super::behaviour::{Behaviour, Ms};
 use super::callbacks::{self, Delivery, Destination, Mishap};
 use super::core::{Core, locked, tick};
 use super::faults::{Fault, Mix, On};
-use super::world::{CallReport, Impossible, Mode, Note, OpName, Picture, RequestRecord, Target, Violation, World};
-use crate::call::sid::{AccountSid, CallSid, ConferenceSid, TaskSid, WorkspaceSid};
+use super::media;
+use super::world::{
+    CallReport, Impossible, Mode, Note, OpName, Picture, RequestRecord, SocketFailure, Target, Violation, World,
+};
+use crate::call::sid::{AccountSid, CallSid, ConferenceSid, TaskSid, WorkerSid, WorkspaceSid};
 use actix_web::dev::ServerHandle;
 use secrecy::SecretString;
 use std::net::{SocketAddr, TcpListener};
@@ -71,13 +74,15 @@ impl Simulator {
         let (jobs, receiver) = mpsc::unbounded_channel();
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = client.connect_timeout(Duration::from_secs(5)).build().map_err(StartError::Client)?;
-        let core = Arc::new(Core::new(settings, jobs));
+        let (sockets, orders) = mpsc::unbounded_channel();
+        let core = Arc::new(Core::new(settings, jobs, sockets));
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         let server = super::api::serve(core.clone(), listener);
         let server = server.map_err(|reason| StartError::Listen { address, reason })?;
         let handle = server.handle();
         tasks.spawn(server);
         tasks.spawn(callbacks::dispatch(core.clone(), receiver, client, tasks.clone(), cancel.clone()));
+        tasks.spawn(media::dispatch(core.clone(), orders, tasks.clone(), cancel.clone()));
         tasks.spawn(tick(core.clone(), cancel.clone()));
         Ok(Self { core, address, server: handle, tasks, cancel })
     }
@@ -87,14 +92,20 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
-    /// From now on events go to `destination`.
+    /// From now on TaskRouter's events go to `destination`, and the streams' callbacks where its route leads.
     pub fn post_events_to(&self, destination: Destination) {
         *locked(&self.core.destination) = Some(destination);
     }
 
-    /// What happens to the next event of this type, or to the next one whatever it is.
+    /// What happens to the next event of this type ("reservation.wrapup", "stream-started"), or to TaskRouter's next one
+    /// whatever it is.
     pub fn mishap(&self, event_type: Option<&str>, mishap: Mishap) {
         locked(&self.core.mishaps).push((event_type.map(str::to_owned), mishap));
+    }
+
+    /// The sockets of the next `times` streams fail like this, after the stream was accepted.
+    pub fn next_sockets_fail(&self, failure: SocketFailure, times: u32) {
+        self.core.with(|world, _| world.next_sockets_fail(failure, times));
     }
 
     /// Plays a fault with the next `times` requests that are meant.
@@ -122,7 +133,7 @@ impl Simulator {
         self.fault(On::Next(op), 1, Fault::Cut { took_effect: true });
     }
 
-    /// Waits until nothing is scheduled in the world and every event is through; false when that took longer than `limit`.
+    /// Waits until nothing is scheduled in the world, every event is through and no socket is being opened or closed; false when that took longer than `limit`.
     pub async fn quiet(&self, limit: Duration) -> bool {
         let wait = async {
             loop {
@@ -138,7 +149,7 @@ impl Simulator {
         tokio::time::timeout(limit, wait).await.is_ok()
     }
 
-    /// Whether nothing is scheduled in the world and every event is through.
+    /// Whether nothing is scheduled in the world, every event is through and no socket is being opened or closed.
     pub fn is_quiet(&self) -> bool {
         self.core.is_quiet()
     }
@@ -176,6 +187,11 @@ impl Simulator {
     /// A task's conference, once there was one.
     pub fn conference(&self, task: &TaskSid) -> Option<ConferenceSid> {
         self.core.with(|world, _| world.conference(task))
+    }
+
+    /// An agent's SID.
+    pub fn agent(&self, name: &str) -> Option<WorkerSid> {
+        self.core.with(|world, _| world.agent_sid(name))
     }
 
     /// The leg of an agent's newest reservation of a task.
@@ -256,6 +272,11 @@ impl Simulator {
     /// The customer hangs up.
     pub async fn customer_hangs_up(&self, task: &TaskSid) -> Result<(), Impossible> {
         self.act(|world, now| world.customer_hangs_up(task, now)).await
+    }
+
+    /// The socket of an agent's newest running stream dies.
+    pub async fn socket_dies(&self, task: &TaskSid, agent: &str) -> Result<(), Impossible> {
+        self.act(|world, now| world.socket_dies(task, agent, now)).await
     }
 
     /// The conference is ended from outside.

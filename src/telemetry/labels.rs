@@ -1,6 +1,6 @@
 //! Facts and outcomes as labels: each one of a few words of this program.
 
-use crate::call::fact::{ReservationChange, TaskChange, TransferChange, What};
+use crate::call::fact::{ReservationChange, StreamChange, TaskChange, TransferChange, What};
 use crate::call::step::{Change, Outcome};
 
 /// A fact that came from outside, by Twilio's own event name where it has one.
@@ -33,8 +33,14 @@ pub fn event(what: &What) -> &'static str {
             TransferChange::Canceled => "task.transfer-canceled",
             TransferChange::Completed => "task.transfer-completed",
         },
+        What::Stream(event) => match event.change {
+            StreamChange::Started => "stream-started",
+            StreamChange::Stopped => "stream-stopped",
+            StreamChange::Error => "stream-error",
+        },
         What::Redriven => "redriven",
-        What::Begun(_) | What::Settled(_) | What::Parked(_) => "ours",
+        What::Dismissed => "dismissed",
+        What::Begun(_) | What::Settled(_) | What::Parked(_) | What::Unconfirmed { .. } => "ours",
     }
 }
 
@@ -47,6 +53,8 @@ pub fn change(change: &Change) -> &'static str {
         Change::RaiseGuard => "raise_guard",
         Change::HoldAgain => "hold_again",
         Change::Rejoin => "rejoin",
+        Change::Orphan(_) => "orphan",
+        Change::Reconcile => "reconcile",
     }
 }
 

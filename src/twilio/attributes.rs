@@ -1,19 +1,50 @@
-//! A task's attributes: a JSON object that TaskRouter, Flex and the customer's own Studio flow all write into.
+//! Attributes of tasks and workers: JSON objects that TaskRouter, Flex and the customer's own Studio flow all write into.
 //! Source: <https://www.twilio.com/docs/taskrouter/contact-center-blueprint/call-control-concepts>.
 
 use crate::call::fact::CallAttributes;
 use serde_json::Value;
 
-/// What the attributes say of the call. Never fails: attributes are written by anybody, so whatever is missing, of another
-/// type or not a SID is simply not known.
-pub fn call_attributes(json: &str) -> CallAttributes {
-    let attributes: Value = serde_json::from_str(json).unwrap_or_default();
-    let text = |pointer: &str| attributes.pointer(pointer).and_then(Value::as_str);
-    CallAttributes {
-        outbound: text("/direction") == Some("outbound"),
-        customer: text("/conference/participants/customer")
-            .and_then(|sid| sid.parse().ok())
-            .or_else(|| text("/call_sid").and_then(|sid| sid.parse().ok())),
-        conference: text("/conference/sid").and_then(|sid| sid.parse().ok()),
+/// Attributes, as far as they can be read. Nothing fails: they are written by anybody, so whatever is missing, of another type
+/// or not a SID is simply not known.
+#[derive(Debug, Clone, Default)]
+pub struct Attributes(Value);
+
+impl Attributes {
+    /// Reads a JSON text; one that is none has no attributes.
+    pub fn read(json: &str) -> Self {
+        Self(serde_json::from_str(json).unwrap_or_default())
+    }
+
+    /// What a task's attributes say of the call.
+    pub fn call(&self) -> CallAttributes {
+        let text = |pointer: &str| self.0.pointer(pointer).and_then(Value::as_str);
+        CallAttributes {
+            outbound: text("/direction") == Some("outbound"),
+            customer: text("/conference/participants/customer")
+                .and_then(|sid| sid.parse().ok())
+                .or_else(|| text("/call_sid").and_then(|sid| sid.parse().ok())),
+            conference: text("/conference/sid").and_then(|sid| sid.parse().ok()),
+            worker_leg: text("/conference/participants/worker").and_then(|sid| sid.parse().ok()),
+        }
+    }
+
+    /// The values at a path of names separated by dots: one of a text, number or truth value, each of a list of them, and
+    /// none of anything else.
+    pub fn values(&self, path: &str) -> Vec<String> {
+        let found = path.split('.').try_fold(&self.0, |value, name| value.get(name));
+        match found {
+            Some(Value::Array(items)) => items.iter().filter_map(scalar).collect(),
+            Some(value) => scalar(value).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }

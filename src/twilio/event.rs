@@ -4,12 +4,14 @@
 //! What the program cannot do without is strict; what Twilio does not document (`Sid`, `TimestampMs`, versions, all of
 //! `Transfer…`) is lenient: a malformed value counts as absent. Of a repeated parameter, the first value counts.
 
-use super::attributes::call_attributes;
+use super::attributes::Attributes;
+use super::interest::Interest;
 use super::signature::Pair;
 use crate::call::fact::{
     EpochMs, EventStamp, ReservationChange, ReservationEvent, TaskChange, TaskEvent, TaskStatus, TaskView,
     TransferChange, TransferEvent, TransferMode, TransferTarget, What,
 };
+use crate::call::rules::Fields;
 use crate::call::sid::{AccountSid, TaskSid, TransferSid, WorkspaceSid};
 use std::str::FromStr;
 
@@ -86,14 +88,17 @@ const KINDS: [(&str, Kind); 21] = [
 ];
 
 /// Reads an event from its parameters as decoded by [`super::signature::parse_pairs`].
-pub fn parse(pairs: &[Pair<'_>]) -> Result<Envelope, Malformed> {
+///
+/// Of the task's and the worker's fields those are kept that `interest` names.
+pub fn parse(pairs: &[Pair<'_>], interest: &Interest) -> Result<Envelope, Malformed> {
     let parameters = Parameters(pairs);
     let event_type = parameters.text("EventType")?;
     let account = parameters.strict("AccountSid")?;
     let workspace = parameters.strict("WorkspaceSid")?;
+    let is_voice = |name: &str| interest.channels.iter().any(|channel| channel == name);
     let content = match kind(event_type) {
-        Some(kind) if parameters.get("TaskChannelUniqueName").is_none_or(|name| name == "voice") => {
-            ours(&parameters, event_type, kind)?
+        Some(kind) if parameters.get("TaskChannelUniqueName").is_none_or(is_voice) => {
+            ours(&parameters, event_type, kind, interest)?
         }
         Some(_) | None => Content::NotOurs,
     };
@@ -114,19 +119,22 @@ fn kind(event_type: &str) -> Option<Kind> {
     KINDS.iter().find(|(name, _)| *name == event_type).map(|(_, kind)| *kind)
 }
 
-fn ours(parameters: &Parameters<'_>, event_type: &str, kind: Kind) -> Result<Content, Malformed> {
+fn ours(parameters: &Parameters<'_>, event_type: &str, kind: Kind, interest: &Interest) -> Result<Content, Malformed> {
     let task: TaskSid = parameters.strict("TaskSid")?;
     let stamp = EventStamp { sid: parameters.lenient("Sid"), at: happened_at(parameters)? };
     let identity = identity(parameters, event_type, &task, &stamp);
+    let (fields, worker_fields) = interest.fields(|name| parameters.get(name));
+    let attributes = parameters.get("TaskAttributes").map(Attributes::read).unwrap_or_default();
     let view = TaskView {
         task: task.clone(),
         channel: parameters.get("TaskChannelUniqueName").map(str::to_owned),
         version: parameters.lenient("TaskVersion"),
         status: parameters.get("TaskAssignmentStatus").map(status),
-        attributes: parameters.get("TaskAttributes").map(call_attributes).unwrap_or_default(),
+        attributes: attributes.call(),
+        fields,
     };
     let what = match kind {
-        Kind::Reservation(change) => What::Reservation(reservation(parameters, stamp, change, view)?),
+        Kind::Reservation(change) => What::Reservation(reservation(parameters, stamp, change, view, worker_fields)?),
         Kind::Task(change) => What::Task(TaskEvent { stamp, change, task: view }),
         Kind::Transfer(change) => What::Transfer(transfer(parameters, stamp, change, view)),
     };
@@ -169,6 +177,7 @@ fn reservation(
     stamp: EventStamp,
     change: ReservationChange,
     task: TaskView,
+    worker_fields: Fields,
 ) -> Result<ReservationEvent, Malformed> {
     let worker = match change {
         // No worker was found, so there is none to name.
@@ -188,6 +197,7 @@ fn reservation(
         reservation: parameters.strict("ReservationSid")?,
         worker,
         version: parameters.lenient("ReservationVersion"),
+        worker_fields,
         task,
     })
 }
@@ -234,23 +244,23 @@ fn target(parameters: &Parameters<'_>) -> Option<TransferTarget> {
 }
 
 /// The parameters of one event. An empty value counts as absent.
-struct Parameters<'a>(&'a [Pair<'a>]);
+pub(super) struct Parameters<'a>(pub(super) &'a [Pair<'a>]);
 
 impl Parameters<'_> {
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
         if value.is_empty() { None } else { Some(value) }
     }
 
-    fn text(&self, name: &'static str) -> Result<&str, Malformed> {
+    pub(super) fn text(&self, name: &'static str) -> Result<&str, Malformed> {
         self.get(name).ok_or(Malformed::Missing(name))
     }
 
-    fn strict<T: FromStr>(&self, name: &'static str) -> Result<T, Malformed> {
+    pub(super) fn strict<T: FromStr>(&self, name: &'static str) -> Result<T, Malformed> {
         self.text(name)?.parse().map_err(|_| Malformed::Invalid(name))
     }
 
-    fn lenient<T: FromStr>(&self, name: &str) -> Option<T> {
+    pub(super) fn lenient<T: FromStr>(&self, name: &str) -> Option<T> {
         self.get(name)?.parse().ok()
     }
 }

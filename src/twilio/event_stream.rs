@@ -5,6 +5,7 @@
 //! through both doors with the same `Sid`, and so has one identity.
 
 use super::event::{self, Envelope, Malformed};
+use super::interest::Interest;
 use super::payload;
 use super::signature::Pair;
 use serde_json::{Map, Value};
@@ -42,16 +43,16 @@ pub enum Element {
 }
 
 /// Reads a delivery, element by element. A single object counts as an array of one.
-pub fn parse(body: &[u8]) -> Result<Vec<Element>, NotEvents> {
+pub fn parse(body: &[u8], interest: &Interest) -> Result<Vec<Element>, NotEvents> {
     let elements = match serde_json::from_slice(body) {
         Ok(Value::Array(elements)) => elements,
         Ok(object @ Value::Object(_)) => vec![object],
         Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | Err(_) => return Err(NotEvents),
     };
-    elements.iter().map(|element| element.as_object().map(read).ok_or(NotEvents)).collect()
+    elements.iter().map(|element| element.as_object().map(|event| read(event, interest)).ok_or(NotEvents)).collect()
 }
 
-fn read(cloud_event: &Map<String, Value>) -> Element {
+fn read(cloud_event: &Map<String, Value>, interest: &Interest) -> Element {
     let cloud_type = cloud_event.get("type").and_then(Value::as_str).unwrap_or_default();
     if cloud_type == TEST_TYPE {
         return Element::Test { id: cloud_event.get("data").and_then(test_id) };
@@ -60,7 +61,7 @@ fn read(cloud_event: &Map<String, Value>) -> Element {
         return Element::NotOurs;
     };
     let data = cloud_event.get("data").and_then(Value::as_object);
-    match event::parse(&pairs(cloud_event, data, event_type)) {
+    match event::parse(&pairs(cloud_event, data, event_type), interest) {
         Ok(envelope) => Element::Event(envelope),
         Err(malformed) => Element::Unusable(malformed),
     }

@@ -5,6 +5,8 @@ pub mod client;
 pub mod event;
 pub mod event_stream;
 pub mod failure;
+pub mod interest;
 mod payload;
 pub mod signature;
+pub mod stream_status;
 pub mod twiml;

@@ -65,12 +65,12 @@ impl Census {
         if call.is_over() {
             return;
         }
-        for stream in call.streams().iter().filter(|stream| stream.live) {
+        for stream in call.streams().iter().filter(|stream| stream.is_live()) {
             self.live += 1;
             let served = call
                 .reservations()
                 .any(|(sid, r)| *sid == stream.reservation && r.status == ReservationStatus::Accepted);
-            self.orphaned += i64::from(!served);
+            self.orphaned += i64::from(stream.orphan || !served);
         }
     }
 }

@@ -57,6 +57,10 @@ impl Lane {
                     );
                     self.append(What::Parked(parked)).await?;
                 }
+                Next::Report(what) => {
+                    report(&self.claim, &what);
+                    self.append(what).await?;
+                }
                 Next::WaitUntil(at) => {
                     let pause = Duration::from_millis(u64::try_from(at - now).unwrap_or(0));
                     if pause > self.settings.poll {
@@ -148,6 +152,15 @@ impl Lane {
     }
 }
 
+fn report(claim: &Claim, what: &What) {
+    if let What::Unconfirmed { name } = what {
+        tracing::warn!(
+            task_sid = %claim.call, name,
+            "Twilio took this stream and does not say that its socket is open: look at the destination"
+        );
+    }
+}
+
 fn tell(claim: &Claim, step: &Step, outcome: &Outcome, request_id: Option<&str>) {
     let (task_sid, operation) = (&claim.call, step.operation.name());
     let request_id = request_id.unwrap_or("-");
@@ -155,7 +168,7 @@ fn tell(claim: &Claim, step: &Step, outcome: &Outcome, request_id: Option<&str>)
         Outcome::Done(_) | Outcome::Gone if step.operation.is_idempotent() => {
             tracing::debug!(%task_sid, operation, request_id, "step done");
         }
-        Outcome::Done(_) => tracing::info!(%task_sid, operation, request_id, "the customer's leg was redirected"),
+        Outcome::Done(_) => tracing::info!(%task_sid, operation, request_id, "streams changed"),
         Outcome::Gone => tracing::info!(%task_sid, operation, request_id, "the customer's call is over"),
         Outcome::TryLater(trouble) | Outcome::Unknown(trouble) | Outcome::Refused(trouble) => {
             tracing::warn!(%task_sid, operation, request_id, status = trouble.status, code = trouble.code, reason = %trouble.reason, "step failed");

@@ -33,12 +33,18 @@ impl Meter {
             What::Parked(parked) if fresh => {
                 self.metrics.steps.parked.get_or_create(&[("change", labels::change(&parked.change))]).inc();
             }
+            What::Unconfirmed { .. } if fresh => {
+                self.metrics.streams.unconfirmed.inc();
+            }
             What::Parked(_)
             | What::Begun(_)
             | What::Redriven
             | What::Reservation(_)
             | What::Task(_)
-            | What::Transfer(_) => {}
+            | What::Transfer(_)
+            | What::Stream(_)
+            | What::Unconfirmed { .. }
+            | What::Dismissed => {}
         }
         self.compare_streams(call, fact.at, fresh);
     }
@@ -84,7 +90,7 @@ impl Meter {
 
     fn compare_streams(&mut self, call: &Call, at: EpochMs, fresh: bool) {
         for stream in call.streams() {
-            let before = self.streams.insert(stream.name.clone(), stream.live);
+            let before = self.streams.insert(stream.name.clone(), stream.is_live());
             match before {
                 None if fresh => {
                     self.metrics.streams.started.inc();
@@ -93,7 +99,7 @@ impl Meter {
                         self.metrics.streams.start_delay_seconds.observe(seconds(accepted_at, at));
                     }
                 }
-                Some(true) if fresh && !stream.live => {
+                Some(true) if fresh && !stream.is_live() => {
                     self.metrics.streams.stopped.inc();
                 }
                 None | Some(_) => {}

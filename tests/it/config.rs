@@ -5,9 +5,10 @@ use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-use taskrouter_streams::config::{self, ConfigError, JournalUrl, Problem, Settings, Strategy as Streaming};
+use taskrouter_streams::call::policy::Strategy as Streaming;
+use taskrouter_streams::config::{self, ConfigError, Destination, JournalUrl, Problem, Settings};
 use taskrouter_streams::telemetry::LogFormat;
-use taskrouter_streams::twilio::client::{Credentials, Destination};
+use taskrouter_streams::twilio::client::Credentials;
 use taskrouter_streams::twilio::twiml::Track;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
@@ -321,11 +322,11 @@ fn auth_tokens_are_a_list_of_which_none_is_empty() {
 #[test]
 fn an_api_key_needs_its_secret_and_the_other_way_round() {
     let both = with(&[("TWILIO_API_KEY", KEY), ("TWILIO_API_SECRET", SECRET)]);
-    match accepted("", &both).client().credentials {
+    match accepted("", &both).client("/streams/status").credentials {
         Credentials::ApiKey { key, secret } => assert_eq!((key.as_str(), secret.expose_secret()), (KEY, SECRET)),
         Credentials::AuthToken(_) => panic!("the key was not used"),
     }
-    match accepted("", &with(&[("TWILIO_AUTH_TOKEN", "one,two")])).client().credentials {
+    match accepted("", &with(&[("TWILIO_AUTH_TOKEN", "one,two")])).client("/streams/status").credentials {
         Credentials::AuthToken(token) => assert_eq!(token.expose_secret(), "one"),
         Credentials::ApiKey { .. } => panic!("there is no key"),
     }
@@ -338,7 +339,7 @@ fn an_api_key_needs_its_secret_and_the_other_way_round() {
 fn the_settings_never_show_a_secret() {
     let both = with(&[("TWILIO_API_KEY", KEY), ("TWILIO_API_SECRET", SECRET)]);
     let settings = accepted("", &both);
-    let shown = format!("{settings:?} {settings:#?} {:?}", settings.client());
+    let shown = format!("{settings:?} {settings:#?} {:?}", settings.client("/streams/status"));
     assert!(!shown.contains("must-not-show"), "{shown}");
     assert!(shown.contains(ACCOUNT), "it shows something at least");
 }
@@ -431,8 +432,10 @@ fn the_journal_is_a_sqlite_file_for_now() {
 
 #[test]
 fn another_strategy_or_format_is_refused_with_the_choices() {
-    let problem = only_problem("streams.strategy", "[streams]\nstrategy = \"streams-api\"", &environment());
-    assert!(problem.wrong.contains("streams-api") && problem.remedy.contains("\"redirect\""), "{problem}");
+    let problem = only_problem("streams.strategy", "[streams]\nstrategy = \"streams\"", &environment());
+    assert!(problem.wrong.contains("streams") && problem.remedy.contains("\"redirect\""), "{problem}");
+    let by_api = accepted("[streams]\nstrategy = \"streams-api\"", &environment());
+    assert_eq!(by_api.streams.strategy, Streaming::StreamsApi);
     let problem = only_problem("log.format", "[log]\nformat = \"xml\"", &environment());
     assert!(problem.remedy.contains("\"text\" or \"json\""), "{problem}");
     only_problem("log.filter", "[log]\nfilter = \"==\"", &environment());
@@ -451,14 +454,20 @@ fn destinations_come_from_the_file_or_the_environment() {
     let file = "[[streams.destinations]]\nurl = \"wss://h/a\"\n[[streams.destinations]]\nurl = \"wss://h/b\"\ntrack = \"inbound_track\"";
     let nothing = without("TRS__STREAMS__DESTINATIONS");
     let expected = |first: &str| {
-        vec![
-            Destination { url: first.into(), track: Track::BothTracks },
-            Destination { url: "wss://h/b".into(), track: Track::InboundTrack },
-        ]
+        let to = |name: &str, url: &str, track| Destination {
+            name: name.into(),
+            url: url.into(),
+            track,
+            status_callback: true,
+            parameters: Vec::new(),
+        };
+        vec![to("A", first, Track::BothTracks), to("B", "wss://h/b", Track::InboundTrack)]
     };
     let settings = accepted(file, &nothing);
     assert_eq!(settings.streams.destinations, expected("wss://h/a"));
-    assert_eq!(settings.client().destinations, expected("wss://h/a"));
+    let client = settings.client("/streams/status");
+    assert_eq!(client.destinations.iter().map(|to| to.url.as_str()).collect::<Vec<_>>(), ["wss://h/a", "wss://h/b"]);
+    assert_eq!(client.status_url, "https://streams.example.com/streams/status");
 
     let mut one_item = nothing.clone();
     one_item.insert("TRS__STREAMS__DESTINATIONS__0__URL".into(), "wss://other/a".into());
@@ -491,8 +500,8 @@ fn a_destination_that_twilio_would_not_connect_to_is_refused() {
     assert!(only_problem("streams.destinations.0.url", file, &nothing).to_string().contains("parameters"));
     let file = "[[streams.destinations]]\nurl = \"wss://h\"\ntrack = \"both\"";
     assert!(only_problem("streams.destinations.0.track", file, &nothing).remedy.contains("both_tracks"));
-    let file = "[[streams.destinations]]\nurl = \"wss://h\"\nname = \"a\"";
-    only_problem("streams.destinations.0.name", file, &nothing);
+    let file = "[[streams.destinations]]\nurl = \"wss://h\"\nlabel = \"a\"";
+    only_problem("streams.destinations.0.label", file, &nothing);
     only_problem("streams.destinations.0.url", "[[streams.destinations]]", &nothing);
     only_problem("streams.destinations", "[streams]\ndestinations = []", &nothing);
     only_problem("streams.destinations", "[streams]\ndestinations = [\"wss://h\"]", &nothing);

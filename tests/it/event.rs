@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use std::borrow::Cow;
 use taskrouter_streams::call::fact::{TransferMode, TransferTarget, What};
 use taskrouter_streams::twilio::event::{Content, Malformed, parse};
+use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::Pair;
 
 fn sid(prefix: &str, n: u32) -> String {
@@ -41,7 +42,7 @@ fn with(mut pairs: Vec<(String, String)>, name: &str, value: &str) -> Vec<(Strin
 
 fn read(pairs: &[(String, String)]) -> Result<Content, Malformed> {
     let pairs: Vec<Pair<'_>> = pairs.iter().map(|(k, v)| (Cow::from(k.as_str()), Cow::from(v.as_str()))).collect();
-    parse(&pairs).map(|envelope| envelope.content)
+    parse(&pairs, &Interest::default()).map(|envelope| envelope.content)
 }
 
 fn ours(pairs: &[(String, String)]) -> (String, What) {
@@ -68,10 +69,13 @@ fn every_event_type_of_interest_becomes_its_fact() {
                 other @ (What::Reservation(_)
                 | What::Task(_)
                 | What::Transfer(_)
+                | What::Stream(_)
                 | What::Begun(_)
                 | What::Settled(_)
                 | What::Parked(_)
-                | What::Redriven) => panic!("{kind} became {other:?}"),
+                | What::Unconfirmed { .. }
+                | What::Redriven
+                | What::Dismissed) => panic!("{kind} became {other:?}"),
             };
             assert_eq!(change.unwrap(), name.replace('-', "_"));
             assert_eq!(stamp.at, 1_760_000_005_123);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use taskrouter_streams::twilio::event::{self, Content, Malformed, types};
 use taskrouter_streams::twilio::event_stream::{Element, NotEvents, parse};
+use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::parse_pairs;
 
 /// A callback's parameters as the CloudEvent of the same event.
@@ -77,7 +78,7 @@ pub(crate) fn accepted() -> Vec<(String, String)> {
 }
 
 fn only(delivery: &Value) -> Element {
-    let mut elements = parse(delivery.to_string().as_bytes()).unwrap();
+    let mut elements = parse(delivery.to_string().as_bytes(), &Interest::default()).unwrap();
     assert_eq!(elements.len(), 1);
     elements.remove(0)
 }
@@ -87,7 +88,7 @@ fn every_fixture_tells_the_same_through_both_doors() {
     for (name, body) in fixtures() {
         let pairs = parse_pairs(&body);
         let form: Vec<(String, String)> = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        let by_callback = event::parse(&pairs).unwrap();
+        let by_callback = event::parse(&pairs, &Interest::default()).unwrap();
         let by_stream = only(&json!([cloud_event(&form)]));
         if name.contains("worker.activity") {
             assert_eq!((by_callback.content, by_stream), (Content::NotOurs, Element::NotOurs));
@@ -106,7 +107,7 @@ fn every_type_that_matters_is_read_and_an_array_is_read_to_its_end() {
             cloud_event(&form)
         })
         .collect();
-    let elements = parse(json!(delivery).to_string().as_bytes()).unwrap();
+    let elements = parse(json!(delivery).to_string().as_bytes(), &Interest::default()).unwrap();
     assert_eq!(elements.len(), 21);
     for element in elements {
         let Element::Event(envelope) = element else { panic!("{element:?}") };
@@ -141,7 +142,7 @@ fn an_event_that_lacks_what_it_must_have_does_not_hold_up_its_neighbours() {
     let good = cloud_event(&accepted());
     let mut bad = good.clone();
     bad["data"]["payload"]["task_sid"] = Value::Null;
-    let elements = parse(json!([bad, good]).to_string().as_bytes()).unwrap();
+    let elements = parse(json!([bad, good]).to_string().as_bytes(), &Interest::default()).unwrap();
     assert_eq!(elements[0], Element::Unusable(Malformed::Missing("TaskSid")));
     assert!(matches!(elements[1], Element::Event(_)));
 }
@@ -163,10 +164,14 @@ fn a_sinks_test_and_events_of_other_products_are_told_apart() {
 #[test]
 fn what_is_not_an_array_of_objects_is_refused() {
     for body in ["", "{", "null", "7", "\"[]\"", "[7]", "[[]]", "[{}, null]", "\u{feff}[]"] {
-        assert_eq!(parse(body.as_bytes()), Err(NotEvents), "{body}");
+        assert_eq!(parse(body.as_bytes(), &Interest::default()), Err(NotEvents), "{body}");
     }
-    assert_eq!(parse(b"[]"), Ok(Vec::new()));
-    assert_eq!(parse(&vec![b'['; 100_000]), Err(NotEvents), "not even one that nests without end");
+    assert_eq!(parse(b"[]", &Interest::default()), Ok(Vec::new()));
+    assert_eq!(
+        parse(&vec![b'['; 100_000], &Interest::default()),
+        Err(NotEvents),
+        "not even one that nests without end"
+    );
 }
 
 proptest! {
@@ -178,9 +183,9 @@ proptest! {
             let field = payload.keys().nth(at % payload.len()).unwrap().clone();
             payload.insert(field, value.clone());
             element["data"]["payload"][text.clone()] = value.clone();
-            let _ = parse(json!([element]).to_string().as_bytes());
+            let _ = parse(json!([element]).to_string().as_bytes(), &Interest::default());
             element["data"] = value;
-            let _ = parse(json!([element]).to_string().as_bytes());
+            let _ = parse(json!([element]).to_string().as_bytes(), &Interest::default());
         }
     }
 }

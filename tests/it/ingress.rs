@@ -17,6 +17,7 @@ use taskrouter_streams::journal::{
     Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq,
 };
 use taskrouter_streams::telemetry::metrics::Metrics;
+use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::{Verifier, sign};
 use tokio::sync::{Notify, Semaphore};
 
@@ -116,6 +117,7 @@ fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
                 verifier: Verifier::new(BASE, vec![SecretString::from("token")]).unwrap(),
                 account: sid("AC", 1).parse().unwrap(),
                 workspace: sid("WS", 1).parse().unwrap(),
+                interest: Interest::default(),
                 body_limit_bytes: 256 * 1024,
                 event_streams_body_limit_bytes: 8 * 1024 * 1024,
                 ingest_at_once: 300,

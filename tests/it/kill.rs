@@ -5,9 +5,9 @@ use secrecy::SecretString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::sim::callbacks::{Destination, Overrides};
+use taskrouter_streams::sim::callbacks::Destination;
 use taskrouter_streams::sim::world::{Mode, Target};
-use taskrouter_streams::sim::{Behaviour, Settings, Simulator};
+use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
 use tempfile::TempDir;
 
 /// Far beyond what any recovery takes; a wait that fails says what it waited for.
@@ -44,9 +44,8 @@ impl Night {
         let journal: &Path = self.directory.path();
         let serving = Serving::start_against(&journal.join("journal.db"), &self.sim.api_base_url());
         self.sim.post_events_to(Destination {
-            signed_url: format!("{PUBLIC_URL}/taskrouter/events"),
-            post_url: format!("http://{}/taskrouter/events", serving.public),
-            overrides: Overrides::from_fragment("rc=3&rp=5xx,ct,rt"),
+            events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=3&rp=5xx,ct,rt"),
+            route: Route { public: PUBLIC_URL.to_owned(), local: format!("http://{}", serving.public) },
         });
         self.serving = Some(serving);
     }

@@ -9,6 +9,7 @@
 mod architecture;
 mod client;
 mod config;
+mod console;
 mod core;
 mod event;
 mod event_stream;

@@ -44,7 +44,7 @@ async fn until(stage: &Stage, wanted: impl Fn(&Samples) -> bool) -> Samples {
     }
 }
 
-fn story(steps: &[&str]) -> Scenario {
+pub(crate) fn story(steps: &[&str]) -> Scenario {
     scenario::read(&format!("name = \"told\"\ntitle = \"Told\"\nsteps = {steps:?}")).unwrap()
 }
 
@@ -64,9 +64,13 @@ async fn a_warm_transfer_is_counted_event_by_event_and_step_by_step() {
     {
         assert_eq!(value(&format!("events_total{{type=\"{event}\",verdict=\"new\"}}")), count, "{event}");
     }
-    let deliveries = stage.sim.deliveries().len();
-    assert_eq!(value("answers_total{path=\"/taskrouter/events\",status=\"2xx\"}"), deliveries as f64);
-    assert_eq!(value("answer_seconds_count{path=\"/taskrouter/events\"}"), deliveries as f64);
+    for (path, of_streams) in [("/taskrouter/events", false), ("/streams/status", true)] {
+        let deliveries = stage.sim.deliveries();
+        let posted = deliveries.iter().filter(|delivery| delivery.event_type.starts_with("stream-") == of_streams);
+        let posted = posted.count() as f64;
+        assert_eq!(value(&format!("answers_total{{path=\"{path}\",status=\"2xx\"}}")), posted, "{path}");
+        assert_eq!(value(&format!("answer_seconds_count{{path=\"{path}\"}}")), posted, "{path}");
+    }
     assert_eq!(
         (value("streams_started_total"), value("streams_stopped_total")),
         (2.0, 1.0),

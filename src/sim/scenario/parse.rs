@@ -4,7 +4,7 @@ use super::{Expectation, Scenario, ScenarioError, Step, Verb};
 use crate::sim::behaviour::Behaviour;
 use crate::sim::callbacks::Mishap;
 use crate::sim::faults::{Fault, On, Side};
-use crate::sim::world::{Mode, OpName, Target};
+use crate::sim::world::{Mode, OpName, SocketFailure, Target};
 use serde::Deserialize;
 
 /// The endpoints as scenario files call them.
@@ -60,7 +60,7 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
         _ => {}
     }
     if let Some(list) = words.strip_prefix("expect ") {
-        return list.split(", ").map(expectation).collect::<Result<_, _>>().map(Verb::Expect);
+        return expect(list);
     }
     for (start, side) in [(" before the next ", Side::Before), (" after the next ", Side::After)] {
         if let Some((what, op)) = words.split_once(start) {
@@ -71,6 +71,12 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
             };
             return Ok(Verb::Fault(On::Next(operation(op)?), fault));
         }
+    }
+    if let Some(rest) = words.strip_prefix("the destination ") {
+        return destination(rest);
+    }
+    if let Some(name) = words.strip_prefix("the socket of ").and_then(|rest| rest.strip_suffix(" dies")) {
+        return Ok(Verb::SocketDies(agent(name)?));
     }
     if let Some(rest) = words.strip_prefix("the next ") {
         return what_goes_wrong(rest);
@@ -103,6 +109,15 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
     Err("no such step: see the documentation of sim::scenario::Verb for every wording".to_owned())
 }
 
+fn expect(list: &str) -> Result<Verb, String> {
+    let (of, list) = match list.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        Some((way, list)) => (Some(way.to_owned()), list),
+        None => (None, list),
+    };
+    let all = list.split(", ").map(expectation).collect::<Result<_, _>>()?;
+    Ok(Verb::Expect { of, all })
+}
+
 fn transfer(from: &str, rest: &str) -> Result<Verb, String> {
     let (to, mode) = rest.rsplit_once(", ").ok_or("end the transfer with \", warm\" or \", cold\"")?;
     let mode = match mode {
@@ -115,6 +130,21 @@ fn transfer(from: &str, rest: &str) -> Result<Verb, String> {
         None => Target::Agent(agent(to)?),
     };
     Ok(Verb::Transfers(agent(from)?, target, mode))
+}
+
+fn destination(rest: &str) -> Result<Verb, String> {
+    let hint =
+        "expected \"the destination refuses the next stream\" or \"the destination hangs on the next 3 streams\"";
+    let (failure, which) = match (rest.strip_prefix("refuses the next "), rest.strip_prefix("hangs on the next ")) {
+        (Some(which), _) => (SocketFailure::Handshake, which),
+        (None, Some(which)) => (SocketFailure::TimedOut, which),
+        (None, None) => return Err(hint.to_owned()),
+    };
+    let times = match which {
+        "stream" => 1,
+        _ => which.strip_suffix(" streams").and_then(|number| number.parse().ok()).ok_or(hint)?,
+    };
+    Ok(Verb::SocketsFail(failure, times))
 }
 
 fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
@@ -136,6 +166,7 @@ fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
     }
     let event = match what {
         "event" => None,
+        "stream-started" | "stream-stopped" | "stream-error" => Some(what.to_owned()),
         _ if what.contains('.') && !what.contains(' ') => Some(what.to_owned()),
         _ => {
             return Err(format!("\"{what}\" is neither an event type, nor \"event\", nor an operation"));

@@ -1,4 +1,4 @@
-//! TaskRouter's event callbacks: complete form bodies, in the shape of recorded ones.
+//! What Twilio tells the worker, and TaskRouter's event callbacks: complete form bodies, in the shape of recorded ones.
 //!
 //! Task, reservation and common parameters follow recordings; of the transfer events only `TransferMode`,
 //! `TransferInitiatingReservationSid` and `ResourceType=transfer` are attested, the others are inferred from Event Streams.
@@ -8,17 +8,19 @@ use super::{Mode, Ms, Task, Transfer, World};
 use crate::call::sid::{EventSid, ReservationSid, TaskSid};
 use serde_json::json;
 
-/// One event, ready to be signed and posted.
+/// One event of TaskRouter, or one status callback of a stream, ready to be signed and posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its SID (EV…).
+    /// Its SID (EV…). A stream's callback does not bear it: there it is the delivery's idempotency token only.
     pub sid: EventSid,
-    /// Its type, as in "reservation.accepted".
+    /// Its type, as in "reservation.accepted", or as in "stream-started".
     pub event_type: &'static str,
     /// The task that it is about.
     pub task: TaskSid,
     /// The form parameters.
     pub form: Vec<(String, String)>,
+    /// The URL that a stream was given for its callbacks; `None` for TaskRouter's events, which go to the workspace's.
+    pub callback_url: Option<String>,
 }
 
 impl World {
@@ -57,7 +59,7 @@ impl World {
         if [TaskStatus::Wrapping, TaskStatus::Completed, TaskStatus::Canceled].contains(&found.status) {
             self.ends.insert(sid.clone(), task.clone());
         }
-        self.outbox.push(Event { sid, event_type, task: task.clone(), form: form.0 });
+        self.outbox.push(Event { sid, event_type, task: task.clone(), form: form.0, callback_url: None });
     }
 
     fn put_task(&self, form: &mut Form, task: &Task, at: Ms) {

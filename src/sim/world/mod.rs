@@ -17,6 +17,7 @@ mod bodies;
 mod desk;
 mod event;
 mod rest;
+mod sockets;
 mod status;
 mod streams;
 mod transfer;
@@ -26,6 +27,7 @@ mod voice;
 
 pub use event::Event;
 pub use rest::{OpName, Page, Reply, Request};
+pub use sockets::{SocketFailure, SocketOrder, SocketTarget};
 pub use streams::{StreamOrder, StreamReport};
 pub use transfer::{Mode, Target};
 pub use view::{CallReport, Note, Picture, RequestRecord};
@@ -34,8 +36,8 @@ pub use violation::{Drop, Misuse, Violation};
 use super::behaviour::{Behaviour, Ms};
 use super::twiml::ConferenceVerb;
 use crate::call::sid::{
-    AccountSid, CallSid, ConferenceSid, EventSid, NotASid, ReservationSid, TaskQueueSid, TaskSid, TransferSid,
-    WorkerSid, WorkspaceSid,
+    AccountSid, CallSid, ConferenceSid, EventSid, NotASid, ReservationSid, StreamSid, TaskQueueSid, TaskSid,
+    TransferSid, WorkerSid, WorkspaceSid,
 };
 use status::{ConferenceStatus, ReservationStatus, TaskStatus, TransferStatus};
 use std::collections::{BTreeMap, VecDeque};
@@ -63,6 +65,9 @@ pub struct World {
     conferences: BTreeMap<ConferenceSid, Conference>,
     last_event_at: Ms,
     outbox: Vec<Event>,
+    sockets: Vec<SocketOrder>,
+    /// What the next streams' sockets meet, by script.
+    socket_failures: VecDeque<SocketFailure>,
     ends: BTreeMap<EventSid, TaskSid>,
     violations: Vec<Violation>,
     notes: Vec<Note>,
@@ -84,6 +89,10 @@ enum Effect {
     Hold { task: TaskSid, hold: bool },
     /// TaskRouter writes `conference` into the task's attributes.
     Attributes { task: TaskSid },
+    /// A stream's socket is open.
+    SocketOpens { stream: StreamSid },
+    /// A stream's socket cannot be opened.
+    SocketFails { stream: StreamSid, failure: SocketFailure },
     /// A customer left alone hangs up.
     GiveUp { call: CallSid },
 }
@@ -200,6 +209,8 @@ impl World {
             conferences: BTreeMap::new(),
             last_event_at: 0,
             outbox: Vec::new(),
+            sockets: Vec::new(),
+            socket_failures: VecDeque::new(),
             ends: BTreeMap::new(),
             violations: Vec::new(),
             notes: Vec::new(),
@@ -268,6 +279,8 @@ impl World {
                 self.set_customer_hold(&task, hold);
             }
             Effect::Attributes { task } => self.write_attributes(&task, true),
+            Effect::SocketOpens { stream } => self.opened(&stream),
+            Effect::SocketFails { stream, failure } => self.failed(&stream, failure),
             Effect::GiveUp { call } => self.hang_up(&call),
         }
     }

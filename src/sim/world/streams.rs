@@ -1,6 +1,6 @@
 //! Media streams of a leg, started by TwiML or by the Streams resource: unique names, four tracks, and an end with the call.
 
-use super::{Misuse, Ms, Reply, World};
+use super::{Misuse, Ms, Reply, SocketFailure, World};
 use crate::call::sid::{CallSid, StreamSid, WorkerSid};
 use crate::sim::twiml::{MAX_PARAMETERS, StreamVerb, Track, check_stream};
 
@@ -73,10 +73,16 @@ pub struct StreamReport {
     pub worker: Option<WorkerSid>,
     /// Every parameter.
     pub parameters: Vec<(String, String)>,
-    /// When it started.
+    /// Where Twilio tells what becomes of it.
+    pub status_callback: Option<String>,
+    /// When it was asked for.
     pub started_at: Ms,
+    /// When its socket was open.
+    pub opened_at: Option<Ms>,
     /// When it stopped.
     pub stopped_at: Option<Ms>,
+    /// Why its socket failed, which stopped it.
+    pub failure: Option<SocketFailure>,
     /// It ran until the call was over.
     pub ended_with_call: bool,
     tracks: usize,
@@ -168,12 +174,16 @@ impl World {
             track: verb.track.as_str(),
             worker: worker.and_then(|(_, value)| value.parse().ok()),
             parameters: verb.parameters,
+            status_callback: verb.status_callback,
             started_at: now,
+            opened_at: None,
+            failure: None,
             stopped_at: None,
             ended_with_call: false,
             tracks: verb.track.cost(),
         };
         leg.streams.push(stream.clone());
+        self.open_socket(call, &stream);
         Ok(stream)
     }
 
@@ -186,6 +196,8 @@ impl World {
         };
         let stream = leg.streams.iter_mut().find(meant)?;
         stream.stopped_at = Some(now);
-        Some(stream.clone())
+        let stopped = stream.clone();
+        self.stream_stopped(call, &stopped.sid);
+        Some(stopped)
     }
 }

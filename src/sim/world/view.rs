@@ -1,7 +1,7 @@
 //! What can be seen of the world from outside: the record, the pictures, the reports.
 
 use super::{Ms, OpName, Role, StreamReport, Violation, World};
-use crate::call::sid::{CallSid, TaskSid};
+use crate::call::sid::{CallSid, TaskSid, WorkerSid};
 
 /// Bad luck that no command caused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +163,11 @@ impl World {
     /// A task's conference, once there was one.
     pub fn conference(&self, task: &TaskSid) -> Option<crate::call::sid::ConferenceSid> {
         self.tasks.get(task)?.conference.clone()
+    }
+
+    /// An agent's SID.
+    pub fn agent_sid(&self, name: &str) -> Option<WorkerSid> {
+        self.agent(name).ok().map(|agent| agent.sid.clone())
     }
 
     /// The leg of an agent's current reservation of a task, which no command may touch.

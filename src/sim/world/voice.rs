@@ -156,10 +156,17 @@ impl World {
             if let Some(since) = call.outside_since.take() {
                 call.outside_ms += now - since;
             }
-            call.streams.iter_mut().filter(|stream| stream.stopped_at.is_none()).for_each(|stream| {
-                stream.stopped_at = Some(now);
-                stream.ended_with_call = true;
-            });
+            let running = call.streams.iter_mut().filter(|stream| stream.stopped_at.is_none());
+            let ended: Vec<StreamSid> = running
+                .map(|stream| {
+                    stream.stopped_at = Some(now);
+                    stream.ended_with_call = true;
+                    stream.sid.clone()
+                })
+                .collect();
+            for stream in &ended {
+                self.stream_stopped(sid, stream);
+            }
         }
     }
 

@@ -1,17 +1,31 @@
 //! The bodies of successful answers, read into what the core uses. Every property is nullable in Twilio's
 //! specification and unknown ones are ignored; what the core cannot do without makes the body unreadable (`None`).
 
+use super::Site;
 use crate::call::fact::CallAttributes;
-use crate::call::sid::CallSid;
-use crate::call::step::{ConferenceRow, Guard, ParticipantRow};
-use crate::twilio::attributes::call_attributes;
+use crate::call::sid::{CallSid, ConferenceSid, StreamSid};
+use crate::call::step::{Answer, ConferenceRow, Guard, Operation, ParticipantRow};
+use crate::twilio::attributes::Attributes;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use serde::Deserialize;
 
+/// A 2xx whose body is not what Twilio documents.
+const UNREADABLE: &str = "Twilio's answer could not be read";
+
 #[derive(Deserialize)]
 struct WireTask {
     attributes: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireStream {
+    sid: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireCall {
+    status: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -42,29 +56,99 @@ struct WireParticipants {
     next_page_uri: Option<String>,
 }
 
+/// Reads the bodies of one operation's successful answers, page after page.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    site: &'a Site,
+    operation: &'a Operation,
+    rows: Vec<ParticipantRow>,
+    pages_left: usize,
+}
+
+/// What a body turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Read {
+    /// The whole answer, or its last page.
+    Whole(Answer),
+    /// A page; the next one has this query.
+    NextPage(String),
+}
+
 /// One page of participants.
-pub(super) struct Page {
-    pub(super) rows: Vec<ParticipantRow>,
+struct Page {
+    rows: Vec<ParticipantRow>,
     /// The query string of the next page, when there is one.
-    pub(super) next: Option<NextPage>,
+    next: Option<NextPage>,
 }
 
 /// Where the next page is.
-pub(super) enum NextPage {
+enum NextPage {
     /// The same list with this query string.
     Query(String),
     /// Some other place, where our credentials are not sent.
     Elsewhere,
 }
 
+impl<'a> Reader<'a> {
+    /// A reader for the answers to this operation, of which a list may have so many pages.
+    pub fn new(site: &'a Site, operation: &'a Operation, max_pages: usize) -> Self {
+        Self { site, operation, rows: Vec::new(), pages_left: max_pages }
+    }
+
+    /// Reads the body of a 2xx; in our own words, why it is of no use.
+    pub fn read(&mut self, body: &[u8]) -> Result<Read, &'static str> {
+        let answer = match self.operation {
+            Operation::FetchTask { .. } => read_task(body).map(Answer::Task),
+            Operation::FindConference { friendly_name } => {
+                read_conferences(body, friendly_name).map(Answer::Conference)
+            }
+            Operation::FetchConference { .. } => read_conference(body).map(|row| Answer::Conference(Some(row))),
+            Operation::ReadParticipants { conference } => return self.page(conference, body),
+            Operation::UpdateCustomer { customer, .. } => read_participant(body, customer).map(Answer::Participant),
+            // A body that tells no SID is no failure: the stream was taken, and its name will do.
+            Operation::CreateStream { .. } => Some(Answer::Stream(read_stream(body))),
+            Operation::FetchCall { .. } => read_call(body).map(|live| Answer::Call { live }),
+            Operation::Redirect { .. } | Operation::StopStream { .. } => Some(Answer::Accepted),
+        };
+        answer.map(Read::Whole).ok_or(UNREADABLE)
+    }
+
+    fn page(&mut self, conference: &ConferenceSid, body: &[u8]) -> Result<Read, &'static str> {
+        // Without the base's own path: that is how Twilio writes `next_page_uri`.
+        let account = &self.site.account_sid;
+        let path = format!("/2010-04-01/Accounts/{account}/Conferences/{conference}/Participants.json");
+        let page = read_participants(body, &path).ok_or(UNREADABLE)?;
+        self.rows.extend(page.rows);
+        self.pages_left = self.pages_left.saturating_sub(1);
+        match page.next {
+            None => Ok(Read::Whole(Answer::Participants(std::mem::take(&mut self.rows)))),
+            Some(NextPage::Elsewhere) => Err("the list's next page lies somewhere else, where it is not followed"),
+            Some(NextPage::Query(_)) if self.pages_left == 0 => Err("the list has more pages than twilio.max_pages"),
+            Some(NextPage::Query(query)) => Ok(Read::NextPage(query)),
+        }
+    }
+}
+
 /// `GET …/Tasks/{WT}`: `attributes` is a JSON text within the JSON.
-pub(super) fn read_task(body: &[u8]) -> Option<CallAttributes> {
+fn read_task(body: &[u8]) -> Option<CallAttributes> {
     let task: WireTask = serde_json::from_slice(body).ok()?;
-    Some(task.attributes.as_deref().map(call_attributes).unwrap_or_default())
+    Some(task.attributes.as_deref().map(|json| Attributes::read(json).call()).unwrap_or_default())
+}
+
+/// `POST …/Streams.json`.
+fn read_stream(body: &[u8]) -> Option<StreamSid> {
+    serde_json::from_slice::<WireStream>(body).ok()?.sid?.parse().ok()
+}
+
+/// `GET …/Calls/{CA}.json`: whether the call is on its way or in progress. An unknown status is taken for live, because a
+/// call believed to be over is left alone for ever.
+fn read_call(body: &[u8]) -> Option<bool> {
+    let status = serde_json::from_slice::<WireCall>(body).ok()?.status?;
+    Some(!matches!(status.as_str(), "completed" | "busy" | "failed" | "no-answer" | "canceled"))
 }
 
 /// `GET …/Conferences.json`: the newest in progress of exactly this name, of which Twilio allows one.
-pub(super) fn read_conferences(body: &[u8], friendly_name: &str) -> Option<Option<ConferenceRow>> {
+fn read_conferences(body: &[u8], friendly_name: &str) -> Option<Option<ConferenceRow>> {
     let list: WireConferences = serde_json::from_slice(body).ok()?;
     let rows = list.conferences.into_iter().filter_map(|wire| {
         let created = wire.date_created.as_deref().and_then(moment);
@@ -77,12 +161,12 @@ pub(super) fn read_conferences(body: &[u8], friendly_name: &str) -> Option<Optio
 }
 
 /// `GET …/Conferences/{CF}.json`.
-pub(super) fn read_conference(body: &[u8]) -> Option<ConferenceRow> {
+fn read_conference(body: &[u8]) -> Option<ConferenceRow> {
     serde_json::from_slice::<WireConference>(body).ok()?.into_row()
 }
 
 /// `POST …/Participants/{CA}.json`: without a `call_sid` it is the one that was asked for.
-pub(super) fn read_participant(body: &[u8], asked: &CallSid) -> Option<ParticipantRow> {
+fn read_participant(body: &[u8], asked: &CallSid) -> Option<ParticipantRow> {
     let wire: WireParticipant = serde_json::from_slice(body).ok()?;
     let call = match &wire.call_sid {
         None => asked.clone(),
@@ -92,7 +176,7 @@ pub(super) fn read_participant(body: &[u8], asked: &CallSid) -> Option<Participa
 }
 
 /// One page of `GET …/Participants.json`, asked for at `path`. A row without a call is nobody who could be counted.
-pub(super) fn read_participants(body: &[u8], path: &str) -> Option<Page> {
+fn read_participants(body: &[u8], path: &str) -> Option<Page> {
     let page: WireParticipants = serde_json::from_slice(body).ok()?;
     let rows = page.participants.into_iter().filter_map(|wire| {
         let call = wire.call_sid.as_deref()?.parse().ok()?;

@@ -1,6 +1,6 @@
 //! One HTTP exchange: sent once, read up to a limit, and judged.
 
-use super::{ClientError, ClientSettings, Credentials};
+use super::{ClientError, ClientSettings, Credentials, Request};
 use crate::call::sid::AccountSid;
 use crate::call::step::{Outcome, Trouble};
 use crate::twilio::failure::{About, Refusal, verdict};
@@ -46,11 +46,6 @@ impl Exchange {
     /// Perhaps processed; our own words for why that is not known.
     pub(super) fn unknown(&self, reason: &str) -> Outcome {
         Outcome::Unknown(self.trouble(reason))
-    }
-
-    /// A 2xx whose body is not what Twilio documents.
-    pub(super) fn unreadable(&self) -> Outcome {
-        self.unknown("Twilio's answer could not be read")
     }
 
     fn trouble(&self, reason: &str) -> Trouble {
@@ -99,64 +94,36 @@ impl Wire {
         })
     }
 
-    /// A read: the whole body of a 2xx.
-    pub(super) async fn get(&self, exchange: &mut Exchange, url: Url) -> Result<Vec<u8>, Outcome> {
-        let mut response = self.send(exchange, Method::GET, url, None, About::Other).await?;
+    /// Sends once. The body of a 2xx, everything else as its verdict.
+    pub(super) async fn send(&self, exchange: &mut Exchange, url: Url, request: &Request) -> Result<Vec<u8>, Outcome> {
+        let mut response = self.exchange(exchange, url, request).await?;
+        if request.is_command {
+            // Read only so that the connection can be used again: whatever the body is, the request was taken.
+            return Ok(beginning(&mut response, self.answer_limit_bytes).await.unwrap_or_default());
+        }
         self.whole_body(exchange, &mut response).await
     }
 
-    /// A write whose answer is used: the whole body of a 2xx.
-    pub(super) async fn post(
-        &self,
-        exchange: &mut Exchange,
-        url: Url,
-        form: &[(&str, &str)],
-        about: About,
-    ) -> Result<Vec<u8>, Outcome> {
-        let mut response = self.send(exchange, Method::POST, url, Some(form), about).await?;
-        self.whole_body(exchange, &mut response).await
-    }
-
-    /// A write to a call whose 2xx is all that matters.
-    pub(super) async fn command(
-        &self,
-        exchange: &mut Exchange,
-        url: Url,
-        form: &[(&str, &str)],
-    ) -> Result<(), Outcome> {
-        let mut response = self.send(exchange, Method::POST, url, Some(form), About::Call).await?;
-        // Read only so that the connection can be used again: whatever the body is, the request was taken.
-        beginning(&mut response, self.answer_limit_bytes).await.ok();
-        Ok(())
-    }
-
-    /// Sends once. A 2xx comes back with its body unread, everything else as its verdict.
-    async fn send(
-        &self,
-        exchange: &mut Exchange,
-        method: Method,
-        url: Url,
-        form: Option<&[(&str, &str)]>,
-        about: About,
-    ) -> Result<Response, Outcome> {
+    async fn exchange(&self, exchange: &mut Exchange, url: Url, request: &Request) -> Result<Response, Outcome> {
         let started = Instant::now();
         let (user, password) = match &self.credentials {
             Credentials::ApiKey { key, secret } => (key.as_str(), secret),
             Credentials::AuthToken(token) => (self.account_sid.as_str(), token),
         };
-        let mut request = self
+        let method = if request.form.is_some() { Method::POST } else { Method::GET };
+        let mut sending = self
             .http
             .request(method, url)
             .basic_auth(user, Some(password.expose_secret()))
             .timeout(exchange.deadline.saturating_duration_since(started));
-        if let Some(form) = form {
+        if let Some(form) = &request.form {
             let body = serde_urlencoded::to_string(form)
                 .map_err(|_| Outcome::Refused(exchange.trouble("the request could not be written as a form")))?;
-            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+            sending = sending.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         }
         // Each page has a status of its own.
         exchange.status = None;
-        let sent = request.send().await;
+        let sent = sending.send().await;
         if let Ok(response) = &sent {
             exchange.status = Some(response.status().as_u16());
             exchange.request_id = request_id(response.headers());
@@ -172,7 +139,7 @@ impl Wire {
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(judge(&mut response, about).await)
+        Err(judge(&mut response, request.about).await)
     }
 
     async fn whole_body(&self, exchange: &Exchange, response: &mut Response) -> Result<Vec<u8>, Outcome> {

@@ -32,9 +32,10 @@ fn settings(base: &str) -> ClientSettings {
         api_base_url: base.parse().unwrap(),
         taskrouter_base_url: base.parse().unwrap(),
         destinations: vec![
-            Destination { url: "wss://audio.example.com/a".into(), track: Track::BothTracks },
-            Destination { url: "wss://audio.example.com/b&c".into(), track: Track::InboundTrack },
+            Destination { url: "wss://audio.example.com/a".into(), track: Track::BothTracks, confirms: false },
+            Destination { url: "wss://audio.example.com/b&c".into(), track: Track::InboundTrack, confirms: false },
         ],
+        status_url: "https://streams.example.com/streams/status".into(),
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(10),
         max_in_flight: 4,
@@ -82,6 +83,7 @@ fn start(slot: usize) -> StreamStart {
         reservation: RESERVATION.parse::<ReservationSid>().unwrap(),
         worker: WORKER.parse::<WorkerSid>().unwrap(),
         task: task(),
+        parameters: Vec::new(),
     }
 }
 
@@ -110,7 +112,7 @@ fn redirect() -> Operation {
 }
 
 fn stop_stream() -> Operation {
-    Operation::StopStream { customer: customer(), name: "Stream_1".into() }
+    Operation::StopStream { customer: customer(), name: "Stream_1".into(), sid: None }
 }
 
 /// One of each.

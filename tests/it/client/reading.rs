@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use taskrouter_streams::call::fact::CallAttributes;
 use taskrouter_streams::call::step::{Answer, ConferenceRow, ParticipantRow};
-use taskrouter_streams::twilio::attributes::call_attributes;
+use taskrouter_streams::twilio::attributes::Attributes;
 
 async fn answered(operation: &Operation, body: &Value) -> Outcome {
     outcome(operation, 200, &[], &body.to_string()).await
@@ -21,7 +21,12 @@ fn is_unreadable(outcome: &Outcome) {
 async fn a_task_is_read_for_its_attributes() {
     let attributes = json!({"call_sid": AGENT, "direction": "inbound",
         "conference": {"sid": CONFERENCE, "participants": {"customer": CUSTOMER, "worker": AGENT}}});
-    let expected = CallAttributes { outbound: false, customer: Some(customer()), conference: Some(conference()) };
+    let expected = CallAttributes {
+        outbound: false,
+        customer: Some(customer()),
+        conference: Some(conference()),
+        worker_leg: Some(AGENT.parse().unwrap()),
+    };
     let read = answered(&fetch_task(), &json!({"sid": TASK, "attributes": attributes.to_string()})).await;
     assert_eq!(read, Outcome::Done(Answer::Task(expected)));
     let nothing = Outcome::Done(Answer::Task(CallAttributes::default()));
@@ -35,13 +40,13 @@ fn attributes_are_read_as_far_as_they_go() {
     for json in
         ["", "null", "[]", "7", "{", "{}", r#"{"conference": "x"}"#, r#"{"call_sid": 7, "direction": ["outbound"]}"#]
     {
-        assert_eq!(call_attributes(json), nothing, "{json}");
+        assert_eq!(Attributes::read(json).call(), nothing, "{json}");
     }
     let by_call = json!({"call_sid": CUSTOMER, "conference": {"participants": {"customer": "nobody"}}}).to_string();
-    assert_eq!(call_attributes(&by_call), CallAttributes { customer: Some(customer()), ..nothing.clone() });
+    assert_eq!(Attributes::read(&by_call).call(), CallAttributes { customer: Some(customer()), ..nothing.clone() });
     let outbound = json!({"direction": "outbound", "conference": {"sid": CONFERENCE}}).to_string();
     let expected = CallAttributes { outbound: true, conference: Some(conference()), ..nothing };
-    assert_eq!(call_attributes(&outbound), expected);
+    assert_eq!(Attributes::read(&outbound).call(), expected);
 }
 
 fn row(sid: &str, name: &str, status: &str, created: &str) -> Value {
@@ -237,7 +242,7 @@ async fn a_body_is_read_up_to_its_limit_and_no_further() {
 proptest! {
     #[test]
     fn no_attributes_make_the_reading_fail(text in "\\PC{0,80}") {
-        call_attributes(&text);
-        call_attributes(&format!("{{\"call_sid\":{text:?},\"conference\":{{\"sid\":{text:?}}}}}"));
+        Attributes::read(&text).call();
+        Attributes::read(&format!("{{\"call_sid\":{text:?},\"conference\":{{\"sid\":{text:?}}}}}")).call();
     }
 }

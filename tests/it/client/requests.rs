@@ -99,7 +99,7 @@ async fn a_redirect_sends_twiml_that_stops_starts_and_dials_back() {
 async fn a_stream_is_stopped_by_its_name_whatever_is_in_it() {
     let line = |name: &str| format!("POST {} HTTP/1.1", api(&format!("Calls/{CUSTOMER}/Streams/{name}.json")));
     for (name, encoded) in [("Stream_1", "Stream_1"), ("a/b ?#%é", "a%2Fb%20%3F%23%25%C3%A9"), ("..", "..")] {
-        let seen = asked(&Operation::StopStream { customer: customer(), name: name.into() }).await;
+        let seen = asked(&Operation::StopStream { customer: customer(), name: name.into(), sid: None }).await;
         assert_eq!(seen.line, line(encoded));
         assert_eq!(seen.body, "Status=stopped");
     }

@@ -116,6 +116,8 @@ fn outcome(draw: &Draw, operation: &Operation) -> Outcome {
             Some(row) => Answer::Participant(row),
             None => return Outcome::Gone,
         },
+        Operation::CreateStream { .. } => Answer::Stream(None),
+        Operation::FetchCall { .. } => Answer::Call { live: true },
         Operation::Redirect { .. } | Operation::StopStream { .. } => Answer::Accepted,
     })
 }
@@ -131,7 +133,7 @@ fn check(story: &Story, step: &Step, reading: Option<&(i64, Vec<ParticipantRow>)
             assert_eq!(row.guard, Some(Guard::Lowered), "I1: the guard does not read lowered");
             assert!(rows.iter().any(|row| row.connected && row.call != customer()), "I1: the customer is alone");
             assert!(story.now - at <= story.policy.reading_max_age_ms, "I1: the reading is too old");
-            let kept = story.call.streams().iter().filter(|stream| stream.live && !stop.contains(&stream.name));
+            let kept = story.call.streams().iter().filter(|stream| stream.is_live() && !stop.contains(&stream.name));
             let kept: Vec<_> = kept.collect();
             for start in start {
                 assert!(kept.iter().all(|stream| stream.name != start.name), "I4: two streams of one name");
@@ -140,13 +142,16 @@ fn check(story: &Story, step: &Step, reading: Option<&(i64, Vec<ParticipantRow>)
                 + start.iter().map(|start| story.policy.tracks(start.slot)).sum::<usize>();
             assert!(start.is_empty() || tracks <= story.policy.track_budget, "I4: {tracks} tracks");
         }
-        Operation::UpdateCustomer { customer: leg, .. } | Operation::StopStream { customer: leg, .. } => {
+        Operation::UpdateCustomer { customer: leg, .. }
+        | Operation::CreateStream { customer: leg, .. }
+        | Operation::StopStream { customer: leg, .. } => {
             assert_eq!(*leg, customer(), "I2");
         }
         Operation::FetchTask { .. }
         | Operation::FindConference { .. }
         | Operation::FetchConference { .. }
-        | Operation::ReadParticipants { .. } => {}
+        | Operation::ReadParticipants { .. }
+        | Operation::FetchCall { .. } => {}
     }
     assert!(!step.why.is_empty(), "a step without a reason");
 }
@@ -176,6 +181,7 @@ fn play(draws: &[Draw]) -> usize {
                 story.settle(step, outcome);
             }
             Next::Park(parked) => story.learn(What::Parked(parked)),
+            Next::Report(what) => story.learn(what),
             Next::WaitUntil(at) => {
                 assert!(at > story.now, "a wait for the past would spin");
                 story.now = at;

@@ -4,6 +4,8 @@ use taskrouter_streams::call::fact::{
     CallAttributes, EventStamp, Fact, Parked, ReservationChange, ReservationEvent, TaskStatus, TaskView,
     TransferChange, TransferEvent, What,
 };
+use taskrouter_streams::call::policy::Strategy;
+use taskrouter_streams::call::rules::{Destination, Fields};
 use taskrouter_streams::call::sid::{CallSid, ReservationSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{
     Answer, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Settled, Step, Trouble,
@@ -12,9 +14,17 @@ use taskrouter_streams::call::{Call, Next, Policy};
 
 pub(super) const START: i64 = 1_700_000_000_000;
 
+/// A call that need not be looked at for this long is at rest.
+const REST_MS: i64 = 600_000;
+
 pub(super) fn policy() -> Policy {
     Policy {
-        slot_tracks: vec![2, 2],
+        strategy: Strategy::Redirect,
+        channels: vec!["voice".to_owned()],
+        outbound: false,
+        outbound_wait_ms: 60_000,
+        destinations: vec![Destination { tracks: 2, parameters: Vec::new(), confirms: false }; 2],
+        rules: Vec::new(),
         track_budget: 4,
         name_prefix: "Stream_".to_owned(),
         verify_guard_ms: 3_000,
@@ -25,6 +35,10 @@ pub(super) fn policy() -> Policy {
         retry_first_ms: 100,
         retry_cap_ms: 5_000,
         give_up_ms: 30_000,
+        confirm_ms: 10_000,
+        restart_ms: 1_000,
+        restart_limit: 3,
+        quiet_ms: 3_600_000,
     }
 }
 
@@ -59,7 +73,13 @@ pub(super) fn view(status: TaskStatus, version: u64) -> TaskView {
         channel: Some("voice".to_owned()),
         version: Some(version),
         status: Some(status),
-        attributes: CallAttributes { outbound: false, customer: Some(customer()), conference: Some(sid("CF", 1)) },
+        attributes: CallAttributes {
+            outbound: false,
+            customer: Some(customer()),
+            conference: Some(sid("CF", 1)),
+            worker_leg: None,
+        },
+        fields: Fields::new(),
     }
 }
 
@@ -70,6 +90,7 @@ pub(super) fn reservation_event(at: i64, change: ReservationChange, number: u32,
         reservation: reservation(number),
         worker: Some(worker(by)),
         version: None,
+        worker_fields: Fields::new(),
         task,
     })
 }
@@ -128,6 +149,8 @@ impl World {
                 self.customer.hold = Some(false);
                 Answer::Accepted
             }
+            Operation::CreateStream { .. } => Answer::Stream(Some(sid("MZ", 1))),
+            Operation::FetchCall { .. } => Answer::Call { live: true },
             Operation::StopStream { .. } => Answer::Accepted,
         })
     }
@@ -209,7 +232,7 @@ impl Story {
                     assert!(at > self.now);
                     self.now = at;
                 }
-                next @ (Next::Park(_) | Next::Idle | Next::Over) => panic!("no step, but {next:?}"),
+                next @ (Next::Park(_) | Next::Report(_) | Next::Idle | Next::Over) => panic!("no step, but {next:?}"),
             }
         }
         panic!("it only ever waits");
@@ -263,18 +286,28 @@ impl Story {
                     given_up.push(parked.clone());
                     self.learn(What::Parked(parked));
                 }
-                Next::WaitUntil(at) => {
+                Next::Report(what) => self.learn(what),
+                Next::WaitUntil(at) if at - self.now < REST_MS => {
                     assert!(at > self.now);
                     self.now = at;
                 }
-                Next::Idle | Next::Over => return (done, given_up),
+                Next::WaitUntil(_) | Next::Idle | Next::Over => return (done, given_up),
             }
         }
         panic!("it never rests: {done:?}");
     }
 
+    /// Whether there is nothing to do but to look after the call now and then.
+    pub(super) fn rests(&self) -> bool {
+        match self.next() {
+            Next::Idle => true,
+            Next::WaitUntil(at) => at - self.now >= REST_MS,
+            Next::Do(_) | Next::Park(_) | Next::Report(_) | Next::Over => false,
+        }
+    }
+
     pub(super) fn live(&self) -> Vec<&str> {
-        self.call.streams().iter().filter(|stream| stream.live).map(|stream| stream.name.as_str()).collect()
+        self.call.streams().iter().filter(|stream| stream.is_live()).map(|stream| stream.name.as_str()).collect()
     }
 }
 
@@ -291,6 +324,8 @@ pub(super) fn words(operation: &Operation) -> String {
         | Operation::FindConference { .. }
         | Operation::FetchConference { .. }
         | Operation::ReadParticipants { .. }
-        | Operation::StopStream { .. }) => other.name().to_owned(),
+        | Operation::CreateStream { .. }
+        | Operation::StopStream { .. }
+        | Operation::FetchCall { .. }) => other.name().to_owned(),
     }
 }

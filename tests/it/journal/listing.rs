@@ -2,6 +2,7 @@
 
 use super::*;
 use taskrouter_streams::call::fact::{CallAttributes, EventStamp, Parked, TaskChange, TaskEvent, TaskView};
+use taskrouter_streams::call::rules::Fields;
 use taskrouter_streams::call::sid::CallSid;
 use taskrouter_streams::call::step::{Answer, Outcome, Settled};
 use taskrouter_streams::journal::{Backlog, CallQuery, CallRow, CallState, Cursor, Due};
@@ -18,7 +19,14 @@ fn attributes(number: u32) -> CallAttributes {
 
 /// An event that names the customer's leg.
 fn naming(call: u32, leg: u32, at: i64) -> NewFact {
-    let view = TaskView { task: task(call), channel: None, version: None, status: None, attributes: attributes(leg) };
+    let view = TaskView {
+        task: task(call),
+        channel: None,
+        version: None,
+        status: None,
+        attributes: attributes(leg),
+        fields: Fields::new(),
+    };
     let what = What::Task(TaskEvent { stamp: EventStamp { sid: None, at }, change: TaskChange::Updated, task: view });
     NewFact { call: task(call), identity: format!("{call}/names {leg}"), fact: Fact { at, what } }
 }

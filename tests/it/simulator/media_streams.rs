@@ -2,7 +2,7 @@
 
 use super::{START, Talk, order, start};
 use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::world::{Request, StreamOrder};
+use taskrouter_streams::sim::world::{Event, Request, SocketFailure, StreamOrder};
 
 /// A call with these streams started in one redirect.
 fn streaming(names: &[&str]) -> Talk {
@@ -185,4 +185,39 @@ fn a_stream_that_twilio_cannot_open_is_refused_with_the_reason() {
         assert!(reply.status == 400 && said.contains(reason), "{said}");
         assert!(talk.violations()[0].contains(&said), "{:?}", talk.violations());
     }
+}
+
+#[test]
+fn a_stream_of_either_origin_tells_its_callback_and_one_without_a_callback_nobody() {
+    let mut talk = Talk::begin(Behaviour::default());
+    let callback = "https://worker.example/streams/status?task=WT1";
+    let verb = start("a").replace("track=", "statusCallback=\"https://worker.example/streams/status?task=WT1\" track=");
+    go(&mut talk, &verb);
+    talk.create(StreamOrder { status_callback: Some(callback.to_owned()), ..order("b") });
+    talk.stop("b");
+    talk.create(order("silent"));
+    talk.wait(10);
+    talk.world.customer_hangs_up(&talk.task, talk.now).unwrap();
+    let events = talk.world.take_events();
+    let told: Vec<_> = events.iter().filter(|event| event.callback_url.as_deref() == Some(callback)).collect();
+    let field = |event: &Event, name: &str| event.form.iter().find(|(found, _)| found == name).unwrap().1.clone();
+    let lines: Vec<String> =
+        told.iter().map(|event| field(event, "StreamEvent") + " " + &field(event, "StreamName")).collect();
+    assert_eq!(lines, ["stream-started a", "stream-stopped b", "stream-stopped a"]);
+    assert_eq!(events.iter().filter(|event| event.callback_url.is_some()).count(), 3);
+}
+
+#[test]
+fn a_socket_that_hangs_fails_its_stream_after_the_timeout_and_frees_its_tracks() {
+    let mut talk = Talk::begin(Behaviour { socket_connect_ms: 700, ..Behaviour::default() });
+    talk.world.next_sockets_fail(SocketFailure::TimedOut, 1);
+    talk.create(order("a"));
+    talk.create(order("b"));
+    talk.wait(699);
+    assert_eq!((running(&talk).len(), talk.create(order("c")).status), (2, 400));
+    talk.wait(1);
+    assert_eq!((running(&talk), talk.create(order("d")).status), (vec!["b".to_owned()], 201));
+    let failed = talk.world.report(&talk.task).unwrap().streams.remove(0);
+    assert_eq!((failed.failure, failed.opened_at), (Some(SocketFailure::TimedOut), None));
+    assert_eq!(talk.stop("a").status, 404);
 }

@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod faults;
+mod media;
 mod media_streams;
 mod rest;
 mod scenarios;

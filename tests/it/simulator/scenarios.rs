@@ -4,8 +4,10 @@ use super::simulator;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use taskrouter_streams::sim::Behaviour;
+use taskrouter_streams::sim::callbacks::Mishap;
+use taskrouter_streams::sim::faults::{Fault, On};
 use taskrouter_streams::sim::scenario::{Expectation, Scenario, Verb, parse_step, read, run};
-use taskrouter_streams::sim::world::{Mode, Target};
+use taskrouter_streams::sim::world::{Mode, OpName, SocketFailure, Target};
 
 fn files() -> Vec<(String, String)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios");
@@ -36,10 +38,10 @@ fn every_settle_is_followed_by_an_expectation_and_every_story_ends_with_one() {
         for (place, step) in scenario.steps.iter().enumerate() {
             if step.verb == Verb::Settle {
                 let next = scenario.steps.get(place + 1).map(|next| &next.verb);
-                assert!(matches!(next, Some(Verb::Expect(_))), "{}: step {}", scenario.name, place + 1);
+                assert!(matches!(next, Some(Verb::Expect { .. })), "{}: step {}", scenario.name, place + 1);
             }
         }
-        assert!(matches!(scenario.steps.last().map(|step| &step.verb), Some(Verb::Expect(_))), "{}", scenario.name);
+        assert!(matches!(scenario.steps.last().map(|step| &step.verb), Some(Verb::Expect { .. })), "{}", scenario.name);
     }
 }
 
@@ -48,7 +50,7 @@ async fn every_story_can_be_told_to_the_end_and_without_a_worker_only_streams_gu
     for scenario in scenarios() {
         let sim = simulator(scenario.behaviour(&Behaviour::default()).unwrap()).await;
         let began = Instant::now();
-        let outcome = run(&scenario, &sim, async || Ok(())).await;
+        let outcome = run(&scenario, &sim, "redirect", async || Ok(())).await;
         for failure in &outcome.failures {
             let about_the_worker = ["streams are ", "the guard is ", "the customer is "];
             assert!(about_the_worker.iter().any(|part| failure.contains(part)), "{}: {failure}", scenario.name);
@@ -65,7 +67,7 @@ async fn every_story_can_be_told_to_the_end_and_without_a_worker_only_streams_gu
 async fn a_worker_that_never_rests_is_a_failure() {
     let scenario = read("name = \"x\"\ntitle = \"x\"\nsteps = [\"customer calls\", \"settle\"]").unwrap();
     let sim = simulator(Behaviour::default()).await;
-    let outcome = run(&scenario, &sim, async || Err("the worker is stuck".to_owned())).await;
+    let outcome = run(&scenario, &sim, "redirect", async || Err("the worker is stuck".to_owned())).await;
     assert_eq!(outcome.failures, ["step 2 (\"settle\"): the worker is stuck"]);
     sim.stop().await;
 }
@@ -75,7 +77,7 @@ async fn an_impossible_step_ends_the_story_with_its_number_and_reason() {
     let steps = "[\"customer calls\", \"bob accepts\", \"expect call over\"]";
     let scenario = read(&format!("name = \"x\"\ntitle = \"x\"\nsteps = {steps}")).unwrap();
     let sim = simulator(Behaviour::default()).await;
-    let outcome = run(&scenario, &sim, async || Ok(())).await;
+    let outcome = run(&scenario, &sim, "redirect", async || Ok(())).await;
     assert_eq!(outcome.failures, ["step 2 (\"bob accepts\"): bob has no reservation that is pending"]);
     sim.stop().await;
 }
@@ -90,7 +92,19 @@ fn steps_are_read_as_they_are_meant() {
         Expectation::Held(false),
         Expectation::GuardRaised(true),
     ];
-    assert_eq!(parse_step("expect streams bob and alice, not held, guard raised"), Ok(Verb::Expect(expected)));
+    assert_eq!(
+        parse_step("expect streams bob and alice, not held, guard raised"),
+        Ok(Verb::Expect { of: None, all: expected })
+    );
+    let refused = Verb::SocketsFail(SocketFailure::Handshake, 1);
+    assert_eq!(parse_step("the destination refuses the next stream"), Ok(refused));
+    let hung = Verb::SocketsFail(SocketFailure::TimedOut, 3);
+    assert_eq!(parse_step("the destination hangs on the next 3 streams"), Ok(hung));
+    assert_eq!(parse_step("the socket of alice dies"), Ok(Verb::SocketDies("alice".to_owned())));
+    let lost = Verb::Mishap(Some("stream-started".to_owned()), Mishap::Dropped);
+    assert_eq!(parse_step("the next stream-started is dropped"), Ok(lost));
+    let failed = Verb::Fault(On::Next(OpName::CreateStream), Fault::status(503));
+    assert_eq!(parse_step("the next create stream is answered 503"), Ok(failed));
     let both = vec!["alice".to_owned(), "bob".to_owned()];
     assert_eq!(parse_step("alice and bob unhold"), Ok(Verb::Unhold(both)));
 }
@@ -103,6 +117,8 @@ fn a_step_that_is_not_understood_is_named_with_what_would_be_right() {
         ("expect sunshine", "cannot be expected"),
         ("the next redirect is answered 200", "answered 503"),
         ("the next reservation.created is eaten", "dropped"),
+        ("the destination refuses streams", "the next stream"),
+        ("the destination refuses the next many streams", "the next 3 streams"),
         ("Alice accepts", "lower-case"),
     ] {
         let error =

@@ -1,0 +1,79 @@
+//! How answers and status callbacks change what is known of the streams: the transitions that touch [`super::ledger`].
+
+use super::fact::{EpochMs, Parked, StreamChange, StreamEvent};
+use super::leg::{Doubt, GivenUp, Leg};
+use super::sid::StreamSid;
+use super::step::{Change, Operation, Step};
+
+impl Leg {
+    pub(super) fn streams_applied(&mut self, step: &Step, sid: Option<&StreamSid>, at: EpochMs) {
+        if let Operation::Redirect { stop, .. } = &step.operation {
+            for name in stop {
+                self.ledger.stopped(name, at);
+                self.maybe_started.remove(name);
+            }
+        }
+        let starts = step.operation.starts();
+        self.ledger.accepted(starts, sid, at);
+        for start in starts {
+            self.maybe_started.remove(&start.name);
+        }
+        for change in &step.why {
+            self.streaks.remove(change);
+        }
+    }
+
+    pub(super) fn stream_stopped(&mut self, step: &Step, name: &str, at: EpochMs) {
+        self.ledger.stopped(name, at);
+        // Whether it was ever started nobody will know, and now it does not matter.
+        if let Some(Operation::CreateStream { stream, .. }) = self.doubt.as_ref().map(|doubt| &doubt.step.operation)
+            && stream.name == name
+        {
+            self.ledger.burn(stream);
+            self.doubt = None;
+        }
+        self.maybe_started.remove(name);
+        for change in &step.why {
+            self.streaks.remove(change);
+        }
+    }
+
+    /// A status callback. One that says "started" is the proof that a request whose answer is not known took effect.
+    pub(super) fn stream_told(&mut self, event: &StreamEvent, at: EpochMs) {
+        let expected = self.maybe_started.contains(&event.name);
+        self.ledger.hear(event, expected, at);
+        if event.change != StreamChange::Started {
+            return;
+        }
+        let starts_it = |doubt: &&Doubt| doubt.step.operation.starts().iter().any(|start| start.name == event.name);
+        let Some(step) = self.doubt.as_ref().filter(starts_it).map(|doubt| doubt.step.clone()) else { return };
+        match &step.operation {
+            Operation::Redirect { .. } => self.redirected(&step, at),
+            Operation::CreateStream { .. } => {
+                self.streams_applied(&step, Some(&event.stream), at);
+                self.doubt = None;
+            }
+            Operation::FetchTask { .. }
+            | Operation::FindConference { .. }
+            | Operation::FetchConference { .. }
+            | Operation::ReadParticipants { .. }
+            | Operation::UpdateCustomer { .. }
+            | Operation::StopStream { .. }
+            | Operation::FetchCall { .. } => {}
+        }
+    }
+
+    pub(super) fn change_parked(&mut self, parked: &Parked, at: EpochMs) {
+        let given_up = GivenUp { reason: parked.reason.clone(), dismissed: false };
+        self.parked.insert(parked.change.clone(), given_up);
+        self.streaks.remove(&parked.change);
+        if parked.change == Change::Rejoin {
+            self.rejoining = None;
+        }
+        if let Some(doubt) = self.doubt.take_if(|doubt| doubt.step.why.iter().all(|why| self.parked.contains_key(why)))
+        {
+            // Nobody will ever know; what may be running must be stopped one day.
+            self.streams_applied(&doubt.step, None, at);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `POST /streams/status?task=WT…`: status callbacks of streams.
+
+use super::counted;
+use super::refusal::Refusal;
+use super::routes::{Door, new_fact, now, taken};
+use super::signed::{self, Signed};
+use crate::call::fact::What;
+use crate::call::sid::TaskSid;
+use crate::twilio::stream_status::{self, Told};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+pub(super) async fn receive(
+    request: HttpRequest,
+    payload: web::Payload,
+    door: web::Data<Door>,
+) -> Result<HttpResponse, Refusal> {
+    let body = signed::read(&request, payload, &door, door.settings.body_limit_bytes).await?;
+    let pairs = match body.verify(&request, &door)? {
+        Signed::Form(pairs) => pairs,
+        Signed::Bytes(_) => return Err(Refusal::MediaType),
+    };
+    let status = stream_status::parse(&pairs, now()).map_err(|malformed| {
+        tracing::warn!(%malformed, "refused an authentic status callback");
+        Refusal::Malformed(malformed.to_string())
+    })?;
+    if status.account != door.settings.account {
+        tracing::warn!(account = %status.account, "refused a status callback of another account");
+        return Err(Refusal::Forbidden);
+    }
+    match (status.told, task(&request)) {
+        (Told::Stream { identity, event }, Some(task)) => {
+            door.keep(vec![new_fact(task, identity, What::Stream(event))]).await?;
+        }
+        // Of a stream that this program did not start.
+        (Told::Stream { .. } | Told::NotOurs, _) => counted::not_ours(&door),
+    }
+    Ok(taken())
+}
+
+fn task(request: &HttpRequest) -> Option<TaskSid> {
+    let query = request.query_string().as_bytes();
+    let (_, sid) = url::form_urlencoded::parse(query).find(|(name, _)| name == "task")?;
+    sid.parse().ok()
+}

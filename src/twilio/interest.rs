@@ -1,0 +1,80 @@
+//! What of an event is kept: the configuration decides, so that nobody's attributes are journaled in passing.
+
+use super::attributes::Attributes;
+use crate::call::rules::Fields;
+use std::collections::BTreeSet;
+
+/// Fields that stand in a parameter of their own, and that parameter.
+const PARAMETERS: [(&str, &str); 6] = [
+    ("task.channel", "TaskChannelUniqueName"),
+    ("task.queue.name", "TaskQueueName"),
+    ("task.queue.sid", "TaskQueueSid"),
+    ("workflow.name", "WorkflowName"),
+    ("workflow.sid", "WorkflowSid"),
+    ("worker.name", "WorkerName"),
+];
+
+/// Fields that every stream has, whatever the events say.
+const SIDS: [&str; 5] = ["task.sid", "reservation.sid", "worker.sid", "call.sid", "conference.sid"];
+
+/// The beginnings of the names of attributes, and the parameter that they are in.
+const ATTRIBUTES: [(&str, &str); 2] =
+    [("task.attributes.", "TaskAttributes"), ("worker.attributes.", "WorkerAttributes")];
+
+/// What of an event is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interest {
+    /// Task channels (`TaskChannelUniqueName`) whose tasks are voice calls.
+    pub channels: Vec<String>,
+    /// The names of the fields that rules and parameters use; see [`is_field`].
+    pub fields: BTreeSet<String>,
+}
+
+impl Default for Interest {
+    /// Flex's own voice channel and no fields.
+    fn default() -> Self {
+        Self { channels: vec!["voice".to_owned()], fields: BTreeSet::new() }
+    }
+}
+
+/// Whether there can be a field of this name.
+pub fn is_field(name: &str) -> bool {
+    let is_path = |path: &str| !path.is_empty() && path.split('.').all(|part| !part.is_empty());
+    SIDS.contains(&name)
+        || PARAMETERS.iter().any(|(field, _)| *field == name)
+        || ATTRIBUTES.iter().any(|(prefix, _)| name.strip_prefix(prefix).is_some_and(is_path))
+}
+
+/// The names of the fields that there can be, for people.
+pub fn field_names() -> String {
+    let single = SIDS.into_iter().chain(PARAMETERS.map(|(field, _)| field));
+    let attributes = ATTRIBUTES.map(|(prefix, _)| format!("{prefix}NAME"));
+    single.map(str::to_owned).chain(attributes).collect::<Vec<_>>().join(", ")
+}
+
+impl Interest {
+    /// The fields of the task and of the worker in an event with these parameters. A field is there, without a value, when
+    /// its parameter is and does not bear it.
+    pub(super) fn fields<'a>(&self, parameter: impl Fn(&str) -> Option<&'a str>) -> (Fields, Fields) {
+        let (mut task, mut worker) = (Fields::new(), Fields::new());
+        let attributes = ATTRIBUTES.map(|(prefix, name)| {
+            let wanted = self.fields.iter().any(|field| field.starts_with(prefix));
+            (prefix, parameter(name).filter(|_| wanted).map(Attributes::read))
+        });
+        for field in &self.fields {
+            let own = PARAMETERS.iter().find(|(name, _)| name == field);
+            let values = match own {
+                Some((_, name)) => parameter(name).map(|value| vec![value.to_owned()]),
+                None => attributes.iter().find_map(|(prefix, found)| {
+                    let path = field.strip_prefix(prefix)?;
+                    found.as_ref().map(|attributes| attributes.values(path))
+                }),
+            };
+            if let Some(values) = values {
+                let fields = if field.starts_with("worker.") { &mut worker } else { &mut task };
+                fields.insert(field.clone(), values);
+            }
+        }
+        (task, worker)
+    }
+}

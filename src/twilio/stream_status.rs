@@ -1,0 +1,70 @@
+//! Status callbacks of streams: from form parameters to facts.
+//! Source: <https://www.twilio.com/docs/voice/api/stream-resource#statuscallback-parameters>.
+
+use super::event::{Malformed, Parameters};
+use super::signature::Pair;
+use crate::call::fact::{EpochMs, StreamChange, StreamEvent};
+use crate::call::sid::{AccountSid, StreamSid};
+
+/// The longest name that one of our streams can have: a prefix of 40, two SIDs of 34 and a number.
+const NAME_CHARACTERS: usize = 128;
+
+/// One status callback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// `AccountSid`: whose it is.
+    pub account: AccountSid,
+    /// What it says.
+    pub told: Told,
+}
+
+/// What a status callback says, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// A stream began, ended or failed.
+    Stream {
+        /// The same on every delivery of the callback.
+        identity: String,
+        /// The fact.
+        event: StreamEvent,
+    },
+    /// Another event, or a name that none of our streams has.
+    NotOurs,
+}
+
+/// Reads a status callback; one without a time happened `now`.
+pub fn parse(pairs: &[Pair<'_>], now: EpochMs) -> Result<Status, Malformed> {
+    let parameters = Parameters(pairs);
+    let account = parameters.strict("AccountSid")?;
+    let call = parameters.strict("CallSid")?;
+    let stream: StreamSid = parameters.strict("StreamSid")?;
+    let kind = parameters.text("StreamEvent")?;
+    let name = parameters.get("StreamName").unwrap_or(stream.as_str()).to_owned();
+    let change = match kind {
+        "stream-started" => Some(StreamChange::Started),
+        "stream-stopped" => Some(StreamChange::Stopped),
+        "stream-error" => Some(StreamChange::Error),
+        _ => None,
+    };
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    let is_ours = name.len() <= NAME_CHARACTERS && name.bytes().all(is_plain);
+    let told = match change.filter(|_| is_ours) {
+        None => Told::NotOurs,
+        Some(change) => {
+            let at = parameters.lenient::<jiff::Timestamp>("Timestamp").map(jiff::Timestamp::as_millisecond);
+            // A stream begins and ends once.
+            let identity = format!("{kind}|{stream}");
+            let error = parameters.get("StreamError").and_then(leading_number);
+            let event = StreamEvent { at: at.unwrap_or(now), call, stream, name, change, error };
+            Told::Stream { identity, event }
+        }
+    };
+    Ok(Status { account, told })
+}
+
+/// Twilio's number at the beginning of its message; the rest is text from the network.
+fn leading_number(message: &str) -> Option<u32> {
+    let message = message.trim_start();
+    let end = message.find(|c: char| !c.is_ascii_digit()).unwrap_or(message.len());
+    message.get(..end)?.parse().ok()
+}
