@@ -48,6 +48,8 @@ pub(super) struct Leg {
     pub(super) rejoining: Option<Watch>,
     pub(super) doubt: Option<Doubt>,
     pub(super) gone: bool,
+    /// When the call was last seen in progress.
+    pub(super) alive_at: Option<EpochMs>,
     pub(super) ledger: Ledger,
     /// Names that a request under way or of unknown outcome may have started.
     pub(super) maybe_started: BTreeSet<String>,
@@ -197,6 +199,19 @@ impl Leg {
     /// so older words do not count.
     pub(super) fn was_held_since(&self, since: EpochMs) -> bool {
         self.held.is_some_and(|(held, at)| held && at >= since)
+    }
+}
+
+/// Our hand on the customer.
+impl Leg {
+    pub(super) fn handle(&self) -> Handle {
+        Handle { guard: self.guard, raise_on_its_way: self.raise_on_its_way, owes_hold: self.owes_hold }
+    }
+
+    pub(super) fn back_to(&mut self, handle: Handle) {
+        self.guard = handle.guard;
+        self.raise_on_its_way = handle.raise_on_its_way;
+        self.owes_hold = handle.owes_hold;
     }
 }
 

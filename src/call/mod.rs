@@ -12,6 +12,7 @@
 //! | `settle`, `streams` | how an answer changes that |
 //! | [`plan`] | what should be, and which changes lead there |
 //! | [`next`] | the next step |
+//! | `hold` | whether a hold that we took is to be put back |
 //! | `by_redirect`, `by_api` | the two ways of making changes to streams |
 //! | [`rules`] | which streams are wanted where |
 //! | [`policy`] | the limits that all of it obeys |
@@ -19,6 +20,7 @@
 mod by_api;
 mod by_redirect;
 pub mod fact;
+mod hold;
 pub mod ledger;
 pub mod leg;
 pub mod next;

@@ -2,11 +2,15 @@
 //! three plain lines on standard error.
 
 mod audio;
+mod backfill;
+mod calls;
 mod compare;
 mod demo;
+mod door;
 mod replay;
 mod serve;
 pub mod service;
+mod setup;
 mod sign;
 pub mod stage;
 mod telling;
@@ -43,6 +47,12 @@ enum Command {
     Serve(serve::Serve),
     /// Show it at work: worker and simulated Twilio on loopback ports, no account needed.
     Demo(demo::Demo),
+    /// Make the workspace tell its events to the worker, after showing what that changes.
+    Setup(setup::Setup),
+    /// Post events that did not arrive, from TaskRouter's records, to a running worker.
+    Backfill(backfill::Backfill),
+    /// List the calls of a running service, show one's story, try again or dismiss what was given up.
+    Calls(calls::Calls),
     /// Sign recorded events and post them to a running worker.
     Replay(replay::Replay),
     /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
@@ -77,6 +87,9 @@ pub async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
         Command::Demo(demo) => demo.run().await,
+        Command::Setup(setup) => setup.run().await,
+        Command::Backfill(backfill) => backfill.run().await,
+        Command::Calls(calls) => calls.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
         Command::Config => {

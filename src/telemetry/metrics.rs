@@ -78,6 +78,7 @@ pub struct Steps {
 pub struct Streams {
     pub started: Counter,
     pub stopped: Counter,
+    pub unconfirmed: Counter,
     pub seconds: Counter<f64, AtomicU64>,
     pub start_delay_seconds: Histogram,
     pub live: Gauge,
@@ -99,6 +100,7 @@ pub struct Work {
     pub calls: Family<Labels<1>, Gauge>,
     pub lanes: Gauge,
     pub leases_lost: Counter,
+    pub backfilled: Counter,
     pub rounds: Counters<2>,
     pub live_views: Gauge,
 }
@@ -210,6 +212,11 @@ impl Streams {
                 "Seconds that streams ran, added up at each census",
                 Counter::default(),
             ),
+            unconfirmed: names.add(
+                "streams_unconfirmed",
+                "Streams whose socket nobody had heard of in time",
+                Counter::default(),
+            ),
             start_delay_seconds: names.add(
                 "stream_start_delay_seconds",
                 "Seconds from an agent's acceptance, by Twilio's clock, to the start of the stream, by ours",
@@ -253,6 +260,11 @@ impl Work {
             leases_lost: names.add(
                 "leases_lost",
                 "Calls that another worker took over while this one worked on them",
+                Counter::default(),
+            ),
+            backfilled: names.add(
+                "events_backfilled",
+                "Events that had not arrived and were read from TaskRouter's records",
                 Counter::default(),
             ),
             rounds: names.add(

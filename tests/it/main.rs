@@ -8,9 +8,11 @@
 
 mod architecture;
 mod audio;
+mod backfill;
 mod client;
 mod config;
 mod config_streams;
+mod console;
 mod core;
 mod event;
 mod event_stream;
@@ -19,7 +21,9 @@ mod journal;
 mod kill;
 mod lab;
 mod metrics;
+mod postgres;
 mod program;
+mod setup;
 mod signature;
 mod simulator;
 mod stories;
