@@ -27,4 +27,5 @@ mod signature;
 mod simulator;
 mod stories;
 mod stream_status;
+mod streams;
 mod twiml;
