@@ -240,7 +240,11 @@ impl Call {
 
     fn attributes(&mut self, order: (u64, EpochMs), attributes: &CallAttributes) {
         self.outbound |= attributes.outbound;
+        let was_known = self.customer().is_some();
         self.customer.tell(order, attributes.customer.clone());
+        if !was_known && self.customer().is_some() {
+            self.leg.customer_found();
+        }
         self.conference_hint.tell(order, attributes.conference.clone());
         self.worker_leg.tell(order, attributes.worker_leg.clone());
     }

@@ -28,4 +28,5 @@ mod signature;
 mod simulator;
 mod stories;
 mod stream_status;
+mod streams;
 mod twiml;
