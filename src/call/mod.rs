@@ -9,7 +9,7 @@
 //! | [`state`] | what TaskRouter has told: reservations, transfers, whether the call is over |
 //! | [`leg`] | what Twilio has told of the customer's leg: conference, guard, hold |
 //! | [`ledger`] | what is known of its streams |
-//! | `settle`, `streams` | how an answer changes that |
+//! | `settle`, `readings`, `streams` | how an answer changes that |
 //! | [`plan`] | what should be, and which changes lead there |
 //! | [`next`] | the next step |
 //! | `hold` | whether a hold that we took is to be put back |
@@ -26,6 +26,7 @@ pub mod leg;
 pub mod next;
 pub mod plan;
 pub mod policy;
+mod readings;
 pub mod rules;
 mod settle;
 pub mod sid;
