@@ -16,6 +16,7 @@ mod console;
 mod core;
 mod event;
 mod event_stream;
+mod faults;
 mod ingress;
 mod journal;
 mod kill;
