@@ -4,7 +4,7 @@ BIN := target/debug/taskrouter-streams
 PORT ?= 8080
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run replay tunnel check test bench setup
+.PHONY: help demo run replay tunnel check test lab bench setup
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -38,6 +38,10 @@ check: setup ## formatting, lints, documentation
 
 test: setup ## every test
 	cargo test --locked
+
+lab: setup ## random nights on a virtual clock: SEEDS=100000, FROM=0, or SEED=n to see one
+	LAB_SEEDS=$(or $(SEEDS),100000) LAB_FROM=$(or $(FROM),0) $(if $(SEED),LAB_SEED=$(SEED)) \
+		cargo test --locked --profile lab --test it -- lab::whatever lab::seeds --nocapture
 
 bench: setup ## figures: ratios measured in one run
 	cargo bench --locked

@@ -2,7 +2,8 @@
 //!
 //! Lower the guard, read that it is lowered and that somebody stays in the conference, redirect, see the customer back.
 
-use super::leg::GuardState;
+use super::fact::EpochMs;
+use super::leg::{GuardState, Watch};
 use super::next::{Decision, Next, soonest};
 use super::plan::Plan;
 use super::sid::{CallSid, ConferenceSid};
@@ -22,7 +23,7 @@ impl Decision<'_> {
                 return self.find_customer(why);
             };
             match plan.stop.first() {
-                Some(stream) if plan.start.is_empty() && !self.may_redirect_to_stop(&why) => {
+                Some(stream) if !self.may_redirect_to_stop(&why) => {
                     self.stop_stream(customer, stream, vec![Change::Stop(stream.reservation.clone())])
                 }
                 _ => self.toward_redirect(plan, customer, why),
@@ -30,11 +31,12 @@ impl Decision<'_> {
         })
     }
 
-    /// A stop alone is worth a redirect only while an agent stays with the customer and nothing has gone wrong on the way:
-    /// otherwise the Streams resource stops the stream without touching the call.
+    /// A stop is worth a redirect only while an agent stays with the customer and nothing has gone wrong on the way: otherwise
+    /// the Streams resource stops the stream without touching the call, and starts that are due go on without it.
     fn may_redirect_to_stop(&self, why: &[Change]) -> bool {
         let somebody_stays = !self.call.accepted().is_empty();
-        let smooth = why.iter().all(|change| !self.leg.streaks.contains_key(change));
+        let mut stops = why.iter().filter(|change| matches!(change, Change::Stop(_)));
+        let smooth = stops.all(|change| !self.leg.streaks.contains_key(change));
         somebody_stays && smooth
     }
 
@@ -51,10 +53,17 @@ impl Decision<'_> {
         let Some(room) = self.leg.room() else {
             return self.step(Operation::FetchConference { conference: conference.clone() }, why);
         };
+        // A guard that still reads lowered while a raise is on its way would be up when the redirect comes.
+        let certain_from = self.leg.raise_on_its_way.map_or(EpochMs::MIN, |sent| sent + self.policy.verify_guard_ms);
+        if let Some(reading) = self.leg.reading.as_ref().filter(|_| self.now < certain_from) {
+            return self.poll(conference, Watch { since: reading.at, polls: u32::MAX, last_poll: reading.at }, why);
+        }
         let safe = self.leg.reading.as_ref().is_some_and(|reading| {
-            let fresh = self.now - reading.at <= self.policy.reading_max_age_ms;
+            // What TaskRouter told since may have come with a hold, or with somebody's leaving.
+            let fresh =
+                self.now - reading.at <= self.policy.reading_max_age_ms && reading.asked_at >= self.call.told_at;
             let guard = reading.customer.as_ref().and_then(|row| row.guard);
-            fresh && guard == Some(Guard::Lowered) && reading.others > 0
+            fresh && reading.at >= certain_from && guard == Some(Guard::Lowered) && reading.others > 0
         });
         if !safe {
             return self.step(Operation::ReadParticipants { conference: conference.clone() }, why);

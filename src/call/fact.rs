@@ -34,7 +34,7 @@ pub enum What {
     Transfer(TransferEvent),
     /// Twilio said something about a stream.
     Stream(StreamEvent),
-    /// A step that must not be repeated blindly is about to be performed.
+    /// A step is about to be performed that must not be repeated blindly, or whose effect must not be forgotten.
     Begun(Step),
     /// A step was performed, and how it ended.
     Settled(Settled),

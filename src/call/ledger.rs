@@ -38,6 +38,8 @@ pub struct Stream {
     pub state: StreamState,
     /// Nobody is meant to hear it: it started after it had been given up.
     pub orphan: bool,
+    /// Whether it was ever started nobody will know, unless a status callback tells.
+    pub assumed: bool,
     /// It was reported as not confirmed in time.
     pub unconfirmed: bool,
     /// When Twilio took it, by our clock.
@@ -114,6 +116,7 @@ impl Stream {
             sid: None,
             state: StreamState::Accepted,
             orphan: false,
+            assumed: false,
             unconfirmed: false,
             accepted_at: at,
             confirmed_at: None,
@@ -220,6 +223,20 @@ impl Ledger {
                 stream.hear(heard);
                 self.streams.push(stream);
             }
+        }
+    }
+
+    /// It is taken for live because nobody will ever know.
+    pub(super) fn assume(&mut self, name: &str) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.name == name) {
+            stream.assumed = true;
+        }
+    }
+
+    /// What was only taken for live, and never heard of, is stopped, so that another one can take its place.
+    pub(super) fn disown_assumed(&mut self) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.assumed && stream.state == StreamState::Accepted) {
+            stream.orphan = true;
         }
     }
 

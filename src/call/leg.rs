@@ -35,10 +35,16 @@ pub(super) struct Leg {
     /// The last request found no such participant: read before the next change.
     pub(super) absent: bool,
     pub(super) guard: GuardState,
+    /// A request that raises the guard has been sent and not been seen to take effect: until it has, the guard may still read
+    /// lowered, and be raised a moment later.
+    pub(super) raise_on_its_way: Option<EpochMs>,
     /// The last word on whether the customer is held, and when it was heard.
     pub(super) held: Option<(bool, EpochMs)>,
-    /// We took the customer off hold, or a rejoin did, and he is to be held again.
-    pub(super) owes_hold: bool,
+    /// Since when the customer, whom we or a rejoin took off hold, is to be held again.
+    pub(super) owes_hold: Option<EpochMs>,
+    /// What was known ahead of a change of the customer that was begun and has not settled. Until it settles, as never after a
+    /// crash, it counts as perhaps performed.
+    pub(super) before_update: Option<Handle>,
     pub(super) rejoining: Option<Watch>,
     pub(super) doubt: Option<Doubt>,
     pub(super) gone: bool,
@@ -55,6 +61,7 @@ pub(super) struct Leg {
 /// Who was in the conference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reading {
+    pub(super) asked_at: EpochMs,
     pub(super) at: EpochMs,
     pub(super) customer: Option<ParticipantRow>,
     /// Connected participants besides the customer.
@@ -75,6 +82,14 @@ pub(super) enum GuardState {
     Raising(Watch),
     /// Written without a known effect.
     Unsure,
+}
+
+/// What we know of our hand on the customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Handle {
+    pub(super) guard: GuardState,
+    pub(super) raise_on_its_way: Option<EpochMs>,
+    pub(super) owes_hold: Option<EpochMs>,
 }
 
 /// Something that is being waited for by reading.
@@ -211,8 +226,12 @@ impl Leg {
         for change in step.why.iter().filter(|change| concerns(change)) {
             // A refused redirect says nothing of the Streams resource, which can still stop the stream.
             let by_redirect = !matches!(step.operation, Operation::StopStream { .. });
+            // What mends our own doing is not left undone because of one refusal, nor is a doubt.
+            let in_doubt = self.doubt.is_some();
             let kind = match (kind, change) {
                 (StreakKind::Refused, Change::Stop(_)) if by_redirect => StreakKind::Failing,
+                (StreakKind::Refused, _) if in_doubt => StreakKind::Failing,
+                (StreakKind::Refused, Change::RaiseGuard | Change::HoldAgain | Change::Rejoin) => StreakKind::Failing,
                 (kind, _) => kind,
             };
             let streak = self.streaks.entry(change.clone()).or_insert_with(|| Streak {

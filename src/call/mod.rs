@@ -10,6 +10,7 @@
 //! | [`leg`] | what Twilio has told of the customer's leg: conference, guard, hold |
 //! | [`ledger`] | what is known of its streams |
 //! | `settle`, `streams` | how an answer changes that |
+//! | `given_up` | changes that are parked, and what makes them due again |
 //! | [`plan`] | what should be, and which changes lead there |
 //! | [`next`] | the next step |
 //! | `by_redirect`, `by_api` | the two ways of making changes to streams |
@@ -19,8 +20,10 @@
 mod by_api;
 mod by_redirect;
 pub mod fact;
+mod given_up;
 pub mod ledger;
 pub mod leg;
+mod newest;
 pub mod next;
 pub mod plan;
 pub mod policy;

@@ -91,7 +91,7 @@ impl Decision<'_> {
         } else if self.leg.guard != GuardState::Untouched && !self.is_parked(&Change::RaiseGuard) {
             return Some(self.attempt(&[Change::RaiseGuard], |why| self.raise(conference, customer, why)));
         }
-        if self.leg.owes_hold && !self.is_parked(&Change::HoldAgain) {
+        if self.call.wants_hold_again() && !self.is_parked(&Change::HoldAgain) {
             let hold = |why| self.update(conference, customer, None, Some(true), why);
             return Some(self.attempt(&[Change::HoldAgain], hold));
         }

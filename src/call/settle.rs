@@ -1,19 +1,19 @@
 //! How an answer changes what is known of the customer's leg: the transitions of [`super::leg`].
 
 use super::fact::EpochMs;
-use super::leg::{Doubt, GuardState, Leg, Reading, StreakKind, Watch};
+use super::leg::{Doubt, GuardState, Handle, Leg, Reading, StreakKind, Watch};
 use super::sid::{CallSid, ConferenceSid};
 use super::step::{Answer, Change, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Settled, Step, Trouble};
 
 /// What the fold knows besides the answer that it folds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
+    /// When the request was sent.
+    pub(super) asked_at: EpochMs,
     /// When the answer was journaled.
     pub(super) at: EpochMs,
     /// The customer's leg.
     pub(super) customer: Option<&'a CallSid>,
-    /// Agents whose reservation is accepted.
-    pub(super) agents: usize,
     /// We placed the call.
     pub(super) outbound: bool,
     /// A leg that is not the customer's.
@@ -28,6 +28,12 @@ impl Leg {
     pub(super) fn step_begun(&mut self, step: &Step, at: EpochMs) {
         self.last_step = self.last_step.max(step.id);
         self.maybe_started.extend(step.operation.starts().iter().map(|start| start.name.clone()));
+        if let Operation::UpdateCustomer { .. } = &step.operation {
+            self.before_update =
+                Some(Handle { guard: self.guard, raise_on_its_way: self.raise_on_its_way, owes_hold: self.owes_hold });
+            return self.perhaps_performed(step, at);
+        }
+        self.before_update = None;
         let row_before = self.reading.as_ref().and_then(|reading| reading.customer.clone());
         self.doubt = Some(Doubt { step: step.clone(), watch: Watch::begin(at), row_before });
     }
@@ -35,6 +41,13 @@ impl Leg {
     pub(super) fn step_settled(&mut self, settled: &Settled, context: Context<'_>) {
         let step = &settled.step;
         self.last_step = self.last_step.max(step.id);
+        if let Some(before) = self.before_update.take()
+            && let Operation::UpdateCustomer { .. } = &step.operation
+        {
+            self.guard = before.guard;
+            self.raise_on_its_way = before.raise_on_its_way;
+            self.owes_hold = before.owes_hold;
+        }
         match &settled.outcome {
             Outcome::Done(answer) => self.step_done(step, answer, context),
             Outcome::Gone => self.resource_gone(step, context),
@@ -159,8 +172,11 @@ impl Leg {
                 if guard.is_some() {
                     self.guard = GuardState::Unsure;
                 }
+                if *guard == Some(Guard::Raised) {
+                    self.raise_on_its_way = Some(at);
+                }
                 if *hold == Some(false) {
-                    self.owes_hold = true;
+                    self.owes_hold = Some(at);
                 }
             }
             Operation::FetchTask { .. }
@@ -184,7 +200,9 @@ impl Leg {
             self.room = Some(row.friendly_name.clone());
             self.distrusted.remove(&row.sid);
         } else {
-            self.conference_lost(asked);
+            if !row.is_some_and(|row| row.to_come) {
+                self.conference_lost(asked);
+            }
             self.waits(step, at, "no conference of this task is in progress");
         }
     }
@@ -220,7 +238,7 @@ impl Leg {
             self.held = Some((row.hold == Some(true), context.at));
         }
         match (&mut self.rejoining, &customer) {
-            (Some(_), Some(_)) => self.rejoined(others, context.agents),
+            (Some(_), Some(_)) => self.rejoined(),
             (Some(watch), None) => watch.polled(context.at),
             (None, Some(row)) => self.guard_read(row, context.at),
             (None, None) => {
@@ -236,7 +254,7 @@ impl Leg {
                 matches!(change, Change::Start(_) | Change::Stop(_))
             });
         }
-        self.reading = Some(Reading { at: context.at, customer, others });
+        self.reading = Some(Reading { asked_at: context.asked_at, at: context.at, customer, others });
     }
 
     /// The customer of a call that we placed is whoever is connected besides the worker, if that is one.
@@ -266,6 +284,9 @@ impl Leg {
 
     fn guard_read(&mut self, row: &ParticipantRow, at: EpochMs) {
         let held = row.hold == Some(true);
+        if row.guard == Some(Guard::Raised) {
+            self.raise_on_its_way = None;
+        }
         match &mut self.guard {
             GuardState::Lowering(_) if row.guard == Some(Guard::Lowered) => {
                 self.guard = GuardState::Lowered;
@@ -299,9 +320,9 @@ impl Leg {
         self.absent = false;
         self.held = Some((held, at));
         match hold {
-            Some(false) => self.owes_hold = true,
+            Some(false) => self.owes_hold = Some(at),
             Some(true) => {
-                self.owes_hold = false;
+                self.owes_hold = None;
                 self.streaks.remove(&Change::HoldAgain);
             }
             None => {}
@@ -320,6 +341,7 @@ impl Leg {
                     self.waits(step, at, "the guard did not read raised in time");
                 }
                 self.guard = GuardState::Raising(Watch::begin(at));
+                self.raise_on_its_way = Some(at);
             }
             None => {}
         }
@@ -331,7 +353,7 @@ impl Leg {
         for change in &step.why {
             match change {
                 Change::RaiseGuard => self.guard = GuardState::Untouched,
-                Change::HoldAgain => self.owes_hold = false,
+                Change::HoldAgain => self.owes_hold = None,
                 Change::Start(_)
                 | Change::Stop(_)
                 | Change::LowerAhead
@@ -348,40 +370,19 @@ impl Leg {
 
     pub(super) fn redirected(&mut self, step: &Step, at: EpochMs) {
         self.streams_applied(step, None, at);
-        self.owes_hold |= self.held.is_some_and(|(held, _)| held);
+        if self.held.is_some_and(|(held, _)| held) {
+            self.owes_hold = Some(at);
+        }
         self.guard = GuardState::Untouched;
+        self.raise_on_its_way = None;
         self.rejoining = Some(Watch::begin(at));
         self.doubt = None;
     }
 
-    fn rejoined(&mut self, others: usize, agents: usize) {
+    fn rejoined(&mut self) {
         self.rejoining = None;
         self.guard = GuardState::Untouched;
         self.parked.remove(&Change::RaiseGuard);
         self.streaks.remove(&Change::Rejoin);
-        // A consult goes on behind the customer's back; a single agent wants to talk to him.
-        let consult = others >= 2 && agents >= 2;
-        self.owes_hold &= consult;
-    }
-
-    /// The customer's leg is known at last: what was given up for want of it is due again.
-    pub(super) fn customer_found(&mut self) {
-        self.parked.retain(|change, _| !matches!(change, Change::Start(_)));
-        self.streaks.retain(|change, _| !matches!(change, Change::Start(_)));
-    }
-
-    pub(super) fn transfer_announced(&mut self) {
-        self.parked.remove(&Change::LowerAhead);
-        self.streaks.remove(&Change::LowerAhead);
-    }
-
-    pub(super) fn redriven(&mut self) {
-        self.parked.clear();
-        self.streaks.clear();
-        self.ledger.forgive();
-    }
-
-    pub(super) fn dismissed(&mut self) {
-        self.parked.values_mut().for_each(|given_up| given_up.dismissed = true);
     }
 }

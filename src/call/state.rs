@@ -14,11 +14,15 @@ use super::fact::{
 };
 use super::ledger::Stream;
 use super::leg::{GuardState, Leg};
+use super::newest::Newest;
 use super::policy::Policy;
 use super::settle::Context;
 use super::sid::{CallSid, ConferenceSid, ReservationSid, TaskSid, TransferSid, WorkerSid};
 use super::step::{Change, Guard, Settled};
 use std::collections::BTreeMap;
+
+/// How long events that belong together may be apart for a hold to be remembered through them.
+const HOLD_MEMORY_MS: i64 = 5_000;
 
 /// Everything known about one task's call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Call {
     pub(super) leg: Leg,
     /// When the newest fact was journaled.
     pub(super) heard_at: EpochMs,
+    /// When TaskRouter last told something, by our clock.
+    pub(super) told_at: EpochMs,
 }
 
 /// One offer of the task to a worker.
@@ -79,34 +85,8 @@ pub(super) enum TransferKey {
 pub(super) struct Transfer {
     initiated_at: Option<EpochMs>,
     ended_at: Option<EpochMs>,
+    completed: bool,
     to_queue: bool,
-}
-
-/// The newest of the values that events told, by task version, then time, then value: the order of arrival does not matter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Newest<T> {
-    told: Option<((u64, EpochMs), T)>,
-}
-
-impl<T> Default for Newest<T> {
-    fn default() -> Self {
-        Self { told: None }
-    }
-}
-
-impl<T: Clone + Ord> Newest<T> {
-    fn tell(&mut self, order: (u64, EpochMs), value: Option<T>) {
-        if let Some(value) = value {
-            let told = (order, value);
-            if self.told.as_ref().is_none_or(|known| known < &told) {
-                self.told = Some(told);
-            }
-        }
-    }
-
-    fn get(&self) -> Option<&T> {
-        self.told.as_ref().map(|(_, value)| value)
-    }
 }
 
 impl Call {
@@ -121,7 +101,11 @@ impl Call {
 
     /// Takes one more fact into account.
     pub fn apply(&mut self, fact: &Fact) {
+        self.forget_old_hold(fact.at);
         self.heard_at = self.heard_at.max(fact.at);
+        if fact.what.task_view().is_some() {
+            self.told_at = self.told_at.max(fact.at);
+        }
         match &fact.what {
             What::Reservation(event) => self.apply_reservation(event),
             What::Task(event) => self.apply_task(event),
@@ -136,12 +120,20 @@ impl Call {
         }
     }
 
+    /// A hold that has not been due for a while is nobody's wish any more. Not at once: that an agent is alone with the customer
+    /// may be told ahead of the transfer that he has begun.
+    fn forget_old_hold(&mut self, now: EpochMs) {
+        if self.talks_to_one_agent() {
+            self.leg.owes_hold.take_if(|since| now - *since > HOLD_MEMORY_MS);
+        }
+    }
+
     fn apply_settled(&mut self, settled: &Settled, at: EpochMs) {
         let (customer, worker_leg) = (self.customer().cloned(), self.worker_leg().cloned());
         let context = Context {
+            asked_at: settled.sent_at,
             at,
             customer: customer.as_ref(),
-            agents: self.agents_on_the_call(),
             outbound: self.is_outbound(),
             worker_leg: worker_leg.as_ref(),
         };
@@ -208,6 +200,7 @@ impl Call {
             TransferChange::AttemptFailed => transfer.to_queue = true,
             TransferChange::Failed | TransferChange::Canceled | TransferChange::Completed => {
                 transfer.ended_at = latest(transfer.ended_at);
+                transfer.completed |= event.change == TransferChange::Completed;
             }
         }
         if let Some(TransferTarget::Queue(_)) = event.to {
@@ -313,6 +306,21 @@ impl Call {
     /// Whether the customer is held, by the last word on it.
     pub fn held(&self) -> Option<bool> {
         self.leg.held.map(|(held, _)| held)
+    }
+
+    /// Whether one agent has the customer for himself, and nobody is asked to join: a hold would only keep them apart.
+    fn talks_to_one_agent(&self) -> bool {
+        let asked = self.reservations.values().any(|r| r.status == ReservationStatus::Pending);
+        // The word that a transfer is completed may come ahead of the word who accepted it.
+        let accepted = |since| self.reservations.values().any(|r| r.accepted_at.is_some_and(|at| at >= since));
+        let joining = self.transfers.values().any(|t| t.completed && !t.initiated_at.is_some_and(accepted));
+        self.agents_on_the_call() == 1 && !asked && !joining && !self.has_open_transfer()
+    }
+
+    /// Whether a customer whom our own doing took off hold is to be held again: during a consult, ahead of one, and while
+    /// nobody is there to talk to him.
+    pub(super) fn wants_hold_again(&self) -> bool {
+        self.leg.owes_hold.is_some() && (self.agents_on_the_call() != 1 || self.has_open_transfer())
     }
 
     fn agents_on_the_call(&self) -> usize {

@@ -217,6 +217,9 @@ pub struct ConferenceRow {
     pub friendly_name: String,
     /// Status is `in-progress`.
     pub in_progress: bool,
+    /// Status is `init`: it has not begun yet, because nobody or one participant is connected.
+    #[serde(default)]
+    pub to_come: bool,
 }
 
 /// A participant as Twilio reports it. Every field but the call is nullable in Twilio's specification.
@@ -262,6 +265,11 @@ impl Operation {
             | Operation::StopStream { .. }
             | Operation::FetchCall { .. } => &[],
         }
+    }
+
+    /// Whether it is journaled as begun before it is sent, because what it may have done must be known after a crash.
+    pub fn is_announced(&self) -> bool {
+        !self.is_idempotent() || matches!(self, Operation::UpdateCustomer { .. })
     }
 
     /// A short name for logs and the timeline, as in "read participants".

@@ -99,7 +99,7 @@ impl Lane {
     async fn perform(&mut self, step: Step) -> Result<(), JournalError> {
         let client = self.client.clone();
         let turn = self.turn(&client).await?;
-        if !step.operation.is_idempotent() {
+        if step.operation.is_announced() {
             self.append(What::Begun(step.clone())).await?;
         }
         self.outlast(client.request_timeout()).await?;

@@ -2,5 +2,6 @@
 
 mod by_api;
 mod laws;
+mod mending;
 mod sentences;
 mod story;

@@ -19,6 +19,7 @@ mod event_stream;
 mod ingress;
 mod journal;
 mod kill;
+mod lab;
 mod metrics;
 mod postgres;
 mod program;

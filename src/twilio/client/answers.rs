@@ -196,6 +196,7 @@ impl WireConference {
             sid: self.sid?.parse().ok()?,
             friendly_name: self.friendly_name.filter(|name| !name.is_empty())?,
             in_progress: self.status.as_deref() == Some("in-progress"),
+            to_come: self.status.as_deref() == Some("init"),
         })
     }
 }

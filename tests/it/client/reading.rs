@@ -58,7 +58,12 @@ async fn of_several_conferences_the_newest_in_progress_of_that_name_is_taken() {
     let sid = |n: u8| format!("CF{n:032}");
     let found = |list: Vec<Value>| async move { answered(&find_conference(), &json!({ "conferences": list })).await };
     let is = |n: u8| {
-        let row = ConferenceRow { sid: sid(n).parse().unwrap(), friendly_name: TASK.into(), in_progress: true };
+        let row = ConferenceRow {
+            sid: sid(n).parse().unwrap(),
+            friendly_name: TASK.into(),
+            in_progress: true,
+            to_come: false,
+        };
         Outcome::Done(Answer::Conference(Some(row)))
     };
     let none = Outcome::Done(Answer::Conference(None));
@@ -85,9 +90,10 @@ async fn of_several_conferences_the_newest_in_progress_of_that_name_is_taken() {
 
 #[tokio::test]
 async fn a_conference_is_read_with_its_own_name_and_state() {
-    for (status, in_progress) in [("in-progress", true), ("init", false), ("completed", false), ("new", false)] {
+    for status in ["in-progress", "init", "completed", "new"] {
+        let (in_progress, to_come) = (status == "in-progress", status == "init");
         let read = answered(&fetch_conference(), &row(CONFERENCE, "Room", status, "")).await;
-        let row = ConferenceRow { sid: conference(), friendly_name: "Room".into(), in_progress };
+        let row = ConferenceRow { sid: conference(), friendly_name: "Room".into(), in_progress, to_come };
         assert_eq!(read, Outcome::Done(Answer::Conference(Some(row))));
     }
     // A guessed name would lead the customer into a new conference.

@@ -110,6 +110,7 @@ fn outcome(draw: &Draw, operation: &Operation) -> Outcome {
                 sid: sid("CF", 1),
                 friendly_name: task().to_string(),
                 in_progress: draw.kind != 4,
+                to_come: false,
             }))
         }
         Operation::ReadParticipants { .. } => Answer::Participants(draw.rows.clone()),

@@ -134,7 +134,8 @@ impl World {
     }
 
     pub(super) fn perform(&mut self, operation: &Operation) -> Outcome {
-        let conference = ConferenceRow { sid: sid("CF", 1), friendly_name: task().to_string(), in_progress: true };
+        let conference =
+            ConferenceRow { sid: sid("CF", 1), friendly_name: task().to_string(), in_progress: true, to_come: false };
         Outcome::Done(match operation {
             Operation::FetchTask { .. } => Answer::Task(view(TaskStatus::Assigned, 1).attributes),
             Operation::FindConference { .. } | Operation::FetchConference { .. } => {
@@ -249,7 +250,7 @@ impl Story {
     }
 
     pub(super) fn begin(&mut self, step: &Step) {
-        if !step.operation.is_idempotent() {
+        if step.operation.is_announced() {
             self.learn(What::Begun(step.clone()));
         }
     }

@@ -1,0 +1,113 @@
+//! The invariants of DESIGN §4, by their numbers.
+
+use super::night::Night;
+use std::collections::BTreeSet;
+use taskrouter_streams::call::Call;
+use taskrouter_streams::call::fact::Fact;
+use taskrouter_streams::call::sid::ReservationSid;
+use taskrouter_streams::call::step::Change;
+use taskrouter_streams::sim::world::{Drop, Misuse};
+
+/// What holds at every moment: I1, I2, I4, I5 by the world's own record, and of I8 that nobody is held for no reason.
+pub(super) fn always(night: &mut Night<'_>) -> Result<(), String> {
+    let violations = night.world.violations();
+    if let Some(violation) = violations.get(night.violations_seen) {
+        let text = format!("VIOLATION: {violation}");
+        let drop = matches!(violation.what, Misuse::CustomerDropped { how: Drop::Alone | Drop::GuardRaised, .. });
+        let rejoined = matches!(violation.what, Misuse::RejoinedNewConference { .. });
+        night.violations_seen += 1;
+        // Somebody left between the reading that the redirect relied on and the redirect.
+        let raced = drop && night.last_leave_at >= night.last_reading_at;
+        if !(raced || rejoined && night.doomed_by_race) {
+            return Err(text);
+        }
+        night.doomed_by_race |= raced;
+        night.raced(&text);
+    }
+    match night.hold.take_against() {
+        Some(true) => night.raced("the customer was taken off hold meanwhile"),
+        Some(false) => return Err("I8: the customer is held by us and nobody wants it".to_owned()),
+        None => {}
+    }
+    Ok(())
+}
+
+/// I9: what the journal holds, written and read back, folds to the same call.
+pub(super) fn refolded(facts: &[Fact]) -> Result<Call, String> {
+    let text = serde_json::to_vec(facts).map_err(|error| error.to_string())?;
+    let read: Vec<Fact> = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    if read != facts {
+        return Err("I9: the facts do not survive being written".to_owned());
+    }
+    Ok(Call::fold(&read))
+}
+
+/// What holds when nothing moves any more: I3, I8 and, when `strict`, I9. Then nothing excuses anything: the weather is calm, and
+/// what had been given up has been redriven.
+pub(super) fn at_rest(night: &mut Night<'_>, strict: bool) -> Result<(), String> {
+    if strict && refolded(&night.facts)? != *night.call() {
+        return Err("I9: the journal folds to another call".to_owned());
+    }
+    let Some(picture) = night.picture() else { return Ok(()) };
+    let call = night.call();
+    let lossy = night.lossy;
+    let ledger = if lossy { &night.told } else { &night.truth };
+    if picture.over || ledger.is_over() {
+        return Ok(());
+    }
+    let parked: BTreeSet<Change> = call.parked().map(|(change, _)| change.clone()).collect();
+    // A customer whose conference ended while he was on his way back is nobody's to help.
+    let Some(held) = picture.held else { return Ok(()) };
+    if strict && !lossy && !parked.is_empty() {
+        return Err(format!("parked although all is well: {parked:?}"));
+    }
+    streams(night, ledger.on_the_call(), &parked)?;
+    let open = if lossy { call.has_open_transfer() } else { ledger.has_open_transfer() };
+    if open != call.has_open_transfer() {
+        return Err(format!("the core takes the transfer for {}", if open { "over" } else { "open" }));
+    }
+    if picture.guard_raised == Some(false) && !open && !parked.contains(&Change::RaiseGuard) {
+        return Err("I8: the guard is lowered and no transfer is open".to_owned());
+    }
+    let agents = ledger.on_the_call().len();
+    let talks_alone = agents == 1 && !open;
+    // Who has lost a wrapup, or hears of it late, takes a lone customer for one who talks.
+    if !lossy
+        && !night.reordered
+        && !held
+        && night.hold.is_wanted()
+        && !talks_alone
+        && !parked.contains(&Change::HoldAgain)
+    {
+        return Err(format!("I8: the customer is not held again ({agents} agents, transfer open: {open})"));
+    }
+    Ok(())
+}
+
+/// I3, and of I4 the budget.
+fn streams(night: &Night<'_>, on: Vec<&ReservationSid>, parked: &BTreeSet<Change>) -> Result<(), String> {
+    let Some(report) = night.task.as_ref().and_then(|task| night.world.report(task)) else { return Ok(()) };
+    let running = report.streams.iter().filter(|stream| stream.stopped_at.is_none());
+    let running: Vec<ReservationSid> = running
+        .filter_map(|stream| stream.parameters.iter().find(|(name, _)| name == "reservationSid"))
+        .map(|(_, sid)| sid.parse().unwrap())
+        .collect();
+    let policy = &night.plan.policy;
+    let room = policy.track_budget / policy.destinations[0].tracks;
+    let wanted: BTreeSet<ReservationSid> = on.iter().rev().take(room).map(|sid| (*sid).clone()).collect();
+    let is_parked = |change: fn(ReservationSid) -> Change, sid: &ReservationSid| parked.contains(&change(sid.clone()));
+    let extra: Vec<_> = running.iter().filter(|sid| !wanted.contains(sid) && !is_parked(Change::Stop, sid)).collect();
+    if !extra.is_empty() {
+        return Err(format!("I3: streams of {extra:?} still run"));
+    }
+    let stuck = parked.iter().any(|change| matches!(change, Change::Stop(_)));
+    let missing: Vec<_> =
+        wanted.iter().filter(|sid| !running.contains(sid) && !is_parked(Change::Start, sid)).collect();
+    if !stuck && !missing.is_empty() {
+        return Err(format!("I3: no stream of {missing:?}"));
+    }
+    if running.len() > running.iter().collect::<BTreeSet<_>>().len() {
+        return Err(format!("I3: two streams of one reservation: {running:?}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,584 @@
+//! One night: world and worker in one thread, time as a number, everything else from the plan.
+
+use super::bridge::{Bridge, Crossing, unanswered};
+use super::ledger::Ledger;
+use super::plan::{AGENTS, Action, Crash, Mishap, Plan};
+use super::{dice, hold::Hold};
+use std::collections::{BTreeMap, BTreeSet};
+use taskrouter_streams::call::fact::{EpochMs, Fact, What};
+use taskrouter_streams::call::sid::{EventSid, TaskSid, WorkerSid};
+use taskrouter_streams::call::step::{Outcome, Settled, Step};
+use taskrouter_streams::call::{Call, Next};
+use taskrouter_streams::sim::callbacks;
+use taskrouter_streams::sim::faults::{Fault, Faults, Side};
+use taskrouter_streams::sim::scenario::Verb;
+use taskrouter_streams::sim::world::{Event, Impossible, Mode, OpName, Picture, Target, World};
+
+/// When every night begins.
+pub(super) const START: EpochMs = 1_700_000_000_000;
+
+/// `twilio.request_timeout_ms`.
+const REQUEST_TIMEOUT_MS: i64 = 5_000;
+
+/// Whatever happens, all is at rest again after this time: some changes are given up, one after the other.
+const REST_LIMIT_MS: i64 = 400_000;
+
+/// A night under way.
+pub(super) struct Night<'a> {
+    pub(super) plan: &'a Plan,
+    bridge: Bridge,
+    pub(super) world: World,
+    pub(super) task: Option<TaskSid>,
+    pub(super) now: EpochMs,
+    /// The journal, and the identities of the events in it.
+    pub(super) facts: Vec<Fact>,
+    known_events: BTreeSet<String>,
+    worker: Worker,
+    /// Requests of workers that have died.
+    strays: Vec<Flight>,
+    letters: BTreeMap<(EpochMs, u32), Letter>,
+    /// What happened to the events in the world, and what has been told.
+    pub(super) truth: Ledger,
+    pub(super) told: Ledger,
+    pub(super) hold: Hold,
+    pub(super) last_reading_at: EpochMs,
+    /// When somebody last left the conference without our doing.
+    pub(super) last_leave_at: EpochMs,
+    scripted: Faults,
+    mishaps: Vec<(Option<String>, callbacks::Mishap)>,
+    counted: Counted,
+    /// An event has been lost.
+    pub(super) lossy: bool,
+    /// The n-th event that was told last; and whether a later one had been told before it.
+    last_told: u32,
+    pub(super) reordered: bool,
+    /// How the transfer under way is made.
+    mode: Option<Mode>,
+    workers: BTreeMap<String, WorkerSid>,
+    pub(super) violations_seen: usize,
+    /// A race has sent the customer into a conference of his own.
+    pub(super) doomed_by_race: bool,
+    /// Nothing goes wrong any more.
+    calm: bool,
+    /// What people did and what went wrong, for the report.
+    pub(super) log: Vec<(EpochMs, String)>,
+}
+
+/// Numbers that the plan refers to, and figures.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Counted {
+    pub(super) requests: u32,
+    pub(super) events: u32,
+    letters: u32,
+    pub(super) redirects: u32,
+    pub(super) races: u32,
+}
+
+/// The process that may die.
+#[derive(Default)]
+struct Worker {
+    call: Call,
+    seen: usize,
+    flight: Option<Flight>,
+    wake: Option<EpochMs>,
+    /// Not there until then.
+    down_until: Option<EpochMs>,
+}
+
+/// A request under way.
+struct Flight {
+    number: u32,
+    step: Step,
+    crossing: Crossing,
+    sent_at: EpochMs,
+    arrives_at: EpochMs,
+    /// The answer, and when it is there.
+    answer: Option<(EpochMs, Outcome)>,
+}
+
+/// An event on its way.
+struct Letter {
+    number: u32,
+    sid: EventSid,
+    identity: String,
+    what: What,
+}
+
+impl Counted {
+    pub(super) fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.events += other.events;
+        self.letters += other.letters;
+        self.redirects += other.redirects;
+        self.races += other.races;
+    }
+}
+
+impl<'a> Night<'a> {
+    pub(super) fn new(plan: &'a Plan) -> Self {
+        let bridge = Bridge::new(&plan.policy.destinations);
+        Self {
+            plan,
+            world: bridge.world(plan.behaviour.clone(), START),
+            bridge,
+            task: None,
+            now: START,
+            facts: Vec::new(),
+            known_events: BTreeSet::new(),
+            worker: Worker::default(),
+            strays: Vec::new(),
+            letters: BTreeMap::new(),
+            truth: Ledger::default(),
+            told: Ledger::default(),
+            hold: Hold::default(),
+            last_reading_at: 0,
+            last_leave_at: 0,
+            scripted: Faults::default(),
+            mishaps: Vec::new(),
+            counted: Counted::default(),
+            lossy: false,
+            last_told: 0,
+            reordered: false,
+            mode: None,
+            workers: BTreeMap::new(),
+            violations_seen: 0,
+            doomed_by_race: false,
+            calm: false,
+            log: Vec::new(),
+        }
+    }
+
+    pub(super) fn counted(&self) -> Counted {
+        self.counted
+    }
+
+    /// The call as the worker knows it at rest.
+    pub(super) fn call(&self) -> &Call {
+        &self.worker.call
+    }
+
+    pub(super) fn picture(&self) -> Option<Picture> {
+        self.world.picture(self.task.as_ref()?)
+    }
+
+    /// From now on nothing goes wrong.
+    pub(super) fn calm_down(&mut self) {
+        self.calm = true;
+    }
+
+    /// An operator wants what was given up to be tried again.
+    pub(super) fn redrive(&mut self) -> Result<(), String> {
+        self.append(What::Redriven);
+        self.settle_moment()
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass(&mut self, ms: i64) -> Result<(), String> {
+        let until = self.now + ms;
+        while let Some(due) = self.next_due().filter(|due| *due <= until) {
+            self.step_to(due)?;
+        }
+        self.step_to(until)
+    }
+
+    /// Lets time pass until nothing moves any more.
+    pub(super) fn rest(&mut self) -> Result<(), String> {
+        let limit = self.now + REST_LIMIT_MS;
+        while let Some(due) = self.next_due() {
+            if due > limit {
+                return Err(format!("no rest within {REST_LIMIT_MS} ms"));
+            }
+            self.step_to(due)?;
+        }
+        Ok(())
+    }
+
+    fn next_due(&self) -> Option<EpochMs> {
+        let worker = &self.worker;
+        let flights = worker.flight.iter().chain(&self.strays);
+        let flights = flights.map(|flight| flight.answer.as_ref().map_or(flight.arrives_at, |(at, _)| *at)).min();
+        let wake = worker.wake.filter(|_| worker.flight.is_none() && worker.down_until.is_none());
+        // A look at a call that has gone quiet is no movement.
+        let wake = wake.filter(|at| *at < self.now + self.plan.policy.quiet_ms / 2);
+        let letter = self.letters.first_key_value().map(|((at, _), _)| *at);
+        let due = [self.world.next_due(), flights, wake, letter, worker.down_until].into_iter().flatten().min();
+        due.map(|due| due.max(self.now))
+    }
+
+    fn step_to(&mut self, at: EpochMs) -> Result<(), String> {
+        self.now = self.now.max(at);
+        self.world.advance(self.now);
+        self.hold.flex_acted(self.now, self.picture().and_then(|picture| picture.held));
+        self.settle_moment()
+    }
+
+    /// Everything that follows at this very moment.
+    fn settle_moment(&mut self) -> Result<(), String> {
+        self.post_events();
+        while let Some(entry) = self.letters.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let letter = entry.remove();
+            self.receive(letter);
+        }
+        self.fly()?;
+        self.work()?;
+        self.post_events();
+        super::laws::always(self)
+    }
+
+    fn post_events(&mut self) {
+        for event in self.world.take_events() {
+            self.counted.events += 1;
+            let number = self.counted.events;
+            let Some((identity, what)) = self.bridge.receive(&event, self.now) else { continue };
+            self.truth.learn(&what);
+            let parameter =
+                |name: &str| event.form.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
+            if let (Some(name), Some(sid)) = (parameter("WorkerName"), parameter("WorkerSid")) {
+                self.workers.insert(name, sid.parse().unwrap());
+            }
+            let mut dice = dice::at(self.plan.seed, u64::from(self.counted.events));
+            let due = self.now + dice.ms(1, self.plan.delivery_ms.max(1));
+            let letter = |identity: &str| Letter {
+                number,
+                sid: event.sid.clone(),
+                identity: identity.to_owned(),
+                what: what.clone(),
+            };
+            match self.mishap(&event) {
+                Some(Mishap::Lost) => {
+                    self.lossy = true;
+                    self.log(format!("{} is lost", event.event_type));
+                }
+                Some(Mishap::Late(ms)) => self.post(due + ms, letter(&identity)),
+                Some(Mishap::Twice(ms, recognised)) => {
+                    self.post(due, letter(&identity));
+                    let again = if recognised { identity.clone() } else { format!("{identity} again") };
+                    self.post(due + ms, letter(&again));
+                }
+                None => self.post(due, letter(&identity)),
+            }
+        }
+    }
+
+    fn mishap(&mut self, event: &Event) -> Option<Mishap> {
+        let meant =
+            |(wanted, _): &(Option<String>, callbacks::Mishap)| wanted.as_deref().is_none_or(|w| w == event.event_type);
+        if let Some(place) = self.mishaps.iter().position(meant) {
+            return Some(match self.mishaps.remove(place).1 {
+                callbacks::Mishap::Dropped => Mishap::Lost,
+                callbacks::Mishap::Duplicated => Mishap::Twice(1, true),
+                callbacks::Mishap::Delayed(ms) => Mishap::Late(i64::try_from(ms).unwrap()),
+                callbacks::Mishap::Swapped => Mishap::Late(10),
+            });
+        }
+        self.plan.mishaps.get(&self.counted.events).copied().filter(|_| !self.calm)
+    }
+
+    fn post(&mut self, due: EpochMs, letter: Letter) {
+        self.counted.letters += 1;
+        self.letters.insert((due, self.counted.letters), letter);
+    }
+
+    fn receive(&mut self, letter: Letter) {
+        if self.known_events.insert(letter.identity) {
+            self.reordered |= letter.number < self.last_told;
+            self.last_told = letter.number;
+            self.told.learn(&letter.what);
+            self.append(letter.what);
+        }
+        self.world.acknowledged(&letter.sid, self.now);
+    }
+
+    fn append(&mut self, what: What) {
+        self.facts.push(Fact { at: self.now, what });
+        let number = self.facts.len();
+        if let Some(away) = self.plan.crashes.get(&Crash::AfterFact(number)).filter(|_| !self.calm) {
+            self.log(format!("the worker dies after fact {number}"));
+            self.die(*away);
+        }
+    }
+
+    fn die(&mut self, away: i64) {
+        let arrives =
+            self.worker.flight.as_ref().filter(|flight| flight.answer.is_none()).map(|flight| flight.arrives_at);
+        let worker = std::mem::take(&mut self.worker);
+        self.strays.extend(worker.flight.filter(|flight| flight.answer.is_none()));
+        // What was sent arrives before the next worker begins.
+        self.worker.down_until = Some((self.now + away).max(arrives.unwrap_or(0)));
+    }
+
+    fn fly(&mut self) -> Result<(), String> {
+        let (here, still): (Vec<_>, Vec<_>) = self.strays.drain(..).partition(|flight| flight.arrives_at <= self.now);
+        self.strays = still;
+        for mut stray in here {
+            self.arrive(&mut stray);
+        }
+        let Some(mut flight) = self.worker.flight.take() else { return Ok(()) };
+        if flight.answer.is_none() && flight.arrives_at <= self.now {
+            self.arrive(&mut flight);
+        }
+        match flight.answer {
+            Some((at, outcome)) if at <= self.now => {
+                if let Some(away) = self.plan.crashes.get(&Crash::BeforeSettled(flight.number)).filter(|_| !self.calm) {
+                    self.log(format!("the worker dies before request {} is written down", flight.number));
+                    self.die(*away);
+                    return Ok(());
+                }
+                let settled = Settled { step: flight.step, sent_at: flight.sent_at, outcome, request_id: None };
+                self.append(What::Settled(settled));
+            }
+            answer => self.worker.flight = Some(Flight { answer, ..flight }),
+        }
+        Ok(())
+    }
+
+    /// A request reaches Twilio.
+    fn arrive(&mut self, flight: &mut Flight) {
+        let op = flight.crossing.op();
+        let fault =
+            self.plan.faults.get(&flight.number).filter(|_| !self.calm).cloned().or_else(|| self.scripted.take(op));
+        if let Some(fault) = &fault {
+            self.log(format!("request {}: {}", flight.number, fault.name()));
+        }
+        let half = dice::at(self.plan.seed, u64::from(flight.number) << 32).ms(1, self.plan.latency_ms.max(1));
+        let (outcome, pause) = match &fault {
+            None => (self.perform(flight), half),
+            Some(fault @ Fault::Answer { took_effect, .. }) => {
+                if *took_effect {
+                    self.perform(flight);
+                }
+                (self.bridge.faulty(&flight.crossing, fault, self.now), half)
+            }
+            Some(Fault::Cut { took_effect } | Fault::Hang { took_effect }) => {
+                if *took_effect {
+                    self.perform(flight);
+                }
+                (unanswered(), if matches!(fault, Some(Fault::Hang { .. })) { REQUEST_TIMEOUT_MS } else { half })
+            }
+            Some(Fault::ConferenceEnds(side) | Fault::CustomerHangsUp(side)) => {
+                if *side == Side::Before {
+                    self.strike(fault.as_ref());
+                }
+                let outcome = self.perform(flight);
+                if *side == Side::After {
+                    self.strike(fault.as_ref());
+                }
+                (outcome, half)
+            }
+        };
+        flight.answer = Some((self.now + pause, outcome));
+    }
+
+    fn strike(&mut self, fault: Option<&Fault>) {
+        let Some(task) = self.task.clone() else { return };
+        self.last_leave_at = self.now;
+        if matches!(fault, Some(Fault::ConferenceEnds(_))) {
+            self.world.conference_ends(&task, self.now);
+        } else {
+            self.world.customer_hangs_up(&task, self.now).ok();
+        }
+    }
+
+    fn perform(&mut self, flight: &Flight) -> Outcome {
+        let held = |night: &Self| night.picture().and_then(|picture| picture.held);
+        let before = held(self);
+        let op = flight.crossing.op();
+        self.counted.redirects += u32::from(op == OpName::RedirectCall);
+        let outcome = self.bridge.perform(&flight.crossing, &mut self.world, self.now);
+        if op == OpName::ListParticipants {
+            self.last_reading_at = self.now;
+        }
+        let after = held(self);
+        self.hold.we_acted(before, after);
+        if [OpName::ListParticipants, OpName::UpdateParticipant].contains(&op) {
+            self.hold.told(self.now, after);
+        }
+        outcome
+    }
+
+    /// The worker catches up with its journal and does what is due.
+    fn work(&mut self) -> Result<(), String> {
+        if let Some(until) = self.worker.down_until {
+            if until > self.now {
+                return Ok(());
+            }
+            self.worker =
+                Worker { call: super::laws::refolded(&self.facts)?, seen: self.facts.len(), ..Worker::default() };
+        }
+        while self.worker.flight.is_none() && self.worker.down_until.is_none() {
+            for fact in &self.facts[self.worker.seen..] {
+                self.worker.call.apply(fact);
+            }
+            self.worker.seen = self.facts.len();
+            self.worker.wake = None;
+            match self.worker.call.next(self.now, &self.plan.policy) {
+                Next::Do(step) => self.begin(step),
+                Next::Park(parked) => self.append(What::Parked(parked)),
+                Next::Report(what) => self.append(what),
+                Next::WaitUntil(at) if at <= self.now => return Err(format!("it waits for the past: {at}")),
+                Next::WaitUntil(at) => {
+                    self.worker.wake = Some(at);
+                    return Ok(());
+                }
+                Next::Idle | Next::Over => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, step: Step) {
+        if step.operation.is_announced() {
+            self.append(What::Begun(step.clone()));
+            if self.worker.down_until.is_some() {
+                return;
+            }
+        }
+        self.counted.requests += 1;
+        let number = self.counted.requests;
+        match self.bridge.send(&step.operation) {
+            Ok(crossing) => {
+                let half = dice::at(self.plan.seed, u64::from(number) << 32 | 1).ms(1, self.plan.latency_ms.max(1));
+                let arrives_at = self.now + half;
+                self.worker.flight =
+                    Some(Flight { number, step, crossing, sent_at: self.now, arrives_at, answer: None });
+            }
+            Err(outcome) => self.append(What::Settled(Settled { step, sent_at: self.now, outcome, request_id: None })),
+        }
+    }
+
+    pub(super) fn log(&mut self, line: String) {
+        self.log.push((self.now, line));
+    }
+
+    pub(super) fn raced(&mut self, what: &str) {
+        self.counted.races += 1;
+        self.log(format!("a race that nobody can win: {what}"));
+    }
+}
+
+/// What people do.
+impl Night<'_> {
+    pub(super) fn act(&mut self, action: &Action) -> Result<(), String> {
+        let verb = match action {
+            Action::Rest => {
+                self.rest()?;
+                return super::laws::at_rest(self, false);
+            }
+            Action::Tell(verb) => {
+                let verb = verb.clone();
+                if let Err(impossible) = self.tell(&verb) {
+                    self.log(format!("not possible: {verb:?}: {impossible}"));
+                }
+                return self.settle_moment();
+            }
+            Action::HangUp => vec![Verb::CustomerHangsUp],
+            Action::ConferenceEnds => vec![Verb::ConferenceEnds],
+            Action::Accept(who) => each(*who, Verb::Accepts),
+            Action::Reject(who) => each(*who, Verb::Rejects),
+            Action::TimeOut(who) => each(*who, Verb::TimesOut),
+            Action::Unreachable(who) => each(*who, Verb::CannotBeReached),
+            Action::Cancel(who) => each(*who, Verb::CancelsTransfer),
+            Action::Hold(who) => each(*who, |name| Verb::Hold(vec![name])),
+            Action::Unhold(who) => each(*who, |name| Verb::Unhold(vec![name])),
+            Action::Leave(who) => each(*who, Verb::Leaves),
+            // Without a callback nobody can know.
+            Action::SocketDies(_) if !self.plan.policy.destinations[0].confirms || self.plan.is_lossy() => {
+                return Ok(());
+            }
+            Action::SocketDies(who) => each(*who, Verb::SocketDies),
+            Action::Complete(who) => each(*who, Verb::Completes),
+            Action::Transfer { from, to, queue, mode } => {
+                let free: Vec<String> = names(*to).filter(|name| !self.is_busy(name)).collect();
+                let target = match (free.first(), queue) {
+                    (None, _) => return Ok(()),
+                    (Some(first), 0) => Target::Agent(first.clone()),
+                    (Some(_), count) => Target::Queue(free.iter().take(*count).cloned().collect()),
+                };
+                each(*from, |name| Verb::Transfers(name, target.clone(), *mode))
+            }
+        };
+        for verb in verb {
+            if self.tell(&verb).is_ok() {
+                break;
+            }
+        }
+        self.settle_moment()
+    }
+
+    /// Whether this agent is on the call or being asked.
+    fn is_busy(&self, name: &str) -> bool {
+        self.workers.get(name).is_some_and(|worker| self.truth.is_busy(worker))
+    }
+
+    /// Performs a step of a story.
+    pub(super) fn tell(&mut self, verb: &Verb) -> Result<(), Impossible> {
+        let now = self.now;
+        if let Verb::CustomerCalls = verb {
+            self.task = Some(self.world.customer_calls(now));
+            return Ok(());
+        }
+        let task = self.task.clone().ok_or_else(|| Impossible("nobody has called".to_owned()))?;
+        let world = &mut self.world;
+        match verb {
+            Verb::CustomerCalls => {}
+            Verb::CustomerWrites => self.task = Some(world.customer_writes(now)),
+            Verb::CallsOut(agent) => self.task = Some(world.calls_out(agent, now)?),
+            Verb::CustomerAnswers => world.customer_answers(&task, now)?,
+            Verb::CustomerHangsUp => world.customer_hangs_up(&task, now)?,
+            Verb::ConferenceEnds => world.conference_ends(&task, now),
+            Verb::Accepts(agent) => {
+                let cold = self.truth.has_open_transfer() && self.mode == Some(Mode::Cold);
+                world.accepts(&task, agent, now)?;
+                if cold {
+                    self.hold.flex_will(now + self.plan.behaviour.cold_unhold_ms, false);
+                }
+            }
+            Verb::Rejects(agent) => world.rejects(&task, agent, now)?,
+            Verb::TimesOut(agent) => world.times_out(&task, agent, now)?,
+            Verb::CannotBeReached(agent) => world.cannot_be_reached(&task, agent, now)?,
+            Verb::Transfers(from, to, mode) => {
+                world.transfers(&task, from, to, *mode, now)?;
+                self.hold.flex_will(now + self.plan.behaviour.transfer_hold_ms, true);
+                self.mode = Some(*mode);
+                if *mode == Mode::Cold {
+                    self.last_leave_at = now;
+                }
+            }
+            Verb::CancelsTransfer(agent) => world.cancels_transfer(&task, agent, now)?,
+            Verb::Hold(agents) => {
+                for agent in agents {
+                    world.holds(&task, agent, now)?;
+                    self.hold.wanted(now, true);
+                }
+            }
+            Verb::Unhold(agents) => {
+                for agent in agents {
+                    world.unholds(&task, agent, now)?;
+                    self.hold.wanted(now, false);
+                }
+            }
+            Verb::Leaves(agent) => world.leaves(&task, agent, now)?,
+            Verb::Completes(agent) => world.completes(&task, agent, now)?,
+            Verb::SocketsFail(failure, times) => world.next_sockets_fail(*failure, *times),
+            Verb::SocketDies(agent) => world.socket_dies(&task, agent, now)?,
+            Verb::Mishap(event, mishap) => self.mishaps.push((event.clone(), *mishap)),
+            Verb::Fault(on, fault) => self.scripted.script(*on, 1, fault.clone()),
+            Verb::Settle | Verb::Expect { .. } => {}
+        }
+        if matches!(verb, Verb::Leaves(_) | Verb::CustomerHangsUp | Verb::ConferenceEnds) {
+            self.last_leave_at = now;
+        }
+        self.hold.flex_acted(now, self.picture().and_then(|picture| picture.held));
+        self.log(format!("{verb:?}"));
+        Ok(())
+    }
+}
+
+fn names(first: u32) -> impl Iterator<Item = String> {
+    let count = AGENTS.len();
+    (0..count).map(move |turn| AGENTS[(first as usize + turn) % count].to_owned())
+}
+
+fn each(first: u32, verb: impl Fn(String) -> Verb) -> Vec<Verb> {
+    names(first).map(verb).collect()
+}

@@ -1,0 +1,80 @@
+//! The stories that come with the program, with a worker that dies at every single point of them.
+
+use super::laws;
+use super::night::Night;
+use super::plan::{Action, Crash, Plan, plain_policy};
+use std::collections::BTreeMap;
+use taskrouter_streams::call::policy::Strategy;
+use taskrouter_streams::sim::Behaviour;
+use taskrouter_streams::sim::scenario::{self, STORIES, Scenario, Verb};
+use taskrouter_streams::sim::world::Picture;
+use taskrouter_streams::timeline;
+
+/// How long a dead worker is missed.
+const AWAY_MS: i64 = 30;
+
+fn plan(story: &Scenario, strategy: Strategy, crash: Option<Crash>) -> Plan {
+    let mut policy = plain_policy();
+    policy.strategy = strategy;
+    // Streams whose sockets fail are a matter of callbacks.
+    policy.destinations.iter_mut().for_each(|destination| destination.confirms = true);
+    Plan {
+        seed: 1,
+        policy,
+        behaviour: story.behaviour(&Behaviour::default()).unwrap(),
+        actions: story.steps.iter().map(|step| (1, Action::Tell(step.verb.clone()))).collect(),
+        faults: BTreeMap::new(),
+        mishaps: BTreeMap::new(),
+        crashes: crash.map(|crash| (crash, AWAY_MS)).into_iter().collect(),
+        latency_ms: 2,
+        delivery_ms: 1,
+    }
+}
+
+/// What can be seen at every rest of the story; and how many facts and requests there were.
+fn rests(plan: &Plan) -> Result<(Vec<Option<Picture>>, usize, u32), String> {
+    let mut night = Night::new(plan);
+    let mut pictures = Vec::new();
+    let told = plan.actions.iter().try_for_each(|(pause, action)| {
+        night.pass(*pause)?;
+        if *action == Action::Tell(Verb::Settle) {
+            night.rest()?;
+            laws::at_rest(&mut night, false)?;
+            pictures.push(night.picture());
+        }
+        night.act(action)
+    });
+    told.map_err(|wrong| format!("{wrong}\n{}", timeline::render(&night.facts)))?;
+    Ok((pictures, night.facts.len(), night.counted().requests))
+}
+
+fn every_crash(strategy: Strategy) {
+    let mut complaints = Vec::new();
+    for (name, text) in STORIES {
+        let story = scenario::read(text).unwrap();
+        let (undisturbed, facts, requests) =
+            rests(&plan(&story, strategy, None)).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
+        assert!(undisturbed.len() > 1 || facts < 3, "{name} comes to rest");
+        let crashes = (1..=facts).map(Crash::AfterFact).chain((1..=requests).map(Crash::BeforeSettled));
+        for crash in crashes {
+            match rests(&plan(&story, strategy, Some(crash))) {
+                Ok((pictures, _, _)) if pictures == undisturbed => {}
+                Ok((pictures, _, _)) => {
+                    complaints.push(format!("{name}, {crash:?}: {pictures:?} instead of {undisturbed:?}"))
+                }
+                Err(wrong) => complaints.push(format!("{name}, {crash:?}: {wrong}")),
+            }
+        }
+    }
+    super::none(&complaints);
+}
+
+#[test]
+fn a_redirecting_worker_that_dies_after_any_fact_or_request_of_any_story_comes_to_the_same_rest() {
+    every_crash(Strategy::Redirect);
+}
+
+#[test]
+fn a_worker_on_the_streams_resource_that_dies_after_any_fact_or_request_of_any_story_comes_to_the_same_rest() {
+    every_crash(Strategy::StreamsApi);
+}
