@@ -202,6 +202,19 @@ impl Leg {
     }
 }
 
+/// Our hand on the customer.
+impl Leg {
+    pub(super) fn handle(&self) -> Handle {
+        Handle { guard: self.guard, raise_on_its_way: self.raise_on_its_way, owes_hold: self.owes_hold }
+    }
+
+    pub(super) fn back_to(&mut self, handle: Handle) {
+        self.guard = handle.guard;
+        self.raise_on_its_way = handle.raise_on_its_way;
+        self.owes_hold = handle.owes_hold;
+    }
+}
+
 /// Streaks.
 impl Leg {
     pub(super) fn waits(&mut self, step: &Step, at: EpochMs, reason: &str) {

@@ -13,6 +13,7 @@
 //! | `given_up` | changes that are parked, and what makes them due again |
 //! | [`plan`] | what should be, and which changes lead there |
 //! | [`next`] | the next step |
+//! | `hold` | whether a hold that we took is to be put back |
 //! | `by_redirect`, `by_api` | the two ways of making changes to streams |
 //! | [`rules`] | which streams are wanted where |
 //! | [`policy`] | the limits that all of it obeys |
@@ -21,6 +22,7 @@ mod by_api;
 mod by_redirect;
 pub mod fact;
 mod given_up;
+mod hold;
 pub mod ledger;
 pub mod leg;
 mod newest;

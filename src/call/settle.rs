@@ -1,7 +1,7 @@
 //! How an answer changes what is known of the customer's leg: the transitions of [`super::leg`].
 
 use super::fact::EpochMs;
-use super::leg::{Doubt, GuardState, Handle, Leg, Reading, StreakKind, Watch};
+use super::leg::{Doubt, GuardState, Leg, Reading, StreakKind, Watch};
 use super::sid::{CallSid, ConferenceSid};
 use super::step::{Answer, Change, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Settled, Step, Trouble};
 
@@ -29,8 +29,7 @@ impl Leg {
         self.last_step = self.last_step.max(step.id);
         self.maybe_started.extend(step.operation.starts().iter().map(|start| start.name.clone()));
         if let Operation::UpdateCustomer { .. } = &step.operation {
-            self.before_update =
-                Some(Handle { guard: self.guard, raise_on_its_way: self.raise_on_its_way, owes_hold: self.owes_hold });
+            self.before_update = Some(self.handle());
             return self.perhaps_performed(step, at);
         }
         self.before_update = None;
@@ -41,12 +40,8 @@ impl Leg {
     pub(super) fn step_settled(&mut self, settled: &Settled, context: Context<'_>) {
         let step = &settled.step;
         self.last_step = self.last_step.max(step.id);
-        if let Some(before) = self.before_update.take()
-            && let Operation::UpdateCustomer { .. } = &step.operation
-        {
-            self.guard = before.guard;
-            self.raise_on_its_way = before.raise_on_its_way;
-            self.owes_hold = before.owes_hold;
+        if let (Some(before), Operation::UpdateCustomer { .. }) = (self.before_update.take(), &step.operation) {
+            self.back_to(before);
         }
         match &settled.outcome {
             Outcome::Done(answer) => self.step_done(step, answer, context),

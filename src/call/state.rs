@@ -21,9 +21,6 @@ use super::sid::{CallSid, ConferenceSid, ReservationSid, TaskSid, TransferSid, W
 use super::step::{Change, Guard, Settled};
 use std::collections::BTreeMap;
 
-/// How long events that belong together may be apart for a hold to be remembered through them.
-const HOLD_MEMORY_MS: i64 = 5_000;
-
 /// Everything known about one task's call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Call {
@@ -83,9 +80,9 @@ pub(super) enum TransferKey {
 /// An announced transfer. Times are Twilio's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Transfer {
-    initiated_at: Option<EpochMs>,
+    pub(super) initiated_at: Option<EpochMs>,
     ended_at: Option<EpochMs>,
-    completed: bool,
+    pub(super) completed: bool,
     to_queue: bool,
 }
 
@@ -117,14 +114,6 @@ impl Call {
             What::Unconfirmed { name } => self.leg.ledger.reported_unconfirmed(name),
             What::Redriven => self.leg.redriven(),
             What::Dismissed => self.leg.dismissed(),
-        }
-    }
-
-    /// A hold that has not been due for a while is nobody's wish any more. Not at once: that an agent is alone with the customer
-    /// may be told ahead of the transfer that he has begun.
-    fn forget_old_hold(&mut self, now: EpochMs) {
-        if self.talks_to_one_agent() {
-            self.leg.owes_hold.take_if(|since| now - *since > HOLD_MEMORY_MS);
         }
     }
 
@@ -308,22 +297,7 @@ impl Call {
         self.leg.held.map(|(held, _)| held)
     }
 
-    /// Whether one agent has the customer for himself, and nobody is asked to join: a hold would only keep them apart.
-    fn talks_to_one_agent(&self) -> bool {
-        let asked = self.reservations.values().any(|r| r.status == ReservationStatus::Pending);
-        // The word that a transfer is completed may come ahead of the word who accepted it.
-        let accepted = |since| self.reservations.values().any(|r| r.accepted_at.is_some_and(|at| at >= since));
-        let joining = self.transfers.values().any(|t| t.completed && !t.initiated_at.is_some_and(accepted));
-        self.agents_on_the_call() == 1 && !asked && !joining && !self.has_open_transfer()
-    }
-
-    /// Whether a customer whom our own doing took off hold is to be held again: during a consult, ahead of one, and while
-    /// nobody is there to talk to him.
-    pub(super) fn wants_hold_again(&self) -> bool {
-        self.leg.owes_hold.is_some() && (self.agents_on_the_call() != 1 || self.has_open_transfer())
-    }
-
-    fn agents_on_the_call(&self) -> usize {
+    pub(super) fn agents_on_the_call(&self) -> usize {
         self.reservations.values().filter(|r| r.status == ReservationStatus::Accepted).count()
     }
 

@@ -18,7 +18,9 @@ pub(super) fn always(night: &mut Night<'_>) -> Result<(), String> {
         night.violations_seen += 1;
         // Somebody left between the reading that the redirect relied on and the redirect.
         let raced = drop && night.last_leave_at >= night.last_reading_at;
-        if !(raced || rejoined && night.doomed_by_race) {
+        // Who has lost the word that the task is over may take an offer that is accepted all the same for its going on.
+        let unheard = night.lossy && matches!(violation.what, Misuse::CommandAfterOver { .. });
+        if !(raced || rejoined && night.doomed_by_race || unheard) {
             return Err(text);
         }
         night.doomed_by_race |= raced;
