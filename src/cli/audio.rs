@@ -1,7 +1,7 @@
 //! What the destinations of a stage heard, in lines for people.
 
 use super::stage::Stage;
-use crate::call::sid::{TaskSid, WorkerSid};
+use crate::call::sid::{ReservationSid, TaskSid, WorkerSid};
 use crate::sim::consumer::Heard;
 
 /// A line for each stream of a call, in the order of their starts. Times count from `began`, ms since the epoch.
@@ -16,6 +16,15 @@ pub(super) fn complaints(stage: &Stage, task: &TaskSid) -> Vec<String> {
         heard.wrong.iter().map(|wrong| format!("the audio of {who}: {wrong}")).collect::<Vec<_>>()
     };
     of_task(stage, task).iter().flat_map(remark).collect()
+}
+
+/// From `accepted_at` of each stream's reservation to its first frame, ms.
+pub(super) fn delays(stage: &Stage, task: &TaskSid, accepted_at: impl Fn(&ReservationSid) -> Option<i64>) -> Vec<i64> {
+    let delay = |heard: Heard| {
+        let reservation = heard.parameters.get("reservationSid")?.parse().ok()?;
+        Some(heard.began_at? - accepted_at(&reservation)?)
+    };
+    of_task(stage, task).into_iter().filter_map(delay).collect()
 }
 
 fn of_task(stage: &Stage, task: &TaskSid) -> Vec<Heard> {

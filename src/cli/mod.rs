@@ -2,12 +2,14 @@
 //! three plain lines on standard error.
 
 mod audio;
+mod compare;
 mod demo;
 mod replay;
 mod serve;
 pub mod service;
 mod sign;
 pub mod stage;
+mod telling;
 
 use clap::{Parser, Subcommand};
 use std::collections::BTreeMap;
