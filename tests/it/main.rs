@@ -20,6 +20,7 @@ mod kill;
 mod metrics;
 mod program;
 mod signature;
+mod sim_serve;
 mod simulator;
 mod stories;
 mod stream_status;
