@@ -107,7 +107,7 @@ impl Stage {
         ]);
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let settings = config::from_text(Some(("the stage", extra)), &environment)?;
-        let service = Service::start(&settings)?;
+        let service = Service::start(&settings).await?;
         let stage = Self { sim, service, consumer, settings, _journal: journal };
         stage.introduce();
         Ok(stage)
@@ -120,6 +120,11 @@ impl Stage {
         });
     }
 
+    /// The worker's configuration.
+    pub fn settings(&self) -> &config::Settings {
+        &self.settings
+    }
+
     /// Stops the worker and starts another on the same journal, as a deployment does.
     ///
     /// # Errors
@@ -127,7 +132,7 @@ impl Stage {
     pub async fn restart(self) -> Result<Self, StageError> {
         let Self { sim, service, consumer, settings, _journal } = self;
         service.stop().await;
-        let service = Service::start(&settings)?;
+        let service = Service::start(&settings).await?;
         let stage = Self { sim, service, consumer, settings, _journal };
         stage.introduce();
         Ok(stage)

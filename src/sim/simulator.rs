@@ -6,7 +6,8 @@ use super::core::{Core, locked, tick};
 use super::faults::{Fault, Mix, On};
 use super::media;
 use super::world::{
-    CallReport, Impossible, Mode, Note, OpName, Picture, RequestRecord, SocketFailure, Target, Violation, World,
+    CallReport, Event, Impossible, Mode, Note, Office, OpName, Picture, RequestRecord, SocketFailure, Target,
+    Violation, World,
 };
 use crate::call::sid::{AccountSid, CallSid, ConferenceSid, TaskSid, WorkerSid, WorkspaceSid};
 use actix_web::dev::ServerHandle;
@@ -152,6 +153,21 @@ impl Simulator {
     /// Whether nothing is scheduled in the world, every event is through and no socket is being opened or closed.
     pub fn is_quiet(&self) -> bool {
         self.core.is_quiet()
+    }
+
+    /// Every event so far, told or not.
+    pub fn events(&self) -> Vec<Event> {
+        self.core.with(|world, _| world.records().map(Clone::clone).collect())
+    }
+
+    /// What the workspace is set to.
+    pub fn office(&self) -> Office {
+        self.core.with(|world, _| world.office().clone())
+    }
+
+    /// Sets it otherwise, as somebody does in the Console.
+    pub fn refurnish(&self, change: impl FnOnce(&mut Office)) {
+        self.core.with(|world, _| world.refurnish(change));
     }
 
     /// Every misuse so far.

@@ -8,6 +8,7 @@
 
 mod architecture;
 mod audio;
+mod backfill;
 mod client;
 mod config;
 mod config_streams;
@@ -18,7 +19,9 @@ mod ingress;
 mod journal;
 mod kill;
 mod metrics;
+mod postgres;
 mod program;
+mod setup;
 mod signature;
 mod sim_serve;
 mod simulator;

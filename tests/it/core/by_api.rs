@@ -267,6 +267,28 @@ fn the_end_of_a_stream_that_comes_with_the_end_of_the_call_starts_nothing() {
 }
 
 #[test]
+fn before_a_stream_that_ended_is_started_again_the_call_is_seen_to_be_there() {
+    for strategy in [Strategy::Redirect, Strategy::StreamsApi] {
+        for live in [true, false] {
+            let mut story = Story::new();
+            story.policy.strategy = strategy;
+            story.accepted(1, 1);
+            story.run();
+            story.learn(told(&name(1, 1), 1, StreamChange::Stopped));
+            let look = story.step();
+            assert!(matches!(look.operation, Operation::FetchCall { .. }), "{look:?}");
+            story.settle(look, Outcome::Done(Answer::Call { live }));
+            if live {
+                story.run();
+                assert_eq!(story.live(), [format!("{}_2", name(1, 1))]);
+            } else {
+                assert_eq!(story.next(), Next::Over);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_stream_starts_only_once_what_makes_room_for_it_is_stopped() {
     let mut story = by_api();
     for agent in 1..=3 {
