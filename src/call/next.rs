@@ -203,7 +203,9 @@ impl Decision<'_> {
         if let Some(parked) = given_up {
             return Next::Park(parked);
         }
-        let ready = |change: &Change| streak(change).map_or(EpochMs::MIN, |streak| self.policy.next_try(streak));
+        let ready = |change: &Change| {
+            streak(change).map_or(EpochMs::MIN, |streak| self.policy.next_try(streak, self.call.is_outbound()))
+        };
         match changes.iter().map(ready).min() {
             Some(at) if at > self.now => Next::WaitUntil(at),
             Some(_) | None => how(changes.to_vec()),

@@ -79,11 +79,13 @@ impl Policy {
         self.poll_ms.get((polls as usize).min(last)).copied().unwrap_or(WAIT_CAP_MS)
     }
 
-    /// When a change that has not gone well may be tried again.
-    pub fn next_try(&self, streak: &Streak) -> EpochMs {
+    /// When a change that has not gone well may be tried again. The customer of an `outbound` call is looked for less often:
+    /// an event tells when he has answered.
+    pub fn next_try(&self, streak: &Streak, outbound: bool) -> EpochMs {
+        let wait_cap = if outbound { self.retry_cap_ms } else { WAIT_CAP_MS.min(self.retry_cap_ms) };
         let doubling = streak.count.saturating_sub(1).min(16);
         let pause = match streak.kind {
-            StreakKind::Waiting => (self.retry_first_ms << doubling).min(WAIT_CAP_MS).min(self.retry_cap_ms),
+            StreakKind::Waiting => (self.retry_first_ms << doubling).min(wait_cap),
             StreakKind::Failing | StreakKind::Refused => {
                 // Full jitter with a mean of `retry_first_ms` at first; the hash makes it reproducible.
                 let ceiling = (self.retry_first_ms << (doubling + 1)).min(self.retry_cap_ms).max(1);
@@ -103,7 +105,7 @@ impl Policy {
             StreakKind::Waiting if outbound => self.outbound_wait_ms.max(self.give_up_ms),
             StreakKind::Waiting | StreakKind::Failing => self.give_up_ms,
         };
-        self.next_try(streak) > streak.first_at + limit
+        self.next_try(streak, outbound) > streak.first_at + limit
     }
 
     /// What a stream in this slot costs in tracks.

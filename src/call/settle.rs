@@ -364,6 +364,12 @@ impl Leg {
         self.owes_hold &= consult;
     }
 
+    /// The customer's leg is known at last: what was given up for want of it is due again.
+    pub(super) fn customer_found(&mut self) {
+        self.parked.retain(|change, _| !matches!(change, Change::Start(_)));
+        self.streaks.retain(|change, _| !matches!(change, Change::Start(_)));
+    }
+
     pub(super) fn transfer_announced(&mut self) {
         self.parked.remove(&Change::LowerAhead);
         self.streaks.remove(&Change::LowerAhead);

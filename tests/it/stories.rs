@@ -66,7 +66,7 @@ async fn stage_of(story: &Scenario, extra: &str) -> Stage {
 }
 
 /// Both ways of making changes.
-const STRATEGIES: [Strategy; 2] = [Strategy::Redirect, Strategy::StreamsApi];
+pub(crate) const STRATEGIES: [Strategy; 2] = [Strategy::Redirect, Strategy::StreamsApi];
 
 fn configuration(strategy: Strategy) -> String {
     format!("[server]\nthreads = 1\n[streams]\nstrategy = \"{}\"\n", strategy.as_str())

@@ -184,6 +184,37 @@ fn the_customer_of_a_call_that_we_placed_may_take_a_minute() {
 }
 
 #[test]
+fn what_was_given_up_for_want_of_the_customers_leg_is_due_again_when_an_event_names_it() {
+    let mut story = by_api();
+    story.policy.outbound = true;
+    let mut unknown = view(TaskStatus::Assigned, 1);
+    unknown.attributes.outbound = true;
+    unknown.attributes.customer = None;
+    unknown.attributes.conference = None;
+    story.learn(reservation_event(START, ReservationChange::Accepted, 1, 1, unknown.clone()));
+    let mut asked = 0;
+    loop {
+        match story.next() {
+            Next::Do(step) => {
+                asked += 1;
+                story.settle(step, Outcome::Done(Answer::Task(unknown.attributes.clone())));
+            }
+            Next::WaitUntil(at) => story.now = at,
+            Next::Park(parked) => {
+                story.learn(What::Parked(parked));
+                break;
+            }
+            next => panic!("{next:?}"),
+        }
+    }
+    assert!(asked < 25, "{asked} times in a minute");
+    let mut known = view(TaskStatus::Assigned, 2);
+    known.attributes.outbound = true;
+    story.learn(reservation_event(START, ReservationChange::Created, 2, 2, known));
+    assert_eq!(story.run(), ["create stream"]);
+}
+
+#[test]
 fn a_stream_that_is_not_confirmed_in_time_is_reported_once() {
     let mut story = by_api();
     confirming(&mut story.policy);
