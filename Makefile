@@ -4,7 +4,7 @@ BIN := target/debug/taskrouter-streams
 PORT ?= 8080
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run replay tunnel check test lab bench setup
+.PHONY: help demo sim run replay tunnel check test lab bench setup
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -16,6 +16,10 @@ setup:
 demo: setup ## a call with transfers, worker and simulated Twilio, no account needed
 	@cargo build --quiet --locked
 	@$(BIN) demo $(ARGS)
+
+sim: setup ## the simulated Twilio alone, to try a consumer: ARGS="--stream-to ws://127.0.0.1:9000/audio"
+	@cargo build --quiet --locked
+	@$(BIN) sim serve $(ARGS)
 
 run: setup ## the worker, configured by the environment and CONFIG=file
 	@cargo build --quiet --locked

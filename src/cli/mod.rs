@@ -12,6 +12,7 @@ mod serve;
 pub mod service;
 mod setup;
 mod sign;
+mod sim;
 pub mod stage;
 mod telling;
 
@@ -57,6 +58,9 @@ enum Command {
     Replay(replay::Replay),
     /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
     Sign(sign::Sign),
+    /// Run the simulated Twilio alone, to try a consumer of streams or a worker against it.
+    #[command(subcommand)]
+    Sim(sim::Sim),
     /// Print the default configuration: every key, with its unit and reason.
     Config,
 }
@@ -92,6 +96,7 @@ pub async fn run() -> ExitCode {
         Command::Calls(calls) => calls.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
+        Command::Sim(sim) => sim.run().await,
         Command::Config => {
             say(crate::config::default_text());
             Ok(ExitCode::SUCCESS)

@@ -20,7 +20,7 @@ mod run;
 mod stories;
 
 pub use parse::{parse_step, read};
-pub use run::{Outcome, run};
+pub use run::{Outcome, narrate, run};
 pub use stories::STORIES;
 
 use super::behaviour::{BadSettings, Behaviour};
@@ -98,7 +98,7 @@ pub enum Verb {
     Fault(On, Fault),
     /// "settle": until nothing moves any more.
     Settle,
-    /// "expect …": several are separated by commas. "expect [redirect] …": of a worker that works in this way only.
+    /// "expect …": several are separated by commas. "expect \[redirect\] …": of a worker that works in this way only.
     Expect {
         /// The only way of working that it is expected of; `None` = whichever.
         of: Option<String>,

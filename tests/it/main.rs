@@ -25,6 +25,7 @@ mod postgres;
 mod program;
 mod setup;
 mod signature;
+mod sim_serve;
 mod simulator;
 mod stories;
 mod stream_status;
