@@ -18,6 +18,7 @@ mod kill;
 mod metrics;
 mod postgres;
 mod program;
+mod several;
 mod signature;
 mod simulator;
 mod stories;

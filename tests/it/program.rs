@@ -34,6 +34,10 @@ impl Serving {
     }
 
     pub(crate) fn start_against(journal: &Path, twilio: &str) -> Self {
+        Self::start_with(&format!("sqlite:{}", journal.display()), twilio, &[])
+    }
+
+    pub(crate) fn start_with(journal_url: &str, twilio: &str, more: &[(&str, &str)]) -> Self {
         let mut child = program()
             .arg("serve")
             .envs([
@@ -47,7 +51,8 @@ impl Serving {
                 ("TRS__TWILIO__TASKROUTER_BASE_URL", twilio),
                 ("TRS__STREAMS__DESTINATIONS", "wss://audio.example.com/a"),
             ])
-            .env("TRS__JOURNAL__URL", format!("sqlite:{}", journal.display()))
+            .env("TRS__JOURNAL__URL", journal_url)
+            .envs(more.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -67,6 +72,19 @@ impl Serving {
             .env("TWILIO_AUTH_TOKEN", TOKEN)
             .output()
             .unwrap()
+    }
+}
+
+impl Serving {
+    /// As in "TERM".
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end after a signal.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 }
 
