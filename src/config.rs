@@ -34,6 +34,7 @@ pub struct Settings {
     pub twilio: Twilio,
     pub journal: Journal,
     pub worker: Worker,
+    pub backfill: Backfill,
     pub retry: Retry,
     pub redirect: Redirect,
     pub eligibility: Eligibility,
@@ -120,6 +121,15 @@ pub enum JournalUrl {
 pub struct Worker {
     pub max_calls: usize,
     pub poll: Duration,
+}
+
+/// `[backfill]`: events that did not arrive.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Backfill {
+    pub max_age: Duration,
+    pub overlap: Duration,
+    pub max_events: usize,
 }
 
 /// `[retry]`: repeating what Twilio did not take.

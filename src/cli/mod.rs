@@ -1,12 +1,18 @@
 //! The commands. Each says what it does in `--help`, ends with a documented exit code, and reports an error in one to
 //! three plain lines on standard error.
 
+mod audio;
+mod compare;
+mod backfill;
 mod demo;
+mod door;
 mod replay;
 mod serve;
 pub mod service;
+mod setup;
 mod sign;
 pub mod stage;
+mod telling;
 
 use clap::{Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -40,6 +46,10 @@ enum Command {
     Serve(serve::Serve),
     /// Show it at work: worker and simulated Twilio on loopback ports, no account needed.
     Demo(demo::Demo),
+    /// Make the workspace tell its events to the worker, after showing what that changes.
+    Setup(setup::Setup),
+    /// Post events that did not arrive, from TaskRouter's records, to a running worker.
+    Backfill(backfill::Backfill),
     /// Sign recorded events and post them to a running worker.
     Replay(replay::Replay),
     /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
@@ -74,6 +84,8 @@ pub async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
         Command::Demo(demo) => demo.run().await,
+        Command::Setup(setup) => setup.run().await,
+        Command::Backfill(backfill) => backfill.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
         Command::Config => {

@@ -11,7 +11,7 @@ use crate::telemetry::metrics::{Commits, Metrics};
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
-use crate::worker::{self, Worker, WorkerSettings};
+use crate::worker::{self, BackfillSettings, Worker, WorkerSettings};
 use actix_web::dev::ServerHandle;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -52,6 +52,7 @@ pub struct Service {
     listeners: Vec<JoinHandle<std::io::Result<()>>>,
     worker: JoinHandle<Result<(), JournalError>>,
     janitor: JoinHandle<()>,
+    backfill: JoinHandle<()>,
     census: JoinHandle<()>,
     stop: CancellationToken,
     grace: Duration,
@@ -78,6 +79,13 @@ impl Service {
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
         let stop = CancellationToken::new();
+        let backfill = worker::fill_gap(
+            journal.clone(),
+            client.clone(),
+            metrics.clone(),
+            backfill_settings(settings),
+            stop.clone(),
+        );
         let worker = Worker::new(journal.clone(), client, metrics.clone(), worker_settings(settings));
         let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
@@ -89,6 +97,7 @@ impl Service {
             listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
             worker: tokio::spawn(worker.run(stop.clone())),
             janitor: tokio::spawn(janitor),
+            backfill: tokio::spawn(backfill),
             census: tokio::spawn(census),
             stop,
             grace,
@@ -118,7 +127,7 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, listeners, mut worker, janitor, census, stop, grace, .. } = self;
+        let Self { journal, servers, listeners, mut worker, janitor, backfill, census, stop, grace, .. } = self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -140,6 +149,7 @@ impl Service {
             worker.abort();
         }
         janitor.abort();
+        backfill.abort();
         census.abort();
         if let Err(error) = journal.close().await {
             tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
@@ -225,6 +235,19 @@ fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierErro
 
 fn worker_settings(settings: &Settings) -> WorkerSettings {
     WorkerSettings { max_calls: settings.worker.max_calls, poll: settings.worker.poll, policy: policy(settings) }
+}
+
+fn backfill_settings(settings: &Settings) -> BackfillSettings {
+    let Settings { backfill, retry, .. } = settings;
+    BackfillSettings {
+        max_age: backfill.max_age,
+        interest: settings.interest(),
+        overlap: backfill.overlap,
+        max_events: backfill.max_events,
+        retry_first: retry.first,
+        retry_cap: retry.cap,
+        give_up: retry.give_up,
+    }
 }
 
 /// The core's limits, from the settings.

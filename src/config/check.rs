@@ -7,7 +7,7 @@ mod streams;
 
 use super::layers::Layers;
 use super::reader::Reader;
-use super::{Admin, ConfigError, Journal, Log, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker};
+use super::{Admin, Backfill, ConfigError, Journal, Log, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker};
 use crate::telemetry::{LogFormat, is_filter};
 use crate::twilio::client::Credentials;
 use secrecy::SecretString;
@@ -29,6 +29,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let twilio = twilio(&mut reader);
     let journal = journal(&mut reader);
     let worker = worker(&mut reader);
+    let backfill = backfill(&mut reader);
     let retry = retry(&mut reader);
     let redirect = redirect(&mut reader);
     let eligibility = streams::eligibility(&mut reader);
@@ -44,6 +45,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             twilio: twilio?,
             journal: journal?,
             worker: worker?,
+            backfill: backfill?,
             retry: retry?,
             redirect: redirect?,
             eligibility: eligibility?,
@@ -171,6 +173,14 @@ fn worker(reader: &mut Reader) -> Option<Worker> {
     let max_calls = reader.count("worker.max_calls", 1..=100_000);
     let poll = reader.millis("worker.poll_ms", 1..=60_000);
     Some(Worker { max_calls: max_calls?, poll: poll? })
+}
+
+fn backfill(reader: &mut Reader) -> Option<Backfill> {
+    // TaskRouter redacts the attributes of events that are older than 30 days.
+    let max_age = reader.number("backfill.max_age_minutes", 1..=30 * 24 * 60);
+    let overlap = reader.millis("backfill.overlap_ms", 1..=HOUR_MS);
+    let max_events = reader.count("backfill.max_events", 1..=1_000_000);
+    Some(Backfill { max_age: Duration::from_secs(max_age? * 60), overlap: overlap?, max_events: max_events? })
 }
 
 fn retry(reader: &mut Reader) -> Option<Retry> {

@@ -99,6 +99,7 @@ pub struct Work {
     pub calls: Family<Labels<1>, Gauge>,
     pub lanes: Gauge,
     pub leases_lost: Counter,
+    pub backfilled: Counter,
     pub rounds: Counters<2>,
     pub live_views: Gauge,
 }
@@ -253,6 +254,11 @@ impl Work {
             leases_lost: names.add(
                 "leases_lost",
                 "Calls that another worker took over while this one worked on them",
+                Counter::default(),
+            ),
+            backfilled: names.add(
+                "events_backfilled",
+                "Events that had not arrived and were read from TaskRouter's records",
                 Counter::default(),
             ),
             rounds: names.add(

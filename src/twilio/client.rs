@@ -7,13 +7,19 @@
 //! Source: <https://www.twilio.com/docs/usage/requests-to-twilio>.
 
 mod answers;
+mod events;
 mod hosts;
 mod requests;
+mod unanswered;
 mod wire;
+mod workspaces;
 
 pub use answers::{Read, Reader};
+pub use events::EventsPage;
 pub use hosts::{HostError, Product, base_url};
 pub use requests::{Form, Request, Site};
+pub use unanswered::Unanswered;
+pub use workspaces::WorkspaceRow;
 
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::call::step::{Answer, Operation, Outcome};

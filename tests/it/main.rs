@@ -7,8 +7,11 @@
 )]
 
 mod architecture;
+mod audio;
+mod backfill;
 mod client;
 mod config;
+mod config_streams;
 mod core;
 mod event;
 mod event_stream;
@@ -18,8 +21,10 @@ mod kill;
 mod metrics;
 mod postgres;
 mod program;
+mod setup;
 mod several;
 mod signature;
 mod simulator;
 mod stories;
+mod stream_status;
 mod twiml;
