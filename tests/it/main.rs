@@ -13,6 +13,7 @@ mod client;
 mod config;
 mod config_streams;
 mod core;
+mod disk;
 mod event;
 mod event_stream;
 mod ingress;
