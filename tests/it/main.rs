@@ -29,3 +29,4 @@ mod simulator;
 mod stories;
 mod stream_status;
 mod twiml;
+mod worker;

@@ -76,7 +76,7 @@ fn the_golden_journals_hold_every_kind_of_fact() {
         kinds.push(match &fact["what"] {
             Value::String(kind) => kind.clone(),
             Value::Object(kind) => kind.keys().next().unwrap().clone(),
-            other => panic!("{other}"),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) => panic!("{other}"),
         });
     }
     kinds.sort();
