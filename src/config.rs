@@ -64,6 +64,9 @@ pub struct Server {
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Admin {
     pub listen: SocketAddr,
+    pub token: Option<SecretString>,
+    pub live_every: Duration,
+    pub live_views: usize,
     pub census: Duration,
 }
 

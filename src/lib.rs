@@ -9,16 +9,18 @@
 //! | [`twilio`] | Twilio's words: signatures, event bodies, TwiML, the REST client |
 //! | [`journal`] | durable facts and claims on calls |
 //! | [`http`] | the signed door and the probes |
+//! | [`console`] | the operator's page: calls, their stories, and what was given up |
 //! | [`worker`] | asks the core for the next step, performs it, journals how it ended |
 //! | [`sim`] | Twilio seen from outside, over real HTTP, for `demo` and the tests |
 //! | [`cli`] | the commands; the only place where all of these meet |
 //!
-//! Dependencies point one way: `cli` → `http`, `worker` → `twilio`, `journal` → `call`; and `cli` → `sim` →
+//! Dependencies point one way: `cli` → `http`, `worker`, `console` → `twilio`, `journal` → `call`; and `cli` → `sim` →
 //! `twilio::{signature, twiml}`, `call::sid`. `tests/it/architecture.rs` holds it.
 
 pub mod call;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod http;
 pub mod journal;
 pub mod sim;

@@ -3,43 +3,133 @@
 //! One renderer serves the demo, the tests and the operator. It prints SIDs and times, never attributes or phone numbers.
 
 use crate::call::fact::{
-    Fact, ReservationChange, ReservationEvent, StreamChange, StreamEvent, TaskChange, TransferChange, TransferEvent,
-    TransferMode, TransferTarget, What,
+    EpochMs, Fact, ReservationChange, ReservationEvent, StreamChange, StreamEvent, TaskChange, TransferChange,
+    TransferEvent, TransferMode, TransferTarget, What,
 };
 use crate::call::sid::{CallSid, ReservationSid};
 use crate::call::step::{Answer, Change, Guard, Operation, Outcome, ParticipantRow, Settled, Step, StreamStart};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+
+/// A line of the story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// When the fact was journaled.
+    pub at: EpochMs,
+    /// Since the first fact.
+    pub after_ms: i64,
+    /// Whose doing it is.
+    pub kind: Kind,
+    /// What happened, and of a step how it ended.
+    pub text: String,
+    /// Of a step: what for.
+    pub why: Option<String>,
+}
+
+/// Whose doing a line tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Something happened at Twilio.
+    Event,
+    /// Twilio told of a stream.
+    Stream,
+    /// A stream does not do well.
+    Warning,
+    /// We did something, and it went well.
+    Step,
+    /// We did something, and it did not go well.
+    Failure,
+    /// We gave something up.
+    Parked,
+    /// An operator did something.
+    Operator,
+}
+
+/// A call's facts as lines, oldest first.
+pub fn lines(facts: &[Fact]) -> Vec<Line> {
+    let mut story = Story::default();
+    let began = facts.first().map_or(0, |fact| fact.at);
+    let mut lines = Vec::new();
+    for fact in facts {
+        let (text, why) = story.tell(&fact.what);
+        if !text.is_empty() {
+            lines.push(Line { at: fact.at, after_ms: fact.at - began, kind: kind(&fact.what), text, why });
+        }
+    }
+    lines
+}
+
+/// Agents as the lines call them, in the order in which they were offered the call.
+pub fn agents(facts: &[Fact]) -> Vec<(ReservationSid, String)> {
+    let mut story = Story::default();
+    for fact in facts {
+        story.tell(&fact.what);
+    }
+    let mut agents: Vec<_> = story.agents.into_iter().collect();
+    agents.sort_by_key(|(_, (place, _))| *place);
+    agents.into_iter().map(|(reservation, (_, name))| (reservation, name)).collect()
+}
 
 /// Renders a call's facts, oldest first, with times relative to the first.
 pub fn render(facts: &[Fact]) -> String {
-    let mut story = Story::default();
-    let began = facts.first().map_or(0, |fact| fact.at);
     let mut text = String::new();
-    for fact in facts {
-        let line = story.tell(&fact.what);
-        if !line.is_empty() {
-            let ms = fact.at - began;
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{:>6}.{:03} s  {line}", ms / 1000, ms % 1000);
-        }
+    for line in lines(facts) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{line}");
     }
     text
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Line { after_ms, kind, text, why, .. } = self;
+        let mark = match kind {
+            Kind::Event | Kind::Operator => "",
+            Kind::Step | Kind::Failure => "  → ",
+            Kind::Stream => "    ",
+            Kind::Warning => "  ! ",
+            Kind::Parked => "  ✗ PARKED: ",
+        };
+        write!(f, "{:>6}.{:03} s  {mark}{text}", after_ms / 1000, after_ms % 1000)?;
+        match why {
+            Some(why) => write!(f, "  [to {why}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn kind(what: &What) -> Kind {
+    match what {
+        What::Reservation(_) | What::Task(_) | What::Transfer(_) => Kind::Event,
+        What::Begun(_) => Kind::Step,
+        What::Settled(settled) => match settled.outcome {
+            Outcome::Done(_) | Outcome::Gone => Kind::Step,
+            Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Refused(_) => Kind::Failure,
+        },
+        What::Parked(_) => Kind::Parked,
+        What::Stream(event) => match event.change {
+            StreamChange::Started | StreamChange::Stopped => Kind::Stream,
+            StreamChange::Error => Kind::Warning,
+        },
+        What::Unconfirmed { .. } => Kind::Warning,
+        What::Redriven | What::Dismissed => Kind::Operator,
+    }
 }
 
 /// Who is who: agents are A, B, C … in the order in which they were offered the call.
 #[derive(Default)]
 struct Story {
-    agents: BTreeMap<ReservationSid, String>,
+    agents: BTreeMap<ReservationSid, (usize, String)>,
     customer: Option<CallSid>,
 }
 
 impl Story {
-    fn tell(&mut self, what: &What) -> String {
+    /// What happened, and why we did it.
+    fn tell(&mut self, what: &What) -> (String, Option<String>) {
         if let Some(customer) = what.task_view().and_then(|view| view.attributes.customer.as_ref()) {
             self.customer = Some(customer.clone());
         }
-        match what {
+        let text = match what {
             What::Reservation(event) => self.reservation(event),
             What::Task(event) => match event.change {
                 TaskChange::Created => "the task is created".to_owned(),
@@ -51,19 +141,20 @@ impl Story {
             },
             What::Transfer(event) => self.transfer(event),
             What::Begun(_) => String::new(),
-            What::Settled(settled) => self.settled(settled),
-            What::Parked(parked) => format!("  ✗ PARKED: {}: {}", self.change(&parked.change), parked.reason),
+            What::Settled(settled) => return self.settled(settled),
+            What::Parked(parked) => format!("{}: {}", self.change(&parked.change), parked.reason),
             What::Stream(event) => stream(event),
-            What::Unconfirmed { name } => format!("  ! nothing is heard of {name}: is its socket open?"),
+            What::Unconfirmed { name } => format!("nothing is heard of {name}: is its socket open?"),
             What::Redriven => "an operator redrives the call".to_owned(),
             What::Dismissed => "an operator dismisses what was given up".to_owned(),
-        }
+        };
+        (text, None)
     }
 
     fn agent(&mut self, reservation: &ReservationSid) -> String {
-        let letter = u8::try_from(self.agents.len() % 26).unwrap_or(0);
-        let next = format!("agent {}", char::from(b'A' + letter));
-        self.agents.entry(reservation.clone()).or_insert(next).clone()
+        let place = self.agents.len();
+        let next = || (place, format!("agent {}", letter(place)));
+        self.agents.entry(reservation.clone()).or_insert_with(next).1.clone()
     }
 
     fn reservation(&mut self, event: &ReservationEvent) -> String {
@@ -120,12 +211,12 @@ impl Story {
         }
     }
 
-    fn settled(&mut self, settled: &Settled) -> String {
+    fn settled(&mut self, settled: &Settled) -> (String, Option<String>) {
         let Step { operation, why, .. } = &settled.step;
         let asked = self.operation(operation);
         let ended = self.ending(&settled.outcome);
         let why: Vec<String> = why.iter().map(|change| self.change(change)).collect();
-        format!("  → {asked}: {ended}  [to {}]", why.join(" and to "))
+        (format!("{asked}: {ended}"), Some(why.join(" and to ")))
     }
 
     fn operation(&mut self, operation: &Operation) -> String {
@@ -155,7 +246,7 @@ impl Story {
     }
 
     fn start(&mut self, start: &StreamStart) -> String {
-        let slot = char::from(b'A' + u8::try_from(start.slot % 26).unwrap_or(0));
+        let slot = letter(start.slot);
         format!("start {} on destination {slot} for {}", start.name, self.agent(&start.reservation))
     }
 
@@ -190,13 +281,18 @@ impl Story {
     }
 }
 
+/// A, B, C … for agents and for destinations.
+pub fn letter(place: usize) -> char {
+    char::from(b'A' + u8::try_from(place % 26).unwrap_or(0))
+}
+
 fn stream(event: &StreamEvent) -> String {
     let StreamEvent { name, change, error, .. } = event;
     match (change, error) {
-        (StreamChange::Started, _) => format!("    {name} has begun"),
-        (StreamChange::Stopped, _) => format!("    {name} has ended"),
-        (StreamChange::Error, Some(code)) => format!("    {name} has failed (Twilio error {code})"),
-        (StreamChange::Error, None) => format!("    {name} has failed"),
+        (StreamChange::Started, _) => format!("{name} has begun"),
+        (StreamChange::Stopped, _) => format!("{name} has ended"),
+        (StreamChange::Error, Some(code)) => format!("{name} has failed (Twilio error {code})"),
+        (StreamChange::Error, None) => format!("{name} has failed"),
     }
 }
 

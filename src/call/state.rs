@@ -13,11 +13,11 @@ use super::fact::{
     TaskView, TransferChange, TransferEvent, TransferTarget, What,
 };
 use super::ledger::Stream;
-use super::leg::Leg;
+use super::leg::{GuardState, Leg};
 use super::policy::Policy;
 use super::settle::Context;
 use super::sid::{CallSid, ConferenceSid, ReservationSid, TaskSid, TransferSid, WorkerSid};
-use super::step::{Change, Settled};
+use super::step::{Change, Guard, Settled};
 use std::collections::BTreeMap;
 
 /// Everything known about one task's call.
@@ -295,6 +295,20 @@ impl Call {
     pub fn parked(&self) -> impl Iterator<Item = (&Change, &str)> {
         let waiting = self.leg.parked.iter().filter(|(_, given_up)| !given_up.dismissed);
         waiting.map(|(change, given_up)| (change, given_up.reason.as_str()))
+    }
+
+    /// The customer's guard, by the last word on it; `None` while it is being changed.
+    pub fn guard(&self) -> Option<Guard> {
+        match self.leg.guard {
+            GuardState::Untouched => Some(Guard::Raised),
+            GuardState::Lowered => Some(Guard::Lowered),
+            GuardState::Lowering(_) | GuardState::Raising(_) | GuardState::Unsure => None,
+        }
+    }
+
+    /// Whether the customer is held, by the last word on it.
+    pub fn held(&self) -> Option<bool> {
+        self.leg.held.map(|(held, _)| held)
     }
 
     fn agents_on_the_call(&self) -> usize {

@@ -3,6 +3,7 @@
 
 mod audio;
 mod backfill;
+mod calls;
 mod compare;
 mod demo;
 mod door;
@@ -50,6 +51,8 @@ enum Command {
     Setup(setup::Setup),
     /// Post events that did not arrive, from TaskRouter's records, to a running worker.
     Backfill(backfill::Backfill),
+    /// List the calls of a running service, show one's story, try again or dismiss what was given up.
+    Calls(calls::Calls),
     /// Sign recorded events and post them to a running worker.
     Replay(replay::Replay),
     /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
@@ -86,6 +89,7 @@ pub async fn run() -> ExitCode {
         Command::Demo(demo) => demo.run().await,
         Command::Setup(setup) => setup.run().await,
         Command::Backfill(backfill) => backfill.run().await,
+        Command::Calls(calls) => calls.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
         Command::Config => {

@@ -3,6 +3,7 @@
 use crate::call::Policy;
 use crate::call::rules::Destination;
 use crate::config::{self, JournalUrl, Settings};
+use crate::console::{ConsoleSettings, console};
 use crate::http::{self, IngressSettings};
 use crate::journal::{
     Journal, JournalError, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
@@ -71,14 +72,15 @@ impl Service {
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
         let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
         let grace = settings.shutdown.grace;
+        let stop = CancellationToken::new();
+        let operators = console(journal.clone(), metrics.clone(), console_settings(settings), stop.clone());
         let listen = |key, address, reason| StartError::Listen { key, address, reason };
         let servers = [
             http::public(ingress, journal.clone(), metrics.clone(), public_listener)
                 .map_err(|reason| listen("server.listen", public, reason))?,
-            http::admin(journal.clone(), metrics.clone(), |_| {}, admin_listener, grace.as_secs())
+            http::admin(journal.clone(), metrics.clone(), operators, admin_listener, grace.as_secs())
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
-        let stop = CancellationToken::new();
         let backfill = worker::fill_gap(
             journal.clone(),
             client.clone(),
@@ -231,6 +233,11 @@ fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierErro
         max_connections: server.max_connections,
         shutdown_grace_s: settings.shutdown.grace.as_secs(),
     })
+}
+
+fn console_settings(settings: &Settings) -> ConsoleSettings {
+    let config::Admin { listen, token, live_every, live_views, .. } = settings.admin.clone();
+    ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views }
 }
 
 fn worker_settings(settings: &Settings) -> WorkerSettings {

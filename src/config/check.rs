@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::{Admin, Backfill, ConfigError, Journal, Log, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker};
 use crate::telemetry::{LogFormat, is_filter};
 use crate::twilio::client::Credentials;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ use std::time::Duration;
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 const GIB: u64 = 1 << 30;
+
+/// As many characters as 64 bits have in hexadecimal digits.
+const SHORTEST_TOKEN: usize = 16;
 
 /// Everything read and checked, or everything that is wrong.
 pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
@@ -81,8 +84,24 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
 }
 
 fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Admin> {
-    let census = reader.millis("admin.census_ms", 100..=HOUR_MS);
-    Some(Admin { listen: listen?, census: census? })
+    let token = admin_token(reader);
+    let live_every = reader.millis("admin.live_every_ms", 50..=HOUR_MS);
+    let live_views = reader.count("admin.live_views", 1..=10_000);
+    let census = reader.millis("admin.census_ms", 50..=HOUR_MS);
+    Some(Admin { listen: listen?, token: token?, live_every: live_every?, live_views: live_views?, census: census? })
+}
+
+/// The outer `None` is a problem, the inner one no token.
+#[expect(clippy::option_option, reason = "a token that is wrong is not the same as none")]
+fn admin_token(reader: &mut Reader) -> Option<Option<SecretString>> {
+    const KEY: &str = "admin.token";
+    let Some(token) = reader.optional_secret(KEY) else { return Some(None) };
+    if token.expose_secret().len() < SHORTEST_TOKEN {
+        let remedy = format!("make it {SHORTEST_TOKEN} characters or more, as from `openssl rand -hex 24`");
+        reader.problem(KEY, "is short enough to be guessed", remedy);
+        return None;
+    }
+    Some(Some(token))
 }
 
 fn twilio(reader: &mut Reader) -> Option<Twilio> {

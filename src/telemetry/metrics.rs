@@ -78,6 +78,7 @@ pub struct Steps {
 pub struct Streams {
     pub started: Counter,
     pub stopped: Counter,
+    pub unconfirmed: Counter,
     pub seconds: Counter<f64, AtomicU64>,
     pub start_delay_seconds: Histogram,
     pub live: Gauge,
@@ -209,6 +210,11 @@ impl Streams {
             seconds: names.add(
                 "stream_seconds",
                 "Seconds that streams ran, added up at each census",
+                Counter::default(),
+            ),
+            unconfirmed: names.add(
+                "streams_unconfirmed",
+                "Streams whose socket nobody had heard of in time",
                 Counter::default(),
             ),
             start_delay_seconds: names.add(

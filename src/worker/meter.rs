@@ -33,6 +33,9 @@ impl Meter {
             What::Parked(parked) if fresh => {
                 self.metrics.steps.parked.get_or_create(&[("change", labels::change(&parked.change))]).inc();
             }
+            What::Unconfirmed { .. } if fresh => {
+                self.metrics.streams.unconfirmed.inc();
+            }
             What::Parked(_)
             | What::Begun(_)
             | What::Redriven

@@ -13,11 +13,15 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("journal", &["call", "journal", "telemetry::metrics"]),
     ("http", &["call", "twilio", "journal", "http", "telemetry"]),
     ("worker", &["call", "twilio", "journal", "worker", "telemetry"]),
+    ("console", &["call", "journal", "console", "telemetry", "timeline"]),
     ("sim", &["sim", "twilio::signature", "twilio::twiml", "call::sid"]),
     ("timeline", &["call"]),
     ("telemetry", &["call"]),
     ("config", &["call::sid", "call::rules", "call::policy", "telemetry", "twilio", "config"]),
-    ("cli", &["call", "cli", "config", "http", "journal", "sim", "telemetry", "timeline", "twilio", "worker"]),
+    (
+        "cli",
+        &["call", "cli", "config", "console", "http", "journal", "sim", "telemetry", "timeline", "twilio", "worker"],
+    ),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

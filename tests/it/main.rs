@@ -12,6 +12,7 @@ mod backfill;
 mod client;
 mod config;
 mod config_streams;
+mod console;
 mod core;
 mod disk;
 mod event;

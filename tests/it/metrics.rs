@@ -44,7 +44,7 @@ async fn until(stage: &Stage, wanted: impl Fn(&Samples) -> bool) -> Samples {
     }
 }
 
-fn story(steps: &[&str]) -> Scenario {
+pub(crate) fn story(steps: &[&str]) -> Scenario {
     scenario::read(&format!("name = \"told\"\ntitle = \"Told\"\nsteps = {steps:?}")).unwrap()
 }
 

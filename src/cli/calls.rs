@@ -1,0 +1,309 @@
+//! `calls`: what the console shows, in the terminal. It asks the running service, because its journal may be used by one
+//! process only.
+
+use super::{CommandResult, Configured, misused, say};
+use crate::console::view::{CallList, CallStory, CallView, LineView};
+use anyhow::{Context as _, anyhow};
+use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+use std::io::IsTerminal as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The service answers at once, or is not well.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "The service is found at admin.listen of the configuration, or at --admin. Its admin.token, if any, is \
+                  read from the configuration or from TRS__ADMIN__TOKEN.\n\
+                  Exit codes: 0 done; 1 the service did not do it; 2 wrong arguments or configuration."
+)]
+pub(super) struct Calls {
+    #[command(flatten)]
+    configured: Configured,
+    /// The admin listener of the service, as in http://127.0.0.1:9090; then no configuration is read.
+    #[arg(long, value_name = "URL", global = true)]
+    admin: Option<String>,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// The calls, the most recently changed first.
+    List {
+        /// Only calls with a change that was given up.
+        #[arg(long, conflicts_with = "live")]
+        parked: bool,
+        /// Only calls that are not over.
+        #[arg(long)]
+        live: bool,
+        /// Calls at most.
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
+        limit: u16,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// A call's agents, streams and story.
+    Show {
+        /// The task (WT…), or the customer's leg (CA…).
+        sid: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try again whatever of a call was given up.
+    Redrive {
+        /// The task (WT…), or the customer's leg (CA…).
+        sid: String,
+    },
+    /// Leave as it is whatever of a call was given up.
+    Dismiss {
+        /// The task (WT…), or the customer's leg (CA…).
+        sid: String,
+    },
+}
+
+/// The running service.
+struct Service {
+    base: String,
+    token: Option<SecretString>,
+    http: reqwest::Client,
+}
+
+impl Calls {
+    pub(super) async fn run(self) -> CommandResult {
+        let service = match self.service() {
+            Ok(service) => service,
+            Err(error) => return Ok(misused(&error)),
+        };
+        let paint = Paint { colours: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
+        match self.what {
+            What::List { parked, live, limit, json } => {
+                let state = match (parked, live) {
+                    (true, _) => "parked",
+                    (false, true) => "live",
+                    (false, false) => "all",
+                };
+                let list: CallList = service.get(&format!("/calls?state={state}&limit={limit}")).await?;
+                if json { print_json(&list)? } else { paint.list(&list) }
+            }
+            What::Show { sid, json } => {
+                let task = service.task(&sid).await?;
+                let story: CallStory = service.get(&format!("/calls/{task}")).await?;
+                if json { print_json(&story)? } else { paint.story(&story) }
+            }
+            What::Redrive { sid } => {
+                let task = service.task(&sid).await?;
+                service.ask(Method::POST, &format!("/calls/{task}/redrive")).await?;
+                say(&format!("{task}: what was given up is tried again; `calls show {task}` tells how it goes"));
+            }
+            What::Dismiss { sid } => {
+                let task = service.task(&sid).await?;
+                service.ask(Method::POST, &format!("/calls/{task}/dismiss")).await?;
+                say(&format!("{task}: what was given up is left as it is"));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn service(&self) -> anyhow::Result<Service> {
+        let (base, token) = match &self.admin {
+            Some(admin) => {
+                let token = std::env::var("TRS__ADMIN__TOKEN").ok().filter(|token| !token.is_empty());
+                (admin.trim_end_matches('/').to_owned(), token.map(SecretString::from))
+            }
+            None => {
+                let admin = self.configured.load()?.admin;
+                anyhow::ensure!(
+                    admin.listen.port() != 0,
+                    "admin.listen has port 0: pass --admin with the address that `serve` printed"
+                );
+                (format!("http://{}", reachable(admin.listen)), admin.token)
+            }
+        };
+        let http = reqwest::Client::builder()
+            .timeout(ANSWER_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .context("no HTTP client can be made")?;
+        Ok(Service { base, token, http })
+    }
+}
+
+/// Where a listener on every address is reached from here.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+impl Service {
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let text = self.ask(Method::GET, path).await?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} answered with something else: is it this service?", self.base))
+    }
+
+    /// The task of a SID, which may be the customer's leg.
+    async fn task(&self, sid: &str) -> anyhow::Result<String> {
+        let is_sid = sid.len() == 34 && sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        anyhow::ensure!(
+            is_sid,
+            "a call is named by its task (WT…) or its customer's leg (CA…) with 32 hexadecimal digits"
+        );
+        if sid.starts_with("WT") {
+            return Ok(sid.to_owned());
+        }
+        let list: CallList = self.get(&format!("/calls?state=all&limit=1&find={sid}")).await?;
+        list.calls
+            .first()
+            .map(|call| call.task.to_string())
+            .ok_or_else(|| anyhow!("there is no call with the leg {sid}"))
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> anyhow::Result<String> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        let answer = request.send().await.map_err(|error| match error.is_connect() {
+            true => anyhow!("nobody listens at {}: is the service running? (--admin says where)", self.base),
+            false => anyhow!("{} did not answer", self.base),
+        })?;
+        let status = answer.status();
+        let text = answer.text().await.context("the answer broke off")?;
+        match status {
+            StatusCode::OK | StatusCode::ACCEPTED => Ok(text),
+            StatusCode::UNAUTHORIZED => {
+                Err(anyhow!("{} wants a token: set TRS__ADMIN__TOKEN to its admin.token", self.base))
+            }
+            _ => Err(anyhow!(reason(&text).unwrap_or_else(|| format!("{} answered {status}", self.base)))),
+        }
+    }
+}
+
+/// What the service says is wrong: `{"error": …}`, or a line of text.
+fn reason(text: &str) -> Option<String> {
+    let json: Option<serde_json::Value> = serde_json::from_str(text).ok();
+    let said = json.and_then(|json| json.get("error")?.as_str().map(str::to_owned)).unwrap_or_else(|| text.to_owned());
+    let line = said.lines().next().unwrap_or_default();
+    (!line.is_empty() && line.len() < 300 && !line.contains(char::is_control)).then(|| line.to_owned())
+}
+
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    say(&serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Colours on a terminal, none elsewhere.
+#[derive(Clone, Copy)]
+struct Paint {
+    colours: bool,
+}
+
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const RED: &str = "1;31";
+const BOLD: &str = "1";
+const DIM: &str = "2";
+
+impl Paint {
+    fn with(self, colour: &str, text: &str) -> String {
+        if self.colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    fn list(self, list: &CallList) {
+        if list.calls.is_empty() {
+            say("no calls");
+            return;
+        }
+        let heading = format!(
+            "{:<34}  {:<14}  {:<7}  {:<7}  {:<8}  {}",
+            "call", "state", "agents", "streams", "hold", "changed (UTC)"
+        );
+        say(&self.with(BOLD, &heading));
+        for call in &list.calls {
+            let on_call = call.agents.iter().filter(|agent| agent.status == "on the call").count();
+            let streams = call.streams.iter().filter(|stream| stream.live).count();
+            let (state, colour) = state(call);
+            let state = self.with(colour, &format!("{state:<14}"));
+            let hold = if call.held == Some(true) && !call.over { "held" } else { "-" };
+            say(&format!("{}  {state}  {on_call:<7}  {streams:<7}  {hold:<8}  {}", call.task, time(call.changed_ms)));
+        }
+        if list.next.is_some() {
+            say(&self.with(DIM, "… and more: raise --limit, or open the console"));
+        }
+    }
+
+    fn story(self, story: &CallStory) {
+        let CallStory { call, timeline } = story;
+        let (state, colour) = state(call);
+        say(&format!("{}  {}", self.with(BOLD, call.task.as_str()), self.with(colour, &state)));
+        if let Some(customer) = &call.customer {
+            let guard = call.guard.as_deref().unwrap_or("changing");
+            let hold = if call.held == Some(true) { ", held" } else { "" };
+            say(&format!("customer {customer}: guard {guard}{hold}"));
+        }
+        for agent in &call.agents {
+            let worker = agent.worker.as_ref().map_or("worker not known", |worker| worker.as_str());
+            say(&format!("{}: {} ({worker}, {})", agent.name, agent.status, agent.reservation));
+        }
+        for stream in &call.streams {
+            let error = stream.error.map(|code| format!(", Twilio error {code}")).unwrap_or_default();
+            let doubt = if stream.live && stream.unconfirmed { ", nothing heard of its socket" } else { "" };
+            let colour = match (stream.live, stream.orphan || stream.unconfirmed, stream.error) {
+                (true, true, _) => YELLOW,
+                (true, false, _) => GREEN,
+                (false, _, Some(_)) => RED,
+                (false, _, None) => DIM,
+            };
+            let state = self.with(colour, &format!("{}{error}{doubt}", stream.state));
+            say(&format!("stream {} on destination {} for {}: {state}", stream.name, stream.destination, stream.agent));
+        }
+        for parked in &call.parked {
+            say(&self.with(RED, &format!("parked: {}: {}", parked.change, parked.reason)));
+        }
+        say("");
+        for line in timeline {
+            say(&self.line(line));
+        }
+    }
+
+    fn line(self, line: &LineView) -> String {
+        let (mark, colour) = match line.kind.as_str() {
+            "event" | "operator" => ("", BOLD),
+            "stream" => ("    ", ""),
+            "warning" => ("  ! ", YELLOW),
+            "failure" => ("  → ", YELLOW),
+            "parked" => ("  ✗ PARKED: ", RED),
+            _ => ("  → ", ""),
+        };
+        let text = format!("{mark}{}", line.text);
+        let text = if colour.is_empty() { text } else { self.with(colour, &text) };
+        let why = line.why.as_ref().map(|why| self.with(DIM, &format!("  [to {why}]"))).unwrap_or_default();
+        format!("{:>6}.{:03} s  {text}{why}", line.after_ms / 1000, line.after_ms % 1000)
+    }
+}
+
+fn state(call: &CallView) -> (String, &'static str) {
+    match (call.parked.len(), call.over) {
+        (0, true) => ("over".to_owned(), DIM),
+        (0, false) => ("live".to_owned(), GREEN),
+        (parked, true) => (format!("over, {parked} parked"), RED),
+        (parked, false) => (format!("live, {parked} parked"), RED),
+    }
+}
+
+fn time(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms)
+        .map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}

@@ -1,0 +1,218 @@
+//! One call: what is parked, its lanes, its agents and streams, and its story in words.
+
+use super::Console;
+use super::act::Act;
+use super::lanes;
+use super::look::task;
+use super::pages::{Frame, agent_class, guard, hold, page, sid, slot_class, state, time};
+use super::refusal::{Page, Refusal};
+use super::view::{CallStory, CallView, LineView, StreamView};
+use crate::call::sid::TaskSid;
+use actix_web::{HttpResponse, web};
+use maud::{Markup, html};
+
+/// From here on a word is a name or a SID, which has 34 characters.
+const LONG_WORD: usize = 30;
+
+/// `GET /console/calls/{WT}`.
+pub(super) async fn show(console: web::Data<Console>, path: web::Path<String>) -> Result<HttpResponse, Page> {
+    let task = task(&path)?;
+    let content = content(&console, &task).await?;
+    let title = format!("Call {task}");
+    let live = Some(format!("/console/calls/{task}/live"));
+    Ok(page(&Frame { title: &title, state: None, find: "", live }, &content))
+}
+
+/// `POST /console/calls/{WT}/redrive`.
+pub(super) async fn redrive(console: web::Data<Console>, path: web::Path<String>) -> Result<HttpResponse, Page> {
+    done(&console, &path, Act::Redrive).await
+}
+
+/// `POST /console/calls/{WT}/dismiss`.
+pub(super) async fn dismiss(console: web::Data<Console>, path: web::Path<String>) -> Result<HttpResponse, Page> {
+    done(&console, &path, Act::Dismiss).await
+}
+
+/// Back to the call, by GET, so that a reload does nothing twice.
+async fn done(console: &Console, path: &str, act: Act) -> Result<HttpResponse, Page> {
+    let task = task(path)?;
+    console.act(&task, act).await?;
+    Ok(HttpResponse::SeeOther().insert_header(("Location", format!("/console/calls/{task}"))).finish())
+}
+
+/// The call itself, without its frame.
+pub(super) async fn content(console: &Console, task: &TaskSid) -> Result<Markup, Refusal> {
+    let (facts, _) = console.facts(task).await?;
+    let CallStory { call, timeline } = CallStory::of(task, &facts).ok_or(Refusal::NoSuchCall)?;
+    Ok(html! {
+        p.crumbs { a id="back" href="/console" { "Calls" } }
+        div.title { h1 { "Call " span.sid { (task) } } div { (state(&call)) } }
+        @if !call.parked.is_empty() { (parked(&call)) }
+        (summary(&call))
+        section aria-labelledby="lanes-heading" {
+            h2 id="lanes-heading" { "What happened, drawn" }
+            (lanes::draw(&facts))
+            (legend())
+        }
+        (agents(&call))
+        (streams(&call))
+        section aria-labelledby="story-heading" {
+            h2 id="story-heading" { "What happened, in words" }
+            (story(&timeline))
+        }
+    })
+}
+
+fn parked(call: &CallView) -> Markup {
+    html! {
+        section.given-up aria-labelledby="parked-heading" {
+            h2 id="parked-heading" { "Parked: given up until somebody decides" }
+            ul { @for parked in &call.parked { li { strong { (parked.change) } ": " (parked.reason) } } }
+            div.acts {
+                form method="post" action=(format!("/console/calls/{}/redrive", call.task)) {
+                    button.primary id="redrive" { "Redrive" }
+                    span.hint { "Try all of it again" }
+                }
+                form method="post" action=(format!("/console/calls/{}/dismiss", call.task)) {
+                    button id="dismiss" { "Dismiss" }
+                    span.hint { "Leave it as it is" }
+                }
+            }
+        }
+    }
+}
+
+fn summary(call: &CallView) -> Markup {
+    html! {
+        dl.summary {
+            div { dt { "Customer's leg" } dd.sid { @match &call.customer { Some(leg) => (leg), None => "not known yet" } } }
+            div { dt { "Guard" } dd { (guard(call)) } }
+            div { dt { "Hold" } dd { (hold(call)) } }
+            div { dt { "Facts" } dd { (call.facts) } }
+            div { dt { "Last change (UTC)" } dd { (time(call.changed_ms)) } }
+        }
+    }
+}
+
+fn legend() -> Markup {
+    let marks = [
+        ("customer", "customer in the conference"),
+        ("customer lowered", "guard lowered"),
+        ("customer held", "held"),
+        ("customer away", "redirected, on the way back"),
+        ("agent offered", "offered"),
+        ("agent", "on the call"),
+        ("agent wrapping", "wrapping up"),
+        ("request", "request"),
+        ("request failed", "failed"),
+        ("request parked", "parked"),
+    ];
+    html! {
+        ul.legend aria-label="What the colours mean" {
+            @for (class, text) in marks {
+                li { svg aria-hidden="true" width="18" height="12" { rect class=(class) width="18" height="12" rx="3" {} } (text) }
+            }
+        }
+    }
+}
+
+fn agents(call: &CallView) -> Markup {
+    html! {
+        section aria-labelledby="agents-heading" {
+            h2 id="agents-heading" { "Agents" }
+            @if call.agents.is_empty() { p.empty { "The call has not been offered to anybody yet." } } @else {
+                div.table id="agents" data-keep-scroll {
+                    table {
+                        thead { tr { th scope="col" { "Agent" } th scope="col" { "Status" } th scope="col" { "Worker" } th scope="col" { "Reservation" } } }
+                        tbody {
+                            @for agent in &call.agents {
+                                tr {
+                                    th scope="row" { (agent.name) }
+                                    td { span class=(agent_class(&agent.status)) { (agent.status) } }
+                                    td.sid { @match &agent.worker { Some(worker) => (worker), None => "not known" } }
+                                    td.sid { (agent.reservation) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn streams(call: &CallView) -> Markup {
+    html! {
+        section aria-labelledby="streams-heading" {
+            h2 id="streams-heading" { "Streams" }
+            @if call.streams.is_empty() { p.empty { "No stream has been started." } } @else {
+                div.table id="streams" data-keep-scroll {
+                    table {
+                        thead { tr { th scope="col" { "Destination" } th scope="col" { "For" } th scope="col" { "State" } th scope="col" { "Name" } } }
+                        tbody {
+                            @for stream in &call.streams {
+                                tr {
+                                    th scope="row" { span class=(slot_class(&stream.destination)) aria-hidden="true" {} (stream.destination) }
+                                    td { (stream.agent) }
+                                    td { (stream_state(stream)) }
+                                    td.sid { (stream.name) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A line's text, with what is too long to be read shortened: names of streams, and SIDs.
+fn words(text: &str) -> Markup {
+    html! {
+        @for (place, word) in text.split(' ').enumerate() {
+            @if place > 0 { " " }
+            @let name = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            @if name.len() >= LONG_WORD && let Some((before, after)) = word.split_once(name) {
+                (before) (sid(name)) (after)
+            } @else { (word) }
+        }
+    }
+}
+
+fn stream_state(stream: &StreamView) -> Markup {
+    let class = match stream.state.as_str() {
+        "running" => "pill live",
+        "accepted" => "chip offered",
+        "failed" => "pill parked",
+        _ => "pill over",
+    };
+    html! {
+        span class=(class) {
+            (stream.state)
+            @if let Some(error) = stream.error { ", Twilio error " (error) }
+        }
+        @if stream.live && stream.unconfirmed { " " span.pill.held { "nothing heard of its socket" } }
+        @if stream.live && stream.orphan { " " span.pill.parked { "orphan" } }
+    }
+}
+
+fn story(lines: &[LineView]) -> Markup {
+    html! {
+        div.table id="story" data-keep-scroll {
+            table.story {
+                thead { tr { th scope="col" { "After" } th scope="col" { "What" } th scope="col" { "Why" } } }
+                tbody {
+                    @for line in lines {
+                        tr class=(line.kind) {
+                            td.after { time datetime=(format!("PT{}.{:03}S", line.after_ms / 1000, line.after_ms % 1000)) {
+                                (line.after_ms / 1000) "." (format!("{:03}", line.after_ms % 1000)) " s"
+                            } }
+                            td { (words(&line.text)) }
+                            td.why { @if let Some(why) = &line.why { "to " (why) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

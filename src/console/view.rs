@@ -1,0 +1,223 @@
+//! What is shown of a call: SIDs, states and times. Attributes, names and phone numbers have no field here.
+
+use crate::call::Call;
+use crate::call::fact::{EpochMs, Fact};
+use crate::call::ledger::StreamState;
+use crate::call::sid::{CallSid, ReservationSid, TaskSid, WorkerSid};
+use crate::call::state::ReservationStatus;
+use crate::call::step::{Change, Guard};
+use crate::timeline::{self, Kind, Line};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A call at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallView {
+    /// The task.
+    pub task: TaskSid,
+    /// The customer's leg, once it is known.
+    pub customer: Option<CallSid>,
+    /// Whether the conversation is over.
+    pub over: bool,
+    /// "raised" or "lowered", by the last word on it; nothing while it is being changed.
+    pub guard: Option<String>,
+    /// Whether the customer is held, by the last word on it.
+    pub held: Option<bool>,
+    /// The agents, in the order in which they were offered the call.
+    pub agents: Vec<AgentView>,
+    /// The streams, in the order in which they were started.
+    pub streams: Vec<StreamView>,
+    /// What was given up.
+    pub parked: Vec<ParkedView>,
+    /// How many facts there are.
+    pub facts: i64,
+    /// When the last of them was journaled: milliseconds since the Unix epoch.
+    pub changed_ms: EpochMs,
+}
+
+/// An agent on a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentView {
+    /// As the timeline calls him: "agent A".
+    pub name: String,
+    /// His worker, once an event has named it.
+    pub worker: Option<WorkerSid>,
+    /// His reservation.
+    pub reservation: ReservationSid,
+    /// "offered", "on the call", "wrapping up" or "gone".
+    pub status: String,
+}
+
+/// A stream on a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamView {
+    /// Its name.
+    pub name: String,
+    /// Which destination it goes to: "A" is the first.
+    pub destination: String,
+    /// Whom it is for, as the timeline calls him.
+    pub agent: String,
+    /// Whether it has tracks on the customer's leg, as far as anybody knows.
+    pub live: bool,
+    /// "accepted" by Twilio, "running" once its socket is known to be open, "stopped" by us, "ended" otherwise, or "failed".
+    pub state: String,
+    /// Nobody is meant to hear it: it started after it had been given up.
+    pub orphan: bool,
+    /// Nothing was heard of its socket in time.
+    pub unconfirmed: bool,
+    /// Twilio's number for what went wrong.
+    pub error: Option<u32>,
+}
+
+/// A change that was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedView {
+    /// What was to be done.
+    pub change: String,
+    /// Why it was given up.
+    pub reason: String,
+}
+
+/// A call with its story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallStory {
+    /// The call.
+    pub call: CallView,
+    /// What happened, oldest first.
+    pub timeline: Vec<LineView>,
+}
+
+/// A line of a call's story.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineView {
+    /// When it was journaled: milliseconds since the Unix epoch.
+    pub at_ms: EpochMs,
+    /// Milliseconds since the first.
+    pub after_ms: i64,
+    /// "event", "stream", "warning", "step", "failure", "parked" or "operator".
+    pub kind: String,
+    /// What happened, and of a step how it ended.
+    pub text: String,
+    /// Of a step: what for.
+    pub why: Option<String>,
+}
+
+/// A page of calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallList {
+    /// The most recently changed first.
+    pub calls: Vec<CallView>,
+    /// `after` of the next page, when there is one.
+    pub next: Option<String>,
+}
+
+impl CallView {
+    /// The call that these facts are of; `None` without facts.
+    pub fn of(task: &TaskSid, facts: &[Fact]) -> Option<Self> {
+        let last = facts.last()?;
+        let call = Call::fold(facts);
+        let names: BTreeMap<ReservationSid, String> = timeline::agents(facts).into_iter().collect();
+        let name =
+            |reservation: &ReservationSid| names.get(reservation).cloned().unwrap_or_else(|| "nobody".to_owned());
+        let mut agents: Vec<AgentView> = call
+            .reservations()
+            .map(|(sid, reservation)| AgentView {
+                name: name(sid),
+                worker: reservation.worker.clone(),
+                reservation: sid.clone(),
+                status: status(reservation.status).to_owned(),
+            })
+            .collect();
+        agents.sort_by(|a, b| a.name.cmp(&b.name));
+        let streams = call.streams().iter().map(|stream| StreamView {
+            name: stream.name.clone(),
+            destination: timeline::letter(stream.slot).to_string(),
+            agent: name(&stream.reservation),
+            live: stream.is_live() && !call.is_over(),
+            state: stream_state(stream.state, call.is_over()).to_owned(),
+            orphan: stream.orphan,
+            unconfirmed: stream.unconfirmed && stream.confirmed_at.is_none(),
+            error: stream.error,
+        });
+        Some(Self {
+            task: task.clone(),
+            customer: call.customer().cloned(),
+            over: call.is_over(),
+            guard: call.guard().map(|guard| guard_word(guard).to_owned()),
+            held: call.held(),
+            streams: streams.collect(),
+            agents,
+            parked: call.parked().map(|(change, reason)| parked(change, reason, &name)).collect(),
+            facts: i64::try_from(facts.len()).unwrap_or(i64::MAX),
+            changed_ms: last.at,
+        })
+    }
+}
+
+impl CallStory {
+    /// The call that these facts are of, with their story; `None` without facts.
+    pub fn of(task: &TaskSid, facts: &[Fact]) -> Option<Self> {
+        let call = CallView::of(task, facts)?;
+        Some(Self { call, timeline: timeline::lines(facts).into_iter().map(LineView::from).collect() })
+    }
+}
+
+impl From<Line> for LineView {
+    fn from(line: Line) -> Self {
+        let Line { at, after_ms, kind, text, why } = line;
+        Self { at_ms: at, after_ms, kind: kind_word(kind).to_owned(), text, why }
+    }
+}
+
+fn parked(change: &Change, reason: &str, name: &impl Fn(&ReservationSid) -> String) -> ParkedView {
+    let change = match change {
+        Change::Start(reservation) => format!("start {}'s stream", name(reservation)),
+        Change::Stop(reservation) => format!("stop {}'s stream", name(reservation)),
+        Change::LowerAhead
+        | Change::RaiseGuard
+        | Change::HoldAgain
+        | Change::Rejoin
+        | Change::Orphan(_)
+        | Change::Reconcile => change.to_string(),
+    };
+    ParkedView { change, reason: reason.to_owned() }
+}
+
+fn status(status: ReservationStatus) -> &'static str {
+    match status {
+        ReservationStatus::Pending => "offered",
+        ReservationStatus::Accepted => "on the call",
+        ReservationStatus::Wrapping => "wrapping up",
+        ReservationStatus::Over => "gone",
+    }
+}
+
+/// A call takes its streams with it, whether or not Twilio has told so.
+fn stream_state(state: StreamState, over: bool) -> &'static str {
+    match (state, over) {
+        (StreamState::Accepted, false) => "accepted",
+        (StreamState::Confirmed, false) => "running",
+        (StreamState::Stopped, _) => "stopped",
+        (StreamState::Ended, _) | (StreamState::Accepted | StreamState::Confirmed, true) => "ended",
+        (StreamState::Failed, _) => "failed",
+    }
+}
+
+fn guard_word(guard: Guard) -> &'static str {
+    match guard {
+        Guard::Raised => "raised",
+        Guard::Lowered => "lowered",
+    }
+}
+
+fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Event => "event",
+        Kind::Step => "step",
+        Kind::Failure => "failure",
+        Kind::Stream => "stream",
+        Kind::Warning => "warning",
+        Kind::Parked => "parked",
+        Kind::Operator => "operator",
+    }
+}

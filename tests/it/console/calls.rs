@@ -1,0 +1,89 @@
+//! The `calls` commands, against a running service.
+
+use super::{busy_stage, text};
+use serde_json::Value;
+use std::process::{Command, Output, Stdio};
+use taskrouter_streams::cli::stage::Stage;
+
+async fn calls(stage: &Stage, arguments: &[&str]) -> Output {
+    command(&[&["--admin", &format!("http://{}", stage.service.admin())], arguments].concat(), &[]).await
+}
+
+async fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_taskrouter-streams"));
+    command.arg("calls").args(arguments).env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn complained(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8(output.stderr.clone()).unwrap())
+}
+
+#[tokio::test]
+async fn calls_are_listed_shown_and_redriven_in_the_terminal() {
+    let stage = busy_stage("").await;
+    let list = said(&calls(&stage, &["list"]).await);
+    assert_eq!(list.lines().count(), 6, "a heading and five calls: {list}");
+    assert_eq!(said(&calls(&stage, &["list", "--live"]).await).lines().count(), 5);
+    let parked = said(&calls(&stage, &["list", "--parked"]).await);
+    assert!(parked.contains("live, 1 parked") && parked.lines().count() == 2, "{parked}");
+    let task = parked.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+
+    let shown = said(&calls(&stage, &["show", &task]).await);
+    for part in [
+        "parked: start agent A's stream: redirect:",
+        "agent A: on the call (WK",
+        "✗ PARKED:",
+        "[to start agent A's stream]",
+    ] {
+        assert!(shown.contains(part), "{part} is missing in {shown}");
+    }
+    assert!(!shown.contains('\u{1b}') && !list.contains('\u{1b}'), "no colours where there is no terminal");
+
+    let json: Value = serde_json::from_str(&said(&calls(&stage, &["show", &task, "--json"]).await)).unwrap();
+    let customer = json["call"]["customer"].as_str().unwrap();
+    assert_eq!(
+        said(&calls(&stage, &["show", customer, "--json"]).await),
+        said(&calls(&stage, &["show", &task, "--json"]).await)
+    );
+    let listed: Value = serde_json::from_str(&said(&calls(&stage, &["list", "--json", "--parked"]).await)).unwrap();
+    assert_eq!(listed["calls"][0]["task"], *task);
+
+    assert!(said(&calls(&stage, &["redrive", &task]).await).contains("is tried again"));
+    stage.at_rest().await.unwrap();
+    assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
+    assert!(text(&stage, "/calls?state=parked").await.contains("\"calls\":[]"));
+    let (code, again) = complained(&calls(&stage, &["redrive", &task]).await);
+    assert!(code == Some(1) && again.contains("nothing of this call is parked"), "{again}");
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_said_with_what_to_do() {
+    let stage = busy_stage("token = \"a-token-that-is-long-enough\"").await;
+    let admin = format!("http://{}", stage.service.admin());
+    let unknown = format!("WT{:032x}", 7);
+    let token = [("TRS__ADMIN__TOKEN", "a-token-that-is-long-enough")];
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
+    let cases: [Case<'_>; 7] = [
+        (&["--admin", &admin, "list"], &[], 1, "set TRS__ADMIN__TOKEN"),
+        (&["--admin", &admin, "list"], &[("TRS__ADMIN__TOKEN", "wrong")], 1, "set TRS__ADMIN__TOKEN"),
+        (&["--admin", &admin, "show", &unknown], &token, 1, "there is no such call"),
+        (&["--admin", &admin, "show", "../metrics"], &token, 1, "a call is named by its task"),
+        (&["--admin", "http://127.0.0.1:9", "list"], &[], 1, "nobody listens at http://127.0.0.1:9"),
+        (&["list"], &[], 2, "twilio.account_sid is missing"),
+        (&["list", "--parked", "--live"], &[], 2, "cannot be used with"),
+    ];
+    for (arguments, environment, code, what) in cases {
+        let (found, complaint) = complained(&command(arguments, environment).await);
+        assert!(found == Some(code) && complaint.contains(what), "{arguments:?}: {found:?} {complaint}");
+        assert!(!complaint.contains("long-enough"), "{complaint}");
+    }
+    assert!(said(&command(&["--admin", &admin, "list"], &token).await).contains("live, 1 parked"));
+    stage.clear().await;
+}

@@ -1,0 +1,58 @@
+//! The operator's page and the `calls` commands, over real sockets.
+
+mod browser;
+mod calls;
+mod http;
+mod pages;
+
+use super::metrics::story;
+use reqwest::{Method, Response};
+use std::net::SocketAddr;
+use taskrouter_streams::cli::stage::Stage;
+use taskrouter_streams::sim::Behaviour;
+
+/// Live calls, one in each state that a page shows, and one whose stream was given up.
+pub(crate) async fn busy_stage(extra: &str) -> Stage {
+    let extra = format!(
+        "[server]\nthreads = 1\n[retry]\nfirst_ms = 1\ncap_ms = 5\ngive_up_ms = 20\n[admin]\nlive_every_ms = 50\n{extra}"
+    );
+    let stage = Stage::set(Behaviour { latency_ms: 5, ..Behaviour::default() }, &extra).await.unwrap();
+    let told = [
+        &[
+            "customer calls",
+            "alice accepts",
+            "settle",
+            "alice transfers to bob, warm",
+            "settle",
+            "bob accepts",
+            "settle",
+        ][..],
+        &["customer calls", "settle"],
+        &["customer calls", "alice accepts", "settle", "alice leaves", "alice completes", "settle"],
+        &["customer calls", "alice accepts", "settle"],
+    ];
+    for steps in told {
+        let outcome = stage.tell(&story(steps)).await;
+        assert_eq!(outcome.failures, Vec::<String>::new());
+    }
+    let parked =
+        [&["customer calls"][..], &["the next redirect is answered 503"; 40], &["alice accepts", "settle"]].concat();
+    stage.tell(&story(&parked)).await;
+    stage.sim.clear_faults();
+    stage
+}
+
+/// The answer to a request with these headers; redirects are not followed.
+pub(crate) async fn answer(admin: SocketAddr, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+    let mut request = client.request(method, format!("http://{admin}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.unwrap()
+}
+
+/// What is answered to a GET.
+pub(crate) async fn text(stage: &Stage, path: &str) -> String {
+    answer(stage.service.admin(), Method::GET, path, &[]).await.text().await.unwrap()
+}
