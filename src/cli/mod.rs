@@ -3,6 +3,7 @@
 
 mod backfill;
 mod demo;
+mod doctor;
 mod door;
 mod replay;
 mod serve;
@@ -45,6 +46,8 @@ enum Command {
     Demo(demo::Demo),
     /// Make the workspace tell its events to the worker, after showing what that changes.
     Setup(setup::Setup),
+    /// See whether everything is as the worker needs it, and what to do where it is not.
+    Doctor(doctor::Doctor),
     /// Post events that did not arrive, from TaskRouter's records, to a running worker.
     Backfill(backfill::Backfill),
     /// Sign recorded events and post them to a running worker.
@@ -82,6 +85,7 @@ pub async fn run() -> ExitCode {
         Command::Serve(serve) => serve.run().await,
         Command::Demo(demo) => demo.run().await,
         Command::Setup(setup) => setup.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
         Command::Backfill(backfill) => backfill.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),

@@ -179,7 +179,8 @@ async fn keep_small(
     }
 }
 
-async fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
+/// Opens the journal that the settings name.
+pub(super) async fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
     let journal = &settings.journal;
     match &journal.url {
         JournalUrl::Sqlite(path) => Ok(Arc::new(SqliteJournal::open(SqliteSettings {

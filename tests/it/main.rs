@@ -11,6 +11,7 @@ mod backfill;
 mod client;
 mod config;
 mod core;
+mod doctor;
 mod event;
 mod event_stream;
 mod ingress;
