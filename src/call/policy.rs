@@ -59,6 +59,16 @@ pub enum Strategy {
     StreamsApi,
 }
 
+impl Strategy {
+    /// As the configuration writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Strategy::Redirect => "redirect",
+            Strategy::StreamsApi => "streams-api",
+        }
+    }
+}
+
 /// The longest pause while waiting for something that others do (the customer joins, the conference appears).
 const WAIT_CAP_MS: i64 = 1_000;
 

@@ -1,6 +1,8 @@
 //! The commands. Each says what it does in `--help`, ends with a documented exit code, and reports an error in one to
 //! three plain lines on standard error.
 
+mod audio;
+mod compare;
 mod backfill;
 mod demo;
 mod doctor;
@@ -11,6 +13,7 @@ pub mod service;
 mod setup;
 mod sign;
 pub mod stage;
+mod telling;
 
 use clap::{Parser, Subcommand};
 use std::collections::BTreeMap;

@@ -98,8 +98,13 @@ pub enum Verb {
     Fault(On, Fault),
     /// "settle": until nothing moves any more.
     Settle,
-    /// "expect …": several are separated by commas.
-    Expect(Vec<Expectation>),
+    /// "expect …": several are separated by commas. "expect [redirect] …": of a worker that works in this way only.
+    Expect {
+        /// The only way of working that it is expected of; `None` = whichever.
+        of: Option<String>,
+        /// What should be true.
+        all: Vec<Expectation>,
+    },
 }
 
 /// What should be true at rest.

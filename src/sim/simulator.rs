@@ -210,6 +210,11 @@ impl Simulator {
         self.core.with(|world, _| world.agent_sid(name))
     }
 
+    /// The name of the agent with this SID.
+    pub fn agent_named(&self, worker: &WorkerSid) -> Option<String> {
+        self.core.with(|world, _| world.agent_name(worker))
+    }
+
     /// The leg of an agent's newest reservation of a task.
     pub fn worker_leg(&self, task: &TaskSid, agent: &str) -> Option<CallSid> {
         self.core.with(|world, _| world.worker_leg(task, agent))

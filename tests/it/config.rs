@@ -17,10 +17,10 @@ const KEY: &str = "SK00000000000000000000000000000001";
 const TOKEN: &str = "a-token-that-must-not-show";
 const SECRET: &str = "a-secret-that-must-not-show";
 
-type Environment = BTreeMap<String, String>;
+pub(crate) type Environment = BTreeMap<String, String>;
 
 /// The least that the defaults lack.
-fn environment() -> Environment {
+pub(crate) fn environment() -> Environment {
     variables(&[
         ("TWILIO_ACCOUNT_SID", ACCOUNT),
         ("TWILIO_AUTH_TOKEN", TOKEN),
@@ -34,13 +34,13 @@ fn variables(pairs: &[(&str, &str)]) -> Environment {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn with(pairs: &[(&str, &str)]) -> Environment {
+pub(crate) fn with(pairs: &[(&str, &str)]) -> Environment {
     let mut all = environment();
     all.extend(variables(pairs));
     all
 }
 
-fn without(name: &str) -> Environment {
+pub(crate) fn without(name: &str) -> Environment {
     let mut all = environment();
     all.remove(name).expect("was there");
     all
@@ -50,11 +50,11 @@ fn load(file: &str, environment: &Environment) -> Result<Settings, ConfigError> 
     config::from_text(Some(("trs.toml", file)), environment)
 }
 
-fn accepted(file: &str, environment: &Environment) -> Settings {
+pub(crate) fn accepted(file: &str, environment: &Environment) -> Settings {
     load(file, environment).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn refused(file: &str, environment: &Environment) -> Vec<Problem> {
+pub(crate) fn refused(file: &str, environment: &Environment) -> Vec<Problem> {
     match load(file, environment) {
         Err(error @ ConfigError::Invalid(_)) => {
             let text = format!("{error} {error:?}");
@@ -69,7 +69,7 @@ fn refused(file: &str, environment: &Environment) -> Vec<Problem> {
 
 /// The one problem, which must be of this key.
 #[track_caller]
-fn only_problem(key: &str, file: &str, environment: &Environment) -> Problem {
+pub(crate) fn only_problem(key: &str, file: &str, environment: &Environment) -> Problem {
     let problems = refused(file, environment);
     assert_eq!(problems.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), [key], "{problems:?}");
     problems.into_iter().next().unwrap()

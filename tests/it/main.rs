@@ -7,9 +7,11 @@
 )]
 
 mod architecture;
+mod audio;
 mod backfill;
 mod client;
 mod config;
+mod config_streams;
 mod core;
 mod doctor;
 mod event;
@@ -24,4 +26,5 @@ mod setup;
 mod signature;
 mod simulator;
 mod stories;
+mod stream_status;
 mod twiml;

@@ -207,6 +207,7 @@ fn the_demo_of_one_story_ends_well_and_an_unknown_one_is_refused() {
         program().args(["demo", "--scenario", "first-accept", "--latency-ms", "0", "--lag-ms", "0"]).output().unwrap();
     assert!(told.status.success(), "{}", text(&told.stdout));
     assert!(text(&told.stdout).contains("1 stories, 0 violations, 0 expectations not met"));
+    assert!(text(&told.stdout).contains("audio of alice at /a: from "));
     assert_eq!(program().args(["demo", "--scenario", "nothing"]).output().unwrap().status.code(), Some(2));
 }
 

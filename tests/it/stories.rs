@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::{Fact, What};
+use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::sim::Behaviour;
@@ -64,14 +65,22 @@ async fn stage_of(story: &Scenario, extra: &str) -> Stage {
     Stage::set(story.behaviour(&Behaviour::default()).unwrap(), extra).await.unwrap()
 }
 
-/// Tells every story and asks `check` about each.
+/// Both ways of making changes.
+const STRATEGIES: [Strategy; 2] = [Strategy::Redirect, Strategy::StreamsApi];
+
+fn configuration(strategy: Strategy) -> String {
+    format!("[server]\nthreads = 1\n[streams]\nstrategy = \"{}\"\n", strategy.as_str())
+}
+
+/// Tells every story to a worker of each strategy and asks `check` about each.
 fn every_story(check: impl AsyncFn(&Stage, &Outcome) -> Vec<String> + Sync) {
-    play(STORIES, async |(name, text)| {
+    let cases: Vec<_> = STORIES.iter().flat_map(|story| STRATEGIES.map(|strategy| (story, strategy))).collect();
+    play(&cases, async |((name, text), strategy)| {
         let story = scenario::read(text).unwrap();
-        let stage = stage_of(&story, "[server]\nthreads = 1").await;
+        let stage = stage_of(&story, &configuration(*strategy)).await;
         let outcome = stage.tell(&story).await;
         let wrong = check(&stage, &outcome).await;
-        let wrong = told(&stage, name, &outcome.tasks, wrong).await;
+        let wrong = told(&stage, &format!("{name}, {}", strategy.as_str()), &outcome.tasks, wrong).await;
         stage.clear().await;
         wrong
     });
@@ -121,7 +130,7 @@ async fn perform(stage: &Stage, task: &mut Option<TaskSid>, verb: &Verb) -> Opti
             settle(stage).await;
             return sim.picture(task);
         }
-        Verb::Expect(_) => {}
+        Verb::Expect { .. } => {}
         other => panic!("the story has a step that this test does not know: {other:?}"),
     }
     None
@@ -129,8 +138,13 @@ async fn perform(stage: &Stage, task: &mut Option<TaskSid>, verb: &Verb) -> Opti
 
 /// What can be seen at every rest of a story, and how many redirects it took. The worker is restarted ahead of the step
 /// `restart_at`; every event arrives twice when `twice`.
-async fn rests(story: &Scenario, restart_at: Option<usize>, twice: bool) -> (Vec<Picture>, u32, Vec<String>) {
-    let mut stage = stage_of(story, "[server]\nthreads = 1").await;
+async fn rests(
+    story: &Scenario,
+    strategy: Strategy,
+    restart_at: Option<usize>,
+    twice: bool,
+) -> (Vec<Picture>, u32, Vec<String>) {
+    let mut stage = stage_of(story, &configuration(strategy)).await;
     if twice {
         for _ in 0..200 {
             stage.sim.mishap(None, Mishap::Duplicated);
@@ -160,25 +174,28 @@ fn every_story_rests_as_expected_without_a_violation() {
 #[test]
 fn a_restart_in_the_middle_of_a_warm_transfer_changes_nothing() {
     let story = story("warm-transfer");
-    let undisturbed = tokio::runtime::Runtime::new().unwrap().block_on(rests(&story, None, false));
-    let places: Vec<usize> = (1..story.steps.len()).collect();
-    play(&places, async |place| {
-        let (pictures, _, mut wrong) = rests(&story, Some(*place), false).await;
-        if pictures != undisturbed.0 {
-            wrong.push(format!("a restart ahead of step {}: {pictures:#?} instead of {:#?}", place + 1, undisturbed.0));
-        }
-        wrong
-    });
+    for strategy in STRATEGIES {
+        let undisturbed = tokio::runtime::Runtime::new().unwrap().block_on(rests(&story, strategy, None, false));
+        let places: Vec<usize> = (1..story.steps.len()).collect();
+        play(&places, async |place| {
+            let (pictures, _, mut wrong) = rests(&story, strategy, Some(*place), false).await;
+            if pictures != undisturbed.0 {
+                let expected = &undisturbed.0;
+                wrong.push(format!("a restart ahead of step {}: {pictures:#?} instead of {expected:#?}", place + 1));
+            }
+            wrong
+        });
+    }
 }
 
 #[test]
 fn events_that_arrive_twice_have_the_effect_of_once() {
-    play(&["warm-transfer"], async |name| {
-        let story = story(name);
-        let once = rests(&story, None, false).await;
-        let twice = rests(&story, None, true).await;
+    play(&STRATEGIES, async |strategy| {
+        let story = story("warm-transfer");
+        let once = rests(&story, *strategy, None, false).await;
+        let twice = rests(&story, *strategy, None, true).await;
         let same = once == twice;
-        let complaint = || format!("{name}: once {once:#?}, twice {twice:#?}");
+        let complaint = || format!("{strategy:?}: once {once:#?}, twice {twice:#?}");
         once.2.iter().chain(&twice.2).cloned().chain((!same).then(complaint)).collect()
     });
 }
@@ -244,7 +261,13 @@ fn no_leg_but_the_customers_is_commanded() {
             .filter_map(|task| stage.sim.report(task)?.customer)
             .map(|call| call.to_string())
             .collect();
-        let commands = [OpName::UpdateParticipant, OpName::RedirectCall, OpName::EndCall, OpName::StopStream];
+        let commands = [
+            OpName::UpdateParticipant,
+            OpName::RedirectCall,
+            OpName::EndCall,
+            OpName::CreateStream,
+            OpName::StopStream,
+        ];
         let requests = stage.sim.requests();
         let strangers = requests.iter().filter(|request| request.op.is_some_and(|op| commands.contains(&op)));
         strangers

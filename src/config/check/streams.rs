@@ -12,7 +12,7 @@ const TRACKS_PER_CALL: u64 = 4;
 const PREFIX_CHARACTERS: usize = 40;
 
 pub(super) fn streams(reader: &mut Reader) -> Option<Streams> {
-    let strategies = [("redirect", Strategy::Redirect), ("streams-api", Strategy::StreamsApi)];
+    let strategies = [Strategy::Redirect, Strategy::StreamsApi].map(|strategy| (strategy.as_str(), strategy));
     let strategy = reader.choice("streams.strategy", &strategies);
     let name_prefix = name_prefix(reader);
     let track_budget = reader.count("streams.track_budget", 1..=TRACKS_PER_CALL);

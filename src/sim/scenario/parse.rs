@@ -60,7 +60,7 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
         _ => {}
     }
     if let Some(list) = words.strip_prefix("expect ") {
-        return list.split(", ").map(expectation).collect::<Result<_, _>>().map(Verb::Expect);
+        return expect(list);
     }
     for (start, side) in [(" before the next ", Side::Before), (" after the next ", Side::After)] {
         if let Some((what, op)) = words.split_once(start) {
@@ -107,6 +107,15 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
         }
     }
     Err("no such step: see the documentation of sim::scenario::Verb for every wording".to_owned())
+}
+
+fn expect(list: &str) -> Result<Verb, String> {
+    let (of, list) = match list.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        Some((way, list)) => (Some(way.to_owned()), list),
+        None => (None, list),
+    };
+    let all = list.split(", ").map(expectation).collect::<Result<_, _>>()?;
+    Ok(Verb::Expect { of, all })
 }
 
 fn transfer(from: &str, rest: &str) -> Result<Verb, String> {

@@ -38,10 +38,10 @@ fn every_settle_is_followed_by_an_expectation_and_every_story_ends_with_one() {
         for (place, step) in scenario.steps.iter().enumerate() {
             if step.verb == Verb::Settle {
                 let next = scenario.steps.get(place + 1).map(|next| &next.verb);
-                assert!(matches!(next, Some(Verb::Expect(_))), "{}: step {}", scenario.name, place + 1);
+                assert!(matches!(next, Some(Verb::Expect { .. })), "{}: step {}", scenario.name, place + 1);
             }
         }
-        assert!(matches!(scenario.steps.last().map(|step| &step.verb), Some(Verb::Expect(_))), "{}", scenario.name);
+        assert!(matches!(scenario.steps.last().map(|step| &step.verb), Some(Verb::Expect { .. })), "{}", scenario.name);
     }
 }
 
@@ -50,7 +50,7 @@ async fn every_story_can_be_told_to_the_end_and_without_a_worker_only_streams_gu
     for scenario in scenarios() {
         let sim = simulator(scenario.behaviour(&Behaviour::default()).unwrap()).await;
         let began = Instant::now();
-        let outcome = run(&scenario, &sim, async || Ok(())).await;
+        let outcome = run(&scenario, &sim, "redirect", async || Ok(())).await;
         for failure in &outcome.failures {
             let about_the_worker = ["streams are ", "the guard is ", "the customer is "];
             assert!(about_the_worker.iter().any(|part| failure.contains(part)), "{}: {failure}", scenario.name);
@@ -67,7 +67,7 @@ async fn every_story_can_be_told_to_the_end_and_without_a_worker_only_streams_gu
 async fn a_worker_that_never_rests_is_a_failure() {
     let scenario = read("name = \"x\"\ntitle = \"x\"\nsteps = [\"customer calls\", \"settle\"]").unwrap();
     let sim = simulator(Behaviour::default()).await;
-    let outcome = run(&scenario, &sim, async || Err("the worker is stuck".to_owned())).await;
+    let outcome = run(&scenario, &sim, "redirect", async || Err("the worker is stuck".to_owned())).await;
     assert_eq!(outcome.failures, ["step 2 (\"settle\"): the worker is stuck"]);
     sim.stop().await;
 }
@@ -77,7 +77,7 @@ async fn an_impossible_step_ends_the_story_with_its_number_and_reason() {
     let steps = "[\"customer calls\", \"bob accepts\", \"expect call over\"]";
     let scenario = read(&format!("name = \"x\"\ntitle = \"x\"\nsteps = {steps}")).unwrap();
     let sim = simulator(Behaviour::default()).await;
-    let outcome = run(&scenario, &sim, async || Ok(())).await;
+    let outcome = run(&scenario, &sim, "redirect", async || Ok(())).await;
     assert_eq!(outcome.failures, ["step 2 (\"bob accepts\"): bob has no reservation that is pending"]);
     sim.stop().await;
 }
@@ -92,7 +92,10 @@ fn steps_are_read_as_they_are_meant() {
         Expectation::Held(false),
         Expectation::GuardRaised(true),
     ];
-    assert_eq!(parse_step("expect streams bob and alice, not held, guard raised"), Ok(Verb::Expect(expected)));
+    assert_eq!(
+        parse_step("expect streams bob and alice, not held, guard raised"),
+        Ok(Verb::Expect { of: None, all: expected })
+    );
     let refused = Verb::SocketsFail(SocketFailure::Handshake, 1);
     assert_eq!(parse_step("the destination refuses the next stream"), Ok(refused));
     let hung = Verb::SocketsFail(SocketFailure::TimedOut, 3);
