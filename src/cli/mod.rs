@@ -2,8 +2,8 @@
 //! three plain lines on standard error.
 
 mod audio;
-mod compare;
 mod backfill;
+mod compare;
 mod demo;
 mod doctor;
 mod door;

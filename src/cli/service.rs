@@ -222,6 +222,7 @@ fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierErro
         account: settings.twilio.account_sid.clone(),
         workspace: settings.twilio.workspace_sid.clone(),
         interest: settings.interest(),
+        assignment: settings.assignment.clone(),
         body_limit_bytes: server.body_limit_bytes,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
         ingest_at_once: settings.journal.batch_limit,

@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod assignment;
 mod audio;
 mod backfill;
 mod client;
