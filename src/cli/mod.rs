@@ -6,6 +6,7 @@ mod backfill;
 mod calls;
 mod compare;
 mod demo;
+mod doctor;
 mod door;
 mod replay;
 mod serve;
@@ -50,6 +51,8 @@ enum Command {
     Demo(demo::Demo),
     /// Make the workspace tell its events to the worker, after showing what that changes.
     Setup(setup::Setup),
+    /// See whether everything is as the worker needs it, and what to do where it is not.
+    Doctor(doctor::Doctor),
     /// Post events that did not arrive, from TaskRouter's records, to a running worker.
     Backfill(backfill::Backfill),
     /// List the calls of a running service, show one's story, try again or dismiss what was given up.
@@ -92,6 +95,7 @@ pub async fn run() -> ExitCode {
         Command::Serve(serve) => serve.run().await,
         Command::Demo(demo) => demo.run().await,
         Command::Setup(setup) => setup.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
         Command::Backfill(backfill) => backfill.run().await,
         Command::Calls(calls) => calls.run().await,
         Command::Replay(replay) => replay.run().await,

@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod assignment;
 mod audio;
 mod backfill;
 mod client;
@@ -15,6 +16,7 @@ mod config_streams;
 mod console;
 mod core;
 mod disk;
+mod doctor;
 mod event;
 mod event_stream;
 mod ingress;
