@@ -4,10 +4,10 @@ BIN := target/debug/taskrouter-streams
 PORT ?= 8080
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run replay tunnel check test lab bench setup
+.PHONY: help demo sim run replay tunnel check test lab bench setup setup-test
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then try again" >&2; exit 1; }
@@ -16,6 +16,10 @@ setup:
 demo: setup ## a call with transfers, worker and simulated Twilio, no account needed
 	@cargo build --quiet --locked
 	@$(BIN) demo $(ARGS)
+
+sim: setup ## the simulated Twilio alone, to try a consumer: ARGS="--stream-to ws://127.0.0.1:9000/audio"
+	@cargo build --quiet --locked
+	@$(BIN) sim serve $(ARGS)
 
 run: setup ## the worker, configured by the environment and CONFIG=file
 	@cargo build --quiet --locked
@@ -36,7 +40,15 @@ check: setup ## formatting, lints, documentation
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
-test: setup ## every test
+setup-test: ## what the tests need besides: PostgreSQL, which Debian and its like install here
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update && apt-get install -y --no-install-recommends postgresql; \
+	  else \
+	    echo "PostgreSQL is missing, and its tests will be skipped: apt-get install postgresql, or your system's like" >&2; \
+	  fi; }
+
+test: setup setup-test ## every test
 	cargo test --locked
 
 lab: setup ## random nights on a virtual clock: SEEDS=100000, FROM=0, or SEED=n to see one

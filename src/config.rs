@@ -11,6 +11,7 @@ use crate::call::policy::Strategy;
 use crate::call::rules::{Piece, Rule, Template};
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::telemetry::LogFormat;
+use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::client::{self, ClientSettings, Credentials};
 use crate::twilio::interest::Interest;
 use crate::twilio::twiml::Track;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub backfill: Backfill,
     pub retry: Retry,
     pub redirect: Redirect,
+    /// `[assignment]`; absent where it is switched off.
+    pub assignment: Option<ConferenceInstruction>,
     pub eligibility: Eligibility,
     pub streams: Streams,
     pub shutdown: Shutdown,

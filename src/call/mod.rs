@@ -10,6 +10,7 @@
 //! | [`leg`] | what Twilio has told of the customer's leg: conference, guard, hold |
 //! | [`ledger`] | what is known of its streams |
 //! | `settle`, `readings`, `streams` | how an answer changes that |
+//! | `given_up` | changes that are parked, and what makes them due again |
 //! | [`plan`] | what should be, and which changes lead there |
 //! | [`next`] | the next step |
 //! | `hold` | whether a hold that we took is to be put back |
@@ -20,9 +21,11 @@
 mod by_api;
 mod by_redirect;
 pub mod fact;
+mod given_up;
 mod hold;
 pub mod ledger;
 pub mod leg;
+mod newest;
 pub mod next;
 pub mod plan;
 pub mod policy;

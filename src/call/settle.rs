@@ -284,26 +284,4 @@ impl Leg {
         self.parked.remove(&Change::RaiseGuard);
         self.streaks.remove(&Change::Rejoin);
     }
-
-    /// The customer's leg is known at last: what was given up for want of it is due again.
-    pub(super) fn customer_found(&mut self) {
-        self.parked.retain(|change, _| !matches!(change, Change::Start(_)));
-        self.streaks.retain(|change, _| !matches!(change, Change::Start(_)));
-    }
-
-    pub(super) fn transfer_announced(&mut self) {
-        self.parked.remove(&Change::LowerAhead);
-        self.streaks.remove(&Change::LowerAhead);
-    }
-
-    pub(super) fn redriven(&mut self) {
-        self.parked.clear();
-        self.streaks.clear();
-        self.ledger.forgive();
-        self.ledger.disown_assumed();
-    }
-
-    pub(super) fn dismissed(&mut self) {
-        self.parked.values_mut().for_each(|given_up| given_up.dismissed = true);
-    }
 }

@@ -14,6 +14,7 @@ use super::fact::{
 };
 use super::ledger::Stream;
 use super::leg::{GuardState, Leg};
+use super::newest::Newest;
 use super::policy::Policy;
 use super::settle::Context;
 use super::sid::{CallSid, ConferenceSid, ReservationSid, TaskSid, TransferSid, WorkerSid};
@@ -83,33 +84,6 @@ pub(super) struct Transfer {
     ended_at: Option<EpochMs>,
     pub(super) completed: bool,
     to_queue: bool,
-}
-
-/// The newest of the values that events told, by task version, then time, then value: the order of arrival does not matter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Newest<T> {
-    told: Option<((u64, EpochMs), T)>,
-}
-
-impl<T> Default for Newest<T> {
-    fn default() -> Self {
-        Self { told: None }
-    }
-}
-
-impl<T: Clone + Ord> Newest<T> {
-    fn tell(&mut self, order: (u64, EpochMs), value: Option<T>) {
-        if let Some(value) = value {
-            let told = (order, value);
-            if self.told.as_ref().is_none_or(|known| known < &told) {
-                self.told = Some(told);
-            }
-        }
-    }
-
-    fn get(&self) -> Option<&T> {
-        self.told.as_ref().map(|(_, value)| value)
-    }
 }
 
 impl Call {

@@ -1,9 +1,9 @@
 //! How answers and status callbacks change what is known of the streams: the transitions that touch [`super::ledger`].
 
-use super::fact::{EpochMs, Parked, StreamChange, StreamEvent};
-use super::leg::{Doubt, GivenUp, Leg};
+use super::fact::{EpochMs, StreamChange, StreamEvent};
+use super::leg::{Doubt, Leg};
 use super::sid::StreamSid;
-use super::step::{Change, Operation, Step};
+use super::step::{Operation, Step};
 
 impl Leg {
     pub(super) fn streams_applied(&mut self, step: &Step, sid: Option<&StreamSid>, at: EpochMs) {
@@ -60,23 +60,6 @@ impl Leg {
             | Operation::UpdateCustomer { .. }
             | Operation::StopStream { .. }
             | Operation::FetchCall { .. } => {}
-        }
-    }
-
-    pub(super) fn change_parked(&mut self, parked: &Parked, at: EpochMs) {
-        let given_up = GivenUp { reason: parked.reason.clone(), dismissed: false };
-        self.parked.insert(parked.change.clone(), given_up);
-        self.streaks.remove(&parked.change);
-        if parked.change == Change::Rejoin {
-            self.rejoining = None;
-        }
-        if let Some(doubt) = self.doubt.take_if(|doubt| doubt.step.why.iter().all(|why| self.parked.contains_key(why)))
-        {
-            // Nobody will ever know; what may be running must be stopped one day.
-            self.streams_applied(&doubt.step, None, at);
-            for start in doubt.step.operation.starts() {
-                self.ledger.assume(&start.name);
-            }
         }
     }
 }

@@ -6,12 +6,14 @@ mod backfill;
 mod calls;
 mod compare;
 mod demo;
+mod doctor;
 mod door;
 mod replay;
 mod serve;
 pub mod service;
 mod setup;
 mod sign;
+mod sim;
 pub mod stage;
 mod telling;
 
@@ -49,6 +51,8 @@ enum Command {
     Demo(demo::Demo),
     /// Make the workspace tell its events to the worker, after showing what that changes.
     Setup(setup::Setup),
+    /// See whether everything is as the worker needs it, and what to do where it is not.
+    Doctor(doctor::Doctor),
     /// Post events that did not arrive, from TaskRouter's records, to a running worker.
     Backfill(backfill::Backfill),
     /// List the calls of a running service, show one's story, try again or dismiss what was given up.
@@ -57,6 +61,9 @@ enum Command {
     Replay(replay::Replay),
     /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
     Sign(sign::Sign),
+    /// Run the simulated Twilio alone, to try a consumer of streams or a worker against it.
+    #[command(subcommand)]
+    Sim(sim::Sim),
     /// Print the default configuration: every key, with its unit and reason.
     Config,
 }
@@ -88,10 +95,12 @@ pub async fn run() -> ExitCode {
         Command::Serve(serve) => serve.run().await,
         Command::Demo(demo) => demo.run().await,
         Command::Setup(setup) => setup.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
         Command::Backfill(backfill) => backfill.run().await,
         Command::Calls(calls) => calls.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
+        Command::Sim(sim) => sim.run().await,
         Command::Config => {
             say(crate::config::default_text());
             Ok(ExitCode::SUCCESS)

@@ -181,7 +181,8 @@ async fn keep_small(
     }
 }
 
-async fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
+/// Opens the journal that the settings name.
+pub(super) async fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
     let journal = &settings.journal;
     match &journal.url {
         JournalUrl::Sqlite(path) => Ok(Arc::new(SqliteJournal::open(SqliteSettings {
@@ -223,6 +224,7 @@ fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierErro
         account: settings.twilio.account_sid.clone(),
         workspace: settings.twilio.workspace_sid.clone(),
         interest: settings.interest(),
+        assignment: settings.assignment.clone(),
         body_limit_bytes: server.body_limit_bytes,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
         ingest_at_once: settings.journal.batch_limit,

@@ -1,7 +1,7 @@
 //! `setup`: the workspace tells its events to us, and to nobody else by mistake.
 
 mod event_streams;
-mod plan;
+pub(super) mod plan;
 
 use super::door::EVENTS;
 use super::{CommandResult, Configured, environment, misused, say};

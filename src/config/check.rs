@@ -9,6 +9,7 @@ use super::layers::Layers;
 use super::reader::Reader;
 use super::{Admin, Backfill, ConfigError, Journal, Log, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker};
 use crate::telemetry::{LogFormat, is_filter};
+use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::client::Credentials;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let retry = retry(&mut reader);
     let redirect = redirect(&mut reader);
     let eligibility = streams::eligibility(&mut reader);
+    let assignment = assignment(&mut reader);
     let streams = streams::streams(&mut reader);
     let shutdown = reader.millis("shutdown.grace_ms", 1..=HOUR_MS).map(|grace| Shutdown { grace });
     let log = log(&mut reader);
@@ -52,6 +54,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             retry: retry?,
             redirect: redirect?,
             eligibility: eligibility?,
+            assignment: assignment?,
             streams: streams?,
             shutdown: shutdown?,
             log: log?,
@@ -192,6 +195,16 @@ fn worker(reader: &mut Reader) -> Option<Worker> {
     let max_calls = reader.count("worker.max_calls", 1..=100_000);
     let poll = reader.millis("worker.poll_ms", 1..=60_000);
     Some(Worker { max_calls: max_calls?, poll: poll? })
+}
+
+/// Read and checked also where it is switched off, so that switching it on holds no surprise.
+fn assignment(reader: &mut Reader) -> Option<Option<ConferenceInstruction>> {
+    let enabled = reader.truth("assignment.enabled");
+    // Twilio lets a call ring for ten minutes at most.
+    let ring = reader.number("assignment.ring_s", 1..=600).map(Duration::from_secs);
+    let from = reader.optional_text("assignment.from");
+    let instruction = ConferenceInstruction { from, ring: ring? };
+    Some(enabled?.then_some(instruction))
 }
 
 fn backfill(reader: &mut Reader) -> Option<Backfill> {

@@ -9,9 +9,11 @@
 //! | `stream_status` | status callbacks of streams |
 //! | `event_streams` | the same events from an Event Streams sink |
 //! | `counted` | what the public listener counts |
+//! | `assignment` | assignment callbacks, where they are switched on |
 //! | `admin` | the probes |
 
 mod admin;
+mod assignment;
 mod counted;
 mod event_streams;
 mod events;

@@ -3,6 +3,7 @@
 //! Nothing of a request is looked at before its signature has been checked, and 204 is said only when what it tells is on
 //! disk: from then on it is ours to keep.
 
+use super::assignment;
 use super::counted::{self, Brought, Verdict};
 use super::event_streams;
 use super::events;
@@ -13,6 +14,7 @@ use crate::call::fact::{EpochMs, Fact, What};
 use crate::call::sid::{AccountSid, TaskSid, WorkspaceSid};
 use crate::journal::{Ingested, Journal, JournalError, NewFact};
 use crate::telemetry::metrics::Metrics;
+use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::event::Envelope;
 use crate::twilio::interest::Interest;
 use crate::twilio::signature::Verifier;
@@ -36,6 +38,8 @@ pub struct IngressSettings {
     pub workspace: WorkspaceSid,
     /// What of an event is kept.
     pub interest: Interest,
+    /// The answer to assignment callbacks; without one there is no path for them.
+    pub assignment: Option<ConferenceInstruction>,
     /// The largest body taken, in bytes; larger ones are answered with 413.
     pub body_limit_bytes: usize,
     /// The same for a delivery of Event Streams whose URL is signed.
@@ -68,10 +72,11 @@ pub(super) struct Door {
 /// Where Twilio tells how streams fare. The worker adds `?task=` and the TaskSid, for which Twilio's form has no place.
 pub const STREAM_STATUS_PATH: &str = "/streams/status";
 
-/// Serves the signed paths on `listener`: `POST /taskrouter/events`, `POST /taskrouter/event-streams` and
-/// `POST /streams/status`. Signals are the caller's; the server stops through its handle.
+/// Serves the signed paths on `listener`: `POST /taskrouter/events`, `POST /taskrouter/event-streams`, `POST /streams/status`
+/// and, where it is switched on, `POST /taskrouter/assignment`. Signals are the caller's; the server stops through its
+/// handle.
 ///
-/// Answers: 204 after the commit (and to authentic events that are of no interest), 413 too large, 408 too slow, 403 not
+/// Answers: 204 after the commit (and to authentic events that are of no interest; 200 to assignments), 413 too large, 408 too slow, 403 not
 /// signed by Twilio or for another account or workspace, 415 another media type, 400 unusable (`{"error": …}` names what),
 /// 503 with `Retry-After` when the journal cannot take it.
 pub fn public(
@@ -84,6 +89,7 @@ pub fn public(
     let per_thread = settings.max_connections.div_ceil(threads).max(1);
     let (client_timeout, keep_alive) = (settings.client_timeout, settings.keep_alive);
     let shutdown_grace_s = settings.shutdown_grace_s;
+    let instruction = settings.assignment.clone().map(web::Data::new);
     let door = Door { settings, journal, metrics, forgeries: Seldom::default(), failures: Seldom::default() };
     let door = web::Data::new(door);
     let server = HttpServer::new(move || {
@@ -94,6 +100,12 @@ pub fn public(
             .service(taking("/taskrouter/events", web::post().to(events::receive)))
             .service(taking("/taskrouter/event-streams", web::post().to(event_streams::receive)))
             .service(taking(STREAM_STATUS_PATH, web::post().to(stream_status::receive)))
+            .configure(|app| {
+                if let Some(instruction) = &instruction {
+                    app.app_data(instruction.clone());
+                    app.service(taking("/taskrouter/assignment", web::post().to(assignment::receive)));
+                }
+            })
     })
     .workers(threads)
     .max_connections(per_thread)
@@ -113,11 +125,15 @@ async fn method_not_allowed() -> HttpResponse {
 impl Door {
     /// Refuses an event of another account or workspace.
     pub(super) fn is_ours(&self, envelope: &Envelope) -> Result<(), Refusal> {
-        let Envelope { account, workspace, content: _ } = envelope;
+        self.is_of_ours(&envelope.account, &envelope.workspace)
+    }
+
+    /// Refuses what is of another account or workspace.
+    pub(super) fn is_of_ours(&self, account: &AccountSid, workspace: &WorkspaceSid) -> Result<(), Refusal> {
         if *account == self.settings.account && *workspace == self.settings.workspace {
             return Ok(());
         }
-        tracing::warn!(%account, %workspace, "refused an event of another workspace");
+        tracing::warn!(%account, %workspace, "refused what is of another workspace");
         Err(Refusal::Forbidden)
     }
 

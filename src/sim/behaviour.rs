@@ -38,6 +38,9 @@ pub struct Behaviour {
     /// Whether a stream may bear the name of one that has stopped. Twilio documents "unique per Call" and leaves it open;
     /// a name that a running stream bears is refused either way.
     pub reuse_stream_names: bool,
+    /// The simulator plays the worker's part as well: it streams both tracks of the customer's leg here (`wss://…`) for every
+    /// agent on the call.
+    pub streams_by_itself: Option<String>,
     /// Where the sockets of streams are opened for real: addresses that begin with a public base (`wss://…`) are seen from
     /// this machine under a local one (`ws://…`). The sockets of other streams open in name only.
     pub sockets: Vec<Route>,
@@ -67,6 +70,7 @@ impl Default for Behaviour {
             patience_ms: 200,
             over_grace_ms: 2_000,
             reuse_stream_names: false,
+            streams_by_itself: None,
             sockets: Vec::new(),
             socket_open_ms: 5,
             socket_connect_ms: 5_000,

@@ -20,7 +20,7 @@ mod run;
 mod stories;
 
 pub use parse::{parse_step, read};
-pub use run::{Outcome, run};
+pub use run::{Outcome, narrate, run};
 pub use stories::STORIES;
 
 use super::behaviour::{BadSettings, Behaviour};

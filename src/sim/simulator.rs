@@ -190,6 +190,11 @@ impl Simulator {
         locked(&self.core.deliveries).clone()
     }
 
+    /// The tasks so far, oldest first.
+    pub fn tasks(&self) -> Vec<TaskSid> {
+        self.core.with(|world, _| world.tasks())
+    }
+
     /// What a task's call went through so far.
     pub fn report(&self, task: &TaskSid) -> Option<CallReport> {
         self.core.with(|world, _| world.report(task))

@@ -9,6 +9,7 @@
 mod answers;
 mod events;
 mod hosts;
+mod probe;
 mod requests;
 mod unanswered;
 mod wire;

@@ -1,5 +1,6 @@
 //! Twilio's words, and the only place where they are spelled: signatures, event bodies, TwiML, the REST API.
 
+pub mod assignment;
 pub mod attributes;
 pub mod client;
 pub mod event;

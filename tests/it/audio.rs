@@ -2,9 +2,10 @@
 
 use crate::stories::{play, story, told};
 use std::time::Duration;
+use taskrouter_streams::call::fact::What;
 use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::consumer::Heard;
+use taskrouter_streams::sim::consumer::{Heard, Misconduct};
 use taskrouter_streams::sim::scenario::read;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -61,6 +62,31 @@ fn a_socket_that_dies_is_followed_by_another_while_the_agent_stays() {
         let ends: Vec<bool> = stage.heard().iter().map(Heard::is_complete).collect();
         if ends != [false, true] {
             wrong.push(format!("{:?}", stage.heard()));
+        }
+        let wrong = told(&stage, strategy, &outcome.tasks, wrong).await;
+        stage.clear().await;
+        wrong
+    });
+}
+
+#[test]
+fn a_destination_that_goes_on_refusing_is_asked_a_few_times_and_the_stream_is_parked() {
+    play(&["redirect", "streams-api"], async |strategy| {
+        let stage = stage(strategy, "restart_after_ms = 20\nrestart_limit = 2").await;
+        stage.consumer.as_ref().unwrap().misbehaves(Misconduct::Refuses(503), 9);
+        let steps =
+            r#"["customer calls", "alice accepts", "settle", "expect no streams, not held, guard raised, call live"]"#;
+        let text = format!("name = \"x\"\ntitle = \"x\"\nsteps = {steps}");
+        let outcome = stage.tell(&read(&text).unwrap()).await;
+        let mut wrong = outcome.failures.clone();
+        let streams = stage.sim.report(&outcome.tasks[0]).unwrap().streams;
+        if streams.len() != 3 || streams.iter().any(|stream| stream.failure.is_none()) {
+            wrong.push(format!("{streams:?}"));
+        }
+        let facts = stage.facts(&outcome.tasks[0]).await.unwrap();
+        let parked = facts.iter().filter(|fact| matches!(fact.what, What::Parked(_))).count();
+        if parked != 1 || !stage.heard().is_empty() {
+            wrong.push(format!("{parked} changes are parked, heard was {:?}", stage.heard()));
         }
         let wrong = told(&stage, strategy, &outcome.tasks, wrong).await;
         stage.clear().await;

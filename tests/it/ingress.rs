@@ -118,6 +118,7 @@ pub(crate) fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
                 account: sid("AC", 1).parse().unwrap(),
                 workspace: sid("WS", 1).parse().unwrap(),
                 interest: Interest::default(),
+                assignment: None,
                 body_limit_bytes: 256 * 1024,
                 event_streams_body_limit_bytes: 8 * 1024 * 1024,
                 ingest_at_once: 300,

@@ -1,8 +1,10 @@
 //! The journal: rules that every store keeps, then what is each store's own.
 
+mod golden;
 mod listing;
 mod pooler;
 mod postgres;
+mod retention;
 mod rules;
 mod sqlite;
 

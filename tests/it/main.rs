@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod assignment;
 mod audio;
 mod backfill;
 mod client;
@@ -14,6 +15,8 @@ mod config;
 mod config_streams;
 mod console;
 mod core;
+mod disk;
+mod doctor;
 mod event;
 mod event_stream;
 mod faults;
@@ -25,9 +28,12 @@ mod metrics;
 mod postgres;
 mod program;
 mod setup;
+mod several;
 mod signature;
+mod sim_serve;
 mod simulator;
 mod stories;
 mod stream_status;
 mod streams;
 mod twiml;
+mod worker;

@@ -20,6 +20,17 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
+/// What `serve` needs to know to start, but for its journal.
+pub(crate) const ENVIRONMENT: [(&str, &str); 7] = [
+    ("TWILIO_ACCOUNT_SID", ACCOUNT),
+    ("TWILIO_AUTH_TOKEN", TOKEN),
+    ("TWILIO_WORKSPACE_SID", WORKSPACE),
+    ("TRS__SERVER__PUBLIC_URL", PUBLIC_URL),
+    ("TRS__SERVER__LISTEN", "127.0.0.1:0"),
+    ("TRS__ADMIN__LISTEN", "127.0.0.1:0"),
+    ("TRS__STREAMS__DESTINATIONS", "wss://audio.example.com/a"),
+];
+
 /// A running `serve`, killed with SIGKILL when dropped.
 pub(crate) struct Serving {
     child: Child,
@@ -34,20 +45,21 @@ impl Serving {
     }
 
     pub(crate) fn start_against(journal: &Path, twilio: &str) -> Self {
-        let mut child = program()
+        Self::start_with(&format!("sqlite:{}", journal.display()), twilio, &[])
+    }
+
+    pub(crate) fn start_with(journal_url: &str, twilio: &str, more: &[(&str, &str)]) -> Self {
+        Self::start_as(program(), journal_url, twilio, more)
+    }
+
+    /// `command` becomes the program by the arguments that follow.
+    pub(crate) fn start_as(mut command: Command, journal_url: &str, twilio: &str, more: &[(&str, &str)]) -> Self {
+        let mut child = command
             .arg("serve")
-            .envs([
-                ("TWILIO_ACCOUNT_SID", ACCOUNT),
-                ("TWILIO_AUTH_TOKEN", TOKEN),
-                ("TWILIO_WORKSPACE_SID", WORKSPACE),
-                ("TRS__SERVER__PUBLIC_URL", PUBLIC_URL),
-                ("TRS__SERVER__LISTEN", "127.0.0.1:0"),
-                ("TRS__ADMIN__LISTEN", "127.0.0.1:0"),
-                ("TRS__TWILIO__API_BASE_URL", twilio),
-                ("TRS__TWILIO__TASKROUTER_BASE_URL", twilio),
-                ("TRS__STREAMS__DESTINATIONS", "wss://audio.example.com/a"),
-            ])
-            .env("TRS__JOURNAL__URL", format!("sqlite:{}", journal.display()))
+            .envs(ENVIRONMENT)
+            .envs([("TRS__TWILIO__API_BASE_URL", twilio), ("TRS__TWILIO__TASKROUTER_BASE_URL", twilio)])
+            .env("TRS__JOURNAL__URL", journal_url)
+            .envs(more.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -60,13 +72,31 @@ impl Serving {
         Self { child, public, admin }
     }
 
-    fn replay(&self, path: &str) -> Output {
+    pub(crate) fn replay(&self, path: &str) -> Output {
         program()
             .args(["replay", path, "--speed", "0", "--to", &format!("http://{}/taskrouter/events", self.public)])
             .args(["--sign-as", &format!("{PUBLIC_URL}/taskrouter/events")])
             .env("TWILIO_AUTH_TOKEN", TOKEN)
             .output()
             .unwrap()
+    }
+}
+
+impl Serving {
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// As in "TERM".
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end after a signal.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 }
 
@@ -141,15 +171,7 @@ fn a_second_process_on_the_same_journal_is_refused_with_what_to_do() {
     let _first = Serving::start(&journal);
     let second = program()
         .arg("serve")
-        .envs([
-            ("TWILIO_ACCOUNT_SID", ACCOUNT),
-            ("TWILIO_AUTH_TOKEN", TOKEN),
-            ("TWILIO_WORKSPACE_SID", WORKSPACE),
-            ("TRS__SERVER__PUBLIC_URL", PUBLIC_URL),
-            ("TRS__SERVER__LISTEN", "127.0.0.1:0"),
-            ("TRS__ADMIN__LISTEN", "127.0.0.1:0"),
-            ("TRS__STREAMS__DESTINATIONS", "wss://audio.example.com/a"),
-        ])
+        .envs(ENVIRONMENT)
         .env("TRS__JOURNAL__URL", format!("sqlite:{}", journal.display()))
         .output()
         .unwrap();
@@ -214,7 +236,9 @@ fn the_demo_of_one_story_ends_well_and_an_unknown_one_is_refused() {
 #[test]
 fn help_names_every_command_and_the_exit_codes() {
     let help = text(&program().arg("--help").output().unwrap().stdout);
-    for word in ["serve", "demo", "backfill", "replay", "sign", "config", "Exit codes"] {
+    for word in
+        ["serve", "demo", "setup", "doctor", "backfill", "calls", "replay", "sign", "sim", "config", "Exit codes"]
+    {
         assert!(help.contains(word), "{word} is missing in: {help}");
     }
 }

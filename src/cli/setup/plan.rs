@@ -53,6 +53,17 @@ impl Plan {
         self.now.event_callback_url == self.url && names(&self.now.events_filter) == names(&self.filter)
     }
 
+    /// Whether the URL repeats what failed, as ours should.
+    pub(in crate::cli) fn has_overrides(&self) -> bool {
+        self.now.event_callback_url == self.url
+    }
+
+    /// The event types that matter and are not told.
+    pub(in crate::cli) fn missing(&self) -> Vec<&'static str> {
+        let told = names(&self.now.events_filter);
+        if told.is_empty() { Vec::new() } else { event::types().filter(|name| !told.contains(name)).collect() }
+    }
+
     /// The call that sets the workspace as it is now.
     pub(in crate::cli) fn undo(&self, base: &str) -> String {
         let WorkspaceRow { sid, event_callback_url, events_filter, .. } = &self.now;

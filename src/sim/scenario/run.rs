@@ -21,14 +21,24 @@ pub struct Outcome {
     pub failures: Vec<String>,
 }
 
-/// Tells the story to a worker that works in this `way`, as expectations name it. `settle` returns when the worker is at rest, or says why it never will be; it is called with the world
-/// quiet, and again whenever the world has moved meanwhile. A verb that is impossible ends the story.
+/// Tells the story to a worker that works in this `way`, as expectations name it. `settle` returns when the worker is at rest,
+/// or says why it never will be; it is called with the world quiet, and again whenever the world has moved meanwhile. A verb
+/// that is impossible ends the story.
 pub async fn run<F>(scenario: &Scenario, sim: &Simulator, way: &str, settle: F) -> Outcome
+where
+    F: AsyncFn() -> Result<(), String>,
+{
+    narrate(scenario, sim, way, settle, |_| {}).await
+}
+
+/// The same; `begins` is told of each step before it is performed.
+pub async fn narrate<F>(scenario: &Scenario, sim: &Simulator, way: &str, settle: F, begins: impl Fn(&Step)) -> Outcome
 where
     F: AsyncFn() -> Result<(), String>,
 {
     let mut outcome = Outcome::default();
     for (place, step) in scenario.steps.iter().enumerate() {
+        begins(step);
         match perform(sim, &step.verb, way, &mut outcome, &settle).await {
             Ok(None) => {}
             Ok(Some(reason)) => outcome.failures.push(worded(place, step, &reason)),

@@ -29,6 +29,8 @@ stories![
     "slow-read-back",
     "duplicated-and-reordered",
     "lost-wrapup",
+    "destination-refuses",
+    "socket-dies",
     "customer-hangs-up-in-queue",
     "customer-hangs-up-early",
     "customer-hangs-up-during-transfer",

@@ -56,6 +56,11 @@ impl World {
         self.join_customer(&call, 0);
         // Observed: an outbound task's conference attributes come by task.updated.
         self.write_attributes(task, true);
+        let waiting = self.reservations.values().filter(|found| &found.task == task);
+        let waiting = waiting.filter(|found| found.status == ReservationStatus::Accepted);
+        for reservation in waiting.map(|found| found.sid.clone()).collect::<Vec<_>>() {
+            self.start_by_itself(task, &reservation);
+        }
         Ok(())
     }
 
@@ -67,6 +72,7 @@ impl World {
         self.set_task(task, TaskStatus::Assigned);
         if self.tasks.get(task).is_some_and(|task| task.channel == "voice") {
             self.connect_agent(task, &sid);
+            self.start_by_itself(task, &sid);
         }
         self.emit(task, "reservation.accepted", Some(&sid));
         if self.finish_transfer(task) == Some(Mode::Cold) {
@@ -172,6 +178,7 @@ impl World {
         };
         let task = found.task.clone();
         self.set_reservation(sid, ReservationStatus::Wrapping);
+        self.stop_by_itself(&task, sid);
         let talking = self.has(&task, ReservationStatus::Accepted);
         let offered = self.has(&task, ReservationStatus::Pending);
         let customer = self.tasks.get(&task).and_then(|task| task.customer.as_ref());

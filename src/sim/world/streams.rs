@@ -1,7 +1,7 @@
 //! Media streams of a leg, started by TwiML or by the Streams resource: unique names, four tracks, and an end with the call.
 
 use super::{Misuse, Ms, Reply, SocketFailure, World};
-use crate::call::sid::{CallSid, StreamSid, WorkerSid};
+use crate::call::sid::{CallSid, ReservationSid, StreamSid, TaskSid, WorkerSid};
 use crate::sim::twiml::{MAX_PARAMETERS, StreamVerb, Track, check_stream};
 
 /// Documented: a call forks at most this many tracks.
@@ -187,6 +187,36 @@ impl World {
         Ok(stream)
     }
 
+    /// Where the simulator plays the worker's part: what a worker would ask for when an agent comes to the call.
+    pub(super) fn start_by_itself(&mut self, task: &TaskSid, reservation: &ReservationSid) {
+        let customer = self.tasks.get(task).and_then(|task| task.customer.clone());
+        let worker = self.reservations.get(reservation).map(|found| found.worker.clone());
+        let (Some(url), Some(call), Some(worker)) = (self.behaviour.streams_by_itself.clone(), customer, worker) else {
+            return;
+        };
+        let parameters =
+            [("workerSid", worker.as_str()), ("reservationSid", reservation.as_str()), ("taskSid", task.as_str())];
+        let verb = StreamVerb {
+            name: own_name(reservation),
+            url,
+            track: Track::BothTracks,
+            parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            status_callback: None,
+        };
+        let sid: StreamSid = self.mint(StreamSid::PREFIX);
+        // What is refused shows as a violation.
+        let _ = self.start_stream(&call, sid, verb);
+    }
+
+    /// The same when he leaves it.
+    pub(super) fn stop_by_itself(&mut self, task: &TaskSid, reservation: &ReservationSid) {
+        let customer = self.tasks.get(task).and_then(|task| task.customer.clone());
+        if let Some(call) = customer.filter(|_| self.behaviour.streams_by_itself.is_some()) {
+            // It may be over with the call already.
+            let _ = self.stop_stream(&call, &own_name(reservation));
+        }
+    }
+
     /// Stops a running stream by SID or name. `None` when there is none: over, or never there.
     pub(super) fn stop_stream(&mut self, call: &CallSid, sid_or_name: &str) -> Option<StreamReport> {
         let now = self.now;
@@ -200,4 +230,8 @@ impl World {
         self.stream_stopped(call, &stopped.sid);
         Some(stopped)
     }
+}
+
+fn own_name(reservation: &ReservationSid) -> String {
+    format!("Stream_{reservation}")
 }

@@ -43,6 +43,13 @@ pub struct RequestRecord {
     pub took_effect: bool,
 }
 
+impl RequestRecord {
+    /// Whether it is decided how the request ends.
+    pub fn is_over(&self) -> bool {
+        self.status.is_some() || self.fault.is_some()
+    }
+}
+
 /// A call at a glance: what a scenario expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {

@@ -86,6 +86,19 @@ fn a_file_of_a_newer_version_is_left_alone() {
     assert!(refusal.to_string().ends_with("has schema version 99, this program knows up to 2: run the newer version"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_file_stays_bounded_over_a_month() {
+    let dir = Dir::new();
+    let journal = dir.open(LONG).await;
+    let side = rusqlite::Connection::open(dir.file()).unwrap();
+    let a_day_passes = async || {
+        side.execute("UPDATE call SET over_ms = over_ms - 86400000", []).unwrap();
+        side.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        dir.file().metadata().unwrap().len()
+    };
+    retention::a_month(journal, a_day_passes).await;
+}
+
 /// What the first version wrote, as it wrote it.
 const VERSION_1: &str = r#"
     CREATE TABLE call (task TEXT PRIMARY KEY, last_seq INTEGER NOT NULL DEFAULT 0, due_ms INTEGER, lease_ms INTEGER,

@@ -189,12 +189,16 @@ fn a_fragment_is_read_within_twilios_limits() {
 
 /// A stream of alice's by the Streams resource, whose callbacks go to the worker.
 async fn streams(sim: &Simulator, task: &TaskSid, name: &str) -> StatusCode {
+    streams_telling(sim, task, name, STATUS_URL).await
+}
+
+async fn streams_telling(sim: &Simulator, task: &TaskSid, name: &str, callback: &str) -> StatusCode {
     let customer = sim.report(task).unwrap().customer.unwrap();
     let worker = sim.agent("alice").unwrap();
     let form = [
         ("Url", "wss://media.example/a"),
         ("Name", name),
-        ("StatusCallback", STATUS_URL),
+        ("StatusCallback", callback),
         ("Parameter1.Name", "workerSid"),
         ("Parameter1.Value", worker.as_str()),
     ];
@@ -293,6 +297,25 @@ async fn a_swapped_callback_follows_the_next_one_of_the_streams() {
     sim.customer_hangs_up(&task).await.unwrap();
     assert!(sim.quiet(Duration::from_secs(5)).await);
     assert_eq!(inbox.streams(), ["stream-stopped a", "stream-started a"]);
+    sim.stop().await;
+    server.stop(false).await;
+}
+
+#[tokio::test]
+async fn a_streams_callback_is_tried_again_as_the_fragment_of_its_own_url_says() {
+    let (sim, inbox, server) = posting("rc=3&rp=5xx,ct,rt").await;
+    let task = talking_to(&sim).await;
+    for (name, fragment, attempts) in [("once", "", 1), ("thrice", "#rc=2&rp=5xx", 3)] {
+        inbox.answers.lock().unwrap().extend([503, 503]);
+        streams_telling(&sim, &task, name, &format!("{STATUS_URL}{fragment}")).await;
+        assert!(sim.quiet(Duration::from_secs(5)).await);
+        inbox.answers.lock().unwrap().clear();
+        let told = inbox.streams().iter().filter(|told| **told == format!("stream-started {name}")).count();
+        assert_eq!(told, attempts, "{name}");
+    }
+    let seen = inbox.seen.lock().unwrap().clone();
+    let (signature, body) = seen.last().unwrap();
+    assert_eq!(signature, &signed(STATUS_URL, body), "the fragment is not signed");
     sim.stop().await;
     server.stop(false).await;
 }

@@ -2,7 +2,7 @@
 
 use super::{START, Talk, order, start};
 use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::world::{Event, Request, SocketFailure, StreamOrder};
+use taskrouter_streams::sim::world::{Event, Mode, Request, SocketFailure, StreamOrder, Target};
 
 /// A call with these streams started in one redirect.
 fn streaming(names: &[&str]) -> Talk {
@@ -220,4 +220,28 @@ fn a_socket_that_hangs_fails_its_stream_after_the_timeout_and_frees_its_tracks()
     let failed = talk.world.report(&talk.task).unwrap().streams.remove(0);
     assert_eq!((failed.failure, failed.opened_at), (Some(SocketFailure::TimedOut), None));
     assert_eq!(talk.stop("a").status, 404);
+}
+
+#[test]
+fn a_world_that_streams_by_itself_does_what_a_worker_would() {
+    let url = Some("wss://media.example/a".to_owned());
+    let behaviour = Behaviour { streams_by_itself: url, ..Behaviour::default() };
+    let mut talk = Talk::begin(behaviour.clone());
+    let (task, to_bob) = (talk.task.clone(), Target::Agent("bob".to_owned()));
+    talk.world.transfers(&task, "alice", &to_bob, Mode::Warm, START).unwrap();
+    talk.world.accepts(&task, "bob", START).unwrap();
+    assert_eq!(talk.world.picture(&task).unwrap().streams, ["alice", "bob"]);
+    talk.world.leaves(&task, "alice", START).unwrap();
+    assert_eq!(talk.world.picture(&task).unwrap().streams, ["bob"]);
+    talk.world.leaves(&task, "bob", START).unwrap();
+    let streams = talk.world.report(&task).unwrap().streams;
+    assert_eq!(streams.iter().map(|stream| stream.ended_with_call).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(streams[0].parameters[2], ("taskSid".to_owned(), task.to_string()));
+    assert_eq!(talk.violations(), Vec::<String>::new());
+
+    let mut world = super::world(behaviour);
+    let task = world.calls_out("alice", START).unwrap();
+    assert_eq!(world.picture(&task).unwrap().streams, Vec::<String>::new());
+    world.customer_answers(&task, START).unwrap();
+    assert_eq!(world.picture(&task).unwrap().streams, ["alice"]);
 }

@@ -1,0 +1,93 @@
+//! A disk that is full, and one that cannot be written to, under the real process.
+//!
+//! The disk is a small file system in a namespace of the process's own. Where a user may not make one these tests say so and
+//! do nothing; in CI they fail instead.
+
+use crate::program::{Serving, text};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// Mounts a disk on $1 and becomes the program.
+const ON_A_SMALL_DISK: &str = r#"mount -t tmpfs -o size=1m none "$1" && shift && exec "$@""#;
+
+const ON_A_READ_ONLY_DISK: &str = r#"mount -t tmpfs -o ro none "$1" && shift && exec "$@""#;
+
+/// The program on a disk of its own, or nothing where that cannot be had.
+fn on_a_disk(script: &str, at: &Path) -> Option<Command> {
+    let command = |program: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]).arg(at).arg(program);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
+        command
+    };
+    if command("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        return Some(command(env!("CARGO_BIN_EXE_taskrouter-streams")));
+    }
+    assert!(std::env::var_os("CI").is_none(), "no file system can be mounted: unshare and user namespaces are needed");
+    // Past the harness, which keeps what a test prints to itself.
+    let _ =
+        writeln!(std::io::stderr(), "\nSKIPPED: no file system can be mounted here, so a full disk is not tested.\n");
+    None
+}
+
+fn journal_url(at: &Path) -> String {
+    format!("sqlite:{}", at.join("journal.db").display())
+}
+
+/// Takes what is left of the disk, and gives it back when told to.
+struct Ballast(PathBuf);
+
+impl Ballast {
+    fn put(disk: &Path) -> Self {
+        let path = disk.join("ballast");
+        let mut file = std::fs::File::create(&path).unwrap();
+        for size in [4096, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+        Self(path)
+    }
+
+    fn remove(self) {
+        std::fs::remove_file(self.0).unwrap();
+    }
+}
+
+#[test]
+fn a_full_disk_makes_503_of_every_event_and_all_are_taken_when_there_is_room_again() {
+    let directory = TempDir::new().unwrap();
+    let Some(command) = on_a_disk(ON_A_SMALL_DISK, directory.path()) else { return };
+    let serving = Serving::start_as(command, &journal_url(directory.path()), "http://127.0.0.1:9", &[]);
+    // The disk as the process sees it.
+    let disk = PathBuf::from(format!("/proc/{}/root{}", serving.pid(), directory.path().display()));
+    let first = serving.replay("fixtures/taskrouter/01.task.created.form");
+    assert!(first.status.success(), "{}", text(&first.stdout));
+
+    let ballast = Ballast::put(&disk);
+    let refused = text(&serving.replay("fixtures/taskrouter").stdout);
+    // The first is there already, and acknowledging it again needs no room.
+    assert!(refused.contains("1 of 14 events were taken"), "{refused}");
+    assert_eq!(refused.matches("503").count(), 13, "{refused}");
+
+    ballast.remove();
+    let taken = text(&serving.replay("fixtures/taskrouter").stdout);
+    assert!(taken.contains("14 of 14 events were taken"), "{taken}");
+    serving.signal("TERM");
+    assert_eq!(serving.ended(), Some(0));
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_to_is_refused_at_the_start_by_name() {
+    let directory = TempDir::new().unwrap();
+    let Some(mut command) = on_a_disk(ON_A_READ_ONLY_DISK, directory.path()) else { return };
+    let ended = command
+        .arg("serve")
+        .envs(crate::program::ENVIRONMENT)
+        .env("TRS__JOURNAL__URL", journal_url(directory.path()))
+        .output()
+        .unwrap();
+    let said = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("journal.db cannot be opened: Read-only file system"), "{said}");
+}

@@ -1,0 +1,331 @@
+//! `doctor` against the simulated Twilio, a running worker and destinations with TLS, as its users start it.
+
+use crate::program::{ACCOUNT, TOKEN, WORKSPACE, program, text};
+use secrecy::SecretString;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use taskrouter_streams::cli::service::Service;
+use taskrouter_streams::config;
+use taskrouter_streams::sim::faults::{Fault, On};
+use taskrouter_streams::sim::world::{OpName, Violation};
+use taskrouter_streams::sim::{Behaviour, Settings, Simulator};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+/// A worker that is set up well, with all that it needs.
+struct Clinic {
+    sim: Simulator,
+    service: Option<Service>,
+    environment: BTreeMap<String, String>,
+    directory: TempDir,
+}
+
+/// Two addresses that nobody has.
+fn free() -> [String; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.each_ref().map(|listener| listener.local_addr().unwrap().to_string())
+}
+
+/// A TLS server for 127.0.0.1 whose certificate is written to `folder`; it answers a request for `/STATUS` with that status.
+async fn destination(folder: &TempDir) -> (u16, PathBuf) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let path = folder.path().join("authority.pem");
+    std::fs::write(&path, certificate.pem()).unwrap();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(socket).await else { return };
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).await.is_ok() {
+                    head.push(byte[0]);
+                }
+                let head = String::from_utf8(head).unwrap();
+                assert!(head.to_lowercase().contains("sec-websocket-key"));
+                let status = head.split([' ', '/']).nth(2).unwrap();
+                let upgrade = if status == "101" { "Connection: Upgrade\r\nUpgrade: websocket\r\n" } else { "" };
+                let answer = format!("HTTP/1.1 {status} X\r\n{upgrade}Content-Length: 0\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    (port, path)
+}
+
+impl Clinic {
+    async fn opens() -> Self {
+        let directory = TempDir::new().unwrap();
+        let sim = Simulator::start(Settings {
+            behaviour: Behaviour::default(),
+            account: ACCOUNT.parse().unwrap(),
+            auth_token: SecretString::from(TOKEN),
+            api_key: Some(("SK00000000000000000000000000000001".to_owned(), SecretString::from("a-secret"))),
+            workspace: WORKSPACE.parse().unwrap(),
+        })
+        .await
+        .unwrap();
+        let [public, admin] = free();
+        let (port, authority) = destination(&directory).await;
+        let environment = [
+            ("TWILIO_ACCOUNT_SID", ACCOUNT.to_owned()),
+            ("TWILIO_AUTH_TOKEN", TOKEN.to_owned()),
+            ("TWILIO_API_KEY", "SK00000000000000000000000000000001".to_owned()),
+            ("TWILIO_API_SECRET", "a-secret".to_owned()),
+            ("TWILIO_WORKSPACE_SID", WORKSPACE.to_owned()),
+            ("TRS__SERVER__PUBLIC_URL", format!("http://{public}")),
+            ("TRS__SERVER__LISTEN", public),
+            ("TRS__SERVER__THREADS", "1".to_owned()),
+            ("TRS__ADMIN__LISTEN", admin),
+            ("TRS__TWILIO__API_BASE_URL", sim.api_base_url()),
+            ("TRS__TWILIO__TASKROUTER_BASE_URL", sim.api_base_url()),
+            ("TRS__JOURNAL__URL", format!("sqlite:{}", directory.path().join("journal.db").display())),
+            ("TRS__STREAMS__DESTINATIONS", format!("wss://127.0.0.1:{port}/101")),
+            ("SSL_CERT_FILE", authority.display().to_string()),
+        ];
+        let environment: BTreeMap<String, String> =
+            environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let service = Service::start(&config::from_text(None, &environment).unwrap()).await.unwrap();
+        let clinic = Self { sim, service: Some(service), environment, directory };
+        let (code, said) = clinic.run(&["setup", "--yes"], &[]).await;
+        assert_eq!(code, Some(0), "{said}");
+        clinic
+    }
+
+    /// The exit code and what was said.
+    async fn run(&self, arguments: &[&str], changed: &[(&str, &str)]) -> (Option<i32>, String) {
+        let mut command = program();
+        command.args(arguments).envs(&self.environment).envs(changed.iter().copied());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        (output.status.code(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+    }
+
+    /// The exit code, and everything that is not ok: its name, verdict and what was found.
+    async fn complaints(&self, more: &[&str], changed: &[(&str, &str)]) -> (Option<i32>, Vec<[String; 3]>) {
+        let (code, said) = self.run(&[&["doctor", "--json"], more].concat(), changed).await;
+        assert!(!said.contains(TOKEN) && !said.contains("a-secret"), "{said}");
+        let checks: Vec<Value> = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+        let complaints = checks.iter().filter(|check| check["verdict"] != "ok").map(|check| {
+            assert!(check["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty()), "what to do: {check}");
+            ["check", "verdict", "found"].map(|field| check[field].as_str().unwrap().to_owned())
+        });
+        (code, complaints.collect())
+    }
+
+    /// With this changed, exactly these are complained of.
+    async fn finds(&self, changed: &[(&str, &str)], code: i32, expected: &[[&str; 3]]) {
+        let (found_code, complaints) = self.complaints(&[], changed).await;
+        let same = complaints.len() == expected.len()
+            && complaints.iter().zip(expected).all(|(found, [check, verdict, words])| {
+                found[0] == *check && found[1] == *verdict && found[2].contains(words)
+            });
+        assert!(same, "{changed:?}: {complaints:#?} instead of {expected:#?}");
+        assert_eq!(found_code, Some(code), "{complaints:#?}");
+    }
+
+    async fn closes(mut self) {
+        if let Some(service) = self.service.take() {
+            service.stop().await;
+        }
+        self.sim.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_set_up_well_has_nothing_wrong_with_it_and_is_not_disturbed() {
+    let clinic = Clinic::opens().await;
+    let (code, said) = clinic.run(&["doctor"], &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("0 warnings, 0 failures"), "{said}");
+    for name in [
+        "configuration",
+        "voice api",
+        "taskrouter",
+        "workspace",
+        "clock",
+        "auth token",
+        "public url",
+        "signatures",
+        "destination",
+        "worker",
+        "parked work",
+        "stale streams",
+        "journal",
+    ] {
+        assert!(said.lines().any(|line| line.starts_with("ok") && line.contains(name)), "{name}: {said}");
+    }
+    let journal = clinic.service.as_ref().unwrap().journal();
+    assert_eq!(journal.newest_event().await.unwrap(), None, "the self-test event is not journaled");
+    assert_eq!(clinic.sim.violations(), Vec::<Violation>::new());
+    clinic.closes().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_found_and_nothing_else() {
+    let clinic = Clinic::opens().await;
+    let url = clinic.environment["TRS__STREAMS__DESTINATIONS"].clone();
+    let at = |status: &str| url.replace("/101", &format!("/{status}"));
+    let stranger = clinic.directory.path().join("stranger.pem");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["stranger".to_owned()]).unwrap().self_signed(&key).unwrap();
+    std::fs::write(&stranger, certificate.pem()).unwrap();
+    for (changed, code, expected) in [
+        (
+            &[("TWILIO_API_SECRET", "wrong")][..],
+            1,
+            &[
+                ["voice api", "failure", "refused the credentials"],
+                ["taskrouter", "failure", "refused the credentials"],
+            ][..],
+        ),
+        (
+            &[("TWILIO_AUTH_TOKEN", "wrong")],
+            1,
+            &[["auth token", "failure", "every event will be refused"], ["public url", "failure", "403"]],
+        ),
+        (
+            &[("TRS__TWILIO__AUTH_TOKENS", "a-token-for-tests,an-old-one")],
+            0,
+            &[["auth token", "warning", "token 2 of 2"]],
+        ),
+        (
+            &[("TWILIO_WORKSPACE_SID", "WS000000000000000000000000000000ff")],
+            1,
+            &[["workspace", "failure", "nobody"], ["public url", "failure", "403"]],
+        ),
+        (
+            &[("TWILIO_WORKSPACE_SID", "WS00000000000000000000000000000bad")],
+            1,
+            &[["taskrouter", "failure", "404"], ["public url", "failure", "403"]],
+        ),
+        (&[("TRS__TWILIO__API_BASE_URL", "http://127.0.0.1:9")], 1, &[["voice api", "failure", "no connection"]]),
+        (
+            &[("TRS__SERVER__PUBLIC_URL", "http://127.0.0.1:9")],
+            1,
+            &[
+                ["workspace", "failure", "somebody else"],
+                ["public url", "failure", "no connection"],
+                ["signatures", "failure", "no connection"],
+            ],
+        ),
+        (&[("TRS__STREAMS__DESTINATIONS", "wss://127.0.0.1:9/a")], 1, &[["destination", "failure", "no connection"]]),
+        (&[("TRS__STREAMS__DESTINATIONS", &at("404"))], 0, &[["destination", "warning", "404"]]),
+        (&[("TRS__STREAMS__DESTINATIONS", &at("403"))], 0, &[]),
+        (&[("SSL_CERT_FILE", stranger.to_str().unwrap())], 1, &[["destination", "failure", "certificate"]]),
+        (
+            &[("TRS__JOURNAL__URL", "sqlite:/proc/nowhere/journal.db")],
+            1,
+            &[["journal", "failure", "cannot be written"]],
+        ),
+        (&[("TRS__ADMIN__LISTEN", "127.0.0.1:9")], 0, &[["worker", "warning", "no worker answers"]]),
+        (&[("TWILIO_API_KEY", ""), ("TWILIO_API_SECRET", "")], 0, &[["configuration", "warning", "auth token"]]),
+    ] {
+        clinic.finds(changed, code, expected).await;
+    }
+    clinic.closes().await;
+}
+
+#[tokio::test]
+async fn a_workspace_that_tells_too_little_or_somebody_else_is_found() {
+    let clinic = Clinic::opens().await;
+    let ours = clinic.sim.office();
+    clinic.sim.refurnish(|office| office.events_filter = "task.created,reservation.accepted".to_owned());
+    clinic.finds(&[], 1, &[["workspace", "failure", "reservation.wrapup"]]).await;
+    clinic.sim.refurnish(|office| office.events_filter = String::new());
+    clinic.finds(&[], 0, &[]).await;
+    clinic
+        .sim
+        .refurnish(|office| office.event_callback_url = ours.event_callback_url.replace("#rc=3&rp=5xx,ct,rt", ""));
+    clinic.finds(&[], 0, &[["workspace", "warning", "repeats none"]]).await;
+    clinic.sim.refurnish(|office| office.event_callback_url = "https://a:b@crm.example.com/hook".to_owned());
+    clinic.finds(&[], 1, &[["workspace", "failure", "https://hidden@crm.example.com/hook"]]).await;
+    let (code, complaints) = clinic.complaints(&["--event-streams"], &[]).await;
+    assert_eq!((code, complaints.len()), (Some(0), 0), "{complaints:?}");
+    clinic.closes().await;
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_be_used_is_a_table_too() {
+    let clinic = Clinic::opens().await;
+    let changed = [("TRS__SERVER__THREADS", "0"), ("TRS__STREAMS__DESTINATIONS", "ws://h/a")];
+    clinic
+        .finds(
+            &changed,
+            2,
+            &[["configuration", "failure", "server.threads"], ["configuration", "failure", "destinations"]],
+        )
+        .await;
+    clinic.closes().await;
+}
+
+#[tokio::test]
+async fn a_stopped_worker_leaves_its_journal_and_its_checks_say_so() {
+    let mut clinic = Clinic::opens().await;
+    clinic.service.take().unwrap().stop().await;
+    clinic
+        .finds(
+            &[],
+            1,
+            &[
+                ["public url", "failure", "no connection"],
+                ["signatures", "failure", "no connection"],
+                ["worker", "warning", "no worker"],
+            ],
+        )
+        .await;
+    let before: Vec<_> =
+        std::fs::read_dir(clinic.directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    clinic.run(&["doctor"], &[]).await;
+    let after: Vec<_> =
+        std::fs::read_dir(clinic.directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(before, after, "nothing is left behind");
+    clinic.closes().await;
+}
+
+#[tokio::test]
+async fn a_probe_tells_whether_a_leg_stays_in_its_conference() {
+    let clinic = Clinic::opens().await;
+    let task = clinic.sim.customer_calls().await;
+    clinic.sim.accepts(&task, "alice").await.unwrap();
+    let customer = clinic.sim.report(&task).unwrap().customer.unwrap().to_string();
+    let (code, said) = clinic.run(&["doctor", "--probe-call", &customer], &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("stayed in its conference"), "{said}");
+    let streams = clinic.sim.report(&task).unwrap().streams;
+    assert_eq!(streams.len(), 1);
+    assert!(streams[0].stopped_at.is_some() && streams[0].name.starts_with("Stream_probe_"));
+    assert_eq!(streams[0].status_callback, None, "the worker does not hear of it");
+
+    clinic.sim.fault(On::Next(OpName::CreateStream), 1, Fault::status(400));
+    let (code, complaints) = clinic.complaints(&["--probe-call", &customer], &[]).await;
+    assert_eq!((code, complaints.len()), (Some(1), 1), "{complaints:?}");
+    assert!(complaints[0][2].contains("no stream could be started"), "{complaints:?}");
+
+    // The answer is lost, and yet the stream that it was about does not go on.
+    clinic.sim.loses_the_next_answer(OpName::CreateStream);
+    let (code, _) = clinic.complaints(&["--probe-call", &customer], &[]).await;
+    assert_eq!(code, Some(1));
+    assert!(clinic.sim.report(&task).unwrap().streams.iter().all(|stream| stream.stopped_at.is_some()));
+
+    clinic.sim.customer_hangs_up(&task).await.unwrap();
+    let (code, complaints) = clinic.complaints(&["--probe-call", &customer], &[]).await;
+    assert_eq!(code, Some(1));
+    assert!(complaints[0][2].contains("none of the"), "{complaints:?}");
+    assert_eq!(clinic.run(&["doctor", "--probe-call", "nonsense"], &[]).await.0, Some(2));
+    assert_eq!(clinic.sim.violations(), Vec::<Violation>::new());
+    clinic.closes().await;
+}

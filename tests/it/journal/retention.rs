@@ -1,0 +1,37 @@
+//! A month of calls, a day at a time.
+
+use super::*;
+use taskrouter_streams::journal::{Backlog, Due};
+
+const DAYS: u32 = 30;
+const CALLS_A_DAY: u32 = 40;
+const FACTS_A_CALL: i64 = 6;
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Lives a month with a week's retention. `a_day_passes` makes everything a day older and tells the size in bytes.
+pub(super) async fn a_month(journal: Arc<dyn Journal>, a_day_passes: impl AsyncFn() -> u64) {
+    let (mut sizes, mut pruned) = (Vec::new(), 0);
+    for day in 0..DAYS {
+        let mut calls = tokio::task::JoinSet::new();
+        for call in day * CALLS_A_DAY..(day + 1) * CALLS_A_DAY {
+            let journal = journal.clone();
+            calls.spawn(async move {
+                for number in 0..FACTS_A_CALL {
+                    ingest(&*journal, call, number).await;
+                }
+            });
+        }
+        calls.join_all().await;
+        for claim in journal.claim(CALLS_A_DAY as usize).await.unwrap() {
+            journal.release(&claim, FACTS_A_CALL, Due::Over).await.unwrap();
+        }
+        sizes.push(a_day_passes().await);
+        pruned += journal.prune(WEEK).await.unwrap();
+    }
+    assert_eq!(pruned, u64::from((DAYS - 6) * CALLS_A_DAY), "everything but the last six days");
+    assert_eq!(journal.backlog().await.unwrap(), Backlog::default());
+    let week = sizes[9];
+    let largest = sizes.iter().max().unwrap();
+    // Without deletion it would be three times as much.
+    assert!(*largest < week + week / 4, "after ten days {week} bytes, at most {largest}: {sizes:?}");
+}

@@ -1,0 +1,322 @@
+//! Several processes on one PostgreSQL, behind one address: killed, restarted and stalled while calls go on.
+
+use crate::postgres::{self, Database};
+use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE};
+use secrecy::SecretString;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use taskrouter_streams::call::fact::What;
+use taskrouter_streams::call::sid::TaskSid;
+use taskrouter_streams::journal::{Backlog, CallQuery, Journal as _};
+use taskrouter_streams::sim::callbacks::{Delivered, Destination};
+use taskrouter_streams::sim::world::{Mode, Target};
+use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// Far beyond what any recovery takes; a wait that fails says what it waited for.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A worker that stalls for longer has lost its calls.
+const LEASE: Duration = Duration::from_millis(2_500);
+
+const HURRY: &[(&str, &str)] = &[
+    ("TRS__JOURNAL__LEASE_MS", "2500"),
+    ("TRS__JOURNAL__STATEMENT_TIMEOUT_MS", "1000"),
+    ("TRS__TWILIO__REQUEST_TIMEOUT_MS", "1200"),
+    ("TRS__TWILIO__CONNECT_TIMEOUT_MS", "600"),
+];
+
+/// Calls at a time.
+const CALLERS: usize = 5;
+
+/// A server behind the balancer, and what cuts its connections.
+#[derive(Clone)]
+struct Backend {
+    address: String,
+    cut: CancellationToken,
+}
+
+/// One address for all processes, as a load balancer gives them.
+#[derive(Clone, Default)]
+struct Balancer {
+    backends: Arc<Mutex<Vec<Backend>>>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Balancer {
+    async fn start(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let balancer = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                tokio::spawn(balancer.clone().carry(client));
+            }
+        });
+        format!("http://{address}")
+    }
+
+    fn add(&self, address: &str) {
+        self.backends.lock().unwrap().push(Backend { address: address.to_owned(), cut: CancellationToken::new() });
+    }
+
+    fn remove(&self, address: &str) {
+        self.backends.lock().unwrap().retain(|backend| {
+            if backend.address == address {
+                backend.cut.cancel();
+            }
+            backend.address != address
+        });
+    }
+
+    async fn carry(self, mut client: TcpStream) {
+        let backends = self.backends.lock().unwrap().clone();
+        for _ in &backends {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            let Backend { address, cut } = backends[turn % backends.len()].clone();
+            if let Ok(mut server) = TcpStream::connect(&address).await {
+                tokio::select! {
+                    ended = tokio::io::copy_bidirectional(&mut client, &mut server) => drop(ended),
+                    () = cut.cancelled() => {}
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Three processes, the simulator, and callers.
+struct Fleet {
+    database: Database,
+    sim: Arc<Simulator>,
+    balancer: Balancer,
+    processes: Vec<Option<Serving>>,
+    closing: Arc<AtomicBool>,
+    callers: tokio::task::JoinSet<Vec<TaskSid>>,
+}
+
+impl Fleet {
+    async fn sails(seed: u64, strategy: &'static str) -> Option<Self> {
+        let database = Database::new().await?;
+        let sim = Simulator::start(Settings {
+            behaviour: Behaviour { seed, latency_ms: 20, ..Behaviour::default() },
+            account: ACCOUNT.parse().unwrap(),
+            auth_token: SecretString::from(TOKEN),
+            api_key: None,
+            workspace: WORKSPACE.parse().unwrap(),
+        });
+        let sim = Arc::new(sim.await.unwrap());
+        let balancer = Balancer::default();
+        sim.post_events_to(Destination {
+            events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=5&rp=5xx,ct,rt"),
+            route: Route { public: PUBLIC_URL.to_owned(), local: balancer.start().await },
+        });
+        let closing = Arc::new(AtomicBool::new(false));
+        let mut fleet =
+            Self { database, sim, balancer, processes: Vec::new(), closing, callers: tokio::task::JoinSet::new() };
+        for place in 0..3 {
+            fleet.processes.push(None);
+            fleet.starts(place, strategy);
+        }
+        for _ in 0..CALLERS {
+            let (sim, closing) = (fleet.sim.clone(), fleet.closing.clone());
+            fleet.callers.spawn(async move {
+                let mut calls = Vec::new();
+                while !closing.load(Ordering::Relaxed) {
+                    calls.push(a_warm_transfer(&sim).await);
+                }
+                calls
+            });
+        }
+        Some(fleet)
+    }
+
+    fn starts(&mut self, place: usize, strategy: &str) {
+        let mut more = HURRY.to_vec();
+        more.push(("TRS__STREAMS__STRATEGY", strategy));
+        let serving = Serving::start_with(&self.database.url(), &self.sim.api_base_url(), &more);
+        self.balancer.add(&serving.public);
+        self.processes[place] = Some(serving);
+    }
+
+    /// Takes a process out of the balancer.
+    fn takes_out(&mut self, place: usize) -> Serving {
+        let serving = self.processes[place].take().unwrap();
+        self.balancer.remove(&serving.public);
+        serving
+    }
+
+    /// Waits until the fleet has worked for a while.
+    async fn works(&self, requests: usize) {
+        let before = self.sim.requests().len();
+        let deadline = Instant::now() + LIMIT;
+        while self.sim.requests().len() < before + requests {
+            assert!(
+                Instant::now() < deadline,
+                "the fleet came to a standstill; violations {:?}",
+                self.sim.violations()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Lets the calls come to their end, and looks at everything that was promised.
+    async fn arrives(mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        let mut calls = Vec::new();
+        while let Some(told) = self.callers.join_next().await {
+            calls.extend(told.unwrap());
+        }
+        assert_eq!(self.sim.violations(), []);
+        let journal = postgres::open(postgres::settings(self.database.url(), LEASE)).await;
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let backlog = journal.backlog().await.unwrap();
+            if backlog == Backlog::default() {
+                break;
+            }
+            assert!(Instant::now() < deadline, "not at rest: {backlog:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.nothing_acknowledged_is_lost().await;
+        for call in &calls {
+            let facts = journal.facts(call, 0).await.unwrap();
+            assert!(facts.iter().map(|(seq, _)| *seq).eq((1..).take(facts.len())), "numbers without gaps");
+            let steps = facts.iter().filter_map(|(_, fact)| match &fact.what {
+                What::Begun(step) => Some(step.id),
+                What::Settled(settled) => Some(settled.step.id),
+                What::Reservation(_)
+                | What::Task(_)
+                | What::Transfer(_)
+                | What::Stream(_)
+                | What::Parked(_)
+                | What::Unconfirmed { .. }
+                | What::Redriven
+                | What::Dismissed => None,
+            });
+            let steps: Vec<u32> = steps.collect();
+            assert!(steps.is_sorted(), "the steps of {call} in the order that they were taken: {steps:?}");
+        }
+        let listed = journal.calls(CallQuery { limit: 1_000, ..CallQuery::default() }).await.unwrap();
+        assert_eq!(listed.len(), calls.len());
+        assert!(listed.iter().all(|row| row.over), "every call is over");
+    }
+
+    async fn nothing_acknowledged_is_lost(&self) {
+        let mut connection = self.database.connect().await;
+        let kept: Vec<String> =
+            sqlx::query_scalar("SELECT identity FROM taskrouter_streams.fact WHERE identity IS NOT NULL")
+                .fetch_all(&mut connection)
+                .await
+                .unwrap();
+        let kept: BTreeSet<&str> = kept.iter().map(String::as_str).collect();
+        let deliveries = self.sim.deliveries();
+        let acknowledged: Vec<_> = deliveries
+            .iter()
+            .filter(|delivery| delivery.outcome == Delivered::Answered(204))
+            .filter(|delivery| delivery.event_type.starts_with("reservation."))
+            .collect();
+        assert!(acknowledged.len() > 50, "too little load to tell: {} events", acknowledged.len());
+        for delivery in acknowledged {
+            assert!(kept.contains(delivery.event.as_str()), "{delivery:?} was acknowledged and is lost");
+        }
+    }
+}
+
+async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
+    let task = sim.customer_calls().await;
+    sim.accepts(&task, "alice").await.unwrap();
+    until(sim, &task, &["alice"]).await;
+    sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
+    sim.accepts(&task, "bob").await.unwrap();
+    until(sim, &task, &["alice", "bob"]).await;
+    sim.leaves(&task, "alice").await.unwrap();
+    until(sim, &task, &["bob"]).await;
+    sim.customer_hangs_up(&task).await.unwrap();
+    sim.completes(&task, "bob").await.unwrap();
+    task
+}
+
+/// Waits until these streams run and the customer is in the conference with somebody.
+async fn until(sim: &Simulator, task: &TaskSid, streams: &[&str]) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let picture = sim.picture(task).unwrap();
+        if picture.streams == streams && picture.held.is_some() && picture.participants > 1 {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "expected {streams:?}; it is {picture:?}; violations {:?}; {:#?}",
+            sim.violations(),
+            sim.report(task)
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn killed_one_after_the_other(strategy: &'static str) {
+    let Some(mut fleet) = Fleet::sails(1, strategy).await else { return };
+    for round in 0..2 {
+        for place in 0..3 {
+            fleet.works(20 + 7 * round).await;
+            // In the balancer still, as in life.
+            let killed = fleet.processes[place].take().unwrap();
+            let address = killed.public.clone();
+            drop(killed);
+            fleet.works(10).await;
+            fleet.balancer.remove(&address);
+            fleet.starts(place, strategy);
+        }
+    }
+    fleet.arrives().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i7_any_of_three_processes_is_killed_under_load_and_nothing_is_lost() {
+    killed_one_after_the_other("redirect").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i7_any_of_three_processes_is_killed_under_load_and_nothing_is_lost_with_the_streams_api() {
+    killed_one_after_the_other("streams-api").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_under_load_loses_nothing() {
+    let Some(mut fleet) = Fleet::sails(2, "redirect").await else { return };
+    for place in 0..3 {
+        fleet.works(30).await;
+        let old = fleet.takes_out(place);
+        old.signal("TERM");
+        fleet.starts(place, "redirect");
+        let ended = tokio::task::spawn_blocking(|| old.ended());
+        assert_eq!(ended.await.unwrap(), Some(0));
+    }
+    fleet.works(30).await;
+    fleet.arrives().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_stalled_past_its_lease_does_no_harm_when_it_wakes() {
+    let Some(mut fleet) = Fleet::sails(3, "redirect").await else { return };
+    for place in [0, 1, 2, 0, 1, 2] {
+        fleet.works(25).await;
+        let stalled = fleet.takes_out(place);
+        stalled.signal("STOP");
+        let since = Instant::now();
+        // Long enough for its calls to be taken over, and for the others to be busy with them when it wakes.
+        while since.elapsed() < LEASE + Duration::from_millis(700) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        fleet.works(5).await;
+        stalled.signal("CONT");
+        fleet.balancer.add(&stalled.public);
+        fleet.processes[place] = Some(stalled);
+    }
+    fleet.arrives().await;
+}
