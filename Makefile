@@ -4,7 +4,7 @@ BIN := target/debug/taskrouter-streams
 PORT ?= 8080
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run replay tunnel check test bench setup
+.PHONY: help demo run replay tunnel check test bench setup browser
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -36,7 +36,10 @@ check: setup ## formatting, lints, documentation
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
-test: setup ## every test
+browser: # for the console's tests; without one they say that they were skipped
+	@command -v chromedriver >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y --no-install-recommends chromium chromium-driver fonts-dejavu-core; } || echo "no chromedriver: the console is not tried in a browser (apt-get install chromium chromium-driver, or your system's like)" >&2
+
+test: setup browser ## every test
 	cargo test --locked
 
 bench: setup ## figures: ratios measured in one run

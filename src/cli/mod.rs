@@ -3,7 +3,9 @@
 
 mod calls;
 mod demo;
+mod health;
 mod replay;
+mod running;
 mod serve;
 pub mod service;
 mod sign;
@@ -41,6 +43,8 @@ enum Command {
     Serve(serve::Serve),
     /// Show it at work: worker and simulated Twilio on loopback ports, no account needed.
     Demo(demo::Demo),
+    /// Ask a running service whether it is ready.
+    Health(health::Health),
     /// List the calls of a running service, show one's story, try again or dismiss what was given up.
     Calls(calls::Calls),
     /// Sign recorded events and post them to a running worker.
@@ -77,6 +81,7 @@ pub async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
         Command::Demo(demo) => demo.run().await,
+        Command::Health(health) => health.run().await,
         Command::Calls(calls) => calls.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
