@@ -34,6 +34,7 @@ pub struct Settings {
     pub twilio: Twilio,
     pub journal: Journal,
     pub worker: Worker,
+    pub backfill: Backfill,
     pub retry: Retry,
     pub redirect: Redirect,
     pub eligibility: Eligibility,
@@ -99,16 +100,22 @@ pub struct Journal {
     pub queue_limit: usize,
     pub batch_limit: usize,
     pub wal_limit_bytes: u64,
+    pub pool_size: u32,
+    pub acquire_timeout: Duration,
+    pub statement_timeout: Duration,
+    pub listen: bool,
     pub lease: Duration,
     pub retention: Duration,
     pub prune_every: Duration,
 }
 
 /// `journal.url`: which store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum JournalUrl {
     /// `sqlite:PATH`: the file.
     Sqlite(PathBuf),
+    /// `postgres://…`: the whole address, which can hold a password.
+    Postgres(SecretString),
 }
 
 /// `[worker]`: how much is done at once.
@@ -117,6 +124,15 @@ pub enum JournalUrl {
 pub struct Worker {
     pub max_calls: usize,
     pub poll: Duration,
+}
+
+/// `[backfill]`: events that did not arrive.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Backfill {
+    pub max_age: Duration,
+    pub overlap: Duration,
+    pub max_events: usize,
 }
 
 /// `[retry]`: repeating what Twilio did not take.

@@ -42,6 +42,8 @@ pub(super) struct Leg {
     pub(super) rejoining: Option<Watch>,
     pub(super) doubt: Option<Doubt>,
     pub(super) gone: bool,
+    /// When the call was last seen in progress.
+    pub(super) alive_at: Option<EpochMs>,
     pub(super) ledger: Ledger,
     /// Names that a request under way or of unknown outcome may have started.
     pub(super) maybe_started: BTreeSet<String>,

@@ -63,13 +63,20 @@ impl Decision<'_> {
         if let Some(parked) = plan.give_up {
             return Next::Park(parked);
         }
-        if !plan.is_empty() {
-            return match self.policy.strategy {
-                Strategy::Redirect => self.change_by_redirect(&plan),
-                Strategy::StreamsApi => self.change_by_api(&plan),
-            };
+        let change = (!plan.is_empty()).then(|| match self.policy.strategy {
+            Strategy::Redirect => self.change_by_redirect(&plan),
+            Strategy::StreamsApi => self.change_by_api(&plan),
+        });
+        if let Some(next) = soonest(self.look(&plan).into_iter().chain(change)) {
+            return next;
         }
         self.restore().unwrap_or_else(|| self.watch_over(&plan))
+    }
+
+    /// Whether the call is still there, before streams that ended are started again; `None` when there are none.
+    fn look(&self, plan: &Plan) -> Option<Next> {
+        let customer = self.call.customer().filter(|_| !plan.look.is_empty())?;
+        Some(self.attempt(&plan.look, |why| self.step(Operation::FetchCall { customer: customer.clone() }, why)))
     }
 
     /// Guard and hold as they should be while no stream changes.

@@ -20,8 +20,10 @@ pub(super) struct Plan {
     pub(super) orphans: Vec<Stream>,
     /// A stream that failed too often.
     pub(super) give_up: Option<Parked>,
-    /// When the next stream that failed may be started again.
+    /// When the next stream that ended may be started again.
     pub(super) not_before: Option<EpochMs>,
+    /// Reservations whose stream ended and may be started again, if the call is still there.
+    pub(super) look: Vec<Change>,
 }
 
 impl Plan {
@@ -58,6 +60,10 @@ impl Call {
             match self.allowed_at(sid, policy) {
                 Err(parked) => plan.give_up = Some(parked),
                 Ok(at) if at > now => plan.not_before = Some(plan.not_before.map_or(at, |known| known.min(at))),
+                // The end of the call ends streams too, and may be the first that is heard of it.
+                Ok(at) if at > EpochMs::MIN && self.leg.alive_at.is_none_or(|seen| seen < at) => {
+                    plan.look.push(Change::Start(sid.clone()))
+                }
                 Ok(_) => plan.start.extend(self.start(policy, sid, worker, places.take(slots))),
             }
         }

@@ -91,7 +91,8 @@ impl Leg {
                 self.doubt = None;
             }
             (Operation::StopStream { name, .. }, _) => self.stream_stopped(step, name, context.at),
-            (Operation::FetchCall { .. }, Answer::Call { live }) => self.gone |= !live,
+            (Operation::FetchCall { .. }, Answer::Call { live: true }) => self.seen_alive(step, context.at),
+            (Operation::FetchCall { .. }, Answer::Call { live: false }) => self.gone = true,
             (Operation::CreateStream { .. }, _) => self.perhaps_performed(step, context.at),
             (
                 Operation::FetchTask { .. }
@@ -102,6 +103,13 @@ impl Leg {
                 | Operation::FetchCall { .. },
                 _,
             ) => self.waits(step, context.at, "the answer was not of the kind that was asked for"),
+        }
+    }
+
+    fn seen_alive(&mut self, step: &Step, at: EpochMs) {
+        self.alive_at = Some(at);
+        for change in &step.why {
+            self.streaks.remove(change);
         }
     }
 

@@ -1,7 +1,9 @@
 //! `demo`: every story told to the real worker by a simulated Twilio, and what came of it.
 
-use super::stage::Stage;
+use super::compare::compare;
+use super::telling::{Figures, tell};
 use super::{CommandResult, misused, say};
+use crate::call::policy::Strategy;
 use crate::sim::Behaviour;
 use crate::sim::scenario::{self, STORIES, Scenario};
 use crate::timeline;
@@ -27,17 +29,30 @@ pub(super) struct Demo {
     /// Only the table, without the timelines.
     #[arg(long)]
     brief: bool,
+    /// How the worker starts and stops streams.
+    #[arg(long, value_enum, default_value_t = Way::Redirect)]
+    strategy: Way,
+    /// Tell every story by both strategies and print their figures side by side.
+    #[arg(long, conflicts_with_all = ["strategy", "brief"])]
+    compare: bool,
 }
 
-/// One line of the table.
-struct Line {
-    story: String,
-    started: usize,
-    stopped: usize,
-    requests: usize,
-    outside_ms: i64,
-    violations: usize,
-    failures: usize,
+/// The strategies, as arguments.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Way {
+    /// New TwiML for the customer's leg, which rejoins the conference.
+    Redirect,
+    /// The leg's Streams resource, which leaves the leg where it is.
+    StreamsApi,
+}
+
+impl From<Way> for Strategy {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Redirect => Strategy::Redirect,
+            Way::StreamsApi => Strategy::StreamsApi,
+        }
+    }
 }
 
 impl Demo {
@@ -58,64 +73,39 @@ impl Demo {
                 return Ok(misused(&anyhow!("there is no story \"{name}\": `demo --list` names them")));
             }
         }
-        let mut table = Vec::new();
-        for story in &stories {
-            table.push(self.tell(story).await?);
-        }
-        summarise(&table);
-        let good = table.iter().all(|line| line.violations == 0 && line.failures == 0);
+        let base = Behaviour { latency_ms: self.latency_ms, guard_lag_ms: self.lag_ms, ..Behaviour::default() };
+        let good = if self.compare { compare(&stories, &base).await? } else { self.tell_all(&stories, &base).await? };
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    async fn tell(&self, story: &Scenario) -> anyhow::Result<Line> {
-        let base = Behaviour { latency_ms: self.latency_ms, guard_lag_ms: self.lag_ms, ..Behaviour::default() };
-        let behaviour = story.behaviour(&base).with_context(|| format!("the story {} cannot be told", story.name))?;
-        let stage = Stage::set(behaviour, "").await.context("the demo cannot start")?;
-        let outcome = stage.tell(story).await;
-        let violations = stage.sim.violations();
-        let mut line = Line {
-            story: story.name.clone(),
-            started: 0,
-            stopped: 0,
-            requests: 0,
-            outside_ms: 0,
-            violations: violations.len(),
-            failures: outcome.failures.len(),
-        };
-        say(&format!("\n── {}: {}", story.name, story.title));
-        for task in &outcome.tasks {
-            if !self.brief {
-                say(&timeline::render(&stage.facts(task).await?));
+    async fn tell_all(&self, stories: &[Scenario], base: &Behaviour) -> anyhow::Result<bool> {
+        let mut table = Vec::new();
+        for story in stories {
+            say(&format!("\n── {}: {}", story.name, story.title));
+            let telling = tell(story, base, self.strategy.into()).await?;
+            for (facts, heard) in telling.calls.iter().filter(|_| !self.brief) {
+                say(&timeline::render(facts));
+                heard.iter().for_each(|line| say(line));
             }
-            if let Some(report) = stage.sim.report(task) {
-                line.started += report.streams.len();
-                line.stopped += report.streams.iter().filter(|stream| stream.stopped_at.is_some()).count();
-                line.requests += report.requests;
-                line.outside_ms += report.outside_ms;
-            }
+            telling.complaints.iter().for_each(|complaint| say(complaint));
+            table.push((story.name.clone(), telling.figures));
         }
-        for violation in &violations {
-            say(&format!("VIOLATION: {violation}"));
-        }
-        for failure in &outcome.failures {
-            say(&format!("NOT AS EXPECTED: {failure}"));
-        }
-        stage.clear().await;
-        Ok(line)
+        summarise(&table);
+        Ok(table.iter().all(|(_, figures)| figures.is_good()))
     }
 }
 
-fn summarise(table: &[Line]) {
+fn summarise(table: &[(String, Figures)]) {
     say(&format!(
         "\n{:<38} {:>7} {:>7} {:>8} {:>10} {:>10}",
         "story", "started", "stopped", "requests", "outside ms", "violations"
     ));
-    for line in table {
-        let Line { story, started, stopped, requests, outside_ms, violations, failures } = line;
+    for (story, figures) in table {
+        let Figures { started, stopped, requests, outside_ms, violations, failures, .. } = figures;
         let verdict = if *failures == 0 { "" } else { "  not as expected" };
         say(&format!("{story:<38} {started:>7} {stopped:>7} {requests:>8} {outside_ms:>10} {violations:>10}{verdict}"));
     }
-    let violations: usize = table.iter().map(|line| line.violations).sum();
-    let failures: usize = table.iter().map(|line| line.failures).sum();
+    let violations: usize = table.iter().map(|(_, figures)| figures.violations).sum();
+    let failures: usize = table.iter().map(|(_, figures)| figures.failures).sum();
     say(&format!("\n{} stories, {violations} violations, {failures} expectations not met", table.len()));
 }

@@ -1,15 +1,21 @@
 //! The commands. Each says what it does in `--help`, ends with a documented exit code, and reports an error in one to
 //! three plain lines on standard error.
 
+mod audio;
+mod backfill;
 mod calls;
+mod compare;
 mod demo;
+mod door;
 mod health;
 mod replay;
 mod running;
 mod serve;
 pub mod service;
+mod setup;
 mod sign;
 pub mod stage;
+mod telling;
 
 use clap::{Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -47,6 +53,10 @@ enum Command {
     Health(health::Health),
     /// List the calls of a running service, show one's story, try again or dismiss what was given up.
     Calls(calls::Calls),
+    /// Make the workspace tell its events to the worker, after showing what that changes.
+    Setup(setup::Setup),
+    /// Post events that did not arrive, from TaskRouter's records, to a running worker.
+    Backfill(backfill::Backfill),
     /// Sign recorded events and post them to a running worker.
     Replay(replay::Replay),
     /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
@@ -83,6 +93,8 @@ pub async fn run() -> ExitCode {
         Command::Demo(demo) => demo.run().await,
         Command::Health(health) => health.run().await,
         Command::Calls(calls) => calls.run().await,
+        Command::Setup(setup) => setup.run().await,
+        Command::Backfill(backfill) => backfill.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
         Command::Config => {

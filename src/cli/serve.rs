@@ -24,7 +24,7 @@ impl Serve {
         telemetry::init(settings.log.format, &settings.log.filter)?;
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
-        let service = Service::start(&settings)?;
+        let service = Service::start(&settings).await?;
         say(&format!("ready: events on http://{}, health on http://{}", service.public(), service.admin()));
         let failure = tokio::select! {
             _ = terminated.recv() => None,

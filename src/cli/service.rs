@@ -5,12 +5,14 @@ use crate::call::rules::Destination;
 use crate::config::{self, JournalUrl, Settings};
 use crate::console::{ConsoleSettings, console};
 use crate::http::{self, IngressSettings};
-use crate::journal::{Journal, JournalError, OpenError, SqliteJournal, SqliteSettings};
+use crate::journal::{
+    Journal, JournalError, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
+};
 use crate::telemetry::metrics::{Commits, Metrics};
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
-use crate::worker::{self, Worker, WorkerSettings};
+use crate::worker::{self, BackfillSettings, Worker, WorkerSettings};
 use actix_web::dev::ServerHandle;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -51,6 +53,7 @@ pub struct Service {
     listeners: Vec<JoinHandle<std::io::Result<()>>>,
     worker: JoinHandle<Result<(), JournalError>>,
     janitor: JoinHandle<()>,
+    backfill: JoinHandle<()>,
     census: JoinHandle<()>,
     stop: CancellationToken,
     grace: Duration,
@@ -61,9 +64,9 @@ impl Service {
     ///
     /// # Errors
     /// When something that the settings name cannot be had.
-    pub fn start(settings: &Settings) -> Result<Self, StartError> {
+    pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(VERSION, COMMIT));
-        let journal = open_journal(settings, metrics.commits.clone())?;
+        let journal = open_journal(settings, metrics.commits.clone()).await?;
         let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?);
         let ingress = ingress_settings(settings)?;
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
@@ -78,6 +81,13 @@ impl Service {
             http::admin(journal.clone(), metrics.clone(), operators, admin_listener, grace.as_secs())
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
+        let backfill = worker::fill_gap(
+            journal.clone(),
+            client.clone(),
+            metrics.clone(),
+            backfill_settings(settings),
+            stop.clone(),
+        );
         let worker = Worker::new(journal.clone(), client, metrics.clone(), worker_settings(settings));
         let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
@@ -89,6 +99,7 @@ impl Service {
             listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
             worker: tokio::spawn(worker.run(stop.clone())),
             janitor: tokio::spawn(janitor),
+            backfill: tokio::spawn(backfill),
             census: tokio::spawn(census),
             stop,
             grace,
@@ -118,7 +129,7 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, listeners, mut worker, janitor, census, stop, grace, .. } = self;
+        let Self { journal, servers, listeners, mut worker, janitor, backfill, census, stop, grace, .. } = self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -140,6 +151,7 @@ impl Service {
             worker.abort();
         }
         janitor.abort();
+        backfill.abort();
         census.abort();
         if let Err(error) = journal.close().await {
             tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
@@ -169,7 +181,7 @@ async fn keep_small(
     }
 }
 
-fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
+async fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
     let journal = &settings.journal;
     match &journal.url {
         JournalUrl::Sqlite(path) => Ok(Arc::new(SqliteJournal::open(SqliteSettings {
@@ -180,6 +192,20 @@ fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal
             wal_limit_bytes: journal.wal_limit_bytes,
             commits,
         })?)),
+        JournalUrl::Postgres(url) => {
+            let settings = PostgresSettings {
+                url: url.clone(),
+                pool_size: journal.pool_size,
+                acquire_timeout: journal.acquire_timeout,
+                statement_timeout: journal.statement_timeout,
+                listen: journal.listen,
+                queue_limit: journal.queue_limit,
+                batch_limit: journal.batch_limit,
+                lease: journal.lease,
+                commits,
+            };
+            Ok(Arc::new(PostgresJournal::open(settings).await?))
+        }
     }
 }
 
@@ -216,6 +242,19 @@ fn console_settings(settings: &Settings) -> ConsoleSettings {
 
 fn worker_settings(settings: &Settings) -> WorkerSettings {
     WorkerSettings { max_calls: settings.worker.max_calls, poll: settings.worker.poll, policy: policy(settings) }
+}
+
+fn backfill_settings(settings: &Settings) -> BackfillSettings {
+    let Settings { backfill, retry, .. } = settings;
+    BackfillSettings {
+        max_age: backfill.max_age,
+        interest: settings.interest(),
+        overlap: backfill.overlap,
+        max_events: backfill.max_events,
+        retry_first: retry.first,
+        retry_cap: retry.cap,
+        give_up: retry.give_up,
+    }
 }
 
 /// The core's limits, from the settings.

@@ -1,4 +1,5 @@
-//! A worker and a simulated Twilio that know each other, on loopback ports, with a throw-away journal.
+//! A worker and a simulated Twilio that know each other, on loopback ports, with a throw-away journal; and, where audio
+//! matters, a destination that hears the streams.
 
 use super::service::{Service, StartError};
 use crate::call::fact::Fact;
@@ -6,6 +7,7 @@ use crate::call::sid::TaskSid;
 use crate::config::{self, ConfigError};
 use crate::journal::JournalError;
 use crate::sim::callbacks::Destination;
+use crate::sim::consumer::{Consumer, Heard};
 use crate::sim::scenario::{self, Outcome, Scenario};
 use crate::sim::{self, Behaviour, Route, Simulator};
 use secrecy::SecretString;
@@ -20,6 +22,9 @@ const TOKEN: &str = "the-token-of-the-demo";
 /// What the demo's events are signed for: the worker never sees this name on the wire, as behind any proxy.
 const PUBLIC_URL: &str = "https://streams.example.com";
 
+/// What the streams' addresses begin with.
+const AUDIO_URL: &str = "wss://audio.example.com";
+
 /// How long a worker may take to come to rest: longer than its longest patience.
 const REST_LIMIT: Duration = Duration::from_secs(45);
 
@@ -32,9 +37,9 @@ const REST_POLL: Duration = Duration::from_millis(2);
 /// A stage that cannot be set.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
-    /// No temporary directory for the journal.
-    #[error("no temporary directory can be made for the journal: {0}")]
-    Directory(#[from] std::io::Error),
+    /// No temporary directory for the journal, or no port for the destination of the streams.
+    #[error("no temporary directory can be made for the journal, or no port can be had: {0}")]
+    System(#[from] std::io::Error),
     /// The simulator cannot start.
     #[error(transparent)]
     Simulator(#[from] sim::StartError),
@@ -52,16 +57,32 @@ pub struct Stage {
     pub sim: Simulator,
     /// The worker.
     pub service: Service,
+    /// The destination of the streams, where audio matters.
+    pub consumer: Option<Consumer>,
     settings: config::Settings,
     _journal: TempDir,
 }
 
 impl Stage {
-    /// Starts both. `extra` is configuration (TOML) over the stage's own.
+    /// Starts both; the streams' sockets open in name only. `extra` is configuration (TOML) over the stage's own.
     ///
     /// # Errors
     /// When a port, the journal or the configuration cannot be had.
     pub async fn set(behaviour: Behaviour, extra: &str) -> Result<Self, StageError> {
+        Self::build(behaviour, extra, None).await
+    }
+
+    /// Starts both and a destination: the streams' sockets open for real.
+    ///
+    /// # Errors
+    /// When a port, the journal or the configuration cannot be had.
+    pub async fn set_with_audio(mut behaviour: Behaviour, extra: &str) -> Result<Self, StageError> {
+        let consumer = Consumer::start(AUDIO_URL, SecretString::from(TOKEN)).await?;
+        behaviour.sockets = vec![consumer.route()];
+        Self::build(behaviour, extra, Some(consumer)).await
+    }
+
+    async fn build(behaviour: Behaviour, extra: &str, consumer: Option<Consumer>) -> Result<Self, StageError> {
         let journal = TempDir::new()?;
         let sim = Simulator::start(sim::Settings {
             behaviour,
@@ -82,12 +103,12 @@ impl Stage {
             ("TRS__TWILIO__API_BASE_URL", sim.api_base_url()),
             ("TRS__TWILIO__TASKROUTER_BASE_URL", sim.api_base_url()),
             ("TRS__JOURNAL__URL", format!("sqlite:{}", file.display())),
-            ("TRS__STREAMS__DESTINATIONS", "wss://audio.example.com/a,wss://audio.example.com/b".to_owned()),
+            ("TRS__STREAMS__DESTINATIONS", format!("{AUDIO_URL}/a,{AUDIO_URL}/b")),
         ]);
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let settings = config::from_text(Some(("the stage", extra)), &environment)?;
-        let service = Service::start(&settings)?;
-        let stage = Self { sim, service, settings, _journal: journal };
+        let service = Service::start(&settings).await?;
+        let stage = Self { sim, service, consumer, settings, _journal: journal };
         stage.introduce();
         Ok(stage)
     }
@@ -99,15 +120,20 @@ impl Stage {
         });
     }
 
+    /// The worker's configuration.
+    pub fn settings(&self) -> &config::Settings {
+        &self.settings
+    }
+
     /// Stops the worker and starts another on the same journal, as a deployment does.
     ///
     /// # Errors
     /// When the new one cannot start.
     pub async fn restart(self) -> Result<Self, StageError> {
-        let Self { sim, service, settings, _journal } = self;
+        let Self { sim, service, consumer, settings, _journal } = self;
         service.stop().await;
-        let service = Service::start(&settings)?;
-        let stage = Self { sim, service, settings, _journal };
+        let service = Service::start(&settings).await?;
+        let stage = Self { sim, service, consumer, settings, _journal };
         stage.introduce();
         Ok(stage)
     }
@@ -144,10 +170,18 @@ impl Stage {
         Ok(facts.into_iter().map(|(_, fact)| fact).collect())
     }
 
-    /// Stops both.
+    /// What the destination heard, one entry a socket, in the order in which they came.
+    pub fn heard(&self) -> Vec<Heard> {
+        self.consumer.as_ref().map_or_else(Vec::new, Consumer::heard)
+    }
+
+    /// Stops everything.
     pub async fn clear(self) {
         self.service.stop().await;
         self.sim.stop().await;
+        if let Some(consumer) = self.consumer {
+            consumer.stop().await;
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod streams;
 
 use super::layers::Layers;
 use super::reader::Reader;
-use super::{Admin, ConfigError, Journal, Log, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker};
+use super::{Admin, Backfill, ConfigError, Journal, Log, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker};
 use crate::telemetry::{LogFormat, is_filter};
 use crate::twilio::client::Credentials;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -32,6 +32,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let twilio = twilio(&mut reader);
     let journal = journal(&mut reader);
     let worker = worker(&mut reader);
+    let backfill = backfill(&mut reader);
     let retry = retry(&mut reader);
     let redirect = redirect(&mut reader);
     let eligibility = streams::eligibility(&mut reader);
@@ -47,6 +48,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             twilio: twilio?,
             journal: journal?,
             worker: worker?,
+            backfill: backfill?,
             retry: retry?,
             redirect: redirect?,
             eligibility: eligibility?,
@@ -164,6 +166,10 @@ fn journal(reader: &mut Reader) -> Option<Journal> {
     let queue_limit = reader.count("journal.queue_limit", 1..=1_000_000);
     let batch_limit = reader.count("journal.batch_limit", 1..=100_000);
     let wal_limit_bytes = reader.number("journal.wal_limit_bytes", 65_536..=64 * GIB);
+    let pool_size = reader.number("journal.pool_size", 1..=1000).and_then(|size| u32::try_from(size).ok());
+    let acquire_timeout = reader.millis("journal.acquire_timeout_ms", 1..=60_000);
+    let statement_timeout = reader.millis("journal.statement_timeout_ms", 1..=60_000);
+    let listen = reader.truth("journal.listen");
     let lease = reader.millis("journal.lease_ms", 1..=HOUR_MS);
     let retention = reader.number("journal.retention_hours", 1..=87_600);
     let prune_every = reader.millis("journal.prune_every_ms", 1..=DAY_MS);
@@ -172,6 +178,10 @@ fn journal(reader: &mut Reader) -> Option<Journal> {
         queue_limit: queue_limit?,
         batch_limit: batch_limit?,
         wal_limit_bytes: wal_limit_bytes?,
+        pool_size: pool_size?,
+        acquire_timeout: acquire_timeout?,
+        statement_timeout: statement_timeout?,
+        listen: listen?,
         lease: lease?,
         retention: Duration::from_secs(retention? * 3600),
         prune_every: prune_every?,
@@ -182,6 +192,14 @@ fn worker(reader: &mut Reader) -> Option<Worker> {
     let max_calls = reader.count("worker.max_calls", 1..=100_000);
     let poll = reader.millis("worker.poll_ms", 1..=60_000);
     Some(Worker { max_calls: max_calls?, poll: poll? })
+}
+
+fn backfill(reader: &mut Reader) -> Option<Backfill> {
+    // TaskRouter redacts the attributes of events that are older than 30 days.
+    let max_age = reader.number("backfill.max_age_minutes", 1..=30 * 24 * 60);
+    let overlap = reader.millis("backfill.overlap_ms", 1..=HOUR_MS);
+    let max_events = reader.count("backfill.max_events", 1..=1_000_000);
+    Some(Backfill { max_age: Duration::from_secs(max_age? * 60), overlap: overlap?, max_events: max_events? })
 }
 
 fn retry(reader: &mut Reader) -> Option<Retry> {
@@ -233,6 +251,7 @@ fn cross_check(reader: &mut Reader) {
         ("twilio.connect_timeout_ms", "twilio.request_timeout_ms"),
         ("server.body_limit_bytes", "server.event_streams_body_limit_bytes"),
         ("journal.batch_limit", "journal.queue_limit"),
+        ("journal.statement_timeout_ms", "journal.lease_ms"),
         ("retry.first_ms", "retry.cap_ms"),
         ("retry.cap_ms", "retry.give_up_ms"),
     ] {

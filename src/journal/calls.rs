@@ -57,7 +57,7 @@ pub struct CallRow {
     pub facts: Seq,
     /// When the last of them was journaled, by the store's clock.
     pub changed: EpochMs,
-    /// How long until it is looked at again; `None` when it waits for a fact.
+    /// How long until it is looked at again; `None` when it waits for a fact, and while a worker has it.
     pub due: Option<Duration>,
     /// A worker has it.
     pub leased: bool,

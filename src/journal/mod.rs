@@ -9,9 +9,11 @@
 //! uses one clock, its own.
 
 mod calls;
+mod postgres;
 mod sqlite;
 
 pub use calls::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
+pub use postgres::{PostgresJournal, PostgresSettings};
 pub use sqlite::{SqliteJournal, SqliteSettings};
 
 use crate::call::fact::{EpochMs, Fact};
@@ -119,18 +121,18 @@ pub enum OpenError {
         /// The file.
         path: String,
     },
-    /// The file cannot be opened or created.
+    /// The file cannot be opened or created, or the database cannot be used.
     #[error("journal {path} cannot be opened: {reason}")]
     Unopenable {
-        /// The file.
+        /// The file, or the database without its password.
         path: String,
         /// What the system said.
         reason: String,
     },
-    /// The file was written by a newer version.
+    /// The file or database was written by a newer version.
     #[error("journal {path} has schema version {found}, this program knows up to {known}: run the newer version")]
     TooNew {
-        /// The file.
+        /// The file, or the database without its password.
         path: String,
         /// Its version.
         found: i64,

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::faults::{Fault, FaultBody, Side};
-use super::world::{Page, Reply, Request, RequestRecord, StreamOrder};
+use super::world::{EventQuery, Page, Reply, Request, RequestRecord, StreamOrder};
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Server;
@@ -151,13 +151,19 @@ fn parse(site: &Site, method: &str, path: &str, parameters: &[(String, String)])
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let (read, write) = (method == "GET", method == "POST");
     match segments.as_slice() {
-        ["v1", "Workspaces", workspace, "Tasks", rest @ ..] if read && site.workspace.as_str() == *workspace => {
-            match rest {
-                [task] => Some(Request::FetchTask { task: (*task).to_owned() }),
-                [task, "Reservations"] => Some(Request::ListReservations { task: (*task).to_owned(), page }),
-                _ => None,
-            }
-        }
+        ["v1", "Workspaces", workspace] if write => Some(Request::UpdateWorkspace {
+            workspace: (*workspace).to_owned(),
+            event_callback_url: get("EventCallbackUrl"),
+            events_filter: get("EventsFilter"),
+        }),
+        ["v1", "Workspaces"] if read => Some(Request::ListWorkspaces { name: get("FriendlyName"), page }),
+        ["v1", "Workspaces", workspace] if read => Some(Request::FetchWorkspace { workspace: (*workspace).to_owned() }),
+        ["v1", "Workspaces", workspace, rest @ ..] if read && site.workspace.as_str() == *workspace => match rest {
+            ["Events"] => Some(Request::ListEvents { query: EventQuery::read(parameters, page) }),
+            ["Tasks", task] => Some(Request::FetchTask { task: (*task).to_owned() }),
+            ["Tasks", task, "Reservations"] => Some(Request::ListReservations { task: (*task).to_owned(), page }),
+            _ => None,
+        },
         ["2010-04-01", "Accounts", account, rest @ .., last] if site.account.as_str() == *account => {
             let last = last.strip_suffix(".json")?.to_owned();
             match (rest, last.as_str()) {

@@ -56,7 +56,8 @@ impl Core {
 
     /// Whether nothing is scheduled in the world, every event is through and no socket is being opened or closed.
     pub(super) fn is_quiet(&self) -> bool {
-        self.under_way.load(Ordering::SeqCst) == 0 && self.with(|world, _| world.next_due()).is_none()
+        // In this order: looking at the world lets it move on, and what comes of that is under way.
+        self.with(|world, _| world.next_due()).is_none() && self.under_way.load(Ordering::SeqCst) == 0
     }
     /// Does something to the world as it is now, and sends off the events that come of it.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut World, Ms) -> T) -> T {

@@ -6,7 +6,8 @@ use super::core::{Core, locked, tick};
 use super::faults::{Fault, Mix, On};
 use super::media;
 use super::world::{
-    CallReport, Impossible, Mode, Note, OpName, Picture, RequestRecord, SocketFailure, Target, Violation, World,
+    CallReport, Event, Impossible, Mode, Note, Office, OpName, Picture, RequestRecord, SocketFailure, Target,
+    Violation, World,
 };
 use crate::call::sid::{AccountSid, CallSid, ConferenceSid, TaskSid, WorkerSid, WorkspaceSid};
 use actix_web::dev::ServerHandle;
@@ -154,6 +155,21 @@ impl Simulator {
         self.core.is_quiet()
     }
 
+    /// Every event so far, told or not.
+    pub fn events(&self) -> Vec<Event> {
+        self.core.with(|world, _| world.records().map(Clone::clone).collect())
+    }
+
+    /// What the workspace is set to.
+    pub fn office(&self) -> Office {
+        self.core.with(|world, _| world.office().clone())
+    }
+
+    /// Sets it otherwise, as somebody does in the Console.
+    pub fn refurnish(&self, change: impl FnOnce(&mut Office)) {
+        self.core.with(|world, _| world.refurnish(change));
+    }
+
     /// Every misuse so far.
     pub fn violations(&self) -> Vec<Violation> {
         self.core.with(|world, _| world.violations().to_vec())
@@ -192,6 +208,11 @@ impl Simulator {
     /// An agent's SID.
     pub fn agent(&self, name: &str) -> Option<WorkerSid> {
         self.core.with(|world, _| world.agent_sid(name))
+    }
+
+    /// The name of the agent with this SID.
+    pub fn agent_named(&self, worker: &WorkerSid) -> Option<String> {
+        self.core.with(|world, _| world.agent_name(worker))
     }
 
     /// The leg of an agent's newest reservation of a task.

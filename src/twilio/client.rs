@@ -7,20 +7,26 @@
 //! Source: <https://www.twilio.com/docs/usage/requests-to-twilio>.
 
 mod answers;
+mod events;
 mod hosts;
 mod requests;
+mod unanswered;
 mod wire;
+mod workspaces;
 
 pub use answers::{Read, Reader};
+pub use events::EventsPage;
 pub use hosts::{HostError, Product, base_url};
 pub use requests::{Form, Request, Site};
+pub use unanswered::Unanswered;
+pub use workspaces::WorkspaceRow;
 
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::call::step::{Answer, Operation, Outcome};
 use crate::twilio::twiml::Track;
 use secrecy::SecretString;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use url::Url;
 use wire::{Exchange, Wire};
@@ -92,6 +98,23 @@ pub struct Performed {
     pub status: Option<u16>,
 }
 
+/// The right to perform one operation now.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    client: &'a Client,
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Turn<'_> {
+    /// Performs the operation once and says how it ended.
+    pub async fn perform(self, operation: &Operation) -> Performed {
+        let mut exchange = Exchange::new(operation.name(), Instant::now() + self.client.request_timeout);
+        let ended = self.client.ask(&mut exchange, operation).await;
+        let outcome = ended.map_or_else(|outcome| outcome, Outcome::Done);
+        Performed { outcome, request_id: exchange.request_id, status: exchange.status }
+    }
+}
+
 /// A client that cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
@@ -138,15 +161,21 @@ impl Client {
         })
     }
 
-    /// Performs the operation once and says how it ended. Waits for its turn first when `max_in_flight` operations are
-    /// under way; the time-out runs from its turn on, so a caller that holds a lease must renew it meanwhile.
+    /// Performs the operation once, when it is its turn, and says how it ended.
     pub async fn perform(&self, operation: &Operation) -> Performed {
+        self.turn().await.perform(operation).await
+    }
+
+    /// Waits until fewer than `max_in_flight` operations are under way. Whoever must know something at the moment of
+    /// sending, such as that a lease still lasts, makes sure of it between this and [`Turn::perform`].
+    pub async fn turn(&self) -> Turn<'_> {
         // The semaphore is never closed, so there is always a permit in the end.
-        let _turn = self.in_flight.acquire().await.ok();
-        let mut exchange = Exchange::new(operation.name(), Instant::now() + self.request_timeout);
-        let ended = self.ask(&mut exchange, operation).await;
-        let outcome = ended.map_or_else(|outcome| outcome, Outcome::Done);
-        Performed { outcome, request_id: exchange.request_id, status: exchange.status }
+        Turn { client: self, _permit: self.in_flight.acquire().await.ok() }
+    }
+
+    /// How long an operation takes at most, from its turn on.
+    pub fn request_timeout(&self) -> Duration {
+        self.request_timeout
     }
 
     async fn ask(&self, exchange: &mut Exchange, operation: &Operation) -> Result<Answer, Outcome> {

@@ -3,6 +3,7 @@
 pub mod attributes;
 pub mod client;
 pub mod event;
+pub mod event_record;
 pub mod event_stream;
 pub mod failure;
 pub mod interest;

@@ -6,7 +6,7 @@ use crate::journal::{Claim, Journal, JournalError};
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::client::Client;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -49,7 +49,7 @@ impl Worker {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), JournalError> {
         let lanes = TaskTracker::new();
         let room = Arc::new(Semaphore::new(self.settings.max_calls));
-        let mut end = Ok(());
+        let (mut end, mut away) = (Ok(()), false);
         while !shutdown.is_cancelled() {
             let hint = self.journal.hint();
             let woken = hint.notified();
@@ -58,17 +58,29 @@ impl Worker {
             woken.as_mut().enable();
             let claimed = self.claim(&room, &lanes, &shutdown).await;
             self.metrics.work.round("dispatcher", claimed.is_ok());
-            match claimed {
-                Ok(()) => {}
+            let pause = match claimed {
+                Ok(room_left) => {
+                    if std::mem::take(&mut away) {
+                        tracing::info!("calls can be claimed again");
+                    }
+                    // Without room, until a lane ends and wakes us.
+                    if room_left { self.pause().await } else { self.settings.poll }
+                }
                 Err(error @ JournalError::Fatal { .. }) => {
                     end = Err(error);
                     break;
                 }
-                Err(error) => tracing::warn!(%error, "no call can be claimed; trying again"),
-            }
+                Err(error) => {
+                    // Once, however long it lasts.
+                    if !std::mem::replace(&mut away, true) {
+                        tracing::warn!(%error, "no call can be claimed; trying until one can");
+                    }
+                    self.settings.poll
+                }
+            };
             tokio::select! {
                 () = &mut woken => {}
-                () = tokio::time::sleep(self.pause().await) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = shutdown.cancelled() => {}
             }
         }
@@ -77,29 +89,33 @@ impl Worker {
         end
     }
 
+    /// Takes as many calls as there is room for; says whether there is room left.
     async fn claim(
         &self,
         room: &Arc<Semaphore>,
         lanes: &TaskTracker,
         shutdown: &CancellationToken,
-    ) -> Result<(), JournalError> {
+    ) -> Result<bool, JournalError> {
         let mut permits = Vec::new();
         while let Ok(permit) = room.clone().try_acquire_owned() {
             permits.push(permit);
         }
         if permits.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
+        let asked = Instant::now();
         let claims = self.journal.claim(permits.len()).await?;
+        let room_left = claims.len() < permits.len();
         for (claim, permit) in claims.into_iter().zip(permits) {
-            lanes.spawn(self.lane(claim, permit, shutdown.clone()));
+            lanes.spawn(self.lane(claim, asked, permit, shutdown.clone()));
         }
-        Ok(())
+        Ok(room_left)
     }
 
     fn lane(
         &self,
         claim: Claim,
+        claimed: Instant,
         permit: OwnedSemaphorePermit,
         shutdown: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
@@ -112,6 +128,7 @@ impl Worker {
             metrics.clone(),
             self.settings.clone(),
             claim,
+            claimed,
             shutdown,
         );
         async move {
@@ -122,7 +139,10 @@ impl Worker {
                     metrics.work.leases_lost.inc();
                     tracing::warn!(task_sid = %task, "another worker has taken this call over");
                 }
-                Err(error) => {
+                Err(error @ (JournalError::Unavailable { .. } | JournalError::Overloaded { .. })) => {
+                    tracing::warn!(task_sid = %task, %error, "work on this call pauses until the journal is back");
+                }
+                Err(error @ JournalError::Fatal { .. }) => {
                     tracing::error!(task_sid = %task, %error, "work on this call stopped; its lease will run out and it will be taken up again");
                 }
             }

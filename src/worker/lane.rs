@@ -8,7 +8,7 @@ use crate::call::{Call, Next};
 use crate::journal::{Claim, Due, Journal, JournalError, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
-use crate::twilio::client::{Client, Performed};
+use crate::twilio::client::{Client, Performed, Turn};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ pub(super) struct Lane {
     call: Call,
     meter: Meter,
     seen: Seq,
+    /// Before the lease was last asked for: it lasts at least as long as counted from here.
     renewed: Instant,
 }
 
@@ -34,10 +35,11 @@ impl Lane {
         metrics: Arc<Metrics>,
         settings: Arc<WorkerSettings>,
         claim: Claim,
+        claimed: Instant,
         shutdown: CancellationToken,
     ) -> Self {
         let (call, meter) = (Call::default(), Meter::new(metrics.clone()));
-        Self { journal, client, metrics, settings, claim, shutdown, call, meter, seen: 0, renewed: Instant::now() }
+        Self { journal, client, metrics, settings, claim, shutdown, call, meter, seen: 0, renewed: claimed }
     }
 
     /// Works on the call until nothing is due, then gives it back.
@@ -80,7 +82,13 @@ impl Lane {
 
     async fn catch_up(&mut self) -> Result<(), JournalError> {
         let fresh = self.seen > 0;
-        for (seq, fact) in self.journal.facts(&self.claim.call, self.seen).await? {
+        let facts = loop {
+            match self.journal.facts(&self.claim.call, self.seen).await {
+                Ok(facts) => break facts,
+                Err(error) => self.wait_for_the_journal(error).await?,
+            }
+        };
+        for (seq, fact) in facts {
             self.call.apply(&fact);
             self.meter.folded(&fact, &self.call, fresh);
             self.seen = seq;
@@ -89,13 +97,14 @@ impl Lane {
     }
 
     async fn perform(&mut self, step: Step) -> Result<(), JournalError> {
-        self.keep_lease().await?;
+        let client = self.client.clone();
+        let turn = self.turn(&client).await?;
         if !step.operation.is_idempotent() {
             self.append(What::Begun(step.clone())).await?;
         }
-        let sent_at = now_ms();
-        let began = Instant::now();
-        let Performed { outcome, request_id, status } = self.request(&step).await?;
+        self.outlast(client.request_timeout()).await?;
+        let (sent_at, began) = (now_ms(), Instant::now());
+        let Performed { outcome, request_id, status } = turn.perform(&step.operation).await;
         self.count(&step, status, began);
         tell(&self.claim, &step, &outcome, request_id.as_deref());
         self.append(What::Settled(Settled { step, sent_at, outcome, request_id })).await
@@ -109,46 +118,90 @@ impl Lane {
         time.observe(began.elapsed().as_secs_f64());
     }
 
-    /// Performs the request and keeps the lease alive meanwhile: it may have to wait for its turn.
-    async fn request(&mut self, step: &Step) -> Result<Performed, JournalError> {
-        let client = self.client.clone();
-        let request = client.perform(&step.operation);
-        tokio::pin!(request);
+    /// Waits for the turn of a request and keeps the lease alive meanwhile.
+    async fn turn<'a>(&mut self, client: &'a Client) -> Result<Turn<'a>, JournalError> {
+        let turn = client.turn();
+        tokio::pin!(turn);
         loop {
+            self.keep_lease().await?;
             tokio::select! {
-                performed = &mut request => return Ok(performed),
-                () = tokio::time::sleep(self.journal.lease() / 3) => self.keep_lease().await?,
+                turn = &mut turn => return Ok(turn),
+                () = tokio::time::sleep(self.journal.lease() / 3) => {}
             }
         }
     }
 
-    async fn keep_lease(&mut self) -> Result<(), JournalError> {
-        if self.renewed.elapsed() >= self.journal.lease() / 3 {
-            self.journal.renew(&self.claim).await?;
-            self.renewed = Instant::now();
+    /// Makes sure that the lease lasts for longer than a request may take. The fence keeps a stalled worker out of the
+    /// journal, but not out of Twilio: this is as close to the sending as a check can be.
+    async fn outlast(&mut self, request: Duration) -> Result<(), JournalError> {
+        // Asked again after a renewal, which can be what the worker was stalled in.
+        while self.journal.lease().saturating_sub(self.renewed.elapsed()) <= request {
+            self.renew().await?;
         }
         Ok(())
     }
 
-    /// Appends a fact. While the journal is away it is tried again for as long as the lease lasts: what has been done must
-    /// be written down, or it would be done again.
+    async fn keep_lease(&mut self) -> Result<(), JournalError> {
+        if self.renewed.elapsed() < self.journal.lease() / 3 {
+            return Ok(());
+        }
+        self.renew().await
+    }
+
+    async fn renew(&mut self) -> Result<(), JournalError> {
+        loop {
+            let asked = Instant::now();
+            match self.journal.renew(&self.claim).await {
+                Ok(()) => {
+                    self.renewed = asked;
+                    return Ok(());
+                }
+                Err(error) => self.wait_for_the_journal(error).await?,
+            }
+        }
+    }
+
+    /// Appends a fact. What has been done must be written down, or it would be done again.
     async fn append(&self, what: What) -> Result<(), JournalError> {
         let fact = Fact { at: now_ms(), what };
         loop {
             match self.journal.append(&self.claim, fact.clone()).await {
                 Ok(_) => return Ok(()),
-                Err(JournalError::Unavailable { .. } | JournalError::Overloaded { .. })
-                    if self.renewed.elapsed() < self.journal.lease() =>
-                {
-                    tokio::time::sleep(self.settings.poll).await;
-                }
-                Err(error) => return Err(error),
+                Err(error) => self.wait_for_the_journal(error).await?,
             }
         }
     }
 
     async fn release(self, due: Due) -> Result<(), JournalError> {
-        self.journal.release(&self.claim, self.seen, due).await
+        let mut asked_before = false;
+        loop {
+            match self.journal.release(&self.claim, self.seen, due).await {
+                Ok(()) => return Ok(()),
+                // The answer to the first was lost.
+                Err(JournalError::LeaseLost { .. }) if asked_before => return Ok(()),
+                Err(error) => self.wait_for_the_journal(error).await?,
+            }
+            asked_before = true;
+        }
+    }
+
+    /// Pauses while the journal is away, for as long as the lease lasts.
+    ///
+    /// # Errors
+    /// When waiting is of no use.
+    async fn wait_for_the_journal(&self, error: JournalError) -> Result<(), JournalError> {
+        match error {
+            JournalError::Unavailable { .. } | JournalError::Overloaded { .. }
+                if self.renewed.elapsed() < self.journal.lease() =>
+            {
+                tokio::time::sleep(self.settings.poll).await;
+                Ok(())
+            }
+            JournalError::Unavailable { .. }
+            | JournalError::Overloaded { .. }
+            | JournalError::LeaseLost { .. }
+            | JournalError::Fatal { .. } => Err(error),
+        }
     }
 }
 

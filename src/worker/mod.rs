@@ -1,12 +1,15 @@
 //! The worker: takes calls that are due, asks the core for the next step, performs it, journals how it ended.
 //!
 //! Calls run in parallel; within a call there is one step at a time. The `dispatcher` claims calls and owns the lanes; a
-//! `lane` is one call's loop and its `meter` counts what happens there; the `census` counts what runs on all calls.
+//! `lane` is one call's loop and its `meter` counts what happens there; the `census` counts what runs on all calls;
+//! `backfill` fetches the events that did not arrive.
 
+mod backfill;
 mod census;
 mod dispatcher;
 mod lane;
 mod meter;
 
+pub use backfill::{BackfillSettings, fill_gap};
 pub use census::census;
 pub use dispatcher::{Worker, WorkerSettings};

@@ -1,5 +1,6 @@
 //! The pure core: facts in, steps out, all as values. No clock and no network, so thousands of calls take a moment.
 
+mod by_api;
 mod laws;
 mod sentences;
 mod story;

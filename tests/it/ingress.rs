@@ -21,20 +21,20 @@ use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::{Verifier, sign};
 use tokio::sync::{Notify, Semaphore};
 
-const BASE: &str = "https://a.example";
+pub(crate) const BASE: &str = "https://a.example";
 const TARGET: &str = "/taskrouter/events";
 const STREAMS: &str = "/taskrouter/event-streams";
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Keeps identities; each `ingest` waits for a permit to commit.
-struct Fake {
-    kept: Mutex<Vec<String>>,
+pub(crate) struct Fake {
+    pub(crate) kept: Mutex<Vec<String>>,
     entered: Notify,
     permits: Semaphore,
     overloaded: bool,
 }
 
-fn fake(permits: usize, overloaded: bool) -> Arc<Fake> {
+pub(crate) fn fake(permits: usize, overloaded: bool) -> Arc<Fake> {
     let kept = Mutex::default();
     Arc::new(Fake { kept, entered: Notify::new(), permits: Semaphore::new(permits), overloaded })
 }
@@ -100,11 +100,11 @@ impl Journal for Fake {
     }
 }
 
-fn sid(prefix: &str, n: u32) -> String {
+pub(crate) fn sid(prefix: &str, n: u32) -> String {
     format!("{prefix}{n:032x}")
 }
 
-fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
+pub(crate) fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -134,7 +134,7 @@ fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
     address
 }
 
-fn send(address: SocketAddr, raw: &[u8]) -> String {
+pub(crate) fn send(address: SocketAddr, raw: &[u8]) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     socket.write_all(raw).unwrap();
@@ -143,11 +143,11 @@ fn send(address: SocketAddr, raw: &[u8]) -> String {
     answer
 }
 
-fn status(answer: &str) -> &str {
+pub(crate) fn status(answer: &str) -> &str {
     answer.get(9..12).unwrap_or(answer)
 }
 
-fn raw(target: &str, media_type: &str, signatures: &[&str], body: &[u8]) -> Vec<u8> {
+pub(crate) fn raw(target: &str, media_type: &str, signatures: &[&str], body: &[u8]) -> Vec<u8> {
     let lines: String = signatures.iter().map(|s| format!("X-Twilio-Signature: {s}\r\n")).collect();
     let head = format!(
         "POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {media_type}\r\n{lines}Content-Length: {}\r\n\r\n",

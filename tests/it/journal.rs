@@ -1,6 +1,8 @@
-//! The journal: rules that every store keeps, then what is SQLite's own.
+//! The journal: rules that every store keeps, then what is each store's own.
 
 mod listing;
+mod pooler;
+mod postgres;
 mod rules;
 mod sqlite;
 

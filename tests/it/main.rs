@@ -7,18 +7,25 @@
 )]
 
 mod architecture;
+mod audio;
+mod backfill;
 mod client;
 mod config;
+mod config_streams;
 mod console;
 mod core;
+mod deploy;
 mod event;
 mod event_stream;
 mod ingress;
 mod journal;
 mod kill;
 mod metrics;
+mod postgres;
 mod program;
+mod setup;
 mod signature;
 mod simulator;
 mod stories;
+mod stream_status;
 mod twiml;

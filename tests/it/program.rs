@@ -10,13 +10,13 @@ pub(crate) const WORKSPACE: &str = "WS7a5c0000000000000000000000000002";
 pub(crate) const TOKEN: &str = "a-token-for-tests";
 pub(crate) const PUBLIC_URL: &str = "https://streams.example.com";
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_taskrouter-streams"));
     command.env_clear().stdin(Stdio::null());
     command
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -207,13 +207,14 @@ fn the_demo_of_one_story_ends_well_and_an_unknown_one_is_refused() {
         program().args(["demo", "--scenario", "first-accept", "--latency-ms", "0", "--lag-ms", "0"]).output().unwrap();
     assert!(told.status.success(), "{}", text(&told.stdout));
     assert!(text(&told.stdout).contains("1 stories, 0 violations, 0 expectations not met"));
+    assert!(text(&told.stdout).contains("audio of alice at /a: from "));
     assert_eq!(program().args(["demo", "--scenario", "nothing"]).output().unwrap().status.code(), Some(2));
 }
 
 #[test]
 fn help_names_every_command_and_the_exit_codes() {
     let help = text(&program().arg("--help").output().unwrap().stdout);
-    for word in ["serve", "demo", "replay", "sign", "config", "Exit codes"] {
+    for word in ["serve", "demo", "backfill", "replay", "sign", "config", "Exit codes"] {
         assert!(help.contains(word), "{word} is missing in: {help}");
     }
 }

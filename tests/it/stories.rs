@@ -95,7 +95,7 @@ async fn facts_of(stage: &Stage, outcome: &Outcome) -> Vec<Vec<Fact>> {
 }
 
 /// Waits until the world is quiet and the worker at rest, and neither has moved the other meanwhile.
-async fn settle(stage: &Stage) {
+pub(crate) async fn settle(stage: &Stage) {
     for _ in 0..50 {
         assert!(stage.sim.quiet(std::time::Duration::from_secs(20)).await, "the world does not come to rest");
         let before = stage.sim.requests().len();

@@ -3,6 +3,7 @@
 use super::Reader;
 use crate::config::JournalUrl;
 use crate::twilio::client::{HostError, Product, base_url};
+use secrecy::SecretString;
 use std::path::PathBuf;
 use url::{Host, Url};
 
@@ -75,7 +76,8 @@ fn base(reader: &mut Reader, key: &'static str, text: &str) -> Option<Url> {
 /// `journal.url`: which store, and where.
 pub(super) fn journal_url(reader: &mut Reader) -> Option<JournalUrl> {
     const KEY: &str = "journal.url";
-    let remedy = "write sqlite: and the path of a file, as in \"sqlite:/var/lib/taskrouter-streams/journal.db\"";
+    let remedy = "write sqlite: and the path of a file, as in \"sqlite:/var/lib/taskrouter-streams/journal.db\", or \
+                  \"postgres://user:password@host/database?sslmode=verify-full\"";
     let text = reader.text(KEY, remedy)?;
     let wrong = match text.split_once(':') {
         Some(("sqlite", "" | ":memory:")) => "names no file, so nothing would be kept",
@@ -83,11 +85,34 @@ pub(super) fn journal_url(reader: &mut Reader) -> Option<JournalUrl> {
             "is not sqlite: followed by a plain path"
         }
         Some(("sqlite", path)) => return Some(JournalUrl::Sqlite(PathBuf::from(path))),
-        Some(("postgres" | "postgresql", _)) => "asks for PostgreSQL, which this version does not have",
+        Some(("postgres" | "postgresql", _)) => match postgres_problem(&text) {
+            None => return Some(JournalUrl::Postgres(SecretString::from(text))),
+            Some(wrong) => wrong,
+        },
         Some(_) | None => "names a store that does not exist",
     };
     reader.problem(KEY, wrong, remedy);
     None
+}
+
+/// What is wrong with an address of PostgreSQL, as far as it can be told without asking there.
+fn postgres_problem(text: &str) -> Option<&'static str> {
+    let Ok(url) = Url::parse(text) else {
+        return Some("is not a URL: characters such as @, / and # in a password must be percent-encoded");
+    };
+    let modes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+    let knows_mode = |mode: &str| modes.contains(&mode);
+    if !url.has_host() && !url.query_pairs().any(|(name, _)| name == "host") {
+        Some("names no host")
+    } else if url.path().trim_matches('/').is_empty() {
+        Some("names no database")
+    } else if url.fragment().is_some() {
+        Some("has a fragment: a # in a password must be written %23")
+    } else if url.query_pairs().any(|(name, mode)| matches!(&*name, "sslmode" | "ssl-mode") && !knows_mode(&mode)) {
+        Some("has an sslmode other than disable, allow, prefer, require, verify-ca and verify-full")
+    } else {
+        None
+    }
 }
 
 /// Whether the URL has a user or a password.

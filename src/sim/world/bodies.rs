@@ -32,7 +32,7 @@ impl World {
         })
     }
 
-    fn cut(&self, rows: Vec<Value>, page: Page) -> (Vec<Value>, usize, usize) {
+    pub(super) fn cut(&self, rows: Vec<Value>, page: Page) -> (Vec<Value>, usize, usize) {
         let size = page.size.clamp(1, self.behaviour.page_size_limit.max(1));
         let total = rows.len();
         (rows.into_iter().skip(page.number.saturating_mul(size)).take(size).collect(), total, size)

@@ -59,7 +59,9 @@ impl World {
         if [TaskStatus::Wrapping, TaskStatus::Completed, TaskStatus::Canceled].contains(&found.status) {
             self.ends.insert(sid.clone(), task.clone());
         }
-        self.outbox.push(Event { sid, event_type, task: task.clone(), form: form.0, callback_url: None });
+        let event = Event { sid, event_type, task: task.clone(), form: form.0, callback_url: None };
+        self.records.push((at, event.clone()));
+        self.outbox.push(event);
     }
 
     fn put_task(&self, form: &mut Form, task: &Task, at: Ms) {

@@ -16,6 +16,7 @@
 mod bodies;
 mod desk;
 mod event;
+mod office;
 mod rest;
 mod sockets;
 mod status;
@@ -26,6 +27,7 @@ mod violation;
 mod voice;
 
 pub use event::Event;
+pub use office::{EventQuery, Office};
 pub use rest::{OpName, Page, Reply, Request};
 pub use sockets::{SocketFailure, SocketOrder, SocketTarget};
 pub use streams::{StreamOrder, StreamReport};
@@ -65,6 +67,9 @@ pub struct World {
     conferences: BTreeMap<ConferenceSid, Conference>,
     last_event_at: Ms,
     outbox: Vec<Event>,
+    /// Every event so far and when it happened, for reading.
+    records: Vec<(Ms, Event)>,
+    office: Office,
     sockets: Vec<SocketOrder>,
     /// What the next streams' sockets meet, by script.
     socket_failures: VecDeque<SocketFailure>,
@@ -209,6 +214,8 @@ impl World {
             conferences: BTreeMap::new(),
             last_event_at: 0,
             outbox: Vec::new(),
+            records: Vec::new(),
+            office: Office::default(),
             sockets: Vec::new(),
             socket_failures: VecDeque::new(),
             ends: BTreeMap::new(),

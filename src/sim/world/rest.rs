@@ -4,12 +4,12 @@
 //! 20429 and 20003 are; the answer to writing the guard of a connecting participant is assumed, and so is every refusal of
 //! a new stream (see `streams.rs`).
 
-use super::{Call, Conference, Effect, Misuse, Ms, Role, StreamOrder, Task, World};
+use super::{Call, Conference, Effect, EventQuery, Misuse, Ms, Role, StreamOrder, Task, World};
 use crate::call::sid::{CallSid, TaskSid};
 use serde_json::{Value, json};
 
 /// A page of a list: `Page` and `PageSize`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Page {
     /// From 0.
     pub number: usize,
@@ -33,6 +33,10 @@ pub enum Request {
     StopStream { call: String, stream: String },
     FetchTask { task: String },
     ListReservations { task: String, page: Page },
+    ListEvents { query: EventQuery },
+    ListWorkspaces { name: Option<String>, page: Page },
+    FetchWorkspace { workspace: String },
+    UpdateWorkspace { workspace: String, event_callback_url: Option<String>, events_filter: Option<String> },
 }
 
 /// The endpoints.
@@ -62,6 +66,14 @@ pub enum OpName {
     FetchTask,
     /// `GET /v1/Workspaces/{WS}/Tasks/{WT}/Reservations`.
     ListReservations,
+    /// `GET /v1/Workspaces/{WS}/Events`.
+    ListEvents,
+    /// `GET /v1/Workspaces`.
+    ListWorkspaces,
+    /// `GET /v1/Workspaces/{WS}`.
+    FetchWorkspace,
+    /// `POST /v1/Workspaces/{WS}`.
+    UpdateWorkspace,
 }
 
 /// An answer: HTTP status and JSON body.
@@ -89,6 +101,10 @@ impl Request {
             Request::StopStream { .. } => OpName::StopStream,
             Request::FetchTask { .. } => OpName::FetchTask,
             Request::ListReservations { .. } => OpName::ListReservations,
+            Request::ListEvents { .. } => OpName::ListEvents,
+            Request::ListWorkspaces { .. } => OpName::ListWorkspaces,
+            Request::FetchWorkspace { .. } => OpName::FetchWorkspace,
+            Request::UpdateWorkspace { .. } => OpName::UpdateWorkspace,
         }
     }
 }
@@ -139,6 +155,12 @@ impl World {
                 rows.sort_by_key(|found| found.order);
                 self.reservations_listed(rows, *page, path)
             }),
+            Request::ListEvents { query } => Some(self.events_listed(query, path)),
+            Request::ListWorkspaces { name, page } => Some(self.workspaces_listed(name.as_deref(), *page, path)),
+            Request::FetchWorkspace { workspace } => self.workspace_body(workspace),
+            Request::UpdateWorkspace { workspace, event_callback_url, events_filter } => {
+                self.update_workspace(workspace, event_callback_url.as_deref(), events_filter.as_deref())
+            }
         };
         reply.map_or_else(|| Reply::not_found(path), |body| Reply { status: 200, body })
     }
@@ -164,6 +186,10 @@ impl World {
             Request::FetchTask { task } | Request::ListReservations { task, .. } => {
                 self.get_task(task).map(|task| task.sid.clone())
             }
+            Request::ListEvents { .. }
+            | Request::ListWorkspaces { .. }
+            | Request::FetchWorkspace { .. }
+            | Request::UpdateWorkspace { .. } => None,
         }
     }
 

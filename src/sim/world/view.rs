@@ -133,8 +133,13 @@ impl World {
     }
 
     fn agent_of(&self, stream: &StreamReport) -> String {
-        let of = |agent: &&super::Agent| Some(&agent.sid) == stream.worker.as_ref();
-        self.agents.iter().find(of).map_or_else(|| format!("nobody ({})", stream.name), |agent| agent.name.clone())
+        let name = stream.worker.as_ref().and_then(|worker| self.agent_name(worker));
+        name.unwrap_or_else(|| format!("nobody ({})", stream.name))
+    }
+
+    /// The name of the agent with this SID.
+    pub fn agent_name(&self, worker: &WorkerSid) -> Option<String> {
+        self.agents.iter().find(|agent| &agent.sid == worker).map(|agent| agent.name.clone())
     }
 
     /// What a task's call went through so far; `None` for an unknown task.

@@ -1,10 +1,12 @@
 //! One HTTP exchange: sent once, read up to a limit, and judged.
 
 use super::{ClientError, ClientSettings, Credentials, Request};
+use crate::call::fact::EpochMs;
 use crate::call::sid::AccountSid;
 use crate::call::step::{Outcome, Trouble};
 use crate::twilio::failure::{About, Refusal, verdict};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
@@ -36,11 +38,13 @@ pub(super) struct Exchange {
     deadline: Instant,
     pub(super) status: Option<u16>,
     pub(super) request_id: Option<String>,
+    /// When Twilio answered, by its own clock.
+    pub(super) date: Option<EpochMs>,
 }
 
 impl Exchange {
     pub(super) fn new(operation: &'static str, deadline: Instant) -> Exchange {
-        Exchange { operation, deadline, status: None, request_id: None }
+        Exchange { operation, deadline, status: None, request_id: None, date: None }
     }
 
     /// Perhaps processed; our own words for why that is not known.
@@ -127,6 +131,7 @@ impl Wire {
         if let Ok(response) = &sent {
             exchange.status = Some(response.status().as_u16());
             exchange.request_id = request_id(response.headers());
+            exchange.date = date(response.headers());
         }
         debug!(
             operation = exchange.operation,
@@ -177,6 +182,11 @@ fn request_id(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("twilio-request-id")?.to_str().ok()?;
     let is_id = (1..=REQUEST_ID_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
     is_id.then(|| text.to_owned())
+}
+
+fn date(headers: &HeaderMap) -> Option<EpochMs> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    Some(DateTimeParser::new().parse_timestamp(text).ok()?.as_millisecond())
 }
 
 fn user_agent() -> String {

@@ -106,6 +106,57 @@ async fn a_stream_is_stopped_by_its_name_whatever_is_in_it() {
 }
 
 #[tokio::test]
+async fn a_stream_is_stopped_by_its_sid_when_that_is_known() {
+    let sid = "MZ00000000000000000000000000000001";
+    let operation =
+        Operation::StopStream { customer: customer(), name: "Stream_1".into(), sid: Some(sid.parse().unwrap()) };
+    assert_eq!(
+        asked(&operation).await.line,
+        format!("POST {} HTTP/1.1", api(&format!("Calls/{CUSTOMER}/Streams/{sid}.json")))
+    );
+}
+
+#[tokio::test]
+async fn a_stream_is_created_with_its_parameters_numbered_and_its_status_told_to_us() {
+    let stream = StreamStart { parameters: vec![("who".into(), "a&b é".into())], ..start(0) };
+    let mut settings = settings("http://unused");
+    settings.destinations[0].confirms = true;
+    let site = taskrouter_streams::twilio::client::Site {
+        account_sid: settings.account_sid,
+        workspace_sid: settings.workspace_sid,
+        destinations: settings.destinations,
+        status_url: settings.status_url,
+    };
+    let request = site.request(&Operation::CreateStream { customer: customer(), stream: stream.clone() }).unwrap();
+    assert_eq!(request.path[3..], ["Calls", CUSTOMER, "Streams.json"]);
+    let form: Vec<(String, String)> =
+        request.form.unwrap().into_iter().map(|(name, value)| (name.into_owned(), value)).collect();
+    let expected = [
+        ("Url", "wss://audio.example.com/a"),
+        ("Name", stream.name.as_str()),
+        ("Track", "both_tracks"),
+        ("StatusCallback", &format!("https://streams.example.com/streams/status?task={TASK}")),
+        ("Parameter1.Name", "workerSid"),
+        ("Parameter1.Value", WORKER),
+        ("Parameter2.Name", "reservationSid"),
+        ("Parameter2.Value", RESERVATION),
+        ("Parameter3.Name", "taskSid"),
+        ("Parameter3.Value", TASK),
+        ("Parameter4.Name", "who"),
+        ("Parameter4.Value", "a&b é"),
+    ];
+    assert_eq!(form, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    // The wire: without status callbacks, as the settings of these tests have it.
+    let seen = asked(&Operation::CreateStream { customer: customer(), stream }).await;
+    assert_eq!(seen.line, format!("POST {} HTTP/1.1", api(&format!("Calls/{CUSTOMER}/Streams.json"))));
+    assert!(
+        seen.body.contains("Parameter4.Value=a%26b+%C3%A9") && !seen.body.contains("StatusCallback"),
+        "{}",
+        seen.body
+    );
+}
+
+#[tokio::test]
 async fn a_name_to_look_for_is_encoded() {
     let seen = asked(&Operation::FindConference { friendly_name: "a&b=c d+é".into() }).await;
     let target = api("Conferences.json?FriendlyName=a%26b%3Dc+d%2B%C3%A9&Status=in-progress");

@@ -2,7 +2,9 @@
 
 use super::story::*;
 use proptest::prelude::*;
-use taskrouter_streams::call::fact::{Fact, ReservationChange, TaskStatus, TransferChange, What};
+use std::collections::BTreeSet;
+use taskrouter_streams::call::fact::{Fact, ReservationChange, StreamChange, TaskStatus, TransferChange, What};
+use taskrouter_streams::call::policy::Strategy as Way;
 use taskrouter_streams::call::step::{Answer, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Step};
 use taskrouter_streams::call::{Call, Next};
 
@@ -59,6 +61,7 @@ struct Draw {
     rows: Vec<ParticipantRow>,
     pass_ms: i64,
     event: Option<What>,
+    stream: Option<(StreamChange, u32)>,
 }
 
 fn draws() -> impl Strategy<Value = Draw> {
@@ -84,12 +87,10 @@ fn draws() -> impl Strategy<Value = Draw> {
         customer.into_iter().chain((0..).zip(others).map(other)).collect()
     });
     let pass_ms = prop_oneof![4 => 0..60_i64, 1 => 0..3_000_i64];
-    (0..16_u8, rows, pass_ms, prop::option::weighted(0.2, events())).prop_map(|(kind, rows, pass_ms, event)| Draw {
-        kind,
-        rows,
-        pass_ms,
-        event,
-    })
+    let changes = prop::sample::select(vec![StreamChange::Started, StreamChange::Stopped, StreamChange::Error]);
+    let stream = prop::option::weighted(0.2, (changes, 0..6_u32));
+    (0..16_u8, rows, pass_ms, prop::option::weighted(0.2, events()), stream)
+        .prop_map(|(kind, rows, pass_ms, event, stream)| Draw { kind, rows, pass_ms, event, stream })
 }
 
 fn outcome(draw: &Draw, operation: &Operation) -> Outcome {
@@ -123,7 +124,7 @@ fn outcome(draw: &Draw, operation: &Operation) -> Outcome {
 }
 
 /// Fails unless this step may be done after that reading.
-fn check(story: &Story, step: &Step, reading: Option<&(i64, Vec<ParticipantRow>)>) {
+fn check(story: &mut Told, step: &Step, reading: Option<&(i64, Vec<ParticipantRow>)>) {
     match &step.operation {
         Operation::Redirect { customer: leg, stop, start, .. } => {
             assert_eq!(*leg, customer(), "I2");
@@ -142,9 +143,14 @@ fn check(story: &Story, step: &Step, reading: Option<&(i64, Vec<ParticipantRow>)
                 + start.iter().map(|start| story.policy.tracks(start.slot)).sum::<usize>();
             assert!(start.is_empty() || tracks <= story.policy.track_budget, "I4: {tracks} tracks");
         }
-        Operation::UpdateCustomer { customer: leg, .. }
-        | Operation::CreateStream { customer: leg, .. }
-        | Operation::StopStream { customer: leg, .. } => {
+        Operation::CreateStream { customer: leg, stream } => {
+            assert_eq!(*leg, customer(), "I2");
+            assert!(story.names.insert(stream.name.clone()) || story.free.contains(&stream.name), "I4: a name twice");
+            let live = story.call.streams().iter().filter(|stream| stream.is_live());
+            let tracks: usize = live.map(|stream| story.policy.tracks(stream.slot)).sum();
+            assert!(tracks + story.policy.tracks(stream.slot) <= story.policy.track_budget, "I4: {tracks} tracks");
+        }
+        Operation::UpdateCustomer { customer: leg, .. } | Operation::StopStream { customer: leg, .. } => {
             assert_eq!(*leg, customer(), "I2");
         }
         Operation::FetchTask { .. }
@@ -156,21 +162,57 @@ fn check(story: &Story, step: &Step, reading: Option<&(i64, Vec<ParticipantRow>)
     assert!(!step.why.is_empty(), "a step without a reason");
 }
 
-/// Plays the draws; returns how many redirects there were.
-fn play(draws: &[Draw]) -> usize {
-    let mut story = Story::new();
+/// A story, the names of its streams, and those of them that Twilio certainly did not take.
+struct Told {
+    story: Story,
+    names: BTreeSet<String>,
+    free: BTreeSet<String>,
+}
+
+impl std::ops::Deref for Told {
+    type Target = Story;
+    fn deref(&self) -> &Story {
+        &self.story
+    }
+}
+
+impl std::ops::DerefMut for Told {
+    fn deref_mut(&mut self) -> &mut Story {
+        &mut self.story
+    }
+}
+
+/// Plays the draws; returns how many redirects or creates there were.
+fn play(strategy: Way, draws: &[Draw]) -> usize {
+    let mut story = Told { story: Story::new(), names: BTreeSet::new(), free: BTreeSet::new() };
+    story.policy.strategy = strategy;
+    story.policy.destinations.iter_mut().for_each(|destination| destination.confirms = true);
     story.accepted(1, 1);
     let (mut reading, mut redirects) = (None, 0);
     for draw in draws {
         if let Some(event) = &draw.event {
             story.learn(event.clone());
         }
+        if let Some((change, number)) = draw.stream {
+            let names: Vec<String> = story.names.iter().cloned().collect();
+            if let Some(name) = names.get(number as usize % names.len().max(1)) {
+                story.learn(stream_event(START, name, number, change));
+            }
+        }
         match story.next() {
             Next::Do(step) => {
-                check(&story, &step, reading.as_ref());
-                redirects += usize::from(matches!(step.operation, Operation::Redirect { .. }));
+                check(&mut story, &step, reading.as_ref());
+                redirects += usize::from(!step.operation.is_idempotent());
                 story.begin(&step);
                 let outcome = outcome(draw, &step.operation);
+                if let Operation::CreateStream { stream, .. } = &step.operation {
+                    let not_taken = matches!(outcome, Outcome::TryLater(_) | Outcome::Refused(_));
+                    if not_taken {
+                        story.free.insert(stream.name.clone())
+                    } else {
+                        story.free.remove(&stream.name)
+                    };
+                }
                 if let Outcome::Done(Answer::Participants(rows)) = &outcome {
                     reading = Some((story.now + 10, rows.clone()));
                 } else if matches!(step.operation, Operation::Redirect { .. })
@@ -210,15 +252,18 @@ proptest! {
     /// I1, I2, I4, I5, I9.
     #[test]
     fn whatever_twilio_answers_no_caller_is_put_at_risk(draws in prop::collection::vec(draws(), 1..60)) {
-        play(&draws);
+        play(Way::Redirect, &draws);
+        play(Way::StreamsApi, &draws);
     }
 }
 
 #[test]
-fn the_random_answers_do_lead_to_redirects() {
+fn the_random_answers_do_lead_to_redirects_and_creates() {
     use proptest::strategy::ValueTree as _;
-    let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let redirects: usize =
-        (0..50).map(|_| play(&prop::collection::vec(draws(), 59).new_tree(&mut runner).unwrap().current())).sum();
-    assert!(redirects > 20, "only {redirects}: the law would say little");
+    for strategy in [Way::Redirect, Way::StreamsApi] {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let mut draw = || prop::collection::vec(draws(), 59).new_tree(&mut runner).unwrap().current();
+        let changes: usize = (0..50).map(|_| play(strategy, &draw())).sum();
+        assert!(changes > 20, "only {changes}: the law would say little");
+    }
 }

@@ -1,8 +1,8 @@
 //! A call told from both sides: TaskRouter's events, and a Twilio of a few lines that answers the steps.
 
 use taskrouter_streams::call::fact::{
-    CallAttributes, EventStamp, Fact, Parked, ReservationChange, ReservationEvent, TaskStatus, TaskView,
-    TransferChange, TransferEvent, What,
+    CallAttributes, EventStamp, Fact, Parked, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
+    TaskStatus, TaskView, TransferChange, TransferEvent, What,
 };
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::rules::{Destination, Fields};
@@ -107,6 +107,11 @@ pub(super) fn transfer_event(at: i64, change: TransferChange, number: u32, task:
     })
 }
 
+pub(super) fn stream_event(at: i64, name: &str, stream: u32, change: StreamChange) -> What {
+    let error = (change == StreamChange::Error).then_some(31_921);
+    What::Stream(StreamEvent { at, call: customer(), stream: sid("MZ", stream), name: name.to_owned(), change, error })
+}
+
 pub(super) fn trouble(status: Option<u16>) -> Trouble {
     Trouble { status, code: None, reason: "it did not work".to_owned(), retry_after_ms: None }
 }
@@ -117,6 +122,8 @@ pub(super) struct World {
     pub(super) agents: usize,
     /// How often the customer has come back: his row's age.
     pub(super) joined: u32,
+    /// How many streams were created by their resource.
+    pub(super) created: u32,
 }
 
 impl World {
@@ -149,7 +156,10 @@ impl World {
                 self.customer.hold = Some(false);
                 Answer::Accepted
             }
-            Operation::CreateStream { .. } => Answer::Stream(Some(sid("MZ", 1))),
+            Operation::CreateStream { .. } => {
+                self.created += 1;
+                Answer::Stream(Some(sid("MZ", self.created)))
+            }
             Operation::FetchCall { .. } => Answer::Call { live: true },
             Operation::StopStream { .. } => Answer::Accepted,
         })
@@ -175,7 +185,7 @@ impl Story {
             connected: true,
             date_created: Some("join 0".to_owned()),
         };
-        let world = World { customer, agents: 1, joined: 0 };
+        let world = World { customer, agents: 1, joined: 0, created: 0 };
         Self { call: Call::default(), facts: Vec::new(), now: START, policy: policy(), world, version: 0 }
     }
 

@@ -47,7 +47,7 @@ fn refusal(path: &Path) -> OpenError {
     }
 }
 
-rules::keeps_the_rules!(Dir::new());
+rules::keeps_the_rules!(Some(Dir::new()));
 
 #[tokio::test]
 async fn leases_of_a_process_that_is_gone_are_free() {

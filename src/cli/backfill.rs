@@ -1,0 +1,107 @@
+//! `backfill`: events that did not arrive, from TaskRouter's records to the running worker.
+//!
+//! They are posted to the worker's own door, so that it works whichever store the journal is in, and whoever has it.
+
+use super::door::{Door, EVENTS};
+use super::{CommandResult, Configured, misused, say};
+use crate::call::fact::EpochMs;
+use crate::http::STREAM_STATUS_PATH;
+use crate::twilio::client::{Client, EventsPage};
+use crate::twilio::event;
+use crate::twilio::event_record::{self, Record};
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// So far may this clock be behind Twilio's.
+const CLOCK_MARGIN_MS: EpochMs = 60_000;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "The worker does this by itself at its start, for the time since the last event that arrived. Use it \
+                  when events were lost while the worker ran (a tunnel or proxy was away). Events that the worker has \
+                  already change nothing.\n\
+                  Example: taskrouter-streams backfill --since 2h\n\
+                  Exit codes: 0 every event was taken; 1 some was not, or Twilio did not answer; 2 wrong arguments or \
+                  configuration."
+)]
+pub(super) struct Backfill {
+    #[command(flatten)]
+    configured: Configured,
+    /// How far back: a number and s, m, h or d, as in 90m. TaskRouter keeps events for 30 days.
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    since: Duration,
+    /// The running worker, when it is not where server.listen says on this machine.
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+}
+
+impl Backfill {
+    pub(super) async fn run(self) -> CommandResult {
+        let settings = match self.configured.load() {
+            Ok(settings) => settings,
+            Err(error) => return Ok(misused(&error.into())),
+        };
+        let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
+        let door = Door::new(&settings, self.to)?;
+        let now = jiff::Timestamp::now().as_millisecond();
+        let since = now.saturating_sub(EpochMs::try_from(self.since.as_millis()).unwrap_or(EpochMs::MAX));
+        let first = EventsPage::first(since, now + CLOCK_MARGIN_MS);
+        let (read, records) = read(&client, first, settings.backfill.max_events).await?;
+        say(&format!("{read} events in TaskRouter's records, {} of them of types that matter", records.len()));
+        let mut taken = 0;
+        // The newest are listed first, and the oldest happened first.
+        for record in records.iter().rev() {
+            match door.knock(EVENTS, &event_record::pairs(record), true).await {
+                Ok(status) if (200..300).contains(&status) => taken += 1,
+                Ok(status) => say(&format!("{}: answered with {status}", name(record))),
+                Err(reason) => {
+                    let base = door.base();
+                    anyhow::bail!(
+                        "{base}: {reason}, after {taken} events: is the worker running there? `--to` names another place"
+                    );
+                }
+            }
+        }
+        say(&format!("{taken} of {} were taken; those that the worker had already change nothing", records.len()));
+        Ok(if taken == records.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// How many records there are, and those of types that matter, newest first.
+async fn read(client: &Client, first: EventsPage, limit: usize) -> anyhow::Result<(usize, Vec<Record>)> {
+    let (mut page, mut count, mut records) = (Some(first), 0, Vec::new());
+    while let Some(asked) = page {
+        ensure!(
+            count < limit,
+            "there are more than backfill.max_events = {limit} events: raise it, or look back less far"
+        );
+        let (found, next) = client.events(&asked).await.context("TaskRouter's records cannot be read")?;
+        count += found.len();
+        let matters = |record: &Record| record.get("event_type").and_then(Value::as_str).is_some_and(event::matters);
+        records.extend(found.into_iter().filter(matters));
+        page = next;
+    }
+    Ok((count, records))
+}
+
+fn name(record: &Record) -> &str {
+    // Type and SID are Twilio's own words; nothing else of a record is printed.
+    record.get("sid").and_then(Value::as_str).filter(|sid| sid.starts_with("EV")).unwrap_or("an event")
+}
+
+/// As in "90m".
+fn span(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number and s, m, h or d, as in 90m".to_owned();
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let number: u64 = text.strip_suffix(unit).and_then(|digits| digits.parse().ok()).ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    Ok(Duration::from_secs(number.saturating_mul(seconds)))
+}

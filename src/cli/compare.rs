@@ -1,0 +1,54 @@
+//! `demo --compare`: the same stories, from the same seed, by both strategies side by side.
+
+use super::say;
+use super::telling::{Figures, tell};
+use crate::call::policy::Strategy;
+use crate::sim::Behaviour;
+use crate::sim::scenario::Scenario;
+
+/// Tells every story twice and prints the table; false when anything was not as it should be.
+pub(super) async fn compare(stories: &[Scenario], base: &Behaviour) -> anyhow::Result<bool> {
+    say(&format!(
+        "{:<38} {:^43}   {:^43}\n{:<38} {}   {}",
+        "",
+        Strategy::Redirect.as_str(),
+        Strategy::StreamsApi.as_str(),
+        "story",
+        heading(),
+        heading()
+    ));
+    let (mut good, mut totals) = (true, [Figures::default(), Figures::default()]);
+    for story in stories {
+        let by_redirect = tell(story, base, Strategy::Redirect).await?;
+        let by_api = tell(story, base, Strategy::StreamsApi).await?;
+        say(&format!("{:<38} {}   {}", story.name, cells(&by_redirect.figures), cells(&by_api.figures)));
+        for (strategy, telling) in [(Strategy::Redirect, &by_redirect), (Strategy::StreamsApi, &by_api)] {
+            telling.complaints.iter().for_each(|complaint| say(&format!("  {}: {complaint}", strategy.as_str())));
+            good &= telling.figures.is_good();
+        }
+        for (total, telling) in totals.iter_mut().zip([by_redirect, by_api]) {
+            add(total, telling.figures);
+        }
+    }
+    let [by_redirect, by_api] = &totals;
+    say(&format!("{:<38} {}   {}", "together (audio: the median)", cells(by_redirect), cells(by_api)));
+    Ok(good)
+}
+
+fn heading() -> String {
+    format!("{:>8} {:>12} {:>10} {:>10}", "requests", "audio after", "outside", "violations")
+}
+
+fn cells(figures: &Figures) -> String {
+    let audio = figures.median_audio_after_ms().map_or("-".to_owned(), |ms| format!("{ms} ms"));
+    let outside = format!("{} ms", figures.outside_ms);
+    format!("{:>8} {audio:>12} {outside:>10} {:>10}", figures.requests, figures.violations + figures.failures)
+}
+
+fn add(total: &mut Figures, figures: Figures) {
+    total.requests += figures.requests;
+    total.outside_ms += figures.outside_ms;
+    total.violations += figures.violations;
+    total.failures += figures.failures;
+    total.audio_after_ms.extend(figures.audio_after_ms);
+}

@@ -1,0 +1,118 @@
+//! What `setup` would change, and how that is undone.
+
+use crate::twilio::client::WorkspaceRow;
+use crate::twilio::event;
+use std::collections::BTreeSet;
+use std::fmt;
+use url::Url;
+
+/// Twilio repeats what met no connection, no answer or a 5xx, up to three times; not what was refused.
+/// Source: <https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>.
+const OVERRIDES: &str = "rc=3&rp=5xx,ct,rt";
+
+/// To whom a workspace tells its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Owner {
+    /// There is no URL.
+    Nobody,
+    /// Our URL, whatever its overrides.
+    Us,
+    /// Another URL.
+    SomebodyElse,
+}
+
+/// A workspace as it is and as it should be.
+pub(in crate::cli) struct Plan {
+    now: WorkspaceRow,
+    /// Our URL without its fragment.
+    pub(in crate::cli) address: String,
+    /// The URL to be set, with its fragment.
+    pub(in crate::cli) url: String,
+    /// The filter to be set.
+    pub(in crate::cli) filter: String,
+    /// To whom it tells them now.
+    pub(in crate::cli) owner: Owner,
+}
+
+impl Plan {
+    /// What would make `now` tell the events that matter, or all of them, at `address`.
+    pub(in crate::cli) fn new(now: &WorkspaceRow, address: &str, all_events: bool) -> Self {
+        let url = now.event_callback_url.as_str();
+        let owner = match url.split_once('#').map_or(url, |(url, _)| url) {
+            "" => Owner::Nobody,
+            found if found == address => Owner::Us,
+            _ => Owner::SomebodyElse,
+        };
+        let filter = if all_events { String::new() } else { event::types().collect::<Vec<_>>().join(",") };
+        let (now, address) = (now.clone(), address.to_owned());
+        Self { now, url: format!("{address}#{OVERRIDES}"), address, filter, owner }
+    }
+
+    /// Whether everything is as it should be.
+    pub(in crate::cli) fn is_done(&self) -> bool {
+        self.now.event_callback_url == self.url && names(&self.now.events_filter) == names(&self.filter)
+    }
+
+    /// The call that sets the workspace as it is now.
+    pub(in crate::cli) fn undo(&self, base: &str) -> String {
+        let WorkspaceRow { sid, event_callback_url, events_filter, .. } = &self.now;
+        let base = base.trim_end_matches('/');
+        let hidden = if shown(event_callback_url) == printable(event_callback_url) || event_callback_url.is_empty() {
+            ""
+        } else {
+            "\n\n(the user and password of the former URL are not shown: put them in)"
+        };
+        let url = if event_callback_url.is_empty() { String::new() } else { shown(event_callback_url) };
+        format!(
+            "  curl -X POST {base}/v1/Workspaces/{sid} \\\n    -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\" \\\n    \
+             --data-urlencode {} \\\n    --data-urlencode {}{hidden}",
+            quoted(&format!("EventCallbackUrl={url}")),
+            quoted(&format!("EventsFilter={}", printable(events_filter))),
+        )
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WorkspaceRow { sid, name, event_callback_url, events_filter } = &self.now;
+        writeln!(f, "workspace         {} ({sid})", printable(name))?;
+        writeln!(f, "EventCallbackUrl  now   {}", shown(event_callback_url))?;
+        writeln!(f, "                  then  {}", self.url)?;
+        writeln!(f, "EventsFilter      now   {}", filter(events_filter))?;
+        write!(f, "                  then  {}", filter(&self.filter))
+    }
+}
+
+fn names(filter: &str) -> BTreeSet<&str> {
+    filter.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
+}
+
+fn filter(text: &str) -> String {
+    if text.is_empty() { "(every event)".to_owned() } else { printable(text) }
+}
+
+/// A URL of somebody else, without its password.
+pub(in crate::cli) fn shown(url: &str) -> String {
+    if url.is_empty() {
+        return "(none)".to_owned();
+    }
+    match Url::parse(url) {
+        Ok(mut parsed) if parsed.password().is_some() || !parsed.username().is_empty() => {
+            // Fails for URLs without a host only, which have no user either.
+            let _ = parsed.set_password(None);
+            let _ = parsed.set_username("hidden");
+            printable(parsed.as_str())
+        }
+        Ok(_) | Err(_) => printable(url),
+    }
+}
+
+/// What others wrote, without anything that a terminal would obey.
+pub(in crate::cli) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// As one word of a POSIX shell.
+pub(in crate::cli) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

@@ -1,0 +1,223 @@
+//! The task that commits events, as many as have gathered at once.
+
+use super::session::{Sessions, Work, objects_to_a_value};
+use crate::call::fact::EpochMs;
+use crate::journal::calls::{customer, parks};
+use crate::journal::{Ingested, JournalError, NewFact};
+use crate::telemetry::metrics::Commits;
+use sqlx::PgConnection;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// How far the mark of the newest event may lag behind: one row that every commit writes would put all commits in a queue.
+const MARK_LAG_MS: EpochMs = 1_000;
+
+/// What the task is sent.
+pub(super) enum Message {
+    Ingest(Box<Waiting>),
+    Close,
+}
+
+/// An event and who waits for it.
+pub(super) struct Waiting {
+    pub(super) fact: NewFact,
+    pub(super) answer: oneshot::Sender<Result<Ingested, JournalError>>,
+}
+
+/// Commits batches.
+pub(super) struct Batcher {
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) batch_limit: usize,
+    pub(super) hint: Arc<Notify>,
+    /// What a NOTIFY says: who sent it. `None` when none is sent.
+    pub(super) herald: Option<String>,
+    pub(super) mark: AtomicI64,
+    pub(super) commits: Commits,
+}
+
+impl Batcher {
+    /// Commits until it is told to close.
+    pub(super) async fn run(self, mut queue: mpsc::UnboundedReceiver<Message>) {
+        while let Some(first) = queue.recv().await {
+            let (mut batch, mut closing) = (Vec::new(), false);
+            let mut next = Some(first);
+            while let Some(message) = next {
+                match message {
+                    Message::Ingest(waiting) => batch.push(*waiting),
+                    Message::Close => closing = true,
+                }
+                next = if batch.len() < self.batch_limit { queue.try_recv().ok() } else { None };
+            }
+            if !batch.is_empty() {
+                self.commit(batch).await;
+            }
+            if closing {
+                return;
+            }
+        }
+    }
+
+    /// One transaction for the whole batch; every event is answered, after the commit or with its failure.
+    async fn commit(&self, batch: Vec<Waiting>) {
+        let facts: Vec<&NewFact> = batch.iter().map(|waiting| &waiting.fact).collect();
+        match self.ingest(&facts).await {
+            Ok(answers) => {
+                for (waiting, ingested) in batch.into_iter().zip(answers) {
+                    // Whoever no longer waits needs no answer.
+                    drop(waiting.answer.send(Ok(ingested)));
+                }
+            }
+            // One event must not take the others down with it.
+            Err(JournalError::Unavailable { reason }) if batch.len() > 1 && objects_to_a_value(&reason) => {
+                for waiting in batch {
+                    let alone = self.ingest(&[&waiting.fact]).await;
+                    let answer = alone.map(|answers| answers.first().copied().unwrap_or(Ingested::Duplicate));
+                    drop(waiting.answer.send(answer));
+                }
+            }
+            Err(error) => {
+                for waiting in batch {
+                    drop(waiting.answer.send(Err(error.clone())));
+                }
+            }
+        }
+    }
+
+    async fn ingest(&self, facts: &[&NewFact]) -> Result<Vec<Ingested>, JournalError> {
+        let batch = Batch::of(facts, self.herald.as_deref(), &self.mark)?;
+        let began = Instant::now();
+        #[expect(clippy::cast_precision_loss, reason = "a batch has at most journal.batch_limit writes")]
+        self.commits.writes.observe(batch.identities.len() as f64);
+        let ended = self.sessions.run(&batch).await;
+        self.commits.seconds.observe(began.elapsed().as_secs_f64());
+        let new = ended?;
+        if !new.is_empty() {
+            self.mark.fetch_max(batch.newest, Ordering::Relaxed);
+            self.hint.notify_one();
+        }
+        // The first of one identity is the new one.
+        let mut left = new;
+        let answer = |fact: &&NewFact| match left.remove(&fact.identity) {
+            true => Ingested::New,
+            false => Ingested::Duplicate,
+        };
+        Ok(facts.iter().map(answer).collect())
+    }
+}
+
+/// A batch in columns, each identity once.
+struct Batch<'a> {
+    tasks: Vec<String>,
+    identities: Vec<String>,
+    bodies: Vec<String>,
+    parked: Vec<Option<bool>>,
+    customers: Vec<Option<String>>,
+    newest: EpochMs,
+    herald: Option<&'a str>,
+    mark: &'a AtomicI64,
+}
+
+impl<'a> Batch<'a> {
+    fn of(facts: &[&NewFact], herald: Option<&'a str>, mark: &'a AtomicI64) -> Result<Self, JournalError> {
+        let mut seen = BTreeSet::new();
+        let mut batch = Self {
+            tasks: Vec::new(),
+            identities: Vec::new(),
+            bodies: Vec::new(),
+            parked: Vec::new(),
+            customers: Vec::new(),
+            newest: 0,
+            herald,
+            mark,
+        };
+        for NewFact { call, identity, fact } in facts {
+            if !seen.insert(identity) {
+                continue;
+            }
+            batch.tasks.push(call.as_str().to_owned());
+            batch.identities.push(identity.clone());
+            batch.bodies.push(super::body(fact)?);
+            batch.parked.push(parks(&fact.what));
+            batch.customers.push(customer(&fact.what).map(|sid| sid.as_str().to_owned()));
+            batch.newest = batch.newest.max(fact.at);
+        }
+        Ok(batch)
+    }
+}
+
+impl Work for Batch<'_> {
+    type Output = BTreeSet<String>;
+    const REPEATABLE: bool = true;
+
+    /// The identities that are new. A call's row is locked before its facts are numbered, so that numbers follow commits;
+    /// rows are locked in the order of their keys, so that two batches do not wait for each other.
+    async fn perform(&self, connection: &mut PgConnection) -> Result<BTreeSet<String>, sqlx::Error> {
+        let new: Vec<String> = sqlx::query_scalar(
+            "WITH arrived AS (
+                 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[]) WITH ORDINALITY
+                     AS arrived (task, identity, body, parked, customer, place)),
+             fresh AS MATERIALIZED (
+                 SELECT * FROM arrived
+                 WHERE NOT EXISTS (SELECT 1 FROM taskrouter_streams.fact WHERE fact.identity = arrived.identity)),
+             numbered AS (
+                 INSERT INTO taskrouter_streams.call AS known (task, last_seq, due_ms, changed_ms, parked, customer)
+                 SELECT task, count(*), taskrouter_streams.now_ms(), taskrouter_streams.now_ms(),
+                     (array_agg(parked ORDER BY place DESC) FILTER (WHERE parked IS NOT NULL))[1],
+                     (array_agg(customer ORDER BY place DESC) FILTER (WHERE customer IS NOT NULL))[1]
+                 FROM fresh GROUP BY task ORDER BY task
+                 ON CONFLICT (task) DO UPDATE SET
+                     last_seq = known.last_seq + EXCLUDED.last_seq,
+                     due_ms = CASE WHEN known.leased THEN known.due_ms ELSE EXCLUDED.due_ms END,
+                     over_ms = NULL,
+                     changed_ms = EXCLUDED.changed_ms,
+                     parked = coalesce(EXCLUDED.parked, known.parked),
+                     customer = coalesce(EXCLUDED.customer, known.customer)
+                 RETURNING task, last_seq)
+             INSERT INTO taskrouter_streams.fact (task, seq, identity, body)
+             SELECT task,
+                 last_seq - count(*) OVER (PARTITION BY task) + row_number() OVER (PARTITION BY task ORDER BY place),
+                 identity, body
+             FROM fresh JOIN numbered USING (task)
+             RETURNING identity",
+        )
+        .persistent(false)
+        .bind(&self.tasks)
+        .bind(&self.identities)
+        .bind(&self.bodies)
+        .bind(&self.parked)
+        .bind(&self.customers)
+        .fetch_all(&mut *connection)
+        .await?;
+        if !new.is_empty() {
+            self.set_mark(connection).await?;
+            self.notify(connection).await?;
+        }
+        Ok(new.into_iter().collect())
+    }
+}
+
+impl Batch<'_> {
+    async fn set_mark(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.newest < self.mark.load(Ordering::Relaxed) + MARK_LAG_MS {
+            return Ok(());
+        }
+        // No row is locked when another process has just done it.
+        sqlx::query("UPDATE taskrouter_streams.mark SET at_ms = $1 WHERE name = 'newest_event' AND at_ms <= $1 - $2")
+            .persistent(false)
+            .bind(self.newest)
+            .bind(MARK_LAG_MS)
+            .execute(connection)
+            .await
+            .map(drop)
+    }
+
+    /// One for the whole commit: a commit with a NOTIFY takes a lock that the whole server shares.
+    async fn notify(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let Some(herald) = self.herald else { return Ok(()) };
+        let told = sqlx::query("SELECT pg_notify($1, $2)").persistent(false);
+        told.bind(super::wake::CHANNEL).bind(herald).execute(connection).await.map(drop)
+    }
+}

@@ -1,0 +1,49 @@
+//! Hints from other processes: a session that listens, on a connection of its own.
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub(super) const CHANNEL: &str = "taskrouter_streams";
+
+/// Between attempts to listen: polling finds what is due meanwhile.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Passes on what other processes notify, until `stop`. What is missed while the connection is away is found by polling.
+pub(super) async fn listen(
+    options: PgConnectOptions,
+    acquire_timeout: Duration,
+    own: String,
+    hint: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(acquire_timeout).connect_lazy_with(options);
+    let listening = async {
+        loop {
+            if let Err(error) = pass_on(&pool, &own, &hint).await {
+                tracing::debug!(%error, "other processes' hints do not arrive; polling goes on");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::select! {
+        () = listening => {}
+        () = stop.cancelled() => {}
+    }
+    pool.close().await;
+}
+
+async fn pass_on(pool: &PgPool, own: &str, hint: &Notify) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen(CHANNEL).await?;
+    // `None` when the connection was lost.
+    while let Some(notification) = listener.try_recv().await? {
+        if notification.payload() != own {
+            hint.notify_one();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! TaskRouter's events as its REST API keeps them for 30 days: the Event resource.
+//! Source: <https://www.twilio.com/docs/taskrouter/api/event>; `event_data` has the fields of Event Streams' payload, as
+//! public code that reads `task_sid`, `task_attributes` and `worker_sid` from it shows.
+
+use super::event::{self, Envelope, Malformed};
+use super::interest::Interest;
+use super::payload;
+use super::signature::Pair;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+/// One record, as it came.
+pub type Record = Map<String, Value>;
+
+/// What a record tells: the same as the callback of the same event.
+pub fn parse(record: &Record, interest: &Interest) -> Result<Envelope, Malformed> {
+    event::parse(&pairs(record), interest)
+}
+
+/// The parameters of the callback of the same event. Of a repeated parameter the first counts: the record's own come
+/// first, because they are the documented ones.
+pub fn pairs(record: &Record) -> Vec<Pair<'_>> {
+    let text = |name: &str| record.get(name).and_then(Value::as_str);
+    let at = record.get("event_date_ms").and_then(Value::as_i64);
+    let at = at.or_else(|| record.get("event_date").and_then(payload::epoch_ms));
+    let named = [
+        ("EventType", "event_type"),
+        ("Sid", "sid"),
+        ("AccountSid", "account_sid"),
+        ("WorkspaceSid", "workspace_sid"),
+        ("ResourceType", "resource_type"),
+        ("ResourceSid", "resource_sid"),
+    ];
+    let mut pairs: Vec<Pair<'_>> =
+        named.iter().filter_map(|(form, field)| Some((Cow::from(*form), Cow::from(text(field)?)))).collect();
+    pairs.extend(at.map(payload::moment).into_iter().flatten());
+    pairs.extend(record.get("event_data").and_then(Value::as_object).map(payload::pairs).into_iter().flatten());
+    // What the event is about is documented of the record only.
+    let about = match text("resource_type").map(str::to_ascii_lowercase).as_deref() {
+        Some("reservation") => Some("ReservationSid"),
+        Some("task") => Some("TaskSid"),
+        Some(_) | None => None,
+    };
+    pairs.extend(about.zip(text("resource_sid")).map(|(name, sid)| (Cow::from(name), Cow::from(sid))));
+    pairs
+}

@@ -1,0 +1,305 @@
+//! Events that were told while nobody listened are read from TaskRouter's records.
+
+use crate::metrics::rendered;
+use crate::program::{program, text};
+use crate::stories::{settle, timelines};
+use secrecy::ExposeSecret;
+use std::collections::BTreeSet;
+use std::process::Output;
+use std::time::{Duration, Instant};
+use taskrouter_streams::call::sid::TaskSid;
+use taskrouter_streams::cli::stage::Stage;
+use taskrouter_streams::http::STREAM_STATUS_PATH;
+use taskrouter_streams::journal::CallQuery;
+use taskrouter_streams::sim::callbacks::Destination;
+use taskrouter_streams::sim::faults::{Fault, On};
+use taskrouter_streams::sim::world::{Mode, OpName, Target};
+use taskrouter_streams::sim::{Behaviour, Route};
+use taskrouter_streams::twilio::client::{Client, EventsPage, Unanswered};
+use taskrouter_streams::twilio::event::{self, Content};
+use taskrouter_streams::twilio::event_record;
+use taskrouter_streams::twilio::interest::Interest;
+use taskrouter_streams::twilio::signature::Pair;
+
+/// Far beyond what any recovery takes.
+const LIMIT: Duration = Duration::from_secs(30);
+
+async fn stage(extra: &str) -> Stage {
+    Stage::set(Behaviour::default(), &format!("[server]\nthreads = 1\n{extra}")).await.unwrap()
+}
+
+/// From now on events go where nobody listens.
+fn away(stage: &Stage) {
+    stage.sim.post_events_to(Destination {
+        events_url: "https://streams.example.com/taskrouter/events#rc=0".to_owned(),
+        route: Route { public: "https://streams.example.com".to_owned(), local: "http://127.0.0.1:9".to_owned() },
+    });
+}
+
+/// A call that alice has, as the worker knows, and that bob has as well, as it does not.
+async fn missed_transfer(stage: &Stage) -> TaskSid {
+    let task = stage.sim.customer_calls().await;
+    stage.sim.accepts(&task, "alice").await.unwrap();
+    settle(stage).await;
+    away(stage);
+    stage.sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
+    stage.sim.accepts(&task, "bob").await.unwrap();
+    assert_eq!(streams(stage, &task), ["alice"]);
+    task
+}
+
+fn streams(stage: &Stage, task: &TaskSid) -> Vec<String> {
+    stage.sim.picture(task).unwrap().streams
+}
+
+async fn until(stage: &Stage, task: &TaskSid, expected: &[&str]) {
+    let deadline = Instant::now() + LIMIT;
+    while streams(stage, task) != expected {
+        if Instant::now() > deadline {
+            let timeline = timelines(stage, std::slice::from_ref(task)).await;
+            panic!("{:?} instead of {expected:?}\n{timeline}", streams(stage, task));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn asked(stage: &Stage, op: OpName) -> usize {
+    stage.sim.requests().iter().filter(|request| request.op == Some(op)).count()
+}
+
+async fn asked_at_least(stage: &Stage, op: OpName, times: usize) {
+    let deadline = Instant::now() + LIMIT;
+    while asked(stage, op) < times {
+        assert!(Instant::now() < deadline, "{op:?} was asked {} times", asked(stage, op));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_happened_while_the_worker_was_away_is_caught_up_with_at_its_start() {
+    let stage = stage("").await;
+    let task = missed_transfer(&stage).await;
+    let stage = stage.restart().await.unwrap();
+    until(&stage, &task, &["alice", "bob"]).await;
+    settle(&stage).await;
+    assert!(rendered(&stage).await.contains("events_backfilled_total 4"), "the transfer and its reservation");
+    // From here on it goes as if nothing had been missed.
+    stage.sim.leaves(&task, "alice").await.unwrap();
+    until(&stage, &task, &["bob"]).await;
+    settle(&stage).await;
+    assert!(stage.sim.violations().is_empty(), "{:?}", stage.sim.violations());
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn a_call_of_which_nothing_arrived_is_found_as_well() {
+    let stage = stage("").await;
+    let known = stage.sim.customer_calls().await;
+    settle(&stage).await;
+    away(&stage);
+    let unknown = stage.sim.customer_calls().await;
+    stage.sim.accepts(&unknown, "alice").await.unwrap();
+    let stage = stage.restart().await.unwrap();
+    until(&stage, &unknown, &["alice"]).await;
+    assert_eq!(streams(&stage, &known), Vec::<String>::new());
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn a_journal_without_events_has_missed_none_and_one_that_missed_none_learns_nothing_new() {
+    let stage = stage("").await;
+    assert_eq!(asked(&stage, OpName::ListEvents), 0);
+    let task = stage.sim.customer_calls().await;
+    settle(&stage).await;
+    let before = stage.facts(&task).await.unwrap();
+    let stage = stage.restart().await.unwrap();
+    asked_at_least(&stage, OpName::ListEvents, 1).await;
+    settle(&stage).await;
+    assert_eq!(stage.facts(&task).await.unwrap(), before);
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn twilio_may_be_slow_to_tell_and_events_that_arrive_do_not_wait_for_it() {
+    let stage = stage("[retry]\nfirst_ms = 10").await;
+    let task = missed_transfer(&stage).await;
+    stage.sim.fault(On::Next(OpName::ListEvents), 2, Fault::status(503));
+    stage.sim.fault(On::Next(OpName::ListEvents), 1, Fault::Hang { took_effect: false });
+    let stage = stage.restart().await.unwrap();
+    asked_at_least(&stage, OpName::ListEvents, 3).await;
+    let other = stage.sim.customer_calls().await;
+    stage.sim.accepts(&other, "alice").await.unwrap();
+    until(&stage, &other, &["alice"]).await;
+    assert_eq!(streams(&stage, &task), ["alice"], "the third request still hangs");
+    until(&stage, &task, &["alice", "bob"]).await;
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_repeated() {
+    let stage = stage("[retry]\nfirst_ms = 1").await;
+    missed_transfer(&stage).await;
+    stage.sim.fault(On::Next(OpName::ListEvents), 9, Fault::status(401));
+    let stage = stage.restart().await.unwrap();
+    asked_at_least(&stage, OpName::ListEvents, 1).await;
+    settle(&stage).await;
+    assert_eq!(asked(&stage, OpName::ListEvents), 1);
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
+    let behaviour = Behaviour { page_size_limit: 2, ..Behaviour::default() };
+    let stage = Stage::set(behaviour, "[server]\nthreads = 1\n[backfill]\nmax_events = 4").await.unwrap();
+    stage.sim.customer_calls().await;
+    settle(&stage).await;
+    away(&stage);
+    for _ in 0..5 {
+        stage.sim.customer_calls().await;
+    }
+    let known = async |stage: &Stage| {
+        stage.service.journal().calls(CallQuery { limit: 100, ..CallQuery::default() }).await.unwrap().len()
+    };
+    let before = known(&stage).await;
+    let stage = stage.restart().await.unwrap();
+    asked_at_least(&stage, OpName::ListEvents, 2).await;
+    let deadline = Instant::now() + LIMIT;
+    while known(&stage).await == before {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    settle(&stage).await;
+    assert_eq!(asked(&stage, OpName::ListEvents), 2);
+    assert!(known(&stage).await < before + 5, "not all of them");
+    stage.clear().await;
+}
+
+/// Every page of the records of all that has happened.
+async fn records(client: &Client) -> Vec<event_record::Record> {
+    let now = jiff::Timestamp::now().as_millisecond();
+    let (mut page, mut all) = (Some(EventsPage::first(now - 600_000, now + 60_000)), Vec::new());
+    while let Some(asked) = page {
+        let (records, next) = client.events(&asked).await.unwrap();
+        assert!(records.len() <= 3);
+        all.extend(records);
+        page = next;
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_record_tells_the_same_as_the_callback_of_the_same_event() {
+    let behaviour = Behaviour { page_size_limit: 3, ..Behaviour::default() };
+    let stage = Stage::set(behaviour, "[server]\nthreads = 1").await.unwrap();
+    let task = missed_transfer(&stage).await;
+    stage.sim.customer_writes().await;
+    stage.sim.leaves(&task, "alice").await.unwrap();
+    stage.sim.customer_hangs_up(&task).await.unwrap();
+    let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
+    let records = records(&client).await;
+    let told = stage.sim.events();
+    assert_eq!(records.len(), told.len());
+    let mut types = BTreeSet::new();
+    for (record, event) in records.iter().rev().zip(&told) {
+        let form: Vec<Pair<'_>> = event.form.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
+        let by_callback = event::parse(&form, &Interest::default()).unwrap();
+        assert_eq!(event_record::parse(record, &Interest::default()).unwrap(), by_callback, "{record:?}");
+        if let Content::Ours { .. } = by_callback.content {
+            types.insert(event.event_type);
+        }
+    }
+    assert!(types.len() >= 7, "{types:?}");
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn a_record_without_its_own_data_still_names_what_it_is_about() {
+    let record = serde_json::json!({
+        "event_type": "task.completed", "account_sid": "AC00000000000000000000000000000001",
+        "workspace_sid": "WS00000000000000000000000000000001", "sid": "EV00000000000000000000000000000001",
+        "event_date": "2025-10-09T08:53:29Z", "resource_type": "Task",
+        "resource_sid": "WT00000000000000000000000000000001", "event_data": null,
+    });
+    let envelope = event_record::parse(record.as_object().unwrap(), &Interest::default()).unwrap();
+    let Content::Ours { task, identity, .. } = envelope.content else { panic!("not ours") };
+    assert_eq!(task.as_str(), "WT00000000000000000000000000000001");
+    assert_eq!(identity, "EV00000000000000000000000000000001");
+}
+
+#[tokio::test]
+async fn credentials_that_twilio_refuses_are_told_from_an_outage() {
+    let stage = stage("").await;
+    let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
+    let page = EventsPage::first(0, 1);
+    stage.sim.fault(On::Next(OpName::ListEvents), 1, Fault::status(401));
+    assert!(matches!(client.events(&page).await, Err(Unanswered::Refused(_))));
+    stage.sim.fault(On::Next(OpName::ListEvents), 1, Fault::status(503));
+    assert!(matches!(client.events(&page).await, Err(Unanswered::Later(_))));
+    stage.clear().await;
+}
+
+/// A worker's configuration for a command, as environment variables.
+pub(crate) fn environment(stage: &Stage) -> Vec<(&'static str, String)> {
+    let settings = stage.settings();
+    vec![
+        ("TWILIO_ACCOUNT_SID", settings.twilio.account_sid.to_string()),
+        ("TWILIO_AUTH_TOKEN", settings.twilio.auth_tokens[0].expose_secret().to_owned()),
+        ("TWILIO_WORKSPACE_SID", settings.twilio.workspace_sid.to_string()),
+        ("TRS__SERVER__PUBLIC_URL", settings.server.public_url.clone()),
+        ("TRS__SERVER__LISTEN", stage.service.public().to_string()),
+        ("TRS__TWILIO__API_BASE_URL", stage.sim.api_base_url()),
+        ("TRS__TWILIO__TASKROUTER_BASE_URL", stage.sim.api_base_url()),
+        ("TRS__STREAMS__DESTINATIONS", "wss://audio.example.com/a".to_owned()),
+    ]
+}
+
+/// Runs the program beside the stage, with more variables; an empty one is taken away.
+pub(crate) async fn run(stage: &Stage, arguments: &[&str], more: &[(&str, &str)]) -> Output {
+    let mut command = program();
+    command.args(arguments).envs(environment(stage));
+    for (name, value) in more {
+        if value.is_empty() {
+            command.env_remove(name)
+        } else {
+            command.env(name, value)
+        };
+    }
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_command_tells_a_running_worker_what_it_missed() {
+    let stage = stage("").await;
+    let task = missed_transfer(&stage).await;
+    let output = run(&stage, &["backfill", "--since", "10m"], &[]).await;
+    assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    until(&stage, &task, &["alice", "bob"]).await;
+    let events = stage.sim.events().len();
+    assert!(text(&output.stdout).contains(&format!("{events} of {events} were taken")), "{}", text(&output.stdout));
+    settle(&stage).await;
+    let facts = stage.facts(&task).await.unwrap().len();
+    assert_eq!(run(&stage, &["backfill", "--since", "10m"], &[]).await.status.code(), Some(0));
+    settle(&stage).await;
+    assert_eq!(stage.facts(&task).await.unwrap().len(), facts, "a second time changes nothing");
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn the_command_says_what_is_wrong() {
+    let stage = stage("").await;
+    stage.sim.customer_calls().await;
+    for (arguments, more, code, said) in [
+        (&["backfill", "--since", "soon"][..], ("A", "b"), 2, "90m"),
+        (&["backfill", "--since", "1h"], ("TWILIO_ACCOUNT_SID", "AC1"), 2, "twilio.account_sid"),
+        (&["backfill", "--since", "1h"], ("TWILIO_AUTH_TOKEN", "another"), 1, "refused the credentials"),
+        (&["backfill", "--since", "1h", "--to", "http://127.0.0.1:9"], ("A", "b"), 1, "is the worker running"),
+        (&["backfill", "--since", "1h"], ("TRS__SERVER__PUBLIC_URL", "https://other.example.com"), 1, "403"),
+        (&["backfill", "--since", "1h"], ("TRS__BACKFILL__MAX_EVENTS", "1"), 0, "were taken"),
+    ] {
+        let output = run(&stage, arguments, &[more]).await;
+        let all = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{arguments:?} {more:?}: {all}");
+        assert!(all.contains(said), "{arguments:?} {more:?}: {all}");
+    }
+    stage.clear().await;
+}

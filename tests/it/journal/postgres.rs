@@ -1,0 +1,529 @@
+//! What is the PostgreSQL journal's own: several processes, a network, a database that comes and goes.
+
+use super::pooler::{Line, Network, pooler};
+use super::*;
+use crate::postgres::{Database, open, settings};
+use secrecy::SecretString;
+use sqlx::Executor as _;
+use sqlx::postgres::PgListener;
+use taskrouter_streams::journal::{
+    CallQuery, CallState, Due, JournalError, OpenError, PostgresJournal, PostgresSettings,
+};
+
+impl Store for Database {
+    async fn open(&self, lease: Duration) -> Arc<dyn Journal> {
+        open(settings(self.url(), lease)).await
+    }
+}
+
+/// A transaction pooler has no sessions to listen in.
+struct Pooled(Database, u16);
+
+impl Pooled {
+    async fn new() -> Option<Self> {
+        let database = Database::new().await?;
+        let port = pooler(database.port(), database.name()).await;
+        Some(Self(database, port))
+    }
+}
+
+impl Store for Pooled {
+    async fn open(&self, lease: Duration) -> Arc<dyn Journal> {
+        open(PostgresSettings { listen: false, ..settings(self.0.url_at(self.1), lease) }).await
+    }
+}
+
+mod directly {
+    use super::*;
+    rules::keeps_the_rules!(Database::new().await);
+}
+
+mod through_a_transaction_pooler {
+    use super::*;
+    rules::keeps_the_rules!(Pooled::new().await);
+}
+
+async fn refusal(settings: PostgresSettings) -> OpenError {
+    match PostgresJournal::open(settings).await {
+        Ok(_) => panic!("the journal should not open"),
+        Err(refusal) => refusal,
+    }
+}
+
+async fn facts_of(database: &Database) -> i64 {
+    database.number("SELECT count(*) FROM taskrouter_streams.fact").await
+}
+
+/// Ingests from several connections at once; returns how many were new.
+async fn ingest_everywhere(journals: &[Arc<PostgresJournal>], events: &[NewFact]) -> usize {
+    let mut deliveries = tokio::task::JoinSet::new();
+    for (place, journal) in journals.iter().enumerate() {
+        let mut events = events.to_vec();
+        // Each in another order.
+        let turn = place * events.len() / journals.len();
+        events.rotate_left(turn);
+        for event in events {
+            let journal = journal.clone();
+            deliveries.spawn(async move { journal.ingest(event).await.unwrap() });
+        }
+    }
+    deliveries.join_all().await.into_iter().filter(|ingested| *ingested == Ingested::New).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_events_on_several_connections_at_once_are_new_once_and_numbered_without_gaps() {
+    let Some(database) = Database::new().await else { return };
+    let mut journals = Vec::new();
+    for _ in 0..4 {
+        journals.push(open(PostgresSettings { batch_limit: 7, ..settings(database.url(), LONG) }).await);
+    }
+    for round in 0..5 {
+        let events: Vec<NewFact> =
+            (0..60).map(|number| event(number % 6, 1_000 * i64::from(round) + i64::from(number))).collect();
+        assert_eq!(ingest_everywhere(&journals, &events).await, 60, "round {round}");
+    }
+    for call in 0..6 {
+        assert_eq!(stored(&*journals[0], call).await.len(), 50);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_asks_for_later_facts_misses_none_that_is_committed_late() {
+    let Some(database) = Database::new().await else { return };
+    let (one, other) = (open(settings(database.url(), LONG)).await, open(settings(database.url(), LONG)).await);
+    let mut writers = tokio::task::JoinSet::new();
+    for (place, journal) in [one.clone(), other.clone()].into_iter().enumerate() {
+        writers.spawn(async move {
+            for number in 0..100 {
+                ingest(&*journal, 1, 1_000 * i64::try_from(place).unwrap() + number).await;
+            }
+        });
+    }
+    let (mut seen, mut read) = (0, 0);
+    while read < 200 {
+        for (seq, _) in one.facts(&task(1), seen).await.unwrap() {
+            assert_eq!(seq, seen + 1, "a fact was passed over");
+            (seen, read) = (seq, read + 1);
+        }
+    }
+    writers.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_is_repeated_after_a_deadlock_a_conflict_and_a_serialization_failure() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    // The count is a sequence, because nothing rolls one back.
+    database
+        .say(
+            "CREATE SEQUENCE failures;
+             CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+             DECLARE n bigint := nextval('failures');
+             BEGIN
+                 IF n = 1 THEN RAISE 'x' USING ERRCODE = '40001'; END IF;
+                 IF n = 2 THEN RAISE 'x' USING ERRCODE = '40P01'; END IF;
+                 IF n = 3 THEN RAISE 'x' USING ERRCODE = '23505'; END IF;
+                 RETURN NEW;
+             END $$;
+             CREATE TRIGGER fail BEFORE INSERT ON taskrouter_streams.fact FOR EACH ROW EXECUTE FUNCTION fail();",
+        )
+        .await;
+    ingest(&*journal, 1, 1).await;
+    assert_eq!(database.number("SELECT last_value FROM failures").await, 4);
+    database.say("ALTER SEQUENCE failures RESTART").await;
+    let claim = claim_one(&*journal).await;
+    assert_eq!(journal.append(&claim, fact(2)).await.unwrap(), 2);
+    assert_eq!(stored(&*journal, 1).await, [fact(1), fact(2)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_deadlock_with_another_session_is_survived() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    ingest(&*journal, 1, 1).await;
+    ingest(&*journal, 2, 1).await;
+    // The other session locks against the order of the keys.
+    let lock = |call| format!("SELECT 1 FROM taskrouter_streams.call WHERE task = '{}' FOR UPDATE", task(call));
+    let mut other = database.connect().await;
+    other
+        .execute(sqlx::AssertSqlSafe("BEGIN; SET LOCAL deadlock_timeout = '60s'; ".to_owned() + &lock(2)))
+        .await
+        .unwrap();
+    let mut batch = tokio::task::JoinSet::new();
+    for call in [1, 2] {
+        let journal = journal.clone();
+        batch.spawn(async move { journal.ingest(event(call, 2)).await.unwrap() });
+    }
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    eventually("a batch that waits", || async { (database.number(waiting).await > 0).then_some(()) }).await;
+    let mut own = Vec::new();
+    if let Ok(done) = tokio::time::timeout(Duration::ZERO, batch.join_next()).await {
+        own.push(done.unwrap().unwrap());
+    }
+    other.execute(sqlx::AssertSqlSafe(lock(1))).await.unwrap();
+    other.execute("COMMIT").await.unwrap();
+    own.extend(batch.join_all().await);
+    assert_eq!(own, [Ingested::New, Ingested::New]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_the_database_objects_to_does_not_take_its_batch_along() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    let mut other = database.connect().await;
+    other.execute("BEGIN; LOCK taskrouter_streams.call").await.unwrap();
+    let mut events = tokio::task::JoinSet::new();
+    for number in 0..6 {
+        let journal = journal.clone();
+        events.spawn(async move {
+            let mut event = event(1, number);
+            if number == 3 {
+                event.identity = "a NUL \0 in it".to_owned();
+            }
+            (number, journal.ingest(event).await)
+        });
+    }
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    eventually("a batch that waits", || async { (database.number(waiting).await > 0).then_some(()) }).await;
+    other.execute("COMMIT").await.unwrap();
+    for (number, taken) in events.join_all().await {
+        match taken {
+            Ok(Ingested::New) if number != 3 => {}
+            Err(JournalError::Unavailable { reason }) if number == 3 => assert!(!reason.contains("NUL"), "{reason}"),
+            other => panic!("event {number}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nul_in_a_fact_is_kept() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    let operation = Operation::FindConference { friendly_name: "a\0b".to_owned() };
+    let odd = Fact { at: 1, what: What::Begun(Step { id: 1, operation, why: Vec::new() }) };
+    let event = NewFact { call: task(1), identity: "EV1".to_owned(), fact: odd.clone() };
+    assert_eq!(journal.ingest(event).await.unwrap(), Ingested::New);
+    assert_eq!(stored(&*journal, 1).await, [odd]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_process_is_woken_by_one_notification_a_commit_and_by_none_for_duplicates() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    let other = open(settings(database.url(), LONG)).await;
+    let listening = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()";
+    eventually("two who listen", || async { (database.number(listening).await >= 2).then_some(()) }).await;
+    let mut heard = PgListener::connect(&database.url()).await.unwrap();
+    heard.listen("taskrouter_streams").await.unwrap();
+
+    // What waits for a lock gathers into one batch.
+    let mut lock = database.connect().await;
+    lock.execute("BEGIN; LOCK taskrouter_streams.call").await.unwrap();
+    let mut events = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        let journal = journal.clone();
+        events.spawn(async move { ingest(&*journal, 1, number).await });
+    }
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    eventually("a batch that waits", || async { (database.number(waiting).await > 0).then_some(()) }).await;
+    lock.execute("COMMIT").await.unwrap();
+    events.join_all().await;
+    tokio::time::timeout(PATIENCE, other.hint().notified()).await.expect("the other process is woken");
+    assert_eq!(journal.ingest(event(1, 0)).await.unwrap(), Ingested::Duplicate);
+    ingest(&*journal, 1, 999).await;
+    database.say("NOTIFY taskrouter_streams, 'the end'").await;
+    let mut notifications = 0;
+    while heard.recv().await.unwrap().payload() != "the end" {
+        notifications += 1;
+    }
+    // At most the first event alone, the others that gathered meanwhile, and the last.
+    assert!((2..=3).contains(&notifications), "{notifications} notifications");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_notified_where_nobody_can_listen() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(PostgresSettings { listen: false, ..settings(database.url(), LONG) }).await;
+    let mut heard = PgListener::connect(&database.url()).await.unwrap();
+    heard.listen("taskrouter_streams").await.unwrap();
+    ingest(&*journal, 1, 1).await;
+    database.say("NOTIFY taskrouter_streams, 'the end'").await;
+    assert_eq!(heard.recv().await.unwrap().payload(), "the end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_append_whose_first_answer_was_lost_is_the_first() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    ingest(&*journal, 1, 1).await;
+    let claim = claim_one(&*journal).await;
+    assert_eq!(journal.append(&claim, fact(2)).await.unwrap(), 2);
+    ingest(&*journal, 1, 3).await;
+    assert_eq!(journal.append(&claim, fact(2)).await.unwrap(), 2, "as if it had been lost");
+    assert_eq!(journal.append(&claim, fact(4)).await.unwrap(), 4);
+    assert_eq!(stored(&*journal, 1).await.len(), 4);
+    // Both attempts in flight at once: the second waits for the row and then sees the first.
+    let mut lock = database.connect().await;
+    lock.execute("BEGIN; SELECT 1 FROM taskrouter_streams.call FOR UPDATE").await.unwrap();
+    let mut attempts = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let (journal, claim) = (journal.clone(), claim.clone());
+        attempts.spawn(async move { journal.append(&claim, fact(5)).await.unwrap() });
+    }
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    eventually("both to wait", || async { (database.number(waiting).await == 2).then_some(()) }).await;
+    lock.execute("COMMIT").await.unwrap();
+    assert_eq!(attempts.join_all().await, [5, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_is_unavailable_quickly_and_comes_back_by_itself() {
+    let Some(database) = Database::new().await else { return };
+    let line = Line::to(database.port()).await;
+    let hurried = PostgresSettings {
+        acquire_timeout: Duration::from_millis(500),
+        statement_timeout: Duration::from_millis(500),
+        ..settings(database.url_at(line.port), LONG)
+    };
+    let journal = open(hurried).await;
+    ingest(&*journal, 1, 1).await;
+    let claim = claim_one(&*journal).await;
+    for (number, network) in [(10, Network::Broken), (20, Network::Silent)] {
+        line.set(network);
+        let begun = Instant::now();
+        let refused = journal.ingest(event(1, number)).await;
+        assert!(matches!(refused, Err(JournalError::Unavailable { .. })), "{refused:?}");
+        assert!(matches!(journal.claim(1).await, Err(JournalError::Unavailable { .. })));
+        assert!(matches!(journal.append(&claim, fact(number + 1)).await, Err(JournalError::Unavailable { .. })));
+        assert!(matches!(journal.backlog().await, Err(JournalError::Unavailable { .. })));
+        assert!(begun.elapsed() < Duration::from_secs(15), "four refusals took {:?}", begun.elapsed());
+        line.set(Network::Works);
+        eventually("an event to be taken", || async { journal.ingest(event(1, number)).await.ok() }).await;
+        eventually("a fact to be taken", || async { journal.append(&claim, fact(number + 1)).await.ok() }).await;
+    }
+    let stored = stored(&*journal, 1).await;
+    for number in [1, 10, 11, 20, 21] {
+        assert_eq!(stored.iter().filter(|stored| **stored == fact(number)).count(), 1, "fact {number}");
+    }
+    assert!(tokio::time::timeout(Duration::ZERO, journal.failed()).await.is_err(), "it has not failed for good");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_the_server_closed_are_replaced_without_a_failure() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    for round in 0..3 {
+        let mut events = tokio::task::JoinSet::new();
+        for number in 0..8 {
+            let journal = journal.clone();
+            events.spawn(async move {
+                journal.ingest(event(number, round)).await.unwrap();
+                journal.facts(&task(number), 0).await.unwrap();
+            });
+        }
+        events.join_all().await;
+        database.say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'taskrouter-streams'").await;
+    }
+    assert_eq!(facts_of(&database).await, 24);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_beyond_the_queue_are_refused_and_the_rest_goes_in() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(PostgresSettings { queue_limit: 3, ..settings(database.url(), LONG) }).await;
+    let mut lock = database.connect().await;
+    lock.execute("BEGIN; LOCK taskrouter_streams.call").await.unwrap();
+    let mut events = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let journal = journal.clone();
+        events.spawn(async move { journal.ingest(event(1, number)).await });
+    }
+    for _ in 0..5 {
+        let refused = tokio::time::timeout(PATIENCE, events.join_next()).await.unwrap().unwrap().unwrap();
+        assert!(matches!(refused, Err(JournalError::Overloaded { limit: 3 })), "{refused:?}");
+    }
+    lock.execute("COMMIT").await.unwrap();
+    for taken in events.join_all().await {
+        assert_eq!(taken.unwrap(), Ingested::New);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_a_stalled_process_has_locked_is_freed() {
+    let Some(database) = Database::new().await else { return };
+    let line = Line::to(database.port()).await;
+    let hurried = |url| PostgresSettings { statement_timeout: Duration::from_millis(400), ..settings(url, LONG) };
+    let stalled = open(hurried(database.url_at(line.port))).await;
+    let other = open(hurried(database.url())).await;
+    ingest(&*other, 1, 1).await;
+    // The stall hits at any point of its transactions.
+    let busy = tokio::spawn(async move {
+        for number in 10.. {
+            if stalled.ingest(event(1, number)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let held = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()";
+    eventually("a transaction under way", || async { (database.number(held).await > 0).then_some(()) }).await;
+    line.set(Network::Silent);
+    eventually("the row", || async { other.ingest(event(1, 2)).await.ok() }).await;
+    busy.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_waits_for_the_disk_where_the_server_would_not() {
+    let Some(database) = Database::new().await else { return };
+    database.say(&format!("ALTER DATABASE {} SET synchronous_commit = off", database.name())).await;
+    let journal = open(settings(database.url(), LONG)).await;
+    database
+        .say(
+            "CREATE TABLE seen (setting text);
+             CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;
+             CREATE TRIGGER see BEFORE INSERT ON taskrouter_streams.fact FOR EACH ROW EXECUTE FUNCTION see();",
+        )
+        .await;
+    ingest(&*journal, 1, 1).await;
+    assert_eq!(database.number("SELECT count(*) FROM seen WHERE setting = 'on'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_start_at_once_migrate_once() {
+    let Some(database) = Database::new().await else { return };
+    let mut opening = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        opening.spawn(PostgresJournal::open(settings(database.url(), LONG)));
+    }
+    for opened in opening.join_all().await {
+        opened.unwrap().close().await.unwrap();
+    }
+    assert_eq!(database.number("SELECT count(*) FROM taskrouter_streams.version").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_of_a_newer_version_is_left_alone() {
+    let Some(database) = Database::new().await else { return };
+    open(settings(database.url(), LONG)).await.close().await.unwrap();
+    database.say("INSERT INTO taskrouter_streams.version VALUES (99)").await;
+    let refusal = refusal(settings(database.url(), LONG)).await;
+    assert!(matches!(refusal, OpenError::TooNew { found: 99, known: 1, .. }), "{refusal:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_that_an_administrator_made_is_enough() {
+    let Some(database) = Database::new().await else { return };
+    let name = database.name();
+    database
+        .say(&format!("CREATE ROLE narrow_{name} LOGIN; CREATE SCHEMA taskrouter_streams AUTHORIZATION narrow_{name}"))
+        .await;
+    let url = database.url().replace("postgres@", &format!("narrow_{name}@"));
+    let journal = open(settings(url, LONG)).await;
+    ingest(&*journal, 1, 1).await;
+    claim_one(&*journal).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_cannot_be_used_is_named_without_its_password() {
+    let Some(database) = Database::new().await else { return };
+    let url = |url: String| url.replace("postgres@", "postgres:hunter2@");
+    let wrong = [
+        url(database.url_at(9)),
+        url(database.url()).replace(database.name(), "missing"),
+        url(database.url()).replace("sslmode=disable", "sslmode=perhaps"),
+        "postgres://postgres:hunter2@[::1".to_owned(),
+    ];
+    for url in wrong {
+        let hurried = PostgresSettings { acquire_timeout: Duration::from_secs(2), ..settings(url, LONG) };
+        let refusal = refusal(hurried.clone()).await;
+        let said = format!("{refusal} {refusal:?} {hurried:?}");
+        assert!(matches!(refusal, OpenError::Unopenable { .. }) && !said.contains("hunter2"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_is_used_and_the_certificate_is_checked_as_sslmode_says() {
+    let Some(database) = Database::new().await else { return };
+    let with = |mode: &str, authority: Option<&str>| {
+        let mut url = database.url().replace("sslmode=disable", &format!("sslmode={mode}"));
+        if let Some(authority) = authority {
+            url.push_str(&format!("&sslrootcert={}", database.certificate(authority).display()));
+        }
+        settings(url, LONG)
+    };
+    let journal = open(with("verify-full", Some("ca.pem"))).await;
+    ingest(&*journal, 1, 1).await;
+    let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+                     WHERE ssl AND datname = current_database() AND application_name = 'taskrouter-streams'";
+    assert!(database.number(encrypted).await > 0);
+    journal.close().await.unwrap();
+    open(with("require", None)).await.close().await.unwrap();
+    for authority in [Some("other-ca.pem"), None] {
+        let refusal = refusal(with("verify-full", authority)).await;
+        assert!(matches!(refusal, OpenError::Unopenable { .. }), "{refusal:?}");
+    }
+    let other_name = with("verify-full", Some("ca.pem")).url;
+    let other_name = secrecy::ExposeSecret::expose_secret(&other_name).replace("127.0.0.1", "localhost");
+    let refusal = refusal(PostgresSettings { url: SecretString::from(other_name), ..with("require", None) }).await;
+    assert!(matches!(refusal, OpenError::Unopenable { .. }), "a certificate for another host: {refusal:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_unix_socket_will_do() {
+    let Some(database) = Database::new().await else { return };
+    let socket = database.directory().display().to_string().replace('/', "%2F");
+    let url = format!("postgres://postgres@{socket}:{}/{}", database.port(), database.name());
+    let journal = open(settings(url, LONG)).await;
+    ingest(&*journal, 1, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_change_often_have_room_to_and_are_cleaned_up_early() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    let options = "SELECT count(*) FROM pg_class WHERE oid = 'taskrouter_streams.call'::regclass
+                   AND reloptions @> '{fillfactor=70,autovacuum_vacuum_scale_factor=0.02}'";
+    assert_eq!(database.number(options).await, 1);
+    // An idle call is in no index that a claim looks into.
+    ingest(&*journal, 1, 1).await;
+    let claim = claim_one(&*journal).await;
+    journal.release(&claim, 1, Due::Over).await.unwrap();
+    let due = "SELECT count(*) FROM taskrouter_streams.call WHERE due_ms IS NOT NULL";
+    assert_eq!(database.number(due).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_calls_are_listed_by_reading_a_page_of_them() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    database
+        .say(
+            "INSERT INTO taskrouter_streams.call (task, last_seq, changed_ms, over_ms, parked)
+             SELECT 'WT' || lpad(to_hex(n), 32, '0'), 1, n, CASE WHEN n % 2 = 0 THEN n END, n % 100 = 0
+             FROM generate_series(1, 10000) AS n;
+             ANALYZE taskrouter_streams.call;",
+        )
+        .await;
+    let scans = database.number(SCANS).await;
+    for state in [CallState::All, CallState::Live, CallState::Parked, CallState::Over] {
+        let before = database.number(READ).await;
+        let rows = journal.calls(CallQuery { state, limit: 50, ..CallQuery::default() }).await.unwrap();
+        assert_eq!(rows.len(), 50);
+        let read = eventually("the statistics", || async {
+            Some(database.number(READ).await - before).filter(|read| *read > 0)
+        })
+        .await;
+        assert!(read <= 200, "{state:?} read {read} rows");
+    }
+    assert_eq!(database.number(SCANS).await, scans, "the whole table was read");
+}
+
+/// Readings of the whole table so far.
+const SCANS: &str = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'call'";
+
+/// Rows of calls that were read so far.
+const READ: &str = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'call'";

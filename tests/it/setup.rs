@@ -1,0 +1,177 @@
+//! `setup` against the simulated Twilio, as its users start it.
+
+use crate::backfill::run;
+use crate::program::text;
+use std::process::Output;
+use taskrouter_streams::cli::stage::Stage;
+use taskrouter_streams::sim::Behaviour;
+use taskrouter_streams::sim::faults::{Fault, On};
+use taskrouter_streams::sim::world::OpName;
+use taskrouter_streams::twilio::event;
+
+const OURS: &str = "https://streams.example.com/taskrouter/events#rc=3&rp=5xx,ct,rt";
+const OTHERS: &str = "https://somebody:their-password@crm.example.com/hook?id=7";
+/// The account's workspace where nothing happens.
+const SANDBOX: &str = "WS000000000000000000000000000000ff";
+
+async fn stage() -> Stage {
+    Stage::set(Behaviour::default(), "[server]\nthreads = 1").await.unwrap()
+}
+
+fn all(output: &Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+async fn setup(stage: &Stage, arguments: &[&str]) -> (Option<i32>, String) {
+    let arguments = [&["setup"], arguments].concat();
+    let output = run(stage, &arguments, &[]).await;
+    (output.status.code(), all(&output))
+}
+
+fn filter() -> String {
+    event::types().collect::<Vec<_>>().join(",")
+}
+
+fn updates(stage: &Stage) -> usize {
+    stage.sim.requests().iter().filter(|request| request.op == Some(OpName::UpdateWorkspace)).count()
+}
+
+#[tokio::test]
+async fn it_shows_first_changes_with_yes_and_then_finds_nothing_to_do() {
+    let stage = stage().await;
+    let (code, said) = setup(&stage, &[]).await;
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains(OURS) && said.contains("(none)") && said.contains("--yes"), "{said}");
+    assert_eq!(updates(&stage), 0);
+
+    let (code, said) = setup(&stage, &["--yes"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("--data-urlencode 'EventCallbackUrl='"), "how to undo it: {said}");
+    assert_eq!((stage.sim.office().event_callback_url.as_str(), stage.sim.office().events_filter), (OURS, filter()));
+
+    let (code, said) = setup(&stage, &[]).await;
+    assert_eq!((code, updates(&stage)), (Some(0), 1), "{said}");
+    assert!(said.contains("Nothing to do"), "{said}");
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn somebody_elses_url_stays_unless_it_is_to_be_replaced_and_its_password_is_not_shown() {
+    let stage = stage().await;
+    stage.sim.refurnish(|office| {
+        office.event_callback_url = OTHERS.to_owned();
+        office.events_filter = "task.created".to_owned();
+    });
+    let (code, said) = setup(&stage, &["--yes"]).await;
+    assert_eq!((code, updates(&stage)), (Some(1), 0), "{said}");
+    assert!(
+        said.contains("--replace") && said.contains("--event-streams") && said.contains("crm.example.com"),
+        "{said}"
+    );
+    assert!(!said.contains("their-password"), "{said}");
+
+    let (code, said) = setup(&stage, &["--yes", "--replace"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(stage.sim.office().event_callback_url, OURS);
+    assert!(said.contains("--data-urlencode 'EventsFilter=task.created'"), "how to undo it: {said}");
+    assert!(said.contains("crm.example.com/hook?id=7") && !said.contains("their-password"), "{said}");
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn our_own_url_with_other_overrides_or_another_filter_is_set_right() {
+    let stage = stage().await;
+    for (url, filter) in
+        [(OURS, "task.created"), (OURS.split('#').next().unwrap(), ""), (&OURS.replace("rc=3", "rc=1"), "")]
+    {
+        stage.sim.refurnish(|office| {
+            office.event_callback_url = url.to_owned();
+            office.events_filter = filter.to_owned();
+        });
+        let (code, said) = setup(&stage, &["--yes"]).await;
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(stage.sim.office().event_callback_url, OURS);
+    }
+    // The order and the spaces of a filter mean nothing.
+    let reversed: Vec<&str> = event::types().collect::<Vec<_>>().into_iter().rev().collect();
+    stage.sim.refurnish(|office| office.events_filter = reversed.join(", "));
+    assert_eq!(setup(&stage, &[]).await.0, Some(0));
+    let (code, said) = setup(&stage, &["--yes", "--all-events"]).await;
+    assert_eq!((code, stage.sim.office().events_filter.as_str()), (Some(0), ""), "{said}");
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn a_workspace_is_picked_by_sid_or_name_and_listed_when_there_are_several() {
+    let stage = stage().await;
+    let (code, said) = setup(&stage, &["--list"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("Flex Task Assignment") && said.contains(SANDBOX), "{said}");
+    for workspace in ["Sandbox", SANDBOX] {
+        let (code, said) = setup(&stage, &["--workspace", workspace]).await;
+        assert_eq!(code, Some(3), "{said}");
+        assert!(said.contains(&format!("Sandbox ({SANDBOX})")), "{said}");
+    }
+    let (code, said) = setup(&stage, &["--workspace", "Nowhere"]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains(SANDBOX), "{said}");
+
+    // Without one in the configuration, and without destinations either: neither is known on the first day.
+    let nothing = [("TWILIO_WORKSPACE_SID", ""), ("TRS__STREAMS__DESTINATIONS", "")];
+    let output = run(&stage, &["setup"], &nothing).await;
+    assert_eq!(output.status.code(), Some(2), "{}", all(&output));
+    assert!(all(&output).contains("--workspace") && all(&output).contains(SANDBOX), "{}", all(&output));
+    let output = run(&stage, &["setup", "--workspace", "Flex Task Assignment", "--yes"], &nothing).await;
+    assert_eq!(output.status.code(), Some(0), "{}", all(&output));
+    assert_eq!(stage.sim.office().event_callback_url, OURS);
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_said_with_what_to_do() {
+    let stage = stage().await;
+    for (variable, value, code, said) in [
+        ("TWILIO_AUTH_TOKEN", "another-token", 1, "refused the credentials"),
+        ("TWILIO_WORKSPACE_SID", "WS00000000000000000000000000000bad", 1, "does not know it"),
+        ("TRS__SERVER__PUBLIC_URL", "http://streams.example.com", 2, "server.public_url"),
+        ("TRS__TWILIO__TASKROUTER_BASE_URL", "http://127.0.0.1:9", 1, "no connection"),
+    ] {
+        let output = run(&stage, &["setup", "--yes"], &[(variable, value)]).await;
+        assert_eq!(output.status.code(), Some(code), "{variable}: {}", all(&output));
+        assert!(all(&output).contains(said), "{variable}: {}", all(&output));
+        assert!(!all(&output).contains("another-token"));
+    }
+    stage.sim.fault(On::Next(OpName::UpdateWorkspace), 1, Fault::status(400));
+    let (code, said) = setup(&stage, &["--yes"]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("--all-events") && said.contains("HTTP 400"), "{said}");
+    stage.sim.fault(On::Next(OpName::UpdateWorkspace), 1, Fault::Cut { took_effect: true });
+    let (code, said) = setup(&stage, &["--yes"]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("not known whether"), "{said}");
+    assert_eq!(setup(&stage, &[]).await.0, Some(0), "it had taken effect");
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn a_hostile_workspace_name_cannot_command_the_terminal() {
+    let stage = stage().await;
+    stage.sim.refurnish(|office| office.name = "a\u{1b}[2Jb\nc".to_owned());
+    let (code, said) = setup(&stage, &[]).await;
+    assert_eq!(code, Some(3));
+    assert!(!said.contains('\u{1b}') && said.contains("a\u{fffd}[2Jb\u{fffd}c"), "{said}");
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn the_calls_for_event_streams_are_printed_with_every_type() {
+    let stage = stage().await;
+    let (code, said) = setup(&stage, &["--event-streams"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(r#""destination":"https://streams.example.com/taskrouter/event-streams""#), "{said}");
+    for name in event::types() {
+        assert!(said.contains(&format!(r#"'Types={{"type":"com.twilio.taskrouter.{name}"}}'"#)), "{name}");
+    }
+    assert!(stage.sim.requests().is_empty(), "nothing is asked or changed");
+    stage.clear().await;
+}
