@@ -4,7 +4,7 @@ BIN := target/debug/taskrouter-streams
 PORT ?= 8080
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim run replay tunnel check test lab bench setup setup-test
+.PHONY: help demo sim run replay tunnel check test lab bench setup setup-test browser
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,7 +48,10 @@ setup-test: ## what the tests need besides: PostgreSQL, which Debian and its lik
 	    echo "PostgreSQL is missing, and its tests will be skipped: apt-get install postgresql, or your system's like" >&2; \
 	  fi; }
 
-test: setup setup-test ## every test
+browser: # for the console's tests; without one they say that they were skipped
+	@command -v chromedriver >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y --no-install-recommends chromium chromium-driver fonts-dejavu-core; } || echo "no chromedriver: the console is not tried in a browser (apt-get install chromium chromium-driver, or your system's like)" >&2
+
+test: setup setup-test browser ## every test
 	cargo test --locked
 
 lab: setup ## random nights on a virtual clock: SEEDS=100000, FROM=0, or SEED=n to see one

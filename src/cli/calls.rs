@@ -1,19 +1,13 @@
 //! `calls`: what the console shows, in the terminal. It asks the running service, because its journal may be used by one
 //! process only.
 
-use super::{CommandResult, Configured, misused, say};
+use super::running::{Admin, Running};
+use super::{CommandResult, misused, say};
 use crate::console::view::{CallList, CallStory, CallView, LineView};
-use anyhow::{Context as _, anyhow};
-use reqwest::{Method, StatusCode};
-use secrecy::{ExposeSecret as _, SecretString};
-use serde::de::DeserializeOwned;
+use anyhow::anyhow;
+use reqwest::Method;
 use std::io::IsTerminal as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// The service answers at once, or is not well.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
 #[command(
@@ -23,10 +17,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 )]
 pub(super) struct Calls {
     #[command(flatten)]
-    configured: Configured,
-    /// The admin listener of the service, as in http://127.0.0.1:9090; then no configuration is read.
-    #[arg(long, value_name = "URL", global = true)]
-    admin: Option<String>,
+    admin: Admin,
     #[command(subcommand)]
     what: What,
 }
@@ -68,16 +59,9 @@ enum What {
     },
 }
 
-/// The running service.
-struct Service {
-    base: String,
-    token: Option<SecretString>,
-    http: reqwest::Client,
-}
-
 impl Calls {
     pub(super) async fn run(self) -> CommandResult {
-        let service = match self.service() {
+        let service = match self.admin.running() {
             Ok(service) => service,
             Err(error) => return Ok(misused(&error)),
         };
@@ -93,110 +77,34 @@ impl Calls {
                 if json { print_json(&list)? } else { paint.list(&list) }
             }
             What::Show { sid, json } => {
-                let task = service.task(&sid).await?;
+                let task = task(&service, &sid).await?;
                 let story: CallStory = service.get(&format!("/calls/{task}")).await?;
                 if json { print_json(&story)? } else { paint.story(&story) }
             }
             What::Redrive { sid } => {
-                let task = service.task(&sid).await?;
+                let task = task(&service, &sid).await?;
                 service.ask(Method::POST, &format!("/calls/{task}/redrive")).await?;
                 say(&format!("{task}: what was given up is tried again; `calls show {task}` tells how it goes"));
             }
             What::Dismiss { sid } => {
-                let task = service.task(&sid).await?;
+                let task = task(&service, &sid).await?;
                 service.ask(Method::POST, &format!("/calls/{task}/dismiss")).await?;
                 say(&format!("{task}: what was given up is left as it is"));
             }
         }
         Ok(ExitCode::SUCCESS)
     }
-
-    fn service(&self) -> anyhow::Result<Service> {
-        let (base, token) = match &self.admin {
-            Some(admin) => {
-                let token = std::env::var("TRS__ADMIN__TOKEN").ok().filter(|token| !token.is_empty());
-                (admin.trim_end_matches('/').to_owned(), token.map(SecretString::from))
-            }
-            None => {
-                let admin = self.configured.load()?.admin;
-                anyhow::ensure!(
-                    admin.listen.port() != 0,
-                    "admin.listen has port 0: pass --admin with the address that `serve` printed"
-                );
-                (format!("http://{}", reachable(admin.listen)), admin.token)
-            }
-        };
-        let http = reqwest::Client::builder()
-            .timeout(ANSWER_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .context("no HTTP client can be made")?;
-        Ok(Service { base, token, http })
-    }
 }
 
-/// Where a listener on every address is reached from here.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
-impl Service {
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let text = self.ask(Method::GET, path).await?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} answered with something else: is it this service?", self.base))
+/// The task of a SID, which may be the customer's leg.
+async fn task(service: &Running, sid: &str) -> anyhow::Result<String> {
+    let is_sid = sid.len() == 34 && sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    anyhow::ensure!(is_sid, "a call is named by its task (WT…) or its customer's leg (CA…) with 32 hexadecimal digits");
+    if sid.starts_with("WT") {
+        return Ok(sid.to_owned());
     }
-
-    /// The task of a SID, which may be the customer's leg.
-    async fn task(&self, sid: &str) -> anyhow::Result<String> {
-        let is_sid = sid.len() == 34 && sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        anyhow::ensure!(
-            is_sid,
-            "a call is named by its task (WT…) or its customer's leg (CA…) with 32 hexadecimal digits"
-        );
-        if sid.starts_with("WT") {
-            return Ok(sid.to_owned());
-        }
-        let list: CallList = self.get(&format!("/calls?state=all&limit=1&find={sid}")).await?;
-        list.calls
-            .first()
-            .map(|call| call.task.to_string())
-            .ok_or_else(|| anyhow!("there is no call with the leg {sid}"))
-    }
-
-    async fn ask(&self, method: Method, path: &str) -> anyhow::Result<String> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.expose_secret());
-        }
-        let answer = request.send().await.map_err(|error| match error.is_connect() {
-            true => anyhow!("nobody listens at {}: is the service running? (--admin says where)", self.base),
-            false => anyhow!("{} did not answer", self.base),
-        })?;
-        let status = answer.status();
-        let text = answer.text().await.context("the answer broke off")?;
-        match status {
-            StatusCode::OK | StatusCode::ACCEPTED => Ok(text),
-            StatusCode::UNAUTHORIZED => {
-                Err(anyhow!("{} wants a token: set TRS__ADMIN__TOKEN to its admin.token", self.base))
-            }
-            _ => Err(anyhow!(reason(&text).unwrap_or_else(|| format!("{} answered {status}", self.base)))),
-        }
-    }
-}
-
-/// What the service says is wrong: `{"error": …}`, or a line of text.
-fn reason(text: &str) -> Option<String> {
-    let json: Option<serde_json::Value> = serde_json::from_str(text).ok();
-    let said = json.and_then(|json| json.get("error")?.as_str().map(str::to_owned)).unwrap_or_else(|| text.to_owned());
-    let line = said.lines().next().unwrap_or_default();
-    (!line.is_empty() && line.len() < 300 && !line.contains(char::is_control)).then(|| line.to_owned())
+    let list: CallList = service.get(&format!("/calls?state=all&limit=1&find={sid}")).await?;
+    list.calls.first().map(|call| call.task.to_string()).ok_or_else(|| anyhow!("there is no call with the leg {sid}"))
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {

@@ -8,7 +8,9 @@ mod compare;
 mod demo;
 mod doctor;
 mod door;
+mod health;
 mod replay;
+mod running;
 mod serve;
 pub mod service;
 mod setup;
@@ -49,14 +51,16 @@ enum Command {
     Serve(serve::Serve),
     /// Show it at work: worker and simulated Twilio on loopback ports, no account needed.
     Demo(demo::Demo),
+    /// Ask a running service whether it is ready.
+    Health(health::Health),
+    /// List the calls of a running service, show one's story, try again or dismiss what was given up.
+    Calls(calls::Calls),
     /// Make the workspace tell its events to the worker, after showing what that changes.
     Setup(setup::Setup),
     /// See whether everything is as the worker needs it, and what to do where it is not.
     Doctor(doctor::Doctor),
     /// Post events that did not arrive, from TaskRouter's records, to a running worker.
     Backfill(backfill::Backfill),
-    /// List the calls of a running service, show one's story, try again or dismiss what was given up.
-    Calls(calls::Calls),
     /// Sign recorded events and post them to a running worker.
     Replay(replay::Replay),
     /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
@@ -94,10 +98,11 @@ pub async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
         Command::Demo(demo) => demo.run().await,
+        Command::Health(health) => health.run().await,
+        Command::Calls(calls) => calls.run().await,
         Command::Setup(setup) => setup.run().await,
         Command::Doctor(doctor) => doctor.run().await,
         Command::Backfill(backfill) => backfill.run().await,
-        Command::Calls(calls) => calls.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
         Command::Sim(sim) => sim.run().await,

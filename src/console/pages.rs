@@ -150,7 +150,7 @@ fn numbers(backlog: &Backlog) -> Markup {
         dl.numbers {
             div { dt { "Live calls" } dd { (live) } }
             div { dt { "Being worked on" } dd { (active) } }
-            div { dt { "Waiting to try again" } dd { (waiting) } }
+            div { dt { "Looked at again later" } dd { (waiting) } }
             div.alarm[*parked > 0] { dt { "With parked work" } dd { (parked) } }
         }
     }

@@ -44,6 +44,10 @@ pub fn event(what: &What) -> &'static str {
     }
 }
 
+/// Every word of [`change`].
+pub const CHANGES: [&str; 8] =
+    ["start", "stop", "lower_ahead", "raise_guard", "hold_again", "rejoin", "orphan", "reconcile"];
+
 /// What a change is about.
 pub fn change(change: &Change) -> &'static str {
     match change {

@@ -4,6 +4,7 @@
 //! can run several services side by side. Labels are `&'static str`: nothing that comes from the network can become one, so
 //! the number of series is bounded by this program's text and no name or attribute can be injected.
 
+use super::labels;
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -122,13 +123,29 @@ impl Metrics {
         let help = "Always 1; the labels say which build this is";
         let build: Family<Labels<2>, Gauge> = names.add("build_info", help, Family::default());
         build.get_or_create(&[("version", version), ("commit", commit)]).set(1);
-        Self {
+        let metrics = Self {
             door: Door::new(&mut names),
             steps: Steps::new(&mut names),
             streams: Streams::new(&mut names),
             commits: Commits::new(&mut names),
             work: Work::new(&mut names),
             registry: names.0,
+        };
+        metrics.begin_at_nothing();
+        metrics
+    }
+
+    /// A series that appears with its first count looks to Prometheus as if nothing had happened: those that must not be missed are there
+    /// from the beginning.
+    fn begin_at_nothing(&self) {
+        for change in labels::CHANGES {
+            self.steps.parked.get_or_create(&[("change", change)]).inc_by(0);
+        }
+        for change in ["raise_guard", "hold_again"] {
+            self.steps.compensations.get_or_create(&[("change", change)]).inc_by(0);
+        }
+        for task in ["dispatcher", "janitor", "census", "backfill"] {
+            self.work.rounds.get_or_create(&[("task", task), ("outcome", "failed")]).inc_by(0);
         }
     }
 

@@ -84,6 +84,8 @@ fn the_defaults_are_the_contract() {
     assert_eq!(settings.server.retry_after, Duration::from_secs(1));
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:9090");
     assert_eq!(settings.admin.census, Duration::from_secs(15));
+    assert!(settings.admin.token.is_none());
+    assert_eq!((settings.admin.live_every, settings.admin.live_views), (Duration::from_secs(1), 32));
     assert_eq!(settings.twilio.api_base_url.as_str(), "https://api.twilio.com/");
     assert_eq!(settings.twilio.taskrouter_base_url.as_str(), "https://taskrouter.twilio.com/");
     assert_eq!(settings.twilio.connect_timeout, Duration::from_millis(2000));
@@ -568,4 +570,15 @@ proptest! {
         prop_assert_eq!(file.server.threads, threads);
         prop_assert_eq!(variable.server.threads, threads);
     }
+}
+
+#[test]
+fn a_token_that_could_be_guessed_or_has_been_pasted_badly_is_refused() {
+    for token in ["must-not-show", "a-token that-must-not-show-at-all"] {
+        let problem = only_problem("admin.token", "", &with(&[("TRS__ADMIN__TOKEN", token)]));
+        assert!(!problem.to_string().contains("must-not-show"), "{problem}");
+    }
+    let settings = accepted("", &with(&[("TRS__ADMIN__TOKEN", "sixteen-letters.")]));
+    assert_eq!(settings.admin.token.unwrap().expose_secret(), "sixteen-letters.");
+    assert!(accepted("", &with(&[("TRS__ADMIN__TOKEN", "")])).admin.token.is_none());
 }

@@ -15,6 +15,7 @@ mod config;
 mod config_streams;
 mod console;
 mod core;
+mod deploy;
 mod disk;
 mod doctor;
 mod event;

@@ -236,9 +236,20 @@ fn the_demo_of_one_story_ends_well_and_an_unknown_one_is_refused() {
 #[test]
 fn help_names_every_command_and_the_exit_codes() {
     let help = text(&program().arg("--help").output().unwrap().stdout);
-    for word in
-        ["serve", "demo", "setup", "doctor", "backfill", "calls", "replay", "sign", "sim", "config", "Exit codes"]
-    {
+    for word in [
+        "serve",
+        "demo",
+        "health",
+        "calls",
+        "setup",
+        "doctor",
+        "backfill",
+        "replay",
+        "sign",
+        "sim",
+        "config",
+        "Exit codes",
+    ] {
         assert!(help.contains(word), "{word} is missing in: {help}");
     }
 }

@@ -137,6 +137,7 @@ fn ingress(settings: &config::Settings) -> IngressSettings {
         account: ACCOUNT.parse().unwrap(),
         workspace: WORKSPACE.parse().unwrap(),
         interest: settings.interest(),
+        assignment: None,
         body_limit_bytes: 256 * 1024,
         event_streams_body_limit_bytes: 8 * 1024 * 1024,
         ingest_at_once: 300,

@@ -10,8 +10,12 @@ async fn calls(stage: &Stage, arguments: &[&str]) -> Output {
 }
 
 async fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    program("calls", arguments, environment).await
+}
+
+async fn program(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_taskrouter-streams"));
-    command.arg("calls").args(arguments).env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
+    command.arg(name).args(arguments).env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
@@ -61,6 +65,27 @@ async fn calls_are_listed_shown_and_redriven_in_the_terminal() {
     let (code, again) = complained(&calls(&stage, &["redrive", &task]).await);
     assert!(code == Some(1) && again.contains("nothing of this call is parked"), "{again}");
     stage.clear().await;
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_dismissed_in_the_terminal_by_the_customers_leg() {
+    let stage = busy_stage("").await;
+    let parked: Value = serde_json::from_str(&said(&calls(&stage, &["list", "--parked", "--json"]).await)).unwrap();
+    let leg = parked["calls"][0]["customer"].as_str().unwrap();
+    assert!(said(&calls(&stage, &["dismiss", leg]).await).contains("is left as it is"));
+    assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn health_is_asked_from_a_shell_without_a_token() {
+    let stage = busy_stage("token = \"a-token-that-is-long-enough\"").await;
+    let admin = format!("http://{}", stage.service.admin());
+    let health = program("health", &["--admin", &admin], &[]).await;
+    assert!(said(&health).starts_with("{\"commit\":"), "{}", said(&health));
+    stage.clear().await;
+    let (code, gone) = complained(&program("health", &["--admin", &admin], &[]).await);
+    assert!(code == Some(1) && gone.contains("nobody listens"), "{gone}");
 }
 
 #[tokio::test]

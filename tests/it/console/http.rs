@@ -77,6 +77,22 @@ async fn what_was_given_up_is_tried_again_once_and_then_there_is_nothing_to_try(
 }
 
 #[tokio::test]
+async fn what_was_given_up_and_dismissed_is_left_alone_and_not_shown_as_parked() {
+    let stage = busy_stage("").await;
+    let task = json(&stage, "/calls?state=parked").await["calls"][0]["task"].as_str().unwrap().to_owned();
+    let requests = stage.sim.requests().len();
+    let ours = [("sec-fetch-site", "same-origin")];
+    assert_eq!(status(&stage, Method::POST, &format!("/console/calls/{task}/dismiss"), &ours).await, 303);
+    stage.at_rest().await.unwrap();
+    assert_eq!(stage.sim.requests().len(), requests, "nothing is asked of Twilio");
+    assert!(json(&stage, "/calls?state=parked").await["calls"].as_array().unwrap().is_empty());
+    let page = text(&stage, &format!("/console/calls/{task}")).await;
+    assert!(page.contains("an operator dismisses what was given up") && !page.contains("id=\"redrive\""), "{page}");
+    assert_eq!(status(&stage, Method::POST, &format!("/calls/{task}/dismiss"), &[]).await, 409);
+    stage.clear().await;
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_said_in_the_language_of_whoever_asks() {
     let stage = busy_stage("").await;
     let unknown = format!("WT{:032x}", 7);
@@ -303,10 +319,12 @@ async fn every_answer_tells_browsers_what_they_may_do_with_it() {
     stage.clear().await;
 }
 
-/// Names and attributes are anybody's words. Nothing of them is kept, so nothing of them can be shown.
+/// Names and attributes are anybody's words. Some may have to be kept; none is shown.
 #[tokio::test]
 async fn hostile_names_and_attributes_show_nowhere() {
-    let stage = Stage::set(Behaviour::default(), "[server]\nthreads = 1").await.unwrap();
+    // A rule that names a field makes the journal keep it.
+    let rule = "[[streams.rules]]\ntask_queue = \"Nobody\"\nworker_attributes = { name = \"x\" }\ndestinations = []";
+    let stage = Stage::set(Behaviour::default(), &format!("[server]\nthreads = 1\n{rule}")).await.unwrap();
     let hostile = "</title></svg><script>alert(1)</script>\"'\u{1b}[31m{{7*7}}\r\nEVIL";
     let attributes = serde_json::json!({"call_sid": format!("CA{:032x}", 5), "from": "+15557654321", "name": hostile});
     let task = format!("WT{:032x}", 5);
@@ -353,6 +371,8 @@ async fn hostile_names_and_attributes_show_nowhere() {
         }
     }
     assert!(text(&stage, "/console?state=all").await.contains(&task), "the call itself is there");
+    let facts = format!("{:?}", stage.facts(&task.parse().unwrap()).await.unwrap());
+    assert!(facts.contains("EVIL"), "there was something to show: {facts}");
     stage.clear().await;
 }
 

@@ -14,7 +14,7 @@ use taskrouter_streams::sim::Behaviour;
 /// Live calls, one in each state that a page shows, and one whose stream was given up.
 pub(crate) async fn busy_stage(extra: &str) -> Stage {
     let extra = format!(
-        "[server]\nthreads = 1\n[retry]\nfirst_ms = 1\ncap_ms = 5\ngive_up_ms = 20\n[admin]\nlive_every_ms = 50\n{extra}"
+        "[server]\nthreads = 1\n[streams]\nconfirm_within_ms = 300\n[retry]\nfirst_ms = 1\ncap_ms = 5\ngive_up_ms = 20\n[admin]\nlive_every_ms = 50\n{extra}"
     );
     let stage = Stage::set(Behaviour { latency_ms: 5, ..Behaviour::default() }, &extra).await.unwrap();
     let told = [

@@ -56,6 +56,14 @@ async fn the_pages_are_sound_in_a_real_browser() {
         )
         .await;
     assert_eq!(wrong, "");
+    let phone = serde_json::json!({"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": false});
+    browser.command("Emulation.setDeviceMetricsOverride", phone).await;
+    for (name, page) in [("call-phone", browser.text("return location.href").await), ("list-phone", console)] {
+        browser.open(&page).await;
+        let wide = browser.run("return document.documentElement.scrollWidth").await;
+        assert_eq!(wide, 400, "{page} fits a phone; what is wider scrolls by itself");
+        picture(&browser, name).await;
+    }
     assert_eq!(
         browser.complaints().await,
         Vec::<String>::new(),

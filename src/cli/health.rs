@@ -1,0 +1,24 @@
+//! `health`: whether the running service is ready, for container runtimes that have no HTTP client in the image.
+
+use super::running::Admin;
+use super::{CommandResult, misused, say};
+use reqwest::Method;
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+#[command(after_help = "Exit codes: 0 ready; 1 not ready, or nobody listens; 2 wrong arguments or configuration.")]
+pub(super) struct Health {
+    #[command(flatten)]
+    admin: Admin,
+}
+
+impl Health {
+    pub(super) async fn run(self) -> CommandResult {
+        let service = match self.admin.running() {
+            Ok(service) => service,
+            Err(error) => return Ok(misused(&error)),
+        };
+        say(&service.ask(Method::GET, "/health").await?);
+        Ok(ExitCode::SUCCESS)
+    }
+}

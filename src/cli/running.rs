@@ -1,0 +1,111 @@
+//! The running service, asked over its admin listener.
+
+use super::Configured;
+use anyhow::{Context as _, anyhow};
+use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// The service answers at once, or is not well.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the service is found.
+#[derive(clap::Args)]
+pub(super) struct Admin {
+    #[command(flatten)]
+    configured: Configured,
+    /// The admin listener of the service, as in http://127.0.0.1:9090; then no configuration is read.
+    #[arg(long, value_name = "URL", global = true)]
+    admin: Option<String>,
+}
+
+/// The running service.
+pub(super) struct Running {
+    base: String,
+    token: Option<SecretString>,
+    http: reqwest::Client,
+}
+
+impl Admin {
+    /// The service, not asked yet.
+    ///
+    /// # Errors
+    /// When neither an address is given nor a configuration can be read.
+    pub(super) fn running(&self) -> anyhow::Result<Running> {
+        let (base, token) = match &self.admin {
+            Some(admin) => {
+                let token = std::env::var("TRS__ADMIN__TOKEN").ok().filter(|token| !token.is_empty());
+                (admin.trim_end_matches('/').to_owned(), token.map(SecretString::from))
+            }
+            None => {
+                let admin = self.configured.load()?.admin;
+                anyhow::ensure!(
+                    admin.listen.port() != 0,
+                    "admin.listen has port 0: pass --admin with the address that `serve` printed"
+                );
+                (format!("http://{}", reachable(admin.listen)), admin.token)
+            }
+        };
+        let http = reqwest::Client::builder()
+            .timeout(ANSWER_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .context("no HTTP client can be made")?;
+        Ok(Running { base, token, http })
+    }
+}
+
+/// Where a listener on every address is reached from here.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+impl Running {
+    /// What is at a path, read.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let text = self.ask(Method::GET, path).await?;
+        let strange = || format!("{} answered with something else: is it this service?", self.base);
+        serde_json::from_str(&text).with_context(strange)
+    }
+
+    /// The body of the answer to a request without one.
+    ///
+    /// # Errors
+    /// When the service is not there or does not do it, with what it says of that.
+    pub(super) async fn ask(&self, method: Method, path: &str) -> anyhow::Result<String> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        let answer = request.send().await.map_err(|error| match (error.is_builder(), error.is_connect()) {
+            (true, _) => anyhow!("--admin is not an address: write it as in http://127.0.0.1:9090"),
+            (false, true) => anyhow!("nobody listens at {}: is the service running? (--admin says where)", self.base),
+            (false, false) => anyhow!("{} did not answer", self.base),
+        })?;
+        let status = answer.status();
+        let text = answer.text().await.context("the answer broke off")?;
+        match status {
+            StatusCode::OK | StatusCode::ACCEPTED => Ok(text),
+            StatusCode::UNAUTHORIZED => {
+                Err(anyhow!("{} wants a token: set TRS__ADMIN__TOKEN to its admin.token", self.base))
+            }
+            _ => Err(anyhow!(reason(&text).unwrap_or_else(|| format!("{} answered {status}", self.base)))),
+        }
+    }
+}
+
+/// What the service says is wrong: `{"error": …}`, or a line of text.
+fn reason(text: &str) -> Option<String> {
+    let json: Option<serde_json::Value> = serde_json::from_str(text).ok();
+    let said = json.and_then(|json| json.get("error")?.as_str().map(str::to_owned)).unwrap_or_else(|| text.to_owned());
+    let line = said.lines().next().unwrap_or_default();
+    (!line.is_empty() && line.len() < 300 && !line.contains(char::is_control)).then(|| line.to_owned())
+}

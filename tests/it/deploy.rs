@@ -1,0 +1,291 @@
+//! The files that ship it, held against the program: names of metrics, keys, paths, ports and commands.
+
+use super::console::{answer, busy_stage};
+use super::metrics::rendered;
+use reqwest::Method;
+use serde::Deserialize as _;
+use serde_yaml_ng::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use taskrouter_streams::config::{self, JournalUrl, Settings};
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// The documents of a YAML file.
+fn yaml(path: &str) -> Vec<Value> {
+    let text = read(path);
+    serde_yaml_ng::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).collect()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value:?} is not a text"))
+}
+
+/// What every installation has to add: secrets, the public URL and a destination.
+fn least() -> BTreeMap<String, String> {
+    environment(&[
+        ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000001"),
+        ("TWILIO_AUTH_TOKEN", "a-token"),
+        ("TWILIO_WORKSPACE_SID", "WS00000000000000000000000000000001"),
+        ("TRS__SERVER__PUBLIC_URL", "https://streams.example.com"),
+        ("TRS__STREAMS__DESTINATIONS", "wss://audio.example.com/a"),
+    ])
+}
+
+fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The settings of an environment over what every installation adds.
+fn settings(extra: BTreeMap<String, String>) -> Settings {
+    let mut all = least();
+    all.extend(extra);
+    config::from_text(None, &all).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// `NAME=value` pairs.
+fn pairs(lines: impl IntoIterator<Item = String>) -> BTreeMap<String, String> {
+    lines
+        .into_iter()
+        .map(|line| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap())
+        .collect()
+}
+
+/// Metrics that an expression names, each with the labels that it asks for.
+fn named(expression: &str) -> Vec<(String, Vec<String>)> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let mut found = Vec::new();
+    for (at, _) in expression.match_indices("taskrouter_streams_") {
+        let rest = &expression[at..];
+        let name: String = rest.chars().take_while(|c| is_name(*c)).collect();
+        let selector = rest[name.len()..].strip_prefix('{').and_then(|rest| rest.split('}').next()).unwrap_or_default();
+        let labels = selector.split(',').filter_map(|part| part.split(['=', '!']).next()).map(str::trim);
+        found.push((name, labels.filter(|label| !label.is_empty()).map(str::to_owned).collect()));
+    }
+    found
+}
+
+/// Every expression of a file, wherever it stands.
+fn expressions(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Mapping(mapping) => {
+            for (key, value) in mapping {
+                match value.as_str() {
+                    Some(expression) if key.as_str() == Some("expr") => found.push(expression.to_owned()),
+                    Some(_) | None => expressions(value, found),
+                }
+            }
+        }
+        Value::Sequence(items) => items.iter().for_each(|item| expressions(item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Tagged(_) => {}
+    }
+}
+
+#[tokio::test]
+async fn dashboard_and_alerts_name_metrics_that_exist_and_leave_none_out() {
+    let stage = busy_stage("").await;
+    let text = rendered(&stage).await;
+    stage.clear().await;
+    let mut series: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, labels) = line.split_once(['{', ' ']).unwrap();
+        let known = series.entry(name).or_default();
+        known.extend(labels.split('"').step_by(2).filter_map(|part| part.trim_matches(',').strip_suffix('=')));
+    }
+    let mut used = BTreeSet::new();
+    for path in ["deploy/grafana/taskrouter-streams.json", "deploy/prometheus/alerts.yaml"] {
+        let mut found = Vec::new();
+        yaml(path).iter().for_each(|document| expressions(document, &mut found));
+        assert!(found.len() > 10, "{path} has expressions");
+        for expression in found {
+            for (name, labels) in named(&expression) {
+                let known = series.get(name.as_str()).unwrap_or_else(|| panic!("{path}: there is no {name}"));
+                for label in labels.iter().filter(|label| *label != "instance") {
+                    assert!(known.contains(label.as_str()), "{path}: {name} has no label {label}");
+                }
+                used.insert(name);
+            }
+        }
+    }
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let unused: Vec<&str> = families
+        .filter(|family| !used.iter().any(|name| name.starts_with(family)))
+        .filter(|family| !family.ends_with("build_info"))
+        .collect();
+    assert_eq!(unused, Vec::<&str>::new(), "nobody looks at these");
+}
+
+#[test]
+fn every_alert_says_how_bad_it_is_and_what_to_do() {
+    let alerts = yaml("deploy/prometheus/alerts.yaml");
+    let rules = alerts[0]["groups"][0]["rules"].as_sequence().unwrap();
+    let names: BTreeSet<&str> = rules.iter().map(|rule| text(&rule["alert"])).collect();
+    assert_eq!(names.len(), rules.len(), "no name stands twice");
+    for rule in rules {
+        assert!(["critical", "warning"].contains(&text(&rule["labels"]["severity"])), "{rule:?}");
+        assert!(
+            text(&rule["annotations"]["summary"]).len() > 10 && text(&rule["annotations"]["description"]).len() > 10
+        );
+    }
+}
+
+/// Instructions of a Dockerfile, continued lines joined.
+fn instructions() -> Vec<(String, String)> {
+    let joined = read("Dockerfile").replace("\\\n", " ");
+    let lines = joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(word, rest)| (word.to_owned(), rest.trim().to_owned()))
+        .collect()
+}
+
+fn last<'a>(instructions: &'a [(String, String)], word: &str) -> &'a str {
+    &instructions.iter().rfind(|(found, _)| found == word).unwrap_or_else(|| panic!("no {word}")).1
+}
+
+#[test]
+fn the_image_runs_as_nobody_where_its_journal_is_and_knows_when_it_is_well() {
+    let instructions = instructions();
+    assert_eq!(last(&instructions, "USER"), "65532:65532");
+    let words: Vec<String> = last(&instructions, "ENV").split_whitespace().map(str::to_owned).collect();
+    let settings = settings(pairs(words));
+    let JournalUrl::Sqlite(journal) = &settings.journal.url else { panic!("the image has a file") };
+    assert_eq!(journal.parent().unwrap(), Path::new(last(&instructions, "VOLUME")));
+    let ports = [settings.server.listen.port(), settings.admin.listen.port()].map(|port| port.to_string()).join(" ");
+    assert_eq!(last(&instructions, "EXPOSE"), ports);
+    let health = last(&instructions, "HEALTHCHECK");
+    assert!(health.contains(&format!("http://127.0.0.1:{}", settings.admin.listen.port())), "{health}");
+    let list = &health[health.find('[').unwrap()..];
+    let words: Vec<String> = serde_json::from_str(list).unwrap();
+    assert_eq!(words[0], "taskrouter-streams");
+    let help = Command::new(env!("CARGO_BIN_EXE_taskrouter-streams")).args([&words[1], "--help"]).output().unwrap();
+    assert!(
+        help.status.success() && String::from_utf8_lossy(&help.stdout).contains(&words[2]),
+        "{words:?} is a command"
+    );
+    for copied in instructions.iter().filter(|(word, rest)| word == "COPY" && !rest.starts_with("--")) {
+        let (_, rest) = copied;
+        for source in rest.split_whitespace().rev().skip(1) {
+            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(source).exists(), "{source} is copied");
+            assert!(
+                read(".dockerignore").lines().any(|line| line == format!("!{source}")),
+                "{source} is sent to the builder"
+            );
+        }
+    }
+    let rust = instructions.iter().find(|(word, rest)| word == "FROM" && rest.starts_with("rust:")).unwrap();
+    let version = |text: &str| text.split('.').map(|part| part.parse().unwrap()).collect::<Vec<u32>>();
+    let builds_with = version(rust.1.trim_start_matches("rust:").split('-').next().unwrap());
+    let needs =
+        read("Cargo.toml").lines().find_map(|line| line.strip_prefix("rust-version = ").map(str::to_owned)).unwrap();
+    assert!(builds_with >= version(needs.trim_matches('"')), "{rust:?} is recent enough");
+}
+
+#[test]
+fn the_unit_starts_what_there_is_keeps_what_it_must_and_gives_it_time_to_stop() {
+    let unit = read("deploy/systemd/taskrouter-streams.service");
+    let values = |key: &str| {
+        let lines = unit.lines().filter_map(|line| line.strip_prefix(&format!("{key}=")));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let only = |key: &str| {
+        let found = values(key);
+        assert_eq!(found.len(), 1, "{key}: {found:?}");
+        found.into_iter().next().unwrap()
+    };
+    let settings = settings(pairs(values("Environment")));
+    let directory = format!("/var/lib/{}", only("StateDirectory"));
+    let JournalUrl::Sqlite(journal) = &settings.journal.url else { panic!("the unit has a file") };
+    assert_eq!(journal.parent().unwrap(), Path::new(&directory), "the only place that it may write to");
+    assert!(Duration::from_secs(only("TimeoutStopSec").parse().unwrap()) > settings.shutdown.grace);
+    let start = only("ExecStart");
+    let words: Vec<&str> = start.split_whitespace().collect();
+    assert_eq!(words[..2], ["/usr/local/bin/taskrouter-streams", "serve"]);
+    let refused =
+        Command::new(env!("CARGO_BIN_EXE_taskrouter-streams")).args(&words[1..]).env_clear().output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        said.contains("/etc/taskrouter-streams/config.toml cannot be read"),
+        "the arguments are understood: {said}"
+    );
+    assert_eq!(refused.status.code().unwrap().to_string(), only("RestartPreventExitStatus"));
+    for (key, value) in [
+        ("DynamicUser", "yes"),
+        ("NoNewPrivileges", "yes"),
+        ("ProtectSystem", "strict"),
+        ("ProtectHome", "yes"),
+        ("PrivateDevices", "yes"),
+        ("MemoryDenyWriteExecute", "yes"),
+        ("CapabilityBoundingSet", ""),
+    ] {
+        assert_eq!(only(key), value, "{key}");
+    }
+}
+
+fn of_kind<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
+    documents.iter().find(|document| document["kind"] == kind).unwrap_or_else(|| panic!("no {kind}"))
+}
+
+#[tokio::test]
+async fn the_manifest_configures_probes_and_confines_the_program_that_there_is() {
+    let documents = yaml("deploy/kubernetes/taskrouter-streams.yaml");
+    let spec = &of_kind(&documents, "StatefulSet")["spec"]["template"]["spec"];
+    let container = &spec["containers"][0];
+    let mut variables = BTreeMap::new();
+    for (name, value) in of_kind(&documents, "Secret")["stringData"].as_mapping().unwrap() {
+        variables.insert(text(name).to_owned(), text(value).to_owned());
+    }
+    for variable in container["env"].as_sequence().unwrap() {
+        variables.insert(text(&variable["name"]).to_owned(), text(&variable["value"]).to_owned());
+    }
+    let file = text(&of_kind(&documents, "ConfigMap")["data"]["config.toml"]);
+    let settings =
+        config::from_text(Some(("the manifest", file)), &variables).unwrap_or_else(|error| panic!("{error}"));
+    assert!(settings.admin.token.is_some(), "off loopback the calls need a token");
+
+    let JournalUrl::Sqlite(journal) = &settings.journal.url else { panic!("the manifest has a file") };
+    let mounts = container["volumeMounts"].as_sequence().unwrap();
+    let mounted = |name: &str| text(&mounts.iter().find(|mount| mount["name"] == name).unwrap()["mountPath"]);
+    assert_eq!(journal.parent().unwrap(), Path::new(mounted("journal")));
+    let arguments: Vec<&str> = container["args"].as_sequence().unwrap().iter().map(text).collect();
+    assert_eq!(arguments, ["serve", "--config", &format!("{}/config.toml", mounted("config"))]);
+
+    let ports = container["ports"].as_sequence().unwrap();
+    let port = |name: &str| ports.iter().find(|port| port["name"] == name).unwrap()["containerPort"].as_u64().unwrap();
+    assert_eq!(port("events"), u64::from(settings.server.listen.port()));
+    assert_eq!(port("admin"), u64::from(settings.admin.listen.port()));
+    assert!(Duration::from_secs(spec["terminationGracePeriodSeconds"].as_u64().unwrap()) > settings.shutdown.grace);
+    assert_eq!(
+        format!("{0}:{0}", spec["securityContext"]["runAsUser"].as_u64().unwrap()),
+        last(&instructions(), "USER")
+    );
+    assert_eq!(spec["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+    assert_eq!(text(&container["image"]), format!("taskrouter-streams:{}", env!("CARGO_PKG_VERSION")));
+
+    let stage = busy_stage("").await;
+    let annotations = &of_kind(&documents, "StatefulSet")["spec"]["template"]["metadata"]["annotations"];
+    let scraped = text(&annotations["prometheus.io/path"]);
+    let probes = ["startupProbe", "livenessProbe", "readinessProbe"];
+    for path in probes.iter().map(|probe| text(&container[*probe]["httpGet"]["path"])).chain([scraped]) {
+        let found = answer(stage.service.admin(), Method::GET, path, &[]).await;
+        assert_eq!(found.status(), 200, "{path}");
+    }
+    stage.clear().await;
+}
+
+#[test]
+fn the_version_says_which_build_it_is_and_the_changelog_knows_it() {
+    let output = Command::new(env!("CARGO_BIN_EXE_taskrouter-streams")).arg("--version").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(
+        said.starts_with(&format!("taskrouter-streams {version} (commit ")) && said.contains(std::env::consts::ARCH),
+        "{said}"
+    );
+    assert!(read("CHANGELOG.md").contains(&format!("\n## {version}")), "the changelog has this version");
+}
