@@ -241,12 +241,14 @@ async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
     task
 }
 
-/// Waits until these streams run and the customer is in the conference with somebody.
+/// Waits until these streams run and the customer is in the conference with somebody, his guard raised.
 async fn until(sim: &Simulator, task: &TaskSid, streams: &[&str]) {
     let deadline = Instant::now() + LIMIT;
     loop {
         let picture = sim.picture(task).unwrap();
-        if picture.streams == streams && picture.held.is_some() && picture.participants > 1 {
+        // With the guard still lowered, a customer who hangs up would leave the agents to themselves.
+        let settled = picture.guard_raised == Some(true) && picture.participants > 1;
+        if picture.streams == streams && settled {
             return;
         }
         assert!(
