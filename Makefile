@@ -47,5 +47,5 @@ setup-test: ## what the tests need besides: PostgreSQL, which Debian and its lik
 test: setup setup-test ## every test
 	cargo test --locked
 
-bench: setup ## figures: ratios measured in one run
-	cargo bench --locked
+bench: setup setup-test ## figures: ratios measured in one run
+	ONLY=$(ONLY) cargo bench --locked
