@@ -54,7 +54,8 @@ impl Decision<'_> {
             return self.step(Operation::FetchConference { conference: conference.clone() }, why);
         };
         // A guard that still reads lowered while a raise is on its way would be up when the redirect comes.
-        let certain_from = self.leg.raise_on_its_way.map_or(EpochMs::MIN, |sent| sent + self.policy.verify_guard_ms);
+        let certain_from =
+            self.leg.raise_on_its_way.map_or(EpochMs::MIN, |raise| raise.sent + self.policy.verify_guard_ms);
         if let Some(reading) = self.leg.reading.as_ref().filter(|_| self.now < certain_from) {
             return self.poll(conference, Watch { since: reading.at, polls: u32::MAX, last_poll: reading.at }, why);
         }

@@ -37,7 +37,7 @@ pub(super) struct Leg {
     pub(super) guard: GuardState,
     /// A request that raises the guard has been sent and not been seen to take effect: until it has, the guard may still read
     /// lowered, and be raised a moment later.
-    pub(super) raise_on_its_way: Option<EpochMs>,
+    pub(super) raise_on_its_way: Option<Raise>,
     /// The last word on whether the customer is held, and when it was heard.
     pub(super) held: Option<(bool, EpochMs)>,
     /// Since when the customer, whom we or a rejoin took off hold, is to be held again.
@@ -84,11 +84,20 @@ pub(super) enum GuardState {
     Unsure,
 }
 
+/// A raise of the guard that has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Raise {
+    pub(super) sent: EpochMs,
+    /// The guard read lowered ahead of it, so that one that reads raised shows its effect. Otherwise it may show the time before
+    /// an earlier change.
+    pub(super) shows: bool,
+}
+
 /// What we know of our hand on the customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Handle {
     pub(super) guard: GuardState,
-    pub(super) raise_on_its_way: Option<EpochMs>,
+    pub(super) raise_on_its_way: Option<Raise>,
     pub(super) owes_hold: Option<EpochMs>,
 }
 

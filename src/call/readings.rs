@@ -81,7 +81,7 @@ impl Leg {
     fn guard_read(&mut self, row: &ParticipantRow, at: EpochMs) {
         let held = row.hold == Some(true);
         if row.guard == Some(Guard::Raised) {
-            self.raise_on_its_way = None;
+            self.raise_on_its_way.take_if(|raise| raise.shows);
         }
         match &mut self.guard {
             GuardState::Lowering(_) if row.guard == Some(Guard::Lowered) => {

@@ -1,7 +1,7 @@
 //! How an answer changes what is known of the customer's leg: the transitions of [`super::leg`].
 
 use super::fact::EpochMs;
-use super::leg::{Doubt, GuardState, Leg, StreakKind, Watch};
+use super::leg::{Doubt, GuardState, Leg, Raise, StreakKind, Watch};
 use super::sid::{CallSid, ConferenceSid};
 use super::step::{Answer, Change, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Settled, Step, Trouble};
 
@@ -165,7 +165,7 @@ impl Leg {
                     self.guard = GuardState::Unsure;
                 }
                 if *guard == Some(Guard::Raised) {
-                    self.raise_on_its_way = Some(at);
+                    self.raise_on_its_way = Some(Raise { sent: at, shows: false });
                 }
                 if *hold == Some(false) {
                     self.owes_hold = Some(at);
@@ -239,8 +239,9 @@ impl Leg {
                 if matches!(self.guard, GuardState::Raising(_)) {
                     self.waits(step, at, "the guard did not read raised in time");
                 }
+                let shows = self.guard == GuardState::Lowered && self.raise_on_its_way.is_none();
+                self.raise_on_its_way = Some(Raise { sent: at, shows });
                 self.guard = GuardState::Raising(Watch::begin(at));
-                self.raise_on_its_way = Some(at);
             }
             None => {}
         }

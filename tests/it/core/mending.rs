@@ -162,3 +162,20 @@ fn what_was_only_assumed_to_run_is_started_anew_when_it_is_redriven() {
     assert!(done.contains(&"stop stream".to_owned()), "whatever has that name is stopped: {done:?}");
     assert_eq!(story.live(), [format!("{}_2", name(1, 1))]);
 }
+
+#[test]
+fn a_guard_that_still_reads_raised_does_not_show_that_a_later_raise_took_effect() {
+    let mut story = Story::streaming();
+    story.transfer(TransferChange::Initiated, 1);
+    let lower = story.step();
+    story.perform(lower);
+    story.transfer(TransferChange::Canceled, 1);
+    // Neither has shown yet.
+    story.world.customer.guard = Some(Guard::Raised);
+    assert_eq!(story.run(), ["update raise", "read participants"]);
+    let raised_at = story.now;
+    story.world.agents = 2;
+    story.accepted(2, 2);
+    story.until_redirect();
+    assert!(story.now - raised_at >= story.policy.verify_guard_ms - 100, "{} ms", story.now - raised_at);
+}

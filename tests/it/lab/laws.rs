@@ -60,7 +60,9 @@ pub(super) fn at_rest(night: &mut Night<'_>, strict: bool) -> Result<(), String>
     let parked: BTreeSet<Change> = call.parked().map(|(change, _)| change.clone()).collect();
     // A customer whose conference ended while he was on his way back is nobody's to help.
     let Some(held) = picture.held else { return Ok(()) };
-    if strict && !lossy && !parked.is_empty() {
+    // Whoever is alone in a conference, or was led into another one, waits for others.
+    let well = picture.participants > 1 && night.world.notes().is_empty();
+    if strict && !lossy && well && !parked.is_empty() {
         return Err(format!("parked although all is well: {parked:?}"));
     }
     streams(night, ledger.on_the_call(), &parked)?;
