@@ -58,5 +58,5 @@ lab: setup ## random nights on a virtual clock: SEEDS=100000, FROM=0, or SEED=n 
 	LAB_SEEDS=$(or $(SEEDS),100000) LAB_FROM=$(or $(FROM),0) $(if $(SEED),LAB_SEED=$(SEED)) \
 		cargo test --locked --profile lab --test it -- lab::whatever lab::seeds --nocapture
 
-bench: setup ## figures: ratios measured in one run
-	cargo bench --locked
+bench: setup setup-test ## figures: ratios measured in one run
+	ONLY=$(ONLY) cargo bench --locked

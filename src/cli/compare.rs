@@ -1,13 +1,17 @@
 //! `demo --compare`: the same stories, from the same seed, by both strategies side by side.
 
 use super::say;
-use super::telling::{Figures, tell};
+use super::telling::{Figures, Telling, tell};
 use crate::call::policy::Strategy;
+use crate::console::picture;
 use crate::sim::Behaviour;
 use crate::sim::scenario::Scenario;
+use anyhow::Context as _;
+use std::path::Path;
 
-/// Tells every story twice and prints the table; false when anything was not as it should be.
-pub(super) async fn compare(stories: &[Scenario], base: &Behaviour) -> anyhow::Result<bool> {
+/// Tells every story twice and prints the table; false when anything was not as it should be. The first story is drawn
+/// into `file`, if any.
+pub(super) async fn compare(stories: &[Scenario], base: &Behaviour, file: Option<&Path>) -> anyhow::Result<bool> {
     say(&format!(
         "{:<38} {:^43}   {:^43}\n{:<38} {}   {}",
         "",
@@ -18,13 +22,16 @@ pub(super) async fn compare(stories: &[Scenario], base: &Behaviour) -> anyhow::R
         heading()
     ));
     let (mut good, mut totals) = (true, [Figures::default(), Figures::default()]);
-    for story in stories {
+    for (place, story) in stories.iter().enumerate() {
         let by_redirect = tell(story, base, Strategy::Redirect).await?;
         let by_api = tell(story, base, Strategy::StreamsApi).await?;
         say(&format!("{:<38} {}   {}", story.name, cells(&by_redirect.figures), cells(&by_api.figures)));
         for (strategy, telling) in [(Strategy::Redirect, &by_redirect), (Strategy::StreamsApi, &by_api)] {
             telling.complaints.iter().for_each(|complaint| say(&format!("  {}: {complaint}", strategy.as_str())));
             good &= telling.figures.is_good();
+        }
+        if let Some(file) = file.filter(|_| place == 0) {
+            draw(file, &by_redirect, &by_api)?;
         }
         for (total, telling) in totals.iter_mut().zip([by_redirect, by_api]) {
             add(total, telling.figures);
@@ -33,6 +40,13 @@ pub(super) async fn compare(stories: &[Scenario], base: &Behaviour) -> anyhow::R
     let [by_redirect, by_api] = &totals;
     say(&format!("{:<38} {}   {}", "together (audio: the median)", cells(by_redirect), cells(by_api)));
     Ok(good)
+}
+
+fn draw(file: &Path, by_redirect: &Telling, by_api: &Telling) -> anyhow::Result<()> {
+    let facts = |telling: &Telling| telling.calls.first().map(|(facts, _)| facts.clone()).unwrap_or_default();
+    let (by_redirect, by_api) = (facts(by_redirect), facts(by_api));
+    let svg = picture(&[("redirect", &by_redirect), ("streams-api", &by_api)]);
+    std::fs::write(file, svg).with_context(|| format!("{} cannot be written", file.display()))
 }
 
 fn heading() -> String {

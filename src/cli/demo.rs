@@ -8,6 +8,7 @@ use crate::sim::Behaviour;
 use crate::sim::scenario::{self, STORIES, Scenario};
 use crate::timeline;
 use anyhow::{Context as _, anyhow};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -35,6 +36,9 @@ pub(super) struct Demo {
     /// Tell every story by both strategies and print their figures side by side.
     #[arg(long, conflicts_with_all = ["strategy", "brief"])]
     compare: bool,
+    /// With --compare: draw the first story, by both strategies, into this SVG file.
+    #[arg(long, value_name = "FILE", requires = "compare")]
+    picture: Option<PathBuf>,
 }
 
 /// The strategies, as arguments.
@@ -74,7 +78,11 @@ impl Demo {
             }
         }
         let base = Behaviour { latency_ms: self.latency_ms, guard_lag_ms: self.lag_ms, ..Behaviour::default() };
-        let good = if self.compare { compare(&stories, &base).await? } else { self.tell_all(&stories, &base).await? };
+        let good = if self.compare {
+            compare(&stories, &base, self.picture.as_deref()).await?
+        } else {
+            self.tell_all(&stories, &base).await?
+        };
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 

@@ -69,7 +69,15 @@ impl Stage {
     /// # Errors
     /// When a port, the journal or the configuration cannot be had.
     pub async fn set(behaviour: Behaviour, extra: &str) -> Result<Self, StageError> {
-        Self::build(behaviour, extra, None).await
+        Self::build(behaviour, extra, None, None).await
+    }
+
+    /// As [`set`](Self::set), on a journal that is there already.
+    ///
+    /// # Errors
+    /// When a port, the journal or the configuration cannot be had.
+    pub async fn set_on(journal_url: &str, behaviour: Behaviour, extra: &str) -> Result<Self, StageError> {
+        Self::build(behaviour, extra, Some(journal_url), None).await
     }
 
     /// Starts both and a destination: the streams' sockets open for real.
@@ -79,10 +87,15 @@ impl Stage {
     pub async fn set_with_audio(mut behaviour: Behaviour, extra: &str) -> Result<Self, StageError> {
         let consumer = Consumer::start(AUDIO_URL, SecretString::from(TOKEN)).await?;
         behaviour.sockets = vec![consumer.route()];
-        Self::build(behaviour, extra, Some(consumer)).await
+        Self::build(behaviour, extra, None, Some(consumer)).await
     }
 
-    async fn build(behaviour: Behaviour, extra: &str, consumer: Option<Consumer>) -> Result<Self, StageError> {
+    async fn build(
+        behaviour: Behaviour,
+        extra: &str,
+        journal_url: Option<&str>,
+        consumer: Option<Consumer>,
+    ) -> Result<Self, StageError> {
         let journal = TempDir::new()?;
         let sim = Simulator::start(sim::Settings {
             behaviour,
@@ -92,7 +105,7 @@ impl Stage {
             workspace: sid(WORKSPACE)?,
         })
         .await?;
-        let file = journal.path().join("journal.db");
+        let own = format!("sqlite:{}", journal.path().join("journal.db").display());
         let environment = BTreeMap::from([
             ("TRS__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
             ("TRS__SERVER__PUBLIC_URL", PUBLIC_URL.to_owned()),
@@ -102,7 +115,7 @@ impl Stage {
             ("TRS__TWILIO__WORKSPACE_SID", WORKSPACE.to_owned()),
             ("TRS__TWILIO__API_BASE_URL", sim.api_base_url()),
             ("TRS__TWILIO__TASKROUTER_BASE_URL", sim.api_base_url()),
-            ("TRS__JOURNAL__URL", format!("sqlite:{}", file.display())),
+            ("TRS__JOURNAL__URL", journal_url.map_or(own, str::to_owned)),
             ("TRS__STREAMS__DESTINATIONS", format!("{AUDIO_URL}/a,{AUDIO_URL}/b")),
         ]);
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -71,29 +71,51 @@ fn width(gap_ms: i64) -> f64 {
     5.0 + 30.0 * (1.0 + gap_ms as f64 / 60.0).log10()
 }
 
-/// Draws the story of these facts.
-pub(super) fn draw(facts: &[Fact]) -> Markup {
+/// A drawing's two parts, which may be scrolled past each other.
+pub(super) struct Drawing {
+    /// The lanes' names.
+    pub(super) names: Markup,
+    /// The axis and what is on the lanes.
+    pub(super) lanes: Markup,
+    /// The second part's width.
+    pub(super) wide: f64,
+    /// Both parts' height.
+    pub(super) high: f64,
+}
+
+/// Draws the story of these facts, as the insides of two SVGs.
+pub(super) fn drawing(facts: &[Fact]) -> Drawing {
     let lanes = lanes(facts);
     let scale = Scale::new(facts.iter().map(|fact| fact.at).collect());
     let began = facts.first().map_or(0, |fact| fact.at);
     let rows = u32::try_from(lanes.len()).map_or(0.0, f64::from);
     let (wide, high) = (scale.end() + 3.0 * MARGIN, AXIS + rows * ROW + MARGIN);
+    let names = html! {
+        @for (lane, y) in lanes.iter().zip(tops()) {
+            text x="0" y=(y + BAR - 3.0) { (lane.name) }
+        }
+    };
+    let marks = html! {
+        (axis(&scale, began, high))
+        @for (lane, y) in lanes.iter().zip(tops()) {
+            line.lane-line x1="0" x2=(format!("{wide:.0}")) y1=(y + BAR / 2.0) y2=(y + BAR / 2.0) {}
+            @for mark in &lane.marks { (bar(mark, &scale, y)) }
+        }
+    };
+    Drawing { names, lanes: marks, wide, high }
+}
+
+/// Draws the story of these facts for a page.
+pub(super) fn draw(facts: &[Fact]) -> Markup {
+    let Drawing { names, lanes, wide, high } = drawing(facts);
     html! {
         div.lanes {
-            svg.lane-names aria-hidden="true" width="150" height=(high) viewBox=(format!("0 0 150 {high:.0}")) {
-                @for (lane, y) in lanes.iter().zip(tops()) {
-                    text x="0" y=(y + BAR - 3.0) { (lane.name) }
-                }
-            }
+            svg.lane-names aria-hidden="true" width="150" height=(high) viewBox=(format!("0 0 150 {high:.0}")) { (names) }
             div.lane-scroll id="lanes" data-keep-scroll tabindex="0" role="region" aria-label="Timeline, drawn" {
                 svg role="img" aria-labelledby="lanes-title" width=(format!("{wide:.0}")) height=(high)
                     viewBox=(format!("0 0 {wide:.0} {high:.0}")) {
                     title id="lanes-title" { "The call's lanes over time; the table below says the same in words." }
-                    (axis(&scale, began, high))
-                    @for (lane, y) in lanes.iter().zip(tops()) {
-                        line.lane-line x1="0" x2=(format!("{wide:.0}")) y1=(y + BAR / 2.0) y2=(y + BAR / 2.0) {}
-                        @for mark in &lane.marks { (bar(mark, &scale, y)) }
-                    }
+                    (lanes)
                 }
             }
         }

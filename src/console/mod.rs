@@ -21,8 +21,11 @@ mod lanes;
 mod live;
 mod look;
 mod pages;
+mod picture;
 mod refusal;
 pub mod view;
+
+pub use picture::picture;
 
 use crate::journal::Journal;
 use crate::telemetry::metrics::Metrics;

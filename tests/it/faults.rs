@@ -11,8 +11,8 @@ use taskrouter_streams::sim::scenario::{Scenario, Step, Verb};
 use taskrouter_streams::sim::world::OpName;
 
 /// Short patience, so that what must be given up is given up soon.
-const QUICK: &str = "[server]\nthreads = 1\n[retry]\nfirst_ms = 10\ncap_ms = 50\ngive_up_ms = 1500\n\
-    [redirect]\nverify_guard_ms = 300\nrejoin_ms = 500\ndoubt_ms = 50\npoll_ms = [0, 5, 10]\n";
+const QUICK: &str = "[server]\nthreads = 1\n[retry]\nfirst_ms = 10\ncap_ms = 50\ngive_up_ms = 5000\n\
+    [redirect]\nverify_guard_ms = 300\nrejoin_ms = 3000\ndoubt_ms = 50\npoll_ms = [0, 5, 10]\n";
 
 /// The operations of the worker that a warm or a cold transfer needs.
 const OPERATIONS: [OpName; 5] = [

@@ -2,125 +2,20 @@
 //!
 //! Where PostgreSQL is not installed these tests say so and do nothing; in CI (the variable `CI` is set) they fail instead.
 
+mod cluster;
+
+use cluster::{Cluster, programs};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use taskrouter_streams::journal::{PostgresJournal, PostgresSettings};
 use taskrouter_streams::telemetry::metrics::Commits;
-use tempfile::TempDir;
 
-/// Runs a cluster until its standard input ends, which it does however the test process ends.
-const SCRIPT: &str = r#"
-    set -e
-    dir=$(mktemp -d)
-    trap 'rm -rf "$dir"' EXIT
-    chmod 700 "$dir"
-    "$1/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --no-sync >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; exit 1; }
-    cp "$3/server.pem" "$3/server.key" "$dir"
-    chmod 600 "$dir/server.key"
-    cat >>"$dir/data/postgresql.conf" <<END
-listen_addresses = '127.0.0.1'
-port = $2
-unix_socket_directories = '$dir'
-max_connections = 300
-deadlock_timeout = 50ms
-fsync = $4
-ssl = on
-ssl_cert_file = '$dir/server.pem'
-ssl_key_file = '$dir/server.key'
-END
-    "$1/pg_ctl" -D "$dir/data" -w -t 120 -l "$dir/log" start >/dev/null || { cat "$dir/log" >&2; exit 1; }
-    trap '"$1/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null; rm -rf "$dir"' EXIT
-    echo "$dir"
-    cat >/dev/null
-"#;
-
-/// A running cluster.
-struct Cluster {
-    port: u16,
-    directory: PathBuf,
-    certificates: Certificates,
-    /// The cluster lives as long as this is open.
-    _alive: (Child, ChildStdin),
-}
-
-/// A certificate for 127.0.0.1, the authority that it is from, and another authority.
-struct Certificates(TempDir);
-
-impl Certificates {
-    fn issue() -> Self {
-        let authority = || {
-            let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
-            parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-            let issuer = rcgen::CertifiedIssuer::self_signed(parameters, rcgen::KeyPair::generate().unwrap());
-            issuer.unwrap()
-        };
-        let (trusted, other) = (authority(), authority());
-        let key = rcgen::KeyPair::generate().unwrap();
-        let server =
-            rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &trusted).unwrap();
-        let directory = TempDir::new().unwrap();
-        // PostgreSQL runs as another user, who copies them.
-        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        for (name, pem) in [
-            ("server.pem", server.pem()),
-            ("server.key", key.serialize_pem()),
-            ("ca.pem", trusted.pem()),
-            ("other-ca.pem", other.pem()),
-        ] {
-            std::fs::write(directory.path().join(name), pem).unwrap();
-        }
-        Self(directory)
-    }
-}
-
-impl Cluster {
-    fn start(programs: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let certificates = Certificates::issue();
-        // PostgreSQL refuses to run as root.
-        let is_root = Command::new("id").arg("-u").output().unwrap().stdout.starts_with(b"0\n");
-        let mut command = if is_root { Command::new("runuser") } else { Command::new("sh") };
-        if is_root {
-            command.args(["-u", "postgres", "--", "sh"]);
-        }
-        let mut child = command
-            .args(["-c", SCRIPT, "cluster"])
-            .arg(programs)
-            .arg(port.to_string())
-            .arg(certificates.0.path())
-            .arg("off")
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.ends_with('\n'), "PostgreSQL did not start: see above");
-        let stdin = child.stdin.take().unwrap();
-        Self { port, directory: line.trim_end().into(), certificates, _alive: (child, stdin) }
-    }
-}
-
-/// The newest PostgreSQL of this machine.
-fn programs() -> Option<PathBuf> {
-    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
-    let debian = debian.filter_map(|version| Some(version.ok()?.path().join("bin")));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut found: Vec<PathBuf> =
-        std::env::split_paths(&path).chain(debian).filter(|folder| folder.join("initdb").exists()).collect();
-    found.sort();
-    found.pop()
-}
-
+/// The process's own cluster. What a killed process has committed survives without the disk, and so do the tests.
 fn cluster() -> Option<&'static Cluster> {
     static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
     let start = || {
@@ -133,7 +28,7 @@ fn cluster() -> Option<&'static Cluster> {
                 "\nSKIPPED: PostgreSQL is not installed, so nothing about its journal is tested. Run `make setup-test`.\n"
             );
         }
-        programs.as_deref().map(Cluster::start)
+        programs.as_deref().map(|programs| Cluster::start(programs, "off"))
     };
     CLUSTER.get_or_init(start).as_ref()
 }
@@ -180,7 +75,7 @@ impl Database {
 
     /// A certificate's file: "ca.pem" is the authority of the server's, "other-ca.pem" another one.
     pub(crate) fn certificate(&self, name: &str) -> PathBuf {
-        self.cluster.certificates.0.path().join(name)
+        self.cluster.certificates.path().join(name)
     }
 
     /// Where its Unix socket is.

@@ -1,5 +1,6 @@
 //! The whole product, told the stories: the worker over real sockets, against a simulated Twilio, from a real journal.
 
+use crate::postgres::Database;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use taskrouter_streams::call::Call;
@@ -144,7 +145,16 @@ async fn rests(
     restart_at: Option<usize>,
     twice: bool,
 ) -> (Vec<Picture>, u32, Vec<String>) {
-    let mut stage = stage_of(story, &configuration(strategy)).await;
+    let stage = stage_of(story, &configuration(strategy)).await;
+    rests_on(stage, story, restart_at, twice).await
+}
+
+async fn rests_on(
+    mut stage: Stage,
+    story: &Scenario,
+    restart_at: Option<usize>,
+    twice: bool,
+) -> (Vec<Picture>, u32, Vec<String>) {
     if twice {
         for _ in 0..200 {
             stage.sim.mishap(None, Mishap::Duplicated);
@@ -181,6 +191,26 @@ fn a_restart_in_the_middle_of_a_warm_transfer_changes_nothing() {
             let (pictures, _, mut wrong) = rests(&story, strategy, Some(*place), false).await;
             if pictures != undisturbed.0 {
                 let expected = &undisturbed.0;
+                wrong.push(format!("a restart ahead of step {}: {pictures:#?} instead of {expected:#?}", place + 1));
+            }
+            wrong
+        });
+    }
+}
+
+#[test]
+fn a_restart_in_the_middle_of_a_warm_transfer_changes_nothing_on_postgresql_either() {
+    let story = story("warm-transfer");
+    for strategy in STRATEGIES {
+        let on_sqlite = tokio::runtime::Runtime::new().unwrap().block_on(rests(&story, strategy, None, false));
+        let places: Vec<usize> = (0..story.steps.len()).collect();
+        play(&places, async |place| {
+            let Some(database) = Database::new().await else { return Vec::new() };
+            let behaviour = story.behaviour(&Behaviour::default()).unwrap();
+            let stage = Stage::set_on(&database.url(), behaviour, &configuration(strategy)).await.unwrap();
+            let (pictures, _, mut wrong) = rests_on(stage, &story, Some(*place), false).await;
+            if pictures != on_sqlite.0 {
+                let expected = &on_sqlite.0;
                 wrong.push(format!("a restart ahead of step {}: {pictures:#?} instead of {expected:#?}", place + 1));
             }
             wrong

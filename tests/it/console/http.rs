@@ -65,11 +65,9 @@ async fn what_was_given_up_is_tried_again_once_and_then_there_is_nothing_to_try(
     assert_eq!(status(&stage, Method::POST, &format!("/calls/{task}/redrive"), &[]).await, 202);
     stage.at_rest().await.unwrap();
     let call = &json(&stage, &format!("/calls/{task}")).await["call"];
-    assert_eq!(
-        (call["parked"].as_array().unwrap().len(), &call["streams"].as_array().unwrap().last().unwrap()["live"]),
-        (0, &Value::from(true)),
-        "{call}"
-    );
+    let live = call["streams"].as_array().unwrap().iter().filter(|stream| stream["live"] == true).count();
+    // The one that nobody knows whether it was started is stopped when another one is.
+    assert_eq!((call["parked"].as_array().unwrap().len(), live), (0, 1), "{call}");
     assert_eq!(status(&stage, Method::POST, &format!("/calls/{task}/redrive"), &[]).await, 409);
     let facts = stage.facts(&task.parse().unwrap()).await.unwrap();
     assert_eq!(facts.iter().filter(|fact| fact.what == What::Redriven).count(), 1);

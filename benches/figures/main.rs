@@ -1,0 +1,48 @@
+//! The figures that the README and the closing notes report, each beside a baseline measured in the same run: `make bench`.
+//! `make bench ONLY=ingest` (or change, backlog, memory) measures only that.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and stops when it cannot go on")]
+
+mod backlog;
+mod change;
+#[path = "../../tests/it/postgres/cluster.rs"]
+#[expect(dead_code, reason = "the tests use more of it")]
+mod cluster;
+mod ingest;
+mod memory;
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+fn main() {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let wanted = |name: &str| only.is_empty() || only == name;
+    let cluster = cluster::programs().map(|programs| cluster::Cluster::start(&programs, "on"));
+    if cluster.is_none() {
+        println!("PostgreSQL is not installed: its figures are left out");
+    }
+    let port = cluster.as_ref().map(|cluster| cluster.port);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        if wanted("change") {
+            change::latency().await;
+        }
+        if wanted("ingest") {
+            ingest::rates(database(port, "ingest").await.as_deref()).await;
+        }
+        if wanted("backlog") {
+            backlog::figures(database(port, "backlog").await.as_deref()).await;
+        }
+        if wanted("memory") {
+            memory::of_a_call();
+        }
+    });
+}
+
+/// A new database of the bench's own PostgreSQL.
+async fn database(port: Option<u16>, name: &str) -> Option<String> {
+    let port = port?;
+    let url = |name: &str| format!("postgres://postgres@127.0.0.1:{port}/{name}?sslmode=disable");
+    let mut maintenance = PgConnection::connect(&url("postgres")).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut maintenance).await.unwrap();
+    maintenance.close().await.unwrap();
+    Some(url(name))
+}

@@ -1,0 +1,110 @@
+//! A PostgreSQL that lives as long as the process that started it.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use tempfile::TempDir;
+
+/// Runs a cluster until its standard input ends, which it does however the test process ends.
+const SCRIPT: &str = r#"
+    set -e
+    dir=$(mktemp -d)
+    trap 'rm -rf "$dir"' EXIT
+    chmod 700 "$dir"
+    "$1/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --no-sync >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; exit 1; }
+    cp "$3/server.pem" "$3/server.key" "$dir"
+    chmod 600 "$dir/server.key"
+    cat >>"$dir/data/postgresql.conf" <<END
+listen_addresses = '127.0.0.1'
+port = $2
+unix_socket_directories = '$dir'
+max_connections = 300
+deadlock_timeout = 50ms
+fsync = $4
+ssl = on
+ssl_cert_file = '$dir/server.pem'
+ssl_key_file = '$dir/server.key'
+END
+    "$1/pg_ctl" -D "$dir/data" -w -t 120 -l "$dir/log" start >/dev/null || { cat "$dir/log" >&2; exit 1; }
+    trap '"$1/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null; rm -rf "$dir"' EXIT
+    echo "$dir"
+    cat >/dev/null
+"#;
+
+/// A running cluster.
+pub(crate) struct Cluster {
+    pub(crate) port: u16,
+    /// Where its Unix socket is.
+    pub(crate) directory: PathBuf,
+    /// A certificate for 127.0.0.1 ("server.pem"), its authority ("ca.pem") and another authority ("other-ca.pem").
+    pub(crate) certificates: TempDir,
+    /// The cluster lives as long as this is open.
+    _alive: (Child, ChildStdin),
+}
+
+fn certificates() -> TempDir {
+    let authority = || {
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let issuer = rcgen::CertifiedIssuer::self_signed(parameters, rcgen::KeyPair::generate().unwrap());
+        issuer.unwrap()
+    };
+    let (trusted, other) = (authority(), authority());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let server = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &trusted).unwrap();
+    let directory = TempDir::new().unwrap();
+    // PostgreSQL runs as another user, who copies them.
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, pem) in [
+        ("server.pem", server.pem()),
+        ("server.key", key.serialize_pem()),
+        ("ca.pem", trusted.pem()),
+        ("other-ca.pem", other.pem()),
+    ] {
+        std::fs::write(directory.path().join(name), pem).unwrap();
+    }
+    directory
+}
+
+impl Cluster {
+    /// Commits wait for the disk when `fsync` is "on".
+    pub(crate) fn start(programs: &Path, fsync: &str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let certificates = certificates();
+        // PostgreSQL refuses to run as root.
+        let is_root = Command::new("id").arg("-u").output().unwrap().stdout.starts_with(b"0\n");
+        let mut command = if is_root { Command::new("runuser") } else { Command::new("sh") };
+        if is_root {
+            command.args(["-u", "postgres", "--", "sh"]);
+        }
+        let mut child = command
+            .args(["-c", SCRIPT, "cluster"])
+            .arg(programs)
+            .arg(port.to_string())
+            .arg(certificates.path())
+            .arg(fsync)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "PostgreSQL did not start: see above");
+        let stdin = child.stdin.take().unwrap();
+        Self { port, directory: line.trim_end().into(), certificates, _alive: (child, stdin) }
+    }
+}
+
+/// The newest PostgreSQL of this machine.
+pub(crate) fn programs() -> Option<PathBuf> {
+    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let debian = debian.filter_map(|version| Some(version.ok()?.path().join("bin")));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found: Vec<PathBuf> =
+        std::env::split_paths(&path).chain(debian).filter(|folder| folder.join("initdb").exists()).collect();
+    found.sort();
+    found.pop()
+}
