@@ -161,8 +161,12 @@ impl Decision<'_> {
             );
             return Some(Next::Park(Parked { change: Change::Rejoin, reason }));
         }
-        let conference = self.call.conference()?;
-        Some(self.attempt(&[Change::Rejoin], |why| self.poll(conference, watch, why)))
+        Some(self.attempt(&[Change::Rejoin], |why| match (self.call.conference(), self.call.task()) {
+            (Some(conference), _) => self.poll(conference, watch, why),
+            // It ended while he was away; TwiML leads him into whichever bears its name.
+            (None, Some(task)) => self.step(Operation::FindConference { friendly_name: task.to_string() }, why),
+            (None, None) => Next::Idle,
+        }))
     }
 
     pub(super) fn update(

@@ -35,7 +35,12 @@ impl Leg {
         }
         match (&mut self.rejoining, &customer) {
             (Some(_), Some(_)) => self.rejoined(),
-            (Some(watch), None) => watch.polled(context.at),
+            (Some(watch), None) => {
+                watch.polled(context.at);
+                if rows.is_empty() {
+                    self.conference_lost(Some(conference));
+                }
+            }
             (None, Some(row)) => self.guard_read(row, context.at),
             (None, None) => {
                 if rows.is_empty() && self.doubt.is_none() {

@@ -179,3 +179,19 @@ fn a_guard_that_still_reads_raised_does_not_show_that_a_later_raise_took_effect(
     story.until_redirect();
     assert!(story.now - raised_at >= story.policy.verify_guard_ms - 100, "{} ms", story.now - raised_at);
 }
+
+#[test]
+fn a_customer_whose_conference_ended_while_he_was_away_is_looked_for_in_the_next_one() {
+    let mut story = Story::new();
+    story.accepted(1, 1);
+    let redirect = story.until_redirect();
+    story.perform(redirect);
+    let look = story.step();
+    story.settle(look, Outcome::Done(Answer::Participants(Vec::new())));
+    let find = story.step();
+    assert!(matches!(find.operation, Operation::FindConference { .. }), "{find:?}");
+    let row = ConferenceRow { sid: sid("CF", 2), friendly_name: task().to_string(), in_progress: true, to_come: false };
+    story.settle(find, Outcome::Done(Answer::Conference(Some(row))));
+    assert_eq!(story.run(), ["read participants"]);
+    assert_eq!(story.live(), [name(1, 1)]);
+}

@@ -34,9 +34,11 @@ impl Hold {
     pub(super) fn flex_acted(&mut self, now: EpochMs, held: Option<bool>) {
         let due: Vec<_> = self.coming.extract_if(.., |(at, _)| *at <= now).collect();
         for (at, hold) in due {
-            // An un-hold that misses him because he is on his way back is meant all the same.
-            if held == Some(hold) || held.is_none() && !hold {
+            if held == Some(hold) {
                 self.wanted(at, hold);
+            } else if held.is_none() {
+                // It missed him because he was on his way back: nobody can know what is wanted now.
+                self.wanted(at, false);
             }
         }
     }

@@ -24,10 +24,14 @@ pub(super) fn always(night: &mut Night<'_>) -> Result<(), String> {
             return Err(text);
         }
         night.doomed_by_race |= raced;
+        night.counted.lost_races += u32::from(raced);
         night.raced(&text);
     }
     match night.hold.take_against() {
-        Some(true) => night.raced("the customer was taken off hold meanwhile"),
+        Some(true) => {
+            night.counted.held_races += 1;
+            night.raced("the customer was taken off hold meanwhile");
+        }
         Some(false) => return Err("I8: the customer is held by us and nobody wants it".to_owned()),
         None => {}
     }
@@ -57,7 +61,10 @@ pub(super) fn at_rest(night: &mut Night<'_>, strict: bool) -> Result<(), String>
     if picture.over || ledger.is_over() {
         return Ok(());
     }
-    let parked: BTreeSet<Change> = call.parked().map(|(change, _)| change.clone()).collect();
+    let parked = call.parked().map(|(change, _)| change.clone());
+    // Once the transfer has ended it does not matter that nothing was done ahead of it.
+    let matters = |change: &Change| *change != Change::LowerAhead || call.has_open_transfer();
+    let parked: BTreeSet<Change> = parked.filter(matters).collect();
     // A customer whose conference ended while he was on his way back is nobody's to help.
     let Some(held) = picture.held else { return Ok(()) };
     // Whoever is alone in a conference, or was led into another one, waits for others.

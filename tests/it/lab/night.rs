@@ -46,7 +46,7 @@ pub(super) struct Night<'a> {
     pub(super) last_leave_at: EpochMs,
     scripted: Faults,
     mishaps: Vec<(Option<String>, callbacks::Mishap)>,
-    counted: Counted,
+    pub(super) counted: Counted,
     /// An event has been lost.
     pub(super) lossy: bool,
     /// The n-th event that was told last; and whether a later one had been told before it.
@@ -71,7 +71,9 @@ pub(super) struct Counted {
     pub(super) events: u32,
     letters: u32,
     pub(super) redirects: u32,
-    pub(super) races: u32,
+    /// Races that nobody can win: a caller lost, and a hold against everybody's will.
+    pub(super) lost_races: u32,
+    pub(super) held_races: u32,
 }
 
 /// The process that may die.
@@ -110,7 +112,8 @@ impl Counted {
         self.events += other.events;
         self.letters += other.letters;
         self.redirects += other.redirects;
-        self.races += other.races;
+        self.lost_races += other.lost_races;
+        self.held_races += other.held_races;
     }
 }
 
@@ -451,7 +454,6 @@ impl<'a> Night<'a> {
     }
 
     pub(super) fn raced(&mut self, what: &str) {
-        self.counted.races += 1;
         self.log(format!("a race that nobody can win: {what}"));
     }
 }
