@@ -2,18 +2,24 @@
 
 use super::stage::Stage;
 use crate::call::sid::{ReservationSid, TaskSid, WorkerSid};
-use crate::sim::consumer::Heard;
+use crate::sim::consumer::{BROKEN_OFF, Heard};
 
 /// A line for each stream of a call, in the order of their starts. Times count from `began`, ms since the epoch.
 pub(super) fn lines(stage: &Stage, task: &TaskSid, began: i64) -> Vec<String> {
     of_task(stage, task).iter().map(|heard| line(stage, heard, began)).collect()
 }
 
-/// What was not as Twilio documents it, or went to nobody.
+/// What was not as Twilio documents it, or went to nobody. A stream whose socket failed in the simulated Twilio, as a story can
+/// have it, is allowed to break off, and nothing besides.
 pub(super) fn complaints(stage: &Stage, task: &TaskSid) -> Vec<String> {
+    let streams = stage.sim.report(task).map(|report| report.streams).unwrap_or_default();
+    let failed = |heard: &Heard| {
+        streams.iter().any(|stream| Some(&stream.sid) == heard.stream.as_ref() && stream.failure.is_some())
+    };
     let remark = |heard: &Heard| {
-        let who = who(stage, heard);
-        heard.wrong.iter().map(|wrong| format!("the audio of {who}: {wrong}")).collect::<Vec<_>>()
+        let (who, may_break_off) = (who(stage, heard), failed(heard));
+        let wrong = heard.wrong.iter().filter(|wrong| !(may_break_off && *wrong == BROKEN_OFF));
+        wrong.map(|wrong| format!("the audio of {who}: {wrong}")).collect::<Vec<_>>()
     };
     of_task(stage, task).iter().flat_map(remark).collect()
 }

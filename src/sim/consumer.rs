@@ -3,7 +3,7 @@
 
 mod transcript;
 
-pub use transcript::{Heard, Transcript};
+pub use transcript::{BROKEN_OFF, Heard, Transcript};
 
 use super::behaviour::Route;
 use super::core::{locked, system_now};

@@ -234,6 +234,15 @@ fn the_demo_of_one_story_ends_well_and_an_unknown_one_is_refused() {
 }
 
 #[test]
+fn the_demo_takes_a_socket_that_dies_by_the_story_for_no_fault_of_the_worker() {
+    for strategy in ["redirect", "streams-api"] {
+        let told =
+            program().args(["demo", "--brief", "--scenario", "socket-dies", "--strategy", strategy]).output().unwrap();
+        assert!(told.status.success(), "{}", text(&told.stdout));
+    }
+}
+
+#[test]
 fn help_names_every_command_and_the_exit_codes() {
     let help = text(&program().arg("--help").output().unwrap().stdout);
     for word in [

@@ -45,6 +45,9 @@ impl Heard {
     }
 }
 
+/// The remark on a socket that ended in the middle of its stream.
+pub const BROKEN_OFF: &str = "it ended without stop";
+
 /// What is due next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
@@ -135,7 +138,7 @@ impl Transcript {
     pub fn closed(&mut self, in_order: bool) {
         let due = self.heard.closed || self.heard.stopped && in_order;
         if !due {
-            self.complain(if self.heard.stopped { "no closing frame after stop" } else { "it ended without stop" });
+            self.complain(if self.heard.stopped { "no closing frame after stop" } else { BROKEN_OFF });
         }
         self.heard.closed = true;
     }
