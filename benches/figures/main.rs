@@ -1,5 +1,5 @@
 //! The figures that the README and the closing notes report, each beside a baseline measured in the same run: `make bench`.
-//! `make bench ONLY=ingest` (or change, backlog, memory) measures only that.
+//! `make bench ONLY=ingest` (or change, strategies, backlog, memory) measures only that.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and stops when it cannot go on")]
 
 mod backlog;
@@ -9,6 +9,7 @@ mod change;
 mod cluster;
 mod ingest;
 mod memory;
+mod strategies;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -24,6 +25,9 @@ fn main() {
     runtime.block_on(async {
         if wanted("change") {
             change::latency().await;
+        }
+        if wanted("strategies") {
+            strategies::side_by_side().await;
         }
         if wanted("ingest") {
             ingest::rates(database(port, "ingest").await.as_deref()).await;
