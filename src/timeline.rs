@@ -70,6 +70,20 @@ pub fn agents(facts: &[Fact]) -> Vec<(ReservationSid, String)> {
     agents.into_iter().map(|(reservation, (_, name))| (reservation, name)).collect()
 }
 
+/// A change in the lines' words, with agents under the names that `agent` gives them.
+pub fn worded(change: &Change, agent: impl FnOnce(&ReservationSid) -> String) -> String {
+    match change {
+        Change::Start(reservation) => format!("start {}'s stream", agent(reservation)),
+        Change::Stop(reservation) => format!("stop {}'s stream", agent(reservation)),
+        Change::LowerAhead
+        | Change::RaiseGuard
+        | Change::HoldAgain
+        | Change::Rejoin
+        | Change::Orphan(_)
+        | Change::Reconcile => change.to_string(),
+    }
+}
+
 /// Renders a call's facts, oldest first, with times relative to the first.
 pub fn render(facts: &[Fact]) -> String {
     let mut text = String::new();
@@ -199,16 +213,7 @@ impl Story {
     }
 
     fn change(&mut self, change: &Change) -> String {
-        match change {
-            Change::Start(reservation) => format!("start {}'s stream", self.agent(reservation)),
-            Change::Stop(reservation) => format!("stop {}'s stream", self.agent(reservation)),
-            Change::LowerAhead
-            | Change::RaiseGuard
-            | Change::HoldAgain
-            | Change::Rejoin
-            | Change::Orphan(_)
-            | Change::Reconcile => change.to_string(),
-        }
+        worded(change, |reservation| self.agent(reservation))
     }
 
     fn settled(&mut self, settled: &Settled) -> (String, Option<String>) {

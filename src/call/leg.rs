@@ -236,6 +236,13 @@ impl Leg {
         self.streak(step, at, kind, &reason, trouble.retry_after_ms, |_| true);
     }
 
+    /// What the step was for is not in difficulties any more.
+    pub(super) fn went_well(&mut self, step: &Step) {
+        for change in &step.why {
+            self.streaks.remove(change);
+        }
+    }
+
     pub(super) fn streak(
         &mut self,
         step: &Step,

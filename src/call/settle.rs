@@ -91,10 +91,7 @@ impl Leg {
                 self.customer_updated(step, *guard, *hold, row, context.at);
             }
             (Operation::Redirect { .. }, _) => self.redirected(step, context.at),
-            (Operation::CreateStream { .. }, Answer::Stream(sid)) => {
-                self.streams_applied(step, sid.as_ref(), context.at);
-                self.doubt = None;
-            }
+            (Operation::CreateStream { .. }, Answer::Stream(sid)) => self.created(step, sid.as_ref(), context.at),
             (Operation::StopStream { name, .. }, _) => self.stream_stopped(step, name, context.at),
             (Operation::FetchCall { .. }, Answer::Call { live: true }) => self.seen_alive(step, context.at),
             (Operation::FetchCall { .. }, Answer::Call { live: false }) => self.gone = true,
@@ -113,9 +110,7 @@ impl Leg {
 
     fn seen_alive(&mut self, step: &Step, at: EpochMs) {
         self.alive_at = Some(at);
-        for change in &step.why {
-            self.streaks.remove(change);
-        }
+        self.went_well(step);
     }
 
     fn resource_gone(&mut self, step: &Step, context: Context<'_>) {

@@ -18,9 +18,12 @@ impl Leg {
         for start in starts {
             self.maybe_started.remove(&start.name);
         }
-        for change in &step.why {
-            self.streaks.remove(change);
-        }
+        self.went_well(step);
+    }
+
+    pub(super) fn created(&mut self, step: &Step, sid: Option<&StreamSid>, at: EpochMs) {
+        self.streams_applied(step, sid, at);
+        self.doubt = None;
     }
 
     pub(super) fn stream_stopped(&mut self, step: &Step, name: &str, at: EpochMs) {
@@ -33,9 +36,7 @@ impl Leg {
             self.doubt = None;
         }
         self.maybe_started.remove(name);
-        for change in &step.why {
-            self.streaks.remove(change);
-        }
+        self.went_well(step);
     }
 
     /// A status callback. One that says "started" is the proof that a request whose answer is not known took effect.
@@ -47,19 +48,10 @@ impl Leg {
         }
         let starts_it = |doubt: &&Doubt| doubt.step.operation.starts().iter().any(|start| start.name == event.name);
         let Some(step) = self.doubt.as_ref().filter(starts_it).map(|doubt| doubt.step.clone()) else { return };
-        match &step.operation {
-            Operation::Redirect { .. } => self.redirected(&step, at),
-            Operation::CreateStream { .. } => {
-                self.streams_applied(&step, Some(&event.stream), at);
-                self.doubt = None;
-            }
-            Operation::FetchTask { .. }
-            | Operation::FindConference { .. }
-            | Operation::FetchConference { .. }
-            | Operation::ReadParticipants { .. }
-            | Operation::UpdateCustomer { .. }
-            | Operation::StopStream { .. }
-            | Operation::FetchCall { .. } => {}
+        if let Operation::CreateStream { .. } = step.operation {
+            self.created(&step, Some(&event.stream), at);
+        } else {
+            self.redirected(&step, at);
         }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! They are posted to the worker's own door, so that it works whichever store the journal is in, and whoever has it.
 
-use super::door::{Door, EVENTS};
+use super::door::Door;
 use super::{CommandResult, Configured, misused, say};
 use crate::call::fact::EpochMs;
+use crate::http::EVENTS_PATH;
 use crate::http::STREAM_STATUS_PATH;
 use crate::twilio::client::{Client, EventsPage};
 use crate::twilio::event;
@@ -53,7 +54,7 @@ impl Backfill {
         let mut taken = 0;
         // The newest are listed first, and the oldest happened first.
         for record in records.iter().rev() {
-            match door.knock(EVENTS, &event_record::pairs(record), true).await {
+            match door.knock(EVENTS_PATH, &event_record::pairs(record), true).await {
                 Ok(status) if (200..300).contains(&status) => taken += 1,
                 Ok(status) => say(&format!("{}: answered with {status}", name(record))),
                 Err(reason) => {

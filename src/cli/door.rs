@@ -10,9 +10,6 @@ use std::time::Duration;
 /// Longer than Twilio would wait for the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Where event callbacks arrive.
-pub(super) const EVENTS: &str = "/taskrouter/events";
-
 /// A door to knock at.
 pub(super) struct Door {
     client: reqwest::Client,

@@ -1,11 +1,11 @@
 //! The running service, asked over its admin listener.
 
 use super::Configured;
+use super::door::reachable;
 use anyhow::{Context as _, anyhow};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// The service answers at once, or is not well.
@@ -56,16 +56,6 @@ impl Admin {
             .context("no HTTP client can be made")?;
         Ok(Running { base, token, http })
     }
-}
-
-/// Where a listener on every address is reached from here.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }
 
 impl Running {

@@ -3,9 +3,9 @@
 mod event_streams;
 pub(super) mod plan;
 
-use super::door::EVENTS;
 use super::{CommandResult, Configured, environment, misused, say};
 use crate::config::{self, ConfigError, Settings};
+use crate::http::EVENTS_PATH;
 use crate::http::STREAM_STATUS_PATH;
 use crate::twilio::client::{Client, Unanswered, WorkspaceRow};
 use anyhow::{Context as _, anyhow, bail};
@@ -76,7 +76,7 @@ impl Setup {
                 Err(error) => return Ok(misused(&error)),
             },
         };
-        let plan = Plan::new(&row, &format!("{}{EVENTS}", settings.server.public_url), self.all_events);
+        let plan = Plan::new(&row, &format!("{}{EVENTS_PATH}", settings.server.public_url), self.all_events);
         self.carry_out(&client, &row, &plan, &settings).await
     }
 

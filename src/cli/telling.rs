@@ -77,17 +77,9 @@ pub(super) async fn tell(story: &Scenario, base: &Behaviour, strategy: Strategy)
 
 /// When the worker knew that the reservation had been accepted.
 fn accepted_at(facts: &[Fact], reservation: &ReservationSid) -> Option<i64> {
-    let accepts = |fact: &&Fact| match &fact.what {
-        What::Reservation(event) => event.reservation == *reservation && event.change == ReservationChange::Accepted,
-        What::Task(_)
-        | What::Transfer(_)
-        | What::Stream(_)
-        | What::Begun(_)
-        | What::Settled(_)
-        | What::Parked(_)
-        | What::Unconfirmed { .. }
-        | What::Redriven
-        | What::Dismissed => false,
+    let accepts = |fact: &&Fact| {
+        matches!(&fact.what, What::Reservation(event)
+            if event.reservation == *reservation && event.change == ReservationChange::Accepted)
     };
     facts.iter().find(accepts).map(|fact| fact.at)
 }

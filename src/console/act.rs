@@ -3,11 +3,10 @@
 use super::Console;
 use super::refusal::Refusal;
 use super::view::CallView;
-use crate::call::fact::{EpochMs, Fact, What};
+use crate::call::fact::{Fact, What};
 use crate::call::sid::TaskSid;
-use crate::journal::{Ingested, NewFact};
+use crate::journal::{self, Ingested, NewFact};
 use crate::telemetry::labels;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is to be done about everything of a call that is parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +43,7 @@ impl Console {
         }
         // Named by what the operator has seen, so that a form that is sent twice does it once.
         let identity = format!("{}:{task}:{last}", act.word());
-        let fact = Fact { at: now(), what: act.what() };
+        let fact = Fact { at: journal::now(), what: act.what() };
         let kind = labels::event(&fact.what);
         let ingested = self.journal.ingest(NewFact { call: task.clone(), identity, fact }).await;
         let verdict = match &ingested {
@@ -57,9 +56,4 @@ impl Console {
         tracing::info!(task_sid = %task, act = act.word(), "an operator took care of what was parked");
         Ok(())
     }
-}
-
-fn now() -> EpochMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    EpochMs::try_from(since.as_millis()).unwrap_or(EpochMs::MAX)
 }

@@ -170,16 +170,7 @@ impl From<Line> for LineView {
 }
 
 fn parked(change: &Change, reason: &str, name: &impl Fn(&ReservationSid) -> String) -> ParkedView {
-    let change = match change {
-        Change::Start(reservation) => format!("start {}'s stream", name(reservation)),
-        Change::Stop(reservation) => format!("stop {}'s stream", name(reservation)),
-        Change::LowerAhead
-        | Change::RaiseGuard
-        | Change::HoldAgain
-        | Change::Rejoin
-        | Change::Orphan(_)
-        | Change::Reconcile => change.to_string(),
-    };
+    let change = timeline::worded(change, name);
     ParkedView { change, reason: reason.to_owned() }
 }
 

@@ -4,7 +4,7 @@
 
 use super::refusal::Refusal;
 use super::routes::Door;
-use super::signed::{self, Signed};
+use super::signed;
 use crate::twilio::assignment::{self, ConferenceInstruction};
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -15,10 +15,7 @@ pub(super) async fn receive(
     instruction: web::Data<ConferenceInstruction>,
 ) -> Result<HttpResponse, Refusal> {
     let body = signed::read(&request, payload, &door, door.settings.body_limit_bytes).await?;
-    let pairs = match body.verify(&request, &door)? {
-        Signed::Form(pairs) => pairs,
-        Signed::Bytes(_) => return Err(Refusal::MediaType),
-    };
+    let pairs = body.form(&request, &door)?;
     let assignment = assignment::parse(&pairs).map_err(|malformed| {
         tracing::warn!(%malformed, "refused an authentic assignment");
         Refusal::Malformed(malformed.to_string())

@@ -3,7 +3,7 @@
 use super::counted;
 use super::refusal::Refusal;
 use super::routes::{Door, new_fact, taken};
-use super::signed::{self, Signed};
+use super::signed;
 use crate::twilio::event::{self, Content};
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -13,10 +13,7 @@ pub(super) async fn receive(
     door: web::Data<Door>,
 ) -> Result<HttpResponse, Refusal> {
     let body = signed::read(&request, payload, &door, door.settings.body_limit_bytes).await?;
-    let pairs = match body.verify(&request, &door)? {
-        Signed::Form(pairs) => pairs,
-        Signed::Bytes(_) => return Err(Refusal::MediaType),
-    };
+    let pairs = body.form(&request, &door)?;
     let envelope = event::parse(&pairs, &door.settings.interest).map_err(|malformed| {
         tracing::warn!(%malformed, "refused an authentic event");
         Refusal::Malformed(malformed.to_string())

@@ -23,4 +23,4 @@ mod signed;
 mod stream_status;
 
 pub use admin::admin;
-pub use routes::{IngressSettings, STREAM_STATUS_PATH, public};
+pub use routes::{EVENT_STREAMS_PATH, EVENTS_PATH, IngressSettings, STREAM_STATUS_PATH, public};

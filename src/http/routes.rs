@@ -10,9 +10,9 @@ use super::events;
 use super::refusal::Refusal;
 use super::signed::Seldom;
 use super::stream_status;
-use crate::call::fact::{EpochMs, Fact, What};
+use crate::call::fact::{Fact, What};
 use crate::call::sid::{AccountSid, TaskSid, WorkspaceSid};
-use crate::journal::{Ingested, Journal, JournalError, NewFact};
+use crate::journal::{self, Ingested, Journal, JournalError, NewFact};
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::event::Envelope;
@@ -24,7 +24,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, Route, web};
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// What the public listener needs to know.
@@ -69,6 +69,12 @@ pub(super) struct Door {
     failures: Seldom,
 }
 
+/// Where event callbacks arrive.
+pub const EVENTS_PATH: &str = "/taskrouter/events";
+
+/// Where Event Streams delivers.
+pub const EVENT_STREAMS_PATH: &str = "/taskrouter/event-streams";
+
 /// Where Twilio tells how streams fare. The worker adds `?task=` and the TaskSid, for which Twilio's form has no place.
 pub const STREAM_STATUS_PATH: &str = "/streams/status";
 
@@ -97,8 +103,8 @@ pub fn public(
         App::new()
             .app_data(door.clone())
             .wrap(from_fn(counted::answers))
-            .service(taking("/taskrouter/events", web::post().to(events::receive)))
-            .service(taking("/taskrouter/event-streams", web::post().to(event_streams::receive)))
+            .service(taking(EVENTS_PATH, web::post().to(events::receive)))
+            .service(taking(EVENT_STREAMS_PATH, web::post().to(event_streams::receive)))
             .service(taking(STREAM_STATUS_PATH, web::post().to(stream_status::receive)))
             .configure(|app| {
                 if let Some(instruction) = &instruction {
@@ -189,15 +195,10 @@ impl Door {
 
 /// What an event tells, as of now.
 pub(super) fn new_fact(call: TaskSid, identity: String, what: What) -> NewFact {
-    NewFact { call, identity, fact: Fact { at: now(), what } }
+    NewFact { call, identity, fact: Fact { at: journal::now(), what } }
 }
 
 /// 204 with a media type, although there is no body: so Twilio's page on event callbacks asks for it.
 pub(super) fn taken() -> HttpResponse {
     HttpResponse::NoContent().insert_header((CONTENT_TYPE, "application/json")).finish()
-}
-
-pub(super) fn now() -> EpochMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    EpochMs::try_from(since.as_millis()).unwrap_or(EpochMs::MAX)
 }

@@ -1,6 +1,6 @@
 //! What every path of the public listener begins with: a body within limits, and Twilio's signature over it.
 //!
-//! A handler gets at a body through [`Unverified::verify`] only, so that none can be looked at before its signature has been
+//! A handler gets at a body through [`Unverified::verify`] and [`Unverified::form`] only, so that none can be looked at before its signature has been
 //! checked.
 
 use super::refusal::Refusal;
@@ -64,6 +64,14 @@ impl Unverified {
             return Err(Refusal::Forbidden);
         }
         Ok(if self.is_form { Signed::Form(pairs) } else { Signed::Bytes(&self.body) })
+    }
+
+    /// The parameters of a form that bears Twilio's signature; another media type is refused, though it be signed.
+    pub(super) fn form(&self, request: &HttpRequest, door: &Door) -> Result<Vec<Pair<'_>>, Refusal> {
+        match self.verify(request, door)? {
+            Signed::Form(pairs) => Ok(pairs),
+            Signed::Bytes(_) => Err(Refusal::MediaType),
+        }
     }
 
     fn authenticate(&self, request: &HttpRequest, door: &Door, pairs: &[Pair<'_>]) -> Result<(), &'static str> {

@@ -2,10 +2,11 @@
 
 use super::counted;
 use super::refusal::Refusal;
-use super::routes::{Door, new_fact, now, taken};
-use super::signed::{self, Signed};
+use super::routes::{Door, new_fact, taken};
+use super::signed;
 use crate::call::fact::What;
 use crate::call::sid::TaskSid;
+use crate::journal;
 use crate::twilio::stream_status::{self, Told};
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -15,11 +16,8 @@ pub(super) async fn receive(
     door: web::Data<Door>,
 ) -> Result<HttpResponse, Refusal> {
     let body = signed::read(&request, payload, &door, door.settings.body_limit_bytes).await?;
-    let pairs = match body.verify(&request, &door)? {
-        Signed::Form(pairs) => pairs,
-        Signed::Bytes(_) => return Err(Refusal::MediaType),
-    };
-    let status = stream_status::parse(&pairs, now()).map_err(|malformed| {
+    let pairs = body.form(&request, &door)?;
+    let status = stream_status::parse(&pairs, journal::now()).map_err(|malformed| {
         tracing::warn!(%malformed, "refused an authentic status callback");
         Refusal::Malformed(malformed.to_string())
     })?;

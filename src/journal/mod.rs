@@ -21,7 +21,7 @@ use crate::call::sid::TaskSid;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 /// What a journal method returns: boxed, so that a store can be chosen at run time.
@@ -139,6 +139,12 @@ pub enum OpenError {
         /// Ours.
         known: i64,
     },
+}
+
+/// When a fact is learned: now, by this machine's clock.
+pub fn now() -> EpochMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    EpochMs::try_from(since.as_millis()).unwrap_or(EpochMs::MAX)
 }
 
 /// A store of facts.

@@ -123,14 +123,14 @@ fn ours(parameters: &Parameters<'_>, event_type: &str, kind: Kind, interest: &In
     let task: TaskSid = parameters.strict("TaskSid")?;
     let stamp = EventStamp { sid: parameters.lenient("Sid"), at: happened_at(parameters)? };
     let identity = identity(parameters, event_type, &task, &stamp);
-    let (fields, worker_fields) = interest.fields(|name| parameters.get(name));
-    let attributes = parameters.get("TaskAttributes").map(Attributes::read).unwrap_or_default();
+    let attributes = parameters.get("TaskAttributes").map(Attributes::read);
+    let (fields, worker_fields) = interest.fields(|name| parameters.get(name), attributes.as_ref());
     let view = TaskView {
         task: task.clone(),
         channel: parameters.get("TaskChannelUniqueName").map(str::to_owned),
         version: parameters.lenient("TaskVersion"),
         status: parameters.get("TaskAssignmentStatus").map(status),
-        attributes: attributes.call(),
+        attributes: attributes.unwrap_or_default().call(),
         fields,
     };
     let what = match kind {

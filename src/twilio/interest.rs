@@ -17,9 +17,9 @@ const PARAMETERS: [(&str, &str); 6] = [
 /// Fields that every stream has, whatever the events say.
 const SIDS: [&str; 5] = ["task.sid", "reservation.sid", "worker.sid", "call.sid", "conference.sid"];
 
-/// The beginnings of the names of attributes, and the parameter that they are in.
-const ATTRIBUTES: [(&str, &str); 2] =
-    [("task.attributes.", "TaskAttributes"), ("worker.attributes.", "WorkerAttributes")];
+/// The beginnings of the names of attributes.
+const TASK_ATTRIBUTES: &str = "task.attributes.";
+const WORKER_ATTRIBUTES: &str = "worker.attributes.";
 
 /// What of an event is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,32 +42,35 @@ pub fn is_field(name: &str) -> bool {
     let is_path = |path: &str| !path.is_empty() && path.split('.').all(|part| !part.is_empty());
     SIDS.contains(&name)
         || PARAMETERS.iter().any(|(field, _)| *field == name)
-        || ATTRIBUTES.iter().any(|(prefix, _)| name.strip_prefix(prefix).is_some_and(is_path))
+        || [TASK_ATTRIBUTES, WORKER_ATTRIBUTES].iter().any(|prefix| name.strip_prefix(prefix).is_some_and(is_path))
 }
 
 /// The names of the fields that there can be, for people.
 pub fn field_names() -> String {
     let single = SIDS.into_iter().chain(PARAMETERS.map(|(field, _)| field));
-    let attributes = ATTRIBUTES.map(|(prefix, _)| format!("{prefix}NAME"));
+    let attributes = [TASK_ATTRIBUTES, WORKER_ATTRIBUTES].map(|prefix| format!("{prefix}NAME"));
     single.map(str::to_owned).chain(attributes).collect::<Vec<_>>().join(", ")
 }
 
 impl Interest {
     /// The fields of the task and of the worker in an event with these parameters. A field is there, without a value, when
-    /// its parameter is and does not bear it.
-    pub(super) fn fields<'a>(&self, parameter: impl Fn(&str) -> Option<&'a str>) -> (Fields, Fields) {
+    /// its parameter is and does not bear it. The task's attributes were read for the call's sake already.
+    pub(super) fn fields<'a>(
+        &self,
+        parameter: impl Fn(&str) -> Option<&'a str>,
+        of_task: Option<&Attributes>,
+    ) -> (Fields, Fields) {
         let (mut task, mut worker) = (Fields::new(), Fields::new());
-        let attributes = ATTRIBUTES.map(|(prefix, name)| {
-            let wanted = self.fields.iter().any(|field| field.starts_with(prefix));
-            (prefix, parameter(name).filter(|_| wanted).map(Attributes::read))
-        });
+        let of_worker = self.fields.iter().any(|field| field.starts_with(WORKER_ATTRIBUTES));
+        let of_worker = parameter("WorkerAttributes").filter(|_| of_worker).map(Attributes::read);
+        let attributes = [(TASK_ATTRIBUTES, of_task), (WORKER_ATTRIBUTES, of_worker.as_ref())];
         for field in &self.fields {
             let own = PARAMETERS.iter().find(|(name, _)| name == field);
             let values = match own {
                 Some((_, name)) => parameter(name).map(|value| vec![value.to_owned()]),
                 None => attributes.iter().find_map(|(prefix, found)| {
                     let path = field.strip_prefix(prefix)?;
-                    found.as_ref().map(|attributes| attributes.values(path))
+                    found.map(|attributes| attributes.values(path))
                 }),
             };
             if let Some(values) = values {

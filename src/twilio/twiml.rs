@@ -8,6 +8,7 @@ mod parse;
 
 pub use parse::parse;
 
+use crate::call::rules::PARAMETER_CHARACTERS;
 use quick_xml::Writer;
 use quick_xml::escape::escape;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
@@ -16,8 +17,6 @@ use std::io;
 
 /// The longest inline TwiML, in characters: Twilio states it for creating a call and is silent on updating one.
 pub const MAX_CHARACTERS: usize = 4000;
-/// A `<Parameter>`'s name and value together must be shorter than this, in characters.
-pub const PARAMETER_CHARACTERS: usize = 500;
 /// The most `<Parameter>`s of one stream.
 pub const MAX_PARAMETERS: usize = 99;
 /// The longest conference name, in characters.

@@ -2,14 +2,14 @@
 //! any other. An event that had arrived after all is a duplicate.
 
 use crate::call::fact::{EpochMs, Fact};
-use crate::journal::{Ingested, Journal, JournalError, NewFact};
+use crate::journal::{self, Ingested, Journal, JournalError, NewFact};
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::client::{Client, EventsPage, Unanswered};
 use crate::twilio::event::Content;
 use crate::twilio::event_record::{self, Record};
 use crate::twilio::interest::Interest;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -71,7 +71,7 @@ pub async fn fill_gap(
         Ok(None) => return,
         Err(error) => return tracing::error!(%error, "whether events were missed cannot be told"),
     };
-    let now = now_ms();
+    let now = journal::now();
     let since = (newest - ms(settings.overlap)).max(now - ms(settings.max_age));
     if since > newest {
         tracing::warn!(
@@ -186,7 +186,7 @@ impl Backfill {
     fn fact(&self, record: &Record) -> Option<NewFact> {
         match event_record::parse(record, &self.settings.interest).ok()?.content {
             Content::Ours { task, identity, what } => {
-                Some(NewFact { call: task, identity, fact: Fact { at: now_ms(), what } })
+                Some(NewFact { call: task, identity, fact: Fact { at: journal::now(), what } })
             }
             Content::NotOurs => None,
         }
@@ -202,8 +202,4 @@ impl Backfill {
 
 fn ms(span: Duration) -> EpochMs {
     EpochMs::try_from(span.as_millis()).unwrap_or(EpochMs::MAX)
-}
-
-fn now_ms() -> EpochMs {
-    ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }

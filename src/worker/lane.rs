@@ -2,15 +2,15 @@
 
 use super::dispatcher::WorkerSettings;
 use super::meter::Meter;
-use crate::call::fact::{EpochMs, Fact, What};
+use crate::call::fact::{Fact, What};
 use crate::call::step::{Outcome, Settled, Step};
 use crate::call::{Call, Next};
-use crate::journal::{Claim, Due, Journal, JournalError, Seq};
+use crate::journal::{self, Claim, Due, Journal, JournalError, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::client::{Client, Performed, Turn};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// The work on one claimed call.
@@ -49,7 +49,7 @@ impl Lane {
             if self.shutdown.is_cancelled() {
                 return self.release(Due::After(Duration::ZERO)).await;
             }
-            let now = now_ms();
+            let now = journal::now();
             match self.call.next(now, &self.settings.policy) {
                 Next::Do(step) => self.perform(step).await?,
                 Next::Park(parked) => {
@@ -103,7 +103,7 @@ impl Lane {
             self.append(What::Begun(step.clone())).await?;
         }
         self.outlast(client.request_timeout()).await?;
-        let (sent_at, began) = (now_ms(), Instant::now());
+        let (sent_at, began) = (journal::now(), Instant::now());
         let Performed { outcome, request_id, status } = turn.perform(&step.operation).await;
         self.count(&step, status, began);
         tell(&self.claim, &step, &outcome, request_id.as_deref());
@@ -163,7 +163,7 @@ impl Lane {
 
     /// Appends a fact. What has been done must be written down, or it would be done again.
     async fn append(&self, what: What) -> Result<(), JournalError> {
-        let fact = Fact { at: now_ms(), what };
+        let fact = Fact { at: journal::now(), what };
         loop {
             match self.journal.append(&self.claim, fact.clone()).await {
                 Ok(_) => return Ok(()),
@@ -227,9 +227,4 @@ fn tell(claim: &Claim, step: &Step, outcome: &Outcome, request_id: Option<&str>)
             tracing::warn!(%task_sid, operation, request_id, status = trouble.status, code = trouble.code, reason = %trouble.reason, "step failed");
         }
     }
-}
-
-fn now_ms() -> EpochMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    EpochMs::try_from(since.as_millis()).unwrap_or(EpochMs::MAX)
 }

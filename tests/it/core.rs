@@ -4,4 +4,4 @@ mod by_api;
 mod laws;
 mod mending;
 mod sentences;
-mod story;
+pub(crate) mod story;

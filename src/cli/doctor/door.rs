@@ -1,8 +1,9 @@
 //! The public URL, seen from here: does our worker answer there, and to Twilio only?
 
 use super::check::Check;
-use crate::cli::door::{Door, EVENTS};
+use crate::cli::door::Door;
 use crate::config::Settings;
+use crate::http::EVENTS_PATH;
 use crate::twilio::signature::Pair;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ fn event(settings: &Settings) -> Vec<Pair<'static>> {
 async fn signed(door: &Door, settings: &Settings) -> Check {
     const NAME: &str = "public url";
     let began = Instant::now();
-    let answer = door.knock(EVENTS, &event(settings), true).await;
+    let answer = door.knock(EVENTS_PATH, &event(settings), true).await;
     let took = began.elapsed();
     match answer {
         Ok(204) if took < SLOW => {
@@ -54,7 +55,7 @@ async fn signed(door: &Door, settings: &Settings) -> Check {
 
 async fn unsigned(door: &Door, settings: &Settings) -> Check {
     const NAME: &str = "signatures";
-    match door.knock(EVENTS, &event(settings), false).await {
+    match door.knock(EVENTS_PATH, &event(settings), false).await {
         Ok(403) => Check::ok(NAME, "an unsigned event is refused"),
         Ok(status) if (200..300).contains(&status) => Check::failure(
             NAME,

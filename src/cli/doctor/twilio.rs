@@ -3,9 +3,9 @@
 use super::check::Check;
 use crate::call::fact::EpochMs;
 use crate::call::step::{Operation, Outcome};
-use crate::cli::door::EVENTS;
 use crate::cli::setup::plan::{Owner, Plan, shown};
 use crate::config::Settings;
+use crate::http::EVENTS_PATH;
 use crate::http::STREAM_STATUS_PATH;
 use crate::twilio::client::{Client, ClientSettings, Credentials, Unanswered, WorkspaceRow};
 
@@ -79,7 +79,7 @@ async fn tokens(settings: &Settings) -> Vec<Check> {
 fn workspace(settings: &Settings, row: &WorkspaceRow) -> Check {
     const NAME: &str = "workspace";
     const SETUP: &str = "run `taskrouter-streams setup`";
-    let plan = Plan::new(row, &format!("{}{EVENTS}", settings.server.public_url), false);
+    let plan = Plan::new(row, &format!("{}{EVENTS_PATH}", settings.server.public_url), false);
     let missing = plan.missing();
     match plan.owner {
         Owner::Nobody => Check::failure(NAME, "it tells its events to nobody", SETUP),

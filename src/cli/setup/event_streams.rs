@@ -2,13 +2,14 @@
 //! Source: <https://www.twilio.com/docs/events/webhook-quickstart>.
 
 use super::plan::quoted;
+use crate::http::EVENT_STREAMS_PATH;
 use crate::twilio::event;
 use crate::twilio::event_stream::TYPE_PREFIX;
 use serde_json::json;
 
 /// As text for a terminal. A subscription has a sink of its own: Twilio refuses a second one on the same.
 pub(super) fn calls(public_url: &str) -> String {
-    let destination = format!("{public_url}/taskrouter/event-streams");
+    let destination = format!("{public_url}{EVENT_STREAMS_PATH}");
     let sink = json!({"destination": destination, "method": "POST", "batch_events": true}).to_string();
     let curl = |resource: &str| {
         format!(

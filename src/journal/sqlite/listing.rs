@@ -1,8 +1,7 @@
 //! Pages of calls.
 
-use super::ops::now_ms;
 use crate::journal::calls::Column;
-use crate::journal::{CallQuery, CallRow, CallState, PAGE_LIMIT};
+use crate::journal::{self, CallQuery, CallRow, CallState, PAGE_LIMIT};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, named_params};
 use std::str::FromStr;
@@ -46,7 +45,7 @@ fn page(connection: &Connection, query: &CallQuery, part: &str, limit: usize) ->
          ORDER BY {sorted}changed_ms DESC, task DESC LIMIT :limit"
     );
     let (changed, task) = query.after.as_ref().map_or(BEYOND, |after| (after.changed, after.call.as_str()));
-    let (limit, now) = (i64::try_from(limit).unwrap_or(i64::MAX), now_ms());
+    let (limit, now) = (i64::try_from(limit).unwrap_or(i64::MAX), journal::now());
     let mut statement = connection.prepare_cached(&sql)?;
     let read = |row: &Row<'_>| call_row(row, now);
     match &query.find {

@@ -2,9 +2,9 @@
 
 use crate::call::fact::Fact;
 use crate::journal::calls::{customer, parks};
-use crate::journal::{Claim, Due, Ingested, JournalError, NewFact, Seq};
+use crate::journal::{self, Claim, Due, Ingested, JournalError, NewFact, Seq};
 use rusqlite::{Connection, OptionalExtension as _, params};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Calls deleted in one commit: a call has a few dozen facts.
@@ -79,7 +79,7 @@ pub(super) fn perform(
     write: Write,
     lease: Duration,
 ) -> Result<Option<Done>, Box<(Write, rusqlite::Error)>> {
-    let now = now_ms();
+    let now = journal::now();
     let held = |claim: Claim, held: bool| held.then_some(()).ok_or(JournalError::LeaseLost { call: claim.call });
     Ok(Some(match write {
         Write::Ingest { fact, answer } => match ingest(connection, &fact, now) {
@@ -230,11 +230,6 @@ fn prune(connection: &Connection, before: i64) -> rusqlite::Result<u64> {
         facts.execute([task])?;
     }
     Ok(tasks.len() as u64)
-}
-
-pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    millis(since)
 }
 
 fn millis(duration: Duration) -> i64 {

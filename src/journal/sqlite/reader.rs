@@ -1,11 +1,10 @@
 //! The thread that reads.
 
 use super::listing::calls;
-use super::ops::now_ms;
 use super::writer::reason;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
-use crate::journal::{Backlog, CallQuery, CallRow, JournalError, Seq};
+use crate::journal::{self, Backlog, CallQuery, CallRow, JournalError, Seq};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -60,7 +59,7 @@ fn next_due(connection: &Connection) -> rusqlite::Result<Option<Duration>> {
                  UNION ALL SELECT min(lease_ms) FROM call WHERE lease_ms IS NOT NULL)",
         )?
         .query_row([], |row| row.get(0))?;
-    Ok(at.map(|at| Duration::from_millis(u64::try_from(at - now_ms()).unwrap_or(0))))
+    Ok(at.map(|at| Duration::from_millis(u64::try_from(at - journal::now()).unwrap_or(0))))
 }
 
 fn newest_event(connection: &Connection) -> rusqlite::Result<Option<EpochMs>> {
@@ -80,7 +79,7 @@ fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
                     (SELECT count(*) FROM call WHERE over_ms IS NULL),
                     (SELECT count(*) FROM call WHERE parked = 1)",
         )?
-        .query_row([now_ms()], |row| {
+        .query_row([journal::now()], |row| {
             let count = |index| row.get(index).map(|count: i64| count.unsigned_abs());
             Ok(Backlog { active: count(0)?, waiting: count(1)?, live: count(2)?, parked: count(3)? })
         })

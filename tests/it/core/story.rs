@@ -17,7 +17,8 @@ pub(super) const START: i64 = 1_700_000_000_000;
 /// A call that need not be looked at for this long is at rest.
 const REST_MS: i64 = 600_000;
 
-pub(super) fn policy() -> Policy {
+/// The program's defaults.
+pub(crate) fn policy() -> Policy {
     Policy {
         strategy: Strategy::Redirect,
         channels: vec!["voice".to_owned()],

@@ -1,6 +1,7 @@
 //! What will happen in one night: drawn from a seed, and cut down to what makes it fail.
 
 use super::dice::Dice;
+pub(super) use crate::core::story::policy as plain_policy;
 use std::collections::BTreeMap;
 use taskrouter_streams::call::Policy;
 use taskrouter_streams::call::policy::Strategy;
@@ -197,32 +198,6 @@ impl Plan {
             with(&|plan| plan.crashes.retain(|c, _| c != crash));
         }
         plans
-    }
-}
-
-/// The program's defaults.
-pub(super) fn plain_policy() -> Policy {
-    Policy {
-        strategy: Strategy::Redirect,
-        channels: vec!["voice".to_owned()],
-        outbound: false,
-        outbound_wait_ms: 60_000,
-        destinations: vec![destination(2, false); 2],
-        rules: Vec::new(),
-        track_budget: 4,
-        name_prefix: "Stream_".to_owned(),
-        verify_guard_ms: 3_000,
-        rejoin_ms: 10_000,
-        doubt_ms: 1_000,
-        poll_ms: vec![0, 50, 100, 200],
-        reading_max_age_ms: 1_000,
-        retry_first_ms: 100,
-        retry_cap_ms: 5_000,
-        give_up_ms: 30_000,
-        confirm_ms: 10_000,
-        restart_ms: 1_000,
-        restart_limit: 3,
-        quiet_ms: 3_600_000,
     }
 }
 
