@@ -67,6 +67,8 @@ impl Service {
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(VERSION, COMMIT));
         let journal = open_journal(settings, metrics.commits.clone()).await?;
+        // Before the door opens: what comes in first would hide what was missed.
+        let newest = journal.newest_event().await;
         let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?);
         let ingress = ingress_settings(settings)?;
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
@@ -82,6 +84,7 @@ impl Service {
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
         let backfill = worker::fill_gap(
+            newest,
             journal.clone(),
             client.clone(),
             metrics.clone(),

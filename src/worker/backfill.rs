@@ -57,15 +57,18 @@ enum Unfilled {
     Stopped,
 }
 
-/// Fills the gap since the newest event in the journal and says so in the log. Nothing else waits for it.
+/// Fills the gap since the `newest` event in the journal and says so in the log. Nothing else waits for it.
+///
+/// `newest` must have been asked for before events were taken again: the first of them would be newer than the whole gap.
 pub async fn fill_gap(
+    newest: Result<Option<EpochMs>, JournalError>,
     journal: Arc<dyn Journal>,
     client: Arc<Client>,
     metrics: Arc<Metrics>,
     settings: BackfillSettings,
     shutdown: CancellationToken,
 ) {
-    let newest = match journal.newest_event().await {
+    let newest = match newest {
         Ok(Some(newest)) => newest,
         // A journal without events has missed none.
         Ok(None) => return,

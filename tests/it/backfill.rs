@@ -6,6 +6,7 @@ use crate::stories::{settle, timelines};
 use secrecy::ExposeSecret;
 use std::collections::BTreeSet;
 use std::process::Output;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::cli::stage::Stage;
@@ -15,11 +16,14 @@ use taskrouter_streams::sim::callbacks::Destination;
 use taskrouter_streams::sim::faults::{Fault, On};
 use taskrouter_streams::sim::world::{Mode, OpName, Target};
 use taskrouter_streams::sim::{Behaviour, Route};
+use taskrouter_streams::telemetry::metrics::Metrics;
 use taskrouter_streams::twilio::client::{Client, EventsPage, Unanswered};
 use taskrouter_streams::twilio::event::{self, Content};
 use taskrouter_streams::twilio::event_record;
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::Pair;
+use taskrouter_streams::worker::{BackfillSettings, fill_gap};
+use tokio_util::sync::CancellationToken;
 
 /// Far beyond what any recovery takes.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -171,6 +175,36 @@ async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
     settle(&stage).await;
     assert_eq!(asked(&stage, OpName::ListEvents), 2);
     assert!(known(&stage).await < before + 5, "not all of them");
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn the_gap_begins_where_it_was_known_to_before_events_were_taken_again() {
+    const GAP_MS: i64 = 600_000;
+    let stage = stage("").await;
+    let task = missed_transfer(&stage).await;
+    let journal = stage.service.journal().clone();
+    // What has come in since is newer than the whole gap, and must not be mistaken for its beginning.
+    let since_reopened = journal.newest_event().await.unwrap().unwrap();
+    let newest = since_reopened - GAP_MS;
+    let settings = BackfillSettings {
+        max_age: Duration::from_secs(3_600),
+        interest: Interest::default(),
+        overlap: Duration::ZERO,
+        max_events: 100,
+        retry_first: Duration::from_millis(1),
+        retry_cap: Duration::from_millis(1),
+        give_up: Duration::from_secs(1),
+    };
+    let client = Arc::new(Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap());
+    let metrics = Arc::new(Metrics::new("0", "0"));
+    fill_gap(Ok(Some(newest)), journal, client, metrics, settings, CancellationToken::new()).await;
+    let requests = stage.sim.requests();
+    let listed = requests.iter().find(|request| request.op == Some(OpName::ListEvents)).unwrap();
+    let (_, start) = listed.parameters.iter().find(|(name, _)| name == "StartDate").unwrap();
+    let start = start.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    assert!((newest - start).abs() <= 1_000, "asked from {start}, the gap begins at {newest}");
+    until(&stage, &task, &["alice", "bob"]).await;
     stage.clear().await;
 }
 
