@@ -8,8 +8,7 @@ use super::step::{Change, Operation, StreamStart};
 impl Decision<'_> {
     pub(super) fn change_by_api(&self, plan: &Plan) -> Next {
         let Some(customer) = self.call.customer() else {
-            let starts: Vec<Change> = plan.changes();
-            return self.attempt(&starts, |why| self.find_customer(why));
+            return self.without_customer(plan);
         };
         let orphans = self.stop_orphans(plan, customer);
         let stops = plan.stop.iter().map(|stream| {
@@ -31,8 +30,14 @@ impl Decision<'_> {
         used + self.policy.tracks(start.slot) <= self.policy.track_budget
     }
 
-    /// The customer's leg is not known yet. Of a call that we placed it may only show in the conference.
-    pub(super) fn find_customer(&self, why: Vec<Change>) -> Next {
+    /// The customer's leg is not known yet.
+    pub(super) fn without_customer(&self, plan: &Plan) -> Next {
+        let changes = plan.changes();
+        if changes.is_empty() { Next::Idle } else { self.attempt(&changes, |why| self.find_customer(why)) }
+    }
+
+    /// Of a call that we placed the customer's leg may only show in the conference.
+    fn find_customer(&self, why: Vec<Change>) -> Next {
         let placed = self.call.is_outbound() && self.call.worker_leg().is_some();
         if let Some(conference) = self.call.conference().filter(|_| placed) {
             return self.step(Operation::ReadParticipants { conference: conference.clone() }, why);

@@ -3,44 +3,59 @@
 //! Lower the guard, read that it is lowered and that somebody stays in the conference, redirect, see the customer back.
 
 use super::fact::EpochMs;
+use super::ledger::Stream;
 use super::leg::{GuardState, Watch};
 use super::next::{Decision, Next, soonest};
 use super::plan::Plan;
 use super::sid::{CallSid, ConferenceSid};
-use super::step::{Change, Guard, Operation};
+use super::step::{Change, Guard, Operation, StreamStart};
 
 impl Decision<'_> {
     pub(super) fn change_by_redirect(&self, plan: &Plan) -> Next {
-        let orphans = self.call.customer().and_then(|customer| self.stop_orphans(plan, customer));
-        let changes = plan.changes();
-        let redirect = (!changes.is_empty()).then(|| self.redirect_for(plan, &changes));
-        soonest(orphans.into_iter().chain(redirect)).unwrap_or(Next::Idle)
-    }
-
-    fn redirect_for(&self, plan: &Plan, changes: &[Change]) -> Next {
-        self.attempt(changes, |why| {
-            let Some(customer) = self.call.customer() else {
-                return self.find_customer(why);
-            };
-            match plan.stop.first() {
-                Some(stream) if !self.may_redirect_to_stop(&why) => {
-                    self.stop_stream(customer, stream, vec![Change::Stop(stream.reservation.clone())])
-                }
-                _ => self.toward_redirect(plan, customer, why),
-            }
-        })
+        let Some(customer) = self.call.customer() else {
+            return self.without_customer(plan);
+        };
+        let orphans = self.stop_orphans(plan, customer);
+        let (by_resource, by_redirect) =
+            if self.may_redirect_to_stop(plan) { (&[][..], &plan.stop[..]) } else { (&plan.stop[..], &[][..]) };
+        let stops = by_resource.iter().map(|stream| {
+            let stop = |why| self.stop_stream(customer, stream, why);
+            self.attempt(&[Change::Stop(stream.reservation.clone())], stop)
+        });
+        let starts = self.with_room(plan, by_redirect);
+        let stopped = by_redirect.iter().map(|stream| Change::Stop(stream.reservation.clone()));
+        let started = starts.iter().map(|start| Change::Start(start.reservation.clone()));
+        let changes: Vec<Change> = stopped.chain(started).collect();
+        let toward = |why| self.toward_redirect(by_redirect, starts, customer, why);
+        let redirect = (!changes.is_empty()).then(|| self.attempt(&changes, toward));
+        // Stops before starts, of those that can be done now.
+        soonest(orphans.into_iter().chain(stops).chain(redirect)).unwrap_or(Next::Idle)
     }
 
     /// A stop is worth a redirect only while an agent stays with the customer and nothing has gone wrong on the way: otherwise
-    /// the Streams resource stops the stream without touching the call, and starts that are due go on without it.
-    fn may_redirect_to_stop(&self, why: &[Change]) -> bool {
+    /// the Streams resource stops the stream without touching the call, and starts that there is room for go on without it.
+    fn may_redirect_to_stop(&self, plan: &Plan) -> bool {
         let somebody_stays = !self.call.accepted().is_empty();
-        let mut stops = why.iter().filter(|change| matches!(change, Change::Stop(_)));
-        let smooth = stops.all(|change| !self.leg.streaks.contains_key(change));
-        somebody_stays && smooth
+        let smooth = |stream: &Stream| {
+            let streak = self.leg.streaks.contains_key(&Change::Stop(stream.reservation.clone()));
+            stream.stop_in_doubt.is_none() && !streak
+        };
+        somebody_stays && plan.stop.iter().all(smooth)
     }
 
-    fn toward_redirect(&self, plan: &Plan, customer: &CallSid, why: Vec<Change>) -> Next {
+    /// The starts for which there are tracks, once these streams are stopped.
+    fn with_room(&self, plan: &Plan, stop: &[Stream]) -> Vec<StreamStart> {
+        let stays = |stream: &&Stream| stream.is_live() && !stop.iter().any(|stopped| stopped.name == stream.name);
+        let tracks = |stream: &Stream| self.policy.tracks(stream.slot);
+        let mut used: usize = self.call.streams().iter().filter(stays).map(tracks).sum();
+        let fits = |start: &&StreamStart| {
+            used += self.policy.tracks(start.slot);
+            used <= self.policy.track_budget
+        };
+        plan.start.iter().take_while(fits).cloned().collect()
+    }
+
+    fn toward_redirect(&self, stop: &[Stream], start: Vec<StreamStart>, customer: &CallSid, why: Vec<Change>) -> Next {
         let Some(conference) = self.call.conference() else {
             return match self.call.task() {
                 Some(task) => self.step(Operation::FindConference { friendly_name: task.to_string() }, why),
@@ -71,9 +86,8 @@ impl Decision<'_> {
         }
         // What a redirect of unknown outcome may have started is stopped ahead of being started again.
         let unsure = self.leg.maybe_started.iter().cloned();
-        let stop = plan.stop.iter().map(|stream| stream.name.clone()).chain(unsure).collect();
-        let room = room.to_owned();
-        self.step(Operation::Redirect { customer: customer.clone(), room, stop, start: plan.start.clone() }, why)
+        let stop = stop.iter().map(|stream| stream.name.clone()).chain(unsure).collect();
+        self.step(Operation::Redirect { customer: customer.clone(), room: room.to_owned(), stop, start }, why)
     }
 
     /// On the way to a guard that reads lowered.

@@ -33,6 +33,11 @@ impl Leg {
         self.streaks.remove(&Change::LowerAhead);
     }
 
+    /// Once no transfer is open it does not matter any more that nothing could be done ahead of it.
+    pub(super) fn nothing_ahead(&mut self) {
+        self.parked.remove(&Change::LowerAhead);
+    }
+
     pub(super) fn redriven(&mut self) {
         self.parked.clear();
         self.streaks.clear();

@@ -6,6 +6,9 @@
 //!                                                        └───────── error ─▶ Failed ◀──┘  (or ended by somebody: Ended)
 //! ```
 //!
+//! A stop that has begun and not settled leaves the stream live and in doubt: it is stopped for certain, which is idempotent,
+//! even when it is wanted again by then, and started anew under another name.
+//!
 //! Status callbacks come at any time, also ahead of the answer to the request that caused them, and twice: they are kept by
 //! name and applied to the entry whenever there is one.
 
@@ -46,6 +49,8 @@ pub struct Stream {
     pub accepted_at: EpochMs,
     /// When we heard that its socket is open.
     pub confirmed_at: Option<EpochMs>,
+    /// The first request that may have stopped it, while nobody knows whether it did.
+    pub stop_in_doubt: Option<u32>,
     /// When we stopped it, or heard that it is over.
     pub over_at: Option<EpochMs>,
     /// Twilio's number for what went wrong.
@@ -120,6 +125,7 @@ impl Stream {
             unconfirmed: false,
             accepted_at: at,
             confirmed_at: None,
+            stop_in_doubt: None,
             over_at: None,
             error: None,
             held_against: false,
@@ -137,10 +143,12 @@ impl Stream {
         }
         let Some((at, state, error)) = heard.over else { return };
         if self.is_live() || self.state == StreamState::Ended {
-            self.state = state;
+            // The stop whose effect was not known is what ended it.
+            let by_us = state == StreamState::Ended && self.stop_in_doubt.is_some();
+            self.state = if by_us { StreamState::Stopped } else { state };
             self.over_at = Some(at);
             self.error = error;
-            self.held_against = true;
+            self.held_against = !by_us;
         }
     }
 }
@@ -189,6 +197,20 @@ impl Ledger {
                 stream.over_at = Some(at);
                 stream.held_against = false;
             }
+        }
+    }
+
+    /// A request to stop it is under way, or its answer was lost.
+    pub(super) fn perhaps_stopped(&mut self, name: &str, step: u32) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.name == name && stream.is_live()) {
+            stream.stop_in_doubt.get_or_insert(step);
+        }
+    }
+
+    /// That request was not performed. An earlier one may still have been.
+    pub(super) fn not_stopped(&mut self, name: &str, step: u32) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.name == name) {
+            stream.stop_in_doubt.take_if(|first| *first == step);
         }
     }
 

@@ -42,6 +42,10 @@ pub(super) struct Leg {
     pub(super) held: Option<(bool, EpochMs)>,
     /// Since when the customer, whom we or a rejoin took off hold, is to be held again.
     pub(super) owes_hold: Option<EpochMs>,
+    /// A transfer began while a redirect was under way.
+    pub(super) hold_at_risk: Option<EpochMs>,
+    /// Since when Flex is expected to take the customer off hold by itself.
+    pub(super) flex_unholds: Option<EpochMs>,
     /// What was known ahead of a change of the customer that was begun and has not settled. Until it settles, as never after a
     /// crash, it counts as perhaps performed.
     pub(super) before_update: Option<Handle>,

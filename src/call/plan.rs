@@ -67,7 +67,9 @@ impl Call {
                 Ok(_) => plan.start.extend(self.start(policy, sid, worker, places.take(slots))),
             }
         }
-        let unwanted = live.into_iter().filter(|stream| !wanted.contains_key(&stream.reservation));
+        // One that is wanted and perhaps stopped is stopped for certain, so that another can take its place.
+        let due = |stream: &&Stream| stream.stop_in_doubt.is_some() || !wanted.contains_key(&stream.reservation);
+        let unwanted = live.into_iter().filter(due);
         plan.stop = unwanted.filter(|stream| !parked(Change::Stop(stream.reservation.clone()))).cloned().collect();
         let orphans = self.streams().iter().filter(|stream| stream.is_live() && stream.orphan);
         plan.orphans = orphans.filter(|stream| !parked(Change::Orphan(stream.name.clone()))).cloned().collect();
@@ -81,7 +83,9 @@ impl Call {
             let stuck = self.leg.parked.contains_key(&Change::Stop(sid.clone()));
             stuck && live.iter().any(|stream| stream.reservation == *sid)
         };
-        let stuck = live.iter().filter(|stream| is_stuck(&stream.reservation));
+        let orphans = self.streams().iter().filter(|stream| stream.is_live() && stream.orphan);
+        let orphans = orphans.filter(|stream| self.leg.parked.contains_key(&Change::Orphan(stream.name.clone())));
+        let stuck = live.iter().copied().filter(|stream| is_stuck(&stream.reservation)).chain(orphans);
         let mut used: usize = stuck.map(|stream| policy.tracks(stream.slot)).sum();
         let mut wanted = BTreeMap::new();
         for (sid, _) in self.accepted().into_iter().rev().filter(|(sid, _)| !is_stuck(sid)) {

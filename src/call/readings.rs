@@ -32,6 +32,9 @@ impl Leg {
         }
         if let Some(row) = &customer {
             self.held = Some((row.hold == Some(true), context.at));
+            if row.hold == Some(true) {
+                self.reads_held(context.asked_at);
+            }
         }
         match (&mut self.rejoining, &customer) {
             (Some(_), Some(_)) => self.rejoined(),
@@ -80,6 +83,7 @@ impl Leg {
             self.redirected(&step, at);
         } else {
             doubt.watch.polled(at);
+            self.hold_at_risk = None;
         }
     }
 

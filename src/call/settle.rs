@@ -25,11 +25,10 @@ impl Leg {
     pub(super) fn step_begun(&mut self, step: &Step, at: EpochMs) {
         self.last_step = self.last_step.max(step.id);
         self.maybe_started.extend(step.operation.starts().iter().map(|start| start.name.clone()));
-        if let Operation::UpdateCustomer { .. } = &step.operation {
-            self.before_update = Some(self.handle());
+        self.before_update = matches!(step.operation, Operation::UpdateCustomer { .. }).then(|| self.handle());
+        if step.operation.is_idempotent() {
             return self.perhaps_performed(step, at);
         }
-        self.before_update = None;
         let row_before = self.reading.as_ref().and_then(|reading| reading.customer.clone());
         self.doubt = Some(Doubt { step: step.clone(), watch: Watch::begin(at), row_before });
     }
@@ -88,7 +87,7 @@ impl Leg {
                 self.participants_read(step, conference, rows, context);
             }
             (Operation::UpdateCustomer { guard, hold, .. }, Answer::Participant(row)) => {
-                self.customer_updated(step, *guard, *hold, row, context.at);
+                self.customer_updated(step, *guard, *hold, row, context);
             }
             (Operation::Redirect { .. }, _) => self.redirected(step, context.at),
             (Operation::CreateStream { .. }, Answer::Stream(sid)) => self.created(step, sid.as_ref(), context.at),
@@ -140,8 +139,12 @@ impl Leg {
     }
 
     fn not_performed(&mut self, step: &Step) {
+        if let Operation::StopStream { name, .. } = &step.operation {
+            self.ledger.not_stopped(name, step.id);
+        }
         if !step.operation.is_idempotent() {
             self.doubt = None;
+            self.hold_at_risk = None;
             for start in step.operation.starts() {
                 self.maybe_started.remove(&start.name);
             }
@@ -166,11 +169,11 @@ impl Leg {
                     self.owes_hold = Some(at);
                 }
             }
+            Operation::StopStream { name, .. } => self.ledger.perhaps_stopped(name, step.id),
             Operation::FetchTask { .. }
             | Operation::FindConference { .. }
             | Operation::FetchConference { .. }
             | Operation::ReadParticipants { .. }
-            | Operation::StopStream { .. }
             | Operation::FetchCall { .. } => {}
         }
     }
@@ -208,8 +211,9 @@ impl Leg {
         guard: Option<Guard>,
         hold: Option<bool>,
         row: &ParticipantRow,
-        at: EpochMs,
+        context: Context<'_>,
     ) {
+        let at = context.at;
         let held = hold.unwrap_or(row.hold == Some(true));
         self.absent = false;
         self.held = Some((held, at));
@@ -219,6 +223,7 @@ impl Leg {
                 self.owes_hold = None;
                 self.streaks.remove(&Change::HoldAgain);
             }
+            None if held => self.reads_held(context.asked_at),
             None => {}
         }
         match guard {
@@ -265,7 +270,7 @@ impl Leg {
 
     pub(super) fn redirected(&mut self, step: &Step, at: EpochMs) {
         self.streams_applied(step, None, at);
-        if self.held.is_some_and(|(held, _)| held) {
+        if self.hold_at_risk.take().is_some() || self.held.is_some_and(|(held, _)| held) {
             self.owes_hold = Some(at);
         }
         self.guard = GuardState::Untouched;

@@ -10,7 +10,7 @@
 
 use super::fact::{
     CallAttributes, EpochMs, EventStamp, Fact, ReservationChange, ReservationEvent, TaskChange, TaskEvent, TaskStatus,
-    TaskView, TransferChange, TransferEvent, TransferTarget, What,
+    TaskView, TransferChange, TransferEvent, TransferMode, TransferTarget, What,
 };
 use super::ledger::Stream;
 use super::leg::{GuardState, Leg};
@@ -36,6 +36,8 @@ pub struct Call {
     pub(super) reservations: BTreeMap<ReservationSid, Reservation>,
     pub(super) transfers: BTreeMap<TransferKey, Transfer>,
     pub(super) leg: Leg,
+    /// The newest transfer, when it was cold and has been accepted.
+    handed_over: Option<TransferKey>,
     /// When the newest fact was journaled.
     pub(super) heard_at: EpochMs,
     /// When TaskRouter last told something, by our clock.
@@ -83,6 +85,7 @@ pub(super) struct Transfer {
     pub(super) initiated_at: Option<EpochMs>,
     ended_at: Option<EpochMs>,
     pub(super) completed: bool,
+    cold: bool,
     to_queue: bool,
 }
 
@@ -106,7 +109,7 @@ impl Call {
         match &fact.what {
             What::Reservation(event) => self.apply_reservation(event),
             What::Task(event) => self.apply_task(event),
-            What::Transfer(event) => self.apply_transfer(event),
+            What::Transfer(event) => self.apply_transfer(event, fact.at),
             What::Begun(step) => self.leg.step_begun(step, fact.at),
             What::Settled(settled) => self.apply_settled(settled, fact.at),
             What::Stream(event) => self.leg.stream_told(event, fact.at),
@@ -115,6 +118,17 @@ impl Call {
             What::Redriven => self.leg.redriven(),
             What::Dismissed => self.leg.dismissed(),
         }
+        if !self.has_open_transfer() {
+            self.leg.nothing_ahead();
+        }
+        let handed_over = self.handed_over_cold().cloned();
+        if handed_over.is_none() {
+            self.leg.flex_unholds = None;
+        } else if handed_over != self.handed_over {
+            self.leg.flex_unholds = Some(fact.at);
+        }
+        self.handed_over = handed_over;
+        self.leg.forget_hold_of_a_handover(fact.at);
     }
 
     fn apply_settled(&mut self, settled: &Settled, at: EpochMs) {
@@ -172,13 +186,16 @@ impl Call {
         }
     }
 
-    fn apply_transfer(&mut self, event: &TransferEvent) {
+    fn apply_transfer(&mut self, event: &TransferEvent, now: EpochMs) {
         self.view(&event.task, &event.stamp);
         let key = match &event.transfer {
             Some(transfer) => TransferKey::Transfer(transfer.clone()),
             None => TransferKey::BegunBy(event.initiating_reservation.clone()),
         };
         let transfer = self.transfers.entry(key).or_default();
+        transfer.cold |= event.mode == Some(TransferMode::Cold);
+        let begins = event.change == TransferChange::Initiated
+            && transfer.initiated_at.is_none_or(|known| known < event.stamp.at);
         let latest = |known: Option<EpochMs>| Some(known.map_or(event.stamp.at, |known| known.max(event.stamp.at)));
         match event.change {
             TransferChange::Initiated => {
@@ -194,6 +211,10 @@ impl Call {
         }
         if let Some(TransferTarget::Queue(_)) = event.to {
             transfer.to_queue = true;
+        }
+        // Not one that is told again after its end.
+        if begins && self.has_open_transfer() {
+            self.leg.transfer_begins(now);
         }
     }
 
@@ -324,6 +345,14 @@ impl Call {
             }
         };
         by_status || self.task_over || self.leg.is_gone()
+    }
+
+    /// The newest transfer, when it was cold and somebody has accepted it. One that begins later begins with a hold.
+    fn handed_over_cold(&self) -> Option<&TransferKey> {
+        let accepted = |since| self.reservations.values().any(|r| r.accepted_at.is_some_and(|at| at >= since));
+        let (key, newest) = self.transfers.iter().max_by_key(|(_, t)| t.initiated_at.or(t.ended_at))?;
+        let taken = newest.completed || newest.ended_at.is_none() && newest.initiated_at.is_some_and(accepted);
+        (newest.cold && taken).then_some(key)
     }
 
     /// Whether a transfer has been announced that has neither ended nor led to an accepted reservation, so that

@@ -267,9 +267,10 @@ impl Operation {
         }
     }
 
-    /// Whether it is journaled as begun before it is sent, because what it may have done must be known after a crash.
+    /// Whether it is journaled as begun before it is sent, because what it may have done must be known after a crash: a stream
+    /// that was stopped may be wanted again by then.
     pub fn is_announced(&self) -> bool {
-        !self.is_idempotent() || matches!(self, Operation::UpdateCustomer { .. })
+        !self.is_idempotent() || matches!(self, Operation::UpdateCustomer { .. } | Operation::StopStream { .. })
     }
 
     /// A short name for logs and the timeline, as in "read participants".

@@ -230,12 +230,14 @@ impl Fleet {
 async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
     let task = sim.customer_calls().await;
     sim.accepts(&task, "alice").await.unwrap();
-    until(sim, &task, &["alice"]).await;
+    until(sim, &task, &["alice"], false).await;
     sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
     sim.accepts(&task, "bob").await.unwrap();
-    until(sim, &task, &["alice", "bob"]).await;
+    until(sim, &task, &["alice", "bob"], true).await;
+    // After a warm transfer nobody else takes him off hold, unless a redirect did.
+    sim.unholds(&task, "bob").await.unwrap();
     sim.leaves(&task, "alice").await.unwrap();
-    until(sim, &task, &["bob"]).await;
+    until(sim, &task, &["bob"], false).await;
     sim.customer_hangs_up(&task).await.unwrap();
     // With the guard raised the conference has ended, and bob with it; with it lowered he hangs up himself.
     let _ = sim.leaves(&task, "bob").await;
@@ -243,13 +245,13 @@ async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
     task
 }
 
-/// Waits until these streams run and the customer is in the conference with somebody, his guard raised.
-async fn until(sim: &Simulator, task: &TaskSid, streams: &[&str]) {
+/// Waits until these streams run and the customer is in the conference with somebody, his guard raised, held or not.
+async fn until(sim: &Simulator, task: &TaskSid, streams: &[&str], held: bool) {
     let deadline = Instant::now() + LIMIT;
     loop {
         let picture = sim.picture(task).unwrap();
         // With the guard still lowered, a customer who hangs up would leave the agents to themselves.
-        let settled = picture.guard_raised == Some(true) && picture.participants > 1;
+        let settled = picture.guard_raised == Some(true) && picture.held == Some(held) && picture.participants > 1;
         if picture.streams == streams && settled {
             return;
         }

@@ -3,7 +3,9 @@
 use super::story::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use taskrouter_streams::call::fact::{Fact, ReservationChange, StreamChange, TaskStatus, TransferChange, What};
+use taskrouter_streams::call::fact::{
+    Fact, ReservationChange, StreamChange, TaskStatus, TransferChange, TransferMode, What,
+};
 use taskrouter_streams::call::policy::Strategy as Way;
 use taskrouter_streams::call::step::{Answer, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Step};
 use taskrouter_streams::call::{Call, Next};
@@ -37,7 +39,11 @@ fn events() -> impl Strategy<Value = What> {
     )
         .prop_map(|(after, version, status, number, change)| match change {
             Ok(change) => reservation_event(START + after, change, number, number % 3, view(status, version)),
-            Err(change) => transfer_event(START + after, change, number % 2, view(status, version)),
+            // One transfer is cold, of the other nobody says how it is made.
+            Err(change) => {
+                let mode = (number % 2 == 1).then_some(TransferMode::Cold);
+                transfer_event_as(START + after, change, number % 2, mode, view(status, version))
+            }
         })
 }
 
@@ -239,8 +245,13 @@ fn play(strategy: Way, draws: &[Draw]) -> usize {
     redirects
 }
 
+/// As many as `PROPTEST_CASES` asks for, and enough without.
+fn cases() -> u32 {
+    ProptestConfig::default().cases.max(1_000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// I6.
     #[test]

@@ -1,8 +1,11 @@
 //! What is left behind when things go wrong in the middle: sentences that the seeded lab taught.
 
 use super::story::*;
-use taskrouter_streams::call::fact::{Parked, TaskStatus, TransferChange, What};
-use taskrouter_streams::call::step::{Answer, Change, ConferenceRow, Guard, Operation, Outcome};
+use std::collections::BTreeSet;
+use taskrouter_streams::call::Next;
+use taskrouter_streams::call::fact::{Parked, StreamChange, TaskStatus, TransferChange, TransferMode, What};
+use taskrouter_streams::call::policy::Strategy;
+use taskrouter_streams::call::step::{Answer, Change, ConferenceRow, Guard, Operation, Outcome, Step};
 
 /// The first agent has begun a transfer, for which the customer is held, and the core has taken him off hold.
 fn unheld() -> Story {
@@ -194,4 +197,242 @@ fn a_customer_whose_conference_ended_while_he_was_away_is_looked_for_in_the_next
     story.settle(find, Outcome::Done(Answer::Conference(Some(row))));
     assert_eq!(story.run(), ["read participants"]);
     assert_eq!(story.live(), [name(1, 1)]);
+}
+
+/// The name of the second stream of a reservation.
+fn name_of_second(of_worker: u32, of_reservation: u32) -> String {
+    format!("{}_2", name(of_worker, of_reservation))
+}
+
+/// Three agents on a call with tracks for two, by the Streams resource: the first one's stream is about to make room.
+fn making_room() -> (Story, Step) {
+    let mut story = Story::new();
+    story.policy.strategy = Strategy::StreamsApi;
+    for agent in 1..=2 {
+        story.accepted(agent, agent);
+    }
+    story.run();
+    story.accepted(3, 3);
+    let stop = story.step();
+    assert!(matches!(&stop.operation, Operation::StopStream { name: stopped, .. } if *stopped == name(1, 1)));
+    (story, stop)
+}
+
+#[test]
+fn a_stream_that_is_wanted_again_after_its_stop_was_left_in_doubt_is_stopped_for_certain_and_started_anew() {
+    for crashed in [true, false] {
+        let (mut story, stop) = making_room();
+        story.begin(&stop);
+        if !crashed {
+            story.settle(stop, Outcome::Unknown(trouble(None)));
+        }
+        story.left(2, 2);
+        let mut done = story.run();
+        done.sort();
+        assert_eq!(done, ["create stream", "create stream", "stop stream", "stop stream"], "crashed: {crashed}");
+        assert_eq!(BTreeSet::from_iter(story.live()), BTreeSet::from([&*name(3, 3), &*name_of_second(1, 1)]));
+    }
+}
+
+#[test]
+fn a_stream_whose_stop_was_not_taken_and_is_wanted_again_runs_on() {
+    let (mut story, stop) = making_room();
+    story.begin(&stop);
+    story.settle(stop, Outcome::TryLater(trouble(Some(429))));
+    story.left(2, 2);
+    assert_eq!(story.run(), ["stop stream", "create stream"]);
+    assert_eq!(story.live(), [name(1, 1), name(3, 3)]);
+}
+
+#[test]
+fn a_refused_stop_leaves_an_earlier_one_in_doubt() {
+    let (mut story, stop) = making_room();
+    story.begin(&stop);
+    story.settle(stop, Outcome::Unknown(trouble(None)));
+    let again = story.step();
+    story.begin(&again);
+    story.settle(again, Outcome::TryLater(trouble(Some(429))));
+    story.left(2, 2);
+    story.run();
+    assert_eq!(BTreeSet::from_iter(story.live()), BTreeSet::from([&*name(3, 3), &*name_of_second(1, 1)]));
+}
+
+#[test]
+fn a_stream_that_is_told_to_have_stopped_while_its_stop_was_in_doubt_is_no_failure() {
+    let (mut story, stop) = making_room();
+    story.learn(stream_event(START, &name(1, 1), 1, StreamChange::Started));
+    story.begin(&stop);
+    story.left(2, 2);
+    story.learn(stream_event(START, &name(1, 1), 1, StreamChange::Stopped));
+    let before = story.now;
+    assert_eq!(story.run(), ["stop stream", "create stream", "create stream"], "only the second one's is stopped");
+    assert!(story.now - before < story.policy.restart_ms, "and nothing is waited out");
+    assert!(story.live().contains(&&*name_of_second(1, 1)));
+}
+
+#[test]
+fn a_redirecting_worker_makes_a_stop_in_doubt_certain_without_another_redirect() {
+    let mut story = Story::streaming();
+    story.left(1, 1);
+    let stop = story.step();
+    assert_eq!(words(&stop.operation), "stop stream");
+    story.begin(&stop);
+    story.world.agents = 2;
+    story.accepted(2, 2);
+    let done = story.run();
+    assert_eq!(done.first().unwrap(), "stop stream");
+    assert_eq!(done.iter().filter(|step| step.starts_with("redirect")).collect::<Vec<_>>(), ["redirect -0 +1"]);
+    assert_eq!(story.live(), [name(2, 2)]);
+}
+
+#[test]
+fn a_stop_that_keeps_failing_is_tried_after_pauses_and_holds_up_no_start_that_has_room() {
+    let mut story = Story::streaming();
+    story.world.agents = 2;
+    story.accepted(2, 2);
+    story.left(1, 1);
+    let (began, mut stops, mut started) = (story.now, 0, None);
+    while story.now - began < 10_000 {
+        let step = story.step();
+        match &step.operation {
+            Operation::Redirect { stop, .. } if !stop.is_empty() => {
+                story.begin(&step);
+                story.settle(step, Outcome::TryLater(trouble(Some(429))));
+            }
+            Operation::StopStream { .. } => {
+                stops += 1;
+                story.begin(&step);
+                story.settle(step, Outcome::TryLater(trouble(Some(429))));
+            }
+            Operation::Redirect { .. }
+            | Operation::FetchTask { .. }
+            | Operation::FindConference { .. }
+            | Operation::FetchConference { .. }
+            | Operation::ReadParticipants { .. }
+            | Operation::UpdateCustomer { .. }
+            | Operation::CreateStream { .. }
+            | Operation::FetchCall { .. } => {
+                let redirect = matches!(step.operation, Operation::Redirect { .. });
+                story.perform(step);
+                started = started.or(redirect.then_some(story.now - began));
+            }
+        }
+    }
+    assert!(stops < 20, "{stops} tries in ten seconds");
+    assert!(started.is_some_and(|after| after < 2_000), "the second agent's stream starts meanwhile: {started:?}");
+}
+
+#[test]
+fn a_stream_that_nobody_is_meant_to_hear_keeps_its_tracks_until_it_is_stopped() {
+    let mut story = Story::streaming();
+    // Twilio tells of two more, and refuses to stop them.
+    for stray in 2..=3 {
+        story.learn(stream_event(START, &name(9, 9 + stray), stray, StreamChange::Started));
+    }
+    story.world.agents = 2;
+    story.accepted(2, 2);
+    for _ in 0..2 {
+        let stop = story.step();
+        assert!(matches!(stop.why[..], [Change::Orphan(_)]));
+        story.begin(&stop);
+        story.settle(stop, Outcome::Refused(trouble(Some(400))));
+        let Next::Park(parked) = story.next() else { panic!("a refusal is given up") };
+        story.learn(What::Parked(parked));
+    }
+    let done = story.run();
+    assert!(!done.iter().any(|step| step.contains("+1")), "no tracks are left: {done:?}");
+}
+
+/// Two agents of three on the call, one of whom has begun to hand it over cold; the customer is held.
+fn handing_over() -> Story {
+    let mut story = Story::streaming();
+    story.world.agents = 2;
+    story.accepted(2, 2);
+    story.run();
+    story.world.customer.hold = Some(true);
+    story.transfer_as(TransferChange::Initiated, 2, TransferMode::Cold);
+    story.left(1, 1);
+    story.run();
+    story
+}
+
+#[test]
+fn who_was_handed_over_cold_is_taken_off_hold_by_flex_and_not_held_again() {
+    let mut story = handing_over();
+    assert_eq!(story.world.customer.hold, Some(true), "held while the transferee is asked");
+    story.accepted(3, 3);
+    story.run();
+    assert_eq!(story.world.customer.hold, Some(false));
+}
+
+#[test]
+fn a_customer_whom_an_agent_holds_after_a_cold_transfer_is_held_again() {
+    let mut story = handing_over();
+    story.accepted(3, 3);
+    story.run();
+    story.now += 60_000;
+    story.world.customer.hold = Some(true);
+    story.accepted(4, 4);
+    assert_eq!(story.run().last().unwrap(), "update hold");
+}
+
+#[test]
+fn a_hold_by_somebody_else_settles_what_we_owe() {
+    let mut story = unheld();
+    story.now += 2_000;
+    story.world.customer.hold = Some(true);
+    let read = story.step();
+    assert_eq!(words(&read.operation), "read participants");
+    story.perform(read);
+    // And he is taken off hold by somebody else.
+    story.world.customer.hold = Some(false);
+    assert!(!story.run().contains(&"update hold".to_owned()));
+}
+
+#[test]
+fn a_hold_that_comes_with_a_transfer_while_the_customer_is_on_his_way_back_is_made_up_for() {
+    for told_before_the_answer in [true, false] {
+        let mut story = Story::new();
+        story.accepted(1, 1);
+        let redirect = story.until_redirect();
+        story.begin(&redirect);
+        let outcome = story.world.perform(&redirect.operation);
+        if told_before_the_answer {
+            story.transfer(TransferChange::Initiated, 1);
+            story.settle(redirect, outcome);
+        } else {
+            story.settle(redirect, outcome);
+            story.transfer(TransferChange::Initiated, 1);
+        }
+        assert_eq!(story.run().last().unwrap(), "update hold");
+    }
+}
+
+#[test]
+fn a_hold_that_comes_with_a_transfer_is_not_made_up_for_when_the_redirect_did_not_happen() {
+    let mut story = Story::new();
+    story.accepted(1, 1);
+    let redirect = story.until_redirect();
+    story.begin(&redirect);
+    story.transfer(TransferChange::Initiated, 1);
+    story.settle(redirect, Outcome::TryLater(trouble(Some(429))));
+    assert!(!story.run().contains(&"update hold".to_owned()));
+}
+
+#[test]
+fn what_could_not_be_done_ahead_of_a_transfer_is_not_left_given_up_after_its_end() {
+    for told_after_the_end in [true, false] {
+        let mut story = Story::streaming();
+        story.transfer(TransferChange::Initiated, 1);
+        let given_up = Parked { change: Change::LowerAhead, reason: "it did not work".to_owned() };
+        if told_after_the_end {
+            story.transfer(TransferChange::Canceled, 1);
+            story.learn(What::Parked(given_up));
+        } else {
+            story.learn(What::Parked(given_up));
+            assert_eq!(story.call.parked().count(), 1);
+            story.transfer(TransferChange::Canceled, 1);
+        }
+        assert_eq!(story.call.parked().count(), 0);
+    }
 }

@@ -2,7 +2,7 @@
 
 use taskrouter_streams::call::fact::{
     CallAttributes, EventStamp, Fact, Parked, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
-    TaskStatus, TaskView, TransferChange, TransferEvent, What,
+    TaskStatus, TaskView, TransferChange, TransferEvent, TransferMode, What,
 };
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::rules::{Destination, Fields};
@@ -97,11 +97,21 @@ pub(super) fn reservation_event(at: i64, change: ReservationChange, number: u32,
 }
 
 pub(super) fn transfer_event(at: i64, change: TransferChange, number: u32, task: TaskView) -> What {
+    transfer_event_as(at, change, number, None, task)
+}
+
+pub(super) fn transfer_event_as(
+    at: i64,
+    change: TransferChange,
+    number: u32,
+    mode: Option<TransferMode>,
+    task: TaskView,
+) -> What {
     What::Transfer(TransferEvent {
         stamp: EventStamp { sid: None, at },
         change,
         transfer: Some(sid("TT", number)),
-        mode: None,
+        mode,
         initiating_reservation: None,
         to: None,
         task,
@@ -229,6 +239,11 @@ impl Story {
     pub(super) fn transfer(&mut self, change: TransferChange, number: u32) {
         let view = self.view(TaskStatus::Assigned);
         self.learn(transfer_event(self.now, change, number, view));
+    }
+
+    pub(super) fn transfer_as(&mut self, change: TransferChange, number: u32, mode: TransferMode) {
+        let view = self.view(TaskStatus::Assigned);
+        self.learn(transfer_event_as(self.now, change, number, Some(mode), view));
     }
 
     pub(super) fn next(&self) -> Next {

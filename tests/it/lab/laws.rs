@@ -1,5 +1,6 @@
 //! The invariants of DESIGN §4, by their numbers.
 
+use super::hold::Against;
 use super::night::Night;
 use std::collections::BTreeSet;
 use taskrouter_streams::call::Call;
@@ -13,13 +14,14 @@ pub(super) fn always(night: &mut Night<'_>) -> Result<(), String> {
     let violations = night.world.violations();
     if let Some(violation) = violations.get(night.violations_seen) {
         let text = format!("VIOLATION: {violation}");
-        let drop = matches!(violation.what, Misuse::CustomerDropped { how: Drop::Alone | Drop::GuardRaised, .. });
+        let drop = matches!(violation.what, Misuse::CustomerDropped { how: Drop::Alone, .. });
         let rejoined = matches!(violation.what, Misuse::RejoinedNewConference { .. });
         night.violations_seen += 1;
-        // Somebody left between the reading that the redirect relied on and the redirect.
-        let raced = drop && night.last_leave_at >= night.last_reading_at;
+        // Somebody left between the reading that the redirect relied on and the redirect, and no event told of it in time.
+        let untold = night.leave_told_at.is_none_or(|told| told > night.redirect_sent_at);
+        let raced = drop && night.last_leave_at >= night.last_reading_at && untold;
         // Who has lost the word that the task is over may take an offer that is accepted all the same for its going on.
-        let unheard = night.lossy && matches!(violation.what, Misuse::CommandAfterOver { .. });
+        let unheard = night.lossy && !night.told.is_over() && matches!(violation.what, Misuse::CommandAfterOver { .. });
         if !(raced || rejoined && night.doomed_by_race || unheard) {
             return Err(text);
         }
@@ -28,11 +30,13 @@ pub(super) fn always(night: &mut Night<'_>) -> Result<(), String> {
         night.raced(&text);
     }
     match night.hold.take_against() {
-        Some(true) => {
+        Some(Against::Raced) => {
             night.counted.held_races += 1;
             night.raced("the customer was taken off hold meanwhile");
         }
-        Some(false) => return Err("I8: the customer is held by us and nobody wants it".to_owned()),
+        Some(Against::Knowingly(how)) => {
+            return Err(format!("I8: the customer is held by us, and nobody wants it: {how}"));
+        }
         None => {}
     }
     Ok(())
@@ -61,10 +65,7 @@ pub(super) fn at_rest(night: &mut Night<'_>, strict: bool) -> Result<(), String>
     if picture.over || ledger.is_over() {
         return Ok(());
     }
-    let parked = call.parked().map(|(change, _)| change.clone());
-    // Once the transfer has ended it does not matter that nothing was done ahead of it.
-    let matters = |change: &Change| *change != Change::LowerAhead || call.has_open_transfer();
-    let parked: BTreeSet<Change> = parked.filter(matters).collect();
+    let parked: BTreeSet<Change> = call.parked().map(|(change, _)| change.clone()).collect();
     // A customer whose conference ended while he was on his way back is nobody's to help.
     let Some(held) = picture.held else { return Ok(()) };
     // Whoever is alone in a conference, or was led into another one, waits for others.

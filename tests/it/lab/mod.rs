@@ -139,5 +139,10 @@ fn whatever_happens_in_a_night_the_invariants_hold() {
     }
     told(format!("{count} seeds in {:.1} s: {sum:?}; failed: {failed:?}", began.elapsed().as_secs_f64()));
     assert!(sum.redirects > u32::try_from(count).unwrap() / 2, "nights in which nothing happens say little");
+    // Of twice as many something would be wrong with the excuses.
+    let one_in = |many: u32| 5 + sum.redirects / many;
+    assert!(sum.lost_races <= one_in(700), "callers are lost too often to be by chance: {sum:?}");
+    assert!(sum.held_races <= one_in(35), "customers are held against all will too often to be by chance: {sum:?}");
+    assert!(sum.unknowable_holds <= one_in(7), "holds that nobody can know are too many to be so by chance: {sum:?}");
     none(&failed.into_iter().take(5).filter_map(complaint).collect::<Vec<_>>());
 }

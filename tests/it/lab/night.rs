@@ -3,11 +3,14 @@
 use super::bridge::{Bridge, Crossing, unanswered};
 use super::ledger::Ledger;
 use super::plan::{AGENTS, Action, Crash, Mishap, Plan};
-use super::{dice, hold::Hold};
+use super::{
+    dice,
+    hold::{Deed, Hold},
+};
 use std::collections::{BTreeMap, BTreeSet};
-use taskrouter_streams::call::fact::{EpochMs, Fact, What};
+use taskrouter_streams::call::fact::{EpochMs, Fact, ReservationChange, TransferChange, TransferMode, What};
 use taskrouter_streams::call::sid::{EventSid, TaskSid, WorkerSid};
-use taskrouter_streams::call::step::{Outcome, Settled, Step};
+use taskrouter_streams::call::step::{Answer, Operation, Outcome, Settled, Step};
 use taskrouter_streams::call::{Call, Next};
 use taskrouter_streams::sim::callbacks;
 use taskrouter_streams::sim::faults::{Fault, Faults, Side};
@@ -42,8 +45,15 @@ pub(super) struct Night<'a> {
     pub(super) told: Ledger,
     pub(super) hold: Hold,
     pub(super) last_reading_at: EpochMs,
-    /// When somebody last left the conference without our doing.
+    /// When somebody last left the conference without our doing, and when the worker first heard an event from then or later.
     pub(super) last_leave_at: EpochMs,
+    pub(super) leave_told_at: Option<EpochMs>,
+    /// When the last redirect that took effect was sent.
+    pub(super) redirect_sent_at: EpochMs,
+    /// The next acceptance is that of a transferee to whom the call is handed over cold.
+    cold_acceptance: bool,
+    /// The worker has heard that the transfer is cold; and that it was accepted.
+    cold_heard: (bool, bool),
     scripted: Faults,
     mishaps: Vec<(Option<String>, callbacks::Mishap)>,
     pub(super) counted: Counted,
@@ -52,7 +62,8 @@ pub(super) struct Night<'a> {
     /// The n-th event that was told last; and whether a later one had been told before it.
     last_told: u32,
     pub(super) reordered: bool,
-    /// How the transfer under way is made.
+    /// How many transfers there have been, and how the newest is made.
+    transfers: u32,
     mode: Option<Mode>,
     workers: BTreeMap<String, WorkerSid>,
     pub(super) violations_seen: usize,
@@ -71,9 +82,11 @@ pub(super) struct Counted {
     pub(super) events: u32,
     letters: u32,
     pub(super) redirects: u32,
-    /// Races that nobody can win: a caller lost, and a hold against everybody's will.
+    /// Races that nobody can win: a caller lost, a hold against everybody's will, a hold that missed the customer or
+    /// cannot be told from another.
     pub(super) lost_races: u32,
     pub(super) held_races: u32,
+    pub(super) unknowable_holds: u32,
 }
 
 /// The process that may die.
@@ -103,6 +116,11 @@ struct Letter {
     number: u32,
     sid: EventSid,
     identity: String,
+    happened_at: EpochMs,
+    /// Flex takes the customer off hold for it.
+    foretells: bool,
+    /// How many transfers there had been.
+    transfer: u32,
     what: What,
 }
 
@@ -114,6 +132,7 @@ impl Counted {
         self.redirects += other.redirects;
         self.lost_races += other.lost_races;
         self.held_races += other.held_races;
+        self.unknowable_holds += other.unknowable_holds;
     }
 }
 
@@ -136,12 +155,17 @@ impl<'a> Night<'a> {
             hold: Hold::default(),
             last_reading_at: 0,
             last_leave_at: 0,
+            leave_told_at: None,
+            redirect_sent_at: 0,
+            cold_acceptance: false,
+            cold_heard: (false, false),
             scripted: Faults::default(),
             mishaps: Vec::new(),
             counted: Counted::default(),
             lossy: false,
             last_told: 0,
             reordered: false,
+            transfers: 0,
             mode: None,
             workers: BTreeMap::new(),
             violations_seen: 0,
@@ -152,7 +176,7 @@ impl<'a> Night<'a> {
     }
 
     pub(super) fn counted(&self) -> Counted {
-        self.counted
+        Counted { unknowable_holds: self.hold.unknowable(), ..self.counted }
     }
 
     /// The call as the worker knows it at rest.
@@ -162,6 +186,11 @@ impl<'a> Night<'a> {
 
     pub(super) fn picture(&self) -> Option<Picture> {
         self.world.picture(self.task.as_ref()?)
+    }
+
+    /// Whether the customer is held, unless he is not in the conference.
+    fn held(&self) -> Option<bool> {
+        self.picture()?.held
     }
 
     /// From now on nothing goes wrong.
@@ -210,8 +239,9 @@ impl<'a> Night<'a> {
 
     fn step_to(&mut self, at: EpochMs) -> Result<(), String> {
         self.now = self.now.max(at);
+        let before = self.held();
         self.world.advance(self.now);
-        self.hold.flex_acted(self.now, self.picture().and_then(|picture| picture.held));
+        self.hold.flex_acted(self.now, before, self.held());
         self.settle_moment()
     }
 
@@ -241,8 +271,14 @@ impl<'a> Night<'a> {
             }
             let mut dice = dice::at(self.plan.seed, u64::from(self.counted.events));
             let due = self.now + dice.ms(1, self.plan.delivery_ms.max(1));
+            let accepts = matches!(&what, What::Reservation(event) if event.change == ReservationChange::Accepted);
+            let foretells = accepts && std::mem::take(&mut self.cold_acceptance);
+            let (happened_at, transfer) = (self.now, self.transfers);
             let letter = |identity: &str| Letter {
                 number,
+                happened_at,
+                foretells,
+                transfer,
                 sid: event.sid.clone(),
                 identity: identity.to_owned(),
                 what: what.clone(),
@@ -287,6 +323,20 @@ impl<'a> Night<'a> {
             self.reordered |= letter.number < self.last_told;
             self.last_told = letter.number;
             self.told.learn(&letter.what);
+            if matches!(&letter.what, What::Transfer(event) if event.change == TransferChange::Initiated) {
+                self.hold.transfer_told();
+            }
+            let cold = matches!(&letter.what, What::Transfer(event) if event.mode == Some(TransferMode::Cold));
+            // Of the newest transfer: the next one begins with a hold, which comes later.
+            let newest = letter.transfer == self.transfers;
+            self.cold_heard.0 |= cold && newest;
+            self.cold_heard.1 |= letter.foretells && newest;
+            if self.cold_heard == (true, true) && (cold || letter.foretells) {
+                self.hold.foretold(self.now);
+            }
+            if letter.happened_at >= self.last_leave_at {
+                self.leave_told_at.get_or_insert(self.now);
+            }
             self.append(letter.what);
         }
         self.world.acknowledged(&letter.sid, self.now);
@@ -320,19 +370,43 @@ impl<'a> Night<'a> {
         if flight.answer.is_none() && flight.arrives_at <= self.now {
             self.arrive(&mut flight);
         }
-        match flight.answer {
+        match flight.answer.take() {
             Some((at, outcome)) if at <= self.now => {
                 if let Some(away) = self.plan.crashes.get(&Crash::BeforeSettled(flight.number)).filter(|_| !self.calm) {
                     self.log(format!("the worker dies before request {} is written down", flight.number));
                     self.die(*away);
                     return Ok(());
                 }
+                self.hear(&flight, &outcome);
                 let settled = Settled { step: flight.step, sent_at: flight.sent_at, outcome, request_id: None };
                 self.append(What::Settled(settled));
             }
             answer => self.worker.flight = Some(Flight { answer, ..flight }),
         }
         Ok(())
+    }
+
+    /// The worker hears how a request ended, and perhaps whether the customer is held.
+    fn hear(&mut self, flight: &Flight, outcome: &Outcome) {
+        let given_at = flight.arrives_at;
+        if takes_off(&flight.step.operation) {
+            self.hold.told_of_ours(self.now, given_at, matches!(outcome, Outcome::Unknown(_)));
+        }
+        let customer = self.worker.call.customer();
+        let held = match outcome {
+            Outcome::Done(Answer::Participants(rows)) => {
+                rows.iter().find(|row| Some(&row.call) == customer && row.connected).and_then(|row| row.hold)
+            }
+            Outcome::Done(Answer::Participant(row)) => row.hold,
+            Outcome::Done(
+                Answer::Task(_) | Answer::Conference(_) | Answer::Stream(_) | Answer::Call { .. } | Answer::Accepted,
+            )
+            | Outcome::Gone
+            | Outcome::TryLater(_)
+            | Outcome::Unknown(_)
+            | Outcome::Refused(_) => return,
+        };
+        self.hold.told(flight.sent_at, given_at, held);
     }
 
     /// A request reaches Twilio.
@@ -372,9 +446,13 @@ impl<'a> Night<'a> {
         flight.answer = Some((self.now + pause, outcome));
     }
 
+    fn somebody_leaves(&mut self) {
+        (self.last_leave_at, self.leave_told_at) = (self.now, None);
+    }
+
     fn strike(&mut self, fault: Option<&Fault>) {
         let Some(task) = self.task.clone() else { return };
-        self.last_leave_at = self.now;
+        self.somebody_leaves();
         if matches!(fault, Some(Fault::ConferenceEnds(_))) {
             self.world.conference_ends(&task, self.now);
         } else {
@@ -383,19 +461,18 @@ impl<'a> Night<'a> {
     }
 
     fn perform(&mut self, flight: &Flight) -> Outcome {
-        let held = |night: &Self| night.picture().and_then(|picture| picture.held);
-        let before = held(self);
+        let before = self.held();
         let op = flight.crossing.op();
         self.counted.redirects += u32::from(op == OpName::RedirectCall);
         let outcome = self.bridge.perform(&flight.crossing, &mut self.world, self.now);
         if op == OpName::ListParticipants {
             self.last_reading_at = self.now;
         }
-        let after = held(self);
-        self.hold.we_acted(before, after);
-        if [OpName::ListParticipants, OpName::UpdateParticipant].contains(&op) {
-            self.hold.told(self.now, after);
+        if op == OpName::RedirectCall {
+            self.redirect_sent_at = flight.sent_at;
         }
+        let takes_off = takes_off(&flight.step.operation);
+        self.hold.we_acted(self.now, Deed { sent_at: flight.sent_at, takes_off, before, after: self.held() });
         outcome
     }
 
@@ -520,6 +597,8 @@ impl Night<'_> {
             return Ok(());
         }
         let task = self.task.clone().ok_or_else(|| Impossible("nobody has called".to_owned()))?;
+        let before = self.held();
+        let was_held = before == Some(true);
         let world = &mut self.world;
         match verb {
             Verb::CustomerCalls => {}
@@ -532,7 +611,8 @@ impl Night<'_> {
                 let cold = self.truth.has_open_transfer() && self.mode == Some(Mode::Cold);
                 world.accepts(&task, agent, now)?;
                 if cold {
-                    self.hold.flex_will(now + self.plan.behaviour.cold_unhold_ms, false);
+                    self.cold_acceptance = true;
+                    self.hold.handed_over_cold(now, now + self.plan.behaviour.cold_unhold_ms);
                 }
             }
             Verb::Rejects(agent) => world.rejects(&task, agent, now)?,
@@ -542,21 +622,23 @@ impl Night<'_> {
                 world.transfers(&task, from, to, *mode, now)?;
                 self.hold.flex_will(now + self.plan.behaviour.transfer_hold_ms, true);
                 self.mode = Some(*mode);
+                self.hold.transfer_begins();
+                (self.transfers, self.cold_heard) = (self.transfers + 1, (false, false));
                 if *mode == Mode::Cold {
-                    self.last_leave_at = now;
+                    self.somebody_leaves();
                 }
             }
             Verb::CancelsTransfer(agent) => world.cancels_transfer(&task, agent, now)?,
             Verb::Hold(agents) => {
                 for agent in agents {
                     world.holds(&task, agent, now)?;
-                    self.hold.wanted(now, true);
+                    self.hold.wanted(now, true, was_held);
                 }
             }
             Verb::Unhold(agents) => {
                 for agent in agents {
                     world.unholds(&task, agent, now)?;
-                    self.hold.wanted(now, false);
+                    self.hold.wanted(now, false, was_held);
                 }
             }
             Verb::Leaves(agent) => world.leaves(&task, agent, now)?,
@@ -568,12 +650,16 @@ impl Night<'_> {
             Verb::Settle | Verb::Expect { .. } => {}
         }
         if matches!(verb, Verb::Leaves(_) | Verb::CustomerHangsUp | Verb::ConferenceEnds) {
-            self.last_leave_at = now;
+            self.somebody_leaves();
         }
-        self.hold.flex_acted(now, self.picture().and_then(|picture| picture.held));
+        self.hold.flex_acted(now, before, self.held());
         self.log(format!("{verb:?}"));
         Ok(())
     }
+}
+
+fn takes_off(operation: &Operation) -> bool {
+    matches!(operation, Operation::Redirect { .. } | Operation::UpdateCustomer { hold: Some(false), .. })
 }
 
 fn names(first: u32) -> impl Iterator<Item = String> {
