@@ -2,7 +2,7 @@
 
 use crate::call::Policy;
 use crate::call::rules::Destination;
-use crate::config::{self, JournalUrl, Settings};
+use crate::config::{self, JournalUrl, Mode, Settings};
 use crate::console::{ConsoleSettings, console};
 use crate::http::{self, IngressSettings};
 use crate::journal::{
@@ -71,6 +71,11 @@ impl Service {
         let newest = journal.newest_event().await;
         let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?);
         let ingress = ingress_settings(settings)?;
+        if settings.mode == Mode::Shadow {
+            tracing::warn!(
+                "mode = \"shadow\": what would be done is shown in the console and by `calls show`; no stream is started"
+            );
+        }
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
         let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
         let grace = settings.shutdown.grace;
@@ -246,7 +251,12 @@ fn console_settings(settings: &Settings) -> ConsoleSettings {
 }
 
 fn worker_settings(settings: &Settings) -> WorkerSettings {
-    WorkerSettings { max_calls: settings.worker.max_calls, poll: settings.worker.poll, policy: policy(settings) }
+    WorkerSettings {
+        max_calls: settings.worker.max_calls,
+        poll: settings.worker.poll,
+        shadow: settings.mode == Mode::Shadow,
+        policy: policy(settings),
+    }
 }
 
 fn backfill_settings(settings: &Settings) -> BackfillSettings {

@@ -19,6 +19,8 @@ pub struct WorkerSettings {
     /// Between looks at the journal when no commit wakes the worker. Also the longest pause that a lane keeps its
     /// claim through.
     pub poll: Duration,
+    /// Calls that begin now are decided and shown; Twilio is only read.
+    pub shadow: bool,
     /// The limits of the core.
     pub policy: Policy,
 }

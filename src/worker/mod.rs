@@ -2,13 +2,14 @@
 //!
 //! Calls run in parallel; within a call there is one step at a time. The `dispatcher` claims calls and owns the lanes; a
 //! `lane` is one call's loop and its `meter` counts what happens there; the `census` counts what runs on all calls;
-//! `backfill` fetches the events that did not arrive.
+//! `shadow` stands in for Twilio where nothing may be commanded; `backfill` fetches the events that did not arrive.
 
 mod backfill;
 mod census;
 mod dispatcher;
 mod lane;
 mod meter;
+mod shadow;
 
 pub use backfill::{BackfillSettings, fill_gap};
 pub use census::census;

@@ -187,7 +187,12 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     tokio::spawn(door);
     let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH)).unwrap());
     let stop = CancellationToken::new();
-    let working = WorkerSettings { max_calls: 8, poll: Duration::from_millis(50), policy: service::policy(&settings) };
+    let working = WorkerSettings {
+        max_calls: 8,
+        poll: Duration::from_millis(50),
+        shadow: false,
+        policy: service::policy(&settings),
+    };
     let worker = tokio::spawn(Worker::new(journal.clone(), client, metrics.clone(), working).run(stop.clone()));
 
     let redirects = || sim.requests().iter().filter(|request| request.op == Some(OpName::RedirectCall)).count();
