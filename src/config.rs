@@ -11,6 +11,7 @@ use crate::call::policy::Strategy;
 use crate::call::rules::{Piece, Rule, Template};
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::telemetry::LogFormat;
+use crate::telemetry::traces::TraceSettings;
 use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::client::{self, ClientSettings, Credentials};
 use crate::twilio::interest::Interest;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub eligibility: Eligibility,
     pub streams: Streams,
     pub shutdown: Shutdown,
+    /// `[traces]`; absent without an address.
+    pub traces: Option<TraceSettings>,
     pub log: Log,
 }
 

@@ -9,6 +9,7 @@ use crate::journal::{
     Journal, JournalError, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
 };
 use crate::telemetry::metrics::{Commits, Metrics};
+use crate::telemetry::traces::{Traces, TracesError};
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
@@ -39,6 +40,9 @@ pub enum StartError {
     /// The public URL or the tokens cannot be used for signatures.
     #[error("server.public_url or twilio.auth_tokens cannot be used: {0}")]
     Signature(#[from] VerifierError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The client for Twilio's API cannot be made.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -55,6 +59,7 @@ pub struct Service {
     janitor: JoinHandle<()>,
     backfill: JoinHandle<()>,
     census: JoinHandle<()>,
+    traces: Traces,
     stop: CancellationToken,
     grace: Duration,
 }
@@ -69,8 +74,9 @@ impl Service {
         let journal = open_journal(settings, metrics.commits.clone()).await?;
         // Before the door opens: what comes in first would hide what was missed.
         let newest = journal.newest_event().await;
+        let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
         let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?);
-        let ingress = ingress_settings(settings)?;
+        let ingress = ingress_settings(settings, &traces)?;
         if settings.mode == Mode::Shadow {
             tracing::warn!(
                 "mode = \"shadow\": what would be done is shown in the console and by `calls show`; no stream is started"
@@ -93,10 +99,10 @@ impl Service {
             journal.clone(),
             client.clone(),
             metrics.clone(),
-            backfill_settings(settings),
+            backfill_settings(settings, &traces),
             stop.clone(),
         );
-        let worker = Worker::new(journal.clone(), client, metrics.clone(), worker_settings(settings));
+        let worker = Worker::new(journal.clone(), client, metrics.clone(), worker_settings(settings, &traces));
         let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
         Ok(Self {
@@ -109,6 +115,7 @@ impl Service {
             janitor: tokio::spawn(janitor),
             backfill: tokio::spawn(backfill),
             census: tokio::spawn(census),
+            traces,
             stop,
             grace,
         })
@@ -137,7 +144,7 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, listeners, mut worker, janitor, backfill, census, stop, grace, .. } = self;
+        let Self { journal, servers, listeners, mut worker, janitor, backfill, census, traces, stop, grace, .. } = self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -161,6 +168,7 @@ impl Service {
         janitor.abort();
         backfill.abort();
         census.abort();
+        traces.close().await;
         if let Err(error) = journal.close().await {
             tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
         }
@@ -225,12 +233,13 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAd
     Ok((listener, bound))
 }
 
-fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierError> {
+fn ingress_settings(settings: &Settings, traces: &Traces) -> Result<IngressSettings, VerifierError> {
     let server = &settings.server;
     Ok(IngressSettings {
         verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
         account: settings.twilio.account_sid.clone(),
         workspace: settings.twilio.workspace_sid.clone(),
+        traces: traces.clone(),
         interest: settings.interest(),
         assignment: settings.assignment.clone(),
         body_limit_bytes: server.body_limit_bytes,
@@ -250,19 +259,21 @@ fn console_settings(settings: &Settings) -> ConsoleSettings {
     ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views }
 }
 
-fn worker_settings(settings: &Settings) -> WorkerSettings {
+fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
     WorkerSettings {
         max_calls: settings.worker.max_calls,
         poll: settings.worker.poll,
         shadow: settings.mode == Mode::Shadow,
+        traces: traces.clone(),
         policy: policy(settings),
     }
 }
 
-fn backfill_settings(settings: &Settings) -> BackfillSettings {
+fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
     let Settings { backfill, retry, .. } = settings;
     BackfillSettings {
         max_age: backfill.max_age,
+        traces: traces.clone(),
         interest: settings.interest(),
         overlap: backfill.overlap,
         max_events: backfill.max_events,

@@ -4,6 +4,7 @@ use super::lane::Lane;
 use crate::call::Policy;
 use crate::journal::{Claim, Journal, JournalError};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 use crate::twilio::client::Client;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ pub struct WorkerSettings {
     pub poll: Duration,
     /// Calls that begin now are decided and shown; Twilio is only read.
     pub shadow: bool,
+    /// Where steps are traced.
+    pub traces: Traces,
     /// The limits of the core.
     pub policy: Policy,
 }

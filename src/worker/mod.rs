@@ -2,7 +2,7 @@
 //!
 //! Calls run in parallel; within a call there is one step at a time. The `dispatcher` claims calls and owns the lanes; a
 //! `lane` is one call's loop and its `meter` counts what happens there; the `census` counts what runs on all calls;
-//! `shadow` stands in for Twilio where nothing may be commanded; `backfill` fetches the events that did not arrive.
+//! `shadow` stands in for Twilio where nothing may be commanded; its `trace` goes to a collector; `backfill` fetches the events that did not arrive.
 
 mod backfill;
 mod census;
@@ -10,6 +10,7 @@ mod dispatcher;
 mod lane;
 mod meter;
 mod shadow;
+mod trace;
 
 pub use backfill::{BackfillSettings, fill_gap};
 pub use census::census;

@@ -17,6 +17,7 @@ use taskrouter_streams::journal::{
     Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq,
 };
 use taskrouter_streams::telemetry::metrics::Metrics;
+use taskrouter_streams::telemetry::traces::Traces;
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::{Verifier, sign};
 use tokio::sync::{Notify, Semaphore};
@@ -114,6 +115,7 @@ pub(crate) fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
                 return admin(journal, metrics, |_| {}, listener, 1).unwrap().await;
             }
             let settings = IngressSettings {
+                traces: Traces::default(),
                 verifier: Verifier::new(BASE, vec![SecretString::from("token")]).unwrap(),
                 account: sid("AC", 1).parse().unwrap(),
                 workspace: sid("WS", 1).parse().unwrap(),

@@ -20,6 +20,7 @@ use taskrouter_streams::sim::callbacks::Destination;
 use taskrouter_streams::sim::world::OpName;
 use taskrouter_streams::sim::{self, Behaviour, Route, Simulator};
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
+use taskrouter_streams::telemetry::traces::Traces;
 use taskrouter_streams::twilio::client::Client;
 use taskrouter_streams::twilio::signature::Verifier;
 use taskrouter_streams::worker::{Worker, WorkerSettings};
@@ -133,6 +134,7 @@ fn settings(twilio: &str) -> config::Settings {
 
 fn ingress(settings: &config::Settings) -> IngressSettings {
     IngressSettings {
+        traces: Traces::default(),
         verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
         account: ACCOUNT.parse().unwrap(),
         workspace: WORKSPACE.parse().unwrap(),
@@ -191,6 +193,7 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
         max_calls: 8,
         poll: Duration::from_millis(50),
         shadow: false,
+        traces: Traces::default(),
         policy: service::policy(&settings),
     };
     let worker = tokio::spawn(Worker::new(journal.clone(), client, metrics.clone(), working).run(stop.clone()));
