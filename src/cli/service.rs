@@ -12,7 +12,7 @@ use crate::telemetry::metrics::{Commits, Metrics};
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
-use crate::worker::{self, BackfillSettings, Worker, WorkerSettings};
+use crate::worker::{self, Accounts, BackfillSettings, Worker, WorkerSettings};
 use actix_web::dev::ServerHandle;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -53,7 +53,8 @@ pub struct Service {
     listeners: Vec<JoinHandle<std::io::Result<()>>>,
     worker: JoinHandle<Result<(), JournalError>>,
     janitor: JoinHandle<()>,
-    backfill: JoinHandle<()>,
+    /// One an account.
+    backfills: Vec<JoinHandle<()>>,
     census: JoinHandle<()>,
     stop: CancellationToken,
     grace: Duration,
@@ -69,7 +70,7 @@ impl Service {
         let journal = open_journal(settings, metrics.commits.clone()).await?;
         // Before the door opens: what comes in first would hide what was missed.
         let newest = journal.newest_event().await;
-        let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?);
+        let accounts = accounts(settings)?;
         let ingress = ingress_settings(settings)?;
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
         let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
@@ -83,15 +84,18 @@ impl Service {
             http::admin(journal.clone(), metrics.clone(), operators, admin_listener, grace.as_secs())
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
-        let backfill = worker::fill_gap(
-            newest,
-            journal.clone(),
-            client.clone(),
-            metrics.clone(),
-            backfill_settings(settings),
-            stop.clone(),
-        );
-        let worker = Worker::new(journal.clone(), client, metrics.clone(), worker_settings(settings));
+        let mut backfills = Vec::new();
+        for (account, (_, settings)) in accounts.all().zip(settings.by_account()) {
+            backfills.push(tokio::spawn(worker::fill_gap(
+                newest.clone(),
+                journal.clone(),
+                account.client.clone(),
+                metrics.clone(),
+                backfill_settings(&settings),
+                stop.clone(),
+            )));
+        }
+        let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings));
         let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
         Ok(Self {
@@ -102,7 +106,7 @@ impl Service {
             listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
             worker: tokio::spawn(worker.run(stop.clone())),
             janitor: tokio::spawn(janitor),
-            backfill: tokio::spawn(backfill),
+            backfills,
             census: tokio::spawn(census),
             stop,
             grace,
@@ -132,7 +136,7 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, listeners, mut worker, janitor, backfill, census, stop, grace, .. } = self;
+        let Self { journal, servers, listeners, mut worker, janitor, backfills, census, stop, grace, .. } = self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -154,7 +158,7 @@ impl Service {
             worker.abort();
         }
         janitor.abort();
-        backfill.abort();
+        backfills.iter().for_each(JoinHandle::abort);
         census.abort();
         if let Err(error) = journal.close().await {
             tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
@@ -222,11 +226,17 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAd
 
 fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierError> {
     let server = &settings.server;
+    let mut accounts = Vec::new();
+    for (_, settings) in settings.by_account() {
+        accounts.push(http::Account {
+            verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
+            account: settings.twilio.account_sid.clone(),
+            workspace: settings.twilio.workspace_sid.clone(),
+            interest: settings.interest(),
+        });
+    }
     Ok(IngressSettings {
-        verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
-        account: settings.twilio.account_sid.clone(),
-        workspace: settings.twilio.workspace_sid.clone(),
-        interest: settings.interest(),
+        accounts,
         assignment: settings.assignment.clone(),
         body_limit_bytes: server.body_limit_bytes,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
@@ -246,7 +256,23 @@ fn console_settings(settings: &Settings) -> ConsoleSettings {
 }
 
 fn worker_settings(settings: &Settings) -> WorkerSettings {
-    WorkerSettings { max_calls: settings.worker.max_calls, poll: settings.worker.poll, policy: policy(settings) }
+    WorkerSettings { max_calls: settings.worker.max_calls, poll: settings.worker.poll }
+}
+
+/// What each account's calls are worked on with.
+fn accounts(settings: &Settings) -> Result<Accounts, ClientError> {
+    let account = |settings: &Settings| -> Result<worker::Account, ClientError> {
+        Ok(worker::Account {
+            account: settings.twilio.account_sid.clone(),
+            client: Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?),
+            policy: policy(settings),
+        })
+    };
+    let mut further = Vec::new();
+    for (_, settings) in settings.by_account().iter().skip(1) {
+        further.push(account(settings)?);
+    }
+    Ok(Accounts::new(account(settings)?, further))
 }
 
 fn backfill_settings(settings: &Settings) -> BackfillSettings {
@@ -262,7 +288,7 @@ fn backfill_settings(settings: &Settings) -> BackfillSettings {
     }
 }
 
-/// The core's limits, from the settings.
+/// The core's limits for the first account's calls.
 pub fn policy(settings: &Settings) -> Policy {
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let Settings { redirect, retry, streams, eligibility, .. } = settings;

@@ -2,14 +2,17 @@
 //!
 //! Calls run in parallel; within a call there is one step at a time. The `dispatcher` claims calls and owns the lanes; a
 //! `lane` is one call's loop and its `meter` counts what happens there; the `census` counts what runs on all calls;
+//! `accounts` holds what is needed for each account's calls;
 //! `backfill` fetches the events that did not arrive.
 
+mod accounts;
 mod backfill;
 mod census;
 mod dispatcher;
 mod lane;
 mod meter;
 
+pub use accounts::{Account, Accounts};
 pub use backfill::{BackfillSettings, fill_gap};
 pub use census::census;
 pub use dispatcher::{Worker, WorkerSettings};

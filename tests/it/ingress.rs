@@ -12,7 +12,7 @@ use taskrouter_streams::call::{
     fact::{EpochMs, Fact},
     sid::TaskSid,
 };
-use taskrouter_streams::http::{IngressSettings, admin, public};
+use taskrouter_streams::http::{Account, IngressSettings, admin, public};
 use taskrouter_streams::journal::{
     Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq,
 };
@@ -114,10 +114,12 @@ pub(crate) fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
                 return admin(journal, metrics, |_| {}, listener, 1).unwrap().await;
             }
             let settings = IngressSettings {
-                verifier: Verifier::new(BASE, vec![SecretString::from("token")]).unwrap(),
-                account: sid("AC", 1).parse().unwrap(),
-                workspace: sid("WS", 1).parse().unwrap(),
-                interest: Interest::default(),
+                accounts: vec![Account {
+                    verifier: Verifier::new(BASE, vec![SecretString::from("token")]).unwrap(),
+                    account: sid("AC", 1).parse().unwrap(),
+                    workspace: sid("WS", 1).parse().unwrap(),
+                    interest: Interest::default(),
+                }],
                 assignment: None,
                 body_limit_bytes: 256 * 1024,
                 event_streams_body_limit_bytes: 8 * 1024 * 1024,
