@@ -82,14 +82,18 @@ fn sections(reader: &mut Reader) -> (BTreeMap<String, Keys>, bool) {
             fine = false;
             continue;
         }
+        if key.is_empty() && !is_empty_table(&found.raw) {
+            reader.item_problem(format!("{SECTION}.{name}"), Some(found.origin), "is not a table", REMEDY);
+            fine = false;
+            continue;
+        }
         let keys = sections.entry(name.to_owned()).or_default();
         if is_known(key) {
             keys.insert(key.to_owned(), found);
-        } else if !(key.is_empty() && is_empty_table(&found.raw)) {
-            let wrong = if key.is_empty() { "is not a table" } else { "is not a key" };
+        } else if !key.is_empty() {
             let known = [&OF_TWILIO[..], &OF_STREAMS].concat().join(", ");
             let remedy = format!("the keys of an account are {known}; what is not among them holds for all accounts");
-            reader.item_problem(format!("{SECTION}.{rest}"), Some(found.origin), wrong, &remedy);
+            reader.item_problem(format!("{SECTION}.{rest}"), Some(found.origin), "is not a key", &remedy);
             fine = false;
         }
     }
