@@ -45,6 +45,8 @@ pub struct Settings {
     pub assignment: Option<ConferenceInstruction>,
     pub eligibility: Eligibility,
     pub streams: Streams,
+    /// `[accounts.NAME]`: the accounts besides `[twilio]`'s, by name.
+    pub accounts: BTreeMap<String, Account>,
     pub shutdown: Shutdown,
     /// `[traces]`; absent without an address.
     pub traces: Option<TraceSettings>,
@@ -117,6 +119,14 @@ pub struct Twilio {
     pub pool_idle: Duration,
     pub answer_limit_bytes: usize,
     pub max_pages: usize,
+}
+
+/// One of `[accounts.NAME]`, with what it takes over from `[twilio]` and `[streams]`.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Account {
+    pub twilio: Twilio,
+    pub streams: Streams,
 }
 
 /// `[journal]`: where facts are kept.
@@ -291,6 +301,11 @@ pub fn default_text() -> &'static str {
     DEFAULT
 }
 
+/// A text that tells what to do with keys of `[twilio]` and `[streams]` or with variables, in terms of an account's own.
+pub fn in_terms_of(account: &str, text: &str) -> String {
+    if account == FIRST_ACCOUNT { text.to_owned() } else { check::renamed(text, &format!("accounts.{account}")) }
+}
+
 /// The settings of `file` (if any) and of the environment, over the defaults. Reads that file and nothing else.
 pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
     let Some(path) = file else {
@@ -314,7 +329,21 @@ pub fn from_text(file: Option<(&str, &str)>, environment: &BTreeMap<String, Stri
     check::settings(layers)
 }
 
+/// The name of `[twilio]`'s account, which none of `[accounts.NAME]` can have.
+pub const FIRST_ACCOUNT: &str = "twilio";
+
 impl Settings {
+    /// The configuration as each account has it for itself, under the account's name: whatever works for one account is
+    /// given one of these. `[twilio]`'s comes first.
+    pub fn by_account(&self) -> Vec<(String, Settings)> {
+        let first = Settings { accounts: BTreeMap::new(), ..self.clone() };
+        let own = |(name, Account { twilio, streams }): (&String, &Account)| {
+            (name.clone(), Settings { twilio: twilio.clone(), streams: streams.clone(), ..first.clone() })
+        };
+        let further: Vec<_> = self.accounts.iter().map(own).collect();
+        std::iter::once((FIRST_ACCOUNT.to_owned(), first)).chain(further).collect()
+    }
+
     /// The part that the Twilio client needs; `status_path` is where the public listener takes status callbacks.
     pub fn client(&self, status_path: &str) -> ClientSettings {
         let destinations = self.streams.destinations.iter().map(|destination| client::Destination {

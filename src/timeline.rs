@@ -6,7 +6,7 @@ use crate::call::fact::{
     EpochMs, Fact, ReservationChange, ReservationEvent, StreamChange, StreamEvent, TaskChange, TransferChange,
     TransferEvent, TransferMode, TransferTarget, What,
 };
-use crate::call::sid::{CallSid, ReservationSid};
+use crate::call::sid::{AccountSid, CallSid, ReservationSid};
 use crate::call::step::{
     Answer, Assumed, Change, Guard, Operation, Outcome, ParticipantRow, Settled, Step, StreamStart,
 };
@@ -84,7 +84,8 @@ pub fn worded(change: &Change, agent: impl FnOnce(&ReservationSid) -> String) ->
         | Change::HoldAgain
         | Change::Rejoin
         | Change::Orphan(_)
-        | Change::Reconcile => change.to_string(),
+        | Change::Reconcile
+        | Change::Serve => change.to_string(),
     }
 }
 
@@ -141,11 +142,19 @@ fn kind(what: &What) -> Kind {
 struct Story {
     agents: BTreeMap<ReservationSid, (usize, String)>,
     customer: Option<CallSid>,
+    account: Option<AccountSid>,
 }
 
 impl Story {
     /// What happened, and why we did it.
     fn tell(&mut self, what: &What) -> (String, Option<String>) {
+        match (&self.account, what.account()) {
+            (Some(own), Some(account)) if own != account => {
+                return (format!("ignored: {account} says something of this call, which is not its own"), None);
+            }
+            (None, Some(account)) => self.account = Some(account.clone()),
+            (Some(_) | None, _) => {}
+        }
         if let Some(customer) = what.task_view().and_then(|view| view.attributes.customer.as_ref()) {
             self.customer = Some(customer.clone());
         }

@@ -36,6 +36,8 @@ pub enum Change {
     Orphan(String),
     /// See whether a call that has long been quiet is still there.
     Reconcile,
+    /// Work on the call at all, with its own account's credentials.
+    Serve,
 }
 
 /// The requests that the core can ask for. Each is one method of the Twilio client.
@@ -332,6 +334,7 @@ impl fmt::Display for Change {
             Change::Rejoin => f.write_str("see the customer back in the conference"),
             Change::Orphan(name) => write!(f, "stop {name}, which outlived its purpose"),
             Change::Reconcile => f.write_str("see whether the quiet call is still there"),
+            Change::Serve => f.write_str("work on the call"),
         }
     }
 }

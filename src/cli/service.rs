@@ -13,7 +13,7 @@ use crate::telemetry::traces::{Traces, TracesError};
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
-use crate::worker::{self, BackfillSettings, Worker, WorkerSettings};
+use crate::worker::{self, Accounts, BackfillSettings, Worker, WorkerSettings};
 use actix_web::dev::ServerHandle;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -57,7 +57,8 @@ pub struct Service {
     listeners: Vec<JoinHandle<std::io::Result<()>>>,
     worker: JoinHandle<Result<(), JournalError>>,
     janitor: JoinHandle<()>,
-    backfill: JoinHandle<()>,
+    /// One an account.
+    backfills: Vec<JoinHandle<()>>,
     census: JoinHandle<()>,
     traces: Traces,
     stop: CancellationToken,
@@ -75,7 +76,7 @@ impl Service {
         // Before the door opens: what comes in first would hide what was missed.
         let newest = journal.newest_event().await;
         let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
-        let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?);
+        let accounts = accounts(settings)?;
         let ingress = ingress_settings(settings, &traces)?;
         if settings.mode == Mode::Shadow {
             tracing::warn!(
@@ -94,15 +95,18 @@ impl Service {
             http::admin(journal.clone(), metrics.clone(), operators, admin_listener, grace.as_secs())
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
-        let backfill = worker::fill_gap(
-            newest,
-            journal.clone(),
-            client.clone(),
-            metrics.clone(),
-            backfill_settings(settings, &traces),
-            stop.clone(),
-        );
-        let worker = Worker::new(journal.clone(), client, metrics.clone(), worker_settings(settings, &traces));
+        let mut backfills = Vec::new();
+        for (account, (_, settings)) in accounts.all().zip(settings.by_account()) {
+            backfills.push(tokio::spawn(worker::fill_gap(
+                newest.clone(),
+                journal.clone(),
+                account.client.clone(),
+                metrics.clone(),
+                backfill_settings(&settings, &traces),
+                stop.clone(),
+            )));
+        }
+        let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings, &traces));
         let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
         Ok(Self {
@@ -113,7 +117,7 @@ impl Service {
             listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
             worker: tokio::spawn(worker.run(stop.clone())),
             janitor: tokio::spawn(janitor),
-            backfill: tokio::spawn(backfill),
+            backfills,
             census: tokio::spawn(census),
             traces,
             stop,
@@ -144,7 +148,8 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, listeners, mut worker, janitor, backfill, census, traces, stop, grace, .. } = self;
+        let Self { journal, servers, listeners, mut worker, janitor, backfills, census, traces, stop, grace, .. } =
+            self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -166,7 +171,7 @@ impl Service {
             worker.abort();
         }
         janitor.abort();
-        backfill.abort();
+        backfills.iter().for_each(JoinHandle::abort);
         census.abort();
         traces.close().await;
         if let Err(error) = journal.close().await {
@@ -235,12 +240,18 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAd
 
 fn ingress_settings(settings: &Settings, traces: &Traces) -> Result<IngressSettings, VerifierError> {
     let server = &settings.server;
+    let mut accounts = Vec::new();
+    for (_, settings) in settings.by_account() {
+        accounts.push(http::Account {
+            verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
+            account: settings.twilio.account_sid.clone(),
+            workspace: settings.twilio.workspace_sid.clone(),
+            interest: settings.interest(),
+        });
+    }
     Ok(IngressSettings {
-        verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
-        account: settings.twilio.account_sid.clone(),
-        workspace: settings.twilio.workspace_sid.clone(),
+        accounts,
         traces: traces.clone(),
-        interest: settings.interest(),
         assignment: settings.assignment.clone(),
         body_limit_bytes: server.body_limit_bytes,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
@@ -265,8 +276,23 @@ fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
         poll: settings.worker.poll,
         shadow: settings.mode == Mode::Shadow,
         traces: traces.clone(),
-        policy: policy(settings),
     }
+}
+
+/// What each account's calls are worked on with.
+fn accounts(settings: &Settings) -> Result<Accounts, ClientError> {
+    let account = |settings: &Settings| -> Result<worker::Account, ClientError> {
+        Ok(worker::Account {
+            account: settings.twilio.account_sid.clone(),
+            client: Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?),
+            policy: policy(settings),
+        })
+    };
+    let mut further = Vec::new();
+    for (_, settings) in settings.by_account().iter().skip(1) {
+        further.push(account(settings)?);
+    }
+    Ok(Accounts::new(account(settings)?, further))
 }
 
 fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
@@ -283,7 +309,7 @@ fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
     }
 }
 
-/// The core's limits, from the settings.
+/// The core's limits for the first account's calls.
 pub fn policy(settings: &Settings) -> Policy {
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let Settings { redirect, retry, streams, eligibility, .. } = settings;

@@ -1,9 +1,12 @@
 //! The keys, section by section: their limits, and what must hold between them.
 
+mod accounts;
 mod addresses;
 mod destinations;
 mod rules;
 mod streams;
+
+pub(super) use accounts::renamed;
 
 use super::layers::Layers;
 use super::reader::Reader;
@@ -28,6 +31,7 @@ const SHORTEST_TOKEN: usize = 16;
 
 /// Everything read and checked, or everything that is wrong.
 pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
+    let before = layers.found.clone();
     let mut reader = Reader::new(layers);
     // Every section is read before any is missed, so that all problems are found.
     let listen = (reader.address("server.listen"), reader.address("admin.listen"));
@@ -43,6 +47,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let eligibility = streams::eligibility(&mut reader);
     let assignment = assignment(&mut reader);
     let streams = streams::streams(&mut reader);
+    let accounts = accounts::accounts(&mut reader, &before);
     let shutdown = reader.millis("shutdown.grace_ms", 1..=HOUR_MS).map(|grace| Shutdown { grace });
     let traces = traces(&mut reader);
     let log = log(&mut reader);
@@ -62,6 +67,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             eligibility: eligibility?,
             assignment: assignment?,
             streams: streams?,
+            accounts: accounts?,
             shutdown: shutdown?,
             traces: traces?,
             log: log?,

@@ -45,8 +45,8 @@ pub fn event(what: &What) -> &'static str {
 }
 
 /// Every word of [`change`].
-pub const CHANGES: [&str; 8] =
-    ["start", "stop", "lower_ahead", "raise_guard", "hold_again", "rejoin", "orphan", "reconcile"];
+pub const CHANGES: [&str; 9] =
+    ["start", "stop", "lower_ahead", "raise_guard", "hold_again", "rejoin", "orphan", "reconcile", "serve"];
 
 /// What a change is about.
 pub fn change(change: &Change) -> &'static str {
@@ -59,6 +59,7 @@ pub fn change(change: &Change) -> &'static str {
         Change::Rejoin => "rejoin",
         Change::Orphan(_) => "orphan",
         Change::Reconcile => "reconcile",
+        Change::Serve => "serve",
     }
 }
 

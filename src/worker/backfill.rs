@@ -85,19 +85,20 @@ pub async fn fill_gap(
         );
     }
     let page = EventsPage::first(since, now + ms(settings.overlap));
+    let account = client.account().clone();
     let backfill = Backfill { journal, client, settings, shutdown };
     let mut found = Found::default();
     let filled = backfill.run(page, &mut found).await;
     metrics.work.round("backfill", filled.is_ok());
     metrics.work.backfilled.inc_by(u64::try_from(found.missed).unwrap_or(u64::MAX));
     match filled {
-        Ok(()) if found.missed == 0 => tracing::debug!(read = found.read, "no event was missed"),
+        Ok(()) if found.missed == 0 => tracing::debug!(%account, read = found.read, "no event was missed"),
         Ok(()) => {
-            tracing::warn!(found.read, found.missed, "events that had not arrived were read from TaskRouter's records")
+            tracing::warn!(%account, found.read, found.missed, "events that had not arrived were read from TaskRouter's records")
         }
         Err(Unfilled::Stopped) => {}
         Err(error) => {
-            tracing::error!(%error, found.read, found.missed, "events may be missing: run `backfill --since` once the cause is mended");
+            tracing::error!(%account, %error, found.read, found.missed, "events may be missing: run `backfill --since` once the cause is mended");
         }
     }
 }
@@ -199,7 +200,12 @@ impl Backfill {
 
     /// What a record tells of a call, if anything.
     fn fact(&self, record: &Record) -> Option<NewFact> {
-        match event_record::parse(record, &self.settings.interest).ok()?.content {
+        let envelope = event_record::parse(record, &self.settings.interest).ok()?;
+        // They were asked for with this account's credentials, and are not to be taken for another's.
+        if envelope.account != *self.client.account() {
+            return None;
+        }
+        match envelope.content {
             Content::Ours { task, identity, what } => {
                 Some(NewFact { call: task, identity, fact: Fact { at: journal::now(), what } })
             }

@@ -1,11 +1,10 @@
 //! Claims calls that are due and runs a lane for each.
 
+use super::accounts::Accounts;
 use super::lane::Lane;
-use crate::call::Policy;
 use crate::journal::{Claim, Journal, JournalError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
-use crate::twilio::client::Client;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,27 +23,20 @@ pub struct WorkerSettings {
     pub shadow: bool,
     /// Where steps are traced.
     pub traces: Traces,
-    /// The limits of the core.
-    pub policy: Policy,
 }
 
 /// Works on the calls of a journal until told to stop.
 pub struct Worker {
     journal: Arc<dyn Journal>,
-    client: Arc<Client>,
+    accounts: Arc<Accounts>,
     metrics: Arc<Metrics>,
     settings: Arc<WorkerSettings>,
 }
 
 impl Worker {
-    /// A worker that performs its steps through `client`.
-    pub fn new(
-        journal: Arc<dyn Journal>,
-        client: Arc<Client>,
-        metrics: Arc<Metrics>,
-        settings: WorkerSettings,
-    ) -> Self {
-        Self { journal, client, metrics, settings: Arc::new(settings) }
+    /// A worker that performs its steps through the client of the call's account.
+    pub fn new(journal: Arc<dyn Journal>, accounts: Accounts, metrics: Arc<Metrics>, settings: WorkerSettings) -> Self {
+        Self { journal, accounts: Arc::new(accounts), metrics, settings: Arc::new(settings) }
     }
 
     /// Works until `shutdown`, then lets every lane finish its step and give its call back.
@@ -129,7 +121,7 @@ impl Worker {
         let metrics = self.metrics.clone();
         let lane = Lane::new(
             self.journal.clone(),
-            self.client.clone(),
+            self.accounts.clone(),
             metrics.clone(),
             self.settings.clone(),
             claim,

@@ -1,10 +1,11 @@
 //! One call's loop: fold, ask, perform, journal.
 
+use super::accounts::Accounts;
 use super::dispatcher::WorkerSettings;
 use super::meter::Meter;
 use super::shadow::{Shadow, Shown};
 use super::trace::Trace;
-use crate::call::fact::{Fact, What};
+use crate::call::fact::{Fact, Parked, What};
 use crate::call::step::{Assumed, Outcome, Settled, Step};
 use crate::call::{Call, Next};
 use crate::journal::{self, Claim, Due, Journal, JournalError, Seq};
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 /// The work on one claimed call.
 pub(super) struct Lane {
     journal: Arc<dyn Journal>,
-    client: Arc<Client>,
+    accounts: Arc<Accounts>,
     metrics: Arc<Metrics>,
     settings: Arc<WorkerSettings>,
     claim: Claim,
@@ -35,7 +36,7 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn new(
         journal: Arc<dyn Journal>,
-        client: Arc<Client>,
+        accounts: Arc<Accounts>,
         metrics: Arc<Metrics>,
         settings: Arc<WorkerSettings>,
         claim: Claim,
@@ -46,7 +47,7 @@ impl Lane {
         let trace = Trace::new(settings.traces.clone(), claim.call.clone());
         Self {
             journal,
-            client,
+            accounts,
             metrics,
             settings,
             claim,
@@ -68,15 +69,17 @@ impl Lane {
                 return self.release(Due::After(Duration::ZERO)).await;
             }
             let now = journal::now();
-            match self.call.next(now, &self.shadow.policy(&self.settings.policy)) {
-                Next::Do(step) => self.perform(step).await?,
-                Next::Park(parked) => {
-                    tracing::error!(
-                        task_sid = %self.claim.call, change = %parked.change, reason = %parked.reason,
-                        "given up: this change was not made and waits to be redriven"
-                    );
-                    self.append(What::Parked(parked)).await?;
+            let Some(account) = self.accounts.of(self.call.account()).cloned() else {
+                match self.call.unserved(&self.accounts.first().policy) {
+                    Some(parked) => self.park(parked).await?,
+                    None if self.call.has_nothing_left() => return self.release(Due::Over).await,
+                    None => return self.release(Due::OnFact).await,
                 }
+                continue;
+            };
+            match self.call.next(now, &self.shadow.policy(&account.policy)) {
+                Next::Do(step) => self.perform(step, &account.client).await?,
+                Next::Park(parked) => self.park(parked).await?,
                 Next::Report(what) => {
                     report(&self.claim, &what);
                     self.append(what).await?;
@@ -116,9 +119,16 @@ impl Lane {
         Ok(())
     }
 
-    async fn perform(&mut self, step: Step) -> Result<(), JournalError> {
-        let client = self.client.clone();
-        let turn = self.turn(&client).await?;
+    async fn park(&self, parked: Parked) -> Result<(), JournalError> {
+        tracing::error!(
+            task_sid = %self.claim.call, change = %parked.change, reason = %parked.reason,
+            "given up: this change was not made and waits to be redriven"
+        );
+        self.append(What::Parked(parked)).await
+    }
+
+    async fn perform(&mut self, step: Step, client: &Client) -> Result<(), JournalError> {
+        let turn = self.turn(client).await?;
         if step.operation.is_announced() && !self.shadow.is_on() {
             self.append(What::Begun(step.clone())).await?;
         }

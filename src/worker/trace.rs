@@ -78,7 +78,8 @@ impl Trace {
             | Change::HoldAgain
             | Change::Rejoin
             | Change::Orphan(_)
-            | Change::Reconcile => None,
+            | Change::Reconcile
+            | Change::Serve => None,
         });
         of_reservation.copied().or(self.newest)
     }

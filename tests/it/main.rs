@@ -6,12 +6,14 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod accounts;
 mod architecture;
 mod assignment;
 mod audio;
 mod backfill;
 mod client;
 mod config;
+mod config_accounts;
 mod config_streams;
 mod console;
 mod core;

@@ -20,6 +20,7 @@ fn attributes(number: u32) -> CallAttributes {
 /// An event that names the customer's leg.
 fn naming(call: u32, leg: u32, at: i64) -> NewFact {
     let view = TaskView {
+        account: None,
         task: task(call),
         channel: None,
         version: None,
