@@ -26,6 +26,9 @@ use url::Url;
 
 const DEFAULT: &str = include_str!("../config/default.toml");
 
+/// Where the keys of [`DEFAULT`] come from.
+const DEFAULT_ORIGIN: &str = "the defaults";
+
 /// The whole configuration.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each section")]
@@ -110,6 +113,25 @@ pub struct Journal {
     pub lease: Duration,
     pub retention: Duration,
     pub prune_every: Duration,
+    /// Keys of the other store that somebody has set: no mistake in a file that several workers share, and else one.
+    pub without_effect: Vec<WithoutEffect>,
+}
+
+/// A key that was set and that nothing reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WithoutEffect {
+    /// Its full name.
+    pub key: &'static str,
+    /// The file or the variable that set it.
+    pub origin: String,
+    /// Why nothing reads it.
+    pub why: &'static str,
+}
+
+impl fmt::Display for WithoutEffect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (from {}) has no effect: {}", self.key, self.origin, self.why)
+    }
 }
 
 /// `journal.url`: which store.
@@ -282,7 +304,7 @@ pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Resu
 /// As [`load`], with the file as its name (for messages) and text.
 pub fn from_text(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
     let mut layers = Layers::default();
-    layers.add_toml("the defaults", DEFAULT)?;
+    layers.add_toml(DEFAULT_ORIGIN, DEFAULT)?;
     if let Some((name, text)) = file {
         layers.add_toml(name, text)?;
     }

@@ -63,12 +63,18 @@ impl Doctor {
             worker::checks(settings),
         );
         let mut checks = vec![configuration(settings)];
+        checks.extend(settings.journal.without_effect.iter().map(|key| {
+            Check::warning(
+                "configuration",
+                key.to_string(),
+                "take it out, unless a worker with the other store reads it",
+            )
+        }));
         checks.extend(twilio);
         checks.extend(door?);
         checks.extend(sockets?);
-        let is_running = worker.is_running;
-        checks.extend(worker.checks);
-        checks.extend(journal::checks(settings, is_running).await);
+        checks.extend(worker);
+        checks.extend(journal::checks(settings).await);
         if let Some(call) = &self.probe_call {
             checks.push(probe::check(settings, &client, call).await);
         }
