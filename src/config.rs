@@ -30,6 +30,8 @@ const DEFAULT: &str = include_str!("../config/default.toml");
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each section")]
 pub struct Settings {
+    /// Whether what is decided is done, or only shown.
+    pub mode: Mode,
     pub server: Server,
     pub admin: Admin,
     pub twilio: Twilio,
@@ -46,6 +48,25 @@ pub struct Settings {
     pub accounts: BTreeMap<String, Account>,
     pub shutdown: Shutdown,
     pub log: Log,
+}
+
+/// `mode`: what is done with what is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It is done.
+    Live,
+    /// It is shown; Twilio is only read.
+    Shadow,
+}
+
+impl Mode {
+    /// As it is configured.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Live => "live",
+            Mode::Shadow => "shadow",
+        }
+    }
 }
 
 /// `[server]`: the public listener.

@@ -11,7 +11,7 @@ mod worker;
 use super::accounts::Chosen;
 use super::{CommandResult, Configured, misused, say};
 use crate::call::sid::CallSid;
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Mode, Settings};
 use crate::http::STREAM_STATUS_PATH;
 use crate::twilio::client::{Client, Credentials};
 use check::{Check, Verdict};
@@ -129,12 +129,16 @@ fn of_configuration(error: &ConfigError) -> Vec<Check> {
 
 fn configuration(settings: &Settings) -> Check {
     const NAME: &str = "configuration";
-    let url = &settings.server.public_url;
+    let mode = match settings.mode {
+        Mode::Live => "",
+        Mode::Shadow => "; mode is \"shadow\", so nothing is commanded",
+    };
+    let found = format!("complete; Twilio reaches us at {}{mode}", settings.server.public_url);
     match settings.twilio.credentials {
-        Credentials::ApiKey { .. } => Check::ok(NAME, format!("complete; Twilio reaches us at {url}")),
+        Credentials::ApiKey { .. } => Check::ok(NAME, found),
         Credentials::AuthToken(_) => Check::warning(
             NAME,
-            format!("complete; Twilio reaches us at {url}; our requests use the auth token"),
+            format!("{found}; our requests use the auth token"),
             "make an API key and set TWILIO_API_KEY and TWILIO_API_SECRET: it can be revoked alone",
         ),
     }

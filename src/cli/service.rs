@@ -2,7 +2,7 @@
 
 use crate::call::Policy;
 use crate::call::rules::Destination;
-use crate::config::{self, JournalUrl, Settings};
+use crate::config::{self, JournalUrl, Mode, Settings};
 use crate::console::{ConsoleSettings, console};
 use crate::http::{self, IngressSettings};
 use crate::journal::{
@@ -72,6 +72,11 @@ impl Service {
         let newest = journal.newest_event().await;
         let accounts = accounts(settings)?;
         let ingress = ingress_settings(settings)?;
+        if settings.mode == Mode::Shadow {
+            tracing::warn!(
+                "mode = \"shadow\": what would be done is shown in the console and by `calls show`; no stream is started"
+            );
+        }
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
         let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
         let grace = settings.shutdown.grace;
@@ -256,7 +261,11 @@ fn console_settings(settings: &Settings) -> ConsoleSettings {
 }
 
 fn worker_settings(settings: &Settings) -> WorkerSettings {
-    WorkerSettings { max_calls: settings.worker.max_calls, poll: settings.worker.poll }
+    WorkerSettings {
+        max_calls: settings.worker.max_calls,
+        poll: settings.worker.poll,
+        shadow: settings.mode == Mode::Shadow,
+    }
 }
 
 /// What each account's calls are worked on with.

@@ -10,7 +10,9 @@ pub(super) use accounts::renamed;
 
 use super::layers::Layers;
 use super::reader::Reader;
-use super::{Admin, Backfill, ConfigError, Journal, Log, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker};
+use super::{
+    Admin, Backfill, ConfigError, Journal, Log, Mode, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker,
+};
 use crate::telemetry::{LogFormat, is_filter};
 use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::client::Credentials;
@@ -32,6 +34,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let mut reader = Reader::new(layers);
     // Every section is read before any is missed, so that all problems are found.
     let listen = (reader.address("server.listen"), reader.address("admin.listen"));
+    let mode = reader.choice("mode", &[Mode::Live, Mode::Shadow].map(|mode| (mode.as_str(), mode)));
     let server = server(&mut reader, listen.0);
     let admin = admin(&mut reader, listen.1);
     let twilio = twilio(&mut reader);
@@ -50,6 +53,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     cross_check(&mut reader);
     let all = || {
         Some(Settings {
+            mode: mode?,
             server: server?,
             admin: admin?,
             twilio: twilio?,

@@ -61,7 +61,8 @@ impl Reader {
         let (wrong, remedy) = if is_section {
             ("is a section, not a key".to_owned(), format!("the keys in it are {}", siblings.join(", ")))
         } else if siblings.is_empty() {
-            let sections: BTreeSet<&str> = self.known.iter().filter_map(|known| known.split('.').next()).collect();
+            let sections: BTreeSet<&str> =
+                self.known.iter().filter_map(|known| known.split_once('.')).map(|(section, _)| section).collect();
             let sections: Vec<&str> = sections.into_iter().collect();
             (format!("is in an unknown section, {section}"), format!("the sections are {}", sections.join(", ")))
         } else {

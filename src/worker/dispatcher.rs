@@ -18,6 +18,8 @@ pub struct WorkerSettings {
     /// Between looks at the journal when no commit wakes the worker. Also the longest pause that a lane keeps its
     /// claim through.
     pub poll: Duration,
+    /// Calls that begin now are decided and shown; Twilio is only read.
+    pub shadow: bool,
 }
 
 /// Works on the calls of a journal until told to stop.

@@ -3,8 +3,9 @@
 use super::accounts::Accounts;
 use super::dispatcher::WorkerSettings;
 use super::meter::Meter;
+use super::shadow::{Shadow, Shown};
 use crate::call::fact::{Fact, Parked, What};
-use crate::call::step::{Outcome, Settled, Step};
+use crate::call::step::{Assumed, Outcome, Settled, Step};
 use crate::call::{Call, Next};
 use crate::journal::{self, Claim, Due, Journal, JournalError, Seq};
 use crate::telemetry::labels;
@@ -24,6 +25,7 @@ pub(super) struct Lane {
     shutdown: CancellationToken,
     call: Call,
     meter: Meter,
+    shadow: Shadow,
     seen: Seq,
     /// Before the lease was last asked for: it lasts at least as long as counted from here.
     renewed: Instant,
@@ -39,8 +41,8 @@ impl Lane {
         claimed: Instant,
         shutdown: CancellationToken,
     ) -> Self {
-        let (call, meter) = (Call::default(), Meter::new(metrics.clone()));
-        Self { journal, accounts, metrics, settings, claim, shutdown, call, meter, seen: 0, renewed: claimed }
+        let (call, meter, shadow) = (Call::default(), Meter::new(metrics.clone()), Shadow::new(settings.shadow));
+        Self { journal, accounts, metrics, settings, claim, shutdown, call, meter, shadow, seen: 0, renewed: claimed }
     }
 
     /// Works on the call until nothing is due, then gives it back.
@@ -59,7 +61,7 @@ impl Lane {
                 }
                 continue;
             };
-            match self.call.next(now, &account.policy) {
+            match self.call.next(now, &self.shadow.policy(&account.policy)) {
                 Next::Do(step) => self.perform(step, &account.client).await?,
                 Next::Park(parked) => self.park(parked).await?,
                 Next::Report(what) => {
@@ -94,6 +96,7 @@ impl Lane {
         for (seq, fact) in facts {
             self.call.apply(&fact);
             self.meter.folded(&fact, &self.call, fresh);
+            self.shadow.folded(&fact, &self.call);
             self.seen = seq;
         }
         Ok(())
@@ -109,19 +112,26 @@ impl Lane {
 
     async fn perform(&mut self, step: Step, client: &Client) -> Result<(), JournalError> {
         let turn = self.turn(client).await?;
-        if step.operation.is_announced() {
+        if step.operation.is_announced() && !self.shadow.is_on() {
             self.append(What::Begun(step.clone())).await?;
         }
         self.outlast(client.request_timeout()).await?;
         let (sent_at, began) = (journal::now(), Instant::now());
-        let Performed { outcome, request_id, status } = turn.perform(&step.operation).await;
-        self.count(&step, status, began);
-        tell(&self.claim, &step, &outcome, request_id.as_deref());
-        self.append(What::Settled(Settled { step, sent_at, outcome, request_id })).await
+        let Shown { asked, performed: Performed { outcome, request_id, status }, assumed } = if self.shadow.is_on() {
+            self.shadow.perform(turn, &step.operation, self.call.customer()).await
+        } else {
+            let performed = turn.perform(&step.operation).await;
+            Shown { asked: Some(step.operation.name()), performed, assumed: None }
+        };
+        if let Some(asked) = asked {
+            self.count(asked, status, began);
+        }
+        let settled = Settled { step, sent_at, outcome, request_id, assumed };
+        tell(&self.claim, &settled);
+        self.append(What::Settled(settled)).await
     }
 
-    fn count(&self, step: &Step, status: Option<u16>, began: Instant) {
-        let operation = step.operation.name();
+    fn count(&self, operation: &'static str, status: Option<u16>, began: Instant) {
         let (steps, status) = (&self.metrics.steps, labels::status(status));
         steps.requests.get_or_create(&[("operation", operation), ("status", status)]).inc();
         let time = steps.request_seconds.get_or_create(&[("operation", operation)]);
@@ -224,10 +234,14 @@ fn report(claim: &Claim, what: &What) {
     }
 }
 
-fn tell(claim: &Claim, step: &Step, outcome: &Outcome, request_id: Option<&str>) {
+fn tell(claim: &Claim, settled: &Settled) {
+    let Settled { step, outcome, request_id, assumed, .. } = settled;
     let (task_sid, operation) = (&claim.call, step.operation.name());
-    let request_id = request_id.unwrap_or("-");
+    let request_id = request_id.as_deref().unwrap_or("-");
     match outcome {
+        Outcome::Done(_) if *assumed == Some(Assumed::NotSent) => {
+            tracing::info!(%task_sid, operation, "decided and not sent: the call is in shadow mode");
+        }
         Outcome::Done(_) | Outcome::Gone if step.operation.is_idempotent() => {
             tracing::debug!(%task_sid, operation, request_id, "step done");
         }

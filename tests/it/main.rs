@@ -32,6 +32,7 @@ mod postgres;
 mod program;
 mod setup;
 mod several;
+mod shadow;
 mod signature;
 mod sim_serve;
 mod simulator;

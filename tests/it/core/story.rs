@@ -268,7 +268,7 @@ impl Story {
     pub(super) fn settle(&mut self, step: Step, outcome: Outcome) {
         let sent_at = self.now;
         self.now += 10;
-        self.learn(What::Settled(Settled { step, sent_at, outcome, request_id: None }));
+        self.learn(What::Settled(Settled { step, sent_at, outcome, request_id: None, assumed: None }));
     }
 
     /// Performs one step as the world answers.
