@@ -11,6 +11,7 @@ use crate::call::policy::Strategy;
 use crate::call::rules::{Piece, Rule, Template};
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::telemetry::LogFormat;
+use crate::telemetry::traces::TraceSettings;
 use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::client::{self, ClientSettings, Credentials};
 use crate::twilio::interest::Interest;
@@ -47,6 +48,8 @@ pub struct Settings {
     /// `[accounts.NAME]`: the accounts besides `[twilio]`'s, by name.
     pub accounts: BTreeMap<String, Account>,
     pub shutdown: Shutdown,
+    /// `[traces]`; absent without an address.
+    pub traces: Option<TraceSettings>,
     pub log: Log,
 }
 

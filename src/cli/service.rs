@@ -9,6 +9,7 @@ use crate::journal::{
     Journal, JournalError, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
 };
 use crate::telemetry::metrics::{Commits, Metrics};
+use crate::telemetry::traces::{Traces, TracesError};
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
@@ -39,6 +40,9 @@ pub enum StartError {
     /// The public URL or the tokens cannot be used for signatures.
     #[error("server.public_url or twilio.auth_tokens cannot be used: {0}")]
     Signature(#[from] VerifierError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The client for Twilio's API cannot be made.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -56,6 +60,7 @@ pub struct Service {
     /// One an account.
     backfills: Vec<JoinHandle<()>>,
     census: JoinHandle<()>,
+    traces: Traces,
     stop: CancellationToken,
     grace: Duration,
 }
@@ -70,8 +75,9 @@ impl Service {
         let journal = open_journal(settings, metrics.commits.clone()).await?;
         // Before the door opens: what comes in first would hide what was missed.
         let newest = journal.newest_event().await;
+        let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
         let accounts = accounts(settings)?;
-        let ingress = ingress_settings(settings)?;
+        let ingress = ingress_settings(settings, &traces)?;
         if settings.mode == Mode::Shadow {
             tracing::warn!(
                 "mode = \"shadow\": what would be done is shown in the console and by `calls show`; no stream is started"
@@ -96,11 +102,11 @@ impl Service {
                 journal.clone(),
                 account.client.clone(),
                 metrics.clone(),
-                backfill_settings(&settings),
+                backfill_settings(&settings, &traces),
                 stop.clone(),
             )));
         }
-        let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings));
+        let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings, &traces));
         let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
         Ok(Self {
@@ -113,6 +119,7 @@ impl Service {
             janitor: tokio::spawn(janitor),
             backfills,
             census: tokio::spawn(census),
+            traces,
             stop,
             grace,
         })
@@ -141,7 +148,8 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, listeners, mut worker, janitor, backfills, census, stop, grace, .. } = self;
+        let Self { journal, servers, listeners, mut worker, janitor, backfills, census, traces, stop, grace, .. } =
+            self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -165,6 +173,7 @@ impl Service {
         janitor.abort();
         backfills.iter().for_each(JoinHandle::abort);
         census.abort();
+        traces.close().await;
         if let Err(error) = journal.close().await {
             tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
         }
@@ -229,7 +238,7 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAd
     Ok((listener, bound))
 }
 
-fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierError> {
+fn ingress_settings(settings: &Settings, traces: &Traces) -> Result<IngressSettings, VerifierError> {
     let server = &settings.server;
     let mut accounts = Vec::new();
     for (_, settings) in settings.by_account() {
@@ -242,6 +251,7 @@ fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierErro
     }
     Ok(IngressSettings {
         accounts,
+        traces: traces.clone(),
         assignment: settings.assignment.clone(),
         body_limit_bytes: server.body_limit_bytes,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
@@ -260,11 +270,12 @@ fn console_settings(settings: &Settings) -> ConsoleSettings {
     ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views }
 }
 
-fn worker_settings(settings: &Settings) -> WorkerSettings {
+fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
     WorkerSettings {
         max_calls: settings.worker.max_calls,
         poll: settings.worker.poll,
         shadow: settings.mode == Mode::Shadow,
+        traces: traces.clone(),
     }
 }
 
@@ -284,10 +295,11 @@ fn accounts(settings: &Settings) -> Result<Accounts, ClientError> {
     Ok(Accounts::new(account(settings)?, further))
 }
 
-fn backfill_settings(settings: &Settings) -> BackfillSettings {
+fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
     let Settings { backfill, retry, .. } = settings;
     BackfillSettings {
         max_age: backfill.max_age,
+        traces: traces.clone(),
         interest: settings.interest(),
         overlap: backfill.overlap,
         max_events: backfill.max_events,

@@ -13,6 +13,7 @@ use super::reader::Reader;
 use super::{
     Admin, Backfill, ConfigError, Journal, Log, Mode, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker,
 };
+use crate::telemetry::traces::TraceSettings;
 use crate::telemetry::{LogFormat, is_filter};
 use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::client::Credentials;
@@ -48,6 +49,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let streams = streams::streams(&mut reader);
     let accounts = accounts::accounts(&mut reader, &before);
     let shutdown = reader.millis("shutdown.grace_ms", 1..=HOUR_MS).map(|grace| Shutdown { grace });
+    let traces = traces(&mut reader);
     let log = log(&mut reader);
     listeners_differ(&mut reader, listen.0, listen.1);
     cross_check(&mut reader);
@@ -67,6 +69,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             streams: streams?,
             accounts: accounts?,
             shutdown: shutdown?,
+            traces: traces?,
             log: log?,
         })
     };
@@ -249,6 +252,15 @@ fn redirect(reader: &mut Reader) -> Option<Redirect> {
         poll: poll?,
         reading_max_age: reading_max_age?,
     })
+}
+
+fn traces(reader: &mut Reader) -> Option<Option<TraceSettings>> {
+    let otlp_url = addresses::otlp_url(reader);
+    let timeout = reader.millis("traces.timeout_ms", 1..=60_000);
+    let export_every = reader.millis("traces.export_every_ms", 1..=HOUR_MS);
+    let queue_limit = reader.count("traces.queue_limit", 1..=1_000_000);
+    let (timeout, export_every, queue_limit) = (timeout?, export_every?, queue_limit?);
+    Some(otlp_url.map(|otlp_url| TraceSettings { otlp_url, timeout, export_every, queue_limit }))
 }
 
 fn log(reader: &mut Reader) -> Option<Log> {

@@ -15,6 +15,7 @@ use crate::call::fact::{Fact, What};
 use crate::call::sid::TaskSid;
 use crate::journal::{self, Ingested, Journal, JournalError, NewFact};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{Span, Traces};
 use crate::twilio::assignment::ConferenceInstruction;
 use actix_web::dev::Server;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE};
@@ -32,6 +33,8 @@ pub struct IngressSettings {
     pub accounts: Vec<Account>,
     /// The answer to assignment callbacks; without one there is no path for them.
     pub assignment: Option<ConferenceInstruction>,
+    /// Where the events that were taken are traced.
+    pub traces: Traces,
     /// The largest body taken, in bytes; larger ones are answered with 413.
     pub body_limit_bytes: usize,
     /// The same for a delivery of Event Streams whose URL is signed.
@@ -130,11 +133,15 @@ impl Door {
             let mut ingests = JoinSet::new();
             for fact in std::mem::replace(&mut facts, rest) {
                 let (journal, brought) = (self.journal.clone(), Brought::new(&fact.fact));
-                ingests.spawn(async move { (fact.call.clone(), brought, journal.ingest(fact).await) });
+                let span = self.settings.traces.event(&fact.call, &fact.fact);
+                ingests.spawn(async move { (fact.call.clone(), brought, span, journal.ingest(fact).await) });
             }
             while let Some(joined) = ingests.join_next().await {
                 // A task that panicked has journaled nothing that may be acknowledged.
-                let (call, brought, ingested) = joined.map_err(|_| self.unavailable())?;
+                let (call, brought, span, ingested) = joined.map_err(|_| self.unavailable())?;
+                if let (Some(span), Ok(Ingested::New)) = (span, &ingested) {
+                    self.settings.traces.record(Span { to: journal::now(), ..span });
+                }
                 self.told(&call, &brought, ingested)?;
             }
         }

@@ -1,7 +1,8 @@
-//! Logs: one line per event on standard error, as text for people or as JSON for collectors. And [`metrics`], whose [`labels`] are few.
+//! Logs: one line per event on standard error, as text for people or as JSON for collectors. And [`metrics`], whose [`labels`] are few; and [`traces`].
 
 pub mod labels;
 pub mod metrics;
+pub mod traces;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;

@@ -4,6 +4,7 @@
 use crate::call::fact::{EpochMs, Fact};
 use crate::journal::{self, Ingested, Journal, JournalError, NewFact};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{Span, Traces};
 use crate::twilio::client::{Client, EventsPage, Unanswered};
 use crate::twilio::event::Content;
 use crate::twilio::event_record::{self, Record};
@@ -21,6 +22,8 @@ const INGEST_AT_ONCE: usize = 32;
 pub struct BackfillSettings {
     /// The longest gap that is filled.
     pub max_age: Duration,
+    /// Where the events that had not arrived are traced.
+    pub traces: Traces,
     /// What of an event is kept.
     pub interest: Interest,
     /// How much of the time before the gap is read again: clocks differ, and events were on their way.
@@ -163,13 +166,22 @@ impl Backfill {
             let mut ingests = JoinSet::new();
             for fact in std::mem::replace(&mut facts, rest) {
                 let journal = self.journal.clone();
-                ingests.spawn(async move { journal.ingest(fact.clone()).await.map_err(|error| (fact, error)) });
+                let span = self.settings.traces.event(&fact.call, &fact.fact);
+                ingests.spawn(async move {
+                    let ingested = journal.ingest(fact.clone()).await;
+                    ingested.map(|ingested| (ingested, span)).map_err(|error| (fact, error))
+                });
             }
             let mut busy = false;
             for ingested in ingests.join_all().await {
                 match ingested {
-                    Ok(Ingested::New) => missed += 1,
-                    Ok(Ingested::Duplicate) => {}
+                    Ok((Ingested::New, span)) => {
+                        missed += 1;
+                        if let Some(span) = span {
+                            self.settings.traces.record(Span { to: journal::now(), ..span });
+                        }
+                    }
+                    Ok((Ingested::Duplicate, _)) => {}
                     Err((fact, JournalError::Overloaded { .. } | JournalError::Unavailable { .. }))
                         if began.elapsed() < self.settings.give_up =>
                     {

@@ -4,6 +4,7 @@ use super::accounts::Accounts;
 use super::lane::Lane;
 use crate::journal::{Claim, Journal, JournalError};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,6 +21,8 @@ pub struct WorkerSettings {
     pub poll: Duration,
     /// Calls that begin now are decided and shown; Twilio is only read.
     pub shadow: bool,
+    /// Where steps are traced.
+    pub traces: Traces,
 }
 
 /// Works on the calls of a journal until told to stop.

@@ -4,6 +4,7 @@ use super::accounts::Accounts;
 use super::dispatcher::WorkerSettings;
 use super::meter::Meter;
 use super::shadow::{Shadow, Shown};
+use super::trace::Trace;
 use crate::call::fact::{Fact, Parked, What};
 use crate::call::step::{Assumed, Outcome, Settled, Step};
 use crate::call::{Call, Next};
@@ -26,6 +27,7 @@ pub(super) struct Lane {
     call: Call,
     meter: Meter,
     shadow: Shadow,
+    trace: Trace,
     seen: Seq,
     /// Before the lease was last asked for: it lasts at least as long as counted from here.
     renewed: Instant,
@@ -42,7 +44,21 @@ impl Lane {
         shutdown: CancellationToken,
     ) -> Self {
         let (call, meter, shadow) = (Call::default(), Meter::new(metrics.clone()), Shadow::new(settings.shadow));
-        Self { journal, accounts, metrics, settings, claim, shutdown, call, meter, shadow, seen: 0, renewed: claimed }
+        let trace = Trace::new(settings.traces.clone(), claim.call.clone());
+        Self {
+            journal,
+            accounts,
+            metrics,
+            settings,
+            claim,
+            shutdown,
+            call,
+            meter,
+            shadow,
+            trace,
+            seen: 0,
+            renewed: claimed,
+        }
     }
 
     /// Works on the call until nothing is due, then gives it back.
@@ -97,6 +113,7 @@ impl Lane {
             self.call.apply(&fact);
             self.meter.folded(&fact, &self.call, fresh);
             self.shadow.folded(&fact, &self.call);
+            self.trace.folded(&fact, fresh);
             self.seen = seq;
         }
         Ok(())

@@ -17,6 +17,7 @@ use taskrouter_streams::journal::{
     Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq,
 };
 use taskrouter_streams::telemetry::metrics::Metrics;
+use taskrouter_streams::telemetry::traces::Traces;
 use taskrouter_streams::twilio::assignment::ConferenceInstruction;
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::{Verifier, sign};
@@ -129,6 +130,7 @@ pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<Account>, private: boo
                 return admin(journal, metrics, |_| {}, listener, 1).unwrap().await;
             }
             let settings = IngressSettings {
+                traces: Traces::default(),
                 accounts,
                 assignment: Some(ConferenceInstruction { from: None, ring: Duration::from_secs(20) }),
                 body_limit_bytes: 256 * 1024,

@@ -39,5 +39,7 @@ mod simulator;
 mod stories;
 mod stream_status;
 mod streams;
+#[cfg(feature = "opentelemetry")]
+mod traces;
 mod twiml;
 mod worker;

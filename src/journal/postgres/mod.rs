@@ -1,7 +1,8 @@
 //! The journal of several processes: one PostgreSQL database.
 //!
-//! Events go through one task that commits many at once; the worker's writes are a transaction each. A call is claimed with
-//! `FOR UPDATE SKIP LOCKED`, so that processes share the calls without waiting for one another. Every time is the database's.
+//! Events go through one task that commits many at once; the worker's writes are a transaction each. A transaction is one
+//! message, and so one round trip. A call is claimed with `FOR UPDATE SKIP LOCKED`, so that processes share the calls without
+//! waiting for one another. Every time is the database's.
 //! A database that is away makes [`JournalError::Unavailable`] of everything until it is back; nothing needs to be restarted.
 
 mod ingest;
@@ -9,6 +10,7 @@ mod ops;
 mod reader;
 mod schema;
 mod session;
+mod sql;
 mod wake;
 
 use super::{
@@ -80,7 +82,7 @@ impl PostgresJournal {
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_size)
             .acquire_timeout(settings.acquire_timeout)
-            // A connection that has died says so when a transaction begins, which costs no round trip of its own.
+            // A connection that has died says so when it is used, which costs no round trip of its own.
             .test_before_acquire(false)
             .connect_lazy_with(options.clone());
         let sessions = Arc::new(Sessions::new(pool, settings.statement_timeout, durable));
@@ -210,10 +212,10 @@ impl Journal for PostgresJournal {
 
     fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
         Box::pin(async move {
-            let held = self.sessions.run(&Release { claim, seen, due }).await?;
+            let (held, asked_before) = self.sessions.insist(&Release { claim, seen, due }).await?;
             // It may be due at once.
             self.hint.notify_one();
-            held.then_some(()).ok_or_else(|| lost(claim))
+            (held || asked_before).then_some(()).ok_or_else(|| lost(claim))
         })
     }
 
