@@ -47,6 +47,9 @@ pub(super) async fn content(console: &Console, task: &TaskSid) -> Result<Markup,
     Ok(html! {
         p.crumbs { a id="back" href="/console" { "Calls" } }
         div.title { h1 { "Call " span.sid { (task) } } div { (state(&call)) } }
+        @if call.shadow {
+            p.hint { "Shadow mode: guard, hold and streams are shown as they would be. Nothing was commanded." }
+        }
         @if !call.parked.is_empty() { (parked(&call)) }
         (summary(&call))
         section aria-labelledby="lanes-heading" {

@@ -11,6 +11,7 @@ mod architecture;
 mod assignment;
 mod audio;
 mod backfill;
+mod census;
 mod client;
 mod config;
 mod config_accounts;
