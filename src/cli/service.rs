@@ -3,6 +3,7 @@
 use crate::call::Policy;
 use crate::call::rules::Destination;
 use crate::config::{self, JournalUrl, Mode, Settings};
+use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
 use crate::http::{self, IngressSettings};
 use crate::journal::{
@@ -272,7 +273,9 @@ fn ingress_settings(settings: &Settings, traces: &Traces) -> Result<IngressSetti
 
 fn console_settings(settings: &Settings) -> ConsoleSettings {
     let config::Admin { listen, token, live_every, live_views, .. } = settings.admin.clone();
-    ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views }
+    let named = |(name, own): (String, Settings)| (own.twilio.account_sid, name);
+    let accounts = AccountNames(settings.by_account().into_iter().map(named).collect());
+    ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views, accounts }
 }
 
 fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
