@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "The service is found at admin.listen of the configuration, or at --admin. Its admin.token, if any, is \
-                  read from the configuration or from TRS__ADMIN__TOKEN.\n\
+    after_help = "The service is found at admin.listen of the configuration, of which only [admin] is read, or at --admin. \
+                  Its admin.token, if any, is read from the configuration or from TRS__ADMIN__TOKEN.\n\
                   Exit codes: 0 done; 1 the service did not do it; 2 wrong arguments or configuration."
 )]
 pub(super) struct Calls {

@@ -11,7 +11,8 @@ use std::time::Duration;
 /// The service answers at once, or is not well.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where the service is found.
+/// Where the service is found: of the configuration, only `[admin]` is read, so that a shell beside the service needs none of its
+/// secrets.
 #[derive(clap::Args)]
 pub(super) struct Admin {
     #[command(flatten)]
@@ -40,7 +41,7 @@ impl Admin {
                 (admin.trim_end_matches('/').to_owned(), token.map(SecretString::from))
             }
             None => {
-                let admin = self.configured.load()?.admin;
+                let admin = self.configured.load_admin()?;
                 anyhow::ensure!(
                     admin.listen.port() != 0,
                     "admin.listen has port 0: pass --admin with the address that `serve` printed"

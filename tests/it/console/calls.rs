@@ -95,13 +95,20 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
     let unknown = format!("WT{:032x}", 7);
     let token = [("TRS__ADMIN__TOKEN", "a-token-that-is-long-enough")];
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
-    let cases: [Case<'_>; 7] = [
+    let cases: [Case<'_>; 9] = [
         (&["--admin", &admin, "list"], &[], 1, "set TRS__ADMIN__TOKEN"),
         (&["--admin", &admin, "list"], &[("TRS__ADMIN__TOKEN", "wrong")], 1, "set TRS__ADMIN__TOKEN"),
         (&["--admin", &admin, "show", &unknown], &token, 1, "there is no such call"),
         (&["--admin", &admin, "show", "../metrics"], &token, 1, "a call is named by its task"),
         (&["--admin", "http://127.0.0.1:9", "list"], &[], 1, "nobody listens at http://127.0.0.1:9"),
-        (&["list"], &[], 2, "twilio.account_sid is missing"),
+        (&["list"], &[("TRS__ADMIN__LISTEN", "127.0.0.1:0")], 2, "pass --admin"),
+        (
+            &["list"],
+            &[("TRS__ADMIN__LISTEN", "nowhere")],
+            2,
+            "admin.listen (from TRS__ADMIN__LISTEN) is not an address",
+        ),
+        (&["list"], &[("TRS__ADMIN__LISTN", "127.0.0.1:1")], 2, "admin.listn (from TRS__ADMIN__LISTN) is not a key"),
         (&["list", "--parked", "--live"], &[], 2, "cannot be used with"),
     ];
     for (arguments, environment, code, what) in cases {
@@ -110,5 +117,21 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
         assert!(!complaint.contains("long-enough"), "{complaint}");
     }
     assert!(said(&command(&["--admin", &admin, "list"], &token).await).contains("live, 1 parked"));
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn a_shell_beside_the_service_needs_nothing_of_its_configuration_but_where_it_listens() {
+    let stage = busy_stage("token = \"a-token-that-is-long-enough\"").await;
+    let admin = stage.service.admin().to_string();
+    let environment = [("TRS__ADMIN__LISTEN", admin.as_str()), ("TRS__ADMIN__TOKEN", "a-token-that-is-long-enough")];
+    assert!(said(&command(&["list"], &environment).await).contains("live, 1 parked"));
+    assert!(said(&program("health", &[], &environment).await).starts_with("{\"commit\":"));
+    // The service's own file, with keys that another version has.
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("config.toml");
+    std::fs::write(&file, format!("[admin]\nlisten = \"{admin}\"\n[server]\nnot_known_yet = 1\n")).unwrap();
+    let list = command(&["list", "--config", file.to_str().unwrap()], &environment[1..]).await;
+    assert!(said(&list).contains("live, 1 parked"));
     stage.clear().await;
 }
