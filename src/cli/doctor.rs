@@ -88,10 +88,16 @@ impl Doctor {
         }
         // They wait for different machines.
         let (sockets, worker) = tokio::join!(sockets::checks(urls), worker::checks(settings));
+        checks.extend(settings.journal.without_effect.iter().map(|key| {
+            Check::warning(
+                "configuration",
+                key.to_string(),
+                "take it out, unless a worker with the other store reads it",
+            )
+        }));
         checks.extend(sockets?);
-        let is_running = worker.is_running;
-        checks.extend(worker.checks);
-        checks.extend(journal::checks(settings, is_running).await);
+        checks.extend(worker);
+        checks.extend(journal::checks(settings).await);
         Ok(checks)
     }
 

@@ -15,6 +15,7 @@ use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
 use crate::worker::{self, Accounts, BackfillSettings, Worker, WorkerSettings};
 use actix_web::dev::ServerHandle;
+use secrecy::SecretString;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -215,19 +216,23 @@ pub(super) async fn open_journal(settings: &Settings, commits: Commits) -> Resul
             commits,
         })?)),
         JournalUrl::Postgres(url) => {
-            let settings = PostgresSettings {
-                url: url.clone(),
-                pool_size: journal.pool_size,
-                acquire_timeout: journal.acquire_timeout,
-                statement_timeout: journal.statement_timeout,
-                listen: journal.listen,
-                queue_limit: journal.queue_limit,
-                batch_limit: journal.batch_limit,
-                lease: journal.lease,
-                commits,
-            };
-            Ok(Arc::new(PostgresJournal::open(settings).await?))
+            Ok(Arc::new(PostgresJournal::open(postgres_settings(journal, url, commits)).await?))
         }
+    }
+}
+
+/// For the database that the settings name.
+pub(super) fn postgres_settings(journal: &config::Journal, url: &SecretString, commits: Commits) -> PostgresSettings {
+    PostgresSettings {
+        url: url.clone(),
+        pool_size: journal.pool_size,
+        acquire_timeout: journal.acquire_timeout,
+        statement_timeout: journal.statement_timeout,
+        listen: journal.listen,
+        queue_limit: journal.queue_limit,
+        batch_limit: journal.batch_limit,
+        lease: journal.lease,
+        commits,
     }
 }
 

@@ -11,7 +11,8 @@ pub(super) use accounts::renamed;
 use super::layers::Layers;
 use super::reader::Reader;
 use super::{
-    Admin, Backfill, ConfigError, Journal, Log, Mode, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker,
+    Admin, Backfill, ConfigError, Journal, JournalUrl, Log, Mode, Redirect, Retry, Server, Settings, Shutdown, Twilio,
+    WithoutEffect, Worker,
 };
 use crate::telemetry::traces::TraceSettings;
 use crate::telemetry::{LogFormat, is_filter};
@@ -198,8 +199,10 @@ fn journal(reader: &mut Reader) -> Option<Journal> {
     let lease = reader.millis("journal.lease_ms", 1..=HOUR_MS);
     let retention = reader.number("journal.retention_hours", 1..=87_600);
     let prune_every = reader.millis("journal.prune_every_ms", 1..=DAY_MS);
+    let url = url?;
     Some(Journal {
-        url: url?,
+        without_effect: without_effect(reader, &url),
+        url,
         queue_limit: queue_limit?,
         batch_limit: batch_limit?,
         wal_limit_bytes: wal_limit_bytes?,
@@ -211,6 +214,21 @@ fn journal(reader: &mut Reader) -> Option<Journal> {
         retention: Duration::from_secs(retention? * 3600),
         prune_every: prune_every?,
     })
+}
+
+/// The keys that were set for the store that is not used.
+fn without_effect(reader: &Reader, url: &JournalUrl) -> Vec<WithoutEffect> {
+    let (keys, why): (&[_], _) = match url {
+        JournalUrl::Sqlite(_) => (
+            &["journal.pool_size", "journal.acquire_timeout_ms", "journal.statement_timeout_ms", "journal.listen"],
+            "it is for PostgreSQL, and journal.url names a SQLite file",
+        ),
+        JournalUrl::Postgres(_) => {
+            (&["journal.wal_limit_bytes"], "it is for SQLite, and journal.url names a PostgreSQL database")
+        }
+    };
+    let set = keys.iter().filter_map(|key| Some((*key, reader.set_by(key)?)));
+    set.map(|(key, origin)| WithoutEffect { key, origin: origin.to_owned(), why }).collect()
 }
 
 fn worker(reader: &mut Reader) -> Option<Worker> {

@@ -1,7 +1,7 @@
 //! Reading single keys: each method takes one key out of the layers, and notes what is wrong instead of stopping at it.
 
 use super::layers::{Found, Layers, Raw};
-use super::{ConfigError, Problem};
+use super::{ConfigError, DEFAULT_ORIGIN, Problem};
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -83,6 +83,11 @@ impl Reader {
         let found = self.left.remove(key)?;
         self.origins.insert(key, found.origin.clone());
         Some(found)
+    }
+
+    /// The file or the variable that set a key that was read; `None` when only the defaults did.
+    pub(super) fn set_by(&self, key: &str) -> Option<&str> {
+        self.origins.get(key).map(String::as_str).filter(|origin| *origin != DEFAULT_ORIGIN)
     }
 
     /// Takes a key that must be there.

@@ -13,7 +13,7 @@ mod postgres;
 mod sqlite;
 
 pub use calls::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
-pub use postgres::{PostgresJournal, PostgresSettings};
+pub use postgres::{Examination, PostgresJournal, PostgresSettings};
 pub use sqlite::{SqliteJournal, SqliteSettings};
 
 use crate::call::fact::{EpochMs, Fact};

@@ -1,5 +1,6 @@
 //! `doctor` against the simulated Twilio, a running worker and destinations with TLS, as its users start it.
 
+use crate::postgres::{self, Database};
 use crate::program::{ACCOUNT, TOKEN, WORKSPACE, program, text};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -7,8 +8,10 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use taskrouter_streams::cli::service::Service;
 use taskrouter_streams::config;
+use taskrouter_streams::journal::Journal as _;
 use taskrouter_streams::sim::faults::{Fault, On};
 use taskrouter_streams::sim::world::{OpName, Violation};
 use taskrouter_streams::sim::{Behaviour, Settings, Simulator};
@@ -231,11 +234,55 @@ async fn what_is_wrong_is_found_and_nothing_else() {
             1,
             &[["journal", "failure", "cannot be written"]],
         ),
+        (
+            &[("TRS__JOURNAL__POOL_SIZE", "4")],
+            0,
+            &[["configuration", "warning", "journal.pool_size (from TRS__JOURNAL__POOL_SIZE)"]],
+        ),
         (&[("TRS__ADMIN__LISTEN", "127.0.0.1:9")], 0, &[["worker", "warning", "no worker answers"]]),
         (&[("TWILIO_API_KEY", ""), ("TWILIO_API_SECRET", "")], 0, &[["configuration", "warning", "auth token"]]),
     ] {
         clinic.finds(changed, code, expected).await;
     }
+    clinic.closes().await;
+}
+
+#[tokio::test]
+async fn a_postgresql_that_can_and_that_cannot_keep_the_journal_is_told_from_one_another() {
+    let Some(database) = Database::new().await else { return };
+    let clinic = Clinic::opens().await;
+    let (url, name) = (database.url(), database.name());
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'taskrouter_streams'";
+    // The cluster of the tests does not wait for its disk, which is worth a word, and that is all.
+    clinic.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[["journal", "warning", "durable write in"]]).await;
+    let (_, complaints) = clinic.complaints(&[], &[("TRS__JOURNAL__URL", &url)]).await;
+    assert!(complaints[0][2].ends_with("ms (median), but its fsync is off"), "{complaints:?}");
+    assert_eq!(database.number(schemas).await, 0, "nothing was made");
+    // The same with a worker's tables in it, however many look.
+    postgres::open(postgres::settings(url.clone(), Duration::from_secs(60))).await.close().await.unwrap();
+    clinic.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[["journal", "warning", "durable write in"]]).await;
+
+    database
+        .say(&format!(
+            "CREATE ROLE reads_{name} LOGIN; GRANT USAGE ON SCHEMA taskrouter_streams TO reads_{name};
+             GRANT SELECT ON ALL TABLES IN SCHEMA taskrouter_streams TO reads_{name};
+             CREATE ROLE locked LOGIN PASSWORD 'the-right-one';"
+        ))
+        .await;
+    let reads = url.replace("postgres@", &format!("reads_{name}@"));
+    clinic.finds(&[("TRS__JOURNAL__URL", &reads)], 1, &[["journal", "failure", "lets this role write nothing"]]).await;
+    let nobody = database.url_at(9);
+    clinic.finds(&[("TRS__JOURNAL__URL", &nobody)], 1, &[["journal", "failure", "cannot be opened"]]).await;
+    let missing = url.replace(name, "missing");
+    clinic.finds(&[("TRS__JOURNAL__URL", &missing)], 1, &[["journal", "failure", "does not exist"]]).await;
+    let wrong = url.replace("postgres@", "locked:hunter2@");
+    for arguments in [&["doctor"][..], &["doctor", "--json"]] {
+        let (code, said) = clinic.run(arguments, &[("TRS__JOURNAL__URL", &wrong)]).await;
+        assert!(code == Some(1) && said.contains("password authentication failed"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    database.say("INSERT INTO taskrouter_streams.version VALUES (99)").await;
+    clinic.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", "run the newer version"]]).await;
     clinic.closes().await;
 }
 

@@ -5,6 +5,7 @@
 //! waiting for one another. Every time is the database's.
 //! A database that is away makes [`JournalError::Unavailable`] of everything until it is back; nothing needs to be restarted.
 
+mod examine;
 mod ingest;
 mod ops;
 mod reader;
@@ -19,6 +20,7 @@ use super::{
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::telemetry::metrics::Commits;
+pub use examine::Examination;
 use ingest::{Batcher, Message, Waiting};
 use ops::{Append, PruneChunk, Release, Renew, TakeLeases};
 use reader::{Bodies, Count, NewestEvent, NextDue, Page};
@@ -137,17 +139,20 @@ fn shown(options: &PgConnectOptions) -> String {
 
 /// Migrates, and finds out whether the server's commits wait for the disk.
 async fn prepare(options: &PgConnectOptions, shown: &str, limit: Duration) -> Result<bool, OpenError> {
-    let unopenable = |reason: String| OpenError::Unopenable { path: shown.to_owned(), reason };
-    let connecting = tokio::time::timeout(limit, PgConnection::connect_with(options)).await;
-    let mut connection = match connecting {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return Err(unopenable(describe(&error))),
-        Err(_) => return Err(unopenable(format!("no connection within {} ms", limit.as_millis()))),
-    };
+    let mut connection = connect(options, shown, limit).await?;
     let durable = schema::migrate(&mut connection, shown).await?;
     // Whatever is wrong with it now no longer matters.
     drop(connection.close().await);
     Ok(durable)
+}
+
+async fn connect(options: &PgConnectOptions, shown: &str, limit: Duration) -> Result<PgConnection, OpenError> {
+    let unopenable = |reason: String| OpenError::Unopenable { path: shown.to_owned(), reason };
+    match tokio::time::timeout(limit, PgConnection::connect_with(options)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(unopenable(describe(&error))),
+        Err(_) => Err(unopenable(format!("no connection within {} ms", limit.as_millis()))),
+    }
 }
 
 /// A name for this process that no other has at the same time.

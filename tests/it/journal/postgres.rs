@@ -4,8 +4,8 @@ use super::pooler::{Line, Network, pooler};
 use super::*;
 use crate::postgres::{Database, open, settings};
 use secrecy::SecretString;
-use sqlx::Executor as _;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgConnectOptions, PgListener};
+use sqlx::{Connection as _, Executor as _, Row as _};
 use taskrouter_streams::journal::{
     CallQuery, CallState, Due, JournalError, OpenError, PostgresJournal, PostgresSettings,
 };
@@ -33,6 +33,23 @@ impl Store for Pooled {
     }
 }
 
+/// A real transaction pooler. The one above hands out connections in the worst order; this one is what people use.
+struct Bounced(Database, String);
+
+impl Bounced {
+    async fn new() -> Option<Self> {
+        let database = Database::new().await?;
+        let url = database.bounced_url()?;
+        Some(Self(database, url))
+    }
+}
+
+impl Store for Bounced {
+    async fn open(&self, lease: Duration) -> Arc<dyn Journal> {
+        open(PostgresSettings { listen: false, ..settings(self.1.clone(), lease) }).await
+    }
+}
+
 mod directly {
     use super::*;
     rules::keeps_the_rules!(Database::new().await);
@@ -41,6 +58,50 @@ mod directly {
 mod through_a_transaction_pooler {
     use super::*;
     rules::keeps_the_rules!(Pooled::new().await);
+}
+
+mod through_pgbouncer {
+    use super::*;
+    rules::keeps_the_rules!(Bounced::new().await);
+}
+
+#[tokio::test]
+async fn pgbouncer_gives_the_transactions_of_a_session_several_connections() {
+    let Some(Bounced(_database, url)) = Bounced::new().await else { return };
+    let options: PgConnectOptions = url.parse().unwrap();
+    let options = options.extra_float_digits(None);
+    let connect = async || sqlx::PgConnection::connect_with(&options).await.unwrap();
+    let mut sessions = [connect().await, connect().await, connect().await];
+    // At once, so that it opens all that it has.
+    let [one, two, three] = &mut sessions;
+    let nap = "SELECT pg_sleep(0.2)";
+    tokio::try_join!(one.execute(nap), two.execute(nap), three.execute(nap)).unwrap();
+    let mut backends = std::collections::BTreeSet::new();
+    for _ in 0..6 {
+        let row = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(&mut sessions[0]).await.unwrap();
+        backends.insert(row.get::<i32, _>(0));
+    }
+    assert_eq!(backends.len(), 3, "or the tests behind it would prove nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_processes_behind_pgbouncer_take_an_event_once_and_claim_a_call_once() {
+    let Some(Bounced(_database, url)) = Bounced::new().await else { return };
+    let mut journals = Vec::new();
+    for _ in 0..3 {
+        let unheard = PostgresSettings { listen: false, batch_limit: 7, ..settings(url.clone(), LONG) };
+        journals.push(open(unheard).await);
+    }
+    let events: Vec<NewFact> = (0..60).map(|number| event(number % 6, i64::from(number))).collect();
+    assert_eq!(ingest_everywhere(&journals, &events).await, 60);
+    let mut claims = tokio::task::JoinSet::new();
+    for journal in journals.clone() {
+        claims.spawn(async move { journal.claim(10).await.unwrap() });
+    }
+    assert_eq!(claims.join_all().await.into_iter().flatten().count(), 6);
+    for call in 0..6 {
+        assert_eq!(stored(&*journals[0], call).await.len(), 10);
+    }
 }
 
 async fn refusal(settings: PostgresSettings) -> OpenError {
