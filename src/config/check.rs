@@ -82,6 +82,15 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     reader.finish(all)
 }
 
+/// `[admin]` read and checked, and nothing else so much as looked at.
+pub(super) fn admin_alone(mut layers: Layers) -> Result<Admin, ConfigError> {
+    layers.found.retain(|key, _| key.starts_with("admin."));
+    let mut reader = Reader::new(layers);
+    let listen = reader.address("admin.listen");
+    let admin = admin(&mut reader, listen);
+    reader.finish(admin)
+}
+
 fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
     let public_url = addresses::public_url(reader);
     let body_limit_bytes = reader.count("server.body_limit_bytes", 1024..=GIB);
