@@ -104,6 +104,7 @@ pub struct Work {
     pub backfilled: Counter,
     pub rounds: Counters<2>,
     pub live_views: Gauge,
+    pub spans_dropped: Counter,
 }
 
 /// Registers under the prefix, and gives the instrument to whoever counts with it.
@@ -290,6 +291,11 @@ impl Work {
                 Family::default(),
             ),
             live_views: names.add("console_live_views", "Pages that the console keeps up to date", Gauge::default()),
+            spans_dropped: names.add(
+                "trace_spans_dropped",
+                "Spans of traces that were dropped because traces.queue_limit waited already",
+                Counter::default(),
+            ),
         }
     }
 
