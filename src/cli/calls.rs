@@ -201,10 +201,10 @@ impl Paint {
             say("no calls");
             return;
         }
-        let heading = format!(
-            "{:<34}  {:<14}  {:<7}  {:<7}  {:<8}  {}",
-            "call", "state", "agents", "streams", "hold", "changed (UTC)"
-        );
+        let several = list.calls.iter().any(|call| call.account.is_some());
+        let changed = if several { format!("{:<19}  account", "changed (UTC)") } else { "changed (UTC)".to_owned() };
+        let heading =
+            format!("{:<34}  {:<14}  {:<7}  {:<7}  {:<8}  {changed}", "call", "state", "agents", "streams", "hold");
         say(&self.with(BOLD, &heading));
         for call in &list.calls {
             let on_call = call.agents.iter().filter(|agent| agent.status == "on the call").count();
@@ -212,7 +212,12 @@ impl Paint {
             let (state, colour) = state(call);
             let state = self.with(colour, &format!("{state:<14}"));
             let hold = if call.held == Some(true) && !call.over { "held" } else { "-" };
-            say(&format!("{}  {state}  {on_call:<7}  {streams:<7}  {hold:<8}  {}", call.task, time(call.changed_ms)));
+            let account = call.account.as_ref().map(|name| format!("  {name}")).unwrap_or_default();
+            say(&format!(
+                "{}  {state}  {on_call:<7}  {streams:<7}  {hold:<8}  {}{account}",
+                call.task,
+                time(call.changed_ms)
+            ));
         }
         if let Some(next) = &list.next {
             say(&self.with(DIM, &format!("… and more: --after {next}")));
@@ -223,6 +228,9 @@ impl Paint {
         let CallStory { call, timeline } = story;
         let (state, colour) = state(call);
         say(&format!("{}  {}", self.with(BOLD, call.task.as_str()), self.with(colour, &state)));
+        if let Some(account) = &call.account {
+            say(&format!("account {account}"));
+        }
         if let Some(customer) = &call.customer {
             let guard = call.guard.as_deref().unwrap_or("changing");
             let hold = if call.held == Some(true) { ", held" } else { "" };

@@ -53,6 +53,10 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let traces = traces(&mut reader);
     let log = log(&mut reader);
     listeners_differ(&mut reader, listen.0, listen.1);
+    if mode == Some(Mode::Shadow) && matches!(assignment, Some(Some(_))) {
+        let remedy = "switch one of them off: an answered assignment makes TaskRouter call the worker";
+        reader.problem("assignment.enabled", "is true, and mode is \"shadow\", in which nothing is commanded", remedy);
+    }
     cross_check(&mut reader);
     let all = || {
         Some(Settings {
