@@ -145,7 +145,10 @@ impl Metrics {
         for change in ["raise_guard", "hold_again"] {
             self.steps.compensations.get_or_create(&[("change", change)]).inc_by(0);
         }
-        for task in ["dispatcher", "janitor", "census", "backfill"] {
+        for event in labels::EVENTS {
+            self.door.events.get_or_create(&[("type", event), ("verdict", "refused")]).inc_by(0);
+        }
+        for task in ["dispatcher", "janitor", "census", "backfill", "traces"] {
             self.work.rounds.get_or_create(&[("task", task), ("outcome", "failed")]).inc_by(0);
         }
     }
