@@ -3,7 +3,7 @@
 use super::session::Work;
 use super::sql::{Value, filled, now_ms};
 use crate::call::fact::Fact;
-use crate::journal::calls::{customer, parks};
+use crate::journal::calls::customer;
 use crate::journal::{Claim, Due, Seq};
 use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
@@ -80,7 +80,7 @@ impl Work for Append<'_> {
                 self.claim.call.as_str().into(),
                 self.claim.fence.into(),
                 hash(&self.body).into(),
-                parks(&self.fact.what).into(),
+                self.fact.what.parks().into(),
                 customer(&self.fact.what).map(|sid| sid.as_str()).into(),
                 self.body.as_str().into(),
             ],

@@ -1,7 +1,7 @@
 //! What can be written, each inside a transaction that may hold many of them.
 
 use crate::call::fact::Fact;
-use crate::journal::calls::{customer, parks};
+use crate::journal::calls::customer;
 use crate::journal::{self, Claim, Due, Ingested, JournalError, NewFact, Seq};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::Duration;
@@ -145,7 +145,7 @@ fn insert(connection: &Connection, task: &str, seq: Seq, identity: Option<&str>,
 
 /// What operators look for: once per call rather than with every fact.
 fn mark(connection: &Connection, task: &str, fact: &Fact) -> rusqlite::Result<()> {
-    if let Some(parked) = parks(&fact.what) {
+    if let Some(parked) = fact.what.parks() {
         connection
             .prepare_cached("UPDATE call SET parked = ?2 WHERE task = ?1 AND parked <> ?2")?
             .execute(params![task, parked])?;
