@@ -137,7 +137,7 @@ fn configuration(settings: &Settings) -> Check {
     const NAME: &str = "configuration";
     let mode = match settings.mode {
         Mode::Live => "",
-        Mode::Shadow => "; mode is \"shadow\", so nothing is commanded",
+        Mode::Shadow => "; mode is \"shadow\", so calls that begin now are not commanded",
     };
     let found = format!("complete; Twilio reaches us at {}{mode}", settings.server.public_url);
     match settings.twilio.credentials {

@@ -82,7 +82,7 @@ impl Service {
         let ingress = ingress_settings(settings, &traces)?;
         if settings.mode == Mode::Shadow {
             tracing::warn!(
-                "mode = \"shadow\": what would be done is shown in the console and by `calls show`; no stream is started"
+                "mode = \"shadow\": calls that begin now are decided and shown, in the console and by `calls show`, and not commanded; one that began live is finished live"
             );
         }
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;

@@ -1,11 +1,11 @@
 //! What is shown of a call: SIDs, states and times. Attributes, names and phone numbers have no field here.
 
 use crate::call::Call;
-use crate::call::fact::{EpochMs, Fact, What};
+use crate::call::fact::{EpochMs, Fact};
 use crate::call::ledger::StreamState;
 use crate::call::sid::{AccountSid, CallSid, ReservationSid, TaskSid, WorkerSid};
 use crate::call::state::ReservationStatus;
-use crate::call::step::{Assumed, Change, Guard, Settled};
+use crate::call::step::{Change, Guard};
 use crate::timeline::{self, Kind, Line};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -151,7 +151,7 @@ impl CallView {
             })
             .collect();
         agents.sort_by(|a, b| a.name.cmp(&b.name));
-        let shadow = facts.iter().any(is_shadow);
+        let shadow = call.is_shadow();
         let streams = call.streams().iter().map(|stream| StreamView {
             name: stream.name.clone(),
             destination: timeline::letter(stream.slot).to_string(),
@@ -192,10 +192,6 @@ impl From<Line> for LineView {
         let Line { at, after_ms, kind, text, why } = line;
         Self { at_ms: at, after_ms, kind: kind_word(kind).to_owned(), text, why }
     }
-}
-
-fn is_shadow(fact: &Fact) -> bool {
-    matches!(&fact.what, What::Settled(Settled { assumed: Some(Assumed::NotSent), .. }))
 }
 
 fn parked(change: &Change, reason: &str, name: &impl Fn(&ReservationSid) -> String) -> ParkedView {

@@ -220,7 +220,11 @@ fn release(connection: &Connection, claim: &Claim, seen: Seq, due: Due, now: i64
 fn prune(connection: &Connection, before: i64) -> rusqlite::Result<u64> {
     let mut statement = connection.prepare_cached(
         "DELETE FROM call WHERE task IN (
-             SELECT task FROM call WHERE over_ms < ?1 AND lease_ms IS NULL ORDER BY over_ms LIMIT ?2)
+             SELECT task FROM call WHERE over_ms < ?1 AND lease_ms IS NULL
+             UNION ALL
+             SELECT task FROM call
+             WHERE over_ms IS NULL AND changed_ms < ?1 AND due_ms IS NULL AND lease_ms IS NULL
+             LIMIT ?2)
          RETURNING task",
     )?;
     let tasks: Vec<String> =
