@@ -139,7 +139,7 @@ impl Call {
 
     /// Whether another account than the call's says this. Whoever has the token of one account can sign whatever he likes
     /// about a task of another.
-    fn is_foreign(&self, what: &What) -> bool {
+    pub fn is_foreign(&self, what: &What) -> bool {
         self.account.as_ref().zip(what.account()).is_some_and(|(own, account)| own != account)
     }
 

@@ -115,11 +115,15 @@ impl Lane {
             }
         };
         for (seq, fact) in facts {
+            self.seen = seq;
+            // The timeline tells of it; nobody else is to be misled.
+            if self.call.is_foreign(&fact.what) {
+                continue;
+            }
             self.call.apply(&fact);
             self.meter.folded(&fact, &self.call, fresh);
             self.shadow.folded(&fact, &self.call);
             self.trace.folded(&fact, fresh);
-            self.seen = seq;
         }
         Ok(())
     }
