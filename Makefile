@@ -38,7 +38,8 @@ tunnel: ## make the local port reachable for Twilio through ngrok
 check: setup ## formatting, lints, documentation
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --all-features --no-deps --document-private-items
 
 setup-test: ## what the tests need besides: PostgreSQL and PgBouncer, which Debian and its like install here
 	@missing=; \
@@ -55,7 +56,7 @@ browser: # for the console's tests; without one they say that they were skipped
 	@command -v chromedriver >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y --no-install-recommends chromium chromium-driver fonts-dejavu-core; } || echo "no chromedriver: the console is not tried in a browser (apt-get install chromium chromium-driver, or your system's like)" >&2
 
 test: setup setup-test browser ## every test
-	cargo test --locked
+	cargo test --locked --all-features
 
 lab: setup ## random nights on a virtual clock: SEEDS=100000, FROM=0, or SEED=n to see one
 	LAB_SEEDS=$(or $(SEEDS),100000) LAB_FROM=$(or $(FROM),0) $(if $(SEED),LAB_SEED=$(SEED)) \

@@ -5,17 +5,20 @@
 
 mod check;
 mod layers;
+mod other_store;
 mod reader;
 
 use crate::call::policy::Strategy;
 use crate::call::rules::{Piece, Rule, Template};
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::telemetry::LogFormat;
+use crate::telemetry::traces::TraceSettings;
 use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::client::{self, ClientSettings, Credentials};
 use crate::twilio::interest::Interest;
 use crate::twilio::twiml::Track;
 use layers::Layers;
+pub use other_store::WithoutEffect;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,6 +36,8 @@ const DEFAULT_ORIGIN: &str = "the defaults";
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each section")]
 pub struct Settings {
+    /// Whether what is decided is done, or only shown.
+    pub mode: Mode,
     pub server: Server,
     pub admin: Admin,
     pub twilio: Twilio,
@@ -45,8 +50,31 @@ pub struct Settings {
     pub assignment: Option<ConferenceInstruction>,
     pub eligibility: Eligibility,
     pub streams: Streams,
+    /// `[accounts.NAME]`: the accounts besides `[twilio]`'s, by name.
+    pub accounts: BTreeMap<String, Account>,
     pub shutdown: Shutdown,
+    /// `[traces]`; absent without an address.
+    pub traces: Option<TraceSettings>,
     pub log: Log,
+}
+
+/// `mode`: what is done with what is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It is done.
+    Live,
+    /// It is shown; Twilio is only read.
+    Shadow,
+}
+
+impl Mode {
+    /// As it is configured.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Live => "live",
+            Mode::Shadow => "shadow",
+        }
+    }
 }
 
 /// `[server]`: the public listener.
@@ -98,6 +126,14 @@ pub struct Twilio {
     pub max_pages: usize,
 }
 
+/// One of `[accounts.NAME]`, with what it takes over from `[twilio]` and `[streams]`.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Account {
+    pub twilio: Twilio,
+    pub streams: Streams,
+}
+
 /// `[journal]`: where facts are kept.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
@@ -115,23 +151,6 @@ pub struct Journal {
     pub prune_every: Duration,
     /// Keys of the other store that somebody has set: no mistake in a file that several workers share, and else one.
     pub without_effect: Vec<WithoutEffect>,
-}
-
-/// A key that was set and that nothing reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WithoutEffect {
-    /// Its full name.
-    pub key: &'static str,
-    /// The file or the variable that set it.
-    pub origin: String,
-    /// Why nothing reads it.
-    pub why: &'static str,
-}
-
-impl fmt::Display for WithoutEffect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (from {}) has no effect: {}", self.key, self.origin, self.why)
-    }
 }
 
 /// `journal.url`: which store.
@@ -289,6 +308,11 @@ pub fn default_text() -> &'static str {
     DEFAULT
 }
 
+/// A text that tells what to do with keys of `[twilio]` and `[streams]` or with variables, in terms of an account's own.
+pub fn in_terms_of(account: &str, text: &str) -> String {
+    if account == FIRST_ACCOUNT { text.to_owned() } else { check::renamed(text, &format!("accounts.{account}")) }
+}
+
 /// The settings of `file` (if any) and of the environment, over the defaults. Reads that file and nothing else.
 pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
     let Some(path) = file else {
@@ -312,7 +336,21 @@ pub fn from_text(file: Option<(&str, &str)>, environment: &BTreeMap<String, Stri
     check::settings(layers)
 }
 
+/// The name of `[twilio]`'s account, which none of `[accounts.NAME]` can have.
+pub const FIRST_ACCOUNT: &str = "twilio";
+
 impl Settings {
+    /// The configuration as each account has it for itself, under the account's name: whatever works for one account is
+    /// given one of these. `[twilio]`'s comes first.
+    pub fn by_account(&self) -> Vec<(String, Settings)> {
+        let first = Settings { accounts: BTreeMap::new(), ..self.clone() };
+        let own = |(name, Account { twilio, streams }): (&String, &Account)| {
+            (name.clone(), Settings { twilio: twilio.clone(), streams: streams.clone(), ..first.clone() })
+        };
+        let further: Vec<_> = self.accounts.iter().map(own).collect();
+        std::iter::once((FIRST_ACCOUNT.to_owned(), first)).chain(further).collect()
+    }
+
     /// The part that the Twilio client needs; `status_path` is where the public listener takes status callbacks.
     pub fn client(&self, status_path: &str) -> ClientSettings {
         let destinations = self.streams.destinations.iter().map(|destination| client::Destination {

@@ -5,7 +5,8 @@
 
 use super::rules::Fields;
 use super::sid::{
-    CallSid, ConferenceSid, EventSid, ReservationSid, StreamSid, TaskQueueSid, TaskSid, TransferSid, WorkerSid,
+    AccountSid, CallSid, ConferenceSid, EventSid, ReservationSid, StreamSid, TaskQueueSid, TaskSid, TransferSid,
+    WorkerSid,
 };
 use super::step::{Change, Settled, Step};
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,9 @@ pub struct EventStamp {
 /// What every event of a task tells about the task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskView {
+    /// `AccountSid`: whose event it is. Absent in journals written before there could be several accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountSid>,
     /// The task.
     pub task: TaskSid,
     /// `TaskChannelUniqueName`, such as "voice".
@@ -228,6 +232,9 @@ pub enum TransferTarget {
 /// A status callback of a stream: <https://www.twilio.com/docs/voice/api/stream-resource>.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamEvent {
+    /// `AccountSid`: whose it is. Absent in journals written before there could be several accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountSid>,
     /// `Timestamp`, by Twilio's clock.
     pub at: EpochMs,
     /// `CallSid`: the leg.
@@ -264,6 +271,22 @@ pub struct Parked {
 }
 
 impl What {
+    /// The account whose token signed it, for facts that came from outside and say so.
+    pub fn account(&self) -> Option<&AccountSid> {
+        match self {
+            What::Stream(event) => event.account.as_ref(),
+            What::Reservation(_)
+            | What::Task(_)
+            | What::Transfer(_)
+            | What::Begun(_)
+            | What::Settled(_)
+            | What::Parked(_)
+            | What::Unconfirmed { .. }
+            | What::Redriven
+            | What::Dismissed => self.task_view()?.account.as_ref(),
+        }
+    }
+
     /// The event's view of the task, for facts that are events.
     pub fn task_view(&self) -> Option<&TaskView> {
         match self {

@@ -17,13 +17,14 @@ use super::leg::{GuardState, Leg};
 use super::newest::Newest;
 use super::policy::Policy;
 use super::settle::Context;
-use super::sid::{CallSid, ConferenceSid, ReservationSid, TaskSid, TransferSid, WorkerSid};
+use super::sid::{AccountSid, CallSid, ConferenceSid, ReservationSid, TaskSid, TransferSid, WorkerSid};
 use super::step::{Change, Guard, Settled};
 use std::collections::BTreeMap;
 
 /// Everything known about one task's call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Call {
+    account: Option<AccountSid>,
     pub(super) task: Option<TaskSid>,
     pub(super) channel: Option<String>,
     pub(super) outbound: bool,
@@ -98,6 +99,12 @@ impl Call {
 
     /// Takes one more fact into account.
     pub fn apply(&mut self, fact: &Fact) {
+        if self.is_foreign(&fact.what) {
+            return;
+        }
+        if let (None, Some(account)) = (&self.account, fact.what.account()) {
+            self.account = Some(account.clone());
+        }
         self.forget_old_hold(fact.at);
         self.heard_at = self.heard_at.max(fact.at);
         if fact.what.task_view().is_some() {
@@ -115,6 +122,12 @@ impl Call {
             What::Redriven => self.leg.redriven(),
             What::Dismissed => self.leg.dismissed(),
         }
+    }
+
+    /// Whether another account than the call's says this. Whoever has the token of one account can sign whatever he likes
+    /// about a task of another.
+    fn is_foreign(&self, what: &What) -> bool {
+        self.account.as_ref().zip(what.account()).is_some_and(|(own, account)| own != account)
     }
 
     fn apply_settled(&mut self, settled: &Settled, at: EpochMs) {
@@ -243,6 +256,11 @@ impl Call {
     /// The customer's leg, as the attributes name it.
     pub fn customer(&self) -> Option<&CallSid> {
         self.customer.get().or(self.leg.looked_up_customer())
+    }
+
+    /// The account whose call it is, as its first event said; none in journals written before there could be several.
+    pub fn account(&self) -> Option<&AccountSid> {
+        self.account.as_ref()
     }
 
     /// The task.

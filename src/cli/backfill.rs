@@ -2,9 +2,11 @@
 //!
 //! They are posted to the worker's own door, so that it works whichever store the journal is in, and whoever has it.
 
+use super::accounts::Chosen;
 use super::door::Door;
-use super::{CommandResult, Configured, misused, say};
+use super::{CommandResult, Configured, complain, misused, say};
 use crate::call::fact::EpochMs;
+use crate::config::Settings;
 use crate::http::EVENTS_PATH;
 use crate::http::STREAM_STATUS_PATH;
 use crate::twilio::client::{Client, EventsPage};
@@ -22,7 +24,7 @@ const CLOCK_MARGIN_MS: EpochMs = 60_000;
 #[command(
     after_help = "The worker does this by itself at its start, for the time since the last event that arrived. Use it \
                   when events were lost while the worker ran (a tunnel or proxy was away). Events that the worker has \
-                  already change nothing.\n\
+                  already change nothing. Of several accounts, all are asked unless --account names one.\n\
                   Example: taskrouter-streams backfill --since 2h\n\
                   Exit codes: 0 every event was taken; 1 some was not, or Twilio did not answer; 2 wrong arguments or \
                   configuration."
@@ -30,6 +32,8 @@ const CLOCK_MARGIN_MS: EpochMs = 60_000;
 pub(super) struct Backfill {
     #[command(flatten)]
     configured: Configured,
+    #[command(flatten)]
+    chosen: Chosen,
     /// How far back: a number and s, m, h or d, as in 90m. TaskRouter keeps events for 30 days.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     since: Duration,
@@ -44,8 +48,28 @@ impl Backfill {
             Ok(settings) => settings,
             Err(error) => return Ok(misused(&error.into())),
         };
+        let accounts = match self.chosen.each(&settings) {
+            Ok(accounts) => accounts,
+            Err(error) => return Ok(misused(&error)),
+        };
+        let (several, mut whole) = (accounts.len() > 1, true);
+        for (name, settings) in &accounts {
+            if several {
+                say(&format!("{name} ({}):", settings.twilio.account_sid));
+            }
+            // What is wrong with one account is no reason to leave the next without its events.
+            whole &= self.fill(settings).await.unwrap_or_else(|error| {
+                complain(&error);
+                false
+            });
+        }
+        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Tells the worker what is in one account's records; whether it took all of it.
+    async fn fill(&self, settings: &Settings) -> anyhow::Result<bool> {
         let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
-        let door = Door::new(&settings, self.to)?;
+        let door = Door::new(settings, self.to.clone())?;
         let now = jiff::Timestamp::now().as_millisecond();
         let since = now.saturating_sub(EpochMs::try_from(self.since.as_millis()).unwrap_or(EpochMs::MAX));
         let first = EventsPage::first(since, now + CLOCK_MARGIN_MS);
@@ -66,7 +90,7 @@ impl Backfill {
             }
         }
         say(&format!("{taken} of {} were taken; those that the worker had already change nothing", records.len()));
-        Ok(if taken == records.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(taken == records.len())
     }
 }
 

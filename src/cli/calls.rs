@@ -192,6 +192,7 @@ impl Paint {
             "stream" => ("    ", ""),
             "warning" => ("  ! ", YELLOW),
             "failure" => ("  → ", YELLOW),
+            "not-sent" => ("  ⇢ ", ""),
             "parked" => ("  ✗ PARKED: ", RED),
             _ => ("  → ", ""),
         };
@@ -203,6 +204,12 @@ impl Paint {
 }
 
 fn state(call: &CallView) -> (String, &'static str) {
+    let shadow = if call.shadow { " (shadow)" } else { "" };
+    let (state, colour) = plain_state(call);
+    (format!("{state}{shadow}"), colour)
+}
+
+fn plain_state(call: &CallView) -> (String, &'static str) {
     match (call.parked.len(), call.over) {
         (0, true) => ("over".to_owned(), DIM),
         (0, false) => ("live".to_owned(), GREEN),

@@ -1,6 +1,7 @@
 //! The commands. Each says what it does in `--help`, ends with a documented exit code, and reports an error in one to
 //! three plain lines on standard error.
 
+mod accounts;
 mod audio;
 mod backfill;
 mod calls;

@@ -2,17 +2,18 @@
 
 use crate::call::Policy;
 use crate::call::rules::Destination;
-use crate::config::{self, JournalUrl, Settings};
+use crate::config::{self, JournalUrl, Mode, Settings};
 use crate::console::{ConsoleSettings, console};
 use crate::http::{self, IngressSettings};
 use crate::journal::{
     Journal, JournalError, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
 };
 use crate::telemetry::metrics::{Commits, Metrics};
+use crate::telemetry::traces::{Traces, TracesError};
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
-use crate::worker::{self, BackfillSettings, Worker, WorkerSettings};
+use crate::worker::{self, Accounts, BackfillSettings, Worker, WorkerSettings};
 use actix_web::dev::ServerHandle;
 use secrecy::SecretString;
 use std::net::{SocketAddr, TcpListener};
@@ -40,6 +41,9 @@ pub enum StartError {
     /// The public URL or the tokens cannot be used for signatures.
     #[error("server.public_url or twilio.auth_tokens cannot be used: {0}")]
     Signature(#[from] VerifierError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The client for Twilio's API cannot be made.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -54,8 +58,10 @@ pub struct Service {
     listeners: Vec<JoinHandle<std::io::Result<()>>>,
     worker: JoinHandle<Result<(), JournalError>>,
     janitor: JoinHandle<()>,
-    backfill: JoinHandle<()>,
+    /// One an account.
+    backfills: Vec<JoinHandle<()>>,
     census: JoinHandle<()>,
+    traces: Traces,
     stop: CancellationToken,
     grace: Duration,
 }
@@ -70,8 +76,14 @@ impl Service {
         let journal = open_journal(settings, metrics.commits.clone()).await?;
         // Before the door opens: what comes in first would hide what was missed.
         let newest = journal.newest_event().await;
-        let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?);
-        let ingress = ingress_settings(settings)?;
+        let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
+        let accounts = accounts(settings)?;
+        let ingress = ingress_settings(settings, &traces)?;
+        if settings.mode == Mode::Shadow {
+            tracing::warn!(
+                "mode = \"shadow\": what would be done is shown in the console and by `calls show`; no stream is started"
+            );
+        }
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
         let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
         let grace = settings.shutdown.grace;
@@ -84,15 +96,18 @@ impl Service {
             http::admin(journal.clone(), metrics.clone(), operators, admin_listener, grace.as_secs())
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
-        let backfill = worker::fill_gap(
-            newest,
-            journal.clone(),
-            client.clone(),
-            metrics.clone(),
-            backfill_settings(settings),
-            stop.clone(),
-        );
-        let worker = Worker::new(journal.clone(), client, metrics.clone(), worker_settings(settings));
+        let mut backfills = Vec::new();
+        for (account, (_, settings)) in accounts.all().zip(settings.by_account()) {
+            backfills.push(tokio::spawn(worker::fill_gap(
+                newest.clone(),
+                journal.clone(),
+                account.client.clone(),
+                metrics.clone(),
+                backfill_settings(&settings, &traces),
+                stop.clone(),
+            )));
+        }
+        let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings, &traces));
         let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
         Ok(Self {
@@ -103,8 +118,9 @@ impl Service {
             listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
             worker: tokio::spawn(worker.run(stop.clone())),
             janitor: tokio::spawn(janitor),
-            backfill: tokio::spawn(backfill),
+            backfills,
             census: tokio::spawn(census),
+            traces,
             stop,
             grace,
         })
@@ -133,7 +149,8 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, listeners, mut worker, janitor, backfill, census, stop, grace, .. } = self;
+        let Self { journal, servers, listeners, mut worker, janitor, backfills, census, traces, stop, grace, .. } =
+            self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -155,8 +172,9 @@ impl Service {
             worker.abort();
         }
         janitor.abort();
-        backfill.abort();
+        backfills.iter().for_each(JoinHandle::abort);
         census.abort();
+        traces.close().await;
         if let Err(error) = journal.close().await {
             tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
         }
@@ -225,13 +243,20 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAd
     Ok((listener, bound))
 }
 
-fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierError> {
+fn ingress_settings(settings: &Settings, traces: &Traces) -> Result<IngressSettings, VerifierError> {
     let server = &settings.server;
+    let mut accounts = Vec::new();
+    for (_, settings) in settings.by_account() {
+        accounts.push(http::Account {
+            verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
+            account: settings.twilio.account_sid.clone(),
+            workspace: settings.twilio.workspace_sid.clone(),
+            interest: settings.interest(),
+        });
+    }
     Ok(IngressSettings {
-        verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
-        account: settings.twilio.account_sid.clone(),
-        workspace: settings.twilio.workspace_sid.clone(),
-        interest: settings.interest(),
+        accounts,
+        traces: traces.clone(),
         assignment: settings.assignment.clone(),
         body_limit_bytes: server.body_limit_bytes,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
@@ -250,14 +275,36 @@ fn console_settings(settings: &Settings) -> ConsoleSettings {
     ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views }
 }
 
-fn worker_settings(settings: &Settings) -> WorkerSettings {
-    WorkerSettings { max_calls: settings.worker.max_calls, poll: settings.worker.poll, policy: policy(settings) }
+fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
+    WorkerSettings {
+        max_calls: settings.worker.max_calls,
+        poll: settings.worker.poll,
+        shadow: settings.mode == Mode::Shadow,
+        traces: traces.clone(),
+    }
 }
 
-fn backfill_settings(settings: &Settings) -> BackfillSettings {
+/// What each account's calls are worked on with.
+fn accounts(settings: &Settings) -> Result<Accounts, ClientError> {
+    let account = |settings: &Settings| -> Result<worker::Account, ClientError> {
+        Ok(worker::Account {
+            account: settings.twilio.account_sid.clone(),
+            client: Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?),
+            policy: policy(settings),
+        })
+    };
+    let mut further = Vec::new();
+    for (_, settings) in settings.by_account().iter().skip(1) {
+        further.push(account(settings)?);
+    }
+    Ok(Accounts::new(account(settings)?, further))
+}
+
+fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
     let Settings { backfill, retry, .. } = settings;
     BackfillSettings {
         max_age: backfill.max_age,
+        traces: traces.clone(),
         interest: settings.interest(),
         overlap: backfill.overlap,
         max_events: backfill.max_events,
@@ -267,7 +314,7 @@ fn backfill_settings(settings: &Settings) -> BackfillSettings {
     }
 }
 
-/// The core's limits, from the settings.
+/// The core's limits for the first account's calls.
 pub fn policy(settings: &Settings) -> Policy {
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let Settings { redirect, retry, streams, eligibility, .. } = settings;

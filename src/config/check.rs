@@ -1,16 +1,20 @@
 //! The keys, section by section: their limits, and what must hold between them.
 
+mod accounts;
 mod addresses;
 mod destinations;
 mod rules;
 mod streams;
 
+pub(super) use accounts::renamed;
+
 use super::layers::Layers;
 use super::reader::Reader;
 use super::{
-    Admin, Backfill, ConfigError, Journal, JournalUrl, Log, Redirect, Retry, Server, Settings, Shutdown, Twilio,
-    WithoutEffect, Worker,
+    Admin, Backfill, ConfigError, Journal, Log, Mode, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker,
+    other_store,
 };
+use crate::telemetry::traces::TraceSettings;
 use crate::telemetry::{LogFormat, is_filter};
 use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::client::Credentials;
@@ -28,9 +32,11 @@ const SHORTEST_TOKEN: usize = 16;
 
 /// Everything read and checked, or everything that is wrong.
 pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
+    let before = layers.found.clone();
     let mut reader = Reader::new(layers);
     // Every section is read before any is missed, so that all problems are found.
     let listen = (reader.address("server.listen"), reader.address("admin.listen"));
+    let mode = reader.choice("mode", &[Mode::Live, Mode::Shadow].map(|mode| (mode.as_str(), mode)));
     let server = server(&mut reader, listen.0);
     let admin = admin(&mut reader, listen.1);
     let twilio = twilio(&mut reader);
@@ -42,12 +48,15 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let eligibility = streams::eligibility(&mut reader);
     let assignment = assignment(&mut reader);
     let streams = streams::streams(&mut reader);
+    let accounts = accounts::accounts(&mut reader, &before);
     let shutdown = reader.millis("shutdown.grace_ms", 1..=HOUR_MS).map(|grace| Shutdown { grace });
+    let traces = traces(&mut reader);
     let log = log(&mut reader);
     listeners_differ(&mut reader, listen.0, listen.1);
     cross_check(&mut reader);
     let all = || {
         Some(Settings {
+            mode: mode?,
             server: server?,
             admin: admin?,
             twilio: twilio?,
@@ -59,7 +68,9 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             eligibility: eligibility?,
             assignment: assignment?,
             streams: streams?,
+            accounts: accounts?,
             shutdown: shutdown?,
+            traces: traces?,
             log: log?,
         })
     };
@@ -181,7 +192,7 @@ fn journal(reader: &mut Reader) -> Option<Journal> {
     let prune_every = reader.millis("journal.prune_every_ms", 1..=DAY_MS);
     let url = url?;
     Some(Journal {
-        without_effect: without_effect(reader, &url),
+        without_effect: other_store::without_effect(reader, &url),
         url,
         queue_limit: queue_limit?,
         batch_limit: batch_limit?,
@@ -194,21 +205,6 @@ fn journal(reader: &mut Reader) -> Option<Journal> {
         retention: Duration::from_secs(retention? * 3600),
         prune_every: prune_every?,
     })
-}
-
-/// The keys that were set for the store that is not used.
-fn without_effect(reader: &Reader, url: &JournalUrl) -> Vec<WithoutEffect> {
-    let (keys, why): (&[_], _) = match url {
-        JournalUrl::Sqlite(_) => (
-            &["journal.pool_size", "journal.acquire_timeout_ms", "journal.statement_timeout_ms", "journal.listen"],
-            "it is for PostgreSQL, and journal.url names a SQLite file",
-        ),
-        JournalUrl::Postgres(_) => {
-            (&["journal.wal_limit_bytes"], "it is for SQLite, and journal.url names a PostgreSQL database")
-        }
-    };
-    let set = keys.iter().filter_map(|key| Some((*key, reader.set_by(key)?)));
-    set.map(|(key, origin)| WithoutEffect { key, origin: origin.to_owned(), why }).collect()
 }
 
 fn worker(reader: &mut Reader) -> Option<Worker> {
@@ -259,6 +255,15 @@ fn redirect(reader: &mut Reader) -> Option<Redirect> {
         poll: poll?,
         reading_max_age: reading_max_age?,
     })
+}
+
+fn traces(reader: &mut Reader) -> Option<Option<TraceSettings>> {
+    let otlp_url = addresses::otlp_url(reader);
+    let timeout = reader.millis("traces.timeout_ms", 1..=60_000);
+    let export_every = reader.millis("traces.export_every_ms", 1..=HOUR_MS);
+    let queue_limit = reader.count("traces.queue_limit", 1..=1_000_000);
+    let (timeout, export_every, queue_limit) = (timeout?, export_every?, queue_limit?);
+    Some(otlp_url.map(|otlp_url| TraceSettings { otlp_url, timeout, export_every, queue_limit }))
 }
 
 fn log(reader: &mut Reader) -> Option<Log> {

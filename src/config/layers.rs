@@ -5,11 +5,11 @@ use config::{File, FileFormat, Source, Value, ValueKind};
 use std::collections::BTreeMap;
 
 /// The prefix of our own environment variables, and what stands between a section and a key.
-const PREFIX: &str = "TRS__";
-const SEPARATOR: &str = "__";
+pub(super) const PREFIX: &str = "TRS__";
+pub(super) const SEPARATOR: &str = "__";
 
 /// The names that every Twilio tool uses, and our keys for them.
-const TWILIO_NAMES: [(&str, &str); 7] = [
+pub(super) const TWILIO_NAMES: [(&str, &str); 7] = [
     ("TWILIO_ACCOUNT_SID", "twilio.account_sid"),
     ("TWILIO_AUTH_TOKEN", "twilio.auth_tokens"),
     ("TWILIO_API_KEY", "twilio.api_key"),

@@ -29,6 +29,16 @@ impl Reader {
         }
     }
 
+    /// What was wrong with the keys that were read; those that nobody read are somebody else's.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// What was wrong so far.
+    pub(super) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
     /// The settings if nothing was wrong, else everything that was, unknown keys included.
     pub(super) fn finish<T>(mut self, settings: Option<T>) -> Result<T, ConfigError> {
         for (key, found) in std::mem::take(&mut self.left) {
@@ -51,7 +61,8 @@ impl Reader {
         let (wrong, remedy) = if is_section {
             ("is a section, not a key".to_owned(), format!("the keys in it are {}", siblings.join(", ")))
         } else if siblings.is_empty() {
-            let sections: BTreeSet<&str> = self.known.iter().filter_map(|known| known.split('.').next()).collect();
+            let sections: BTreeSet<&str> =
+                self.known.iter().filter_map(|known| known.split_once('.')).map(|(section, _)| section).collect();
             let sections: Vec<&str> = sections.into_iter().collect();
             (format!("is in an unknown section, {section}"), format!("the sections are {}", sections.join(", ")))
         } else {
@@ -279,7 +290,7 @@ impl Reader {
         let names: Vec<String> = self.left.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
         let entry = |name: String| {
             let found = self.left.remove(&name)?;
-            Some((name.trim_start_matches(&prefix).to_owned(), found))
+            Some((name.strip_prefix(&prefix)?.to_owned(), found))
         };
         names.into_iter().filter_map(entry).collect()
     }

@@ -47,12 +47,15 @@ pub(super) async fn content(console: &Console, task: &TaskSid) -> Result<Markup,
     Ok(html! {
         p.crumbs { a id="back" href="/console" { "Calls" } }
         div.title { h1 { "Call " span.sid { (task) } } div { (state(&call)) } }
+        @if call.shadow {
+            p.hint { "Shadow mode: guard, hold and streams are shown as they would be. Nothing was commanded." }
+        }
         @if !call.parked.is_empty() { (parked(&call)) }
         (summary(&call))
         section aria-labelledby="lanes-heading" {
             h2 id="lanes-heading" { "What happened, drawn" }
             (lanes::draw(&facts))
-            (legend())
+            (legend(call.shadow))
         }
         (agents(&call))
         (streams(&call))
@@ -94,8 +97,8 @@ fn summary(call: &CallView) -> Markup {
     }
 }
 
-fn legend() -> Markup {
-    let marks = [
+fn legend(shadow: bool) -> Markup {
+    let mut marks = vec![
         ("customer", "customer in the conference"),
         ("customer lowered", "guard lowered"),
         ("customer held", "held"),
@@ -107,6 +110,9 @@ fn legend() -> Markup {
         ("request failed", "failed"),
         ("request parked", "parked"),
     ];
+    if shadow {
+        marks.push(("request not-sent", "decided and not sent"));
+    }
     html! {
         ul.legend aria-label="What the colours mean" {
             @for (class, text) in marks {
@@ -182,6 +188,7 @@ fn words(text: &str) -> Markup {
 fn stream_state(stream: &StreamView) -> Markup {
     let class = match stream.state.as_str() {
         "running" => "pill live",
+        "would run" => "pill shadow",
         "accepted" => "chip offered",
         "failed" => "pill parked",
         _ => "pill over",

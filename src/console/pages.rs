@@ -261,6 +261,7 @@ pub(super) fn hold(call: &CallView) -> Markup {
 pub(super) fn state(call: &CallView) -> Markup {
     html! {
         @if !call.parked.is_empty() { span.pill.parked { (call.parked.len()) " parked" } " " }
+        @if call.shadow { span.pill.shadow title="Decided and shown; nothing was commanded" { "shadow" } " " }
         @if call.over { span.pill.over { "over" } } @else { span.pill.live { "live" } }
     }
 }

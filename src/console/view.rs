@@ -1,11 +1,11 @@
 //! What is shown of a call: SIDs, states and times. Attributes, names and phone numbers have no field here.
 
 use crate::call::Call;
-use crate::call::fact::{EpochMs, Fact};
+use crate::call::fact::{EpochMs, Fact, What};
 use crate::call::ledger::StreamState;
 use crate::call::sid::{CallSid, ReservationSid, TaskSid, WorkerSid};
 use crate::call::state::ReservationStatus;
-use crate::call::step::{Change, Guard};
+use crate::call::step::{Assumed, Change, Guard, Settled};
 use crate::timeline::{self, Kind, Line};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,6 +19,9 @@ pub struct CallView {
     pub customer: Option<CallSid>,
     /// Whether the conversation is over.
     pub over: bool,
+    /// Decided and shown only: none of our commands was sent.
+    #[serde(default)]
+    pub shadow: bool,
     /// "raised" or "lowered", by the last word on it; nothing while it is being changed.
     pub guard: Option<String>,
     /// Whether the customer is held, by the last word on it.
@@ -57,9 +60,10 @@ pub struct StreamView {
     pub destination: String,
     /// Whom it is for, as the timeline calls him.
     pub agent: String,
-    /// Whether it has tracks on the customer's leg, as far as anybody knows.
+    /// Whether it has tracks on the customer's leg, as far as anybody knows; in shadow mode, whether it would have.
     pub live: bool,
-    /// "accepted" by Twilio, "running" once its socket is known to be open, "stopped" by us, "ended" otherwise, or "failed".
+    /// "accepted" by Twilio, "running" once its socket is known to be open, "stopped" by us, "ended" otherwise, or "failed"; in shadow
+    /// mode "would run" or "would be over".
     pub state: String,
     /// Nobody is meant to hear it: it started after it had been given up.
     pub orphan: bool,
@@ -94,7 +98,7 @@ pub struct LineView {
     pub at_ms: EpochMs,
     /// Milliseconds since the first.
     pub after_ms: i64,
-    /// "event", "stream", "warning", "step", "failure", "parked" or "operator".
+    /// "event", "stream", "warning", "step", "not-sent" (shadow mode), "failure", "parked" or "operator".
     pub kind: String,
     /// What happened, and of a step how it ended.
     pub text: String,
@@ -129,12 +133,13 @@ impl CallView {
             })
             .collect();
         agents.sort_by(|a, b| a.name.cmp(&b.name));
+        let shadow = facts.iter().any(is_shadow);
         let streams = call.streams().iter().map(|stream| StreamView {
             name: stream.name.clone(),
             destination: timeline::letter(stream.slot).to_string(),
             agent: name(&stream.reservation),
             live: stream.is_live() && !call.is_over(),
-            state: stream_state(stream.state, call.is_over()).to_owned(),
+            state: stream_state(stream.state, call.is_over(), shadow).to_owned(),
             orphan: stream.orphan,
             unconfirmed: stream.unconfirmed && stream.confirmed_at.is_none(),
             error: stream.error,
@@ -143,6 +148,7 @@ impl CallView {
             task: task.clone(),
             customer: call.customer().cloned(),
             over: call.is_over(),
+            shadow,
             guard: call.guard().map(|guard| guard_word(guard).to_owned()),
             held: call.held(),
             streams: streams.collect(),
@@ -169,6 +175,10 @@ impl From<Line> for LineView {
     }
 }
 
+fn is_shadow(fact: &Fact) -> bool {
+    matches!(&fact.what, What::Settled(Settled { assumed: Some(Assumed::NotSent), .. }))
+}
+
 fn parked(change: &Change, reason: &str, name: &impl Fn(&ReservationSid) -> String) -> ParkedView {
     let change = timeline::worded(change, name);
     ParkedView { change, reason: reason.to_owned() }
@@ -184,8 +194,10 @@ fn status(status: ReservationStatus) -> &'static str {
 }
 
 /// A call takes its streams with it, whether or not Twilio has told so.
-fn stream_state(state: StreamState, over: bool) -> &'static str {
+fn stream_state(state: StreamState, over: bool, shadow: bool) -> &'static str {
     match (state, over) {
+        (StreamState::Accepted | StreamState::Confirmed, false) if shadow => "would run",
+        _ if shadow => "would be over",
         (StreamState::Accepted, false) => "accepted",
         (StreamState::Confirmed, false) => "running",
         (StreamState::Stopped, _) => "stopped",
@@ -205,6 +217,7 @@ fn kind_word(kind: Kind) -> &'static str {
     match kind {
         Kind::Event => "event",
         Kind::Step => "step",
+        Kind::NotSent => "not-sent",
         Kind::Failure => "failure",
         Kind::Stream => "stream",
         Kind::Warning => "warning",

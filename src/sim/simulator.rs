@@ -93,6 +93,11 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
+    /// From now on this is the account's primary token: it signs, it lets in, and the one before does no more.
+    pub fn promotes(&self, auth_token: SecretString) {
+        *locked(&self.core.auth_token) = auth_token;
+    }
+
     /// From now on TaskRouter's events go to `destination`, and the streams' callbacks where its route leads.
     pub fn post_events_to(&self, destination: Destination) {
         *locked(&self.core.destination) = Some(destination);

@@ -1,7 +1,7 @@
 //! Facts and outcomes as labels: each one of a few words of this program.
 
 use crate::call::fact::{ReservationChange, StreamChange, TaskChange, TransferChange, What};
-use crate::call::step::{Change, Outcome};
+use crate::call::step::{Assumed, Change, Outcome};
 
 /// A fact that came from outside, by Twilio's own event name where it has one.
 pub fn event(what: &What) -> &'static str {
@@ -45,8 +45,8 @@ pub fn event(what: &What) -> &'static str {
 }
 
 /// Every word of [`change`].
-pub const CHANGES: [&str; 8] =
-    ["start", "stop", "lower_ahead", "raise_guard", "hold_again", "rejoin", "orphan", "reconcile"];
+pub const CHANGES: [&str; 9] =
+    ["start", "stop", "lower_ahead", "raise_guard", "hold_again", "rejoin", "orphan", "reconcile", "serve"];
 
 /// What a change is about.
 pub fn change(change: &Change) -> &'static str {
@@ -59,12 +59,14 @@ pub fn change(change: &Change) -> &'static str {
         Change::Rejoin => "rejoin",
         Change::Orphan(_) => "orphan",
         Change::Reconcile => "reconcile",
+        Change::Serve => "serve",
     }
 }
 
-/// How a step ended.
-pub fn outcome(outcome: &Outcome) -> &'static str {
+/// How a step ended; "not_sent" is a command that went well in shadow mode.
+pub fn outcome(outcome: &Outcome, assumed: Option<Assumed>) -> &'static str {
     match outcome {
+        Outcome::Done(_) if assumed == Some(Assumed::NotSent) => "not_sent",
         Outcome::Done(_) => "done",
         Outcome::Gone => "gone",
         Outcome::TryLater(_) => "try_later",

@@ -162,6 +162,11 @@ impl Client {
         })
     }
 
+    /// Whose calls it asks about.
+    pub fn account(&self) -> &AccountSid {
+        &self.site.account_sid
+    }
+
     /// Performs the operation once, when it is its turn, and says how it ended.
     pub async fn perform(&self, operation: &Operation) -> Performed {
         self.turn().await.perform(operation).await

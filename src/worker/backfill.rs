@@ -4,6 +4,7 @@
 use crate::call::fact::{EpochMs, Fact};
 use crate::journal::{self, Ingested, Journal, JournalError, NewFact};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{Span, Traces};
 use crate::twilio::client::{Client, EventsPage, Unanswered};
 use crate::twilio::event::Content;
 use crate::twilio::event_record::{self, Record};
@@ -21,6 +22,8 @@ const INGEST_AT_ONCE: usize = 32;
 pub struct BackfillSettings {
     /// The longest gap that is filled.
     pub max_age: Duration,
+    /// Where the events that had not arrived are traced.
+    pub traces: Traces,
     /// What of an event is kept.
     pub interest: Interest,
     /// How much of the time before the gap is read again: clocks differ, and events were on their way.
@@ -82,19 +85,20 @@ pub async fn fill_gap(
         );
     }
     let page = EventsPage::first(since, now + ms(settings.overlap));
+    let account = client.account().clone();
     let backfill = Backfill { journal, client, settings, shutdown };
     let mut found = Found::default();
     let filled = backfill.run(page, &mut found).await;
     metrics.work.round("backfill", filled.is_ok());
     metrics.work.backfilled.inc_by(u64::try_from(found.missed).unwrap_or(u64::MAX));
     match filled {
-        Ok(()) if found.missed == 0 => tracing::debug!(read = found.read, "no event was missed"),
+        Ok(()) if found.missed == 0 => tracing::debug!(%account, read = found.read, "no event was missed"),
         Ok(()) => {
-            tracing::warn!(found.read, found.missed, "events that had not arrived were read from TaskRouter's records")
+            tracing::warn!(%account, found.read, found.missed, "events that had not arrived were read from TaskRouter's records")
         }
         Err(Unfilled::Stopped) => {}
         Err(error) => {
-            tracing::error!(%error, found.read, found.missed, "events may be missing: run `backfill --since` once the cause is mended");
+            tracing::error!(%account, %error, found.read, found.missed, "events may be missing: run `backfill --since` once the cause is mended");
         }
     }
 }
@@ -162,13 +166,22 @@ impl Backfill {
             let mut ingests = JoinSet::new();
             for fact in std::mem::replace(&mut facts, rest) {
                 let journal = self.journal.clone();
-                ingests.spawn(async move { journal.ingest(fact.clone()).await.map_err(|error| (fact, error)) });
+                let span = self.settings.traces.event(&fact.call, &fact.fact);
+                ingests.spawn(async move {
+                    let ingested = journal.ingest(fact.clone()).await;
+                    ingested.map(|ingested| (ingested, span)).map_err(|error| (fact, error))
+                });
             }
             let mut busy = false;
             for ingested in ingests.join_all().await {
                 match ingested {
-                    Ok(Ingested::New) => missed += 1,
-                    Ok(Ingested::Duplicate) => {}
+                    Ok((Ingested::New, span)) => {
+                        missed += 1;
+                        if let Some(span) = span {
+                            self.settings.traces.record(Span { to: journal::now(), ..span });
+                        }
+                    }
+                    Ok((Ingested::Duplicate, _)) => {}
                     Err((fact, JournalError::Overloaded { .. } | JournalError::Unavailable { .. }))
                         if began.elapsed() < self.settings.give_up =>
                     {
@@ -187,7 +200,12 @@ impl Backfill {
 
     /// What a record tells of a call, if anything.
     fn fact(&self, record: &Record) -> Option<NewFact> {
-        match event_record::parse(record, &self.settings.interest).ok()?.content {
+        let envelope = event_record::parse(record, &self.settings.interest).ok()?;
+        // They were asked for with this account's credentials, and are not to be taken for another's.
+        if envelope.account != *self.client.account() {
+            return None;
+        }
+        match envelope.content {
             Content::Ours { task, identity, what } => {
                 Some(NewFact { call: task, identity, fact: Fact { at: journal::now(), what } })
             }

@@ -17,6 +17,7 @@ use taskrouter_streams::sim::faults::{Fault, On};
 use taskrouter_streams::sim::world::{Mode, OpName, Target};
 use taskrouter_streams::sim::{Behaviour, Route};
 use taskrouter_streams::telemetry::metrics::Metrics;
+use taskrouter_streams::telemetry::traces::Traces;
 use taskrouter_streams::twilio::client::{Client, EventsPage, Unanswered};
 use taskrouter_streams::twilio::event::{self, Content};
 use taskrouter_streams::twilio::event_record;
@@ -188,6 +189,7 @@ async fn the_gap_begins_where_it_was_known_to_before_events_were_taken_again() {
     let since_reopened = journal.newest_event().await.unwrap().unwrap();
     let newest = since_reopened - GAP_MS;
     let settings = BackfillSettings {
+        traces: Traces::default(),
         max_age: Duration::from_secs(3_600),
         interest: Interest::default(),
         overlap: Duration::ZERO,

@@ -12,11 +12,13 @@ use taskrouter_streams::call::{
     fact::{EpochMs, Fact},
     sid::TaskSid,
 };
-use taskrouter_streams::http::{IngressSettings, admin, public};
+use taskrouter_streams::http::{Account, IngressSettings, admin, public};
 use taskrouter_streams::journal::{
     Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq,
 };
 use taskrouter_streams::telemetry::metrics::Metrics;
+use taskrouter_streams::telemetry::traces::Traces;
+use taskrouter_streams::twilio::assignment::ConferenceInstruction;
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::{Verifier, sign};
 use tokio::sync::{Notify, Semaphore};
@@ -104,7 +106,21 @@ pub(crate) fn sid(prefix: &str, n: u32) -> String {
     format!("{prefix}{n:032x}")
 }
 
+/// The account of this number, with these tokens and the workspace of the same number.
+pub(crate) fn account(number: u32, tokens: &[&str]) -> Account {
+    Account {
+        verifier: Verifier::new(BASE, tokens.iter().map(|token| SecretString::from(*token)).collect()).unwrap(),
+        account: sid("AC", number).parse().unwrap(),
+        workspace: sid("WS", number).parse().unwrap(),
+        interest: Interest::default(),
+    }
+}
+
 pub(crate) fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
+    serve_all(journal, vec![account(1, &["token"])], private)
+}
+
+pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<Account>, private: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -114,11 +130,9 @@ pub(crate) fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
                 return admin(journal, metrics, |_| {}, listener, 1).unwrap().await;
             }
             let settings = IngressSettings {
-                verifier: Verifier::new(BASE, vec![SecretString::from("token")]).unwrap(),
-                account: sid("AC", 1).parse().unwrap(),
-                workspace: sid("WS", 1).parse().unwrap(),
-                interest: Interest::default(),
-                assignment: None,
+                accounts,
+                traces: Traces::default(),
+                assignment: Some(ConferenceInstruction { from: None, ring: Duration::from_secs(20) }),
                 body_limit_bytes: 256 * 1024,
                 event_streams_body_limit_bytes: 8 * 1024 * 1024,
                 ingest_at_once: 300,
@@ -227,17 +241,25 @@ fn what_cannot_be_used_is_refused_with_its_own_status() {
 
 /// A delivery to the door of Event Streams, and what signs it.
 fn delivery(events: &[serde_json::Value]) -> Vec<u8> {
-    signed_json(serde_json::Value::from(events).to_string().as_bytes())
+    delivery_by(events, "token")
+}
+
+pub(crate) fn delivery_by(events: &[serde_json::Value], token: &str) -> Vec<u8> {
+    signed_json_by(serde_json::Value::from(events).to_string().as_bytes(), token)
 }
 
 fn signed_json(body: &[u8]) -> Vec<u8> {
+    signed_json_by(body, "token")
+}
+
+pub(crate) fn signed_json_by(body: &[u8], token: &str) -> Vec<u8> {
     let hash: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
     let target = format!("{STREAMS}?bodySHA256={hash}");
     let nothing: [(&str, &str); 0] = [];
-    raw(&target, "application/json", &[&sign(&format!("{BASE}{target}"), &nothing, "token")], body)
+    raw(&target, "application/json", &[&sign(&format!("{BASE}{target}"), &nothing, token)], body)
 }
 
-fn streamed(number: u32, account: u32, workspace: u32) -> serde_json::Value {
+pub(crate) fn streamed(number: u32, account: u32, workspace: u32) -> serde_json::Value {
     let mut form = crate::event_stream::accepted();
     for (name, value) in &mut form {
         match name.as_str() {

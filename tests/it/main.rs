@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod accounts;
 mod architecture;
 mod assignment;
 mod audio;
@@ -13,6 +14,7 @@ mod backfill;
 mod census;
 mod client;
 mod config;
+mod config_accounts;
 mod config_streams;
 mod console;
 mod core;
@@ -31,11 +33,14 @@ mod postgres;
 mod program;
 mod setup;
 mod several;
+mod shadow;
 mod signature;
 mod sim_serve;
 mod simulator;
 mod stories;
 mod stream_status;
 mod streams;
+#[cfg(feature = "opentelemetry")]
+mod traces;
 mod twiml;
 mod worker;

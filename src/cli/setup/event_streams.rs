@@ -8,14 +8,10 @@ use crate::twilio::event_stream::TYPE_PREFIX;
 use serde_json::json;
 
 /// As text for a terminal. A subscription has a sink of its own: Twilio refuses a second one on the same.
-pub(super) fn calls(public_url: &str) -> String {
+pub(super) fn calls(public_url: &str, login: &str) -> String {
     let destination = format!("{public_url}{EVENT_STREAMS_PATH}");
     let sink = json!({"destination": destination, "method": "POST", "batch_events": true}).to_string();
-    let curl = |resource: &str| {
-        format!(
-            "curl -X POST https://events.twilio.com/v1/{resource} \\\n  -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\""
-        )
-    };
+    let curl = |resource: &str| format!("curl -X POST https://events.twilio.com/v1/{resource} \\\n  -u \"{login}\"");
     let field = |text: String| format!(" \\\n  --data-urlencode {}", quoted(&text));
     let mut text = format!("# 1. Where to: answers with the sink's SID, DG…\n{}", curl("Sinks"));
     for part in [
@@ -32,10 +28,9 @@ pub(super) fn calls(public_url: &str) -> String {
     for name in event::types() {
         text.push_str(&field(format!("Types={}", json!({"type": format!("{TYPE_PREFIX}{name}")}))));
     }
-    text.push_str(
-        "\n\n# To undo it, with the SIDs of the answers: the subscription first, then the sink\n\
-         curl -X DELETE https://events.twilio.com/v1/Subscriptions/DF… -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\"\n\
-         curl -X DELETE https://events.twilio.com/v1/Sinks/DG… -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\"",
-    );
+    let undo = |resource: &str| format!("\ncurl -X DELETE https://events.twilio.com/v1/{resource} -u \"{login}\"");
+    text.push_str("\n\n# To undo it, with the SIDs of the answers: the subscription first, then the sink");
+    text.push_str(&undo("Subscriptions/DF…"));
+    text.push_str(&undo("Sinks/DG…"));
     text
 }

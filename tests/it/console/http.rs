@@ -240,6 +240,7 @@ fn accepted(n: u32) -> NewFact {
         worker: Some(format!("WK{n:032x}").parse().unwrap()),
         version: None,
         task: TaskView {
+            account: None,
             task,
             channel: Some("voice".to_owned()),
             version: None,

@@ -20,6 +20,7 @@ fn attributes(number: u32) -> CallAttributes {
 /// An event that names the customer's leg.
 fn naming(call: u32, leg: u32, at: i64) -> NewFact {
     let view = TaskView {
+        account: None,
         task: task(call),
         channel: None,
         version: None,
@@ -168,7 +169,7 @@ pub(super) async fn a_call_is_found_by_its_sid_or_its_customers_or_their_beginni
     let claim = claims.iter().find(|claim| claim.call == task(0x30)).unwrap();
     let step = Step { id: 1, operation: Operation::FetchTask { task: task(0x30) }, why: vec![Change::LowerAhead] };
     let outcome = Outcome::Done(Answer::Task(attributes(0x888)));
-    let settled = What::Settled(Settled { step, sent_at: 1, outcome, request_id: None });
+    let settled = What::Settled(Settled { step, sent_at: 1, outcome, request_id: None, assumed: None });
     journal.append(claim, Fact { at: 1, what: settled }).await.unwrap();
     assert_eq!(found(&*journal, customer(0x888).as_str()).await, [task(0x30)]);
     let row = &rows(&*journal, CallState::All).await[0];
