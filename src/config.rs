@@ -5,8 +5,10 @@
 
 mod check;
 mod layers;
-mod other_store;
+mod problem;
 mod reader;
+
+pub use problem::{ConfigError, Problem};
 
 use crate::call::policy::Strategy;
 use crate::call::rules::{Piece, Rule, Template};
@@ -18,7 +20,6 @@ use crate::twilio::client::{self, ClientSettings, Credentials};
 use crate::twilio::interest::Interest;
 use crate::twilio::twiml::Track;
 use layers::Layers;
-pub use other_store::WithoutEffect;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -153,6 +154,23 @@ pub struct Journal {
     pub without_effect: Vec<WithoutEffect>,
 }
 
+/// A key that was set and that nothing reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WithoutEffect {
+    /// Its full name.
+    pub key: &'static str,
+    /// The file or the variable that set it.
+    pub origin: String,
+    /// Why nothing reads it.
+    pub why: &'static str,
+}
+
+impl fmt::Display for WithoutEffect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (from {}) has no effect: {}", self.key, self.origin, self.why)
+    }
+}
+
 /// `journal.url`: which store.
 #[derive(Debug, Clone)]
 pub enum JournalUrl {
@@ -250,57 +268,6 @@ pub struct Shutdown {
 pub struct Log {
     pub format: LogFormat,
     pub filter: String,
-}
-
-/// One thing that is wrong: which key, where it was set, what was found, what to do. Holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The key's full name, as in "server.listen".
-    pub key: String,
-    /// Where the value came from; `None` when there was none.
-    pub origin: Option<String>,
-    /// What was found, as the rest of a sentence that begins with the key.
-    pub wrong: String,
-    /// What to do, as an imperative.
-    pub remedy: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Problem { key, origin, wrong, remedy } = self;
-        match origin {
-            Some(origin) => write!(f, "{key} (from {origin}) {wrong}: {remedy}"),
-            None => write!(f, "{key} {wrong}: {remedy}"),
-        }
-    }
-}
-
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("the configuration file {path} cannot be read: {reason}")]
-    Unreadable {
-        /// The file, as given.
-        path: String,
-        /// What the system said.
-        reason: std::io::Error,
-    },
-    /// The file is not TOML. The offending text is left out, because it may be a secret.
-    #[error("{origin} is not TOML: {place}")]
-    Syntax {
-        /// Which file.
-        origin: String,
-        /// Where in it.
-        place: String,
-    },
-    /// Everything that is wrong with the keys, one line each.
-    #[error("the configuration cannot be used:\n{}", lines(.0))]
-    Invalid(Vec<Problem>),
-}
-
-fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
 }
 
 /// The default file's text: every key with its unit and reason.

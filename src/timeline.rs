@@ -134,6 +134,7 @@ fn kind(what: &What) -> Kind {
         },
         What::Unconfirmed { .. } => Kind::Warning,
         What::Redriven | What::Dismissed => Kind::Operator,
+        What::Unparked => Kind::Event,
     }
 }
 
@@ -176,6 +177,7 @@ impl Story {
             What::Unconfirmed { name } => format!("nothing is heard of {name}: is its socket open?"),
             What::Redriven => "an operator redrives the call".to_owned(),
             What::Dismissed => "an operator dismisses what was given up".to_owned(),
+            What::Unparked => "nothing is given up any more".to_owned(),
         };
         (text, None)
     }

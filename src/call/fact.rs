@@ -50,6 +50,8 @@ pub enum What {
     Redriven,
     /// An operator has seen the parked changes and wants none of them.
     Dismissed,
+    /// Something happened that made every parked change due again, or moot.
+    Unparked,
 }
 
 /// What every TaskRouter event tells of itself.
@@ -271,6 +273,21 @@ pub struct Parked {
 }
 
 impl What {
+    /// Whether its call has something that was given up from then on; `None` when it changes nothing about that.
+    pub fn parks(&self) -> Option<bool> {
+        match self {
+            What::Parked(_) => Some(true),
+            What::Redriven | What::Dismissed | What::Unparked => Some(false),
+            What::Reservation(_)
+            | What::Task(_)
+            | What::Transfer(_)
+            | What::Stream(_)
+            | What::Begun(_)
+            | What::Settled(_)
+            | What::Unconfirmed { .. } => None,
+        }
+    }
+
     /// The account whose token signed it, for facts that came from outside and say so.
     pub fn account(&self) -> Option<&AccountSid> {
         match self {
@@ -283,7 +300,8 @@ impl What {
             | What::Parked(_)
             | What::Unconfirmed { .. }
             | What::Redriven
-            | What::Dismissed => self.task_view()?.account.as_ref(),
+            | What::Dismissed
+            | What::Unparked => self.task_view()?.account.as_ref(),
         }
     }
 
@@ -299,7 +317,8 @@ impl What {
             | What::Parked(_)
             | What::Unconfirmed { .. }
             | What::Redriven
-            | What::Dismissed => None,
+            | What::Dismissed
+            | What::Unparked => None,
         }
     }
 }

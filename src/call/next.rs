@@ -32,6 +32,9 @@ pub enum Next {
 impl Call {
     /// The next step at `now`.
     pub fn next(&self, now: EpochMs, policy: &Policy) -> Next {
+        if self.said_parked && self.parked().next().is_none() {
+            return Next::Report(What::Unparked);
+        }
         if self.has_nothing_left() {
             return Next::Over;
         }

@@ -37,6 +37,8 @@ pub struct Call {
     pub(super) reservations: BTreeMap<ReservationSid, Reservation>,
     pub(super) transfers: BTreeMap<TransferKey, Transfer>,
     pub(super) leg: Leg,
+    /// The facts say that something was given up; it may have become due again, or moot, since.
+    pub(super) said_parked: bool,
     /// When the newest fact was journaled.
     pub(super) heard_at: EpochMs,
     /// When TaskRouter last told something, by our clock.
@@ -110,6 +112,7 @@ impl Call {
         if fact.what.task_view().is_some() {
             self.told_at = self.told_at.max(fact.at);
         }
+        self.said_parked = fact.what.parks().unwrap_or(self.said_parked);
         match &fact.what {
             What::Reservation(event) => self.apply_reservation(event),
             What::Task(event) => self.apply_task(event),
@@ -121,6 +124,8 @@ impl Call {
             What::Unconfirmed { name } => self.leg.ledger.reported_unconfirmed(name),
             What::Redriven => self.leg.redriven(),
             What::Dismissed => self.leg.dismissed(),
+            // Said for those who do not fold: here it was known from what happened.
+            What::Unparked => {}
         }
     }
 

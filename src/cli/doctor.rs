@@ -88,8 +88,6 @@ impl Doctor {
         }
         // They wait for different machines.
         let (sockets, worker) = tokio::join!(sockets::checks(urls), worker::checks(settings));
-        checks.extend(sockets?);
-        checks.extend(worker);
         checks.extend(settings.journal.without_effect.iter().map(|key| {
             Check::warning(
                 "configuration",
@@ -97,6 +95,8 @@ impl Doctor {
                 "take it out, unless a worker with the other store reads it",
             )
         }));
+        checks.extend(sockets?);
+        checks.extend(worker);
         checks.extend(journal::checks(settings).await);
         Ok(checks)
     }

@@ -10,6 +10,7 @@ use crate::http::EVENTS_PATH;
 use crate::http::STREAM_STATUS_PATH;
 use crate::twilio::client::{Client, Unanswered, WorkspaceRow};
 use anyhow::{Context as _, anyhow, bail};
+use event_streams::Delivery;
 use plan::{Owner, Plan};
 use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
@@ -49,7 +50,8 @@ pub(super) struct Setup {
     /// Leave the filter empty, so that every event is told: more requests, in case the filter is refused.
     #[arg(long)]
     all_events: bool,
-    /// Print the calls that create an Event Streams sink and subscription instead, which leave the Event Callback URL alone.
+    /// Print the calls that create an Event Streams sink and subscription instead, which leave the Event Callback URL alone;
+    /// with --yes, make those that are not made yet.
     #[arg(long)]
     event_streams: bool,
 }
@@ -64,11 +66,16 @@ impl Setup {
             Ok(one) => one,
             Err(error) => return Ok(misused(&error)),
         };
+        let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
         if self.event_streams {
-            say(&event_streams::calls(&settings.server.public_url, &login(&account, &settings)));
+            let login = login(&account, &settings);
+            let delivery = Delivery::new(&client, &settings.server.public_url, &login);
+            if self.yes {
+                return delivery.carry_out().await;
+            }
+            say(&delivery.calls());
             return Ok(ExitCode::SUCCESS);
         }
-        let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
         if self.list {
             say(&listed(&client.workspaces().await.map_err(asking)?));
             return Ok(ExitCode::SUCCESS);

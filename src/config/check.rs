@@ -11,8 +11,8 @@ pub(super) use accounts::renamed;
 use super::layers::Layers;
 use super::reader::Reader;
 use super::{
-    Admin, Backfill, ConfigError, Journal, Log, Mode, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker,
-    other_store,
+    Admin, Backfill, ConfigError, Journal, JournalUrl, Log, Mode, Redirect, Retry, Server, Settings, Shutdown, Twilio,
+    WithoutEffect, Worker,
 };
 use crate::telemetry::traces::TraceSettings;
 use crate::telemetry::{LogFormat, is_filter};
@@ -192,7 +192,7 @@ fn journal(reader: &mut Reader) -> Option<Journal> {
     let prune_every = reader.millis("journal.prune_every_ms", 1..=DAY_MS);
     let url = url?;
     Some(Journal {
-        without_effect: other_store::without_effect(reader, &url),
+        without_effect: without_effect(reader, &url),
         url,
         queue_limit: queue_limit?,
         batch_limit: batch_limit?,
@@ -205,6 +205,21 @@ fn journal(reader: &mut Reader) -> Option<Journal> {
         retention: Duration::from_secs(retention? * 3600),
         prune_every: prune_every?,
     })
+}
+
+/// The keys that were set for the store that is not used.
+fn without_effect(reader: &Reader, url: &JournalUrl) -> Vec<WithoutEffect> {
+    let (keys, why): (&[_], _) = match url {
+        JournalUrl::Sqlite(_) => (
+            &["journal.pool_size", "journal.acquire_timeout_ms", "journal.statement_timeout_ms", "journal.listen"],
+            "it is for PostgreSQL, and journal.url names a SQLite file",
+        ),
+        JournalUrl::Postgres(_) => {
+            (&["journal.wal_limit_bytes"], "it is for SQLite, and journal.url names a PostgreSQL database")
+        }
+    };
+    let set = keys.iter().filter_map(|key| Some((*key, reader.set_by(key)?)));
+    set.map(|(key, origin)| WithoutEffect { key, origin: origin.to_owned(), why }).collect()
 }
 
 fn worker(reader: &mut Reader) -> Option<Worker> {

@@ -181,7 +181,8 @@ pub trait Journal: Send + Sync + 'static {
     /// How much work there is.
     fn backlog(&self) -> Promise<'_, Backlog>;
 
-    /// Deletes facts of calls that have been over for longer than `retention`, in chunks; returns how many calls went.
+    /// Deletes facts of calls that have been over for longer than `retention`, in chunks; returns how many calls went. A call
+    /// whose end was never told is deleted when nothing is planned for it and nothing was heard of it for as long.
     fn prune(&self, retention: Duration) -> Promise<'_, u64>;
 
     /// Notified after every commit that made a call due. A hint: polling is the truth.

@@ -6,7 +6,7 @@ use super::core::{Core, locked, tick};
 use super::faults::{Fault, Mix, On};
 use super::media;
 use super::world::{
-    CallReport, Event, Impossible, Mode, Note, Office, OpName, Picture, RequestRecord, SocketFailure, Target,
+    CallReport, Event, Impossible, Mode, Note, Office, OpName, Picture, Plumbing, RequestRecord, SocketFailure, Target,
     Violation, World,
 };
 use crate::call::sid::{AccountSid, CallSid, ConferenceSid, TaskSid, WorkerSid, WorkspaceSid};
@@ -173,6 +173,16 @@ impl Simulator {
     /// Sets it otherwise, as somebody does in the Console.
     pub fn refurnish(&self, change: impl FnOnce(&mut Office)) {
         self.core.with(|world, _| world.refurnish(change));
+    }
+
+    /// What Event Streams is set to.
+    pub fn plumbing(&self) -> Plumbing {
+        self.core.with(|world, _| world.plumbing().clone())
+    }
+
+    /// Sets it otherwise, as somebody does in the Console.
+    pub fn replumb(&self, change: impl FnOnce(&mut Plumbing)) {
+        self.core.with(|world, _| world.replumb(change));
     }
 
     /// Every misuse so far.

@@ -40,7 +40,7 @@ pub fn event(what: &What) -> &'static str {
         },
         What::Redriven => "redriven",
         What::Dismissed => "dismissed",
-        What::Begun(_) | What::Settled(_) | What::Parked(_) | What::Unconfirmed { .. } => "ours",
+        What::Begun(_) | What::Settled(_) | What::Parked(_) | What::Unconfirmed { .. } | What::Unparked => "ours",
     }
 }
 

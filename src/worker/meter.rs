@@ -44,7 +44,8 @@ impl Meter {
             | What::Transfer(_)
             | What::Stream(_)
             | What::Unconfirmed { .. }
-            | What::Dismissed => {}
+            | What::Dismissed
+            | What::Unparked => {}
         }
         self.compare_streams(call, fact.at, fresh);
     }

@@ -66,7 +66,8 @@ impl Shadow {
             | What::Parked(_)
             | What::Unconfirmed { .. }
             | What::Redriven
-            | What::Dismissed => {}
+            | What::Dismissed
+            | What::Unparked => {}
         }
     }
 

@@ -47,7 +47,8 @@ impl Trace {
             | What::Begun(_)
             | What::Unconfirmed { .. }
             | What::Redriven
-            | What::Dismissed => {}
+            | What::Dismissed
+            | What::Unparked => {}
         }
     }
 

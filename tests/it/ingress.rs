@@ -130,8 +130,8 @@ pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<Account>, private: boo
                 return admin(journal, metrics, |_| {}, listener, 1).unwrap().await;
             }
             let settings = IngressSettings {
-                accounts,
                 traces: Traces::default(),
+                accounts,
                 assignment: Some(ConferenceInstruction { from: None, ring: Duration::from_secs(20) }),
                 body_limit_bytes: 256 * 1024,
                 event_streams_body_limit_bytes: 8 * 1024 * 1024,

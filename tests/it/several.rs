@@ -196,7 +196,8 @@ impl Fleet {
                 | What::Parked(_)
                 | What::Unconfirmed { .. }
                 | What::Redriven
-                | What::Dismissed => None,
+                | What::Dismissed
+                | What::Unparked => None,
             });
             let steps: Vec<u32> = steps.collect();
             assert!(steps.is_sorted(), "the steps of {call} in the order that they were taken: {steps:?}");

@@ -270,7 +270,8 @@ fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
                     | What::Parked(_)
                     | What::Unconfirmed { .. }
                     | What::Redriven
-                    | What::Dismissed => {}
+                    | What::Dismissed
+                    | What::Unparked => {}
                 }
                 call.apply(fact);
                 if late.len() > 1 {

@@ -3,7 +3,7 @@
 use super::session::{Sessions, Work, objects_to_a_value};
 use super::sql::{Value, filled, now_ms, rows};
 use crate::call::fact::EpochMs;
-use crate::journal::calls::{customer, parks};
+use crate::journal::calls::customer;
 use crate::journal::{Ingested, JournalError, NewFact};
 use crate::telemetry::metrics::Commits;
 use sqlx::Row as _;
@@ -138,7 +138,7 @@ impl<'a> Batch<'a> {
                 Value::from(call.as_str()),
                 identity.as_str().into(),
                 body.as_str().into(),
-                parks(&fact.what).into(),
+                fact.what.parks().into(),
                 customer(&fact.what).map(|sid| sid.as_str()).into(),
                 place.into(),
             ]

@@ -3,7 +3,7 @@
 use super::session::Work;
 use super::sql::{Value, filled, now_ms};
 use crate::call::fact::Fact;
-use crate::journal::calls::{customer, parks};
+use crate::journal::calls::customer;
 use crate::journal::{Claim, Due, Seq};
 use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
@@ -80,7 +80,7 @@ impl Work for Append<'_> {
                 self.claim.call.as_str().into(),
                 self.claim.fence.into(),
                 hash(&self.body).into(),
-                parks(&self.fact.what).into(),
+                self.fact.what.parks().into(),
                 customer(&self.fact.what).map(|sid| sid.as_str()).into(),
                 self.body.as_str().into(),
             ],
@@ -180,12 +180,19 @@ impl Work for PruneChunk {
     fn statements(&self) -> String {
         filled(
             concat!(
-                "WITH old AS MATERIALIZED (
+                "WITH ended AS MATERIALIZED (
                      SELECT task FROM taskrouter_streams.call
                      WHERE over_ms < ",
                 now_ms!(),
                 " - $1 AND NOT leased
                      ORDER BY over_ms LIMIT $2 FOR UPDATE SKIP LOCKED),
+                 forgotten AS MATERIALIZED (
+                     SELECT task FROM taskrouter_streams.call
+                     WHERE over_ms IS NULL AND changed_ms < ",
+                now_ms!(),
+                " - $1 AND due_ms IS NULL AND NOT leased
+                     ORDER BY changed_ms, task LIMIT $2 FOR UPDATE SKIP LOCKED),
+                 old AS MATERIALIZED (SELECT task FROM ended UNION ALL SELECT task FROM forgotten),
                  calls AS (DELETE FROM taskrouter_streams.call USING old WHERE call.task = old.task),
                  facts AS (DELETE FROM taskrouter_streams.fact USING old WHERE fact.task = old.task)
                  SELECT count(*) FROM old"

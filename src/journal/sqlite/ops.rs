@@ -1,7 +1,7 @@
 //! What can be written, each inside a transaction that may hold many of them.
 
 use crate::call::fact::Fact;
-use crate::journal::calls::{customer, parks};
+use crate::journal::calls::customer;
 use crate::journal::{self, Claim, Due, Ingested, JournalError, NewFact, Seq};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::Duration;
@@ -145,7 +145,7 @@ fn insert(connection: &Connection, task: &str, seq: Seq, identity: Option<&str>,
 
 /// What operators look for: once per call rather than with every fact.
 fn mark(connection: &Connection, task: &str, fact: &Fact) -> rusqlite::Result<()> {
-    if let Some(parked) = parks(&fact.what) {
+    if let Some(parked) = fact.what.parks() {
         connection
             .prepare_cached("UPDATE call SET parked = ?2 WHERE task = ?1 AND parked <> ?2")?
             .execute(params![task, parked])?;
@@ -220,7 +220,11 @@ fn release(connection: &Connection, claim: &Claim, seen: Seq, due: Due, now: i64
 fn prune(connection: &Connection, before: i64) -> rusqlite::Result<u64> {
     let mut statement = connection.prepare_cached(
         "DELETE FROM call WHERE task IN (
-             SELECT task FROM call WHERE over_ms < ?1 AND lease_ms IS NULL ORDER BY over_ms LIMIT ?2)
+             SELECT task FROM call WHERE over_ms < ?1 AND lease_ms IS NULL
+             UNION ALL
+             SELECT task FROM call
+             WHERE over_ms IS NULL AND changed_ms < ?1 AND due_ms IS NULL AND lease_ms IS NULL
+             LIMIT ?2)
          RETURNING task",
     )?;
     let tasks: Vec<String> =

@@ -156,7 +156,14 @@ impl World {
     }
 
     /// The envelope of TaskRouter's lists.
-    fn listed_v1(&self, key: &str, rows: Vec<Value>, page: Page, path: &str, filters: &[(&str, String)]) -> Value {
+    pub(super) fn listed_v1(
+        &self,
+        key: &str,
+        rows: Vec<Value>,
+        page: Page,
+        path: &str,
+        filters: &[(&str, String)],
+    ) -> Value {
         let (rows, total, size) = self.cut(rows, page);
         let address = |number: usize| {
             let mut query = form_urlencoded::Serializer::new(String::new());

@@ -138,6 +138,10 @@ pub(super) async fn a_call_is_parked_until_it_is_redriven(store: &impl Store) {
     let other = claims.iter().find(|claim| claim.call == task(2)).unwrap();
     journal.append(other, redriven).await.unwrap();
     assert_eq!(rows(&*journal, CallState::Parked).await, []);
+    journal.append(other, parked()).await.unwrap();
+    assert_eq!(listed(&*journal, CallState::Parked).await, [task(2)]);
+    journal.append(other, Fact { at: 2, what: What::Unparked }).await.unwrap();
+    assert_eq!(rows(&*journal, CallState::Parked).await, [], "also when nobody redrove it");
     assert_eq!(journal.backlog().await.unwrap().parked, 0);
 }
 
