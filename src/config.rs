@@ -282,25 +282,39 @@ pub fn in_terms_of(account: &str, text: &str) -> String {
 
 /// The settings of `file` (if any) and of the environment, over the defaults. Reads that file and nothing else.
 pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
-    let Some(path) = file else {
-        return from_text(None, environment);
-    };
-    let name = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => from_text(Some((&name, &text)), environment),
-        Err(reason) => Err(ConfigError::Unreadable { path: name, reason }),
-    }
+    let file = file.map(read).transpose()?;
+    from_text(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)
 }
 
 /// As [`load`], with the file as its name (for messages) and text.
 pub fn from_text(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
+    check::settings(layers(file, environment)?)
+}
+
+/// `[admin]` alone, of what [`load`] reads: whoever asks a running service needs nothing else of its configuration, and may not
+/// have the rest.
+pub fn load_admin(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Admin, ConfigError> {
+    let file = file.map(read).transpose()?;
+    check::admin_alone(layers(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)?)
+}
+
+/// A file's name and text.
+fn read(path: &Path) -> Result<(String, String), ConfigError> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((name, text)),
+        Err(reason) => Err(ConfigError::Unreadable { path: name, reason }),
+    }
+}
+
+fn layers(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) -> Result<Layers, ConfigError> {
     let mut layers = Layers::default();
     layers.add_toml(DEFAULT_ORIGIN, DEFAULT)?;
     if let Some((name, text)) = file {
         layers.add_toml(name, text)?;
     }
     layers.add_environment(environment);
-    check::settings(layers)
+    Ok(layers)
 }
 
 /// The name of `[twilio]`'s account, which none of `[accounts.NAME]` can have.

@@ -18,7 +18,7 @@ use super::newest::Newest;
 use super::policy::Policy;
 use super::settle::Context;
 use super::sid::{AccountSid, CallSid, ConferenceSid, ReservationSid, TaskSid, TransferSid, WorkerSid};
-use super::step::{Change, Guard, Settled};
+use super::step::{Assumed, Change, Guard, Settled};
 use std::collections::BTreeMap;
 
 /// Everything known about one task's call.
@@ -39,6 +39,8 @@ pub struct Call {
     pub(super) leg: Leg,
     /// The facts say that something was given up; it may have become due again, or moot, since.
     pub(super) said_parked: bool,
+    /// A command of its was decided and not sent: all are, from the first to the last.
+    shadow: bool,
     /// When the newest fact was journaled.
     pub(super) heard_at: EpochMs,
     /// When TaskRouter last told something, by our clock.
@@ -136,6 +138,7 @@ impl Call {
     }
 
     fn apply_settled(&mut self, settled: &Settled, at: EpochMs) {
+        self.shadow |= settled.assumed == Some(Assumed::NotSent);
         let (customer, worker_leg) = (self.customer().cloned(), self.worker_leg().cloned());
         let context = Context {
             asked_at: settled.sent_at,
@@ -246,6 +249,11 @@ impl Call {
         let of_worker = self.reservations.get(reservation).and_then(|reservation| reservation.fields.get(name));
         let newest = of_worker.or_else(|| self.fields.get(name)).and_then(Newest::get);
         newest.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether the call is in shadow mode: its streams, guard and hold are what would be.
+    pub fn is_shadow(&self) -> bool {
+        self.shadow
     }
 
     /// Whether we placed the call.

@@ -31,7 +31,7 @@ pub(super) struct Doctor {
     /// As JSON: an array of {check, verdict, found, remedy}, and of several accounts {account}.
     #[arg(long)]
     json: bool,
-    /// Events come through Event Streams: the workspace's Event Callback URL may be anybody's.
+    /// Events come through Event Streams: its sink is looked at, and the Event Callback URL may be anybody's.
     #[arg(long)]
     event_streams: bool,
     /// Start and stop a stream on this live call (CA…, the customer's leg) by the Streams API, and see whether the leg stays in its
@@ -137,7 +137,7 @@ fn configuration(settings: &Settings) -> Check {
     const NAME: &str = "configuration";
     let mode = match settings.mode {
         Mode::Live => "",
-        Mode::Shadow => "; mode is \"shadow\", so nothing is commanded",
+        Mode::Shadow => "; mode is \"shadow\", so calls that begin now are not commanded",
     };
     let found = format!("complete; Twilio reaches us at {}{mode}", settings.server.public_url);
     match settings.twilio.credentials {

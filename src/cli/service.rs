@@ -3,6 +3,7 @@
 use crate::call::Policy;
 use crate::call::rules::Destination;
 use crate::config::{self, JournalUrl, Mode, Settings};
+use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
 use crate::http::{self, IngressSettings};
 use crate::journal::{
@@ -81,7 +82,7 @@ impl Service {
         let ingress = ingress_settings(settings, &traces)?;
         if settings.mode == Mode::Shadow {
             tracing::warn!(
-                "mode = \"shadow\": what would be done is shown in the console and by `calls show`; no stream is started"
+                "mode = \"shadow\": calls that begin now are decided and shown, in the console and by `calls show`, and not commanded; one that began live is finished live"
             );
         }
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
@@ -272,7 +273,9 @@ fn ingress_settings(settings: &Settings, traces: &Traces) -> Result<IngressSetti
 
 fn console_settings(settings: &Settings) -> ConsoleSettings {
     let config::Admin { listen, token, live_every, live_views, .. } = settings.admin.clone();
-    ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views }
+    let named = |(name, own): (String, Settings)| (own.twilio.account_sid, name);
+    let accounts = AccountNames(settings.by_account().into_iter().map(named).collect());
+    ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views, accounts }
 }
 
 fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {

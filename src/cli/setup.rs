@@ -1,6 +1,6 @@
 //! `setup`: the workspace tells its events to us, and to nobody else by mistake.
 
-mod event_streams;
+pub(super) mod event_streams;
 pub(super) mod plan;
 
 use super::accounts::{Chosen, login};

@@ -53,6 +53,10 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let traces = traces(&mut reader);
     let log = log(&mut reader);
     listeners_differ(&mut reader, listen.0, listen.1);
+    if mode == Some(Mode::Shadow) && matches!(assignment, Some(Some(_))) {
+        let remedy = "switch one of them off: an answered assignment makes TaskRouter call the worker";
+        reader.problem("assignment.enabled", "is true, and mode is \"shadow\", in which nothing is commanded", remedy);
+    }
     cross_check(&mut reader);
     let all = || {
         Some(Settings {
@@ -76,6 +80,15 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     };
     let all = all();
     reader.finish(all)
+}
+
+/// `[admin]` read and checked, and nothing else so much as looked at.
+pub(super) fn admin_alone(mut layers: Layers) -> Result<Admin, ConfigError> {
+    layers.found.retain(|key, _| key.starts_with("admin."));
+    let mut reader = Reader::new(layers);
+    let listen = reader.address("admin.listen");
+    let admin = admin(&mut reader, listen);
+    reader.finish(admin)
 }
 
 fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {

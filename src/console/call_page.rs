@@ -43,7 +43,8 @@ async fn done(console: &Console, path: &str, act: Act) -> Result<HttpResponse, P
 /// The call itself, without its frame.
 pub(super) async fn content(console: &Console, task: &TaskSid) -> Result<Markup, Refusal> {
     let (facts, _) = console.facts(task).await?;
-    let CallStory { call, timeline } = CallStory::of(task, &facts).ok_or(Refusal::NoSuchCall)?;
+    let CallStory { call, timeline } =
+        CallStory::of(task, &facts, &console.settings.accounts).ok_or(Refusal::NoSuchCall)?;
     Ok(html! {
         p.crumbs { a id="back" href="/console" { "Calls" } }
         div.title { h1 { "Call " span.sid { (task) } } div { (state(&call)) } }
@@ -88,6 +89,7 @@ fn parked(call: &CallView) -> Markup {
 fn summary(call: &CallView) -> Markup {
     html! {
         dl.summary {
+            @if let Some(account) = &call.account { div { dt { "Account" } dd { (account) } } }
             div { dt { "Customer's leg" } dd.sid { @match &call.customer { Some(leg) => (leg), None => "not known yet" } } }
             div { dt { "Guard" } dd { (guard(call)) } }
             div { dt { "Hold" } dd { (hold(call)) } }

@@ -196,6 +196,7 @@ fn row(call: &CallView) -> Markup {
             th scope="row" {
                 a id=(call.task) href=(format!("/console/calls/{}", call.task)) { (sid(call.task.as_str())) }
                 @if let Some(customer) = &call.customer { span.below { "leg " (sid(customer.as_str())) } }
+                @if let Some(account) = &call.account { span.below { "account " (account) } }
             }
             td { (agents(&call.agents)) }
             td { (streams(&call.streams)) }

@@ -1,11 +1,11 @@
 //! What is shown of a call: SIDs, states and times. Attributes, names and phone numbers have no field here.
 
 use crate::call::Call;
-use crate::call::fact::{EpochMs, Fact, What};
+use crate::call::fact::{EpochMs, Fact};
 use crate::call::ledger::StreamState;
-use crate::call::sid::{CallSid, ReservationSid, TaskSid, WorkerSid};
+use crate::call::sid::{AccountSid, CallSid, ReservationSid, TaskSid, WorkerSid};
 use crate::call::state::ReservationStatus;
-use crate::call::step::{Assumed, Change, Guard, Settled};
+use crate::call::step::{Change, Guard};
 use crate::timeline::{self, Kind, Line};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 pub struct CallView {
     /// The task.
     pub task: TaskSid,
+    /// Of several accounts, the one whose call it is, by its name in the configuration, else by its SID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// The customer's leg, once it is known.
     pub customer: Option<CallSid>,
     /// Whether the conversation is over.
@@ -115,9 +118,24 @@ pub struct CallList {
     pub next: Option<String>,
 }
 
+/// How accounts are called, the first one first. With fewer than two there is nothing to tell apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountNames(pub Vec<(AccountSid, String)>);
+
+impl AccountNames {
+    /// The name of the account whose call it is; calls that name none are the first one's.
+    fn name(&self, account: Option<&AccountSid>) -> Option<String> {
+        let Self(names) = self;
+        let (first, _) = names.first().filter(|_| names.len() > 1)?;
+        let account = account.unwrap_or(first);
+        let known = names.iter().find(|(sid, _)| sid == account);
+        Some(known.map_or_else(|| account.to_string(), |(_, name)| name.clone()))
+    }
+}
+
 impl CallView {
     /// The call that these facts are of; `None` without facts.
-    pub fn of(task: &TaskSid, facts: &[Fact]) -> Option<Self> {
+    pub fn of(task: &TaskSid, facts: &[Fact], accounts: &AccountNames) -> Option<Self> {
         let last = facts.last()?;
         let call = Call::fold(facts);
         let names: BTreeMap<ReservationSid, String> = timeline::agents(facts).into_iter().collect();
@@ -133,7 +151,7 @@ impl CallView {
             })
             .collect();
         agents.sort_by(|a, b| a.name.cmp(&b.name));
-        let shadow = facts.iter().any(is_shadow);
+        let shadow = call.is_shadow();
         let streams = call.streams().iter().map(|stream| StreamView {
             name: stream.name.clone(),
             destination: timeline::letter(stream.slot).to_string(),
@@ -146,6 +164,7 @@ impl CallView {
         });
         Some(Self {
             task: task.clone(),
+            account: accounts.name(call.account()),
             customer: call.customer().cloned(),
             over: call.is_over(),
             shadow,
@@ -162,8 +181,8 @@ impl CallView {
 
 impl CallStory {
     /// The call that these facts are of, with their story; `None` without facts.
-    pub fn of(task: &TaskSid, facts: &[Fact]) -> Option<Self> {
-        let call = CallView::of(task, facts)?;
+    pub fn of(task: &TaskSid, facts: &[Fact], accounts: &AccountNames) -> Option<Self> {
+        let call = CallView::of(task, facts, accounts)?;
         Some(Self { call, timeline: timeline::lines(facts).into_iter().map(LineView::from).collect() })
     }
 }
@@ -173,10 +192,6 @@ impl From<Line> for LineView {
         let Line { at, after_ms, kind, text, why } = line;
         Self { at_ms: at, after_ms, kind: kind_word(kind).to_owned(), text, why }
     }
-}
-
-fn is_shadow(fact: &Fact) -> bool {
-    matches!(&fact.what, What::Settled(Settled { assumed: Some(Assumed::NotSent), .. }))
 }
 
 fn parked(change: &Change, reason: &str, name: &impl Fn(&ReservationSid) -> String) -> ParkedView {

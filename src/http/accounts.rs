@@ -23,6 +23,15 @@ pub struct Account {
 }
 
 impl Account {
+    /// Refuses what is of another account, though it be signed with a token of this account.
+    pub(super) fn is_named(&self, account: &AccountSid) -> Result<(), Refusal> {
+        if *account == self.account {
+            return Ok(());
+        }
+        tracing::warn!(signed_by = %self.account, %account, "refused what is of another account");
+        Err(Refusal::Forbidden)
+    }
+
     /// Refuses what is of another account or workspace, though it be signed with a token of this account.
     pub(super) fn owns(&self, account: &AccountSid, workspace: &WorkspaceSid) -> Result<(), Refusal> {
         if *account == self.account && *workspace == self.workspace {

@@ -41,8 +41,10 @@ fn facts(door: &Door, account: &Account, elements: Vec<Element>) -> Result<Vec<N
     for element in elements {
         match element {
             Element::Event(envelope) => {
-                account.owns(&envelope.account, &envelope.workspace)?;
+                account.is_named(&envelope.account)?;
                 match envelope.content {
+                    // A subscription tells of every workspace of the account, and its deliveries mix them.
+                    _ if envelope.workspace != account.workspace => counted::not_ours(door),
                     Content::Ours { task, identity, what } => facts.push(new_fact(task, identity, what)),
                     Content::NotOurs => counted::not_ours(door),
                 }

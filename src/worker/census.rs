@@ -124,7 +124,7 @@ impl Books {
 impl Census {
     fn of(call: &Call) -> Self {
         let mut census = Self::default();
-        if call.is_over() {
+        if call.is_over() || call.is_shadow() {
             return census;
         }
         for stream in call.streams().iter().filter(|stream| stream.is_live()) {

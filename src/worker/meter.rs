@@ -88,6 +88,9 @@ impl Meter {
     }
 
     fn compare_streams(&mut self, call: &Call, at: EpochMs, fresh: bool) {
+        if call.is_shadow() {
+            return;
+        }
         for stream in call.streams() {
             let before = self.streams.insert(stream.name.clone(), stream.is_live());
             match before {

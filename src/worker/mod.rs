@@ -2,8 +2,8 @@
 //!
 //! Calls run in parallel; within a call there is one step at a time. The `dispatcher` claims calls and owns the lanes; a
 //! `lane` is one call's loop and its `meter` counts what happens there; the `census` counts what runs on all calls;
-//! `accounts` holds what is needed for each account's calls; `shadow` stands in for Twilio where nothing may be commanded;
-//! a call's `trace` goes to a collector; `backfill` fetches the events that did not arrive.
+//! `accounts` holds what is needed for each account's calls; `shadow` stands in for Twilio where nothing may be commanded; a
+//! lane's `trace` goes to a collector; `backfill` fetches the events that did not arrive.
 
 mod accounts;
 mod backfill;

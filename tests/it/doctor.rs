@@ -300,8 +300,38 @@ async fn a_workspace_that_tells_too_little_or_somebody_else_is_found() {
     clinic.finds(&[], 0, &[["workspace", "warning", "repeats none"]]).await;
     clinic.sim.refurnish(|office| office.event_callback_url = "https://a:b@crm.example.com/hook".to_owned());
     clinic.finds(&[], 1, &[["workspace", "failure", "https://hidden@crm.example.com/hook"]]).await;
-    let (code, complaints) = clinic.complaints(&["--event-streams"], &[]).await;
-    assert_eq!((code, complaints.len()), (Some(0), 0), "{complaints:?}");
+    clinic.closes().await;
+}
+
+#[tokio::test]
+async fn with_event_streams_the_sink_and_its_subscription_are_looked_at_instead() {
+    let clinic = Clinic::opens().await;
+    clinic.sim.refurnish(|office| office.event_callback_url = "https://crm.example.com/hook".to_owned());
+    let finds = async |code: i32, words: &str| {
+        let (found_code, complaints) = clinic.complaints(&["--event-streams"], &[]).await;
+        assert_eq!(found_code, Some(code), "{complaints:?}");
+        match complaints.as_slice() {
+            [] => assert_eq!(words, ""),
+            [[check, _, found]] => assert!(check == "event streams" && found.contains(words), "{complaints:?}"),
+            more => panic!("{more:?}"),
+        }
+    };
+    finds(1, "no sink").await;
+    let (code, said) = clinic.run(&["setup", "--event-streams", "--yes"], &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    finds(0, "").await;
+    let lost = clinic.sim.plumbing().subscriptions[0].types[5].clone();
+    clinic.sim.replumb(|plumbing| plumbing.subscriptions[0].types.retain(|name| *name != lost));
+    finds(1, &lost).await;
+    clinic.sim.replumb(|plumbing| {
+        plumbing.subscriptions[0].types.push(lost);
+        plumbing.subscriptions[0].of_subaccounts = true;
+    });
+    finds(0, "subaccounts").await;
+    clinic.sim.replumb(|plumbing| plumbing.sinks[0].status = "failed".to_owned());
+    finds(1, "failed").await;
+    clinic.sim.fault(On::Next(OpName::ListSinks), 1, Fault::status(403));
+    finds(0, "403").await;
     clinic.closes().await;
 }
 

@@ -130,8 +130,8 @@ pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<Account>, private: boo
                 return admin(journal, metrics, |_| {}, listener, 1).unwrap().await;
             }
             let settings = IngressSettings {
-                traces: Traces::default(),
                 accounts,
+                traces: Traces::default(),
                 assignment: Some(ConferenceInstruction { from: None, ring: Duration::from_secs(20) }),
                 body_limit_bytes: 256 * 1024,
                 event_streams_body_limit_bytes: 8 * 1024 * 1024,
@@ -301,7 +301,7 @@ fn an_event_that_came_through_both_doors_is_kept_once() {
 fn a_delivery_that_is_not_for_us_is_refused_as_a_whole() {
     let journal = fake(9, false);
     let address = serve(journal.clone(), false);
-    for (account, workspace) in [(2, 1), (1, 2)] {
+    for (account, workspace) in [(2, 1), (2, 2)] {
         let events = [streamed(1, 1, 1), streamed(2, account, workspace)];
         assert_eq!(status(&send(address, &delivery(&events))), "403");
     }
@@ -313,6 +313,15 @@ fn a_delivery_that_is_not_for_us_is_refused_as_a_whole() {
     assert_eq!(status(&send(address, changed.as_bytes())), "403", "the body is not the one that was signed");
     assert!(journal.kept.lock().unwrap().is_empty());
     assert_eq!(status(&send(address, &good)), "204");
+}
+
+#[test]
+fn events_of_the_accounts_other_workspaces_are_passed_over_and_hold_nothing_up() {
+    let journal = fake(9, false);
+    let address = serve(journal.clone(), false);
+    let events = [streamed(1, 1, 2), streamed(2, 1, 1), streamed(3, 1, 3)];
+    assert_eq!(status(&send(address, &delivery(&events))), "204");
+    assert_eq!(*journal.kept.lock().unwrap(), [sid("EV", 2)]);
 }
 
 #[test]

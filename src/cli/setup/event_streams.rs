@@ -13,7 +13,7 @@ use serde_json::json;
 use std::process::ExitCode;
 
 /// Where to, and as whom.
-pub(super) struct Delivery<'a> {
+pub(in crate::cli) struct Delivery<'a> {
     client: &'a Client,
     destination: String,
     base: &'a str,
@@ -21,11 +21,12 @@ pub(super) struct Delivery<'a> {
 }
 
 /// What is there already.
-struct Found {
-    sink: Option<SinkRow>,
+pub(in crate::cli) struct Found {
+    /// The sink for us, one that works before one that does not.
+    pub(in crate::cli) sink: Option<SinkRow>,
     subscriptions: Vec<SubscriptionRow>,
     /// Event types that matter and are not subscribed to.
-    missing: Vec<String>,
+    pub(in crate::cli) missing: Vec<String>,
 }
 
 /// The types that matter, as Event Streams names them.
@@ -34,7 +35,7 @@ fn types() -> impl Iterator<Item = String> {
 }
 
 impl<'a> Delivery<'a> {
-    pub(super) fn new(client: &'a Client, public_url: &str, login: &'a str) -> Self {
+    pub(in crate::cli) fn new(client: &'a Client, public_url: &str, login: &'a str) -> Self {
         let base = client.events_base_url().as_str().trim_end_matches('/');
         Self { client, destination: format!("{public_url}{EVENT_STREAMS_PATH}"), base, login }
     }
@@ -101,10 +102,9 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    async fn look(&self) -> Result<Found, Unanswered> {
+    pub(in crate::cli) async fn look(&self) -> Result<Found, Unanswered> {
         let ours = |sink: &SinkRow| sink.destination() == Some(self.destination.as_str());
         let mut sinks: Vec<SinkRow> = self.client.sinks().await?.into_iter().filter(ours).collect();
-        // One that works before one that does not.
         sinks.sort_by_key(|sink| sink.status.as_deref() != Some("active"));
         let sink = sinks.into_iter().next();
         let subscriptions = match &sink {
@@ -160,12 +160,17 @@ impl Found {
         let mut text = format!("sink          {sink} for {destination}\nsubscription  {subscription}");
         let (total, missing) = (types().count(), self.missing.len());
         text.push_str(&format!("\nevent types   {} of {total} that matter", total - missing));
-        if self.subscriptions.iter().any(|row| row.of_subaccounts == Some(true)) {
+        if self.brings_subaccounts() {
             text.push_str(
                 "\n\nA subscription brings the events of subaccounts as well. Those are signed by the parent account, so the \
                  worker refuses every delivery that has one: give each account a sink of its own.",
             );
         }
         text
+    }
+
+    /// Whether a subscription brings events of other accounts.
+    pub(in crate::cli) fn brings_subaccounts(&self) -> bool {
+        self.subscriptions.iter().any(|row| row.of_subaccounts == Some(true))
     }
 }

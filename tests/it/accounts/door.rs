@@ -119,7 +119,7 @@ fn event_streams_of_each_account_are_taken_when_every_event_is_its_own() {
     }
     assert_eq!(journal.kept.lock().unwrap().len(), 6);
     for (token, account, workspace) in
-        [("one", 2, 2), ("two", 1, 1), ("one", 1, 2), ("two-to-be", 1, 2), ("three", 1, 1)]
+        [("one", 2, 2), ("two", 1, 1), ("one", 2, 1), ("two-to-be", 1, 2), ("three", 1, 1)]
     {
         let own = if token == "one" { 1 } else { 2 };
         let events = [streamed(90, own, own), streamed(91, account, workspace)];

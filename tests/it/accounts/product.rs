@@ -277,6 +277,28 @@ async fn the_commands_know_the_accounts() {
 }
 
 #[tokio::test]
+async fn an_operator_sees_whose_call_it_is_when_there_are_several_accounts() {
+    let mut town = Town::rises(&[]).await;
+    let (green, blue) = (town.green.customer_calls().await, town.blue.customer_calls().await);
+    let (_, list) = town.run(&["calls", "list"]).await;
+    for (task, name) in [(&green, "twilio"), (&blue, "blue")] {
+        let line = list.lines().find(|line| line.starts_with(task.as_str())).unwrap_or_else(|| panic!("{list}"));
+        assert!(line.ends_with(&format!("  {name}")), "{list}");
+        let (_, story) = town.run(&["calls", "show", task.as_str()]).await;
+        assert!(story.contains(&format!("account {name}")), "{story}");
+        for path in [format!("/console/calls/{task}"), "/console?state=all".to_owned()] {
+            let page = reqwest::get(format!("http://{}{path}", town.service.admin())).await.unwrap();
+            let page = page.text().await.unwrap();
+            assert!(page.contains(&format!("<dd>{name}</dd>")) || page.contains(&format!("account {name}<")), "{page}");
+        }
+    }
+    town = town.restarts(&[("", "")]).await;
+    let (_, list) = town.run(&["calls", "list", "--json"]).await;
+    assert!(list.contains(blue.as_str()) && !list.contains("account"), "there is nothing to tell apart: {list}");
+    town.falls().await;
+}
+
+#[tokio::test]
 async fn setup_finds_the_workspace_of_an_account_that_has_none_configured() {
     let town = Town::rises(&[]).await;
     let missing = [("TRS__ACCOUNTS__BLUE__WORKSPACE_SID", ""), ("TRS__STREAMS__DESTINATIONS", "")];
