@@ -195,6 +195,7 @@ pub struct Backfill {
     pub max_age: Duration,
     pub overlap: Duration,
     pub max_events: usize,
+    pub again: Duration,
 }
 
 /// `[retry]`: repeating what Twilio did not take.

@@ -14,6 +14,7 @@ use crate::twilio::event;
 use crate::twilio::event_record::{self, Record};
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -96,24 +97,25 @@ impl Backfill {
 
 /// How many records there are, and those of types that matter, newest first.
 async fn read(client: &Client, first: EventsPage, limit: usize) -> anyhow::Result<(usize, Vec<Record>)> {
-    let (mut page, mut count, mut records) = (Some(first), 0, Vec::new());
+    let (mut page, mut count, mut records, mut seen) = (Some(first), 0, Vec::new(), BTreeSet::new());
     while let Some(asked) = page {
         ensure!(
             count < limit,
             "there are more than backfill.max_events = {limit} events: raise it, or look back less far"
         );
-        let (found, next) = client.events(&asked).await.context("TaskRouter's records cannot be read")?;
+        let (mut found, next) = client.events(&asked).await.context("TaskRouter's records cannot be read")?;
+        found.retain(|record| event_record::sid(record).is_none_or(|sid| seen.insert(sid.to_owned())));
         count += found.len();
         let matters = |record: &Record| record.get("event_type").and_then(Value::as_str).is_some_and(event::matters);
         records.extend(found.into_iter().filter(matters));
-        page = next;
+        page = next.context("TaskRouter's records cannot be read to their end: look back less far")?;
     }
     Ok((count, records))
 }
 
 fn name(record: &Record) -> &str {
     // Type and SID are Twilio's own words; nothing else of a record is printed.
-    record.get("sid").and_then(Value::as_str).filter(|sid| sid.starts_with("EV")).unwrap_or("an event")
+    event_record::sid(record).filter(|sid| sid.starts_with("EV")).unwrap_or("an event")
 }
 
 /// As in "90m".

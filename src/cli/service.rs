@@ -7,14 +7,14 @@ use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
 use crate::http::{self, IngressSettings};
 use crate::journal::{
-    Journal, JournalError, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
+    Journal, JournalError, OpenError, Outage, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
 };
 use crate::telemetry::metrics::{Commits, Metrics};
 use crate::telemetry::traces::{Traces, TracesError};
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
-use crate::worker::{self, Accounts, BackfillSettings, Worker, WorkerSettings};
+use crate::worker::{self, Accounts, BackfillSettings, Gaps, Source, Worker, WorkerSettings};
 use actix_web::dev::ServerHandle;
 use secrecy::SecretString;
 use std::net::{SocketAddr, TcpListener};
@@ -59,8 +59,7 @@ pub struct Service {
     listeners: Vec<JoinHandle<std::io::Result<()>>>,
     worker: JoinHandle<Result<(), JournalError>>,
     janitor: JoinHandle<()>,
-    /// One an account.
-    backfills: Vec<JoinHandle<()>>,
+    gaps: JoinHandle<()>,
     census: JoinHandle<()>,
     traces: Traces,
     stop: CancellationToken,
@@ -75,11 +74,14 @@ impl Service {
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(VERSION, COMMIT));
         let journal = open_journal(settings, metrics.commits.clone()).await?;
-        // Before the door opens: what comes in first would hide what was missed.
-        let newest = journal.newest_event().await;
         let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
         let accounts = accounts(settings)?;
-        let ingress = ingress_settings(settings, &traces)?;
+        let outage = Arc::new(Outage::default());
+        let ingress = ingress_settings(settings, &traces, outage.clone())?;
+        let sources = accounts.all().cloned().zip(settings.by_account());
+        let sources = sources.map(|(account, (_, own))| Source { account, interest: own.interest() }).collect();
+        let (own, look_back) = (journal.clone(), backfill_settings(settings, &traces));
+        let gaps = Gaps::since_the_newest_event(own, sources, outage, metrics.clone(), look_back).await;
         if settings.mode == Mode::Shadow {
             tracing::warn!(
                 "mode = \"shadow\": calls that begin now are decided and shown, in the console and by `calls show`, and not commanded; one that began live is finished live"
@@ -97,17 +99,6 @@ impl Service {
             http::admin(journal.clone(), metrics.clone(), operators, admin_listener, grace.as_secs())
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
-        let mut backfills = Vec::new();
-        for (account, (_, settings)) in accounts.all().zip(settings.by_account()) {
-            backfills.push(tokio::spawn(worker::fill_gap(
-                newest.clone(),
-                journal.clone(),
-                account.client.clone(),
-                metrics.clone(),
-                backfill_settings(&settings, &traces),
-                stop.clone(),
-            )));
-        }
         let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings, &traces));
         let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
@@ -119,7 +110,7 @@ impl Service {
             listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
             worker: tokio::spawn(worker.run(stop.clone())),
             janitor: tokio::spawn(janitor),
-            backfills,
+            gaps: tokio::spawn(gaps.run(stop.clone())),
             census: tokio::spawn(census),
             traces,
             stop,
@@ -150,8 +141,7 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, listeners, mut worker, janitor, backfills, census, traces, stop, grace, .. } =
-            self;
+        let Self { journal, servers, listeners, mut worker, janitor, gaps, census, traces, stop, grace, .. } = self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -173,7 +163,7 @@ impl Service {
             worker.abort();
         }
         janitor.abort();
-        backfills.iter().for_each(JoinHandle::abort);
+        gaps.abort();
         census.abort();
         traces.close().await;
         if let Err(error) = journal.close().await {
@@ -244,7 +234,11 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAd
     Ok((listener, bound))
 }
 
-fn ingress_settings(settings: &Settings, traces: &Traces) -> Result<IngressSettings, VerifierError> {
+fn ingress_settings(
+    settings: &Settings,
+    traces: &Traces,
+    outage: Arc<Outage>,
+) -> Result<IngressSettings, VerifierError> {
     let server = &settings.server;
     let mut accounts = Vec::new();
     for (_, settings) in settings.by_account() {
@@ -258,6 +252,7 @@ fn ingress_settings(settings: &Settings, traces: &Traces) -> Result<IngressSetti
     Ok(IngressSettings {
         accounts,
         traces: traces.clone(),
+        outage,
         assignment: settings.assignment.clone(),
         body_limit_bytes: server.body_limit_bytes,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
@@ -308,7 +303,7 @@ fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
     BackfillSettings {
         max_age: backfill.max_age,
         traces: traces.clone(),
-        interest: settings.interest(),
+        again: backfill.again,
         overlap: backfill.overlap,
         max_events: backfill.max_events,
         retry_first: retry.first,

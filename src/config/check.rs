@@ -256,7 +256,9 @@ fn backfill(reader: &mut Reader) -> Option<Backfill> {
     let max_age = reader.number("backfill.max_age_minutes", 1..=30 * 24 * 60);
     let overlap = reader.millis("backfill.overlap_ms", 1..=HOUR_MS);
     let max_events = reader.count("backfill.max_events", 1..=1_000_000);
-    Some(Backfill { max_age: Duration::from_secs(max_age? * 60), overlap: overlap?, max_events: max_events? })
+    let again = reader.millis("backfill.again_ms", 1..=HOUR_MS);
+    let max_age = Duration::from_secs(max_age? * 60);
+    Some(Backfill { max_age, overlap: overlap?, max_events: max_events?, again: again? })
 }
 
 fn retry(reader: &mut Reader) -> Option<Retry> {

@@ -13,7 +13,7 @@ use super::signed::Seldom;
 use super::stream_status;
 use crate::call::fact::{Fact, What};
 use crate::call::sid::TaskSid;
-use crate::journal::{self, Ingested, Journal, JournalError, NewFact};
+use crate::journal::{self, Ingested, Journal, JournalError, NewFact, Outage};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{Span, Traces};
 use crate::twilio::assignment::ConferenceInstruction;
@@ -33,6 +33,8 @@ pub struct IngressSettings {
     pub accounts: Vec<Account>,
     /// The answer to assignment callbacks; without one there is no path for them.
     pub assignment: Option<ConferenceInstruction>,
+    /// Told of events that the journal could not take.
+    pub outage: Arc<Outage>,
     /// Where the events that were taken are traced.
     pub traces: Traces,
     /// The largest body taken, in bytes; larger ones are answered with 413.
@@ -151,6 +153,7 @@ impl Door {
     fn told(&self, call: &TaskSid, brought: &Brought, ingested: Result<Ingested, JournalError>) -> Result<(), Refusal> {
         match ingested {
             Ok(ingested) => {
+                self.settings.outage.taken();
                 let duplicate = match ingested {
                     Ingested::New => false,
                     Ingested::Duplicate => true,
@@ -165,6 +168,7 @@ impl Door {
                 | JournalError::Unavailable { .. }
                 | JournalError::Fatal { .. }),
             ) => {
+                self.settings.outage.refused(journal::now());
                 brought.count(self, Verdict::Refused);
                 self.failures
                     .log(|suppressed| tracing::error!(%call, %error, suppressed, "an event was not journaled"));

@@ -170,6 +170,11 @@ impl Simulator {
         self.core.with(|world, _| world.office().clone())
     }
 
+    /// Moves what happened before the last event into the past, until each event has so long to the next.
+    pub fn spread_records(&self, apart_ms: i64) {
+        self.core.with(|world, _| world.spread_records(apart_ms));
+    }
+
     /// Sets it otherwise, as somebody does in the Console.
     pub fn refurnish(&self, change: impl FnOnce(&mut Office)) {
         self.core.with(|world, _| world.refurnish(change));

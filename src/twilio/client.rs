@@ -17,7 +17,7 @@ mod wire;
 mod workspaces;
 
 pub use answers::{Read, Reader};
-pub use events::EventsPage;
+pub use events::{EventsPage, Unlisted};
 pub use hosts::{HostError, Product, base_url};
 pub use requests::{Form, Request, Site};
 pub use sinks::{SinkRow, SubscriptionRow, configuration as sink_configuration};

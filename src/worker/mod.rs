@@ -15,6 +15,6 @@ mod shadow;
 mod trace;
 
 pub use accounts::{Account, Accounts};
-pub use backfill::{BackfillSettings, fill_gap};
+pub use backfill::{BackfillSettings, Gaps, Source};
 pub use census::census;
 pub use dispatcher::{Worker, WorkerSettings};

@@ -63,6 +63,12 @@ impl Journal for Watched {
         self.journal.newest_event()
     }
 
+    fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs> {
+        self.journal.open_gap(from)
+    }
+    fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
+        self.journal.close_gap(from)
+    }
     fn backlog(&self) -> Promise<'_, Backlog> {
         self.journal.backlog()
     }

@@ -57,6 +57,12 @@ impl Journal for Fake {
             Ok(Ingested::New)
         })
     }
+    fn open_gap(&self, _: EpochMs) -> Promise<'_, EpochMs> {
+        Box::pin(pending())
+    }
+    fn close_gap(&self, _: EpochMs) -> Promise<'_, ()> {
+        Box::pin(pending())
+    }
     fn backlog(&self) -> Promise<'_, Backlog> {
         let answer = if self.overloaded { Err(JournalError::Overloaded { limit: 1 }) } else { Ok(Backlog::default()) };
         Box::pin(ready(answer))
@@ -132,6 +138,7 @@ pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<Account>, private: boo
             let settings = IngressSettings {
                 accounts,
                 traces: Traces::default(),
+                outage: Arc::default(),
                 assignment: Some(ConferenceInstruction { from: None, ring: Duration::from_secs(20) }),
                 body_limit_bytes: 256 * 1024,
                 event_streams_body_limit_bytes: 8 * 1024 * 1024,

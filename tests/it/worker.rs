@@ -87,6 +87,12 @@ impl Journal for Stalling {
     fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
         self.inner.newest_event()
     }
+    fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs> {
+        self.inner.open_gap(from)
+    }
+    fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
+        self.inner.close_gap(from)
+    }
     fn backlog(&self) -> Promise<'_, Backlog> {
         self.inner.backlog()
     }
@@ -135,6 +141,7 @@ fn settings(twilio: &str) -> config::Settings {
 fn ingress(settings: &config::Settings) -> IngressSettings {
     IngressSettings {
         traces: Traces::default(),
+        outage: Arc::default(),
         accounts: vec![http::Account {
             verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
             account: ACCOUNT.parse().unwrap(),

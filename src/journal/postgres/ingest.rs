@@ -125,7 +125,10 @@ impl<'a> Batch<'a> {
         for event in facts.iter().copied() {
             if seen.insert(&event.identity) {
                 batch.events.push((event, super::body(&event.fact)?));
-                batch.newest = batch.newest.max(event.fact.at);
+                // Only TaskRouter keeps records to read from.
+                if event.fact.what.task_view().is_some() {
+                    batch.newest = batch.newest.max(event.fact.at);
+                }
             }
         }
         Ok(batch)

@@ -22,7 +22,7 @@ use crate::call::sid::TaskSid;
 use crate::telemetry::metrics::Commits;
 pub use examine::Examination;
 use ingest::{Batcher, Message, Waiting};
-use ops::{Append, PruneChunk, Release, Renew, TakeLeases};
+use ops::{Append, CloseGap, OpenGap, PruneChunk, Release, Renew, TakeLeases};
 use reader::{Bodies, Count, NewestEvent, NextDue, Page};
 use secrecy::{ExposeSecret as _, SecretString};
 use session::{Sessions, describe};
@@ -234,6 +234,14 @@ impl Journal for PostgresJournal {
 
     fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
         Box::pin(self.sessions.run(&NewestEvent))
+    }
+
+    fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs> {
+        Box::pin(async move { self.sessions.run(&OpenGap { from }).await })
+    }
+
+    fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
+        Box::pin(async move { self.sessions.run(&CloseGap { from }).await })
     }
 
     fn backlog(&self) -> Promise<'_, Backlog> {

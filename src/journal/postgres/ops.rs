@@ -2,7 +2,7 @@
 
 use super::session::Work;
 use super::sql::{Value, filled, now_ms};
-use crate::call::fact::Fact;
+use crate::call::fact::{EpochMs, Fact};
 use crate::journal::calls::customer;
 use crate::journal::{Claim, Due, Seq};
 use sha2::{Digest as _, Sha256};
@@ -203,6 +203,46 @@ impl Work for PruneChunk {
 
     fn output(&self, rows: Vec<PgRow>) -> Result<u64, sqlx::Error> {
         Ok(only(&rows)?.try_get::<i64, _>(0)?.unsigned_abs())
+    }
+}
+
+/// [`crate::journal::Journal::open_gap`].
+pub(super) struct OpenGap {
+    pub(super) from: EpochMs,
+}
+
+impl Work for OpenGap {
+    type Output = EpochMs;
+    const REPEATABLE: bool = true;
+
+    fn statements(&self) -> String {
+        filled(
+            "INSERT INTO taskrouter_streams.mark AS known (name, at_ms) VALUES ('gap', $1)
+             ON CONFLICT (name) DO UPDATE SET at_ms = least(known.at_ms, EXCLUDED.at_ms) RETURNING at_ms",
+            &[self.from.into()],
+        )
+    }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<EpochMs, sqlx::Error> {
+        only(&rows)?.try_get(0)
+    }
+}
+
+/// [`crate::journal::Journal::close_gap`].
+pub(super) struct CloseGap {
+    pub(super) from: EpochMs,
+}
+
+impl Work for CloseGap {
+    type Output = ();
+    const REPEATABLE: bool = true;
+
+    fn statements(&self) -> String {
+        filled("DELETE FROM taskrouter_streams.mark WHERE name = 'gap' AND at_ms = $1", &[self.from.into()])
+    }
+
+    fn output(&self, _: Vec<PgRow>) -> Result<(), sqlx::Error> {
+        Ok(())
     }
 }
 

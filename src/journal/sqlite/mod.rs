@@ -183,6 +183,14 @@ impl Journal for SqliteJournal {
         Box::pin(self.read(|answer| Read::NewestEvent { answer }))
     }
 
+    fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs> {
+        Box::pin(self.write(move |answer| Write::OpenGap { from, answer }))
+    }
+
+    fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
+        Box::pin(self.write(move |answer| Write::CloseGap { from, answer }))
+    }
+
     fn backlog(&self) -> Promise<'_, Backlog> {
         Box::pin(self.read(|answer| Read::Backlog { answer }))
     }

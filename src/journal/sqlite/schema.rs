@@ -57,7 +57,7 @@ const VERSION_2: &str = "
     CREATE INDEX call_parked ON call (changed_ms, task) WHERE parked = 1;
     CREATE INDEX call_customer ON call (customer) WHERE customer IS NOT NULL;
     CREATE TABLE mark (
-        name TEXT PRIMARY KEY,                -- newest_event
+        name TEXT PRIMARY KEY,                -- newest_event, and gap: since when events may be missing
         at_ms INTEGER NOT NULL
     ) STRICT;
     INSERT INTO mark (name, at_ms)

@@ -203,16 +203,22 @@ pub(super) async fn the_newest_event_outlives_its_call(store: &impl Store) {
     let journal = store.open(LONG).await;
     let newest = || async { journal.newest_event().await.unwrap() };
     assert_eq!(newest().await, None);
-    ingest(&*journal, 1, 500_000).await;
+    let told = async |call: u32, at: i64| {
+        let event = NewFact { identity: format!("{call} at {at}"), ..naming(call, call, at) };
+        assert_eq!(journal.ingest(event).await.unwrap(), Ingested::New);
+    };
+    told(1, 500_000).await;
     assert_eq!(newest().await, Some(500_000));
-    ingest(&*journal, 1, 400_000).await;
+    told(1, 400_000).await;
     assert_eq!(newest().await, Some(500_000), "an older event, later");
-    ingest(&*journal, 2, 600_000).await;
+    told(2, 600_000).await;
+    // Of nothing else does TaskRouter keep records.
+    ingest(&*journal, 2, 800_000).await;
     let within_a_second = newest().await.is_some_and(|at| (599_000..=600_000).contains(&at));
     assert!(within_a_second, "{:?}", newest().await);
     for claim in journal.claim(2).await.unwrap() {
         journal.append(&claim, fact(900_000)).await.unwrap();
-        journal.release(&claim, 3, Due::Over).await.unwrap();
+        journal.release(&claim, 4, Due::Over).await.unwrap();
     }
     let mut pruned = 0;
     while pruned < 2 {
@@ -222,4 +228,19 @@ pub(super) async fn the_newest_event_outlives_its_call(store: &impl Store) {
         .await;
     }
     assert!(newest().await.is_some_and(|at| at <= 600_000), "our own facts are no events");
+}
+
+pub(super) async fn a_gap_is_remembered_until_it_is_closed(store: &impl Store) {
+    let journal = store.open(LONG).await;
+    assert_eq!(journal.open_gap(500).await.unwrap(), 500);
+    assert_eq!(journal.open_gap(700).await.unwrap(), 500, "one that reaches further back is kept");
+    journal.close_gap(700).await.unwrap();
+    drop(journal.close().await);
+    let journal = store.open(LONG).await;
+    assert_eq!(journal.open_gap(600).await.unwrap(), 500, "also through a restart");
+    assert_eq!(journal.open_gap(400).await.unwrap(), 400);
+    journal.close_gap(500).await.unwrap();
+    assert_eq!(journal.open_gap(900).await.unwrap(), 400, "somebody has opened a longer one meanwhile");
+    journal.close_gap(400).await.unwrap();
+    assert_eq!(journal.open_gap(900).await.unwrap(), 900);
 }

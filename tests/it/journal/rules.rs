@@ -35,6 +35,7 @@ macro_rules! keeps_the_rules {
             a_call_is_found_by_its_sid_or_its_customers_or_their_beginning
             a_row_says_when_its_call_is_due_and_who_has_it
             the_newest_event_outlives_its_call
+            a_gap_is_remembered_until_it_is_closed
         }
     };
     ($store:expr; $module:ident; $($rule:ident)+) => {$(
