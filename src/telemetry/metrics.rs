@@ -230,7 +230,7 @@ impl Streams {
             ),
             seconds: names.add(
                 "stream_seconds",
-                "Seconds that streams ran, added up at each census",
+                "Seconds that streams ran, added up at each census, which in each process is of the whole journal",
                 Counter::default(),
             ),
             unconfirmed: names.add(
@@ -243,7 +243,11 @@ impl Streams {
                 "Seconds from an agent's acceptance, by Twilio's clock, to the start of the stream, by ours",
                 seconds(),
             ),
-            live: names.add("streams_live", "Streams that run, by the last census", Gauge::default()),
+            live: names.add(
+                "streams_live",
+                "Streams that run, by the last census, which in each process is of the whole journal",
+                Gauge::default(),
+            ),
             orphaned: names.add(
                 "streams_orphaned",
                 "Streams that run for an agent who is not on the call, by the last census",

@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 /// transaction may take, which `journal.statement_timeout_ms` limits to a minute.
 const LATELY_MS: EpochMs = 90_000;
 
-/// Everything is counted anew every so often, whatever has happened to the store's clock.
+/// Everything is counted anew every so often: calls that nobody heard of for the retention are deleted without a word, and a
+/// store's clock can be set back.
 const ANEW: Duration = Duration::from_secs(3600);
 
 /// Streams, of a call or of all.

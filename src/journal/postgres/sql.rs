@@ -2,6 +2,7 @@
 //!
 //! A statement with parameters takes two round trips, and a transaction around it two more. Written out, everything that
 //! belongs to one transaction is one message: one round trip, and nothing that a pooler or a lost process leaves half done.
+//! The price is that a server which logs a failed or slow statement logs its values, as `config/default.toml` says.
 
 use std::fmt::Write as _;
 
