@@ -12,7 +12,7 @@ COPY fixtures ./fixtures
 COPY benches ./benches
 ARG COMMIT=unknown
 ENV TRS_BUILD_COMMIT=$COMMIT
-RUN cargo build --release --locked --bin taskrouter-streams
+RUN cargo build --release --locked --features opentelemetry --bin taskrouter-streams
 
 FROM debian:bookworm-slim
 # Twilio's certificates are checked against the system's roots.

@@ -38,21 +38,26 @@ tunnel: ## make the local port reachable for Twilio through ngrok
 check: setup ## formatting, lints, documentation
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --all-features --no-deps --document-private-items
 
-setup-test: ## what the tests need besides: PostgreSQL, which Debian and its like install here
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update && apt-get install -y --no-install-recommends postgresql; \
+setup-test: ## what the tests need besides: PostgreSQL and PgBouncer, which Debian and its like install here
+	@missing=; \
+	  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="postgresql"; \
+	  command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || missing="$$missing pgbouncer"; \
+	  if [ -z "$$missing" ]; then :; \
+	  elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update && apt-get install -y --no-install-recommends $$missing; \
 	  else \
-	    echo "PostgreSQL is missing, and its tests will be skipped: apt-get install postgresql, or your system's like" >&2; \
-	  fi; }
+	    echo "not installed, and their tests will be skipped: apt-get install $$missing, or your system's like" >&2; \
+	  fi
 
 browser: # for the console's tests; without one they say that they were skipped
 	@command -v chromedriver >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y --no-install-recommends chromium chromium-driver fonts-dejavu-core; } || echo "no chromedriver: the console is not tried in a browser (apt-get install chromium chromium-driver, or your system's like)" >&2
 
 test: setup setup-test browser ## every test
-	cargo test --locked
+	cargo test --locked --all-features
+	cargo test --locked --test it -- config program
 
 lab: setup ## random nights on a virtual clock: SEEDS=100000, FROM=0, or SEED=n to see one
 	LAB_SEEDS=$(or $(SEEDS),100000) LAB_FROM=$(or $(FROM),0) $(if $(SEED),LAB_SEED=$(SEED)) \

@@ -5,12 +5,16 @@
 
 mod check;
 mod layers;
+mod problem;
 mod reader;
+
+pub use problem::{ConfigError, Problem};
 
 use crate::call::policy::Strategy;
 use crate::call::rules::{Piece, Rule, Template};
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::telemetry::LogFormat;
+use crate::telemetry::traces::TraceSettings;
 use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::client::{self, ClientSettings, Credentials};
 use crate::twilio::interest::Interest;
@@ -26,10 +30,15 @@ use url::Url;
 
 const DEFAULT: &str = include_str!("../config/default.toml");
 
+/// Where the keys of [`DEFAULT`] come from.
+const DEFAULT_ORIGIN: &str = "the defaults";
+
 /// The whole configuration.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each section")]
 pub struct Settings {
+    /// Whether what is decided is done, or only shown.
+    pub mode: Mode,
     pub server: Server,
     pub admin: Admin,
     pub twilio: Twilio,
@@ -42,8 +51,31 @@ pub struct Settings {
     pub assignment: Option<ConferenceInstruction>,
     pub eligibility: Eligibility,
     pub streams: Streams,
+    /// `[accounts.NAME]`: the accounts besides `[twilio]`'s, by name.
+    pub accounts: BTreeMap<String, Account>,
     pub shutdown: Shutdown,
+    /// `[traces]`; absent without an address.
+    pub traces: Option<TraceSettings>,
     pub log: Log,
+}
+
+/// `mode`: what is done with what is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It is done.
+    Live,
+    /// It is shown; Twilio is only read.
+    Shadow,
+}
+
+impl Mode {
+    /// As it is configured.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Live => "live",
+            Mode::Shadow => "shadow",
+        }
+    }
 }
 
 /// `[server]`: the public listener.
@@ -95,6 +127,14 @@ pub struct Twilio {
     pub max_pages: usize,
 }
 
+/// One of `[accounts.NAME]`, with what it takes over from `[twilio]` and `[streams]`.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct Account {
+    pub twilio: Twilio,
+    pub streams: Streams,
+}
+
 /// `[journal]`: where facts are kept.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
@@ -110,6 +150,25 @@ pub struct Journal {
     pub lease: Duration,
     pub retention: Duration,
     pub prune_every: Duration,
+    /// Keys of the other store that somebody has set: no mistake in a file that several workers share, and else one.
+    pub without_effect: Vec<WithoutEffect>,
+}
+
+/// A key that was set and that nothing reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WithoutEffect {
+    /// Its full name.
+    pub key: &'static str,
+    /// The file or the variable that set it.
+    pub origin: String,
+    /// Why nothing reads it.
+    pub why: &'static str,
+}
+
+impl fmt::Display for WithoutEffect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (from {}) has no effect: {}", self.key, self.origin, self.why)
+    }
 }
 
 /// `journal.url`: which store.
@@ -136,6 +195,7 @@ pub struct Backfill {
     pub max_age: Duration,
     pub overlap: Duration,
     pub max_events: usize,
+    pub again: Duration,
 }
 
 /// `[retry]`: repeating what Twilio did not take.
@@ -211,86 +271,68 @@ pub struct Log {
     pub filter: String,
 }
 
-/// One thing that is wrong: which key, where it was set, what was found, what to do. Holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The key's full name, as in "server.listen".
-    pub key: String,
-    /// Where the value came from; `None` when there was none.
-    pub origin: Option<String>,
-    /// What was found, as the rest of a sentence that begins with the key.
-    pub wrong: String,
-    /// What to do, as an imperative.
-    pub remedy: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Problem { key, origin, wrong, remedy } = self;
-        match origin {
-            Some(origin) => write!(f, "{key} (from {origin}) {wrong}: {remedy}"),
-            None => write!(f, "{key} {wrong}: {remedy}"),
-        }
-    }
-}
-
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("the configuration file {path} cannot be read: {reason}")]
-    Unreadable {
-        /// The file, as given.
-        path: String,
-        /// What the system said.
-        reason: std::io::Error,
-    },
-    /// The file is not TOML. The offending text is left out, because it may be a secret.
-    #[error("{origin} is not TOML: {place}")]
-    Syntax {
-        /// Which file.
-        origin: String,
-        /// Where in it.
-        place: String,
-    },
-    /// Everything that is wrong with the keys, one line each.
-    #[error("the configuration cannot be used:\n{}", lines(.0))]
-    Invalid(Vec<Problem>),
-}
-
-fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
-}
-
 /// The default file's text: every key with its unit and reason.
 pub fn default_text() -> &'static str {
     DEFAULT
 }
 
+/// A text that tells what to do with keys of `[twilio]` and `[streams]` or with variables, in terms of an account's own.
+pub fn in_terms_of(account: &str, text: &str) -> String {
+    if account == FIRST_ACCOUNT { text.to_owned() } else { check::renamed(text, &format!("accounts.{account}")) }
+}
+
 /// The settings of `file` (if any) and of the environment, over the defaults. Reads that file and nothing else.
 pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
-    let Some(path) = file else {
-        return from_text(None, environment);
-    };
-    let name = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => from_text(Some((&name, &text)), environment),
-        Err(reason) => Err(ConfigError::Unreadable { path: name, reason }),
-    }
+    let file = file.map(read).transpose()?;
+    from_text(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)
 }
 
 /// As [`load`], with the file as its name (for messages) and text.
 pub fn from_text(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
+    check::settings(layers(file, environment)?)
+}
+
+/// `[admin]` alone, of what [`load`] reads: whoever asks a running service needs nothing else of its configuration, and may not
+/// have the rest.
+pub fn load_admin(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Admin, ConfigError> {
+    let file = file.map(read).transpose()?;
+    check::admin_alone(layers(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)?)
+}
+
+/// A file's name and text.
+fn read(path: &Path) -> Result<(String, String), ConfigError> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((name, text)),
+        Err(reason) => Err(ConfigError::Unreadable { path: name, reason }),
+    }
+}
+
+fn layers(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) -> Result<Layers, ConfigError> {
     let mut layers = Layers::default();
-    layers.add_toml("the defaults", DEFAULT)?;
+    layers.add_toml(DEFAULT_ORIGIN, DEFAULT)?;
     if let Some((name, text)) = file {
         layers.add_toml(name, text)?;
     }
     layers.add_environment(environment);
-    check::settings(layers)
+    Ok(layers)
 }
 
+/// The name of `[twilio]`'s account, which none of `[accounts.NAME]` can have.
+pub const FIRST_ACCOUNT: &str = "twilio";
+
 impl Settings {
+    /// The configuration as each account has it for itself, under the account's name: whatever works for one account is
+    /// given one of these. `[twilio]`'s comes first.
+    pub fn by_account(&self) -> Vec<(String, Settings)> {
+        let first = Settings { accounts: BTreeMap::new(), ..self.clone() };
+        let own = |(name, Account { twilio, streams }): (&String, &Account)| {
+            (name.clone(), Settings { twilio: twilio.clone(), streams: streams.clone(), ..first.clone() })
+        };
+        let further: Vec<_> = self.accounts.iter().map(own).collect();
+        std::iter::once((FIRST_ACCOUNT.to_owned(), first)).chain(further).collect()
+    }
+
     /// The part that the Twilio client needs; `status_path` is where the public listener takes status callbacks.
     pub fn client(&self, status_path: &str) -> ClientSettings {
         let destinations = self.streams.destinations.iter().map(|destination| client::Destination {

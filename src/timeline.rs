@@ -6,8 +6,10 @@ use crate::call::fact::{
     EpochMs, Fact, ReservationChange, ReservationEvent, StreamChange, StreamEvent, TaskChange, TransferChange,
     TransferEvent, TransferMode, TransferTarget, What,
 };
-use crate::call::sid::{CallSid, ReservationSid};
-use crate::call::step::{Answer, Change, Guard, Operation, Outcome, ParticipantRow, Settled, Step, StreamStart};
+use crate::call::sid::{AccountSid, CallSid, ReservationSid};
+use crate::call::step::{
+    Answer, Assumed, Change, Guard, Operation, Outcome, ParticipantRow, Settled, Step, StreamStart,
+};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
@@ -37,6 +39,8 @@ pub enum Kind {
     Warning,
     /// We did something, and it went well.
     Step,
+    /// We would have done something, were the call not in shadow mode.
+    NotSent,
     /// We did something, and it did not go well.
     Failure,
     /// We gave something up.
@@ -80,7 +84,8 @@ pub fn worded(change: &Change, agent: impl FnOnce(&ReservationSid) -> String) ->
         | Change::HoldAgain
         | Change::Rejoin
         | Change::Orphan(_)
-        | Change::Reconcile => change.to_string(),
+        | Change::Reconcile
+        | Change::Serve => change.to_string(),
     }
 }
 
@@ -100,6 +105,7 @@ impl fmt::Display for Line {
         let mark = match kind {
             Kind::Event | Kind::Operator => "",
             Kind::Step | Kind::Failure => "  → ",
+            Kind::NotSent => "  ⇢ ",
             Kind::Stream => "    ",
             Kind::Warning => "  ! ",
             Kind::Parked => "  ✗ PARKED: ",
@@ -117,6 +123,7 @@ fn kind(what: &What) -> Kind {
         What::Reservation(_) | What::Task(_) | What::Transfer(_) => Kind::Event,
         What::Begun(_) => Kind::Step,
         What::Settled(settled) => match settled.outcome {
+            Outcome::Done(_) | Outcome::Gone if settled.assumed == Some(Assumed::NotSent) => Kind::NotSent,
             Outcome::Done(_) | Outcome::Gone => Kind::Step,
             Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Refused(_) => Kind::Failure,
         },
@@ -127,6 +134,7 @@ fn kind(what: &What) -> Kind {
         },
         What::Unconfirmed { .. } => Kind::Warning,
         What::Redriven | What::Dismissed => Kind::Operator,
+        What::Unparked => Kind::Event,
     }
 }
 
@@ -135,11 +143,19 @@ fn kind(what: &What) -> Kind {
 struct Story {
     agents: BTreeMap<ReservationSid, (usize, String)>,
     customer: Option<CallSid>,
+    account: Option<AccountSid>,
 }
 
 impl Story {
     /// What happened, and why we did it.
     fn tell(&mut self, what: &What) -> (String, Option<String>) {
+        match (&self.account, what.account()) {
+            (Some(own), Some(account)) if own != account => {
+                return (format!("ignored: {account} says something of this call, which is not its own"), None);
+            }
+            (None, Some(account)) => self.account = Some(account.clone()),
+            (Some(_) | None, _) => {}
+        }
         if let Some(customer) = what.task_view().and_then(|view| view.attributes.customer.as_ref()) {
             self.customer = Some(customer.clone());
         }
@@ -161,6 +177,7 @@ impl Story {
             What::Unconfirmed { name } => format!("nothing is heard of {name}: is its socket open?"),
             What::Redriven => "an operator redrives the call".to_owned(),
             What::Dismissed => "an operator dismisses what was given up".to_owned(),
+            What::Unparked => "nothing is given up any more".to_owned(),
         };
         (text, None)
     }
@@ -221,7 +238,13 @@ impl Story {
         let asked = self.operation(operation);
         let ended = self.ending(&settled.outcome);
         let why: Vec<String> = why.iter().map(|change| self.change(change)).collect();
-        (format!("{asked}: {ended}"), Some(why.join(" and to ")))
+        let text = match (settled.assumed, &settled.outcome) {
+            (Some(Assumed::NotSent), Outcome::Done(_)) => format!("would {asked}"),
+            (Some(Assumed::NotSent), _) => format!("would {asked}: {ended}"),
+            (Some(Assumed::Seen { .. }), _) => format!("{asked}: {ended}, as it would be"),
+            (None, _) => format!("{asked}: {ended}"),
+        };
+        (text, Some(why.join(" and to ")))
     }
 
     fn operation(&mut self, operation: &Operation) -> String {

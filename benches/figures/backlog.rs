@@ -68,6 +68,7 @@ fn created(number: u32) -> NewFact {
     let attributes =
         CallAttributes { customer: Some(format!("CA{number:032x}").parse().unwrap()), ..CallAttributes::default() };
     let task = TaskView {
+        account: None,
         task: call.clone(),
         channel: Some("voice".to_owned()),
         version: Some(0),

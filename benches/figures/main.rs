@@ -1,8 +1,9 @@
 //! The figures that the README and the closing notes report, each beside a baseline measured in the same run: `make bench`.
-//! `make bench ONLY=ingest` (or change, strategies, backlog, memory) measures only that.
+//! `make bench ONLY=ingest` (or change, strategies, backlog, census, memory) measures only that.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and stops when it cannot go on")]
 
 mod backlog;
+mod census;
 mod change;
 #[path = "../../tests/it/postgres/cluster.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
@@ -34,6 +35,9 @@ fn main() {
         }
         if wanted("backlog") {
             backlog::figures(database(port, "backlog").await.as_deref()).await;
+        }
+        if wanted("census") {
+            census::times(database(port, "census").await.as_deref()).await;
         }
         if wanted("memory") {
             memory::of_a_call();

@@ -5,7 +5,8 @@
 
 use super::rules::Fields;
 use super::sid::{
-    CallSid, ConferenceSid, EventSid, ReservationSid, StreamSid, TaskQueueSid, TaskSid, TransferSid, WorkerSid,
+    AccountSid, CallSid, ConferenceSid, EventSid, ReservationSid, StreamSid, TaskQueueSid, TaskSid, TransferSid,
+    WorkerSid,
 };
 use super::step::{Change, Settled, Step};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,8 @@ pub enum What {
     Redriven,
     /// An operator has seen the parked changes and wants none of them.
     Dismissed,
+    /// Something happened that made every parked change due again, or moot.
+    Unparked,
 }
 
 /// What every TaskRouter event tells of itself.
@@ -63,6 +66,9 @@ pub struct EventStamp {
 /// What every event of a task tells about the task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskView {
+    /// `AccountSid`: whose event it is. Absent in journals written before there could be several accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountSid>,
     /// The task.
     pub task: TaskSid,
     /// `TaskChannelUniqueName`, such as "voice".
@@ -228,6 +234,9 @@ pub enum TransferTarget {
 /// A status callback of a stream: <https://www.twilio.com/docs/voice/api/stream-resource>.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamEvent {
+    /// `AccountSid`: whose it is. Absent in journals written before there could be several accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountSid>,
     /// `Timestamp`, by Twilio's clock.
     pub at: EpochMs,
     /// `CallSid`: the leg.
@@ -264,6 +273,38 @@ pub struct Parked {
 }
 
 impl What {
+    /// Whether its call has something that was given up from then on; `None` when it changes nothing about that.
+    pub fn parks(&self) -> Option<bool> {
+        match self {
+            What::Parked(_) => Some(true),
+            What::Redriven | What::Dismissed | What::Unparked => Some(false),
+            What::Reservation(_)
+            | What::Task(_)
+            | What::Transfer(_)
+            | What::Stream(_)
+            | What::Begun(_)
+            | What::Settled(_)
+            | What::Unconfirmed { .. } => None,
+        }
+    }
+
+    /// The account whose token signed it, for facts that came from outside and say so.
+    pub fn account(&self) -> Option<&AccountSid> {
+        match self {
+            What::Stream(event) => event.account.as_ref(),
+            What::Reservation(_)
+            | What::Task(_)
+            | What::Transfer(_)
+            | What::Begun(_)
+            | What::Settled(_)
+            | What::Parked(_)
+            | What::Unconfirmed { .. }
+            | What::Redriven
+            | What::Dismissed
+            | What::Unparked => self.task_view()?.account.as_ref(),
+        }
+    }
+
     /// The event's view of the task, for facts that are events.
     pub fn task_view(&self) -> Option<&TaskView> {
         match self {
@@ -276,7 +317,8 @@ impl What {
             | What::Parked(_)
             | What::Unconfirmed { .. }
             | What::Redriven
-            | What::Dismissed => None,
+            | What::Dismissed
+            | What::Unparked => None,
         }
     }
 }

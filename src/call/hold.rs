@@ -9,7 +9,7 @@
 
 use super::fact::EpochMs;
 use super::leg::Leg;
-use super::state::{Call, ReservationStatus};
+use super::state::{Call, ReservationStatus, TransferKey};
 use super::step::Operation;
 
 /// How long events that belong together may be apart for a hold to be remembered through them.
@@ -33,6 +33,30 @@ impl Call {
         if self.talks_to_one_agent() {
             self.leg.owes_hold.take_if(|since| now - *since > HOLD_MEMORY_MS);
         }
+    }
+
+    /// Whoever is handed over cold is taken off hold by Flex, a while after the acceptance is heard of.
+    pub(super) fn expect_flex_to_unhold(&mut self, now: EpochMs) {
+        let handed_over = self.handed_over_cold().cloned();
+        if handed_over.is_none() {
+            self.leg.flex_unholds = None;
+        } else if handed_over != self.handed_over {
+            self.leg.flex_unholds = Some(now);
+        }
+        self.handed_over = handed_over;
+        self.leg.forget_hold_of_a_handover(now);
+    }
+
+    /// The newest transfer, when it was cold and somebody has accepted it. One that begins later begins with a hold.
+    fn handed_over_cold(&self) -> Option<&TransferKey> {
+        let accepted = |since| self.reservations.values().any(|r| r.accepted_at.is_some_and(|at| at >= since));
+        let (key, newest) = self.transfers.iter().max_by_key(|(_, t)| t.initiated_at.or(t.ended_at))?;
+        let taken = newest.completed || newest.ended_at.is_none() && newest.initiated_at.is_some_and(accepted);
+        (newest.cold && taken).then_some(key)
+    }
+
+    fn agents_on_the_call(&self) -> usize {
+        self.reservations.values().filter(|r| r.status == ReservationStatus::Accepted).count()
     }
 
     /// Whether one agent has the customer for himself, and nobody is asked to join.

@@ -8,7 +8,7 @@ use super::ledger::{Stream, StreamState};
 use super::leg::{GuardState, Leg, Streak, Watch};
 use super::plan::Plan;
 use super::policy::{Policy, Strategy};
-use super::sid::{CallSid, ConferenceSid};
+use super::sid::{AccountSid, CallSid, ConferenceSid};
 use super::state::Call;
 use super::step::{Change, Guard, Operation, Step};
 
@@ -32,14 +32,34 @@ pub enum Next {
 impl Call {
     /// The next step at `now`.
     pub fn next(&self, now: EpochMs, policy: &Policy) -> Next {
-        // Of a task that no event has told of, only a late word about a stream can be there.
-        if self.is_over() || self.task.is_none() {
+        if self.said_parked && self.parked().next().is_none() {
+            return Next::Report(What::Unparked);
+        }
+        if self.has_nothing_left() {
             return Next::Over;
         }
         if !self.is_eligible(policy) {
             return Next::Idle;
         }
         Decision { call: self, leg: &self.leg, now, policy }.next()
+    }
+}
+
+impl Call {
+    /// What to journal of a call whose account we have no credentials of: that it was given up, once.
+    pub fn unserved(&self, policy: &Policy) -> Option<Parked> {
+        if self.has_nothing_left() || !self.is_eligible(policy) || self.leg.parked.contains_key(&Change::Serve) {
+            return None;
+        }
+        let account = self.account().map_or("its account", AccountSid::as_str);
+        let reason = format!("{account} is not configured: configure it again, restart, and redrive the call");
+        Some(Parked { change: Change::Serve, reason })
+    }
+
+    /// Whether nothing will be done about the call any more, whatever its account.
+    pub fn has_nothing_left(&self) -> bool {
+        // Of a task that no event has told of, only a late word about a stream can be there.
+        self.is_over() || self.task.is_none()
     }
 }
 

@@ -259,7 +259,8 @@ impl Leg {
                 | Change::LowerAhead
                 | Change::Rejoin
                 | Change::Orphan(_)
-                | Change::Reconcile => {}
+                | Change::Reconcile
+                | Change::Serve => {}
             }
         }
         let reason = "the customer is not in the conference";

@@ -99,4 +99,8 @@ sid! {
     ConferenceSid = "CF";
     /// A media stream.
     StreamSid = "MZ";
+    /// A sink of Event Streams.
+    SinkSid = "DG";
+    /// A subscription of Event Streams.
+    SubscriptionSid = "DF";
 }

@@ -17,13 +17,14 @@ use super::leg::{GuardState, Leg};
 use super::newest::Newest;
 use super::policy::Policy;
 use super::settle::Context;
-use super::sid::{CallSid, ConferenceSid, ReservationSid, TaskSid, TransferSid, WorkerSid};
-use super::step::{Change, Guard, Settled};
+use super::sid::{AccountSid, CallSid, ConferenceSid, ReservationSid, TaskSid, TransferSid, WorkerSid};
+use super::step::{Assumed, Change, Guard, Settled};
 use std::collections::BTreeMap;
 
 /// Everything known about one task's call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Call {
+    account: Option<AccountSid>,
     pub(super) task: Option<TaskSid>,
     pub(super) channel: Option<String>,
     pub(super) outbound: bool,
@@ -37,7 +38,11 @@ pub struct Call {
     pub(super) transfers: BTreeMap<TransferKey, Transfer>,
     pub(super) leg: Leg,
     /// The newest transfer, when it was cold and has been accepted.
-    handed_over: Option<TransferKey>,
+    pub(super) handed_over: Option<TransferKey>,
+    /// The facts say that something was given up; it may have become due again, or moot, since.
+    pub(super) said_parked: bool,
+    /// A command of its was decided and not sent: all are, from the first to the last.
+    shadow: bool,
     /// When the newest fact was journaled.
     pub(super) heard_at: EpochMs,
     /// When TaskRouter last told something, by our clock.
@@ -83,9 +88,9 @@ pub(super) enum TransferKey {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Transfer {
     pub(super) initiated_at: Option<EpochMs>,
-    ended_at: Option<EpochMs>,
+    pub(super) ended_at: Option<EpochMs>,
     pub(super) completed: bool,
-    cold: bool,
+    pub(super) cold: bool,
     to_queue: bool,
 }
 
@@ -101,37 +106,52 @@ impl Call {
 
     /// Takes one more fact into account.
     pub fn apply(&mut self, fact: &Fact) {
+        if self.is_foreign(&fact.what) {
+            return;
+        }
+        if let (None, Some(account)) = (&self.account, fact.what.account()) {
+            self.account = Some(account.clone());
+        }
         self.forget_old_hold(fact.at);
         self.heard_at = self.heard_at.max(fact.at);
         if fact.what.task_view().is_some() {
             self.told_at = self.told_at.max(fact.at);
         }
+        self.said_parked = fact.what.parks().unwrap_or(self.said_parked);
         match &fact.what {
             What::Reservation(event) => self.apply_reservation(event),
             What::Task(event) => self.apply_task(event),
             What::Transfer(event) => self.apply_transfer(event, fact.at),
-            What::Begun(step) => self.leg.step_begun(step, fact.at),
-            What::Settled(settled) => self.apply_settled(settled, fact.at),
+            What::Begun(step) => {
+                self.leg.served();
+                self.leg.step_begun(step, fact.at);
+            }
+            What::Settled(settled) => {
+                self.leg.served();
+                self.apply_settled(settled, fact.at);
+            }
             What::Stream(event) => self.leg.stream_told(event, fact.at),
             What::Parked(parked) => self.leg.change_parked(parked, fact.at),
             What::Unconfirmed { name } => self.leg.ledger.reported_unconfirmed(name),
             What::Redriven => self.leg.redriven(),
             What::Dismissed => self.leg.dismissed(),
+            // Said for those who do not fold: here it was known from what happened.
+            What::Unparked => {}
         }
         if !self.has_open_transfer() {
             self.leg.nothing_ahead();
         }
-        let handed_over = self.handed_over_cold().cloned();
-        if handed_over.is_none() {
-            self.leg.flex_unholds = None;
-        } else if handed_over != self.handed_over {
-            self.leg.flex_unholds = Some(fact.at);
-        }
-        self.handed_over = handed_over;
-        self.leg.forget_hold_of_a_handover(fact.at);
+        self.expect_flex_to_unhold(fact.at);
+    }
+
+    /// Whether another account than the call's says this. Whoever has the token of one account can sign whatever he likes
+    /// about a task of another.
+    pub fn is_foreign(&self, what: &What) -> bool {
+        self.account.as_ref().zip(what.account()).is_some_and(|(own, account)| own != account)
     }
 
     fn apply_settled(&mut self, settled: &Settled, at: EpochMs) {
+        self.shadow |= settled.assumed == Some(Assumed::NotSent);
         let (customer, worker_leg) = (self.customer().cloned(), self.worker_leg().cloned());
         let context = Context {
             asked_at: settled.sent_at,
@@ -251,6 +271,11 @@ impl Call {
         newest.map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Whether the call is in shadow mode: its streams, guard and hold are what would be.
+    pub fn is_shadow(&self) -> bool {
+        self.shadow
+    }
+
     /// Whether we placed the call.
     pub fn is_outbound(&self) -> bool {
         self.outbound || self.leg.outbound()
@@ -264,6 +289,11 @@ impl Call {
     /// The customer's leg, as the attributes name it.
     pub fn customer(&self) -> Option<&CallSid> {
         self.customer.get().or(self.leg.looked_up_customer())
+    }
+
+    /// The account whose call it is, as its first event said; none in journals written before there could be several.
+    pub fn account(&self) -> Option<&AccountSid> {
+        self.account.as_ref()
     }
 
     /// The task.
@@ -318,10 +348,6 @@ impl Call {
         self.leg.held.map(|(held, _)| held)
     }
 
-    pub(super) fn agents_on_the_call(&self) -> usize {
-        self.reservations.values().filter(|r| r.status == ReservationStatus::Accepted).count()
-    }
-
     /// Whether this is a call that we stream: a voice task, and not one that we placed unless the policy says so.
     pub fn is_eligible(&self, policy: &Policy) -> bool {
         let voice = match &self.channel {
@@ -345,14 +371,6 @@ impl Call {
             }
         };
         by_status || self.task_over || self.leg.is_gone()
-    }
-
-    /// The newest transfer, when it was cold and somebody has accepted it. One that begins later begins with a hold.
-    fn handed_over_cold(&self) -> Option<&TransferKey> {
-        let accepted = |since| self.reservations.values().any(|r| r.accepted_at.is_some_and(|at| at >= since));
-        let (key, newest) = self.transfers.iter().max_by_key(|(_, t)| t.initiated_at.or(t.ended_at))?;
-        let taken = newest.completed || newest.ended_at.is_none() && newest.initiated_at.is_some_and(accepted);
-        (newest.cold && taken).then_some(key)
     }
 
     /// Whether a transfer has been announced that has neither ended nor led to an accepted reservation, so that

@@ -36,6 +36,8 @@ pub enum Change {
     Orphan(String),
     /// See whether a call that has long been quiet is still there.
     Reconcile,
+    /// Work on the call at all, with its own account's credentials.
+    Serve,
 }
 
 /// The requests that the core can ask for. Each is one method of the Twilio client.
@@ -154,6 +156,24 @@ pub struct Settled {
     pub outcome: Outcome,
     /// `Twilio-Request-Id`, when there was an answer that bore one.
     pub request_id: Option<String>,
+    /// What of the outcome is not Twilio's word. Nothing but in shadow mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed: Option<Assumed>,
+}
+
+/// What of an outcome is assumed, because in shadow mode Twilio is only read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Assumed {
+    /// The request was not sent; the outcome is what Twilio would have answered.
+    NotSent,
+    /// Requests that were not sent show in this reading of the participants as if they had been.
+    Seen {
+        /// The customer's guard reads as it would.
+        guard: bool,
+        /// The customer reads as not held.
+        hold: bool,
+    },
 }
 
 /// How a request ended.
@@ -252,6 +272,21 @@ impl Operation {
         }
     }
 
+    /// Whether it changes something at Twilio, or only asks.
+    pub fn is_command(&self) -> bool {
+        match self {
+            Operation::UpdateCustomer { .. }
+            | Operation::Redirect { .. }
+            | Operation::CreateStream { .. }
+            | Operation::StopStream { .. } => true,
+            Operation::FetchTask { .. }
+            | Operation::FindConference { .. }
+            | Operation::FetchConference { .. }
+            | Operation::ReadParticipants { .. }
+            | Operation::FetchCall { .. } => false,
+        }
+    }
+
     /// The streams that it starts.
     pub fn starts(&self) -> &[StreamStart] {
         match self {
@@ -300,6 +335,7 @@ impl fmt::Display for Change {
             Change::Rejoin => f.write_str("see the customer back in the conference"),
             Change::Orphan(name) => write!(f, "stop {name}, which outlived its purpose"),
             Change::Reconcile => f.write_str("see whether the quiet call is still there"),
+            Change::Serve => f.write_str("work on the call"),
         }
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! They are posted to the worker's own door, so that it works whichever store the journal is in, and whoever has it.
 
+use super::accounts::Chosen;
 use super::door::Door;
-use super::{CommandResult, Configured, misused, say};
+use super::{CommandResult, Configured, complain, misused, say};
 use crate::call::fact::EpochMs;
+use crate::config::Settings;
 use crate::http::EVENTS_PATH;
 use crate::http::STREAM_STATUS_PATH;
 use crate::twilio::client::{Client, EventsPage};
@@ -12,6 +14,7 @@ use crate::twilio::event;
 use crate::twilio::event_record::{self, Record};
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,7 +25,7 @@ const CLOCK_MARGIN_MS: EpochMs = 60_000;
 #[command(
     after_help = "The worker does this by itself at its start, for the time since the last event that arrived. Use it \
                   when events were lost while the worker ran (a tunnel or proxy was away). Events that the worker has \
-                  already change nothing.\n\
+                  already change nothing. Of several accounts, all are asked unless --account names one.\n\
                   Example: taskrouter-streams backfill --since 2h\n\
                   Exit codes: 0 every event was taken; 1 some was not, or Twilio did not answer; 2 wrong arguments or \
                   configuration."
@@ -30,6 +33,8 @@ const CLOCK_MARGIN_MS: EpochMs = 60_000;
 pub(super) struct Backfill {
     #[command(flatten)]
     configured: Configured,
+    #[command(flatten)]
+    chosen: Chosen,
     /// How far back: a number and s, m, h or d, as in 90m. TaskRouter keeps events for 30 days.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     since: Duration,
@@ -44,8 +49,28 @@ impl Backfill {
             Ok(settings) => settings,
             Err(error) => return Ok(misused(&error.into())),
         };
+        let accounts = match self.chosen.each(&settings) {
+            Ok(accounts) => accounts,
+            Err(error) => return Ok(misused(&error)),
+        };
+        let (several, mut whole) = (accounts.len() > 1, true);
+        for (name, settings) in &accounts {
+            if several {
+                say(&format!("{name} ({}):", settings.twilio.account_sid));
+            }
+            // What is wrong with one account is no reason to leave the next without its events.
+            whole &= self.fill(settings).await.unwrap_or_else(|error| {
+                complain(&error);
+                false
+            });
+        }
+        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Tells the worker what is in one account's records; whether it took all of it.
+    async fn fill(&self, settings: &Settings) -> anyhow::Result<bool> {
         let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
-        let door = Door::new(&settings, self.to)?;
+        let door = Door::new(settings, self.to.clone())?;
         let now = jiff::Timestamp::now().as_millisecond();
         let since = now.saturating_sub(EpochMs::try_from(self.since.as_millis()).unwrap_or(EpochMs::MAX));
         let first = EventsPage::first(since, now + CLOCK_MARGIN_MS);
@@ -66,30 +91,31 @@ impl Backfill {
             }
         }
         say(&format!("{taken} of {} were taken; those that the worker had already change nothing", records.len()));
-        Ok(if taken == records.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(taken == records.len())
     }
 }
 
 /// How many records there are, and those of types that matter, newest first.
 async fn read(client: &Client, first: EventsPage, limit: usize) -> anyhow::Result<(usize, Vec<Record>)> {
-    let (mut page, mut count, mut records) = (Some(first), 0, Vec::new());
+    let (mut page, mut count, mut records, mut seen) = (Some(first), 0, Vec::new(), BTreeSet::new());
     while let Some(asked) = page {
         ensure!(
             count < limit,
             "there are more than backfill.max_events = {limit} events: raise it, or look back less far"
         );
-        let (found, next) = client.events(&asked).await.context("TaskRouter's records cannot be read")?;
+        let (mut found, next) = client.events(&asked).await.context("TaskRouter's records cannot be read")?;
+        found.retain(|record| event_record::sid(record).is_none_or(|sid| seen.insert(sid.to_owned())));
         count += found.len();
         let matters = |record: &Record| record.get("event_type").and_then(Value::as_str).is_some_and(event::matters);
         records.extend(found.into_iter().filter(matters));
-        page = next;
+        page = next.context("TaskRouter's records cannot be read to their end: look back less far")?;
     }
     Ok((count, records))
 }
 
 fn name(record: &Record) -> &str {
     // Type and SID are Twilio's own words; nothing else of a record is printed.
-    record.get("sid").and_then(Value::as_str).filter(|sid| sid.starts_with("EV")).unwrap_or("an event")
+    event_record::sid(record).filter(|sid| sid.starts_with("EV")).unwrap_or("an event")
 }
 
 /// As in "90m".

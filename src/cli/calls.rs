@@ -3,16 +3,20 @@
 
 use super::running::{Admin, Running};
 use super::{CommandResult, misused, say};
+use crate::call::sid::TaskSid;
 use crate::console::view::{CallList, CallStory, CallView, LineView};
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use reqwest::Method;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+/// What the service gives at once, at most.
+const LONGEST_PAGE: u16 = 500;
+
 #[derive(clap::Args)]
 #[command(
-    after_help = "The service is found at admin.listen of the configuration, or at --admin. Its admin.token, if any, is \
-                  read from the configuration or from TRS__ADMIN__TOKEN.\n\
+    after_help = "The service is found at admin.listen of the configuration, of which only [admin] is read, or at --admin. \
+                  Its admin.token, if any, is read from the configuration or from TRS__ADMIN__TOKEN.\n\
                   Exit codes: 0 done; 1 the service did not do it; 2 wrong arguments or configuration."
 )]
 pub(super) struct Calls {
@@ -33,8 +37,11 @@ enum What {
         #[arg(long)]
         live: bool,
         /// Calls at most.
-        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=i64::from(LONGEST_PAGE)))]
         limit: u16,
+        /// From this place on: what the list before this one gave as its `next`.
+        #[arg(long, value_name = "NEXT")]
+        after: Option<String>,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -48,15 +55,23 @@ enum What {
         json: bool,
     },
     /// Try again whatever of a call was given up.
-    Redrive {
-        /// The task (WT…), or the customer's leg (CA…).
-        sid: String,
-    },
+    Redrive(Parked),
     /// Leave as it is whatever of a call was given up.
-    Dismiss {
-        /// The task (WT…), or the customer's leg (CA…).
-        sid: String,
-    },
+    Dismiss(Parked),
+}
+
+/// Calls with a change that was given up.
+#[derive(clap::Args)]
+struct Parked {
+    /// The task (WT…), or the customer's leg (CA…).
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    sid: Option<String>,
+    /// Every call with a change that was given up by now.
+    #[arg(long)]
+    all: bool,
+    /// As JSON: {task, done}, or with --all {tasks, done}.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Calls {
@@ -67,13 +82,13 @@ impl Calls {
         };
         let paint = Paint { colours: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
         match self.what {
-            What::List { parked, live, limit, json } => {
+            What::List { parked, live, limit, after, json } => {
                 let state = match (parked, live) {
                     (true, _) => "parked",
                     (false, true) => "live",
                     (false, false) => "all",
                 };
-                let list: CallList = service.get(&format!("/calls?state={state}&limit={limit}")).await?;
+                let list = page(&service, state, limit, after.as_deref()).await?;
                 if json { print_json(&list)? } else { paint.list(&list) }
             }
             What::Show { sid, json } => {
@@ -81,19 +96,71 @@ impl Calls {
                 let story: CallStory = service.get(&format!("/calls/{task}")).await?;
                 if json { print_json(&story)? } else { paint.story(&story) }
             }
-            What::Redrive { sid } => {
-                let task = task(&service, &sid).await?;
-                service.ask(Method::POST, &format!("/calls/{task}/redrive")).await?;
-                say(&format!("{task}: what was given up is tried again; `calls show {task}` tells how it goes"));
-            }
-            What::Dismiss { sid } => {
-                let task = task(&service, &sid).await?;
-                service.ask(Method::POST, &format!("/calls/{task}/dismiss")).await?;
-                say(&format!("{task}: what was given up is left as it is"));
-            }
+            What::Redrive(parked) => act(&service, &parked, REDRIVE).await?,
+            What::Dismiss(parked) => act(&service, &parked, DISMISS).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// A page of calls; `after` is the end of the page before.
+async fn page(service: &Running, state: &str, limit: u16, after: Option<&str>) -> anyhow::Result<CallList> {
+    let mut query = form_urlencoded::Serializer::new(format!("state={state}&limit={limit}"));
+    query.extend_pairs(after.map(|after| ("after", after)));
+    service.get(&format!("/calls?{}", query.finish())).await
+}
+
+/// What is done about everything of a call that was given up.
+#[derive(Clone, Copy)]
+struct Act {
+    /// As the service calls it.
+    word: &'static str,
+    outcome: &'static str,
+}
+
+const REDRIVE: Act =
+    Act { word: "redrive", outcome: "what was given up is tried again; `calls show` tells how it goes" };
+const DISMISS: Act = Act { word: "dismiss", outcome: "what was given up is left as it is" };
+
+async fn act(service: &Running, asked: &Parked, act: Act) -> anyhow::Result<()> {
+    let Act { word, outcome } = act;
+    let (said, whose) = match &asked.sid {
+        Some(sid) => {
+            let task = task(service, sid).await?;
+            let said = service.ask(Method::POST, &format!("/calls/{task}/{word}")).await?;
+            (serde_json::from_str::<serde_json::Value>(&said)?, task)
+        }
+        None => {
+            let tasks = act_on_all(service, word).await?;
+            (serde_json::json!({"tasks": tasks, "done": word}), format!("{} calls", tasks.len()))
+        }
+    };
+    if asked.json {
+        print_json(&said)?
+    } else {
+        say(&format!("{whose}: {outcome}"))
+    }
+    Ok(())
+}
+
+/// Every call is listed before the first is touched: one that is given up again right away is not met twice.
+async fn act_on_all(service: &Running, word: &str) -> anyhow::Result<Vec<TaskSid>> {
+    let (mut parked, mut after) = (Vec::new(), None);
+    loop {
+        let CallList { calls, next } = page(service, "parked", LONGEST_PAGE, after.as_deref()).await?;
+        parked.extend(calls.into_iter().map(|call| call.task));
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let (mut acted, count) = (Vec::new(), parked.len());
+    for task in parked {
+        let asked = service.ask_unless_moot(&format!("/calls/{task}/{word}")).await;
+        let taken = asked.with_context(|| format!("after {} of {count} calls", acted.len()))?;
+        acted.extend(taken.then_some(task));
+    }
+    Ok(acted)
 }
 
 /// The task of a SID, which may be the customer's leg.
@@ -134,10 +201,10 @@ impl Paint {
             say("no calls");
             return;
         }
-        let heading = format!(
-            "{:<34}  {:<14}  {:<7}  {:<7}  {:<8}  {}",
-            "call", "state", "agents", "streams", "hold", "changed (UTC)"
-        );
+        let several = list.calls.iter().any(|call| call.account.is_some());
+        let changed = if several { format!("{:<19}  account", "changed (UTC)") } else { "changed (UTC)".to_owned() };
+        let heading =
+            format!("{:<34}  {:<14}  {:<7}  {:<7}  {:<8}  {changed}", "call", "state", "agents", "streams", "hold");
         say(&self.with(BOLD, &heading));
         for call in &list.calls {
             let on_call = call.agents.iter().filter(|agent| agent.status == "on the call").count();
@@ -145,10 +212,15 @@ impl Paint {
             let (state, colour) = state(call);
             let state = self.with(colour, &format!("{state:<14}"));
             let hold = if call.held == Some(true) && !call.over { "held" } else { "-" };
-            say(&format!("{}  {state}  {on_call:<7}  {streams:<7}  {hold:<8}  {}", call.task, time(call.changed_ms)));
+            let account = call.account.as_ref().map(|name| format!("  {name}")).unwrap_or_default();
+            say(&format!(
+                "{}  {state}  {on_call:<7}  {streams:<7}  {hold:<8}  {}{account}",
+                call.task,
+                time(call.changed_ms)
+            ));
         }
-        if list.next.is_some() {
-            say(&self.with(DIM, "… and more: raise --limit, or open the console"));
+        if let Some(next) = &list.next {
+            say(&self.with(DIM, &format!("… and more: --after {next}")));
         }
     }
 
@@ -156,6 +228,9 @@ impl Paint {
         let CallStory { call, timeline } = story;
         let (state, colour) = state(call);
         say(&format!("{}  {}", self.with(BOLD, call.task.as_str()), self.with(colour, &state)));
+        if let Some(account) = &call.account {
+            say(&format!("account {account}"));
+        }
         if let Some(customer) = &call.customer {
             let guard = call.guard.as_deref().unwrap_or("changing");
             let hold = if call.held == Some(true) { ", held" } else { "" };
@@ -192,6 +267,7 @@ impl Paint {
             "stream" => ("    ", ""),
             "warning" => ("  ! ", YELLOW),
             "failure" => ("  → ", YELLOW),
+            "not-sent" => ("  ⇢ ", ""),
             "parked" => ("  ✗ PARKED: ", RED),
             _ => ("  → ", ""),
         };
@@ -203,6 +279,12 @@ impl Paint {
 }
 
 fn state(call: &CallView) -> (String, &'static str) {
+    let shadow = if call.shadow { " (shadow)" } else { "" };
+    let (state, colour) = plain_state(call);
+    (format!("{state}{shadow}"), colour)
+}
+
+fn plain_state(call: &CallView) -> (String, &'static str) {
     match (call.parked.len(), call.over) {
         (0, true) => ("over".to_owned(), DIM),
         (0, false) => ("live".to_owned(), GREEN),

@@ -3,6 +3,7 @@
 use super::say;
 use super::telling::{Figures, Telling, tell};
 use crate::call::policy::Strategy;
+use crate::config::Mode;
 use crate::console::picture;
 use crate::sim::Behaviour;
 use crate::sim::scenario::Scenario;
@@ -23,8 +24,8 @@ pub(super) async fn compare(stories: &[Scenario], base: &Behaviour, file: Option
     ));
     let (mut good, mut totals) = (true, [Figures::default(), Figures::default()]);
     for (place, story) in stories.iter().enumerate() {
-        let by_redirect = tell(story, base, Strategy::Redirect).await?;
-        let by_api = tell(story, base, Strategy::StreamsApi).await?;
+        let by_redirect = tell(story, base, Strategy::Redirect, Mode::Live).await?;
+        let by_api = tell(story, base, Strategy::StreamsApi, Mode::Live).await?;
         say(&format!("{:<38} {}   {}", story.name, cells(&by_redirect.figures), cells(&by_api.figures)));
         for (strategy, telling) in [(Strategy::Redirect, &by_redirect), (Strategy::StreamsApi, &by_api)] {
             telling.complaints.iter().for_each(|complaint| say(&format!("  {}: {complaint}", strategy.as_str())));

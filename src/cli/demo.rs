@@ -4,6 +4,7 @@ use super::compare::compare;
 use super::telling::{Figures, tell};
 use super::{CommandResult, misused, say};
 use crate::call::policy::Strategy;
+use crate::config::Mode;
 use crate::sim::Behaviour;
 use crate::sim::scenario::{self, STORIES, Scenario};
 use crate::timeline;
@@ -33,8 +34,11 @@ pub(super) struct Demo {
     /// How the worker starts and stops streams.
     #[arg(long, value_enum, default_value_t = Way::Redirect)]
     strategy: Way,
+    /// The worker in shadow mode: what it would do is shown, and Twilio is only read.
+    #[arg(long)]
+    shadow: bool,
     /// Tell every story by both strategies and print their figures side by side.
-    #[arg(long, conflicts_with_all = ["strategy", "brief"])]
+    #[arg(long, conflicts_with_all = ["strategy", "brief", "shadow"])]
     compare: bool,
     /// With --compare: draw the first story, by both strategies, into this SVG file.
     #[arg(long, value_name = "FILE", requires = "compare")]
@@ -87,10 +91,11 @@ impl Demo {
     }
 
     async fn tell_all(&self, stories: &[Scenario], base: &Behaviour) -> anyhow::Result<bool> {
+        let mode = if self.shadow { Mode::Shadow } else { Mode::Live };
         let mut table = Vec::new();
         for story in stories {
             say(&format!("\n── {}: {}", story.name, story.title));
-            let telling = tell(story, base, self.strategy.into()).await?;
+            let telling = tell(story, base, self.strategy.into(), mode).await?;
             for (facts, heard) in telling.calls.iter().filter(|_| !self.brief) {
                 say(&timeline::render(facts));
                 heard.iter().for_each(|line| say(line));

@@ -8,9 +8,10 @@ mod sockets;
 mod twilio;
 mod worker;
 
-use super::{CommandResult, Configured, say};
+use super::accounts::Chosen;
+use super::{CommandResult, Configured, misused, say};
 use crate::call::sid::CallSid;
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Mode, Settings};
 use crate::http::STREAM_STATUS_PATH;
 use crate::twilio::client::{Client, Credentials};
 use check::{Check, Verdict};
@@ -19,16 +20,18 @@ use std::process::ExitCode;
 #[derive(clap::Args)]
 #[command(
     after_help = "Asks Twilio, the public URL, the destinations and the running worker; changes nothing and disturbs \
-                  nobody. The self-test event that it posts is of a type that the worker passes over.\n\
+                  nobody. Of several accounts, all are examined unless --account names one. The self-test event that it posts is of a type that the worker passes over.\n\
                   Exit codes: 0 no failure (there may be warnings); 1 a failure; 2 wrong arguments or configuration."
 )]
 pub(super) struct Doctor {
     #[command(flatten)]
     configured: Configured,
-    /// As JSON: an array of {check, verdict, found, remedy}.
+    #[command(flatten)]
+    chosen: Chosen,
+    /// As JSON: an array of {check, verdict, found, remedy}, and of several accounts {account}.
     #[arg(long)]
     json: bool,
-    /// Events come through Event Streams: the workspace's Event Callback URL may be anybody's.
+    /// Events come through Event Streams: its sink is looked at, and the Event Callback URL may be anybody's.
     #[arg(long)]
     event_streams: bool,
     /// Start and stop a stream on this live call (CA…, the customer's leg) by the Streams API, and see whether the leg stays in its
@@ -47,32 +50,62 @@ impl Doctor {
                 return Ok(ExitCode::from(super::MISUSED));
             }
         };
-        let checks = self.examine(&settings).await?;
+        let accounts = match self.chosen.each(&settings) {
+            Ok(accounts) => accounts,
+            Err(error) => return Ok(misused(&error)),
+        };
+        let probed = match self.probe_call.as_ref().map(|_| self.chosen.one(&settings)).transpose() {
+            Ok(probed) => probed,
+            Err(error) => return Ok(misused(&error)),
+        };
+        let is_alone = settings.accounts.is_empty();
+        let mut checks = self.examine(&settings, &accounts, is_alone).await?;
+        if let (Some(call), Some((name, own))) = (&self.probe_call, &probed) {
+            let probe = probe::check(own, &Client::new(own.client(STREAM_STATUS_PATH))?, call).await;
+            checks.push(if is_alone { probe } else { probe.of(name) });
+        }
         self.show(&checks)?;
         let failed = checks.iter().any(|check| check.verdict == Verdict::Failure);
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    async fn examine(&self, settings: &Settings) -> anyhow::Result<Vec<Check>> {
-        let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
-        // They wait for different machines.
-        let (twilio, door, sockets, worker) = tokio::join!(
-            twilio::checks(settings, &client, self.event_streams),
-            door::checks(settings),
-            sockets::checks(settings),
-            worker::checks(settings),
-        );
-        let mut checks = vec![configuration(settings)];
-        checks.extend(twilio);
-        checks.extend(door?);
-        checks.extend(sockets?);
-        let is_running = worker.is_running;
-        checks.extend(worker.checks);
-        checks.extend(journal::checks(settings, is_running).await);
-        if let Some(call) = &self.probe_call {
-            checks.push(probe::check(settings, &client, call).await);
+    async fn examine(
+        &self,
+        settings: &Settings,
+        accounts: &[(String, Settings)],
+        is_alone: bool,
+    ) -> anyhow::Result<Vec<Check>> {
+        let mut checks = Vec::new();
+        for (name, own) in accounts {
+            let of_account = self.account(own).await?;
+            checks.extend(of_account.into_iter().map(|check| if is_alone { check } else { check.of(name) }));
         }
+        let mut urls: Vec<&str> = Vec::new();
+        for destination in accounts.iter().flat_map(|(_, own)| &own.streams.destinations) {
+            if !urls.contains(&destination.url.as_str()) {
+                urls.push(&destination.url);
+            }
+        }
+        // They wait for different machines.
+        let (sockets, worker) = tokio::join!(sockets::checks(urls), worker::checks(settings));
+        checks.extend(settings.journal.without_effect.iter().map(|key| {
+            Check::warning(
+                "configuration",
+                key.to_string(),
+                "take it out, unless a worker with the other store reads it",
+            )
+        }));
+        checks.extend(sockets?);
+        checks.extend(worker);
+        checks.extend(journal::checks(settings).await);
         Ok(checks)
+    }
+
+    async fn account(&self, settings: &Settings) -> anyhow::Result<Vec<Check>> {
+        let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
+        let asked = tokio::join!(twilio::checks(settings, &client, self.event_streams), door::checks(settings));
+        let (twilio, door) = asked;
+        Ok(std::iter::once(configuration(settings)).chain(twilio).chain(door?).collect())
     }
 
     fn show(&self, checks: &[Check]) -> anyhow::Result<()> {
@@ -102,12 +135,16 @@ fn of_configuration(error: &ConfigError) -> Vec<Check> {
 
 fn configuration(settings: &Settings) -> Check {
     const NAME: &str = "configuration";
-    let url = &settings.server.public_url;
+    let mode = match settings.mode {
+        Mode::Live => "",
+        Mode::Shadow => "; mode is \"shadow\", so calls that begin now are not commanded",
+    };
+    let found = format!("complete; Twilio reaches us at {}{mode}", settings.server.public_url);
     match settings.twilio.credentials {
-        Credentials::ApiKey { .. } => Check::ok(NAME, format!("complete; Twilio reaches us at {url}")),
+        Credentials::ApiKey { .. } => Check::ok(NAME, found),
         Credentials::AuthToken(_) => Check::warning(
             NAME,
-            format!("complete; Twilio reaches us at {url}; our requests use the auth token"),
+            format!("{found}; our requests use the auth token"),
             "make an API key and set TWILIO_API_KEY and TWILIO_API_SECRET: it can be revoked alone",
         ),
     }

@@ -1,6 +1,7 @@
 //! The commands. Each says what it does in `--help`, ends with a documented exit code, and reports an error in one to
 //! three plain lines on standard error.
 
+mod accounts;
 mod audio;
 mod backfill;
 mod calls;
@@ -76,13 +77,17 @@ enum Command {
 #[derive(clap::Args)]
 pub(crate) struct Configured {
     /// Configuration file (TOML), read over the defaults. `config` prints the defaults.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 
 impl Configured {
     fn load(&self) -> Result<crate::config::Settings, crate::config::ConfigError> {
         crate::config::load(self.config.as_deref(), &environment())
+    }
+
+    fn load_admin(&self) -> Result<crate::config::Admin, crate::config::ConfigError> {
+        crate::config::load_admin(self.config.as_deref(), &environment())
     }
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 /// The service answers at once, or is not well.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where the service is found.
+/// Where the service is found: of the configuration, only `[admin]` is read, so that a shell beside the service needs none of its
+/// secrets.
 #[derive(clap::Args)]
 pub(super) struct Admin {
     #[command(flatten)]
@@ -40,7 +41,7 @@ impl Admin {
                 (admin.trim_end_matches('/').to_owned(), token.map(SecretString::from))
             }
             None => {
-                let admin = self.configured.load()?.admin;
+                let admin = self.configured.load_admin()?;
                 anyhow::ensure!(
                     admin.listen.port() != 0,
                     "admin.listen has port 0: pass --admin with the address that `serve` printed"
@@ -71,6 +72,24 @@ impl Running {
     /// # Errors
     /// When the service is not there or does not do it, with what it says of that.
     pub(super) async fn ask(&self, method: Method, path: &str) -> anyhow::Result<String> {
+        let (status, text) = self.answer(method, path).await?;
+        if status.is_success() { Ok(text) } else { Err(self.refusal(status, &text)) }
+    }
+
+    /// Whether it did what is asked of it; false when there was nothing to do any more.
+    ///
+    /// # Errors
+    /// As for [`Self::ask`].
+    pub(super) async fn ask_unless_moot(&self, path: &str) -> anyhow::Result<bool> {
+        let (status, text) = self.answer(Method::POST, path).await?;
+        match status {
+            _ if status.is_success() => Ok(true),
+            StatusCode::CONFLICT | StatusCode::NOT_FOUND => Ok(false),
+            _ => Err(self.refusal(status, &text)),
+        }
+    }
+
+    async fn answer(&self, method: Method, path: &str) -> anyhow::Result<(StatusCode, String)> {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose_secret());
@@ -81,13 +100,15 @@ impl Running {
             (false, false) => anyhow!("{} did not answer", self.base),
         })?;
         let status = answer.status();
-        let text = answer.text().await.context("the answer broke off")?;
+        Ok((status, answer.text().await.context("the answer broke off")?))
+    }
+
+    fn refusal(&self, status: StatusCode, text: &str) -> anyhow::Error {
         match status {
-            StatusCode::OK | StatusCode::ACCEPTED => Ok(text),
             StatusCode::UNAUTHORIZED => {
-                Err(anyhow!("{} wants a token: set TRS__ADMIN__TOKEN to its admin.token", self.base))
+                anyhow!("{} wants a token: set TRS__ADMIN__TOKEN to its admin.token", self.base)
             }
-            _ => Err(anyhow!(reason(&text).unwrap_or_else(|| format!("{} answered {status}", self.base)))),
+            _ => anyhow!(reason(text).unwrap_or_else(|| format!("{} answered {status}", self.base))),
         }
     }
 }

@@ -22,6 +22,9 @@ impl Serve {
             Err(error) => return Ok(misused(&error.into())),
         };
         telemetry::init(settings.log.format, &settings.log.filter)?;
+        for key in &settings.journal.without_effect {
+            tracing::warn!("{key}");
+        }
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
         let service = Service::start(&settings).await?;

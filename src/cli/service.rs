@@ -2,18 +2,21 @@
 
 use crate::call::Policy;
 use crate::call::rules::Destination;
-use crate::config::{self, JournalUrl, Settings};
+use crate::config::{self, JournalUrl, Mode, Settings};
+use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
 use crate::http::{self, IngressSettings};
 use crate::journal::{
-    Journal, JournalError, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
+    Journal, JournalError, OpenError, Outage, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
 };
 use crate::telemetry::metrics::{Commits, Metrics};
+use crate::telemetry::traces::{Traces, TracesError};
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
-use crate::worker::{self, BackfillSettings, Worker, WorkerSettings};
+use crate::worker::{self, Accounts, BackfillSettings, Gaps, Source, Worker, WorkerSettings};
 use actix_web::dev::ServerHandle;
+use secrecy::SecretString;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +42,9 @@ pub enum StartError {
     /// The public URL or the tokens cannot be used for signatures.
     #[error("server.public_url or twilio.auth_tokens cannot be used: {0}")]
     Signature(#[from] VerifierError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The client for Twilio's API cannot be made.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -53,8 +59,9 @@ pub struct Service {
     listeners: Vec<JoinHandle<std::io::Result<()>>>,
     worker: JoinHandle<Result<(), JournalError>>,
     janitor: JoinHandle<()>,
-    backfill: JoinHandle<()>,
+    gaps: JoinHandle<()>,
     census: JoinHandle<()>,
+    traces: Traces,
     stop: CancellationToken,
     grace: Duration,
 }
@@ -67,10 +74,19 @@ impl Service {
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(VERSION, COMMIT));
         let journal = open_journal(settings, metrics.commits.clone()).await?;
-        // Before the door opens: what comes in first would hide what was missed.
-        let newest = journal.newest_event().await;
-        let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?);
-        let ingress = ingress_settings(settings)?;
+        let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
+        let accounts = accounts(settings)?;
+        let outage = Arc::new(Outage::default());
+        let ingress = ingress_settings(settings, &traces, outage.clone())?;
+        let sources = accounts.all().cloned().zip(settings.by_account());
+        let sources = sources.map(|(account, (_, own))| Source { account, interest: own.interest() }).collect();
+        let (own, look_back) = (journal.clone(), backfill_settings(settings, &traces));
+        let gaps = Gaps::since_the_newest_event(own, sources, outage, metrics.clone(), look_back).await;
+        if settings.mode == Mode::Shadow {
+            tracing::warn!(
+                "mode = \"shadow\": calls that begin now are decided and shown, in the console and by `calls show`, and not commanded; one that began live is finished live"
+            );
+        }
         let (public_listener, public) = bind("server.listen", settings.server.listen)?;
         let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
         let grace = settings.shutdown.grace;
@@ -83,15 +99,7 @@ impl Service {
             http::admin(journal.clone(), metrics.clone(), operators, admin_listener, grace.as_secs())
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
-        let backfill = worker::fill_gap(
-            newest,
-            journal.clone(),
-            client.clone(),
-            metrics.clone(),
-            backfill_settings(settings),
-            stop.clone(),
-        );
-        let worker = Worker::new(journal.clone(), client, metrics.clone(), worker_settings(settings));
+        let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings, &traces));
         let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
         Ok(Self {
@@ -102,8 +110,9 @@ impl Service {
             listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
             worker: tokio::spawn(worker.run(stop.clone())),
             janitor: tokio::spawn(janitor),
-            backfill: tokio::spawn(backfill),
+            gaps: tokio::spawn(gaps.run(stop.clone())),
             census: tokio::spawn(census),
+            traces,
             stop,
             grace,
         })
@@ -132,7 +141,7 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, listeners, mut worker, janitor, backfill, census, stop, grace, .. } = self;
+        let Self { journal, servers, listeners, mut worker, janitor, gaps, census, traces, stop, grace, .. } = self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -154,8 +163,9 @@ impl Service {
             worker.abort();
         }
         janitor.abort();
-        backfill.abort();
+        gaps.abort();
         census.abort();
+        traces.close().await;
         if let Err(error) = journal.close().await {
             tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
         }
@@ -197,19 +207,23 @@ pub(super) async fn open_journal(settings: &Settings, commits: Commits) -> Resul
             commits,
         })?)),
         JournalUrl::Postgres(url) => {
-            let settings = PostgresSettings {
-                url: url.clone(),
-                pool_size: journal.pool_size,
-                acquire_timeout: journal.acquire_timeout,
-                statement_timeout: journal.statement_timeout,
-                listen: journal.listen,
-                queue_limit: journal.queue_limit,
-                batch_limit: journal.batch_limit,
-                lease: journal.lease,
-                commits,
-            };
-            Ok(Arc::new(PostgresJournal::open(settings).await?))
+            Ok(Arc::new(PostgresJournal::open(postgres_settings(journal, url, commits)).await?))
         }
+    }
+}
+
+/// For the database that the settings name.
+pub(super) fn postgres_settings(journal: &config::Journal, url: &SecretString, commits: Commits) -> PostgresSettings {
+    PostgresSettings {
+        url: url.clone(),
+        pool_size: journal.pool_size,
+        acquire_timeout: journal.acquire_timeout,
+        statement_timeout: journal.statement_timeout,
+        listen: journal.listen,
+        queue_limit: journal.queue_limit,
+        batch_limit: journal.batch_limit,
+        lease: journal.lease,
+        commits,
     }
 }
 
@@ -220,13 +234,25 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAd
     Ok((listener, bound))
 }
 
-fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierError> {
+fn ingress_settings(
+    settings: &Settings,
+    traces: &Traces,
+    outage: Arc<Outage>,
+) -> Result<IngressSettings, VerifierError> {
     let server = &settings.server;
+    let mut accounts = Vec::new();
+    for (_, settings) in settings.by_account() {
+        accounts.push(http::Account {
+            verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
+            account: settings.twilio.account_sid.clone(),
+            workspace: settings.twilio.workspace_sid.clone(),
+            interest: settings.interest(),
+        });
+    }
     Ok(IngressSettings {
-        verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
-        account: settings.twilio.account_sid.clone(),
-        workspace: settings.twilio.workspace_sid.clone(),
-        interest: settings.interest(),
+        accounts,
+        traces: traces.clone(),
+        outage,
         assignment: settings.assignment.clone(),
         body_limit_bytes: server.body_limit_bytes,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
@@ -242,18 +268,42 @@ fn ingress_settings(settings: &Settings) -> Result<IngressSettings, VerifierErro
 
 fn console_settings(settings: &Settings) -> ConsoleSettings {
     let config::Admin { listen, token, live_every, live_views, .. } = settings.admin.clone();
-    ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views }
+    let named = |(name, own): (String, Settings)| (own.twilio.account_sid, name);
+    let accounts = AccountNames(settings.by_account().into_iter().map(named).collect());
+    ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views, accounts }
 }
 
-fn worker_settings(settings: &Settings) -> WorkerSettings {
-    WorkerSettings { max_calls: settings.worker.max_calls, poll: settings.worker.poll, policy: policy(settings) }
+fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
+    WorkerSettings {
+        max_calls: settings.worker.max_calls,
+        poll: settings.worker.poll,
+        shadow: settings.mode == Mode::Shadow,
+        traces: traces.clone(),
+    }
 }
 
-fn backfill_settings(settings: &Settings) -> BackfillSettings {
+/// What each account's calls are worked on with.
+fn accounts(settings: &Settings) -> Result<Accounts, ClientError> {
+    let account = |settings: &Settings| -> Result<worker::Account, ClientError> {
+        Ok(worker::Account {
+            account: settings.twilio.account_sid.clone(),
+            client: Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?),
+            policy: policy(settings),
+        })
+    };
+    let mut further = Vec::new();
+    for (_, settings) in settings.by_account().iter().skip(1) {
+        further.push(account(settings)?);
+    }
+    Ok(Accounts::new(account(settings)?, further))
+}
+
+fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
     let Settings { backfill, retry, .. } = settings;
     BackfillSettings {
         max_age: backfill.max_age,
-        interest: settings.interest(),
+        traces: traces.clone(),
+        again: backfill.again,
         overlap: backfill.overlap,
         max_events: backfill.max_events,
         retry_first: retry.first,
@@ -262,7 +312,7 @@ fn backfill_settings(settings: &Settings) -> BackfillSettings {
     }
 }
 
-/// The core's limits, from the settings.
+/// The core's limits for the first account's calls.
 pub fn policy(settings: &Settings) -> Policy {
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let Settings { redirect, retry, streams, eligibility, .. } = settings;

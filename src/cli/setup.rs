@@ -1,27 +1,27 @@
 //! `setup`: the workspace tells its events to us, and to nobody else by mistake.
 
-mod event_streams;
+pub(super) mod event_streams;
 pub(super) mod plan;
 
+use super::accounts::{Chosen, login};
 use super::{CommandResult, Configured, environment, misused, say};
 use crate::config::{self, ConfigError, Settings};
 use crate::http::EVENTS_PATH;
 use crate::http::STREAM_STATUS_PATH;
 use crate::twilio::client::{Client, Unanswered, WorkspaceRow};
 use anyhow::{Context as _, anyhow, bail};
+use event_streams::Delivery;
 use plan::{Owner, Plan};
+use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
 /// Nothing was changed, and something would be.
 const WOULD_CHANGE: u8 = 3;
 
-/// What only the service needs: key, variable, and what stands in for it when it is missing, so that the rest of the
-/// configuration can be read before there is a workspace to name.
-const STAND_INS: [(&str, &str, &str); 2] = [
-    ("twilio.workspace_sid", "TRS__TWILIO__WORKSPACE_SID", "WS00000000000000000000000000000000"),
-    ("streams.destinations", "TRS__STREAMS__DESTINATIONS", "wss://setup.invalid/"),
-];
+/// What stands in for destinations, which only the service needs.
+const NOWHERE: &str = "wss://setup.invalid/";
 
 #[derive(clap::Args)]
 #[command(
@@ -33,6 +33,8 @@ const STAND_INS: [(&str, &str, &str); 2] = [
 pub(super) struct Setup {
     #[command(flatten)]
     configured: Configured,
+    #[command(flatten)]
+    chosen: Chosen,
     /// The workspace, by SID or name; else the configured one, else the account's only one.
     #[arg(long, value_name = "SID|NAME")]
     workspace: Option<String>,
@@ -48,27 +50,37 @@ pub(super) struct Setup {
     /// Leave the filter empty, so that every event is told: more requests, in case the filter is refused.
     #[arg(long)]
     all_events: bool,
-    /// Print the calls that create an Event Streams sink and subscription instead, which leave the Event Callback URL alone.
+    /// Print the calls that create an Event Streams sink and subscription instead, which leave the Event Callback URL alone;
+    /// with --yes, make those that are not made yet.
     #[arg(long)]
     event_streams: bool,
 }
 
 impl Setup {
     pub(super) async fn run(self) -> CommandResult {
-        let (settings, is_chosen) = match self.load() {
+        let (settings, stood_in) = match self.load() {
             Ok(loaded) => loaded,
             Err(error) => return Ok(misused(&error.into())),
         };
+        let (account, settings) = match self.chosen.one(&settings) {
+            Ok(one) => one,
+            Err(error) => return Ok(misused(&error)),
+        };
+        let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
         if self.event_streams {
-            say(&event_streams::calls(&settings.server.public_url));
+            let login = login(&account, &settings);
+            let delivery = Delivery::new(&client, &settings.server.public_url, &login);
+            if self.yes {
+                return delivery.carry_out().await;
+            }
+            say(&delivery.calls());
             return Ok(ExitCode::SUCCESS);
         }
-        let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
         if self.list {
             say(&listed(&client.workspaces().await.map_err(asking)?));
             return Ok(ExitCode::SUCCESS);
         }
-        let configured = is_chosen.then_some(&settings.twilio.workspace_sid);
+        let configured = Some(&settings.twilio.workspace_sid).filter(|sid| !stood_in.contains(sid.as_str()));
         let row = match (&self.workspace, configured) {
             (None, Some(sid)) => client.workspace(sid).await.map_err(asking)?.0,
             (wanted, _) => match pick(client.workspaces().await.map_err(asking)?, wanted.as_deref()) {
@@ -77,34 +89,41 @@ impl Setup {
             },
         };
         let plan = Plan::new(&row, &format!("{}{EVENTS_PATH}", settings.server.public_url), self.all_events);
-        self.carry_out(&client, &row, &plan, &settings).await
+        let base = settings.twilio.taskrouter_base_url.as_str();
+        self.carry_out(&client, &row, &plan, &plan.undo(base, &login(&account, &settings))).await
     }
 
-    /// The settings, and whether they name the workspace.
-    fn load(&self) -> Result<(Settings, bool), ConfigError> {
+    /// The settings, and the workspaces in them that only stand in for what is not configured, so that the rest can be read
+    /// before there is a workspace to name.
+    fn load(&self) -> Result<(Settings, BTreeSet<String>), ConfigError> {
         let mut environment = environment();
-        let mut is_chosen = true;
+        let mut stood_in = BTreeSet::new();
         loop {
             let error = match config::load(self.configured.config.as_deref(), &environment) {
-                Ok(settings) => return Ok((settings, is_chosen)),
+                Ok(settings) => return Ok((settings, stood_in)),
                 Err(error) => error,
             };
             let ConfigError::Invalid(problems) = &error else { return Err(error) };
-            let is_missing = |key: &str| problems.iter().any(|problem| problem.key == key && problem.origin.is_none());
-            let stand_ins =
-                STAND_INS.iter().filter(|(key, name, _)| is_missing(key) && !environment.contains_key(*name));
-            let stand_ins: Vec<_> = stand_ins.collect();
-            if stand_ins.is_empty() {
-                return Err(error);
+            let before = environment.len();
+            for problem in problems.iter().filter(|problem| problem.origin.is_none()) {
+                let value = match problem.key.rsplit_once('.') {
+                    Some((_, "workspace_sid")) => format!("WS{:032}", stood_in.len()),
+                    Some(("streams", "destinations")) => NOWHERE.to_owned(),
+                    Some(_) | None => continue,
+                };
+                let name = format!("TRS__{}", problem.key.to_ascii_uppercase().replace('.', "__"));
+                if let Entry::Vacant(missing) = environment.entry(name) {
+                    stood_in.extend(value.starts_with("WS").then(|| value.clone()));
+                    missing.insert(value);
+                }
             }
-            for (key, name, value) in stand_ins {
-                is_chosen &= *key != "twilio.workspace_sid";
-                environment.insert((*name).to_owned(), (*value).to_owned());
+            if environment.len() == before {
+                return Err(error);
             }
         }
     }
 
-    async fn carry_out(&self, client: &Client, row: &WorkspaceRow, plan: &Plan, settings: &Settings) -> CommandResult {
+    async fn carry_out(&self, client: &Client, row: &WorkspaceRow, plan: &Plan, undo: &str) -> CommandResult {
         say(&plan.to_string());
         if plan.is_done() {
             say("\nNothing to do.");
@@ -131,8 +150,7 @@ impl Setup {
             }
         })?;
         if Plan::new(&changed, &plan.address, self.all_events).is_done() {
-            let base = settings.twilio.taskrouter_base_url.as_str();
-            say(&format!("\nChanged. To undo it:\n\n{}\n\nNext: taskrouter-streams doctor", plan.undo(base)));
+            say(&format!("\nChanged. To undo it:\n\n{undo}\n\nNext: taskrouter-streams doctor"));
             return Ok(ExitCode::SUCCESS);
         }
         bail!("Twilio answered, and yet the workspace is not set as it was asked: run setup again to see");

@@ -143,7 +143,16 @@ impl Stage {
     /// # Errors
     /// When the new one cannot start.
     pub async fn restart(self) -> Result<Self, StageError> {
-        let Self { sim, service, consumer, settings, _journal } = self;
+        self.restart_with(|_| {}).await
+    }
+
+    /// As [`restart`](Self::restart), with another configuration.
+    ///
+    /// # Errors
+    /// When the new one cannot start.
+    pub async fn restart_with(self, change: impl FnOnce(&mut config::Settings)) -> Result<Self, StageError> {
+        let Self { sim, service, consumer, mut settings, _journal } = self;
+        change(&mut settings);
         service.stop().await;
         let service = Service::start(&settings).await?;
         let stage = Self { sim, service, consumer, settings, _journal };

@@ -5,6 +5,7 @@ use super::stage::Stage;
 use crate::call::fact::{Fact, ReservationChange, What};
 use crate::call::policy::Strategy;
 use crate::call::sid::ReservationSid;
+use crate::config::Mode;
 use crate::sim::Behaviour;
 use crate::sim::scenario::Scenario;
 use anyhow::Context as _;
@@ -46,14 +47,24 @@ impl Figures {
     }
 }
 
-/// Tells the story on a stage of its own, with sockets that really open.
-pub(super) async fn tell(story: &Scenario, base: &Behaviour, strategy: Strategy) -> anyhow::Result<Telling> {
+/// Tells the story on a stage of its own, with sockets that really open. In shadow mode nothing of what the story expects can
+/// come true; that nothing was commanded is expected instead.
+pub(super) async fn tell(
+    story: &Scenario,
+    base: &Behaviour,
+    strategy: Strategy,
+    mode: Mode,
+) -> anyhow::Result<Telling> {
     let behaviour = story.behaviour(base).with_context(|| format!("the story {} cannot be told", story.name))?;
-    let configuration = format!("[streams]\nstrategy = \"{}\"\n", strategy.as_str());
+    let configuration = format!("mode = \"{}\"\n[streams]\nstrategy = \"{}\"\n", mode.as_str(), strategy.as_str());
     let stage = Stage::set_with_audio(behaviour, &configuration).await.context("the demo cannot start")?;
     let outcome = stage.tell(story).await;
     let mut figures = Figures::default();
-    let (mut calls, mut failures) = (Vec::new(), outcome.failures);
+    let mut failures = match mode {
+        Mode::Live => outcome.failures,
+        Mode::Shadow => commands(&stage),
+    };
+    let mut calls = Vec::new();
     for task in &outcome.tasks {
         let facts = stage.facts(task).await?;
         let heard = audio::lines(&stage, task, facts.first().map_or(0, |fact| fact.at));
@@ -73,6 +84,12 @@ pub(super) async fn tell(story: &Scenario, base: &Behaviour, strategy: Strategy)
     let complaints = violations.chain(failures.iter().map(|failure| format!("NOT AS EXPECTED: {failure}"))).collect();
     stage.clear().await;
     Ok(Telling { calls, figures, complaints })
+}
+
+/// What was asked of the simulated Twilio besides reading, in words.
+fn commands(stage: &Stage) -> Vec<String> {
+    let requests = stage.sim.requests().into_iter().map(|request| request.target);
+    requests.filter(|target| !target.starts_with("GET ")).map(|target| format!("in shadow mode: {target}")).collect()
 }
 
 /// When the worker knew that the reservation had been accepted.

@@ -1,13 +1,20 @@
 //! The keys, section by section: their limits, and what must hold between them.
 
+mod accounts;
 mod addresses;
 mod destinations;
 mod rules;
 mod streams;
 
+pub(super) use accounts::renamed;
+
 use super::layers::Layers;
 use super::reader::Reader;
-use super::{Admin, Backfill, ConfigError, Journal, Log, Redirect, Retry, Server, Settings, Shutdown, Twilio, Worker};
+use super::{
+    Admin, Backfill, ConfigError, Journal, JournalUrl, Log, Mode, Redirect, Retry, Server, Settings, Shutdown, Twilio,
+    WithoutEffect, Worker,
+};
+use crate::telemetry::traces::TraceSettings;
 use crate::telemetry::{LogFormat, is_filter};
 use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::client::Credentials;
@@ -25,9 +32,11 @@ const SHORTEST_TOKEN: usize = 16;
 
 /// Everything read and checked, or everything that is wrong.
 pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
+    let before = layers.found.clone();
     let mut reader = Reader::new(layers);
     // Every section is read before any is missed, so that all problems are found.
     let listen = (reader.address("server.listen"), reader.address("admin.listen"));
+    let mode = reader.choice("mode", &[Mode::Live, Mode::Shadow].map(|mode| (mode.as_str(), mode)));
     let server = server(&mut reader, listen.0);
     let admin = admin(&mut reader, listen.1);
     let twilio = twilio(&mut reader);
@@ -39,12 +48,19 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let eligibility = streams::eligibility(&mut reader);
     let assignment = assignment(&mut reader);
     let streams = streams::streams(&mut reader);
+    let accounts = accounts::accounts(&mut reader, &before);
     let shutdown = reader.millis("shutdown.grace_ms", 1..=HOUR_MS).map(|grace| Shutdown { grace });
+    let traces = traces(&mut reader);
     let log = log(&mut reader);
     listeners_differ(&mut reader, listen.0, listen.1);
+    if mode == Some(Mode::Shadow) && matches!(assignment, Some(Some(_))) {
+        let remedy = "switch one of them off: an answered assignment makes TaskRouter call the worker";
+        reader.problem("assignment.enabled", "is true, and mode is \"shadow\", in which nothing is commanded", remedy);
+    }
     cross_check(&mut reader);
     let all = || {
         Some(Settings {
+            mode: mode?,
             server: server?,
             admin: admin?,
             twilio: twilio?,
@@ -56,12 +72,23 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             eligibility: eligibility?,
             assignment: assignment?,
             streams: streams?,
+            accounts: accounts?,
             shutdown: shutdown?,
+            traces: traces?,
             log: log?,
         })
     };
     let all = all();
     reader.finish(all)
+}
+
+/// `[admin]` read and checked, and nothing else so much as looked at.
+pub(super) fn admin_alone(mut layers: Layers) -> Result<Admin, ConfigError> {
+    layers.found.retain(|key, _| key.starts_with("admin."));
+    let mut reader = Reader::new(layers);
+    let listen = reader.address("admin.listen");
+    let admin = admin(&mut reader, listen);
+    reader.finish(admin)
 }
 
 fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
@@ -176,8 +203,10 @@ fn journal(reader: &mut Reader) -> Option<Journal> {
     let lease = reader.millis("journal.lease_ms", 1..=HOUR_MS);
     let retention = reader.number("journal.retention_hours", 1..=87_600);
     let prune_every = reader.millis("journal.prune_every_ms", 1..=DAY_MS);
+    let url = url?;
     Some(Journal {
-        url: url?,
+        without_effect: without_effect(reader, &url),
+        url,
         queue_limit: queue_limit?,
         batch_limit: batch_limit?,
         wal_limit_bytes: wal_limit_bytes?,
@@ -189,6 +218,21 @@ fn journal(reader: &mut Reader) -> Option<Journal> {
         retention: Duration::from_secs(retention? * 3600),
         prune_every: prune_every?,
     })
+}
+
+/// The keys that were set for the store that is not used.
+fn without_effect(reader: &Reader, url: &JournalUrl) -> Vec<WithoutEffect> {
+    let (keys, why): (&[_], _) = match url {
+        JournalUrl::Sqlite(_) => (
+            &["journal.pool_size", "journal.acquire_timeout_ms", "journal.statement_timeout_ms", "journal.listen"],
+            "it is for PostgreSQL, and journal.url names a SQLite file",
+        ),
+        JournalUrl::Postgres(_) => {
+            (&["journal.wal_limit_bytes"], "it is for SQLite, and journal.url names a PostgreSQL database")
+        }
+    };
+    let set = keys.iter().filter_map(|key| Some((*key, reader.set_by(key)?)));
+    set.map(|(key, origin)| WithoutEffect { key, origin: origin.to_owned(), why }).collect()
 }
 
 fn worker(reader: &mut Reader) -> Option<Worker> {
@@ -212,7 +256,9 @@ fn backfill(reader: &mut Reader) -> Option<Backfill> {
     let max_age = reader.number("backfill.max_age_minutes", 1..=30 * 24 * 60);
     let overlap = reader.millis("backfill.overlap_ms", 1..=HOUR_MS);
     let max_events = reader.count("backfill.max_events", 1..=1_000_000);
-    Some(Backfill { max_age: Duration::from_secs(max_age? * 60), overlap: overlap?, max_events: max_events? })
+    let again = reader.millis("backfill.again_ms", 1..=HOUR_MS);
+    let max_age = Duration::from_secs(max_age? * 60);
+    Some(Backfill { max_age, overlap: overlap?, max_events: max_events?, again: again? })
 }
 
 fn retry(reader: &mut Reader) -> Option<Retry> {
@@ -239,6 +285,15 @@ fn redirect(reader: &mut Reader) -> Option<Redirect> {
         poll: poll?,
         reading_max_age: reading_max_age?,
     })
+}
+
+fn traces(reader: &mut Reader) -> Option<Option<TraceSettings>> {
+    let otlp_url = addresses::otlp_url(reader);
+    let timeout = reader.millis("traces.timeout_ms", 1..=60_000);
+    let export_every = reader.millis("traces.export_every_ms", 1..=HOUR_MS);
+    let queue_limit = reader.count("traces.queue_limit", 1..=1_000_000);
+    let (timeout, export_every, queue_limit) = (timeout?, export_every?, queue_limit?);
+    Some(otlp_url.map(|otlp_url| TraceSettings { otlp_url, timeout, export_every, queue_limit }))
 }
 
 fn log(reader: &mut Reader) -> Option<Log> {

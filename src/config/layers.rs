@@ -1,15 +1,15 @@
 //! Layers of configuration, flattened to full key names, the later winning key by key.
 
-use super::ConfigError;
+use super::{ConfigError, DEFAULT_ORIGIN};
 use config::{File, FileFormat, Source, Value, ValueKind};
 use std::collections::BTreeMap;
 
 /// The prefix of our own environment variables, and what stands between a section and a key.
-const PREFIX: &str = "TRS__";
-const SEPARATOR: &str = "__";
+pub(super) const PREFIX: &str = "TRS__";
+pub(super) const SEPARATOR: &str = "__";
 
 /// The names that every Twilio tool uses, and our keys for them.
-const TWILIO_NAMES: [(&str, &str); 7] = [
+pub(super) const TWILIO_NAMES: [(&str, &str); 7] = [
     ("TWILIO_ACCOUNT_SID", "twilio.account_sid"),
     ("TWILIO_AUTH_TOKEN", "twilio.auth_tokens"),
     ("TWILIO_API_KEY", "twilio.api_key"),
@@ -20,7 +20,7 @@ const TWILIO_NAMES: [(&str, &str); 7] = [
 ];
 
 /// A value as it was written; without `Debug`, because it may be a secret. The environment writes text only, which the reader takes for what the key wants.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Raw {
     Text(String),
     Integer(i128),
@@ -85,7 +85,10 @@ impl Layers {
                 }
             }
             raw @ (Raw::Table(_) | Raw::Text(_) | Raw::Integer(_) | Raw::Truth(_) | Raw::List(_) | Raw::Other) => {
-                self.found.insert(key, Found { raw, origin: origin.to_owned(), from_environment: false });
+                // A copy of the defaults sets nothing.
+                if self.found.get(&key).is_none_or(|found| found.origin != DEFAULT_ORIGIN || found.raw != raw) {
+                    self.found.insert(key, Found { raw, origin: origin.to_owned(), from_environment: false });
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Reading single keys: each method takes one key out of the layers, and notes what is wrong instead of stopping at it.
 
 use super::layers::{Found, Layers, Raw};
-use super::{ConfigError, Problem};
+use super::{ConfigError, DEFAULT_ORIGIN, Problem};
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -29,6 +29,16 @@ impl Reader {
         }
     }
 
+    /// What was wrong with the keys that were read; those that nobody read are somebody else's.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// What was wrong so far.
+    pub(super) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
     /// The settings if nothing was wrong, else everything that was, unknown keys included.
     pub(super) fn finish<T>(mut self, settings: Option<T>) -> Result<T, ConfigError> {
         for (key, found) in std::mem::take(&mut self.left) {
@@ -51,7 +61,8 @@ impl Reader {
         let (wrong, remedy) = if is_section {
             ("is a section, not a key".to_owned(), format!("the keys in it are {}", siblings.join(", ")))
         } else if siblings.is_empty() {
-            let sections: BTreeSet<&str> = self.known.iter().filter_map(|known| known.split('.').next()).collect();
+            let sections: BTreeSet<&str> =
+                self.known.iter().filter_map(|known| known.split_once('.')).map(|(section, _)| section).collect();
             let sections: Vec<&str> = sections.into_iter().collect();
             (format!("is in an unknown section, {section}"), format!("the sections are {}", sections.join(", ")))
         } else {
@@ -72,6 +83,11 @@ impl Reader {
         let found = self.left.remove(key)?;
         self.origins.insert(key, found.origin.clone());
         Some(found)
+    }
+
+    /// The file or the variable that set a key that was read; `None` when only the defaults did.
+    pub(super) fn set_by(&self, key: &str) -> Option<&str> {
+        self.origins.get(key).map(String::as_str).filter(|origin| *origin != DEFAULT_ORIGIN)
     }
 
     /// Takes a key that must be there.
@@ -274,7 +290,7 @@ impl Reader {
         let names: Vec<String> = self.left.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
         let entry = |name: String| {
             let found = self.left.remove(&name)?;
-            Some((name.trim_start_matches(&prefix).to_owned(), found))
+            Some((name.strip_prefix(&prefix)?.to_owned(), found))
         };
         names.into_iter().filter_map(entry).collect()
     }

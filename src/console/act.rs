@@ -37,7 +37,7 @@ impl Console {
     /// Does it; returns after the commit.
     pub(super) async fn act(&self, task: &TaskSid, act: Act) -> Result<(), Refusal> {
         let (facts, last) = self.facts(task).await?;
-        let view = CallView::of(task, &facts).ok_or(Refusal::NoSuchCall)?;
+        let view = CallView::of(task, &facts, &self.settings.accounts).ok_or(Refusal::NoSuchCall)?;
         if view.parked.is_empty() {
             return Err(Refusal::NothingParked);
         }

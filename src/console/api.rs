@@ -16,7 +16,7 @@ pub(super) async fn list(console: web::Data<Console>, asked: web::Query<Asked>) 
 pub(super) async fn show(console: web::Data<Console>, path: web::Path<String>) -> Result<HttpResponse, Refusal> {
     let task = task(&path)?;
     let (facts, _) = console.facts(&task).await?;
-    let story = CallStory::of(&task, &facts).ok_or(Refusal::NoSuchCall)?;
+    let story = CallStory::of(&task, &facts, &console.settings.accounts).ok_or(Refusal::NoSuchCall)?;
     Ok(HttpResponse::Ok().json(story))
 }
 

@@ -43,16 +43,20 @@ async fn done(console: &Console, path: &str, act: Act) -> Result<HttpResponse, P
 /// The call itself, without its frame.
 pub(super) async fn content(console: &Console, task: &TaskSid) -> Result<Markup, Refusal> {
     let (facts, _) = console.facts(task).await?;
-    let CallStory { call, timeline } = CallStory::of(task, &facts).ok_or(Refusal::NoSuchCall)?;
+    let CallStory { call, timeline } =
+        CallStory::of(task, &facts, &console.settings.accounts).ok_or(Refusal::NoSuchCall)?;
     Ok(html! {
         p.crumbs { a id="back" href="/console" { "Calls" } }
         div.title { h1 { "Call " span.sid { (task) } } div { (state(&call)) } }
+        @if call.shadow {
+            p.hint { "Shadow mode: guard, hold and streams are shown as they would be. Nothing was commanded." }
+        }
         @if !call.parked.is_empty() { (parked(&call)) }
         (summary(&call))
         section aria-labelledby="lanes-heading" {
             h2 id="lanes-heading" { "What happened, drawn" }
             (lanes::draw(&facts))
-            (legend())
+            (legend(call.shadow))
         }
         (agents(&call))
         (streams(&call))
@@ -85,6 +89,7 @@ fn parked(call: &CallView) -> Markup {
 fn summary(call: &CallView) -> Markup {
     html! {
         dl.summary {
+            @if let Some(account) = &call.account { div { dt { "Account" } dd { (account) } } }
             div { dt { "Customer's leg" } dd.sid { @match &call.customer { Some(leg) => (leg), None => "not known yet" } } }
             div { dt { "Guard" } dd { (guard(call)) } }
             div { dt { "Hold" } dd { (hold(call)) } }
@@ -94,8 +99,8 @@ fn summary(call: &CallView) -> Markup {
     }
 }
 
-fn legend() -> Markup {
-    let marks = [
+fn legend(shadow: bool) -> Markup {
+    let mut marks = vec![
         ("customer", "customer in the conference"),
         ("customer lowered", "guard lowered"),
         ("customer held", "held"),
@@ -107,6 +112,9 @@ fn legend() -> Markup {
         ("request failed", "failed"),
         ("request parked", "parked"),
     ];
+    if shadow {
+        marks.push(("request not-sent", "decided and not sent"));
+    }
     html! {
         ul.legend aria-label="What the colours mean" {
             @for (class, text) in marks {
@@ -182,6 +190,7 @@ fn words(text: &str) -> Markup {
 fn stream_state(stream: &StreamView) -> Markup {
     let class = match stream.state.as_str() {
         "running" => "pill live",
+        "would run" => "pill shadow",
         "accepted" => "chip offered",
         "failed" => "pill parked",
         _ => "pill over",

@@ -296,6 +296,7 @@ fn requests(facts: &[Fact]) -> Vec<Mark> {
     let ours = lines.filter_map(|line| {
         let class = match line.kind {
             Kind::Step => "request",
+            Kind::NotSent => "request not-sent",
             Kind::Failure | Kind::Warning => "request failed",
             Kind::Parked => "request parked",
             Kind::Operator => "request operator",

@@ -102,7 +102,7 @@ impl Console {
         let mut calls = Vec::with_capacity(rows.len());
         for row in rows {
             // One that was pruned meanwhile is left out.
-            if let Some(view) = CallView::of(&row.call, &self.facts(&row.call).await?.0) {
+            if let Some(view) = CallView::of(&row.call, &self.facts(&row.call).await?.0, &self.settings.accounts) {
                 calls.push(view);
             }
         }

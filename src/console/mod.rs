@@ -40,6 +40,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use view::AccountNames;
 
 /// What the console needs to know.
 #[derive(Debug, Clone)]
@@ -52,6 +53,8 @@ pub struct ConsoleSettings {
     pub live_every: Duration,
     /// Pages that are kept up to date at once; further ones stay as they are.
     pub live_views: usize,
+    /// Whose calls there are.
+    pub accounts: AccountNames,
 }
 
 /// What the handlers share.

@@ -196,6 +196,7 @@ fn row(call: &CallView) -> Markup {
             th scope="row" {
                 a id=(call.task) href=(format!("/console/calls/{}", call.task)) { (sid(call.task.as_str())) }
                 @if let Some(customer) = &call.customer { span.below { "leg " (sid(customer.as_str())) } }
+                @if let Some(account) = &call.account { span.below { "account " (account) } }
             }
             td { (agents(&call.agents)) }
             td { (streams(&call.streams)) }
@@ -261,6 +262,7 @@ pub(super) fn hold(call: &CallView) -> Markup {
 pub(super) fn state(call: &CallView) -> Markup {
     html! {
         @if !call.parked.is_empty() { span.pill.parked { (call.parked.len()) " parked" } " " }
+        @if call.shadow { span.pill.shadow title="Decided and shown; nothing was commanded" { "shadow" } " " }
         @if call.over { span.pill.over { "over" } } @else { span.pill.live { "live" } }
     }
 }

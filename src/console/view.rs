@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::ledger::StreamState;
-use crate::call::sid::{CallSid, ReservationSid, TaskSid, WorkerSid};
+use crate::call::sid::{AccountSid, CallSid, ReservationSid, TaskSid, WorkerSid};
 use crate::call::state::ReservationStatus;
 use crate::call::step::{Change, Guard};
 use crate::timeline::{self, Kind, Line};
@@ -15,10 +15,16 @@ use std::collections::BTreeMap;
 pub struct CallView {
     /// The task.
     pub task: TaskSid,
+    /// Of several accounts, the one whose call it is, by its name in the configuration, else by its SID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// The customer's leg, once it is known.
     pub customer: Option<CallSid>,
     /// Whether the conversation is over.
     pub over: bool,
+    /// Decided and shown only: none of our commands was sent.
+    #[serde(default)]
+    pub shadow: bool,
     /// "raised" or "lowered", by the last word on it; nothing while it is being changed.
     pub guard: Option<String>,
     /// Whether the customer is held, by the last word on it.
@@ -57,9 +63,10 @@ pub struct StreamView {
     pub destination: String,
     /// Whom it is for, as the timeline calls him.
     pub agent: String,
-    /// Whether it has tracks on the customer's leg, as far as anybody knows.
+    /// Whether it has tracks on the customer's leg, as far as anybody knows; in shadow mode, whether it would have.
     pub live: bool,
-    /// "accepted" by Twilio, "running" once its socket is known to be open, "stopped" by us, "ended" otherwise, or "failed".
+    /// "accepted" by Twilio, "running" once its socket is known to be open, "stopped" by us, "ended" otherwise, or "failed"; in shadow
+    /// mode "would run" or "would be over".
     pub state: String,
     /// Nobody is meant to hear it: it started after it had been given up.
     pub orphan: bool,
@@ -94,7 +101,7 @@ pub struct LineView {
     pub at_ms: EpochMs,
     /// Milliseconds since the first.
     pub after_ms: i64,
-    /// "event", "stream", "warning", "step", "failure", "parked" or "operator".
+    /// "event", "stream", "warning", "step", "not-sent" (shadow mode), "failure", "parked" or "operator".
     pub kind: String,
     /// What happened, and of a step how it ended.
     pub text: String,
@@ -111,9 +118,24 @@ pub struct CallList {
     pub next: Option<String>,
 }
 
+/// How accounts are called, the first one first. With fewer than two there is nothing to tell apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountNames(pub Vec<(AccountSid, String)>);
+
+impl AccountNames {
+    /// The name of the account whose call it is; calls that name none are the first one's.
+    fn name(&self, account: Option<&AccountSid>) -> Option<String> {
+        let Self(names) = self;
+        let (first, _) = names.first().filter(|_| names.len() > 1)?;
+        let account = account.unwrap_or(first);
+        let known = names.iter().find(|(sid, _)| sid == account);
+        Some(known.map_or_else(|| account.to_string(), |(_, name)| name.clone()))
+    }
+}
+
 impl CallView {
     /// The call that these facts are of; `None` without facts.
-    pub fn of(task: &TaskSid, facts: &[Fact]) -> Option<Self> {
+    pub fn of(task: &TaskSid, facts: &[Fact], accounts: &AccountNames) -> Option<Self> {
         let last = facts.last()?;
         let call = Call::fold(facts);
         let names: BTreeMap<ReservationSid, String> = timeline::agents(facts).into_iter().collect();
@@ -129,20 +151,23 @@ impl CallView {
             })
             .collect();
         agents.sort_by(|a, b| a.name.cmp(&b.name));
+        let shadow = call.is_shadow();
         let streams = call.streams().iter().map(|stream| StreamView {
             name: stream.name.clone(),
             destination: timeline::letter(stream.slot).to_string(),
             agent: name(&stream.reservation),
             live: stream.is_live() && !call.is_over(),
-            state: stream_state(stream.state, call.is_over()).to_owned(),
+            state: stream_state(stream.state, call.is_over(), shadow).to_owned(),
             orphan: stream.orphan,
             unconfirmed: stream.unconfirmed && stream.confirmed_at.is_none(),
             error: stream.error,
         });
         Some(Self {
             task: task.clone(),
+            account: accounts.name(call.account()),
             customer: call.customer().cloned(),
             over: call.is_over(),
+            shadow,
             guard: call.guard().map(|guard| guard_word(guard).to_owned()),
             held: call.held(),
             streams: streams.collect(),
@@ -156,8 +181,8 @@ impl CallView {
 
 impl CallStory {
     /// The call that these facts are of, with their story; `None` without facts.
-    pub fn of(task: &TaskSid, facts: &[Fact]) -> Option<Self> {
-        let call = CallView::of(task, facts)?;
+    pub fn of(task: &TaskSid, facts: &[Fact], accounts: &AccountNames) -> Option<Self> {
+        let call = CallView::of(task, facts, accounts)?;
         Some(Self { call, timeline: timeline::lines(facts).into_iter().map(LineView::from).collect() })
     }
 }
@@ -184,8 +209,10 @@ fn status(status: ReservationStatus) -> &'static str {
 }
 
 /// A call takes its streams with it, whether or not Twilio has told so.
-fn stream_state(state: StreamState, over: bool) -> &'static str {
+fn stream_state(state: StreamState, over: bool, shadow: bool) -> &'static str {
     match (state, over) {
+        (StreamState::Accepted | StreamState::Confirmed, false) if shadow => "would run",
+        _ if shadow => "would be over",
         (StreamState::Accepted, false) => "accepted",
         (StreamState::Confirmed, false) => "running",
         (StreamState::Stopped, _) => "stopped",
@@ -205,6 +232,7 @@ fn kind_word(kind: Kind) -> &'static str {
     match kind {
         Kind::Event => "event",
         Kind::Step => "step",
+        Kind::NotSent => "not-sent",
         Kind::Failure => "failure",
         Kind::Stream => "stream",
         Kind::Warning => "warning",

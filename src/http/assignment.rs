@@ -15,12 +15,12 @@ pub(super) async fn receive(
     instruction: web::Data<ConferenceInstruction>,
 ) -> Result<HttpResponse, Refusal> {
     let body = signed::read(&request, payload, &door, door.settings.body_limit_bytes).await?;
-    let pairs = body.form(&request, &door)?;
+    let (account, pairs) = body.form(&request, &door)?;
     let assignment = assignment::parse(&pairs).map_err(|malformed| {
         tracing::warn!(%malformed, "refused an authentic assignment");
         Refusal::Malformed(malformed.to_string())
     })?;
-    door.is_of_ours(&assignment.account, &assignment.workspace)?;
+    account.owns(&assignment.account, &assignment.workspace)?;
     // Another channel's task would not survive a conference.
     let answer = if assignment.has_caller { instruction.answer() } else { assignment::left_to_the_client() };
     Ok(HttpResponse::Ok().json(answer))

@@ -76,7 +76,8 @@ fn delay(fact: &Fact) -> Option<Duration> {
         | What::Parked(_)
         | What::Unconfirmed { .. }
         | What::Redriven
-        | What::Dismissed => return None,
+        | What::Dismissed
+        | What::Unparked => return None,
     };
     Some(Duration::from_millis(u64::try_from(fact.at - at).unwrap_or(0)))
 }

@@ -13,12 +13,12 @@ pub(super) async fn receive(
     door: web::Data<Door>,
 ) -> Result<HttpResponse, Refusal> {
     let body = signed::read(&request, payload, &door, door.settings.body_limit_bytes).await?;
-    let pairs = body.form(&request, &door)?;
-    let envelope = event::parse(&pairs, &door.settings.interest).map_err(|malformed| {
+    let (account, pairs) = body.form(&request, &door)?;
+    let envelope = event::parse(&pairs, &account.interest).map_err(|malformed| {
         tracing::warn!(%malformed, "refused an authentic event");
         Refusal::Malformed(malformed.to_string())
     })?;
-    door.is_ours(&envelope)?;
+    account.owns(&envelope.account, &envelope.workspace)?;
     match envelope.content {
         Content::Ours { task, identity, what } => door.keep(vec![new_fact(task, identity, what)]).await?,
         Content::NotOurs => counted::not_ours(&door),

@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `routes` | the paths of the public listener, and what its handlers share |
+//! | `accounts` | whose events are taken, and with whose tokens they are checked |
 //! | `signed` | a body within limits, and Twilio's signature over it |
 //! | `refusal` | every answer that is not 204 |
 //! | `events` | TaskRouter's event callbacks |
@@ -12,6 +13,7 @@
 //! | `assignment` | assignment callbacks, where they are switched on |
 //! | `admin` | the probes |
 
+mod accounts;
 mod admin;
 mod assignment;
 mod counted;
@@ -22,5 +24,6 @@ mod routes;
 mod signed;
 mod stream_status;
 
+pub use accounts::Account;
 pub use admin::admin;
 pub use routes::{EVENT_STREAMS_PATH, EVENTS_PATH, IngressSettings, STREAM_STATUS_PATH, public};

@@ -3,6 +3,7 @@
 //! Nothing of a request is looked at before its signature has been checked, and 204 is said only when what it tells is on
 //! disk: from then on it is ours to keep.
 
+use super::accounts::Account;
 use super::assignment;
 use super::counted::{self, Brought, Verdict};
 use super::event_streams;
@@ -11,13 +12,11 @@ use super::refusal::Refusal;
 use super::signed::Seldom;
 use super::stream_status;
 use crate::call::fact::{Fact, What};
-use crate::call::sid::{AccountSid, TaskSid, WorkspaceSid};
-use crate::journal::{self, Ingested, Journal, JournalError, NewFact};
+use crate::call::sid::TaskSid;
+use crate::journal::{self, Ingested, Journal, JournalError, NewFact, Outage};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{Span, Traces};
 use crate::twilio::assignment::ConferenceInstruction;
-use crate::twilio::event::Envelope;
-use crate::twilio::interest::Interest;
-use crate::twilio::signature::Verifier;
 use actix_web::dev::Server;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE};
 use actix_web::middleware::from_fn;
@@ -30,16 +29,14 @@ use tokio::task::JoinSet;
 /// What the public listener needs to know.
 #[derive(Debug)]
 pub struct IngressSettings {
-    /// Checks signatures.
-    pub verifier: Verifier,
-    /// The account whose events are taken.
-    pub account: AccountSid,
-    /// The workspace whose events are taken.
-    pub workspace: WorkspaceSid,
-    /// What of an event is kept.
-    pub interest: Interest,
+    /// Whose events are taken. With none, every request is refused.
+    pub accounts: Vec<Account>,
     /// The answer to assignment callbacks; without one there is no path for them.
     pub assignment: Option<ConferenceInstruction>,
+    /// Told of events that the journal could not take.
+    pub outage: Arc<Outage>,
+    /// Where the events that were taken are traced.
+    pub traces: Traces,
     /// The largest body taken, in bytes; larger ones are answered with 413.
     pub body_limit_bytes: usize,
     /// The same for a delivery of Event Streams whose URL is signed.
@@ -129,20 +126,6 @@ async fn method_not_allowed() -> HttpResponse {
 }
 
 impl Door {
-    /// Refuses an event of another account or workspace.
-    pub(super) fn is_ours(&self, envelope: &Envelope) -> Result<(), Refusal> {
-        self.is_of_ours(&envelope.account, &envelope.workspace)
-    }
-
-    /// Refuses what is of another account or workspace.
-    pub(super) fn is_of_ours(&self, account: &AccountSid, workspace: &WorkspaceSid) -> Result<(), Refusal> {
-        if *account == self.settings.account && *workspace == self.settings.workspace {
-            return Ok(());
-        }
-        tracing::warn!(%account, %workspace, "refused what is of another workspace");
-        Err(Refusal::Forbidden)
-    }
-
     /// Journals every fact; returns after the commit of the last. When one cannot be journaled the sender must repeat all:
     /// those that were journaled are duplicates then.
     pub(super) async fn keep(&self, mut facts: Vec<NewFact>) -> Result<(), Refusal> {
@@ -152,11 +135,15 @@ impl Door {
             let mut ingests = JoinSet::new();
             for fact in std::mem::replace(&mut facts, rest) {
                 let (journal, brought) = (self.journal.clone(), Brought::new(&fact.fact));
-                ingests.spawn(async move { (fact.call.clone(), brought, journal.ingest(fact).await) });
+                let span = self.settings.traces.event(&fact.call, &fact.fact);
+                ingests.spawn(async move { (fact.call.clone(), brought, span, journal.ingest(fact).await) });
             }
             while let Some(joined) = ingests.join_next().await {
                 // A task that panicked has journaled nothing that may be acknowledged.
-                let (call, brought, ingested) = joined.map_err(|_| self.unavailable())?;
+                let (call, brought, span, ingested) = joined.map_err(|_| self.unavailable())?;
+                if let (Some(span), Ok(Ingested::New)) = (span, &ingested) {
+                    self.settings.traces.record(Span { to: journal::now(), ..span });
+                }
                 self.told(&call, &brought, ingested)?;
             }
         }
@@ -166,6 +153,7 @@ impl Door {
     fn told(&self, call: &TaskSid, brought: &Brought, ingested: Result<Ingested, JournalError>) -> Result<(), Refusal> {
         match ingested {
             Ok(ingested) => {
+                self.settings.outage.taken();
                 let duplicate = match ingested {
                     Ingested::New => false,
                     Ingested::Duplicate => true,
@@ -180,6 +168,7 @@ impl Door {
                 | JournalError::Unavailable { .. }
                 | JournalError::Fatal { .. }),
             ) => {
+                self.settings.outage.refused(journal::now());
                 brought.count(self, Verdict::Refused);
                 self.failures
                     .log(|suppressed| tracing::error!(%call, %error, suppressed, "an event was not journaled"));

@@ -3,6 +3,7 @@
 //! A handler gets at a body through [`Unverified::verify`] and [`Unverified::form`] only, so that none can be looked at before its signature has been
 //! checked.
 
+use super::accounts::{Account, named, signer};
 use super::refusal::Refusal;
 use super::routes::Door;
 use crate::twilio::signature::{Pair, parse_pairs};
@@ -50,43 +51,65 @@ pub(super) async fn read(
 }
 
 impl Unverified {
-    /// The body, if the request bears Twilio's signature; else why it is refused.
-    pub(super) fn verify(&self, request: &HttpRequest, door: &Door) -> Result<Signed<'_>, Refusal> {
+    /// The body and the account that it comes from, if the request bears Twilio's signature; else why it is refused.
+    pub(super) fn verify<'a>(
+        &'a self,
+        request: &HttpRequest,
+        door: &'a Door,
+    ) -> Result<(&'a Account, Signed<'a>), Refusal> {
         let pairs = if self.is_form { parse_pairs(&self.body) } else { Vec::new() };
-        if let Err(reason) = self.authenticate(request, door, &pairs) {
-            door.forgeries.log(|suppressed| {
-                tracing::warn!(
-                    reason,
-                    suppressed,
-                    "refused a request that Twilio did not sign for us; if it was Twilio, check the auth token and the public URL"
-                );
-            });
-            return Err(Refusal::Forbidden);
-        }
-        Ok(if self.is_form { Signed::Form(pairs) } else { Signed::Bytes(&self.body) })
+        let account = match self.authenticate(request, door, &pairs) {
+            Ok(account) => account,
+            Err((reason, checked)) => {
+                door.forgeries.log(|suppressed| {
+                    let account = checked.map_or("-", |account| account.account.as_str());
+                    tracing::warn!(
+                        reason,
+                        account,
+                        suppressed,
+                        "refused a request that Twilio did not sign for us; if it was Twilio, check the account's auth token and the public URL"
+                    );
+                });
+                return Err(Refusal::Forbidden);
+            }
+        };
+        Ok((account, if self.is_form { Signed::Form(pairs) } else { Signed::Bytes(&self.body) }))
     }
 
     /// The parameters of a form that bears Twilio's signature; another media type is refused, though it be signed.
-    pub(super) fn form(&self, request: &HttpRequest, door: &Door) -> Result<Vec<Pair<'_>>, Refusal> {
+    pub(super) fn form<'a>(
+        &'a self,
+        request: &HttpRequest,
+        door: &'a Door,
+    ) -> Result<(&'a Account, Vec<Pair<'a>>), Refusal> {
         match self.verify(request, door)? {
-            Signed::Form(pairs) => Ok(pairs),
-            Signed::Bytes(_) => Err(Refusal::MediaType),
+            (account, Signed::Form(pairs)) => Ok((account, pairs)),
+            (_, Signed::Bytes(_)) => Err(Refusal::MediaType),
         }
     }
 
-    fn authenticate(&self, request: &HttpRequest, door: &Door, pairs: &[Pair<'_>]) -> Result<(), &'static str> {
-        let header = signature(request)?;
-        if door.settings.verifier.verify(target(request), self.is_form, &self.body, pairs, header) {
-            Ok(())
-        } else {
-            Err("X-Twilio-Signature does not fit")
-        }
+    /// The account whose token signed the request; else why not, and whose was tried.
+    fn authenticate<'a>(
+        &self,
+        request: &HttpRequest,
+        door: &'a Door,
+        pairs: &[Pair<'_>],
+    ) -> Result<&'a Account, (&'static str, Option<&'a Account>)> {
+        let (header, target) = (signature(request).map_err(|reason| (reason, None))?, target(request));
+        let accounts = &door.settings.accounts;
+        let account = if self.is_form { named(accounts, pairs) } else { signer(accounts, target, header) };
+        account
+            .filter(|account| account.verifier.verify(target, self.is_form, &self.body, pairs, header))
+            .ok_or(("X-Twilio-Signature does not fit", account))
     }
 }
 
 /// Whether the URL is signed and holds the hash of a body: a stranger cannot make us read more than a small one.
 pub(super) fn awaits_body(request: &HttpRequest, door: &Door) -> bool {
-    signature(request).is_ok_and(|header| door.settings.verifier.awaits_body(target(request), header))
+    let (target, accounts) = (target(request), &door.settings.accounts);
+    let signer =
+        |header| signer(accounts, target, header).is_some_and(|account| account.verifier.awaits_body(target, header));
+    signature(request).is_ok_and(signer)
 }
 
 fn signature(request: &HttpRequest) -> Result<&[u8], &'static str> {

@@ -16,13 +16,13 @@ pub(super) async fn receive(
     door: web::Data<Door>,
 ) -> Result<HttpResponse, Refusal> {
     let body = signed::read(&request, payload, &door, door.settings.body_limit_bytes).await?;
-    let pairs = body.form(&request, &door)?;
+    let (account, pairs) = body.form(&request, &door)?;
     let status = stream_status::parse(&pairs, journal::now()).map_err(|malformed| {
         tracing::warn!(%malformed, "refused an authentic status callback");
         Refusal::Malformed(malformed.to_string())
     })?;
-    if status.account != door.settings.account {
-        tracing::warn!(account = %status.account, "refused a status callback of another account");
+    if status.account != account.account {
+        tracing::warn!(signed_by = %account.account, account = %status.account, "refused a status callback of another account");
         return Err(Refusal::Forbidden);
     }
     match (status.told, task(&request)) {

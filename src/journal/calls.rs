@@ -98,21 +98,6 @@ impl Column {
     }
 }
 
-/// What a fact makes of its call's parked mark; `None` when it leaves it.
-pub(super) fn parks(what: &What) -> Option<bool> {
-    match what {
-        What::Parked(_) => Some(true),
-        What::Redriven | What::Dismissed => Some(false),
-        What::Reservation(_)
-        | What::Task(_)
-        | What::Transfer(_)
-        | What::Stream(_)
-        | What::Begun(_)
-        | What::Settled(_)
-        | What::Unconfirmed { .. } => None,
-    }
-}
-
 /// The customer's leg, when the fact names it.
 pub(super) fn customer(what: &What) -> Option<&CallSid> {
     let learned = match what {
@@ -139,7 +124,8 @@ pub(super) fn customer(what: &What) -> Option<&CallSid> {
         | What::Parked(_)
         | What::Unconfirmed { .. }
         | What::Redriven
-        | What::Dismissed => what.task_view().map(|view| &view.attributes),
+        | What::Dismissed
+        | What::Unparked => what.task_view().map(|view| &view.attributes),
     };
     learned?.customer.as_ref()
 }

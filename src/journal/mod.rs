@@ -9,11 +9,13 @@
 //! uses one clock, its own.
 
 mod calls;
+mod outage;
 mod postgres;
 mod sqlite;
 
 pub use calls::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
-pub use postgres::{PostgresJournal, PostgresSettings};
+pub use outage::Outage;
+pub use postgres::{Examination, PostgresJournal, PostgresSettings};
 pub use sqlite::{SqliteJournal, SqliteSettings};
 
 use crate::call::fact::{EpochMs, Fact};
@@ -174,14 +176,22 @@ pub trait Journal: Send + Sync + 'static {
     /// A page of calls, for operators.
     fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>>;
 
-    /// [`Fact::at`] of the newest event ever ingested, pruned or not; a store may answer with up to a second less. Events
+    /// [`Fact::at`] of the newest event of TaskRouter's ever ingested, pruned or not; a store may answer with up to a second less. Events
     /// that were missed since then may have to be fetched.
     fn newest_event(&self) -> Promise<'_, Option<EpochMs>>;
+
+    /// Remembers, also through a restart, that events since `from` may be missing, and says since when they may: a gap that is open
+    /// and begins earlier is kept.
+    fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs>;
+
+    /// Forgets the gap that begins at `from`. One that begins elsewhere is kept.
+    fn close_gap(&self, from: EpochMs) -> Promise<'_, ()>;
 
     /// How much work there is.
     fn backlog(&self) -> Promise<'_, Backlog>;
 
-    /// Deletes facts of calls that have been over for longer than `retention`, in chunks; returns how many calls went.
+    /// Deletes facts of calls that have been over for longer than `retention`, in chunks; returns how many calls went. A call
+    /// whose end was never told is deleted when nothing is planned for it and nothing was heard of it for as long.
     fn prune(&self, retention: Duration) -> Promise<'_, u64>;
 
     /// Notified after every commit that made a call due. A hint: polling is the truth.

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::faults::{Fault, FaultBody, Side};
-use super::world::{EventQuery, Page, Reply, Request, RequestRecord, StreamOrder};
+use super::world::{EventQuery, Page, Reply, Request, RequestRecord, SinkRequest, StreamOrder};
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Server;
@@ -164,6 +164,7 @@ fn parse(site: &Site, method: &str, path: &str, parameters: &[(String, String)])
             ["Tasks", task, "Reservations"] => Some(Request::ListReservations { task: (*task).to_owned(), page }),
             _ => None,
         },
+        ["v1", rest @ ..] if read || write => SinkRequest::read(write, rest, parameters, page).map(Request::Sinks),
         ["2010-04-01", "Accounts", account, rest @ .., last] if site.account.as_str() == *account => {
             let last = last.strip_suffix(".json")?.to_owned();
             match (rest, last.as_str()) {

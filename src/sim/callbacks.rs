@@ -6,6 +6,7 @@ use super::core::Core;
 use super::world::Event;
 use crate::call::sid::{EventSid, TaskSid};
 use crate::twilio::signature::sign;
+use secrecy::ExposeSecret as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -243,7 +244,7 @@ async fn deliver(core: &Core, client: &reqwest::Client, event: &Event) {
         return core.note_delivery(not_sent(core, event, Delivered::Nowhere));
     };
     let Address { signed, sent_to, overrides } = destination.address(event);
-    let signature = sign(&signed, &event.form, core.auth_token());
+    let signature = sign(&signed, &event.form, core.auth_token().expose_secret());
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&event.form).finish();
     let began = Instant::now();
     for attempt in 1..=overrides.retries.saturating_add(1) {

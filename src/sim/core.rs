@@ -7,7 +7,7 @@ use super::faults::{Fault, Faults};
 use super::simulator::Settings;
 use super::world::{Event, OpName, SocketOrder, World, scramble};
 use crate::call::sid::EventSid;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,6 +22,7 @@ pub(super) struct Core {
     pub(super) mishaps: Mutex<Vec<(Option<String>, Mishap)>>,
     pub(super) destination: Mutex<Option<Destination>>,
     pub(super) deliveries: Mutex<Vec<Delivery>>,
+    pub(super) auth_token: Mutex<SecretString>,
     settings: Settings,
     jobs: mpsc::UnboundedSender<Job>,
     sockets: mpsc::UnboundedSender<SocketOrder>,
@@ -45,6 +46,7 @@ impl Core {
             mishaps: Mutex::default(),
             destination: Mutex::default(),
             deliveries: Mutex::default(),
+            auth_token: Mutex::new(settings.auth_token.clone()),
             settings,
             jobs,
             sockets,
@@ -130,13 +132,13 @@ impl Core {
         locked(&self.destination).clone()
     }
 
-    pub(super) fn auth_token(&self) -> &str {
-        self.settings.auth_token.expose_secret()
+    pub(super) fn auth_token(&self) -> SecretString {
+        locked(&self.auth_token).clone()
     }
 
     /// Whether `user:password` is the account's or its API key's.
     pub(super) fn admits(&self, given: &[u8]) -> bool {
-        let own = format!("{}:{}", self.settings.account, self.auth_token());
+        let own = format!("{}:{}", self.settings.account, self.auth_token().expose_secret());
         let key = self.settings.api_key.as_ref().map(|(sid, secret)| format!("{sid}:{}", secret.expose_secret()));
         given == own.as_bytes() || key.is_some_and(|key| given == key.as_bytes())
     }

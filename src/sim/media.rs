@@ -12,6 +12,7 @@ use crate::twilio::signature::sign;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -97,7 +98,8 @@ pub(super) async fn dispatch(
 async fn carry(core: &Core, target: SocketTarget, opening: Pending, mut ended: oneshot::Receiver<(End, Pending)>) {
     let stream = target.stream.clone();
     let opened = async {
-        let socket = tokio::time::timeout(core.socket_connect(), connect(&target, core.auth_token())).await;
+        let socket =
+            tokio::time::timeout(core.socket_connect(), connect(&target, core.auth_token().expose_secret())).await;
         let mut line = Line { socket: socket.map_err(|_| SocketFailure::TimedOut)??, target, sequence: 0 };
         line.begin().await?;
         Ok(line)

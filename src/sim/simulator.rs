@@ -6,7 +6,7 @@ use super::core::{Core, locked, tick};
 use super::faults::{Fault, Mix, On};
 use super::media;
 use super::world::{
-    CallReport, Event, Impossible, Mode, Note, Office, OpName, Picture, RequestRecord, SocketFailure, Target,
+    CallReport, Event, Impossible, Mode, Note, Office, OpName, Picture, Plumbing, RequestRecord, SocketFailure, Target,
     Violation, World,
 };
 use crate::call::sid::{AccountSid, CallSid, ConferenceSid, TaskSid, WorkerSid, WorkspaceSid};
@@ -93,6 +93,11 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
+    /// From now on this is the account's primary token: it signs, it lets in, and the one before does no more.
+    pub fn promotes(&self, auth_token: SecretString) {
+        *locked(&self.core.auth_token) = auth_token;
+    }
+
     /// From now on TaskRouter's events go to `destination`, and the streams' callbacks where its route leads.
     pub fn post_events_to(&self, destination: Destination) {
         *locked(&self.core.destination) = Some(destination);
@@ -165,9 +170,24 @@ impl Simulator {
         self.core.with(|world, _| world.office().clone())
     }
 
+    /// Moves what happened before the last event into the past, until each event has so long to the next.
+    pub fn spread_records(&self, apart_ms: i64) {
+        self.core.with(|world, _| world.spread_records(apart_ms));
+    }
+
     /// Sets it otherwise, as somebody does in the Console.
     pub fn refurnish(&self, change: impl FnOnce(&mut Office)) {
         self.core.with(|world, _| world.refurnish(change));
+    }
+
+    /// What Event Streams is set to.
+    pub fn plumbing(&self) -> Plumbing {
+        self.core.with(|world, _| world.plumbing().clone())
+    }
+
+    /// Sets it otherwise, as somebody does in the Console.
+    pub fn replumb(&self, change: impl FnOnce(&mut Plumbing)) {
+        self.core.with(|world, _| world.replumb(change));
     }
 
     /// Every misuse so far.

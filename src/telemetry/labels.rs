@@ -1,7 +1,37 @@
 //! Facts and outcomes as labels: each one of a few words of this program.
 
 use crate::call::fact::{ReservationChange, StreamChange, TaskChange, TransferChange, What};
-use crate::call::step::{Change, Outcome};
+use crate::call::step::{Assumed, Change, Outcome};
+
+/// Every word of [`event`] for what comes from outside.
+pub const EVENTS: [&str; 26] = [
+    "reservation.created",
+    "reservation.accepted",
+    "reservation.wrapup",
+    "reservation.completed",
+    "reservation.rejected",
+    "reservation.timeout",
+    "reservation.canceled",
+    "reservation.rescinded",
+    "reservation.failed",
+    "task.created",
+    "task.updated",
+    "task.wrapup",
+    "task.completed",
+    "task.canceled",
+    "task.deleted",
+    "task.system-deleted",
+    "task.transfer-initiated",
+    "task.transfer-attempt-failed",
+    "task.transfer-failed",
+    "task.transfer-canceled",
+    "task.transfer-completed",
+    "stream-started",
+    "stream-stopped",
+    "stream-error",
+    "redriven",
+    "dismissed",
+];
 
 /// A fact that came from outside, by Twilio's own event name where it has one.
 pub fn event(what: &What) -> &'static str {
@@ -40,13 +70,13 @@ pub fn event(what: &What) -> &'static str {
         },
         What::Redriven => "redriven",
         What::Dismissed => "dismissed",
-        What::Begun(_) | What::Settled(_) | What::Parked(_) | What::Unconfirmed { .. } => "ours",
+        What::Begun(_) | What::Settled(_) | What::Parked(_) | What::Unconfirmed { .. } | What::Unparked => "ours",
     }
 }
 
 /// Every word of [`change`].
-pub const CHANGES: [&str; 8] =
-    ["start", "stop", "lower_ahead", "raise_guard", "hold_again", "rejoin", "orphan", "reconcile"];
+pub const CHANGES: [&str; 9] =
+    ["start", "stop", "lower_ahead", "raise_guard", "hold_again", "rejoin", "orphan", "reconcile", "serve"];
 
 /// What a change is about.
 pub fn change(change: &Change) -> &'static str {
@@ -59,12 +89,14 @@ pub fn change(change: &Change) -> &'static str {
         Change::Rejoin => "rejoin",
         Change::Orphan(_) => "orphan",
         Change::Reconcile => "reconcile",
+        Change::Serve => "serve",
     }
 }
 
-/// How a step ended.
-pub fn outcome(outcome: &Outcome) -> &'static str {
+/// How a step ended; "not_sent" is a command that went well in shadow mode.
+pub fn outcome(outcome: &Outcome, assumed: Option<Assumed>) -> &'static str {
     match outcome {
+        Outcome::Done(_) if assumed == Some(Assumed::NotSent) => "not_sent",
         Outcome::Done(_) => "done",
         Outcome::Gone => "gone",
         Outcome::TryLater(_) => "try_later",

@@ -104,6 +104,7 @@ pub struct Work {
     pub backfilled: Counter,
     pub rounds: Counters<2>,
     pub live_views: Gauge,
+    pub spans_dropped: Counter,
 }
 
 /// Registers under the prefix, and gives the instrument to whoever counts with it.
@@ -144,7 +145,10 @@ impl Metrics {
         for change in ["raise_guard", "hold_again"] {
             self.steps.compensations.get_or_create(&[("change", change)]).inc_by(0);
         }
-        for task in ["dispatcher", "janitor", "census", "backfill"] {
+        for event in labels::EVENTS {
+            self.door.events.get_or_create(&[("type", event), ("verdict", "refused")]).inc_by(0);
+        }
+        for task in ["dispatcher", "janitor", "census", "backfill", "traces"] {
             self.work.rounds.get_or_create(&[("task", task), ("outcome", "failed")]).inc_by(0);
         }
     }
@@ -226,7 +230,7 @@ impl Streams {
             ),
             seconds: names.add(
                 "stream_seconds",
-                "Seconds that streams ran, added up at each census",
+                "Seconds that streams ran, added up at each census, which in each process is of the whole journal",
                 Counter::default(),
             ),
             unconfirmed: names.add(
@@ -239,7 +243,11 @@ impl Streams {
                 "Seconds from an agent's acceptance, by Twilio's clock, to the start of the stream, by ours",
                 seconds(),
             ),
-            live: names.add("streams_live", "Streams that run, by the last census", Gauge::default()),
+            live: names.add(
+                "streams_live",
+                "Streams that run, by the last census, which in each process is of the whole journal",
+                Gauge::default(),
+            ),
             orphaned: names.add(
                 "streams_orphaned",
                 "Streams that run for an agent who is not on the call, by the last census",
@@ -290,6 +298,11 @@ impl Work {
                 Family::default(),
             ),
             live_views: names.add("console_live_views", "Pages that the console keeps up to date", Gauge::default()),
+            spans_dropped: names.add(
+                "trace_spans_dropped",
+                "Spans of traces that were dropped because traces.queue_limit waited already",
+                Counter::default(),
+            ),
         }
     }
 

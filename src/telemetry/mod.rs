@@ -1,8 +1,10 @@
-//! Logs: one line per event on standard error, as text for people or as JSON for collectors. And [`metrics`], whose [`labels`] are few.
+//! Logs: one line per event on standard error, as text for people or as JSON for collectors. And [`metrics`], whose [`labels`] are few; and [`traces`].
 
 pub mod labels;
 pub mod metrics;
+pub mod traces;
 
+use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -44,7 +46,8 @@ pub fn is_filter(filter: &str) -> bool {
 /// Sets up the process's logging; once per process. `filter` is in `tracing-subscriber`'s `EnvFilter` syntax.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(filter).map_err(|_| TelemetryError::Filter)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(std::io::stderr);
     let set = match format {
         LogFormat::Text => lines.finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),

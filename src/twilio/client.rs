@@ -11,18 +11,22 @@ mod events;
 mod hosts;
 mod probe;
 mod requests;
+mod sinks;
 mod unanswered;
 mod wire;
 mod workspaces;
 
 pub use answers::{Read, Reader};
-pub use events::EventsPage;
+pub use events::{EventsPage, Unlisted};
 pub use hosts::{HostError, Product, base_url};
 pub use requests::{Form, Request, Site};
+pub use sinks::{SinkRow, SubscriptionRow, configuration as sink_configuration};
 pub use unanswered::Unanswered;
 pub use workspaces::WorkspaceRow;
 
 use crate::call::sid::{AccountSid, WorkspaceSid};
+use hosts::events_beside;
+
 use crate::call::step::{Answer, Operation, Outcome};
 use crate::twilio::twiml::Track;
 use secrecy::SecretString;
@@ -134,6 +138,7 @@ pub struct Client {
     site: Site,
     api_base_url: Url,
     taskrouter_base_url: Url,
+    events_base_url: Url,
     request_timeout: Duration,
     max_pages: usize,
     in_flight: Semaphore,
@@ -155,11 +160,22 @@ impl Client {
                 status_url: settings.status_url,
             },
             api_base_url: settings.api_base_url,
+            events_base_url: events_beside(&settings.taskrouter_base_url),
             taskrouter_base_url: settings.taskrouter_base_url,
             request_timeout: settings.request_timeout,
             max_pages: settings.max_pages,
             in_flight: Semaphore::new(settings.max_in_flight),
         })
+    }
+
+    /// Whose calls it asks about.
+    pub fn account(&self) -> &AccountSid {
+        &self.site.account_sid
+    }
+
+    /// Where Event Streams is set up.
+    pub fn events_base_url(&self) -> &Url {
+        &self.events_base_url
     }
 
     /// Performs the operation once, when it is its turn, and says how it ended.
@@ -179,12 +195,17 @@ impl Client {
         self.request_timeout
     }
 
-    async fn ask(&self, exchange: &mut Exchange, operation: &Operation) -> Result<Answer, Outcome> {
-        let mut request = self.site.request(operation).map_err(Outcome::Refused)?;
-        let base = match request.product {
+    fn base_url(&self, product: Product) -> &Url {
+        match product {
             Product::Api => &self.api_base_url,
             Product::TaskRouter => &self.taskrouter_base_url,
-        };
+            Product::Events => &self.events_base_url,
+        }
+    }
+
+    async fn ask(&self, exchange: &mut Exchange, operation: &Operation) -> Result<Answer, Outcome> {
+        let mut request = self.site.request(operation).map_err(Outcome::Refused)?;
+        let base = self.base_url(request.product);
         let mut reader = Reader::new(&self.site, operation, self.max_pages);
         loop {
             let body = self.wire.send(exchange, request.url(base), &request).await?;

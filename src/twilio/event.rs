@@ -98,11 +98,17 @@ pub fn parse(pairs: &[Pair<'_>], interest: &Interest) -> Result<Envelope, Malfor
     let is_voice = |name: &str| interest.channels.iter().any(|channel| channel == name);
     let content = match kind(event_type) {
         Some(kind) if parameters.get("TaskChannelUniqueName").is_none_or(is_voice) => {
-            ours(&parameters, event_type, kind, interest)?
+            ours(&parameters, event_type, kind, interest, &account)?
         }
         Some(_) | None => Content::NotOurs,
     };
     Ok(Envelope { account, workspace, content })
+}
+
+/// The account that a form names, whether an event's or a stream's: for choosing the tokens to check it with, and for nothing
+/// else before they have fitted.
+pub fn account<'a>(pairs: &'a [Pair<'_>]) -> Option<&'a str> {
+    Parameters(pairs).get("AccountSid")
 }
 
 /// The event types that matter, as a workspace's `EventsFilter` names them.
@@ -119,13 +125,20 @@ fn kind(event_type: &str) -> Option<Kind> {
     KINDS.iter().find(|(name, _)| *name == event_type).map(|(_, kind)| *kind)
 }
 
-fn ours(parameters: &Parameters<'_>, event_type: &str, kind: Kind, interest: &Interest) -> Result<Content, Malformed> {
+fn ours(
+    parameters: &Parameters<'_>,
+    event_type: &str,
+    kind: Kind,
+    interest: &Interest,
+    account: &AccountSid,
+) -> Result<Content, Malformed> {
     let task: TaskSid = parameters.strict("TaskSid")?;
     let stamp = EventStamp { sid: parameters.lenient("Sid"), at: happened_at(parameters)? };
     let identity = identity(parameters, event_type, &task, &stamp);
     let attributes = parameters.get("TaskAttributes").map(Attributes::read);
     let (fields, worker_fields) = interest.fields(|name| parameters.get(name), attributes.as_ref());
     let view = TaskView {
+        account: Some(account.clone()),
         task: task.clone(),
         channel: parameters.get("TaskChannelUniqueName").map(str::to_owned),
         version: parameters.lenient("TaskVersion"),
@@ -246,8 +259,8 @@ fn target(parameters: &Parameters<'_>) -> Option<TransferTarget> {
 /// The parameters of one event. An empty value counts as absent.
 pub(super) struct Parameters<'a>(pub(super) &'a [Pair<'a>]);
 
-impl Parameters<'_> {
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+impl<'a> Parameters<'a> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
         let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
         if value.is_empty() { None } else { Some(value) }
     }

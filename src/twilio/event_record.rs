@@ -6,11 +6,23 @@ use super::event::{self, Envelope, Malformed};
 use super::interest::Interest;
 use super::payload;
 use super::signature::Pair;
+use crate::call::fact::EpochMs;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 /// One record, as it came.
 pub type Record = Map<String, Value>;
+
+/// When it happened, in milliseconds since the Unix epoch.
+pub fn at(record: &Record) -> Option<EpochMs> {
+    let ms = record.get("event_date_ms").and_then(Value::as_i64);
+    ms.or_else(|| record.get("event_date").and_then(payload::epoch_ms))
+}
+
+/// The event's own SID (EV…).
+pub fn sid(record: &Record) -> Option<&str> {
+    record.get("sid").and_then(Value::as_str)
+}
 
 /// What a record tells: the same as the callback of the same event.
 pub fn parse(record: &Record, interest: &Interest) -> Result<Envelope, Malformed> {
@@ -21,8 +33,6 @@ pub fn parse(record: &Record, interest: &Interest) -> Result<Envelope, Malformed
 /// first, because they are the documented ones.
 pub fn pairs(record: &Record) -> Vec<Pair<'_>> {
     let text = |name: &str| record.get(name).and_then(Value::as_str);
-    let at = record.get("event_date_ms").and_then(Value::as_i64);
-    let at = at.or_else(|| record.get("event_date").and_then(payload::epoch_ms));
     let named = [
         ("EventType", "event_type"),
         ("Sid", "sid"),
@@ -33,7 +43,7 @@ pub fn pairs(record: &Record) -> Vec<Pair<'_>> {
     ];
     let mut pairs: Vec<Pair<'_>> =
         named.iter().filter_map(|(form, field)| Some((Cow::from(*form), Cow::from(text(field)?)))).collect();
-    pairs.extend(at.map(payload::moment).into_iter().flatten());
+    pairs.extend(at(record).map(payload::moment).into_iter().flatten());
     pairs.extend(record.get("event_data").and_then(Value::as_object).map(payload::pairs).into_iter().flatten());
     // What the event is about is documented of the record only.
     let about = match text("resource_type").map(str::to_ascii_lowercase).as_deref() {

@@ -59,7 +59,12 @@ impl Verifier {
     /// Whether `header` signs this URL alone and its query holds a `bodySHA256`: then only one body can be authentic, and
     /// it is worth reading although it is large. Says nothing of the body yet.
     pub fn awaits_body(&self, path_and_query: &str, header: &[u8]) -> bool {
-        body_hash(path_and_query).is_some() && self.is_signed(path_and_query, &[String::new()], header)
+        body_hash(path_and_query).is_some() && self.signs_url(path_and_query, header)
+    }
+
+    /// Whether `header` signs this URL alone. Says nothing of the body.
+    pub fn signs_url(&self, path_and_query: &str, header: &[u8]) -> bool {
+        self.is_signed(path_and_query, &[String::new()], header)
     }
 
     /// Whether `header` signs this request. `path_and_query` is the raw request target, `is_form` says whether the media

@@ -35,7 +35,7 @@ pub enum Told {
 /// Reads a status callback; one without a time happened `now`.
 pub fn parse(pairs: &[Pair<'_>], now: EpochMs) -> Result<Status, Malformed> {
     let parameters = Parameters(pairs);
-    let account = parameters.strict("AccountSid")?;
+    let account: AccountSid = parameters.strict("AccountSid")?;
     let call = parameters.strict("CallSid")?;
     let stream: StreamSid = parameters.strict("StreamSid")?;
     let kind = parameters.text("StreamEvent")?;
@@ -55,7 +55,15 @@ pub fn parse(pairs: &[Pair<'_>], now: EpochMs) -> Result<Status, Malformed> {
             // A stream begins and ends once.
             let identity = format!("{kind}|{stream}");
             let error = parameters.get("StreamError").and_then(leading_number);
-            let event = StreamEvent { at: at.unwrap_or(now), call, stream, name, change, error };
+            let event = StreamEvent {
+                account: Some(account.clone()),
+                at: at.unwrap_or(now),
+                call,
+                stream,
+                name,
+                change,
+                error,
+            };
             Told::Stream { identity, event }
         }
     };

@@ -1,10 +1,10 @@
 //! Claims calls that are due and runs a lane for each.
 
+use super::accounts::Accounts;
 use super::lane::Lane;
-use crate::call::Policy;
 use crate::journal::{Claim, Journal, JournalError};
 use crate::telemetry::metrics::Metrics;
-use crate::twilio::client::Client;
+use crate::telemetry::traces::Traces;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,27 +19,24 @@ pub struct WorkerSettings {
     /// Between looks at the journal when no commit wakes the worker. Also the longest pause that a lane keeps its
     /// claim through.
     pub poll: Duration,
-    /// The limits of the core.
-    pub policy: Policy,
+    /// Calls that begin now are decided and shown; Twilio is only read.
+    pub shadow: bool,
+    /// Where steps are traced.
+    pub traces: Traces,
 }
 
 /// Works on the calls of a journal until told to stop.
 pub struct Worker {
     journal: Arc<dyn Journal>,
-    client: Arc<Client>,
+    accounts: Arc<Accounts>,
     metrics: Arc<Metrics>,
     settings: Arc<WorkerSettings>,
 }
 
 impl Worker {
-    /// A worker that performs its steps through `client`.
-    pub fn new(
-        journal: Arc<dyn Journal>,
-        client: Arc<Client>,
-        metrics: Arc<Metrics>,
-        settings: WorkerSettings,
-    ) -> Self {
-        Self { journal, client, metrics, settings: Arc::new(settings) }
+    /// A worker that performs its steps through the client of the call's account.
+    pub fn new(journal: Arc<dyn Journal>, accounts: Accounts, metrics: Arc<Metrics>, settings: WorkerSettings) -> Self {
+        Self { journal, accounts: Arc::new(accounts), metrics, settings: Arc::new(settings) }
     }
 
     /// Works until `shutdown`, then lets every lane finish its step and give its call back.
@@ -124,7 +121,7 @@ impl Worker {
         let metrics = self.metrics.clone();
         let lane = Lane::new(
             self.journal.clone(),
-            self.client.clone(),
+            self.accounts.clone(),
             metrics.clone(),
             self.settings.clone(),
             claim,

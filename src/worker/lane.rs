@@ -1,9 +1,12 @@
 //! One call's loop: fold, ask, perform, journal.
 
+use super::accounts::Accounts;
 use super::dispatcher::WorkerSettings;
 use super::meter::Meter;
-use crate::call::fact::{Fact, What};
-use crate::call::step::{Outcome, Settled, Step};
+use super::shadow::{Shadow, Shown};
+use super::trace::Trace;
+use crate::call::fact::{Fact, Parked, What};
+use crate::call::step::{Assumed, Outcome, Settled, Step};
 use crate::call::{Call, Next};
 use crate::journal::{self, Claim, Due, Journal, JournalError, Seq};
 use crate::telemetry::labels;
@@ -16,13 +19,15 @@ use tokio_util::sync::CancellationToken;
 /// The work on one claimed call.
 pub(super) struct Lane {
     journal: Arc<dyn Journal>,
-    client: Arc<Client>,
+    accounts: Arc<Accounts>,
     metrics: Arc<Metrics>,
     settings: Arc<WorkerSettings>,
     claim: Claim,
     shutdown: CancellationToken,
     call: Call,
     meter: Meter,
+    shadow: Shadow,
+    trace: Trace,
     seen: Seq,
     /// Before the lease was last asked for: it lasts at least as long as counted from here.
     renewed: Instant,
@@ -31,15 +36,29 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn new(
         journal: Arc<dyn Journal>,
-        client: Arc<Client>,
+        accounts: Arc<Accounts>,
         metrics: Arc<Metrics>,
         settings: Arc<WorkerSettings>,
         claim: Claim,
         claimed: Instant,
         shutdown: CancellationToken,
     ) -> Self {
-        let (call, meter) = (Call::default(), Meter::new(metrics.clone()));
-        Self { journal, client, metrics, settings, claim, shutdown, call, meter, seen: 0, renewed: claimed }
+        let (call, meter, shadow) = (Call::default(), Meter::new(metrics.clone()), Shadow::new(settings.shadow));
+        let trace = Trace::new(settings.traces.clone(), claim.call.clone());
+        Self {
+            journal,
+            accounts,
+            metrics,
+            settings,
+            claim,
+            shutdown,
+            call,
+            meter,
+            shadow,
+            trace,
+            seen: 0,
+            renewed: claimed,
+        }
     }
 
     /// Works on the call until nothing is due, then gives it back.
@@ -50,15 +69,22 @@ impl Lane {
                 return self.release(Due::After(Duration::ZERO)).await;
             }
             let now = journal::now();
-            match self.call.next(now, &self.settings.policy) {
-                Next::Do(step) => self.perform(step).await?,
-                Next::Park(parked) => {
-                    tracing::error!(
-                        task_sid = %self.claim.call, change = %parked.change, reason = %parked.reason,
-                        "given up: this change was not made and waits to be redriven"
-                    );
-                    self.append(What::Parked(parked)).await?;
+            let Some(account) = self.accounts.of(self.call.account()).cloned() else {
+                match self.call.unserved(&self.accounts.first().policy) {
+                    Some(parked) => self.park(parked).await?,
+                    None if self.call.has_nothing_left() => return self.release(Due::Over).await,
+                    None => return self.release(Due::OnFact).await,
                 }
+                continue;
+            };
+            match self.call.next(now, &self.shadow.policy(&account.policy)) {
+                Next::Do(step) => {
+                    if !self.perform(step, &account.client).await? {
+                        let pause = self.settings.poll;
+                        return self.release(Due::After(pause)).await;
+                    }
+                }
+                Next::Park(parked) => self.park(parked).await?,
                 Next::Report(what) => {
                     report(&self.claim, &what);
                     self.append(what).await?;
@@ -89,44 +115,72 @@ impl Lane {
             }
         };
         for (seq, fact) in facts {
+            self.seen = seq;
+            // The timeline tells of it; nobody else is to be misled.
+            if self.call.is_foreign(&fact.what) {
+                continue;
+            }
             self.call.apply(&fact);
             self.meter.folded(&fact, &self.call, fresh);
-            self.seen = seq;
+            self.shadow.folded(&fact, &self.call);
+            self.trace.folded(&fact, fresh);
         }
         Ok(())
     }
 
-    async fn perform(&mut self, step: Step) -> Result<(), JournalError> {
-        let client = self.client.clone();
-        let turn = self.turn(&client).await?;
-        if step.operation.is_announced() {
+    async fn park(&self, parked: Parked) -> Result<(), JournalError> {
+        tracing::error!(
+            task_sid = %self.claim.call, change = %parked.change, reason = %parked.reason,
+            "given up: this change was not made and waits to be redriven"
+        );
+        self.append(What::Parked(parked)).await
+    }
+
+    /// Performs a step and journals how it ended; false when its turn did not come, and nothing was done.
+    async fn perform(&mut self, step: Step, client: &Client) -> Result<bool, JournalError> {
+        let Some(turn) = self.turn(client).await? else { return Ok(false) };
+        if step.operation.is_announced() && !self.shadow.is_on() {
             self.append(What::Begun(step.clone())).await?;
         }
         self.outlast(client.request_timeout()).await?;
         let (sent_at, began) = (journal::now(), Instant::now());
-        let Performed { outcome, request_id, status } = turn.perform(&step.operation).await;
-        self.count(&step, status, began);
-        tell(&self.claim, &step, &outcome, request_id.as_deref());
-        self.append(What::Settled(Settled { step, sent_at, outcome, request_id })).await
+        let Shown { asked, performed: Performed { outcome, request_id, status }, assumed } = if self.shadow.is_on() {
+            self.shadow.perform(turn, &step.operation, self.call.customer()).await
+        } else {
+            let performed = turn.perform(&step.operation).await;
+            Shown { asked: Some(step.operation.name()), performed, assumed: None }
+        };
+        if let Some(asked) = asked {
+            self.count(asked, status, began);
+        }
+        let settled = Settled { step, sent_at, outcome, request_id, assumed };
+        tell(&self.claim, &settled);
+        self.append(What::Settled(settled)).await?;
+        Ok(true)
     }
 
-    fn count(&self, step: &Step, status: Option<u16>, began: Instant) {
-        let operation = step.operation.name();
+    fn count(&self, operation: &'static str, status: Option<u16>, began: Instant) {
         let (steps, status) = (&self.metrics.steps, labels::status(status));
         steps.requests.get_or_create(&[("operation", operation), ("status", status)]).inc();
         let time = steps.request_seconds.get_or_create(&[("operation", operation)]);
         time.observe(began.elapsed().as_secs_f64());
     }
 
-    /// Waits for the turn of a request and keeps the lease alive meanwhile.
-    async fn turn<'a>(&mut self, client: &'a Client) -> Result<Turn<'a>, JournalError> {
+    /// Waits for the turn of a request and keeps the lease alive meanwhile. Of several accounts, one that Twilio does not answer
+    /// must not hold up all lanes there are: there a lane that has waited for long goes without its turn.
+    async fn turn<'a>(&mut self, client: &'a Client) -> Result<Option<Turn<'a>>, JournalError> {
         let turn = client.turn();
         tokio::pin!(turn);
         loop {
             self.keep_lease().await?;
+            let renewal = self.journal.lease() / 3;
+            let patience = if self.accounts.are_several() { self.settings.poll.min(renewal) } else { renewal };
             tokio::select! {
-                turn = &mut turn => return Ok(turn),
-                () = tokio::time::sleep(self.journal.lease() / 3) => {}
+                turn = &mut turn => return Ok(Some(turn)),
+                () = tokio::time::sleep(patience) => {}
+            }
+            if self.accounts.are_several() {
+                return Ok(None);
             }
         }
     }
@@ -214,10 +268,14 @@ fn report(claim: &Claim, what: &What) {
     }
 }
 
-fn tell(claim: &Claim, step: &Step, outcome: &Outcome, request_id: Option<&str>) {
+fn tell(claim: &Claim, settled: &Settled) {
+    let Settled { step, outcome, request_id, assumed, .. } = settled;
     let (task_sid, operation) = (&claim.call, step.operation.name());
-    let request_id = request_id.unwrap_or("-");
+    let request_id = request_id.as_deref().unwrap_or("-");
     match outcome {
+        Outcome::Done(_) if *assumed == Some(Assumed::NotSent) => {
+            tracing::info!(%task_sid, operation, "decided and not sent: the call is in shadow mode");
+        }
         Outcome::Done(_) | Outcome::Gone if step.operation.is_idempotent() => {
             tracing::debug!(%task_sid, operation, request_id, "step done");
         }

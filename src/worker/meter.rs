@@ -44,13 +44,14 @@ impl Meter {
             | What::Transfer(_)
             | What::Stream(_)
             | What::Unconfirmed { .. }
-            | What::Dismissed => {}
+            | What::Dismissed
+            | What::Unparked => {}
         }
         self.compare_streams(call, fact.at, fresh);
     }
 
     fn settled(&mut self, settled: &Settled, at: EpochMs, fresh: bool) {
-        let Settled { step, outcome, .. } = settled;
+        let Settled { step, outcome, assumed, .. } = settled;
         let operation = step.operation.name();
         let tried = self.failing.len();
         self.failing.retain(|(failed, change)| *failed != operation || !step.why.contains(change));
@@ -65,7 +66,7 @@ impl Meter {
             return;
         }
         let steps = &self.metrics.steps;
-        steps.settled.get_or_create(&[("operation", operation), ("outcome", labels::outcome(outcome))]).inc();
+        steps.settled.get_or_create(&[("operation", operation), ("outcome", labels::outcome(outcome, *assumed))]).inc();
         if again {
             steps.retries.get_or_create(&[("operation", operation)]).inc();
         }
@@ -76,9 +77,7 @@ impl Meter {
 
     fn done(&self, step: &Step, at: EpochMs) {
         let steps = &self.metrics.steps;
-        let commands = !step.operation.is_idempotent()
-            || matches!(step.operation, Operation::UpdateCustomer { .. } | Operation::StopStream { .. });
-        if let (true, Some(event)) = (commands, self.newest_event) {
+        if let (true, Some(event)) = (step.operation.is_command(), self.newest_event) {
             steps.settle_delay_seconds.observe(seconds(event, at));
         }
         if matches!(step.operation, Operation::UpdateCustomer { .. }) {
@@ -89,6 +88,9 @@ impl Meter {
     }
 
     fn compare_streams(&mut self, call: &Call, at: EpochMs, fresh: bool) {
+        if call.is_shadow() {
+            return;
+        }
         for stream in call.streams() {
             let before = self.streams.insert(stream.name.clone(), stream.is_live());
             match before {

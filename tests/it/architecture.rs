@@ -16,7 +16,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("console", &["call", "journal", "console", "telemetry", "timeline"]),
     ("sim", &["sim", "twilio::signature", "twilio::twiml", "call::sid"]),
     ("timeline", &["call"]),
-    ("telemetry", &["call"]),
+    ("telemetry", &["telemetry", "call"]),
     ("config", &["call::sid", "call::rules", "call::policy", "telemetry", "twilio", "config"]),
     (
         "cli",

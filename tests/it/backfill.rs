@@ -1,13 +1,14 @@
 //! Events that were told while nobody listened are read from TaskRouter's records.
 
 use crate::metrics::rendered;
+use crate::postgres::Database;
 use crate::program::{program, text};
 use crate::stories::{settle, timelines};
 use secrecy::ExposeSecret;
 use std::collections::BTreeSet;
 use std::process::Output;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use taskrouter_streams::call::fact::EpochMs;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::http::STREAM_STATUS_PATH;
@@ -16,14 +17,11 @@ use taskrouter_streams::sim::callbacks::Destination;
 use taskrouter_streams::sim::faults::{Fault, On};
 use taskrouter_streams::sim::world::{Mode, OpName, Target};
 use taskrouter_streams::sim::{Behaviour, Route};
-use taskrouter_streams::telemetry::metrics::Metrics;
-use taskrouter_streams::twilio::client::{Client, EventsPage, Unanswered};
+use taskrouter_streams::twilio::client::{Client, EventsPage, Unanswered, Unlisted};
 use taskrouter_streams::twilio::event::{self, Content};
 use taskrouter_streams::twilio::event_record;
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::Pair;
-use taskrouter_streams::worker::{BackfillSettings, fill_gap};
-use tokio_util::sync::CancellationToken;
 
 /// Far beyond what any recovery takes.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -161,6 +159,8 @@ async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
     for _ in 0..5 {
         stage.sim.customer_calls().await;
     }
+    // A list that is longer than an answer is read span by span.
+    stage.sim.spread_records(1_500);
     let known = async |stage: &Stage| {
         stage.service.journal().calls(CallQuery { limit: 100, ..CallQuery::default() }).await.unwrap().len()
     };
@@ -173,58 +173,150 @@ async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     settle(&stage).await;
-    assert_eq!(asked(&stage, OpName::ListEvents), 2);
+    assert_eq!(asked(&stage, OpName::ListEvents), 3, "two events each, and one of them again");
     assert!(known(&stage).await < before + 5, "not all of them");
     stage.clear().await;
 }
 
-#[tokio::test]
-async fn the_gap_begins_where_it_was_known_to_before_events_were_taken_again() {
-    const GAP_MS: i64 = 600_000;
-    let stage = stage("").await;
-    let task = missed_transfer(&stage).await;
-    let journal = stage.service.journal().clone();
-    // What has come in since is newer than the whole gap, and must not be mistaken for its beginning.
-    let since_reopened = journal.newest_event().await.unwrap().unwrap();
-    let newest = since_reopened - GAP_MS;
-    let settings = BackfillSettings {
-        max_age: Duration::from_secs(3_600),
-        interest: Interest::default(),
-        overlap: Duration::ZERO,
-        max_events: 100,
-        retry_first: Duration::from_millis(1),
-        retry_cap: Duration::from_millis(1),
-        give_up: Duration::from_secs(1),
-    };
-    let client = Arc::new(Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap());
-    let metrics = Arc::new(Metrics::new("0", "0"));
-    fill_gap(Ok(Some(newest)), journal, client, metrics, settings, CancellationToken::new()).await;
+/// When the worker last asked for events from.
+fn asked_from(stage: &Stage) -> i64 {
     let requests = stage.sim.requests();
-    let listed = requests.iter().find(|request| request.op == Some(OpName::ListEvents)).unwrap();
+    let listed = requests.iter().rev().find(|request| request.op == Some(OpName::ListEvents)).unwrap();
     let (_, start) = listed.parameters.iter().find(|(name, _)| name == "StartDate").unwrap();
-    let start = start.parse::<jiff::Timestamp>().unwrap().as_millisecond();
-    assert!((newest - start).abs() <= 1_000, "asked from {start}, the gap begins at {newest}");
+    start.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+}
+
+async fn until_closed(stage: &Stage, from: EpochMs) {
+    let deadline = Instant::now() + LIMIT;
+    let journal = stage.service.journal();
+    // A gap that begins later would be answered with the one that is open.
+    while journal.open_gap(from + 1).await.unwrap() == from {
+        assert!(Instant::now() < deadline, "the gap is still open");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    journal.close_gap(from + 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_gap_that_was_not_filled_is_filled_after_the_next_start_however_much_has_arrived_since() {
+    let stage = stage("[retry]\nfirst_ms = 1\n[backfill]\noverlap_ms = 1").await;
+    let task = missed_transfer(&stage).await;
+    let newest = stage.service.journal().newest_event().await.unwrap().unwrap();
+    stage.sim.fault(On::Next(OpName::ListEvents), 1, Fault::Hang { took_effect: false });
+    let stage = stage.restart().await.unwrap();
+    asked_at_least(&stage, OpName::ListEvents, 1).await;
+    // What comes in is newer than the whole gap.
+    let other = stage.sim.customer_calls().await;
+    stage.sim.accepts(&other, "alice").await.unwrap();
+    until(&stage, &other, &["alice"]).await;
+    assert_eq!(streams(&stage, &task), ["alice"]);
+    assert!(stage.service.journal().newest_event().await.unwrap().unwrap() > newest);
+    let stage = stage.restart().await.unwrap();
+    until(&stage, &task, &["alice", "bob"]).await;
+    assert!((newest - asked_from(&stage)).abs() <= 1_001, "from {}, the gap begins at {newest}", asked_from(&stage));
+    until_closed(&stage, newest).await;
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn a_gap_that_twilio_was_away_for_is_filled_when_it_is_back() {
+    let stage = stage("[retry]\nfirst_ms = 1\ncap_ms = 1\ngive_up_ms = 1\n[backfill]\nagain_ms = 20").await;
+    let task = missed_transfer(&stage).await;
+    stage.sim.fault(On::Next(OpName::ListEvents), 12, Fault::status(503));
+    let stage = stage.restart().await.unwrap();
+    until(&stage, &task, &["alice", "bob"]).await;
+    let rendered = rendered(&stage).await;
+    assert!(rendered.contains("{task=\"backfill\",outcome=\"failed\"}"), "{rendered}");
+    assert!(rendered.contains("{operation=\"list events\",status=\"503\"} 12"), "{rendered}");
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn events_that_the_journal_could_not_take_are_fetched_when_it_takes_events_again() {
+    let Some(database) = Database::new().await else { return };
+    let stage = Stage::set_on(&database.url(), Behaviour::default(), "[server]\nthreads = 1").await.unwrap();
+    // Refused once, and not sent again.
+    stage.sim.post_events_to(Destination {
+        events_url: "https://streams.example.com/taskrouter/events#rc=0".to_owned(),
+        route: Route {
+            public: "https://streams.example.com".to_owned(),
+            local: format!("http://{}", stage.service.public()),
+        },
+    });
+    let task = stage.sim.customer_calls().await;
+    stage.sim.accepts(&task, "alice").await.unwrap();
+    settle(&stage).await;
+    database.say("ALTER TABLE taskrouter_streams.fact RENAME TO fact_away").await;
+    stage.sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
+    stage.sim.accepts(&task, "bob").await.unwrap();
+    let told = stage.sim.events().len();
+    let deadline = Instant::now() + LIMIT;
+    while stage.sim.deliveries().len() < told {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(rendered(&stage).await.contains("verdict=\"refused\"}"));
+    database.say("ALTER TABLE taskrouter_streams.fact_away RENAME TO fact").await;
+    assert_eq!(streams(&stage, &task), ["alice"]);
+    // The first that is taken says that the outage is over.
+    stage.sim.customer_calls().await;
     until(&stage, &task, &["alice", "bob"]).await;
     stage.clear().await;
 }
 
-/// Every page of the records of all that has happened.
+/// The records of all that has happened, each once.
 async fn records(client: &Client) -> Vec<event_record::Record> {
     let now = jiff::Timestamp::now().as_millisecond();
-    let (mut page, mut all) = (Some(EventsPage::first(now - 600_000, now + 60_000)), Vec::new());
+    let (mut page, mut all, mut seen) =
+        (Some(EventsPage::first(now - 600_000, now + 60_000)), Vec::new(), BTreeSet::new());
     while let Some(asked) = page {
-        let (records, next) = client.events(&asked).await.unwrap();
-        assert!(records.len() <= 3);
+        let (mut records, next) = client.events(&asked).await.unwrap();
+        records.retain(|record| seen.insert(event_record::sid(record).unwrap().to_owned()));
         all.extend(records);
-        page = next;
+        page = next.unwrap();
     }
     all
 }
 
 #[tokio::test]
-async fn a_record_tells_the_same_as_the_callback_of_the_same_event() {
+async fn a_second_in_which_much_happened_is_read_as_a_whole() {
+    let stage = stage("").await;
+    for _ in 0..70 {
+        stage.sim.customer_calls().await;
+    }
+    let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
+    let told = stage.sim.events().len();
+    assert!(told > 100);
+    for apart_ms in [0, 7, 300, 1_000] {
+        stage.sim.spread_records(apart_ms);
+        assert_eq!(records(&client).await.len(), told, "{apart_ms} ms apart");
+    }
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn more_than_twilio_lists_is_said_to_be_so() {
     let behaviour = Behaviour { page_size_limit: 3, ..Behaviour::default() };
     let stage = Stage::set(behaviour, "[server]\nthreads = 1").await.unwrap();
+    for _ in 0..4 {
+        stage.sim.customer_calls().await;
+    }
+    stage.sim.spread_records(0);
+    let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
+    let now = jiff::Timestamp::now().as_millisecond();
+    let (_, next) = client.events(&EventsPage::first(now - 600_000, now + 60_000)).await.unwrap();
+    let (_, next) = client.events(&next.unwrap().unwrap()).await.unwrap();
+    let (_, next) = client.events(&next.unwrap().unwrap()).await.unwrap();
+    assert_eq!(next, Err(Unlisted::Crowded));
+    let output = run(&stage, &["backfill", "--since", "10m"], &[]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("look back less far"), "{}", text(&output.stderr));
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn a_record_tells_the_same_as_the_callback_of_the_same_event() {
+    let stage = stage("").await;
     let task = missed_transfer(&stage).await;
     stage.sim.customer_writes().await;
     stage.sim.leaves(&task, "alice").await.unwrap();

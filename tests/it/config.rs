@@ -582,3 +582,54 @@ fn a_token_that_could_be_guessed_or_has_been_pasted_badly_is_refused() {
     assert_eq!(settings.admin.token.unwrap().expose_secret(), "sixteen-letters.");
     assert!(accepted("", &with(&[("TRS__ADMIN__TOKEN", "")])).admin.token.is_none());
 }
+
+#[test]
+fn a_key_of_the_other_store_is_told_to_have_no_effect_and_by_whom_it_was_set() {
+    let told = |file: &str, variables: &[(&str, &str)]| -> Vec<String> {
+        accepted(file, &with(variables)).journal.without_effect.iter().map(ToString::to_string).collect()
+    };
+    let postgres = ("TRS__JOURNAL__URL", "postgres://user:a-secret-that-must-not-show@db/calls");
+    assert_eq!(told("", &[]), [""; 0], "the defaults set them all");
+    assert_eq!(told("", &[postgres]), [""; 0]);
+    assert_eq!(told(config::default_text(), &[]), [""; 0], "nor does a copy of them set any");
+    let for_postgres = "[journal]\npool_size = 4\nacquire_timeout_ms = 1\nstatement_timeout_ms = 2\n";
+    assert_eq!(
+        told(for_postgres, &[("TRS__JOURNAL__LISTEN", "false")]),
+        [
+            "journal.pool_size (from trs.toml) has no effect: it is for PostgreSQL, and journal.url names a SQLite file",
+            "journal.acquire_timeout_ms (from trs.toml) has no effect: it is for PostgreSQL, and journal.url names a SQLite file",
+            "journal.statement_timeout_ms (from trs.toml) has no effect: it is for PostgreSQL, and journal.url names a SQLite file",
+            "journal.listen (from TRS__JOURNAL__LISTEN) has no effect: it is for PostgreSQL, and journal.url names a SQLite file",
+        ]
+    );
+    assert_eq!(told(for_postgres, &[postgres]), [""; 0]);
+    assert_eq!(
+        told("[journal]\nwal_limit_bytes = 1000000\n", &[postgres]),
+        [
+            "journal.wal_limit_bytes (from trs.toml) has no effect: it is for SQLite, and journal.url names a PostgreSQL database"
+        ]
+    );
+    assert_eq!(told("[journal]\nwal_limit_bytes = 1000000\n", &[]), [""; 0]);
+}
+
+const TRACES: &str = "traces.otlp_url";
+
+#[cfg(not(feature = "opentelemetry"))]
+#[test]
+fn an_address_for_traces_is_refused_by_a_program_that_cannot_send_them() {
+    let problem = only_problem(TRACES, "[traces]\notlp_url = \"http://127.0.0.1:4318/v1/traces\"", &environment());
+    assert!(problem.wrong.contains("built without the feature opentelemetry"), "{problem}");
+    assert!(problem.remedy.contains("--features opentelemetry"), "{problem}");
+    assert!(accepted("[traces]\notlp_url = \"\"", &environment()).traces.is_none());
+}
+
+#[cfg(feature = "opentelemetry")]
+#[test]
+fn an_address_for_traces_is_a_url_without_secrets() {
+    for wrong in ["127.0.0.1:4318", "grpc://127.0.0.1:4317", "https://user:must-not-show@collector.example.com"] {
+        only_problem(TRACES, &format!("[traces]\notlp_url = \"{wrong}\""), &environment());
+    }
+    let url = "http://127.0.0.1:4318/v1/traces";
+    let settings = accepted(&format!("[traces]\notlp_url = \"{url}\""), &environment());
+    assert_eq!(settings.traces.unwrap().otlp_url, url);
+}

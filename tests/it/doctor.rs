@@ -1,14 +1,22 @@
 //! `doctor` against the simulated Twilio, a running worker and destinations with TLS, as its users start it.
 
+use crate::postgres::{self, Database};
 use crate::program::{ACCOUNT, TOKEN, WORKSPACE, program, text};
 use secrecy::SecretString;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 use taskrouter_streams::cli::service::Service;
 use taskrouter_streams::config;
+use taskrouter_streams::journal::Journal as _;
 use taskrouter_streams::sim::faults::{Fault, On};
 use taskrouter_streams::sim::world::{OpName, Violation};
 use taskrouter_streams::sim::{Behaviour, Settings, Simulator};
@@ -231,10 +239,138 @@ async fn what_is_wrong_is_found_and_nothing_else() {
             1,
             &[["journal", "failure", "cannot be written"]],
         ),
+        (
+            &[("TRS__JOURNAL__POOL_SIZE", "4")],
+            0,
+            &[["configuration", "warning", "journal.pool_size (from TRS__JOURNAL__POOL_SIZE)"]],
+        ),
         (&[("TRS__ADMIN__LISTEN", "127.0.0.1:9")], 0, &[["worker", "warning", "no worker answers"]]),
         (&[("TWILIO_API_KEY", ""), ("TWILIO_API_SECRET", "")], 0, &[["configuration", "warning", "auth token"]]),
     ] {
         clinic.finds(changed, code, expected).await;
+    }
+    clinic.closes().await;
+}
+
+#[tokio::test]
+async fn a_postgresql_that_can_and_that_cannot_keep_the_journal_is_told_from_one_another() {
+    let Some(database) = Database::new().await else { return };
+    let clinic = Clinic::opens().await;
+    let (url, name) = (database.url(), database.name());
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'taskrouter_streams'";
+    // The cluster of the tests does not wait for its disk, which is worth a word, and that is all.
+    clinic.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[["journal", "warning", "durable write in"]]).await;
+    let (_, complaints) = clinic.complaints(&[], &[("TRS__JOURNAL__URL", &url)]).await;
+    assert!(complaints[0][2].ends_with("ms (median), but its fsync is off"), "{complaints:?}");
+    assert_eq!(database.number(schemas).await, 0, "nothing was made");
+    // The same with a worker's tables in it, however many look.
+    postgres::open(postgres::settings(url.clone(), Duration::from_secs(60))).await.close().await.unwrap();
+    clinic.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[["journal", "warning", "durable write in"]]).await;
+
+    database
+        .say(&format!(
+            "CREATE ROLE reads_{name} LOGIN; GRANT USAGE ON SCHEMA taskrouter_streams TO reads_{name};
+             GRANT SELECT ON ALL TABLES IN SCHEMA taskrouter_streams TO reads_{name};
+             CREATE ROLE locked LOGIN PASSWORD 'the-right-one';"
+        ))
+        .await;
+    let reads = url.replace("postgres@", &format!("reads_{name}@"));
+    clinic.finds(&[("TRS__JOURNAL__URL", &reads)], 1, &[["journal", "failure", "lets this role write nothing"]]).await;
+    let nobody = database.url_at(9);
+    clinic.finds(&[("TRS__JOURNAL__URL", &nobody)], 1, &[["journal", "failure", "cannot be opened"]]).await;
+    let missing = url.replace(name, "missing");
+    clinic.finds(&[("TRS__JOURNAL__URL", &missing)], 1, &[["journal", "failure", "does not exist"]]).await;
+    let wrong = url.replace("postgres@", "locked:hunter2@");
+    for arguments in [&["doctor"][..], &["doctor", "--json"]] {
+        let (code, said) = clinic.run(arguments, &[("TRS__JOURNAL__URL", &wrong)]).await;
+        assert!(code == Some(1) && said.contains("password authentication failed"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    database.say("INSERT INTO taskrouter_streams.version VALUES (99)").await;
+    clinic.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", "run the newer version"]]).await;
+    clinic.closes().await;
+}
+
+#[tokio::test]
+async fn a_file_that_the_worker_could_not_use_as_its_journal_is_found_and_left_as_it_is() {
+    let clinic = Clinic::opens().await;
+    let folder = clinic.directory.path().join("files");
+    std::fs::create_dir(&folder).unwrap();
+    let file = |name: &str| folder.join(name);
+    std::fs::write(file("letter"), "Dear Sir or Madam, ".repeat(1_000)).unwrap();
+    std::fs::write(file("empty"), "").unwrap();
+    std::fs::create_dir(file("folder")).unwrap();
+    let database = |name: &str, statements: &str| {
+        let connection = rusqlite::Connection::open(file(name)).unwrap();
+        connection.execute_batch(statements).unwrap();
+        connection
+    };
+    drop(database("newer", "PRAGMA user_version = 99"));
+    drop(database("ours", "PRAGMA user_version = 1"));
+    drop(database("at rest", "PRAGMA journal_mode = WAL; CREATE TABLE t (i)"));
+    // As a newer version that runs, or was killed: the file itself does not say so yet.
+    let running =
+        database("running", "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; PRAGMA user_version = 99");
+    let list = || -> BTreeMap<PathBuf, u64> {
+        let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+        entries.map(|entry| (entry.path(), entry.metadata().unwrap().len())).collect()
+    };
+    let before = list();
+    for (name, words) in [
+        ("letter", "file is not a database"),
+        ("folder", "Is a directory"),
+        ("newer", "schema version 99"),
+        ("running", "schema version 99"),
+    ] {
+        let url = format!("sqlite:{}", file(name).display());
+        clinic.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", words]]).await;
+    }
+    for name in ["ours", "at rest", "empty", "not there yet"] {
+        let url = format!("sqlite:{}", file(name).display());
+        clinic.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[]).await;
+    }
+    assert_eq!(before, list(), "nothing was written, and nothing is left behind");
+    running.close().unwrap();
+    clinic.closes().await;
+}
+
+/// The program as somebody who may not write to what only its owner may write to, which root always may.
+fn as_somebody_else() -> Command {
+    let mut command = program();
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(65_534).gid(65_534);
+    }
+    command
+}
+
+#[tokio::test]
+async fn a_journal_that_somebody_else_has_made_is_found() {
+    if as_somebody_else().arg("--version").output().is_err() {
+        // Past the harness, which keeps what a test prints to itself.
+        let _ = writeln!(std::io::stderr(), "\nSKIPPED: nobody but root can start the program where it was built.\n");
+        return;
+    }
+    let clinic = Clinic::opens().await;
+    let folder = TempDir::new().unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+    let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let journal = async || {
+        let mut command = as_somebody_else();
+        command.args(["doctor", "--json"]).envs(&clinic.environment).env("TRS__JOURNAL__URL", &url);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let checks: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let check = checks.into_iter().find(|check| check["check"] == "journal").unwrap();
+        (check["verdict"].as_str().unwrap().to_owned(), check["found"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(journal().await.0, "ok");
+    // A worker that was once tried by hand leaves all of them.
+    for ending in ["", ".lock", "-wal"] {
+        let file = folder.path().join(format!("journal.db{ending}"));
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o444)).unwrap();
+        let (verdict, found) = journal().await;
+        assert!(verdict == "failure" && found.contains(&format!("journal.db{ending} cannot be opened")), "{found}");
+        std::fs::remove_file(&file).unwrap();
     }
     clinic.closes().await;
 }
@@ -253,8 +389,38 @@ async fn a_workspace_that_tells_too_little_or_somebody_else_is_found() {
     clinic.finds(&[], 0, &[["workspace", "warning", "repeats none"]]).await;
     clinic.sim.refurnish(|office| office.event_callback_url = "https://a:b@crm.example.com/hook".to_owned());
     clinic.finds(&[], 1, &[["workspace", "failure", "https://hidden@crm.example.com/hook"]]).await;
-    let (code, complaints) = clinic.complaints(&["--event-streams"], &[]).await;
-    assert_eq!((code, complaints.len()), (Some(0), 0), "{complaints:?}");
+    clinic.closes().await;
+}
+
+#[tokio::test]
+async fn with_event_streams_the_sink_and_its_subscription_are_looked_at_instead() {
+    let clinic = Clinic::opens().await;
+    clinic.sim.refurnish(|office| office.event_callback_url = "https://crm.example.com/hook".to_owned());
+    let finds = async |code: i32, words: &str| {
+        let (found_code, complaints) = clinic.complaints(&["--event-streams"], &[]).await;
+        assert_eq!(found_code, Some(code), "{complaints:?}");
+        match complaints.as_slice() {
+            [] => assert_eq!(words, ""),
+            [[check, _, found]] => assert!(check == "event streams" && found.contains(words), "{complaints:?}"),
+            more => panic!("{more:?}"),
+        }
+    };
+    finds(1, "no sink").await;
+    let (code, said) = clinic.run(&["setup", "--event-streams", "--yes"], &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    finds(0, "").await;
+    let lost = clinic.sim.plumbing().subscriptions[0].types[5].clone();
+    clinic.sim.replumb(|plumbing| plumbing.subscriptions[0].types.retain(|name| *name != lost));
+    finds(1, &lost).await;
+    clinic.sim.replumb(|plumbing| {
+        plumbing.subscriptions[0].types.push(lost);
+        plumbing.subscriptions[0].of_subaccounts = true;
+    });
+    finds(0, "subaccounts").await;
+    clinic.sim.replumb(|plumbing| plumbing.sinks[0].status = "failed".to_owned());
+    finds(1, "failed").await;
+    clinic.sim.fault(On::Next(OpName::ListSinks), 1, Fault::status(403));
+    finds(0, "403").await;
     clinic.closes().await;
 }
 

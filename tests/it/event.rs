@@ -75,7 +75,8 @@ fn every_event_type_of_interest_becomes_its_fact() {
                 | What::Parked(_)
                 | What::Unconfirmed { .. }
                 | What::Redriven
-                | What::Dismissed) => panic!("{kind} became {other:?}"),
+                | What::Dismissed
+                | What::Unparked) => panic!("{kind} became {other:?}"),
             };
             assert_eq!(change.unwrap(), name.replace('-', "_"));
             assert_eq!(stamp.at, 1_760_000_005_123);

@@ -12,11 +12,13 @@ use taskrouter_streams::call::{
     fact::{EpochMs, Fact},
     sid::TaskSid,
 };
-use taskrouter_streams::http::{IngressSettings, admin, public};
+use taskrouter_streams::http::{Account, IngressSettings, admin, public};
 use taskrouter_streams::journal::{
     Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq,
 };
 use taskrouter_streams::telemetry::metrics::Metrics;
+use taskrouter_streams::telemetry::traces::Traces;
+use taskrouter_streams::twilio::assignment::ConferenceInstruction;
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::{Verifier, sign};
 use tokio::sync::{Notify, Semaphore};
@@ -54,6 +56,12 @@ impl Journal for Fake {
             kept.push(fact.identity);
             Ok(Ingested::New)
         })
+    }
+    fn open_gap(&self, _: EpochMs) -> Promise<'_, EpochMs> {
+        Box::pin(pending())
+    }
+    fn close_gap(&self, _: EpochMs) -> Promise<'_, ()> {
+        Box::pin(pending())
     }
     fn backlog(&self) -> Promise<'_, Backlog> {
         let answer = if self.overloaded { Err(JournalError::Overloaded { limit: 1 }) } else { Ok(Backlog::default()) };
@@ -104,7 +112,21 @@ pub(crate) fn sid(prefix: &str, n: u32) -> String {
     format!("{prefix}{n:032x}")
 }
 
+/// The account of this number, with these tokens and the workspace of the same number.
+pub(crate) fn account(number: u32, tokens: &[&str]) -> Account {
+    Account {
+        verifier: Verifier::new(BASE, tokens.iter().map(|token| SecretString::from(*token)).collect()).unwrap(),
+        account: sid("AC", number).parse().unwrap(),
+        workspace: sid("WS", number).parse().unwrap(),
+        interest: Interest::default(),
+    }
+}
+
 pub(crate) fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
+    serve_all(journal, vec![account(1, &["token"])], private)
+}
+
+pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<Account>, private: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -114,11 +136,10 @@ pub(crate) fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
                 return admin(journal, metrics, |_| {}, listener, 1).unwrap().await;
             }
             let settings = IngressSettings {
-                verifier: Verifier::new(BASE, vec![SecretString::from("token")]).unwrap(),
-                account: sid("AC", 1).parse().unwrap(),
-                workspace: sid("WS", 1).parse().unwrap(),
-                interest: Interest::default(),
-                assignment: None,
+                accounts,
+                traces: Traces::default(),
+                outage: Arc::default(),
+                assignment: Some(ConferenceInstruction { from: None, ring: Duration::from_secs(20) }),
                 body_limit_bytes: 256 * 1024,
                 event_streams_body_limit_bytes: 8 * 1024 * 1024,
                 ingest_at_once: 300,
@@ -227,17 +248,25 @@ fn what_cannot_be_used_is_refused_with_its_own_status() {
 
 /// A delivery to the door of Event Streams, and what signs it.
 fn delivery(events: &[serde_json::Value]) -> Vec<u8> {
-    signed_json(serde_json::Value::from(events).to_string().as_bytes())
+    delivery_by(events, "token")
+}
+
+pub(crate) fn delivery_by(events: &[serde_json::Value], token: &str) -> Vec<u8> {
+    signed_json_by(serde_json::Value::from(events).to_string().as_bytes(), token)
 }
 
 fn signed_json(body: &[u8]) -> Vec<u8> {
+    signed_json_by(body, "token")
+}
+
+pub(crate) fn signed_json_by(body: &[u8], token: &str) -> Vec<u8> {
     let hash: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
     let target = format!("{STREAMS}?bodySHA256={hash}");
     let nothing: [(&str, &str); 0] = [];
-    raw(&target, "application/json", &[&sign(&format!("{BASE}{target}"), &nothing, "token")], body)
+    raw(&target, "application/json", &[&sign(&format!("{BASE}{target}"), &nothing, token)], body)
 }
 
-fn streamed(number: u32, account: u32, workspace: u32) -> serde_json::Value {
+pub(crate) fn streamed(number: u32, account: u32, workspace: u32) -> serde_json::Value {
     let mut form = crate::event_stream::accepted();
     for (name, value) in &mut form {
         match name.as_str() {
@@ -279,7 +308,7 @@ fn an_event_that_came_through_both_doors_is_kept_once() {
 fn a_delivery_that_is_not_for_us_is_refused_as_a_whole() {
     let journal = fake(9, false);
     let address = serve(journal.clone(), false);
-    for (account, workspace) in [(2, 1), (1, 2)] {
+    for (account, workspace) in [(2, 1), (2, 2)] {
         let events = [streamed(1, 1, 1), streamed(2, account, workspace)];
         assert_eq!(status(&send(address, &delivery(&events))), "403");
     }
@@ -291,6 +320,15 @@ fn a_delivery_that_is_not_for_us_is_refused_as_a_whole() {
     assert_eq!(status(&send(address, changed.as_bytes())), "403", "the body is not the one that was signed");
     assert!(journal.kept.lock().unwrap().is_empty());
     assert_eq!(status(&send(address, &good)), "204");
+}
+
+#[test]
+fn events_of_the_accounts_other_workspaces_are_passed_over_and_hold_nothing_up() {
+    let journal = fake(9, false);
+    let address = serve(journal.clone(), false);
+    let events = [streamed(1, 1, 2), streamed(2, 1, 1), streamed(3, 1, 3)];
+    assert_eq!(status(&send(address, &delivery(&events))), "204");
+    assert_eq!(*journal.kept.lock().unwrap(), [sid("EV", 2)]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! kill -9 of the real process in the middle of every step, and what the next process makes of it.
+//! kill -9 of the real process at every request that it makes, on both stores and by both strategies, and what the next
+//! process makes of it.
 
+use crate::postgres::Database;
 use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE};
 use secrecy::SecretString;
-use std::path::Path;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::sim::callbacks::Destination;
@@ -13,21 +14,47 @@ use tempfile::TempDir;
 /// Far beyond what any recovery takes; a wait that fails says what it waited for.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The requests of the story below at this latency: killing later than the last one kills a worker at rest.
-const REQUESTS: usize = 18;
+/// How long a call of a killed process waits for the next one on PostgreSQL: a SQLite file has one process only, which takes
+/// up at its start whatever was leased.
+const HURRY: &[(&str, &str)] = &[
+    ("TRS__JOURNAL__LEASE_MS", "1600"),
+    ("TRS__JOURNAL__STATEMENT_TIMEOUT_MS", "1000"),
+    ("TRS__TWILIO__REQUEST_TIMEOUT_MS", "1000"),
+    ("TRS__TWILIO__CONNECT_TIMEOUT_MS", "500"),
+    ("TRS__WORKER__POLL_MS", "50"),
+];
+
+/// Nights at a time.
+const AT_ONCE: usize = 6;
+
+/// Where the facts are.
+enum Store {
+    File(TempDir),
+    Postgres(Database),
+}
+
+impl Store {
+    fn url(&self) -> String {
+        match self {
+            Store::File(directory) => format!("sqlite:{}", directory.path().join("journal.db").display()),
+            Store::Postgres(database) => database.url(),
+        }
+    }
+}
 
 struct Night {
     sim: Simulator,
     serving: Option<Serving>,
-    directory: TempDir,
-    kill_at: usize,
-    killed: bool,
+    store: Store,
+    strategy: &'static str,
+    /// `None` for a night without a killing.
+    kill_at: Option<usize>,
 }
 
 impl Night {
-    async fn begins(kill_at: usize) -> Self {
+    async fn begins(store: Store, strategy: &'static str, kill_at: Option<usize>) -> Self {
         let sim = Simulator::start(Settings {
-            behaviour: Behaviour { seed: kill_at as u64 + 1, latency_ms: 30, ..Behaviour::default() },
+            behaviour: Behaviour { seed: kill_at.unwrap_or(0) as u64 + 1, latency_ms: 30, ..Behaviour::default() },
             account: ACCOUNT.parse().unwrap(),
             auth_token: SecretString::from(TOKEN),
             api_key: None,
@@ -35,14 +62,15 @@ impl Night {
         })
         .await
         .unwrap();
-        let mut night = Self { sim, serving: None, directory: TempDir::new().unwrap(), kill_at, killed: false };
+        let mut night = Self { sim, serving: None, store, strategy, kill_at };
         night.serve();
         night
     }
 
     fn serve(&mut self) {
-        let journal: &Path = self.directory.path();
-        let serving = Serving::start_against(&journal.join("journal.db"), &self.sim.api_base_url());
+        let mut more = HURRY.to_vec();
+        more.push(("TRS__STREAMS__STRATEGY", self.strategy));
+        let serving = Serving::start_with(&self.store.url(), &self.sim.api_base_url(), &more);
         self.sim.post_events_to(Destination {
             events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=3&rp=5xx,ct,rt"),
             route: Route { public: PUBLIC_URL.to_owned(), local: format!("http://{}", serving.public) },
@@ -53,9 +81,10 @@ impl Night {
     /// Waits until the call is as told; on the way, kills the process as soon as the simulator has seen enough requests.
     async fn until(&mut self, task: &TaskSid, streams: &[&str], held: bool, guard_raised: bool) {
         let deadline = Instant::now() + LIMIT;
+        let kill_at = self.kill_at;
         loop {
-            if !self.killed && self.sim.requests().len() >= self.kill_at {
-                self.killed = true;
+            if self.kill_at.is_some_and(|request| self.sim.requests().len() >= request) {
+                self.kill_at = None;
                 drop(self.serving.take());
                 self.serve();
             }
@@ -65,8 +94,8 @@ impl Night {
             }
             assert!(
                 Instant::now() < deadline,
-                "killed at request {}: expected {streams:?}, held {held}, guard raised {guard_raised}; it is {picture:?}; requests {:#?}",
-                self.kill_at,
+                "{}, to be killed at {kill_at:?}: expected {streams:?}, held {held}, guard raised {guard_raised}; it is {picture:?}; requests {:#?}",
+                self.strategy,
                 self.sim.requests()
             );
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -74,31 +103,68 @@ impl Night {
     }
 }
 
-async fn a_warm_transfer_with_a_kill_at(request: usize) {
-    let mut night = Night::begins(request).await;
+/// Tells the story; returns how many requests it took, and whether the process was killed.
+async fn a_warm_transfer(store: Store, strategy: &'static str, kill_at: Option<usize>) -> (usize, bool) {
+    let mut night = Night::begins(store, strategy, kill_at).await;
+    // Only a redirect needs the guard lowered, ahead of the transfer already, and only a redirect ends the hold.
+    let by_redirect = strategy == "redirect";
     let task = night.sim.customer_calls().await;
     night.sim.accepts(&task, "alice").await.unwrap();
     night.until(&task, &["alice"], false, true).await;
     night.sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
-    night.until(&task, &["alice"], true, false).await;
+    night.until(&task, &["alice"], true, !by_redirect).await;
     night.sim.accepts(&task, "bob").await.unwrap();
     night.until(&task, &["alice", "bob"], true, true).await;
     night.sim.leaves(&task, "alice").await.unwrap();
-    night.until(&task, &["bob"], false, true).await;
-    assert_eq!(night.sim.violations(), [], "killed at request {request}");
+    night.until(&task, &["bob"], !by_redirect, true).await;
+    assert_eq!(night.sim.violations(), [], "{strategy}, to be killed at {kill_at:?}");
+    let told = (night.sim.requests().len(), kill_at.is_some() && night.kill_at.is_none());
     night.sim.stop().await;
+    told
+}
+
+/// A rehearsal tells how many requests there are; then a night for each.
+async fn killed_at_every_request(store: impl AsyncFn() -> Option<Store>, strategy: &'static str) {
+    let Some(rehearsal) = store().await else { return };
+    let (requests, _) = a_warm_transfer(rehearsal, strategy, None).await;
+    let (mut nights, mut told) = (tokio::task::JoinSet::new(), Vec::new());
+    for request in 1..=requests {
+        if nights.len() == AT_ONCE {
+            told.push(nights.join_next().await.unwrap().unwrap());
+        }
+        nights.spawn(a_warm_transfer(store().await.unwrap(), strategy, Some(request)));
+    }
+    told.extend(nights.join_all().await);
+    // A night can need a reading less than the rehearsal did, and then its last request never comes.
+    let killed = told.iter().filter(|(_, killed)| *killed).count();
+    assert!(killed * 2 > requests && killed > 2, "{killed} of {requests} nights had a killing");
+}
+
+async fn file() -> Option<Store> {
+    Some(Store::File(TempDir::new().unwrap()))
+}
+
+async fn postgres() -> Option<Store> {
+    Database::new().await.map(Store::Postgres)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn i7_a_process_killed_in_the_middle_of_any_step_is_followed_by_one_that_comes_to_the_same_rest() {
-    let mut nights = tokio::task::JoinSet::new();
-    for request in 1..=REQUESTS {
-        if nights.len() == 6 {
-            nights.join_next().await.unwrap().unwrap();
-        }
-        nights.spawn(a_warm_transfer_with_a_kill_at(request));
-    }
-    while let Some(night) = nights.join_next().await {
-        night.unwrap();
-    }
+async fn i7_a_process_killed_at_any_request_is_followed_by_one_that_comes_to_the_same_rest() {
+    killed_at_every_request(file, "redirect").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i7_a_process_killed_at_any_request_is_followed_by_one_that_comes_to_the_same_rest_with_the_streams_api() {
+    killed_at_every_request(file, "streams-api").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i7_a_process_killed_at_any_request_is_followed_by_one_that_comes_to_the_same_rest_on_postgres() {
+    killed_at_every_request(postgres, "redirect").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i7_a_process_killed_at_any_request_is_followed_by_one_that_comes_to_the_same_rest_on_postgres_with_the_streams_api()
+ {
+    killed_at_every_request(postgres, "streams-api").await;
 }

@@ -6,12 +6,15 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod accounts;
 mod architecture;
 mod assignment;
 mod audio;
 mod backfill;
+mod census;
 mod client;
 mod config;
+mod config_accounts;
 mod config_streams;
 mod console;
 mod core;
@@ -24,17 +27,21 @@ mod faults;
 mod ingress;
 mod journal;
 mod kill;
+mod kill_under_load;
 mod lab;
 mod metrics;
 mod postgres;
 mod program;
 mod setup;
 mod several;
+mod shadow;
 mod signature;
 mod sim_serve;
 mod simulator;
 mod stories;
 mod stream_status;
 mod streams;
+#[cfg(feature = "opentelemetry")]
+mod traces;
 mod twiml;
 mod worker;

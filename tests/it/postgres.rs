@@ -2,8 +2,10 @@
 //!
 //! Where PostgreSQL is not installed these tests say so and do nothing; in CI (the variable `CI` is set) they fail instead.
 
+mod bouncer;
 mod cluster;
 
+use bouncer::Bouncer;
 use cluster::{Cluster, programs};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -31,6 +33,24 @@ fn cluster() -> Option<&'static Cluster> {
         programs.as_deref().map(|programs| Cluster::start(programs, "off"))
     };
     CLUSTER.get_or_init(start).as_ref()
+}
+
+/// The process's own PgBouncer, in front of the cluster. Where it is missing, its tests say so and do nothing, except in CI.
+fn bouncer() -> Option<&'static Bouncer> {
+    static BOUNCER: OnceLock<Option<Bouncer>> = OnceLock::new();
+    let cluster = cluster()?;
+    let start = || {
+        let program = bouncer::program();
+        assert!(program.is_some() || std::env::var_os("CI").is_none(), "PgBouncer is missing: run `make setup-test`");
+        if program.is_none() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "\nSKIPPED: PgBouncer is not installed, so the journal is not tested behind it. Run `make setup-test`.\n"
+            );
+        }
+        program.as_deref().map(|program| Bouncer::start(program, cluster.port))
+    };
+    BOUNCER.get_or_init(start).as_ref()
 }
 
 /// A database that only one test uses.
@@ -63,6 +83,11 @@ impl Database {
     /// As seen through something that listens elsewhere.
     pub(crate) fn url_at(&self, port: u16) -> String {
         format!("postgres://postgres@127.0.0.1:{port}/{}?sslmode=disable", self.name)
+    }
+
+    /// By way of PgBouncer; `None` where there is none.
+    pub(crate) fn bounced_url(&self) -> Option<String> {
+        Some(self.url_at(bouncer()?.port))
     }
 
     pub(crate) fn name(&self) -> &str {

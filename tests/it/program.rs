@@ -189,6 +189,44 @@ fn serve_stops_in_order_on_sigterm_and_exits_with_0() {
 }
 
 #[test]
+fn logs_that_no_terminal_shows_have_no_colours() {
+    let directory = TempDir::new().unwrap();
+    let mut child = program()
+        .arg("serve")
+        .envs(ENVIRONMENT)
+        .env("TRS__JOURNAL__URL", format!("sqlite:{}", directory.path().join("journal.db").display()))
+        .env("TRS__MODE", "shadow")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let said = text(&child.wait_with_output().unwrap().stderr);
+    assert!(said.contains("mode = \"shadow\"") && !said.contains('\u{1b}'), "{said}");
+}
+
+#[test]
+fn serve_warns_of_a_key_that_has_no_effect() {
+    let directory = TempDir::new().unwrap();
+    let mut child = program()
+        .arg("serve")
+        .envs(ENVIRONMENT)
+        .env("TRS__JOURNAL__URL", format!("sqlite:{}", directory.path().join("journal.db").display()))
+        .env("TRS__JOURNAL__POOL_SIZE", "4")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let warning = lines.find(|line| line.as_ref().unwrap().contains("journal.pool_size")).unwrap().unwrap();
+    assert!(warning.contains("WARN") && warning.contains("has no effect"), "{warning}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn serve_without_a_configuration_names_every_missing_key_and_exits_with_2() {
     let output = program().arg("serve").output().unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -2,11 +2,12 @@
 
 use crate::backfill::run;
 use crate::program::text;
+use serde_json::json;
 use std::process::Output;
 use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::sim::Behaviour;
 use taskrouter_streams::sim::faults::{Fault, On};
-use taskrouter_streams::sim::world::OpName;
+use taskrouter_streams::sim::world::{OpName, Plumbing, Sink};
 use taskrouter_streams::twilio::event;
 
 const OURS: &str = "https://streams.example.com/taskrouter/events#rc=3&rp=5xx,ct,rt";
@@ -173,5 +174,112 @@ async fn the_calls_for_event_streams_are_printed_with_every_type() {
         assert!(said.contains(&format!(r#"'Types={{"type":"com.twilio.taskrouter.{name}"}}'"#)), "{name}");
     }
     assert!(stage.sim.requests().is_empty(), "nothing is asked or changed");
+    stage.clear().await;
+}
+
+const SINK: &str = "https://streams.example.com/taskrouter/event-streams";
+
+/// Another kind of sink, and one for somebody else.
+fn others() -> [Sink; 2] {
+    let sink = |number: u32, configuration| Sink {
+        sid: format!("DG{number:032x}"),
+        status: "active".to_owned(),
+        configuration,
+    };
+    [
+        sink(1, json!({"arn": "arn:aws:kinesis:us-east-1:1:stream/x", "external_id": "1"})),
+        sink(2, json!({"destination": "https://crm.example.com/hook", "method": "POST", "batch_events": true})),
+    ]
+}
+
+fn wanted() -> Vec<String> {
+    event::types().map(|name| format!("com.twilio.taskrouter.{name}")).collect()
+}
+
+fn made(stage: &Stage) -> usize {
+    let makes = [OpName::CreateSink, OpName::CreateSubscription, OpName::AddSubscribedEvent];
+    stage.sim.requests().iter().filter(|request| request.op.is_some_and(|op| makes.contains(&op))).count()
+}
+
+#[tokio::test]
+async fn event_streams_are_made_once_with_yes_and_the_undo_is_printed() {
+    // Ours is on the second page of the sinks, and the types are on four.
+    let behaviour = Behaviour { page_size_limit: 6, ..Behaviour::default() };
+    let stage = Stage::set(behaviour, "[server]\nthreads = 1").await.unwrap();
+    let others: Vec<Sink> = std::iter::repeat_n(others(), 3).flatten().collect();
+    stage.sim.replumb(|plumbing| plumbing.sinks.clone_from(&others));
+    let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let Plumbing { sinks, subscriptions } = stage.sim.plumbing();
+    let [before @ .., own] = sinks.as_slice() else { panic!("there are none") };
+    assert_eq!(before, others, "nobody else's is touched");
+    let ours = json!({"destination": SINK, "method": "POST", "batch_events": true});
+    assert_eq!(own.configuration, ours);
+    let [subscription] = subscriptions.as_slice() else { panic!("{subscriptions:?}") };
+    assert_eq!((&subscription.sink, &subscription.types), (&own.sid, &wanted()));
+    let undo: Vec<&str> = said.lines().filter(|line| line.starts_with("curl -X DELETE")).collect();
+    let [first, second] = undo.as_slice() else { panic!("{said}") };
+    assert!(first.contains(&format!("/v1/Subscriptions/{}", subscription.sid)), "{said}");
+    assert!(second.contains(&format!("/v1/Sinks/{}", own.sid)), "{said}");
+    assert_eq!(stage.sim.office().event_callback_url, "", "the Event Callback URL is left alone");
+
+    let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
+    assert_eq!((code, made(&stage)), (Some(0), 2), "{said}");
+    assert!(said.contains("Nothing to do") && said.contains(&own.sid), "{said}");
+    assert_eq!(stage.sim.violations(), []);
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn a_sink_and_a_subscription_that_are_there_are_used_and_completed() {
+    let stage = stage().await;
+    let sink = |status: &str, number: u32| Sink {
+        sid: format!("DG{number:032x}"),
+        status: status.to_owned(),
+        configuration: json!({"destination": SINK, "method": "POST"}),
+    };
+    stage.sim.replumb(|plumbing| plumbing.sinks = vec![sink("failed", 8), sink("active", 9)]);
+    let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
+    assert_eq!((code, made(&stage)), (Some(0), 1), "the subscription alone: {said}");
+    assert!(said.contains("/v1/Subscriptions/DF") && !said.contains("/v1/Sinks/"), "{said}");
+
+    let lost = wanted()[3].clone();
+    stage.sim.replumb(|plumbing| {
+        plumbing.subscriptions[0].types.retain(|name| *name != lost);
+        plumbing.subscriptions[0].of_subaccounts = true;
+    });
+    let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
+    assert_eq!((code, made(&stage)), (Some(0), 2), "{said}");
+    assert!(said.contains("20 of 21") && said.contains(&format!("SubscribedEvents/{lost}")), "{said}");
+    assert!(said.contains("events of subaccounts"), "{said}");
+    let mut types = stage.sim.plumbing().subscriptions[0].types.clone();
+    types.sort();
+    let mut all = wanted();
+    all.sort();
+    assert_eq!(types, all);
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_with_event_streams_is_said_and_what_was_made_is_used_the_next_time() {
+    let stage = stage().await;
+    let output = run(&stage, &["setup", "--event-streams", "--yes"], &[("TWILIO_AUTH_TOKEN", "another-token")]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(all(&output).contains("refused the credentials") && all(&output).contains("nothing was changed"));
+
+    stage.sim.fault(On::Next(OpName::CreateSubscription), 1, Fault::status(400));
+    let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
+    assert_eq!(code, Some(1), "{said}");
+    let sink = stage.sim.plumbing().sinks[0].sid.clone();
+    assert!(said.contains(&format!("curl -X DELETE {}/v1/Sinks/{sink}", stage.sim.api_base_url())), "{said}");
+    assert!(said.contains("run setup again") && said.contains("HTTP 400"), "{said}");
+
+    stage.sim.replumb(|plumbing| plumbing.sinks[0].status = "failed".to_owned());
+    let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
+    assert!(code == Some(1) && said.contains(&sink) && said.contains("delete it"), "{said}");
+
+    stage.sim.replumb(|plumbing| plumbing.sinks[0].status = "active".to_owned());
+    let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
+    assert_eq!((code, stage.sim.plumbing().sinks.len()), (Some(0), 1), "{said}");
     stage.clear().await;
 }

@@ -62,14 +62,14 @@ pub(crate) async fn told(stage: &Stage, name: &str, tasks: &[TaskSid], mut wrong
     vec![format!("── {name}: {}\n{timelines}", wrong.join("\n   "))]
 }
 
-async fn stage_of(story: &Scenario, extra: &str) -> Stage {
+pub(crate) async fn stage_of(story: &Scenario, extra: &str) -> Stage {
     Stage::set(story.behaviour(&Behaviour::default()).unwrap(), extra).await.unwrap()
 }
 
 /// Both ways of making changes.
 pub(crate) const STRATEGIES: [Strategy; 2] = [Strategy::Redirect, Strategy::StreamsApi];
 
-fn configuration(strategy: Strategy) -> String {
+pub(crate) fn configuration(strategy: Strategy) -> String {
     format!("[server]\nthreads = 1\n[streams]\nstrategy = \"{}\"\n", strategy.as_str())
 }
 
@@ -87,7 +87,7 @@ fn every_story(check: impl AsyncFn(&Stage, &Outcome) -> Vec<String> + Sync) {
     });
 }
 
-async fn facts_of(stage: &Stage, outcome: &Outcome) -> Vec<Vec<Fact>> {
+pub(crate) async fn facts_of(stage: &Stage, outcome: &Outcome) -> Vec<Vec<Fact>> {
     let mut all = Vec::new();
     for task in &outcome.tasks {
         all.push(stage.facts(task).await.unwrap());
@@ -270,7 +270,8 @@ fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
                     | What::Parked(_)
                     | What::Unconfirmed { .. }
                     | What::Redriven
-                    | What::Dismissed => {}
+                    | What::Dismissed
+                    | What::Unparked => {}
                 }
                 call.apply(fact);
                 if late.len() > 1 {

@@ -20,9 +20,10 @@ use taskrouter_streams::sim::callbacks::Destination;
 use taskrouter_streams::sim::world::OpName;
 use taskrouter_streams::sim::{self, Behaviour, Route, Simulator};
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
+use taskrouter_streams::telemetry::traces::Traces;
 use taskrouter_streams::twilio::client::Client;
 use taskrouter_streams::twilio::signature::Verifier;
-use taskrouter_streams::worker::{Worker, WorkerSettings};
+use taskrouter_streams::worker::{Account, Accounts, Worker, WorkerSettings};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -86,6 +87,12 @@ impl Journal for Stalling {
     fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
         self.inner.newest_event()
     }
+    fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs> {
+        self.inner.open_gap(from)
+    }
+    fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
+        self.inner.close_gap(from)
+    }
     fn backlog(&self) -> Promise<'_, Backlog> {
         self.inner.backlog()
     }
@@ -133,10 +140,14 @@ fn settings(twilio: &str) -> config::Settings {
 
 fn ingress(settings: &config::Settings) -> IngressSettings {
     IngressSettings {
-        verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
-        account: ACCOUNT.parse().unwrap(),
-        workspace: WORKSPACE.parse().unwrap(),
-        interest: settings.interest(),
+        traces: Traces::default(),
+        outage: Arc::default(),
+        accounts: vec![http::Account {
+            verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
+            account: ACCOUNT.parse().unwrap(),
+            workspace: WORKSPACE.parse().unwrap(),
+            interest: settings.interest(),
+        }],
         assignment: None,
         body_limit_bytes: 256 * 1024,
         event_streams_body_limit_bytes: 8 * 1024 * 1024,
@@ -187,8 +198,11 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     tokio::spawn(door);
     let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH)).unwrap());
     let stop = CancellationToken::new();
-    let working = WorkerSettings { max_calls: 8, poll: Duration::from_millis(50), policy: service::policy(&settings) };
-    let worker = tokio::spawn(Worker::new(journal.clone(), client, metrics.clone(), working).run(stop.clone()));
+    let working =
+        WorkerSettings { max_calls: 8, poll: Duration::from_millis(50), shadow: false, traces: Traces::default() };
+    let account = Account { account: ACCOUNT.parse().unwrap(), client, policy: service::policy(&settings) };
+    let accounts = Accounts::new(account, []);
+    let worker = tokio::spawn(Worker::new(journal.clone(), accounts, metrics.clone(), working).run(stop.clone()));
 
     let redirects = || sim.requests().iter().filter(|request| request.op == Some(OpName::RedirectCall)).count();
     let task = sim.customer_calls().await;

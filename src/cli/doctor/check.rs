@@ -1,5 +1,6 @@
 //! One line of the examination.
 
+use crate::config::in_terms_of;
 use serde::Serialize;
 
 /// How something was found.
@@ -18,6 +19,9 @@ pub(super) enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
     check: &'static str,
+    /// Of several accounts: which one it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
     pub(super) verdict: Verdict,
     found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,29 +30,40 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, found: found.into(), remedy: None }
+        Self { check, account: None, verdict: Verdict::Ok, found: found.into(), remedy: None }
     }
 
     pub(super) fn warning(check: &'static str, found: impl Into<String>, remedy: &str) -> Self {
-        Self { check, verdict: Verdict::Warning, found: found.into(), remedy: Some(remedy.to_owned()) }
+        Self { check, account: None, verdict: Verdict::Warning, found: found.into(), remedy: Some(remedy.to_owned()) }
     }
 
     pub(super) fn failure(check: &'static str, found: impl Into<String>, remedy: &str) -> Self {
-        Self { check, verdict: Verdict::Failure, found: found.into(), remedy: Some(remedy.to_owned()) }
+        Self { check, account: None, verdict: Verdict::Failure, found: found.into(), remedy: Some(remedy.to_owned()) }
+    }
+
+    /// The same of one of several accounts, whose keys have names of their own.
+    pub(super) fn of(self, account: &str) -> Self {
+        let remedy = self.remedy.map(|remedy| in_terms_of(account, &remedy));
+        Self { account: Some(account.to_owned()), remedy, ..self }
+    }
+
+    fn name(&self) -> String {
+        self.account.as_ref().map_or(self.check.to_owned(), |account| format!("{} of {account}", self.check))
     }
 }
 
 /// For people: a line each, and what to do below it.
 pub(super) fn table(checks: &[Check]) -> String {
-    let width = checks.iter().map(|check| check.check.len()).max().unwrap_or(0);
+    let width = checks.iter().map(|check| check.name().len()).max().unwrap_or(0);
     let mut lines = Vec::new();
-    for Check { check, verdict, found, remedy } in checks {
+    for check in checks {
+        let (name, Check { verdict, found, remedy, .. }) = (check.name(), check);
         let verdict = match verdict {
             Verdict::Ok => "ok",
             Verdict::Warning => "WARNING",
             Verdict::Failure => "FAILURE",
         };
-        lines.push(format!("{verdict:<8} {check:<width$}  {found}"));
+        lines.push(format!("{verdict:<8} {name:<width$}  {found}"));
         lines.extend(remedy.as_ref().map(|remedy| format!("{:<8} {:<width$}  → {remedy}", "", "")));
     }
     let count = |wanted| checks.iter().filter(|check| check.verdict == wanted).count();

@@ -1,8 +1,9 @@
 //! The journal's store: can it be written, and how long does that take?
 
 use super::check::Check;
-use crate::cli::service::open_journal;
+use crate::cli::service::postgres_settings;
 use crate::config::{JournalUrl, Settings};
+use crate::journal::{Examination, OpenError, PostgresJournal, SqliteJournal};
 use crate::telemetry::metrics::Commits;
 use std::io::Write as _;
 use std::path::Path;
@@ -19,18 +20,33 @@ const WRITES: usize = 9;
 /// Every event waits for one write: a disk that is slower than this is felt.
 const SLOW: Duration = Duration::from_millis(50);
 
-pub(super) async fn checks(settings: &Settings, is_running: bool) -> Vec<Check> {
+pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
     match &settings.journal.url {
         JournalUrl::Sqlite(path) => {
             let path = path.clone();
-            let checked = tokio::task::spawn_blocking(move || disk(&path)).await;
+            let checked = tokio::task::spawn_blocking(move || file(&path).unwrap_or_else(|| disk(&path))).await;
             checked.into_iter().collect()
         }
-        JournalUrl::Postgres(_) if is_running => {
-            vec![Check::ok(NAME, "in PostgreSQL; the running worker uses it")]
+        JournalUrl::Postgres(url) => {
+            let settings = postgres_settings(&settings.journal, url, Commits::default());
+            vec![match PostgresJournal::examine(&settings).await {
+                Ok(examination) => database(&examination),
+                Err(error) => Check::failure(NAME, error.to_string(), "check journal.url, and that the database is up"),
+            }]
         }
-        JournalUrl::Postgres(_) => vec![database(settings).await],
     }
+}
+
+/// What is wrong with the journal's file, where there is one.
+fn file(path: &Path) -> Option<Check> {
+    let error = SqliteJournal::examine(path).err()?;
+    let remedy = match error {
+        OpenError::TooNew { .. } => "run the version that wrote it, or name another file in journal.url",
+        OpenError::Unopenable { .. } | OpenError::InUse { .. } => {
+            "give it, and the files beside it, to the worker's user, or name another file in journal.url"
+        }
+    };
+    Some(Check::failure(NAME, error.to_string(), remedy))
 }
 
 /// Beside the journal's file, which is left alone: it may be a running worker's.
@@ -66,27 +82,37 @@ fn disk(path: &Path) -> Check {
     }
 }
 
-async fn database(settings: &Settings) -> Check {
-    let began = Instant::now();
-    match open_journal(settings, Commits::default()).await {
-        Ok(journal) => {
-            let connected = began.elapsed();
-            let (began, counted) = (Instant::now(), journal.backlog().await);
-            let asked = began.elapsed();
-            // Nothing was written, so nothing can be lost.
-            let _ = journal.close().await;
-            match counted {
-                Ok(_) => Check::ok(
-                    NAME,
-                    format!(
-                        "PostgreSQL: connected in {} ms, counts in {} ms",
-                        connected.as_millis(),
-                        asked.as_millis()
-                    ),
-                ),
-                Err(error) => Check::failure(NAME, error.to_string(), "look into the database's log"),
-            }
-        }
-        Err(error) => Check::failure(NAME, error.to_string(), "check journal.url, and that the database is up"),
+fn database(found: &Examination) -> Check {
+    let Examination { connected, write, may_write, is_standby, fsync } = *found;
+    let connected = format!("PostgreSQL, connected in {} ms", connected.as_millis());
+    if is_standby {
+        return Check::failure(
+            NAME,
+            format!("{connected}, is a standby and takes no writes"),
+            "name the primary in journal.url",
+        );
     }
+    let Some(write) = write.filter(|_| may_write) else {
+        return Check::failure(
+            NAME,
+            format!("{connected}, lets this role write nothing"),
+            "let it make a schema (GRANT CREATE ON DATABASE), or make one for it: CREATE SCHEMA taskrouter_streams AUTHORIZATION role",
+        );
+    };
+    let written = format!("{connected}, takes a durable write in {:.1} ms (median)", write.as_secs_f64() * 1000.0);
+    if !fsync {
+        return Check::warning(
+            NAME,
+            format!("{written}, but its fsync is off"),
+            "switch fsync on: what was acknowledged can be lost when the database's machine fails",
+        );
+    }
+    if write >= SLOW {
+        return Check::warning(
+            NAME,
+            written,
+            "every event waits for one: give the database a faster disk or a nearer place",
+        );
+    }
+    Check::ok(NAME, written)
 }

@@ -1,7 +1,6 @@
 //! The destinations: do their hosts answer, with TLS, and speak WebSocket?
 
 use super::check::Check;
-use crate::config::Settings;
 use anyhow::Context as _;
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ const HANDSHAKE: [(&str, &str); 4] = [
     ("Sec-WebSocket-Key", "ZG9jdG9yJ3Mga25vY2sgIQ=="),
 ];
 
-pub(super) async fn checks(settings: &Settings) -> anyhow::Result<Vec<Check>> {
+pub(super) async fn checks(urls: Vec<&str>) -> anyhow::Result<Vec<Check>> {
     let http = reqwest::Client::builder()
         .timeout(HANDSHAKE_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
@@ -25,8 +24,8 @@ pub(super) async fn checks(settings: &Settings) -> anyhow::Result<Vec<Check>> {
         .build()
         .context("no HTTP client can be made: install the system's root certificates (ca-certificates)")?;
     let mut checks = Vec::new();
-    for destination in &settings.streams.destinations {
-        checks.push(check(&http, &destination.url).await);
+    for url in urls {
+        checks.push(check(&http, url).await);
     }
     Ok(checks)
 }

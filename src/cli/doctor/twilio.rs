@@ -3,6 +3,7 @@
 use super::check::Check;
 use crate::call::fact::EpochMs;
 use crate::call::step::{Operation, Outcome};
+use crate::cli::setup::event_streams::Delivery;
 use crate::cli::setup::plan::{Owner, Plan, shown};
 use crate::config::Settings;
 use crate::http::EVENTS_PATH;
@@ -25,7 +26,7 @@ pub(super) async fn checks(settings: &Settings, client: &Client, event_streams: 
     match client.workspace(&settings.twilio.workspace_sid).await {
         Ok((row, date)) => {
             checks.push(Check::ok("taskrouter", format!("{host} answers, with the configured credentials")));
-            checks.push(if event_streams { streamed(&row) } else { workspace(settings, &row) });
+            checks.push(if event_streams { streamed(settings, client).await } else { workspace(settings, &row) });
             checks.push(clock(date));
         }
         Err(error) => checks.push(unanswered("taskrouter", host, &error)),
@@ -98,8 +99,35 @@ fn workspace(settings: &Settings, row: &WorkspaceRow) -> Check {
     }
 }
 
-fn streamed(row: &WorkspaceRow) -> Check {
-    Check::ok("workspace", format!("{} is there; its events come through Event Streams", row.sid))
+async fn streamed(settings: &Settings, client: &Client) -> Check {
+    const NAME: &str = "event streams";
+    const SETUP: &str = "run `taskrouter-streams setup --event-streams --yes`";
+    let found = match Delivery::new(client, &settings.server.public_url, "").look().await {
+        Ok(found) => found,
+        Err(error) => {
+            let host = client.events_base_url().host_str().unwrap_or_default();
+            return Check::warning(
+                NAME,
+                format!("{host}: {error}"),
+                "see in Twilio's Console whether the sink is active",
+            );
+        }
+    };
+    let Some(sink) = &found.sink else { return Check::failure(NAME, "there is no sink for this worker", SETUP) };
+    let status = sink.status.as_deref().unwrap_or("of unknown status");
+    if status != "active" {
+        let remedy =
+            "see in Twilio's Console why; where it has failed, delete it and run `setup --event-streams --yes`";
+        return Check::failure(NAME, format!("the sink {} is {status}, and delivers nothing", sink.sid), remedy);
+    }
+    if !found.missing.is_empty() {
+        return Check::failure(NAME, format!("nobody subscribes to {}", found.missing.join(", ")), SETUP);
+    }
+    if found.brings_subaccounts() {
+        let remedy = "give each account a sink of its own: what the parent account signs for others is refused";
+        return Check::warning(NAME, format!("the sink {} brings events of subaccounts as well", sink.sid), remedy);
+    }
+    Check::ok(NAME, format!("the sink {} brings the events that matter", sink.sid))
 }
 
 fn clock(date: Option<EpochMs>) -> Check {

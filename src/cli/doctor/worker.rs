@@ -9,14 +9,7 @@ use std::time::Duration;
 /// The service answers at once, or is not well.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the worker says of itself.
-pub(super) struct Found {
-    /// Somebody answers at `admin.listen`.
-    pub(super) is_running: bool,
-    pub(super) checks: Vec<Check>,
-}
-
-pub(super) async fn checks(settings: &Settings) -> Found {
+pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
     let base = format!("http://{}", reachable(settings.admin.listen));
     let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).no_proxy().build();
     let asked = match client {
@@ -24,13 +17,11 @@ pub(super) async fn checks(settings: &Settings) -> Found {
         Err(error) => Err(error),
     };
     match asked {
-        Ok((status, metrics)) => {
-            Found { is_running: true, checks: vec![health(status), parked(&metrics), orphans(&metrics)] }
-        }
+        Ok((status, metrics)) => vec![health(status), parked(&metrics), orphans(&metrics)],
         Err(_) => {
             let found = format!("no worker answers at {base}, so what it left undone is not known");
             let remedy = "start `serve`, or set admin.listen to where it listens";
-            Found { is_running: false, checks: vec![Check::warning("worker", found, remedy)] }
+            vec![Check::warning("worker", found, remedy)]
         }
     }
 }

@@ -65,7 +65,7 @@ impl Plan {
     }
 
     /// The call that sets the workspace as it is now.
-    pub(in crate::cli) fn undo(&self, base: &str) -> String {
+    pub(in crate::cli) fn undo(&self, base: &str, login: &str) -> String {
         let WorkspaceRow { sid, event_callback_url, events_filter, .. } = &self.now;
         let base = base.trim_end_matches('/');
         let hidden = if shown(event_callback_url) == printable(event_callback_url) || event_callback_url.is_empty() {
@@ -75,7 +75,7 @@ impl Plan {
         };
         let url = if event_callback_url.is_empty() { String::new() } else { shown(event_callback_url) };
         format!(
-            "  curl -X POST {base}/v1/Workspaces/{sid} \\\n    -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\" \\\n    \
+            "  curl -X POST {base}/v1/Workspaces/{sid} \\\n    -u \"{login}\" \\\n    \
              --data-urlencode {} \\\n    --data-urlencode {}{hidden}",
             quoted(&format!("EventCallbackUrl={url}")),
             quoted(&format!("EventsFilter={}", printable(events_filter))),

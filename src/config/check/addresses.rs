@@ -2,6 +2,7 @@
 
 use super::Reader;
 use crate::config::JournalUrl;
+use crate::telemetry::traces;
 use crate::twilio::client::{HostError, Product, base_url};
 use secrecy::SecretString;
 use std::path::PathBuf;
@@ -70,6 +71,26 @@ fn base(reader: &mut Reader, key: &'static str, text: &str) -> Option<Url> {
         Ok(url) => return Some(url),
     };
     reader.problem(key, wrong, remedy);
+    None
+}
+
+/// `traces.otlp_url`: where traces go, if anywhere.
+pub(super) fn otlp_url(reader: &mut Reader) -> Option<String> {
+    const KEY: &str = "traces.otlp_url";
+    let text = reader.optional_text(KEY)?;
+    let (wrong, remedy) = match Url::parse(&text) {
+        _ if !traces::SUPPORTED => (
+            "is set, and this program was built without the feature opentelemetry",
+            "build it with `cargo build --release --features opentelemetry`, or leave the key out",
+        ),
+        Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() || has_userinfo(&url) => (
+            "is not an http:// or https:// URL without a user",
+            "write it as in \"http://127.0.0.1:4318/v1/traces\"; a collector's key belongs into OTEL_EXPORTER_OTLP_HEADERS",
+        ),
+        Ok(_) => return Some(text),
+        Err(_) => ("is not a URL", "write it as in \"http://127.0.0.1:4318/v1/traces\""),
+    };
+    reader.problem(KEY, wrong, remedy);
     None
 }
 

@@ -1,11 +1,13 @@
 //! The task that commits events, as many as have gathered at once.
 
 use super::session::{Sessions, Work, objects_to_a_value};
+use super::sql::{Value, filled, now_ms, rows};
 use crate::call::fact::EpochMs;
-use crate::journal::calls::{customer, parks};
+use crate::journal::calls::customer;
 use crate::journal::{Ingested, JournalError, NewFact};
 use crate::telemetry::metrics::Commits;
-use sqlx::PgConnection;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -90,7 +92,7 @@ impl Batcher {
         let batch = Batch::of(facts, self.herald.as_deref(), &self.mark)?;
         let began = Instant::now();
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most journal.batch_limit writes")]
-        self.commits.writes.observe(batch.identities.len() as f64);
+        self.commits.writes.observe(batch.events.len() as f64);
         let ended = self.sessions.run(&batch).await;
         self.commits.seconds.observe(began.elapsed().as_secs_f64());
         let new = ended?;
@@ -108,43 +110,42 @@ impl Batcher {
     }
 }
 
-/// A batch in columns, each identity once.
+/// A batch, each identity once.
 struct Batch<'a> {
-    tasks: Vec<String>,
-    identities: Vec<String>,
-    bodies: Vec<String>,
-    parked: Vec<Option<bool>>,
-    customers: Vec<Option<String>>,
+    events: Vec<(&'a NewFact, String)>,
     newest: EpochMs,
     herald: Option<&'a str>,
     mark: &'a AtomicI64,
 }
 
 impl<'a> Batch<'a> {
-    fn of(facts: &[&NewFact], herald: Option<&'a str>, mark: &'a AtomicI64) -> Result<Self, JournalError> {
+    fn of(facts: &[&'a NewFact], herald: Option<&'a str>, mark: &'a AtomicI64) -> Result<Self, JournalError> {
         let mut seen = BTreeSet::new();
-        let mut batch = Self {
-            tasks: Vec::new(),
-            identities: Vec::new(),
-            bodies: Vec::new(),
-            parked: Vec::new(),
-            customers: Vec::new(),
-            newest: 0,
-            herald,
-            mark,
-        };
-        for NewFact { call, identity, fact } in facts {
-            if !seen.insert(identity) {
-                continue;
+        let mut batch = Self { events: Vec::new(), newest: 0, herald, mark };
+        for event in facts.iter().copied() {
+            if seen.insert(&event.identity) {
+                batch.events.push((event, super::body(&event.fact)?));
+                // Only TaskRouter keeps records to read from.
+                if event.fact.what.task_view().is_some() {
+                    batch.newest = batch.newest.max(event.fact.at);
+                }
             }
-            batch.tasks.push(call.as_str().to_owned());
-            batch.identities.push(identity.clone());
-            batch.bodies.push(super::body(fact)?);
-            batch.parked.push(parks(&fact.what));
-            batch.customers.push(customer(&fact.what).map(|sid| sid.as_str().to_owned()));
-            batch.newest = batch.newest.max(fact.at);
         }
         Ok(batch)
+    }
+
+    fn arrived(&self) -> String {
+        rows(self.events.iter().zip(1_i64..).map(|((event, body), place)| {
+            let NewFact { call, identity, fact } = event;
+            [
+                Value::from(call.as_str()),
+                identity.as_str().into(),
+                body.as_str().into(),
+                fact.what.parks().into(),
+                customer(&fact.what).map(|sid| sid.as_str()).into(),
+                place.into(),
+            ]
+        }))
     }
 }
 
@@ -152,72 +153,64 @@ impl Work for Batch<'_> {
     type Output = BTreeSet<String>;
     const REPEATABLE: bool = true;
 
-    /// The identities that are new. A call's row is locked before its facts are numbered, so that numbers follow commits;
-    /// rows are locked in the order of their keys, so that two batches do not wait for each other.
-    async fn perform(&self, connection: &mut PgConnection) -> Result<BTreeSet<String>, sqlx::Error> {
-        let new: Vec<String> = sqlx::query_scalar(
-            "WITH arrived AS (
-                 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[]) WITH ORDINALITY
-                     AS arrived (task, identity, body, parked, customer, place)),
-             fresh AS MATERIALIZED (
-                 SELECT * FROM arrived
-                 WHERE NOT EXISTS (SELECT 1 FROM taskrouter_streams.fact WHERE fact.identity = arrived.identity)),
-             numbered AS (
-                 INSERT INTO taskrouter_streams.call AS known (task, last_seq, due_ms, changed_ms, parked, customer)
-                 SELECT task, count(*), taskrouter_streams.now_ms(), taskrouter_streams.now_ms(),
-                     (array_agg(parked ORDER BY place DESC) FILTER (WHERE parked IS NOT NULL))[1],
-                     (array_agg(customer ORDER BY place DESC) FILTER (WHERE customer IS NOT NULL))[1]
-                 FROM fresh GROUP BY task ORDER BY task
-                 ON CONFLICT (task) DO UPDATE SET
-                     last_seq = known.last_seq + EXCLUDED.last_seq,
-                     due_ms = CASE WHEN known.leased THEN known.due_ms ELSE EXCLUDED.due_ms END,
-                     over_ms = NULL,
-                     changed_ms = EXCLUDED.changed_ms,
-                     parked = coalesce(EXCLUDED.parked, known.parked),
-                     customer = coalesce(EXCLUDED.customer, known.customer)
-                 RETURNING task, last_seq)
-             INSERT INTO taskrouter_streams.fact (task, seq, identity, body)
-             SELECT task,
-                 last_seq - count(*) OVER (PARTITION BY task) + row_number() OVER (PARTITION BY task ORDER BY place),
-                 identity, body
-             FROM fresh JOIN numbered USING (task)
-             RETURNING identity",
-        )
-        .persistent(false)
-        .bind(&self.tasks)
-        .bind(&self.identities)
-        .bind(&self.bodies)
-        .bind(&self.parked)
-        .bind(&self.customers)
-        .fetch_all(&mut *connection)
-        .await?;
-        if !new.is_empty() {
-            self.set_mark(connection).await?;
-            self.notify(connection).await?;
-        }
-        Ok(new.into_iter().collect())
-    }
-}
-
-impl Batch<'_> {
-    async fn set_mark(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if self.newest < self.mark.load(Ordering::Relaxed) + MARK_LAG_MS {
-            return Ok(());
-        }
+    /// A call's row is locked before its facts are numbered, so that numbers follow commits; rows are locked in the order of
+    /// their keys, so that two batches do not wait for each other. One NOTIFY is for the whole commit, which takes a lock
+    /// that the whole server shares.
+    fn statements(&self) -> String {
         // No row is locked when another process has just done it.
-        sqlx::query("UPDATE taskrouter_streams.mark SET at_ms = $1 WHERE name = 'newest_event' AND at_ms <= $1 - $2")
-            .persistent(false)
-            .bind(self.newest)
-            .bind(MARK_LAG_MS)
-            .execute(connection)
-            .await
-            .map(drop)
+        let marked = "marked AS (
+            UPDATE taskrouter_streams.mark SET at_ms = $1
+            WHERE name = 'newest_event' AND at_ms <= $1 - $2 AND EXISTS (SELECT FROM fresh)), ";
+        let is_marked_since = self.newest < self.mark.load(Ordering::Relaxed) + MARK_LAG_MS;
+        let told = ", CASE WHEN row_number() OVER () = 1 THEN pg_notify($3, $4) END";
+        let template = [
+            FRESH,
+            if is_marked_since { "" } else { marked },
+            NUMBERED,
+            "SELECT identity",
+            if self.herald.is_some() { told } else { "" },
+            " FROM added",
+        ];
+        let values = [self.newest.into(), MARK_LAG_MS.into(), super::wake::CHANNEL.into(), self.herald.into()];
+        format!("WITH arrived (task, identity, body, parked, customer, place) AS (VALUES {}), ", self.arrived())
+            + &filled(&template.concat(), &values)
     }
 
-    /// One for the whole commit: a commit with a NOTIFY takes a lock that the whole server shares.
-    async fn notify(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let Some(herald) = self.herald else { return Ok(()) };
-        let told = sqlx::query("SELECT pg_notify($1, $2)").persistent(false);
-        told.bind(super::wake::CHANNEL).bind(herald).execute(connection).await.map(drop)
+    /// The identities that are new.
+    fn output(&self, rows: Vec<PgRow>) -> Result<BTreeSet<String>, sqlx::Error> {
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 }
+
+/// Without types, NULLs alone would be texts.
+const FRESH: &str = "fresh AS MATERIALIZED (
+    SELECT task, identity, body, parked::bool, customer, place FROM arrived
+    WHERE NOT EXISTS (SELECT FROM taskrouter_streams.fact WHERE fact.identity = arrived.identity)), ";
+
+const NUMBERED: &str = concat!(
+    "numbered AS (
+        INSERT INTO taskrouter_streams.call AS known (task, last_seq, due_ms, changed_ms, parked, customer)
+        SELECT task, count(*), ",
+    now_ms!(),
+    ", ",
+    now_ms!(),
+    ",
+            (array_agg(parked ORDER BY place DESC) FILTER (WHERE parked IS NOT NULL))[1],
+            (array_agg(customer ORDER BY place DESC) FILTER (WHERE customer IS NOT NULL))[1]
+        FROM fresh GROUP BY task ORDER BY task
+        ON CONFLICT (task) DO UPDATE SET
+            last_seq = known.last_seq + EXCLUDED.last_seq,
+            due_ms = CASE WHEN known.leased THEN known.due_ms ELSE EXCLUDED.due_ms END,
+            over_ms = NULL,
+            changed_ms = EXCLUDED.changed_ms,
+            parked = coalesce(EXCLUDED.parked, known.parked),
+            customer = coalesce(EXCLUDED.customer, known.customer)
+        RETURNING task, last_seq),
+    added AS (
+        INSERT INTO taskrouter_streams.fact (task, seq, identity, body)
+        SELECT task,
+            last_seq - count(*) OVER (PARTITION BY task) + row_number() OVER (PARTITION BY task ORDER BY place),
+            identity, body
+        FROM fresh JOIN numbered USING (task)
+        RETURNING identity) "
+);

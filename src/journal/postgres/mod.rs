@@ -1,14 +1,17 @@
 //! The journal of several processes: one PostgreSQL database.
 //!
-//! Events go through one task that commits many at once; the worker's writes are a transaction each. A call is claimed with
-//! `FOR UPDATE SKIP LOCKED`, so that processes share the calls without waiting for one another. Every time is the database's.
+//! Events go through one task that commits many at once; the worker's writes are a transaction each. A transaction is one
+//! message, and so one round trip. A call is claimed with `FOR UPDATE SKIP LOCKED`, so that processes share the calls without
+//! waiting for one another. Every time is the database's.
 //! A database that is away makes [`JournalError::Unavailable`] of everything until it is back; nothing needs to be restarted.
 
+mod examine;
 mod ingest;
 mod ops;
 mod reader;
 mod schema;
 mod session;
+mod sql;
 mod wake;
 
 use super::{
@@ -17,8 +20,9 @@ use super::{
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::telemetry::metrics::Commits;
+pub use examine::Examination;
 use ingest::{Batcher, Message, Waiting};
-use ops::{Append, PruneChunk, Release, Renew, TakeLeases};
+use ops::{Append, CloseGap, OpenGap, PruneChunk, Release, Renew, TakeLeases};
 use reader::{Bodies, Count, NewestEvent, NextDue, Page};
 use secrecy::{ExposeSecret as _, SecretString};
 use session::{Sessions, describe};
@@ -80,7 +84,7 @@ impl PostgresJournal {
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_size)
             .acquire_timeout(settings.acquire_timeout)
-            // A connection that has died says so when a transaction begins, which costs no round trip of its own.
+            // A connection that has died says so when it is used, which costs no round trip of its own.
             .test_before_acquire(false)
             .connect_lazy_with(options.clone());
         let sessions = Arc::new(Sessions::new(pool, settings.statement_timeout, durable));
@@ -135,17 +139,20 @@ fn shown(options: &PgConnectOptions) -> String {
 
 /// Migrates, and finds out whether the server's commits wait for the disk.
 async fn prepare(options: &PgConnectOptions, shown: &str, limit: Duration) -> Result<bool, OpenError> {
-    let unopenable = |reason: String| OpenError::Unopenable { path: shown.to_owned(), reason };
-    let connecting = tokio::time::timeout(limit, PgConnection::connect_with(options)).await;
-    let mut connection = match connecting {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return Err(unopenable(describe(&error))),
-        Err(_) => return Err(unopenable(format!("no connection within {} ms", limit.as_millis()))),
-    };
+    let mut connection = connect(options, shown, limit).await?;
     let durable = schema::migrate(&mut connection, shown).await?;
     // Whatever is wrong with it now no longer matters.
     drop(connection.close().await);
     Ok(durable)
+}
+
+async fn connect(options: &PgConnectOptions, shown: &str, limit: Duration) -> Result<PgConnection, OpenError> {
+    let unopenable = |reason: String| OpenError::Unopenable { path: shown.to_owned(), reason };
+    match tokio::time::timeout(limit, PgConnection::connect_with(options)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(unopenable(describe(&error))),
+        Err(_) => Err(unopenable(format!("no connection within {} ms", limit.as_millis()))),
+    }
 }
 
 /// A name for this process that no other has at the same time.
@@ -210,10 +217,10 @@ impl Journal for PostgresJournal {
 
     fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
         Box::pin(async move {
-            let held = self.sessions.run(&Release { claim, seen, due }).await?;
+            let (held, asked_before) = self.sessions.insist(&Release { claim, seen, due }).await?;
             // It may be due at once.
             self.hint.notify_one();
-            held.then_some(()).ok_or_else(|| lost(claim))
+            (held || asked_before).then_some(()).ok_or_else(|| lost(claim))
         })
     }
 
@@ -227,6 +234,14 @@ impl Journal for PostgresJournal {
 
     fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
         Box::pin(self.sessions.run(&NewestEvent))
+    }
+
+    fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs> {
+        Box::pin(async move { self.sessions.run(&OpenGap { from }).await })
+    }
+
+    fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
+        Box::pin(async move { self.sessions.run(&CloseGap { from }).await })
     }
 
     fn backlog(&self) -> Promise<'_, Backlog> {

@@ -1,17 +1,19 @@
 //! The worker's writes. Times are the database's, so that the clocks of several machines do not matter.
 
 use super::session::Work;
-use crate::call::fact::Fact;
-use crate::journal::calls::{customer, parks};
+use super::sql::{Value, filled, now_ms};
+use crate::call::fact::{EpochMs, Fact};
+use crate::journal::calls::customer;
 use crate::journal::{Claim, Due, Seq};
 use sha2::{Digest as _, Sha256};
-use sqlx::PgConnection;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use std::time::Duration;
 
 /// Calls deleted in one commit: a call has a few dozen facts.
 const PRUNE_CHUNK: i64 = 20;
 
-/// [`crate::journal::Journal::claim`]. A claim whose answer is lost runs out.
+/// [`crate::journal::Journal::claim`]. Durable, or a server that forgot it would give the same fence to somebody else.
 pub(super) struct TakeLeases {
     pub(super) limit: i64,
     pub(super) lease: Duration,
@@ -19,25 +21,31 @@ pub(super) struct TakeLeases {
 
 impl Work for TakeLeases {
     type Output = Vec<Claim>;
-    const REPEATABLE: bool = false;
+    /// A claim whose answer is lost runs out, whether or not others are claimed then.
+    const REPEATABLE: bool = true;
 
-    async fn perform(&self, connection: &mut PgConnection) -> Result<Vec<Claim>, sqlx::Error> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(
-            "WITH due AS MATERIALIZED (
-                 SELECT task FROM taskrouter_streams.call
-                 WHERE due_ms <= taskrouter_streams.now_ms()
-                 ORDER BY due_ms LIMIT $1 FOR UPDATE SKIP LOCKED)
-             UPDATE taskrouter_streams.call
-             SET leased = true, fence = fence + 1, due_ms = taskrouter_streams.now_ms() + $2
-             FROM due WHERE call.task = due.task
-             RETURNING call.task, fence",
+    fn statements(&self) -> String {
+        filled(
+            concat!(
+                "WITH due AS MATERIALIZED (
+                     SELECT task FROM taskrouter_streams.call
+                     WHERE due_ms <= ",
+                now_ms!(),
+                "
+                     ORDER BY due_ms LIMIT $1 FOR UPDATE SKIP LOCKED)
+                 UPDATE taskrouter_streams.call
+                 SET leased = true, fence = fence + 1, due_ms = ",
+                now_ms!(),
+                " + $2
+                 FROM due WHERE call.task = due.task
+                 RETURNING call.task, fence"
+            ),
+            &[self.limit.into(), millis(self.lease).into()],
         )
-        .persistent(false)
-        .bind(self.limit)
-        .bind(millis(self.lease))
-        .fetch_all(connection)
-        .await?;
-        rows.into_iter().map(|(task, fence)| Ok(Claim { call: sid(&task)?, fence })).collect()
+    }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<Vec<Claim>, sqlx::Error> {
+        rows.iter().map(|row| Ok(Claim { call: sid(row.try_get(0)?)?, fence: row.try_get(1)? })).collect()
     }
 }
 
@@ -52,46 +60,40 @@ impl Work for Append<'_> {
     type Output = Option<Seq>;
     const REPEATABLE: bool = true;
 
-    /// A fact equal to the last that was appended is that one: its answer was lost, and here it is. The condition is on the
-    /// row, because a statement that had to wait for the row's lock sees nothing else that was committed meanwhile.
-    async fn perform(&self, connection: &mut PgConnection) -> Result<Option<Seq>, sqlx::Error> {
-        let hash = hash(&self.body);
-        let appended = sqlx::query_scalar(
-            "WITH held AS (
-                 UPDATE taskrouter_streams.call
-                 SET last_seq = last_seq + 1, own_seq = last_seq + 1, own_hash = $3,
-                     changed_ms = taskrouter_streams.now_ms(),
-                     parked = coalesce($4, parked), customer = coalesce($5, customer)
-                 WHERE task = $1 AND fence = $2 AND leased AND own_hash IS DISTINCT FROM $3
-                 RETURNING last_seq)
-             INSERT INTO taskrouter_streams.fact (task, seq, body) SELECT $1, last_seq, $6 FROM held
-             RETURNING seq",
+    /// A fact equal to the last that was appended is that one: its answer was lost, and the second statement finds it. The
+    /// first has its condition on the row, and the second is one of its own, because a statement that had to wait for the
+    /// row's lock sees nothing else that was committed meanwhile.
+    fn statements(&self) -> String {
+        filled(
+            concat!(
+                "WITH held AS (
+                     UPDATE taskrouter_streams.call
+                     SET last_seq = last_seq + 1, own_seq = last_seq + 1, own_hash = $3,
+                         changed_ms = ", now_ms!(), ",
+                         parked = coalesce($4, parked), customer = coalesce($5, customer)
+                     WHERE task = $1 AND fence = $2 AND leased AND own_hash IS DISTINCT FROM $3
+                     RETURNING last_seq)
+                 INSERT INTO taskrouter_streams.fact (task, seq, body) SELECT $1, last_seq, $6 FROM held;
+                 SELECT own_seq FROM taskrouter_streams.call WHERE task = $1 AND fence = $2 AND leased AND own_hash = $3"
+            ),
+            &[
+                self.claim.call.as_str().into(),
+                self.claim.fence.into(),
+                hash(&self.body).into(),
+                self.fact.what.parks().into(),
+                customer(&self.fact.what).map(|sid| sid.as_str()).into(),
+                self.body.as_str().into(),
+            ],
         )
-        .persistent(false)
-        .bind(self.claim.call.as_str())
-        .bind(self.claim.fence)
-        .bind(hash)
-        .bind(parks(&self.fact.what))
-        .bind(customer(&self.fact.what).map(|sid| sid.as_str()))
-        .bind(&self.body)
-        .fetch_optional(&mut *connection)
-        .await?;
-        if appended.is_some() {
-            return Ok(appended);
-        }
-        sqlx::query_scalar(
-            "SELECT own_seq FROM taskrouter_streams.call WHERE task = $1 AND fence = $2 AND leased AND own_hash = $3",
-        )
-        .persistent(false)
-        .bind(self.claim.call.as_str())
-        .bind(self.claim.fence)
-        .bind(hash)
-        .fetch_optional(connection)
-        .await
+    }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<Option<Seq>, sqlx::Error> {
+        rows.first().map(|row| row.try_get(0)).transpose()
     }
 }
 
-/// [`crate::journal::Journal::renew`]; false when the lease was lost.
+/// [`crate::journal::Journal::renew`]; false when the lease was lost. Durable: the holder goes on in the belief that nobody
+/// else has the call, which a server that forgot the renewal would give away.
 pub(super) struct Renew<'a> {
     pub(super) claim: &'a Claim,
     pub(super) lease: Duration,
@@ -101,18 +103,20 @@ impl Work for Renew<'_> {
     type Output = bool;
     const REPEATABLE: bool = true;
 
-    async fn perform(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        let renewed = sqlx::query(
-            "UPDATE taskrouter_streams.call SET due_ms = taskrouter_streams.now_ms() + $3
-             WHERE task = $1 AND fence = $2 AND leased",
+    fn statements(&self) -> String {
+        filled(
+            concat!(
+                "UPDATE taskrouter_streams.call SET due_ms = ",
+                now_ms!(),
+                " + $3
+                 WHERE task = $1 AND fence = $2 AND leased RETURNING true"
+            ),
+            &[self.claim.call.as_str().into(), self.claim.fence.into(), millis(self.lease).into()],
         )
-        .persistent(false)
-        .bind(self.claim.call.as_str())
-        .bind(self.claim.fence)
-        .bind(millis(self.lease))
-        .execute(connection)
-        .await?;
-        Ok(renewed.rows_affected() == 1)
+    }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<bool, sqlx::Error> {
+        Ok(!rows.is_empty())
     }
 }
 
@@ -125,29 +129,42 @@ pub(super) struct Release<'a> {
 
 impl Work for Release<'_> {
     type Output = bool;
-    const REPEATABLE: bool = false;
+    /// What was done before is not found again; whoever asked knows that there was a before.
+    const REPEATABLE: bool = true;
+    /// It holds no fact. A server that forgets it, when its machine fails within a moment, finds the call leased until the
+    /// lease ends; then the call is folded again and given back as it was here. Whatever is committed later, such as the next
+    /// claim, makes it durable with itself.
+    const DURABLE: bool = false;
 
-    async fn perform(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    fn statements(&self) -> String {
         let (pause, over) = match self.due {
             Due::After(pause) => (Some(millis(pause)), false),
             Due::OnFact => (None, false),
             Due::Over => (None, true),
         };
-        let released = sqlx::query(
-            "UPDATE taskrouter_streams.call SET leased = false,
-                 due_ms = taskrouter_streams.now_ms() + CASE WHEN last_seq > $3 THEN 0 ELSE $4 END,
-                 over_ms = CASE WHEN $5 AND last_seq <= $3 THEN taskrouter_streams.now_ms() END
-             WHERE task = $1 AND fence = $2 AND leased",
+        filled(
+            concat!(
+                "UPDATE taskrouter_streams.call SET leased = false,
+                     due_ms = ",
+                now_ms!(),
+                " + CASE WHEN last_seq > $3 THEN 0 ELSE $4 END,
+                     over_ms = CASE WHEN $5 AND last_seq <= $3 THEN ",
+                now_ms!(),
+                " END
+                 WHERE task = $1 AND fence = $2 AND leased RETURNING true"
+            ),
+            &[
+                self.claim.call.as_str().into(),
+                self.claim.fence.into(),
+                self.seen.into(),
+                Value::from(pause),
+                over.into(),
+            ],
         )
-        .persistent(false)
-        .bind(self.claim.call.as_str())
-        .bind(self.claim.fence)
-        .bind(self.seen)
-        .bind(pause)
-        .bind(over)
-        .execute(connection)
-        .await?;
-        Ok(released.rows_affected() == 1)
+    }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<bool, sqlx::Error> {
+        Ok(!rows.is_empty())
     }
 }
 
@@ -160,23 +177,78 @@ impl Work for PruneChunk {
     type Output = u64;
     const REPEATABLE: bool = true;
 
-    async fn perform(&self, connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
-        let pruned: i64 = sqlx::query_scalar(
-            "WITH old AS MATERIALIZED (
-                 SELECT task FROM taskrouter_streams.call
-                 WHERE over_ms < taskrouter_streams.now_ms() - $1 AND NOT leased
-                 ORDER BY over_ms LIMIT $2 FOR UPDATE SKIP LOCKED),
-             calls AS (DELETE FROM taskrouter_streams.call USING old WHERE call.task = old.task),
-             facts AS (DELETE FROM taskrouter_streams.fact USING old WHERE fact.task = old.task)
-             SELECT count(*) FROM old",
+    fn statements(&self) -> String {
+        filled(
+            concat!(
+                "WITH ended AS MATERIALIZED (
+                     SELECT task FROM taskrouter_streams.call
+                     WHERE over_ms < ",
+                now_ms!(),
+                " - $1 AND NOT leased
+                     ORDER BY over_ms LIMIT $2 FOR UPDATE SKIP LOCKED),
+                 forgotten AS MATERIALIZED (
+                     SELECT task FROM taskrouter_streams.call
+                     WHERE over_ms IS NULL AND changed_ms < ",
+                now_ms!(),
+                " - $1 AND due_ms IS NULL AND NOT leased
+                     ORDER BY changed_ms, task LIMIT $2 FOR UPDATE SKIP LOCKED),
+                 old AS MATERIALIZED (SELECT task FROM ended UNION ALL SELECT task FROM forgotten),
+                 calls AS (DELETE FROM taskrouter_streams.call USING old WHERE call.task = old.task),
+                 facts AS (DELETE FROM taskrouter_streams.fact USING old WHERE fact.task = old.task)
+                 SELECT count(*) FROM old"
+            ),
+            &[millis(self.retention).into(), PRUNE_CHUNK.into()],
         )
-        .persistent(false)
-        .bind(millis(self.retention))
-        .bind(PRUNE_CHUNK)
-        .fetch_one(connection)
-        .await?;
-        Ok(pruned.unsigned_abs())
     }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<u64, sqlx::Error> {
+        Ok(only(&rows)?.try_get::<i64, _>(0)?.unsigned_abs())
+    }
+}
+
+/// [`crate::journal::Journal::open_gap`].
+pub(super) struct OpenGap {
+    pub(super) from: EpochMs,
+}
+
+impl Work for OpenGap {
+    type Output = EpochMs;
+    const REPEATABLE: bool = true;
+
+    fn statements(&self) -> String {
+        filled(
+            "INSERT INTO taskrouter_streams.mark AS known (name, at_ms) VALUES ('gap', $1)
+             ON CONFLICT (name) DO UPDATE SET at_ms = least(known.at_ms, EXCLUDED.at_ms) RETURNING at_ms",
+            &[self.from.into()],
+        )
+    }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<EpochMs, sqlx::Error> {
+        only(&rows)?.try_get(0)
+    }
+}
+
+/// [`crate::journal::Journal::close_gap`].
+pub(super) struct CloseGap {
+    pub(super) from: EpochMs,
+}
+
+impl Work for CloseGap {
+    type Output = ();
+    const REPEATABLE: bool = true;
+
+    fn statements(&self) -> String {
+        filled("DELETE FROM taskrouter_streams.mark WHERE name = 'gap' AND at_ms = $1", &[self.from.into()])
+    }
+
+    fn output(&self, _: Vec<PgRow>) -> Result<(), sqlx::Error> {
+        Ok(())
+    }
+}
+
+/// The row of a statement that always has one.
+pub(super) fn only(rows: &[PgRow]) -> Result<&PgRow, sqlx::Error> {
+    rows.first().ok_or(sqlx::Error::RowNotFound)
 }
 
 fn hash(body: &str) -> i64 {

@@ -1,12 +1,14 @@
 //! What is only read.
 
-use super::ops::sid;
+use super::ops::{only, sid};
 use super::session::Work;
+use super::sql::{Value, filled, now_ms};
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
 use crate::journal::calls::Column;
 use crate::journal::{Backlog, CallQuery, CallRow, CallState, PAGE_LIMIT, Seq};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use std::time::Duration;
 
 /// The bodies of [`crate::journal::Journal::facts`].
@@ -19,13 +21,15 @@ impl Work for Bodies<'_> {
     type Output = Vec<(Seq, String)>;
     const REPEATABLE: bool = true;
 
-    async fn perform(&self, connection: &mut PgConnection) -> Result<Vec<(Seq, String)>, sqlx::Error> {
-        sqlx::query_as("SELECT seq, body FROM taskrouter_streams.fact WHERE task = $1 AND seq > $2 ORDER BY seq")
-            .persistent(false)
-            .bind(self.call.as_str())
-            .bind(self.after)
-            .fetch_all(connection)
-            .await
+    fn statements(&self) -> String {
+        filled(
+            "SELECT seq, body FROM taskrouter_streams.fact WHERE task = $1 AND seq > $2 ORDER BY seq",
+            &[self.call.as_str().into(), self.after.into()],
+        )
+    }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<Vec<(Seq, String)>, sqlx::Error> {
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 }
 
@@ -36,13 +40,12 @@ impl Work for NextDue {
     type Output = Option<Duration>;
     const REPEATABLE: bool = true;
 
-    async fn perform(&self, connection: &mut PgConnection) -> Result<Option<Duration>, sqlx::Error> {
-        let left: Option<i64> = sqlx::query_scalar(
-            "SELECT min(due_ms) - taskrouter_streams.now_ms() FROM taskrouter_streams.call WHERE due_ms IS NOT NULL",
-        )
-        .persistent(false)
-        .fetch_one(connection)
-        .await?;
+    fn statements(&self) -> String {
+        concat!("SELECT min(due_ms) - ", now_ms!(), " FROM taskrouter_streams.call WHERE due_ms IS NOT NULL").to_owned()
+    }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<Option<Duration>, sqlx::Error> {
+        let left: Option<i64> = only(&rows)?.try_get(0)?;
         Ok(left.map(from_now))
     }
 }
@@ -54,11 +57,12 @@ impl Work for NewestEvent {
     type Output = Option<EpochMs>;
     const REPEATABLE: bool = true;
 
-    async fn perform(&self, connection: &mut PgConnection) -> Result<Option<EpochMs>, sqlx::Error> {
-        sqlx::query_scalar("SELECT at_ms FROM taskrouter_streams.mark WHERE name = 'newest_event' AND at_ms > 0")
-            .persistent(false)
-            .fetch_optional(connection)
-            .await
+    fn statements(&self) -> String {
+        "SELECT at_ms FROM taskrouter_streams.mark WHERE name = 'newest_event' AND at_ms > 0".to_owned()
+    }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<Option<EpochMs>, sqlx::Error> {
+        rows.first().map(|row| row.try_get(0)).transpose()
     }
 }
 
@@ -69,23 +73,25 @@ impl Work for Count {
     type Output = Backlog;
     const REPEATABLE: bool = true;
 
-    async fn perform(&self, connection: &mut PgConnection) -> Result<Backlog, sqlx::Error> {
-        let (active, waiting, live, parked): (i64, i64, i64, i64) = sqlx::query_as(
-            "SELECT count(*) FILTER (WHERE leased OR due_ms <= taskrouter_streams.now_ms()),
-                    count(*) FILTER (WHERE NOT leased AND due_ms > taskrouter_streams.now_ms()),
+    fn statements(&self) -> String {
+        concat!(
+            "SELECT count(*) FILTER (WHERE leased OR due_ms <= ",
+            now_ms!(),
+            "),
+                    count(*) FILTER (WHERE NOT leased AND due_ms > ",
+            now_ms!(),
+            "),
                     (SELECT count(*) FROM taskrouter_streams.call WHERE over_ms IS NULL),
                     (SELECT count(*) FROM taskrouter_streams.call WHERE parked)
-             FROM taskrouter_streams.call WHERE due_ms IS NOT NULL",
+             FROM taskrouter_streams.call WHERE due_ms IS NOT NULL"
         )
-        .persistent(false)
-        .fetch_one(connection)
-        .await?;
-        Ok(Backlog {
-            active: active.unsigned_abs(),
-            waiting: waiting.unsigned_abs(),
-            live: live.unsigned_abs(),
-            parked: parked.unsigned_abs(),
-        })
+        .to_owned()
+    }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<Backlog, sqlx::Error> {
+        let row = only(&rows)?;
+        let count = |column: usize| Ok::<u64, sqlx::Error>(row.try_get::<i64, _>(column)?.unsigned_abs());
+        Ok(Backlog { active: count(0)?, waiting: count(1)?, live: count(2)?, parked: count(3)? })
     }
 }
 
@@ -94,70 +100,72 @@ pub(super) struct Page {
     pub(super) query: CallQuery,
 }
 
-type Row = (String, Option<String>, i64, i64, Option<i64>, bool, bool, bool);
+impl Page {
+    fn limit(&self) -> usize {
+        self.query.limit.min(PAGE_LIMIT)
+    }
+
+    fn part(&self, part: &str, column: Option<Column>) -> String {
+        // '~' comes after every digit and letter.
+        let found = column.map_or(String::new(), |column| format!("AND {0} >= $4 AND {0} < $4 || '~'", column.name()));
+        let (changed, task) =
+            self.query.after.as_ref().map_or((i64::MAX, ""), |after| (after.changed, after.call.as_str()));
+        let template = format!(
+            "SELECT task, customer, last_seq, changed_ms,
+                    CASE WHEN NOT leased THEN due_ms - {} END,
+                    leased, over_ms IS NOT NULL, coalesce(parked, false)
+             FROM taskrouter_streams.call WHERE {part} AND (changed_ms, task) < ($1, $2) {found}
+             ORDER BY changed_ms DESC, task DESC LIMIT $3",
+            now_ms!()
+        );
+        let limit = i64::try_from(self.limit()).unwrap_or(i64::MAX);
+        filled(&template, &[changed.into(), task.into(), limit.into(), Value::from(self.query.find.as_deref())])
+    }
+}
 
 impl Work for Page {
     type Output = Vec<CallRow>;
     const REPEATABLE: bool = true;
 
-    async fn perform(&self, connection: &mut PgConnection) -> Result<Vec<CallRow>, sqlx::Error> {
-        let query = &self.query;
-        let limit = query.limit.min(PAGE_LIMIT);
-        let parts: &[&str] = match query.state {
+    fn statements(&self) -> String {
+        let parts: &[&str] = match self.query.state {
             // Both are in order, so that a page of both is among a page of each.
             CallState::All => &["over_ms IS NULL", "over_ms IS NOT NULL"],
             CallState::Live => &["over_ms IS NULL"],
             CallState::Parked => &["parked"],
             CallState::Over => &["over_ms IS NOT NULL"],
         };
-        let column = match query.find.as_deref().map(Column::of) {
+        let column = match self.query.find.as_deref().map(Column::of) {
             None => None,
             Some(Some(column)) => Some(column),
-            Some(None) => return Ok(Vec::new()),
+            // It is the beginning of no SID.
+            Some(None) => return String::new(),
         };
-        let mut calls = Vec::new();
-        for part in parts {
-            for row in page(connection, query, part, column, limit).await? {
-                calls.push(call_row(row)?);
-            }
-        }
+        let parts: Vec<String> = parts.iter().map(|part| self.part(part, column)).collect();
+        parts.join("; ")
+    }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<Vec<CallRow>, sqlx::Error> {
+        let mut calls = rows.iter().map(call_row).collect::<Result<Vec<_>, _>>()?;
         calls.sort_by(|a, b| (b.changed, &b.call).cmp(&(a.changed, &a.call)));
-        calls.truncate(limit);
+        calls.truncate(self.limit());
         Ok(calls)
     }
 }
 
-async fn page(
-    connection: &mut PgConnection,
-    query: &CallQuery,
-    part: &str,
-    column: Option<Column>,
-    limit: usize,
-) -> Result<Vec<Row>, sqlx::Error> {
-    // '~' comes after every digit and letter.
-    let found = column.map_or(String::new(), |column| format!("AND {0} >= $4 AND {0} < $4 || '~'", column.name()));
-    let sql = format!(
-        "SELECT task, customer, last_seq, changed_ms,
-                CASE WHEN NOT leased THEN due_ms - taskrouter_streams.now_ms() END,
-                leased, over_ms IS NOT NULL, coalesce(parked, false)
-         FROM taskrouter_streams.call WHERE {part} AND (changed_ms, task) < ($1, $2) {found}
-         ORDER BY changed_ms DESC, task DESC LIMIT $3"
-    );
-    let (changed, task) = query.after.as_ref().map_or((i64::MAX, ""), |after| (after.changed, after.call.as_str()));
-    let mut rows = sqlx::query_as(AssertSqlSafe(sql))
-        .persistent(false)
-        .bind(changed)
-        .bind(task)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
-    if column.is_some() {
-        rows = rows.bind(query.find.as_deref());
-    }
-    rows.fetch_all(connection).await
-}
-
-fn call_row((task, customer, facts, changed, due, leased, over, parked): Row) -> Result<CallRow, sqlx::Error> {
-    let customer = customer.map(|customer| sid(&customer)).transpose()?;
-    Ok(CallRow { call: sid(&task)?, customer, facts, changed, due: due.map(from_now), leased, over, parked })
+fn call_row(row: &PgRow) -> Result<CallRow, sqlx::Error> {
+    let customer: Option<&str> = row.try_get(1)?;
+    let due: Option<i64> = row.try_get(4)?;
+    Ok(CallRow {
+        call: sid(row.try_get(0)?)?,
+        customer: customer.map(sid).transpose()?,
+        facts: row.try_get(2)?,
+        changed: row.try_get(3)?,
+        due: due.map(from_now),
+        leased: row.try_get(5)?,
+        over: row.try_get(6)?,
+        parked: row.try_get(7)?,
+    })
 }
 
 fn from_now(left: i64) -> Duration {

@@ -54,7 +54,6 @@ const MIGRATIONS: [&str; 1] = [r#"
 /// When a newer version was here, or the server refuses.
 pub(super) async fn migrate(connection: &mut PgConnection, shown: &str) -> Result<bool, OpenError> {
     let unopenable = |error: sqlx::Error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) };
-    let refuse = |reason: String| Err(OpenError::Unopenable { path: shown.to_owned(), reason });
     let mut transaction =
         connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await.map_err(unopenable)?;
     // A statement of its own, so that the next one sees what the process before us has made.
@@ -64,31 +63,62 @@ pub(super) async fn migrate(connection: &mut PgConnection, shown: &str) -> Resul
         .execute(&mut *transaction)
         .await
         .map_err(unopenable)?;
-    let (server, encoding, schema, commit, disk): (i32, String, bool, String, String) = sqlx::query_as(
-        "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'),
-                EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'taskrouter_streams'),
-                current_setting('synchronous_commit'), current_setting('fsync')",
-    )
-    .persistent(false)
-    .fetch_one(&mut *transaction)
-    .await
-    .map_err(unopenable)?;
-    if server < OLDEST_SERVER {
-        return refuse(format!("its version is {server}: PostgreSQL 12 or newer is needed"));
-    }
-    if encoding != "UTF8" {
-        return refuse(format!("its encoding is {encoding}: make a database with ENCODING 'UTF8'"));
-    }
-    if disk == "off" {
+    let server = server(&mut transaction, shown).await?;
+    if !server.fsync {
         tracing::warn!("fsync is off in this PostgreSQL: what was acknowledged can be lost when its machine fails");
     }
-    if !schema {
+    if !server.has_schema {
         // Asked for only when missing: where an administrator made it, we may not have the right to.
         plain(&mut transaction, "CREATE SCHEMA taskrouter_streams").await.map_err(unopenable)?;
     }
     apply(&mut transaction, shown).await?;
     transaction.commit().await.map_err(unopenable)?;
-    Ok(commit != "off")
+    Ok(server.synchronous_commit)
+}
+
+/// What a server says of itself.
+pub(super) struct Server {
+    pub(super) synchronous_commit: bool,
+    pub(super) fsync: bool,
+    pub(super) has_schema: bool,
+    pub(super) has_tables: bool,
+    /// Whether our role may write facts, or make the tables for them.
+    pub(super) may_write: bool,
+    /// It follows another server, and takes no writes.
+    pub(super) is_standby: bool,
+}
+
+/// Asks the server what it is.
+///
+/// # Errors
+/// When it cannot keep a journal, being too old or of another encoding.
+pub(super) async fn server(connection: &mut PgConnection, shown: &str) -> Result<Server, OpenError> {
+    let refuse = |reason: String| Err(OpenError::Unopenable { path: shown.to_owned(), reason });
+    let row: (i32, String, bool, bool, bool, bool, bool, bool) = sqlx::query_as(
+        "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'),
+                current_setting('synchronous_commit') <> 'off', current_setting('fsync') <> 'off',
+                EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'taskrouter_streams'),
+                EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'taskrouter_streams' AND tablename = 'fact'),
+                coalesce(
+                    (SELECT has_schema_privilege(pg_namespace.oid, 'USAGE') AND has_table_privilege(pg_class.oid, 'INSERT')
+                     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+                     WHERE nspname = 'taskrouter_streams' AND relname = 'fact'),
+                    (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = 'taskrouter_streams'),
+                    has_database_privilege(current_database(), 'CREATE')),
+                pg_is_in_recovery()",
+    )
+    .persistent(false)
+    .fetch_one(connection)
+    .await
+    .map_err(|error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) })?;
+    let (version, encoding, synchronous_commit, fsync, has_schema, has_tables, may_write, is_standby) = row;
+    if version < OLDEST_SERVER {
+        return refuse(format!("its version is {version}: PostgreSQL 12 or newer is needed"));
+    }
+    if encoding != "UTF8" {
+        return refuse(format!("its encoding is {encoding}: make a database with ENCODING 'UTF8'"));
+    }
+    Ok(Server { synchronous_commit, fsync, has_schema, has_tables, may_write, is_standby })
 }
 
 async fn apply(connection: &mut PgConnection, shown: &str) -> Result<(), OpenError> {
@@ -96,15 +126,7 @@ async fn apply(connection: &mut PgConnection, shown: &str) -> Result<(), OpenErr
     let versions = "CREATE TABLE IF NOT EXISTS taskrouter_streams.version
                         (number bigint PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())";
     plain(connection, versions).await.map_err(unopenable)?;
-    let found: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM taskrouter_streams.version")
-        .persistent(false)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(unopenable)?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if found > known {
-        return Err(OpenError::TooNew { path: shown.to_owned(), found, known });
-    }
+    let found = version(connection, shown).await?;
     for (version, script) in (1_i64..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
         plain(connection, script).await.map_err(unopenable)?;
         sqlx::query("INSERT INTO taskrouter_streams.version (number) VALUES ($1)")
@@ -115,4 +137,18 @@ async fn apply(connection: &mut PgConnection, shown: &str) -> Result<(), OpenErr
             .map_err(unopenable)?;
     }
     Ok(())
+}
+
+/// The version of the tables, which is none of a newer program.
+pub(super) async fn version(connection: &mut PgConnection, shown: &str) -> Result<i64, OpenError> {
+    let found: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM taskrouter_streams.version")
+        .persistent(false)
+        .fetch_one(connection)
+        .await
+        .map_err(|error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) })?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(OpenError::TooNew { path: shown.to_owned(), found, known });
+    }
+    Ok(found)
 }

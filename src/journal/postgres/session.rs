@@ -1,14 +1,16 @@
-//! Transactions: begun, bounded in time, repeated where that is safe.
+//! Transactions: one message each, bounded in time, repeated where that is safe.
 //!
-//! Everything happens in a transaction and nothing outlives one: no prepared statement, no setting, no session lock. So it
-//! works the same behind a pooler that gives each transaction another connection.
+//! A transaction is sent as one string of statements, which the server begins and ends by itself. So a process that stalls or
+//! dies has locked nothing, and no prepared statement, setting or session lock outlives a transaction: it works the same
+//! behind a pooler that gives each transaction another connection.
 
 use crate::journal::JournalError;
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
 use std::time::Duration;
 
-/// How often a transaction is begun before it is given up: more than there are ways to collide with others by chance.
+/// How often a transaction is sent before it is given up: more than there are ways to collide with others by chance.
 const ATTEMPTS: u32 = 8;
 
 /// Between attempts, times their number: long enough for the other side of a deadlock to be gone.
@@ -24,7 +26,14 @@ pub(super) trait Work: Send + Sync {
     /// Whether it may be done again when nobody knows whether the first was committed.
     const REPEATABLE: bool;
 
-    fn perform(&self, connection: &mut PgConnection) -> impl Future<Output = Result<Self::Output, sqlx::Error>> + Send;
+    /// Whether its commit waits for the disk.
+    const DURABLE: bool = true;
+
+    /// Its statements, with their values.
+    fn statements(&self) -> String;
+
+    /// What the rows of all its statements say.
+    fn output(&self, rows: Vec<PgRow>) -> Result<Self::Output, sqlx::Error>;
 }
 
 /// The pool, and how its transactions begin.
@@ -32,31 +41,28 @@ pub(super) struct Sessions {
     pool: PgPool,
     begin: String,
     limit: Duration,
+    durable: bool,
 }
 
 /// Why a transaction did not come to its end.
 enum Failed {
     /// Certainly not committed.
-    Before(sqlx::Error),
+    Refused(sqlx::Error),
     /// Perhaps committed.
-    AtCommit(sqlx::Error),
+    Lost(sqlx::Error),
     /// No answer in time; perhaps committed.
     Silent,
 }
 
 impl Sessions {
-    /// `durable` asks for a commit that waits for the disk, where the server's own setting does not.
+    /// `durable` tells whether the server's own setting makes a commit wait for the disk.
     pub(super) fn new(pool: PgPool, statement_timeout: Duration, durable: bool) -> Self {
-        let ms = statement_timeout.as_millis();
-        // The second limit frees the rows that a stalled process has locked.
-        let mut begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {ms}; \
-             SET LOCAL idle_in_transaction_session_timeout = {ms}"
+        // A role or a database can have other defaults than a server.
+        let begin = format!(
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {}; ",
+            statement_timeout.as_millis()
         );
-        if !durable {
-            begin.push_str("; SET LOCAL synchronous_commit = on");
-        }
-        Self { pool, begin, limit: statement_timeout + GRACE }
+        Self { pool, begin, limit: statement_timeout + GRACE, durable }
     }
 
     /// Does the work in a transaction of its own and commits it.
@@ -64,14 +70,26 @@ impl Sessions {
     /// # Errors
     /// When the database is away, refuses, or does not answer in time.
     pub(super) async fn run<W: Work>(&self, work: &W) -> Result<W::Output, JournalError> {
-        let mut attempt = 0;
+        self.insist(work).await.map(|(output, _)| output)
+    }
+
+    /// As [`Sessions::run`]; also says whether it may have been done before, its answer having been lost.
+    pub(super) async fn insist<W: Work>(&self, work: &W) -> Result<(W::Output, bool), JournalError> {
+        let (mut attempt, mut lost_one) = (0, false);
+        let statements = self.begin::<W>() + &work.statements();
         loop {
             attempt += 1;
             let connection = self.pool.acquire().await.map_err(|error| unavailable(&error))?;
-            let (may_repeat, error) = match self.attempt(connection, work).await {
-                Ok(output) => return Ok(output),
-                Err(Failed::Before(error)) => (is_transient(&error), unavailable(&error)),
-                Err(Failed::AtCommit(error)) => (W::REPEATABLE && is_transient(&error), unavailable(&error)),
+            let (may_repeat, error) = match self.attempt(connection, &statements).await {
+                Ok(rows) => {
+                    let output = work.output(rows).map_err(|error| unavailable(&error))?;
+                    return Ok((output, lost_one));
+                }
+                Err(Failed::Refused(error)) => (is_transient(&error), unavailable(&error)),
+                Err(Failed::Lost(error)) => {
+                    lost_one = true;
+                    (W::REPEATABLE && is_transient(&error), unavailable(&error))
+                }
                 // Whoever waits has waited for long enough.
                 Err(Failed::Silent) => (false, JournalError::Unavailable { reason: "it does not answer".to_owned() }),
             };
@@ -82,26 +100,28 @@ impl Sessions {
         }
     }
 
-    async fn attempt<W: Work>(&self, mut connection: PoolConnection<Postgres>, work: &W) -> Result<W::Output, Failed> {
-        let done = tokio::time::timeout(self.limit, self.transact(&mut connection, work)).await;
-        let done = done.unwrap_or(Err(Failed::Silent));
-        let is_broken = match &done {
-            Ok(_) => false,
-            Err(Failed::Before(error) | Failed::AtCommit(error)) => error.as_database_error().is_none(),
-            Err(Failed::Silent) => true,
+    fn begin<W: Work>(&self) -> String {
+        let commit = match (W::DURABLE, self.durable) {
+            (true, true) => "",
+            (true, false) => "SET LOCAL synchronous_commit = on; ",
+            (false, _) => "SET LOCAL synchronous_commit = off; ",
         };
-        if is_broken {
+        self.begin.clone() + commit
+    }
+
+    async fn attempt(&self, mut connection: PoolConnection<Postgres>, statements: &str) -> Result<Vec<PgRow>, Failed> {
+        let sent = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(&mut *connection);
+        let done = match tokio::time::timeout(self.limit, sent).await {
+            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(error)) if is_refusal(&error) => Err(Failed::Refused(error)),
+            Ok(Err(error)) => Err(Failed::Lost(error)),
+            Err(_) => Err(Failed::Silent),
+        };
+        if !matches!(done, Err(Failed::Refused(_))) {
             // Out of the pool at once: a connection to a host that is gone would occupy its place for many minutes.
             drop(connection.detach());
         }
         done
-    }
-
-    async fn transact<W: Work>(&self, connection: &mut PgConnection, work: &W) -> Result<W::Output, Failed> {
-        let mut transaction = connection.begin_with(AssertSqlSafe(self.begin.clone())).await.map_err(Failed::Before)?;
-        let output = work.perform(&mut transaction).await.map_err(Failed::Before)?;
-        transaction.commit().await.map_err(Failed::AtCommit)?;
-        Ok(output)
     }
 
     pub(super) async fn close(&self) {
@@ -119,10 +139,19 @@ fn is_transient(error: &sqlx::Error) -> bool {
     match error.as_database_error().map(|error| error.code()) {
         // Serialization failure, deadlock, an identity that another connection committed at the same moment; and a
         // server that goes down or comes up, whose connections are closed one by one.
-        Some(Some(code)) => matches!(&*code, "40001" | "40P01" | "23505" | "57P01" | "57P02" | "57P03" | "25P03"),
+        Some(Some(code)) => matches!(&*code, "40001" | "40P01" | "23505") || ends_the_session(&code),
         Some(None) => false,
-        None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::BeginFailed),
+        None => matches!(error, sqlx::Error::Io(_)),
     }
+}
+
+/// Whether the server has said no, and so has rolled back. A session that it ends may have committed before.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| !error.code().is_some_and(|code| ends_the_session(&code)))
+}
+
+fn ends_the_session(code: &str) -> bool {
+    code.starts_with("57P")
 }
 
 /// Whether the server objects to a value, and so would to every transaction that holds it.

@@ -1,7 +1,7 @@
 //! What can be written, each inside a transaction that may hold many of them.
 
-use crate::call::fact::Fact;
-use crate::journal::calls::{customer, parks};
+use crate::call::fact::{EpochMs, Fact};
+use crate::journal::calls::customer;
 use crate::journal::{self, Claim, Due, Ingested, JournalError, NewFact, Seq};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub(super) enum Write {
     Renew { claim: Claim, answer: Answer<()> },
     Release { claim: Claim, seen: Seq, due: Due, answer: Answer<()> },
     Prune { retention: Duration, answer: Answer<u64> },
+    OpenGap { from: EpochMs, answer: Answer<EpochMs> },
+    CloseGap { from: EpochMs, answer: Answer<()> },
     Close,
 }
 
@@ -31,6 +33,8 @@ pub(super) enum Done {
     Renew(Answer<()>, Result<(), JournalError>),
     Release(Answer<()>, Result<(), JournalError>),
     Prune(Answer<u64>, u64),
+    OpenGap(Answer<EpochMs>, EpochMs),
+    CloseGap(Answer<()>),
 }
 
 impl Done {
@@ -43,6 +47,8 @@ impl Done {
             Done::Append(answer, result) => drop(answer.send(committed.and(result))),
             Done::Renew(answer, result) | Done::Release(answer, result) => drop(answer.send(committed.and(result))),
             Done::Prune(answer, calls) => drop(answer.send(committed.map(|()| calls))),
+            Done::OpenGap(answer, from) => drop(answer.send(committed.map(|()| from))),
+            Done::CloseGap(answer) => drop(answer.send(committed)),
         }
     }
 
@@ -51,7 +57,12 @@ impl Done {
         match self {
             Done::Ingest(_, ingested) => *ingested == Ingested::New,
             Done::Release(_, result) => result.is_ok(),
-            Done::Claim(..) | Done::Append(..) | Done::Renew(..) | Done::Prune(..) => false,
+            Done::Claim(..)
+            | Done::Append(..)
+            | Done::Renew(..)
+            | Done::Prune(..)
+            | Done::OpenGap(..)
+            | Done::CloseGap(..) => false,
         }
     }
 }
@@ -63,7 +74,10 @@ impl Write {
             Write::Ingest { answer, .. } => drop(answer.send(Err(error))),
             Write::Claim { answer, .. } => drop(answer.send(Err(error))),
             Write::Append { answer, .. } => drop(answer.send(Err(error))),
-            Write::Renew { answer, .. } | Write::Release { answer, .. } => drop(answer.send(Err(error))),
+            Write::Renew { answer, .. } | Write::Release { answer, .. } | Write::CloseGap { answer, .. } => {
+                drop(answer.send(Err(error)));
+            }
+            Write::OpenGap { answer, .. } => drop(answer.send(Err(error))),
             Write::Prune { answer, .. } => drop(answer.send(Err(error))),
             Write::Close => {}
         }
@@ -106,6 +120,14 @@ pub(super) fn perform(
             Ok(calls) => Done::Prune(answer, calls),
             Err(error) => return Err(Box::new((Write::Prune { retention, answer }, error))),
         },
+        Write::OpenGap { from, answer } => match open_gap(connection, from) {
+            Ok(from) => Done::OpenGap(answer, from),
+            Err(error) => return Err(Box::new((Write::OpenGap { from, answer }, error))),
+        },
+        Write::CloseGap { from, answer } => match close_gap(connection, from) {
+            Ok(()) => Done::CloseGap(answer),
+            Err(error) => return Err(Box::new((Write::CloseGap { from, answer }, error))),
+        },
         Write::Close => return Ok(None),
     }))
 }
@@ -126,12 +148,15 @@ fn ingest(connection: &Connection, new: &NewFact, now: i64) -> rusqlite::Result<
         )?
         .query_row(params![new.call.as_str(), now], |row| row.get(0))?;
     insert(connection, new.call.as_str(), seq, Some(&new.identity), &new.fact)?;
-    connection
-        .prepare_cached(
-            "INSERT INTO mark (name, at_ms) VALUES ('newest_event', ?1)
-             ON CONFLICT (name) DO UPDATE SET at_ms = ?1 WHERE at_ms < ?1",
-        )?
-        .execute([new.fact.at])?;
+    // Only TaskRouter keeps records to read from.
+    if new.fact.what.task_view().is_some() {
+        connection
+            .prepare_cached(
+                "INSERT INTO mark (name, at_ms) VALUES ('newest_event', ?1)
+                 ON CONFLICT (name) DO UPDATE SET at_ms = ?1 WHERE at_ms < ?1",
+            )?
+            .execute([new.fact.at])?;
+    }
     Ok(Ingested::New)
 }
 
@@ -145,7 +170,7 @@ fn insert(connection: &Connection, task: &str, seq: Seq, identity: Option<&str>,
 
 /// What operators look for: once per call rather than with every fact.
 fn mark(connection: &Connection, task: &str, fact: &Fact) -> rusqlite::Result<()> {
-    if let Some(parked) = parks(&fact.what) {
+    if let Some(parked) = fact.what.parks() {
         connection
             .prepare_cached("UPDATE call SET parked = ?2 WHERE task = ?1 AND parked <> ?2")?
             .execute(params![task, parked])?;
@@ -220,7 +245,11 @@ fn release(connection: &Connection, claim: &Claim, seen: Seq, due: Due, now: i64
 fn prune(connection: &Connection, before: i64) -> rusqlite::Result<u64> {
     let mut statement = connection.prepare_cached(
         "DELETE FROM call WHERE task IN (
-             SELECT task FROM call WHERE over_ms < ?1 AND lease_ms IS NULL ORDER BY over_ms LIMIT ?2)
+             SELECT task FROM call WHERE over_ms < ?1 AND lease_ms IS NULL
+             UNION ALL
+             SELECT task FROM call
+             WHERE over_ms IS NULL AND changed_ms < ?1 AND due_ms IS NULL AND lease_ms IS NULL
+             LIMIT ?2)
          RETURNING task",
     )?;
     let tasks: Vec<String> =
@@ -230,6 +259,20 @@ fn prune(connection: &Connection, before: i64) -> rusqlite::Result<u64> {
         facts.execute([task])?;
     }
     Ok(tasks.len() as u64)
+}
+
+fn open_gap(connection: &Connection, from: EpochMs) -> rusqlite::Result<EpochMs> {
+    connection
+        .prepare_cached(
+            "INSERT INTO mark (name, at_ms) VALUES ('gap', ?1)
+             ON CONFLICT (name) DO UPDATE SET at_ms = min(at_ms, ?1) RETURNING at_ms",
+        )?
+        .query_row([from], |row| row.get(0))
+}
+
+fn close_gap(connection: &Connection, from: EpochMs) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM mark WHERE name = 'gap' AND at_ms = ?1")?.execute([from])?;
+    Ok(())
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -18,6 +18,7 @@ mod desk;
 mod event;
 mod office;
 mod rest;
+mod sinks;
 mod sockets;
 mod status;
 mod streams;
@@ -29,6 +30,7 @@ mod voice;
 pub use event::Event;
 pub use office::{EventQuery, Office};
 pub use rest::{OpName, Page, Reply, Request};
+pub use sinks::{Plumbing, Sink, SinkRequest, Subscription};
 pub use sockets::{SocketFailure, SocketOrder, SocketTarget};
 pub use streams::{StreamOrder, StreamReport};
 pub use transfer::{Mode, Target};
@@ -70,6 +72,7 @@ pub struct World {
     /// Every event so far and when it happened, for reading.
     records: Vec<(Ms, Event)>,
     office: Office,
+    plumbing: Plumbing,
     sockets: Vec<SocketOrder>,
     /// What the next streams' sockets meet, by script.
     socket_failures: VecDeque<SocketFailure>,
@@ -216,6 +219,7 @@ impl World {
             outbox: Vec::new(),
             records: Vec::new(),
             office: Office::default(),
+            plumbing: Plumbing::default(),
             sockets: Vec::new(),
             socket_failures: VecDeque::new(),
             ends: BTreeMap::new(),

@@ -94,20 +94,26 @@ impl World {
 
     pub(super) fn events_listed(&self, query: &EventQuery, path: &str) -> Value {
         let since = query.since.unwrap_or(self.now - WITHOUT_DATES_MS);
-        // Dates have whole seconds.
-        let until = query.until.map_or(Ms::MAX, |until| until + 999);
+        let until = query.until.unwrap_or(Ms::MAX);
         let meant = |(at, event): &&(Ms, Event)| {
             (since..=until).contains(at)
                 && query.event_type.as_deref().is_none_or(|name| event.event_type == name)
                 && query.task.as_deref().is_none_or(|task| event.task.as_str() == task)
         };
         let rows = self.records.iter().rev().filter(meant).map(|(at, event)| self.record_body(*at, event)).collect();
-        let date = |at: Ms| jiff::Timestamp::from_millisecond(at).unwrap_or_default().to_string();
-        let filters: Vec<(&str, String)> = [("StartDate", query.since.map(date)), ("EndDate", query.until.map(date))]
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect();
-        self.listed_v1("events", rows, query.page, path, &filters)
+        // "Pagination is not supported under this resource": whatever page is asked for, there is the first.
+        let mut list = self.listed_v1("events", rows, Page { number: 0, ..query.page }, path, &[]);
+        list["meta"]["next_page_url"] = Value::Null;
+        list
+    }
+
+    /// Moves what happened before the last event into the past, until each event has so long to the next: for readers of the list,
+    /// which has the events of a span of time.
+    pub fn spread_records(&mut self, apart: Ms) {
+        let newest = self.records.last().map_or(0, |(at, _)| *at);
+        for ((at, _), place) in self.records.iter_mut().rev().zip(0..) {
+            *at = newest - place * apart;
+        }
     }
 
     /// The Event resource. `event_data` is documented as "data about the event"; its field names are attested.
@@ -156,7 +162,14 @@ impl World {
     }
 
     /// The envelope of TaskRouter's lists.
-    fn listed_v1(&self, key: &str, rows: Vec<Value>, page: Page, path: &str, filters: &[(&str, String)]) -> Value {
+    pub(super) fn listed_v1(
+        &self,
+        key: &str,
+        rows: Vec<Value>,
+        page: Page,
+        path: &str,
+        filters: &[(&str, String)],
+    ) -> Value {
         let (rows, total, size) = self.cut(rows, page);
         let address = |number: usize| {
             let mut query = form_urlencoded::Serializer::new(String::new());

@@ -4,6 +4,7 @@
 //! 20429 and 20003 are; the answer to writing the guard of a connecting participant is assumed, and so is every refusal of
 //! a new stream (see `streams.rs`).
 
+use super::sinks::SinkRequest;
 use super::{Call, Conference, Effect, EventQuery, Misuse, Ms, Role, StreamOrder, Task, World};
 use crate::call::sid::{CallSid, TaskSid};
 use serde_json::{Value, json};
@@ -37,6 +38,7 @@ pub enum Request {
     ListWorkspaces { name: Option<String>, page: Page },
     FetchWorkspace { workspace: String },
     UpdateWorkspace { workspace: String, event_callback_url: Option<String>, events_filter: Option<String> },
+    Sinks(SinkRequest),
 }
 
 /// The endpoints.
@@ -74,6 +76,18 @@ pub enum OpName {
     FetchWorkspace,
     /// `POST /v1/Workspaces/{WS}`.
     UpdateWorkspace,
+    /// `GET /v1/Sinks`.
+    ListSinks,
+    /// `POST /v1/Sinks`.
+    CreateSink,
+    /// `GET /v1/Subscriptions`.
+    ListSubscriptions,
+    /// `POST /v1/Subscriptions`.
+    CreateSubscription,
+    /// `GET /v1/Subscriptions/{DF}/SubscribedEvents`.
+    ListSubscribedEvents,
+    /// `POST /v1/Subscriptions/{DF}/SubscribedEvents`.
+    AddSubscribedEvent,
 }
 
 /// An answer: HTTP status and JSON body.
@@ -105,6 +119,7 @@ impl Request {
             Request::ListWorkspaces { .. } => OpName::ListWorkspaces,
             Request::FetchWorkspace { .. } => OpName::FetchWorkspace,
             Request::UpdateWorkspace { .. } => OpName::UpdateWorkspace,
+            Request::Sinks(request) => request.op(),
         }
     }
 }
@@ -161,6 +176,7 @@ impl World {
             Request::UpdateWorkspace { workspace, event_callback_url, events_filter } => {
                 self.update_workspace(workspace, event_callback_url.as_deref(), events_filter.as_deref())
             }
+            Request::Sinks(request) => return self.perform_on_sinks(request, path),
         };
         reply.map_or_else(|| Reply::not_found(path), |body| Reply { status: 200, body })
     }
@@ -189,7 +205,8 @@ impl World {
             Request::ListEvents { .. }
             | Request::ListWorkspaces { .. }
             | Request::FetchWorkspace { .. }
-            | Request::UpdateWorkspace { .. } => None,
+            | Request::UpdateWorkspace { .. }
+            | Request::Sinks(_) => None,
         }
     }
 

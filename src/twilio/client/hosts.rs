@@ -1,6 +1,8 @@
 //! Which hosts Twilio's REST API is at: `{product}.{edge}.{region}.twilio.com`.
 //! Source: <https://www.twilio.com/docs/global-infrastructure/using-the-twilio-rest-api-in-a-non-us-region>.
 
+use url::Url;
+
 /// A Twilio product with hosts of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Product {
@@ -8,6 +10,8 @@ pub enum Product {
     Api,
     /// Tasks.
     TaskRouter,
+    /// Sinks and subscriptions of Event Streams.
+    Events,
 }
 
 /// A region or edge that makes no host.
@@ -40,6 +44,7 @@ pub fn base_url(product: Product, region: Option<&str>, edge: Option<&str>) -> R
     let product = match product {
         Product::Api => "api",
         Product::TaskRouter => "taskrouter",
+        Product::Events => "events",
     };
     if [region, edge].into_iter().flatten().any(|name| !is_label(name)) {
         return Err(HostError::NotAName);
@@ -50,6 +55,17 @@ pub fn base_url(product: Product, region: Option<&str>, edge: Option<&str>) -> R
         (None, Some(region)) => (edge_of(region)?, region),
     };
     Ok(format!("https://{product}.{edge}.{region}.twilio.com"))
+}
+
+/// Where the Events API is: beside TaskRouter's at the same edge and region, or at the same address where that is no host of
+/// Twilio's.
+pub(super) fn events_beside(taskrouter: &Url) -> Url {
+    let mut url = taskrouter.clone();
+    if let Some(rest) = taskrouter.host_str().and_then(|host| host.strip_prefix("taskrouter.")) {
+        // Fails for URLs without a host only.
+        let _ = url.set_host(Some(&format!("events.{rest}")));
+    }
+    url
 }
 
 fn edge_of(region: &str) -> Result<&'static str, HostError> {

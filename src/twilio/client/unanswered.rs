@@ -5,7 +5,9 @@ use super::{Client, Form, Product, Request};
 use crate::call::fact::EpochMs;
 use crate::call::step::{Outcome, Trouble};
 use crate::twilio::failure::About;
+use serde_json::Value;
 use tokio::time::Instant;
+use url::Url;
 
 /// Why Twilio did not answer as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,12 +40,33 @@ impl Client {
     ) -> Result<(Vec<u8>, Option<EpochMs>), Unanswered> {
         let _turn = self.in_flight.acquire().await.ok();
         let mut exchange = Exchange::new(operation, Instant::now() + self.request_timeout);
-        let base = match request.product {
-            Product::Api => &self.api_base_url,
-            Product::TaskRouter => &self.taskrouter_base_url,
-        };
-        let body = self.wire.send(&mut exchange, request.url(base), request).await?;
+        let body = self.wire.send(&mut exchange, request.url(self.base_url(request.product)), request).await?;
         Ok((body, exchange.date))
+    }
+
+    /// Every row of a list whose rows stand under `key`.
+    pub(super) async fn pages(
+        &self,
+        operation: &'static str,
+        mut request: Request,
+        key: &str,
+    ) -> Result<Vec<Value>, Unanswered> {
+        let mut rows = Vec::new();
+        for _ in 0..self.max_pages {
+            let (body, _) = self.asked(operation, &request).await?;
+            let mut page: Value = serde_json::from_slice(&body).map_err(|_| Unanswered::unreadable())?;
+            let found = page.get_mut(key).and_then(Value::as_array_mut).ok_or_else(Unanswered::unreadable)?;
+            rows.append(found);
+            let asked = request.url(self.base_url(request.product));
+            let next = page.pointer("/meta/next_page_url").and_then(Value::as_str);
+            let next = next.and_then(|next| asked.join(next).ok()).filter(|next| last(next) == last(&asked));
+            // Only the query is taken over: whatever host the list names, our credentials go where they went before.
+            match next.as_ref().and_then(Url::query) {
+                Some(next) => request.query = Some(next.to_owned()),
+                None => return Ok(rows),
+            }
+        }
+        Err(Unanswered::unreadable())
     }
 }
 
@@ -57,6 +80,11 @@ pub(super) fn taskrouter(path: &[&str], query: Option<String>, form: Option<Form
         about: About::Other,
         is_command: false,
     }
+}
+
+/// The last segment of a path.
+fn last(url: &Url) -> Option<&str> {
+    url.path_segments()?.next_back()
 }
 
 fn told(trouble: &Trouble) -> String {

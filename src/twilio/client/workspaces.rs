@@ -6,8 +6,6 @@ use super::unanswered::{Unanswered, taskrouter};
 use crate::call::fact::EpochMs;
 use crate::call::sid::WorkspaceSid;
 use serde::Deserialize;
-use serde_json::Value;
-use url::Url;
 
 /// Accounts have few workspaces; Flex accounts have one.
 const WORKSPACES_PER_PAGE: u16 = 100;
@@ -33,35 +31,17 @@ struct WireWorkspace {
     events_filter: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct WireWorkspaces {
-    workspaces: Vec<WireWorkspace>,
-    #[serde(default)]
-    meta: Value,
-}
-
 impl Client {
     /// Every workspace of the account.
     ///
     /// # Errors
     /// When Twilio does not answer with them.
     pub async fn workspaces(&self) -> Result<Vec<WorkspaceRow>, Unanswered> {
-        let mut query = format!("PageSize={WORKSPACES_PER_PAGE}");
-        let mut all = Vec::new();
-        for _ in 0..self.max_pages {
-            let request = taskrouter(&["v1", "Workspaces"], Some(query), None);
-            let (body, _) = self.asked("list workspaces", &request).await?;
-            let page: WireWorkspaces = serde_json::from_slice(&body).map_err(|_| Unanswered::unreadable())?;
-            all.extend(page.workspaces.into_iter().filter_map(WireWorkspace::into_row));
-            let asked = request.url(&self.taskrouter_base_url);
-            let next = page.meta.get("next_page_url").and_then(Value::as_str).and_then(|next| asked.join(next).ok());
-            // Only the query is taken over: whatever host the list names, our credentials go where they went before.
-            match next.filter(|next| next.path().ends_with("/Workspaces")).as_ref().and_then(Url::query) {
-                Some(next) => query = next.to_owned(),
-                None => return Ok(all),
-            }
-        }
-        Err(Unanswered::unreadable())
+        let request = taskrouter(&["v1", "Workspaces"], Some(format!("PageSize={WORKSPACES_PER_PAGE}")), None);
+        let rows = self.pages("list workspaces", request, "workspaces").await?;
+        let rows: Result<Vec<WireWorkspace>, _> = rows.into_iter().map(serde_json::from_value).collect();
+        let rows = rows.map_err(|_| Unanswered::unreadable())?;
+        Ok(rows.into_iter().filter_map(WireWorkspace::into_row).collect())
     }
 
     /// A workspace, and the time by Twilio's clock.

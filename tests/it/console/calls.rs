@@ -1,6 +1,6 @@
 //! The `calls` commands, against a running service.
 
-use super::{busy_stage, text};
+use super::{busy_stage, story, text};
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
 use taskrouter_streams::cli::stage::Stage;
@@ -58,7 +58,8 @@ async fn calls_are_listed_shown_and_redriven_in_the_terminal() {
     let listed: Value = serde_json::from_str(&said(&calls(&stage, &["list", "--json", "--parked"]).await)).unwrap();
     assert_eq!(listed["calls"][0]["task"], *task);
 
-    assert!(said(&calls(&stage, &["redrive", &task]).await).contains("is tried again"));
+    let done: Value = serde_json::from_str(&said(&calls(&stage, &["redrive", &task, "--json"]).await)).unwrap();
+    assert_eq!(done, serde_json::json!({"task": task, "done": "redrive"}));
     stage.at_rest().await.unwrap();
     assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
     assert!(text(&stage, "/calls?state=parked").await.contains("\"calls\":[]"));
@@ -73,6 +74,79 @@ async fn what_was_given_up_is_dismissed_in_the_terminal_by_the_customers_leg() {
     let parked: Value = serde_json::from_str(&said(&calls(&stage, &["list", "--parked", "--json"]).await)).unwrap();
     let leg = parked["calls"][0]["customer"].as_str().unwrap();
     assert!(said(&calls(&stage, &["dismiss", leg]).await).contains("is left as it is"));
+    assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
+    stage.clear().await;
+}
+
+/// A stage on which Twilio was away for so long that the streams of so many calls were given up.
+async fn after_an_outage(calls: usize) -> Stage {
+    let stage = busy_stage("").await;
+    let outage = [&["customer calls"][..], &["the next redirect is answered 503"; 40], &["alice accepts", "settle"]];
+    for _ in 1..calls {
+        stage.tell(&story(&outage.concat())).await;
+        stage.sim.clear_faults();
+    }
+    stage
+}
+
+/// The tasks of a list as JSON, and its `next`.
+fn listed(output: &Output) -> (Vec<String>, Option<String>) {
+    let list: Value = serde_json::from_str(&said(output)).unwrap();
+    let tasks = list["calls"].as_array().unwrap().iter().map(|call| call["task"].as_str().unwrap().to_owned());
+    (tasks.collect(), list["next"].as_str().map(str::to_owned))
+}
+
+#[tokio::test]
+async fn calls_are_listed_page_by_page() {
+    let stage = busy_stage("").await;
+    let (all, end) = listed(&calls(&stage, &["list", "--json"]).await);
+    assert_eq!((all.len(), end), (5, None));
+    let mut found = Vec::new();
+    let mut page: Vec<String> = Vec::new();
+    loop {
+        let arguments: Vec<&str> = page.iter().map(String::as_str).collect();
+        let (tasks, next) =
+            listed(&calls(&stage, &[&["list", "--limit", "2", "--json"], &arguments[..]].concat()).await);
+        found.extend(tasks);
+        let Some(next) = next else { break };
+        let said = said(&calls(&stage, &[&["list", "--limit", "2"], &arguments[..]].concat()).await);
+        assert!(said.ends_with(&format!("--after {next}\n")), "{said}");
+        page = vec!["--after".to_owned(), next];
+    }
+    assert_eq!(found, all);
+    let (code, complaint) = complained(&calls(&stage, &["list", "--after", "x&limit=1"]).await);
+    assert!(code == Some(1) && complaint.contains("after is not the end of a page"), "{complaint}");
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn whatever_was_given_up_in_an_outage_is_tried_again_at_once() {
+    let stage = after_an_outage(3).await;
+    let (mut parked, _) = listed(&calls(&stage, &["list", "--parked", "--json"]).await);
+    assert_eq!(parked.len(), 3);
+    let done: Value = serde_json::from_str(&said(&calls(&stage, &["redrive", "--all", "--json"]).await)).unwrap();
+    let mut tasks: Vec<&str> = done["tasks"].as_array().unwrap().iter().map(|task| task.as_str().unwrap()).collect();
+    tasks.sort_unstable();
+    parked.sort_unstable();
+    assert_eq!((tasks, &done["done"]), (parked.iter().map(String::as_str).collect(), &Value::from("redrive")));
+    stage.at_rest().await.unwrap();
+    assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
+    for task in &parked {
+        let story: Value = serde_json::from_str(&said(&calls(&stage, &["show", task, "--json"]).await)).unwrap();
+        let streams = story["call"]["streams"].as_array().unwrap();
+        assert_eq!(streams.iter().filter(|stream| stream["live"] == true).count(), 1, "{story}");
+    }
+    assert_eq!(
+        said(&calls(&stage, &["redrive", "--all"]).await),
+        "0 calls: what was given up is tried again; `calls show` tells how it goes\n"
+    );
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn whatever_was_given_up_in_an_outage_is_dismissed_at_once() {
+    let stage = after_an_outage(2).await;
+    assert_eq!(said(&calls(&stage, &["dismiss", "--all"]).await), "2 calls: what was given up is left as it is\n");
     assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
     stage.clear().await;
 }
@@ -95,14 +169,24 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
     let unknown = format!("WT{:032x}", 7);
     let token = [("TRS__ADMIN__TOKEN", "a-token-that-is-long-enough")];
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
-    let cases: [Case<'_>; 7] = [
+    let cases: [Case<'_>; 12] = [
         (&["--admin", &admin, "list"], &[], 1, "set TRS__ADMIN__TOKEN"),
         (&["--admin", &admin, "list"], &[("TRS__ADMIN__TOKEN", "wrong")], 1, "set TRS__ADMIN__TOKEN"),
         (&["--admin", &admin, "show", &unknown], &token, 1, "there is no such call"),
         (&["--admin", &admin, "show", "../metrics"], &token, 1, "a call is named by its task"),
         (&["--admin", "http://127.0.0.1:9", "list"], &[], 1, "nobody listens at http://127.0.0.1:9"),
-        (&["list"], &[], 2, "twilio.account_sid is missing"),
+        (&["list"], &[("TRS__ADMIN__LISTEN", "127.0.0.1:0")], 2, "pass --admin"),
+        (
+            &["list"],
+            &[("TRS__ADMIN__LISTEN", "nowhere")],
+            2,
+            "admin.listen (from TRS__ADMIN__LISTEN) is not an address",
+        ),
+        (&["list"], &[("TRS__ADMIN__LISTN", "127.0.0.1:1")], 2, "admin.listn (from TRS__ADMIN__LISTN) is not a key"),
         (&["list", "--parked", "--live"], &[], 2, "cannot be used with"),
+        (&["redrive"], &[], 2, "<SID>"),
+        (&["dismiss", &unknown, "--all"], &[], 2, "cannot be used with"),
+        (&["--admin", &admin, "redrive", "--all"], &[], 1, "set TRS__ADMIN__TOKEN"),
     ];
     for (arguments, environment, code, what) in cases {
         let (found, complaint) = complained(&command(arguments, environment).await);
@@ -110,5 +194,21 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
         assert!(!complaint.contains("long-enough"), "{complaint}");
     }
     assert!(said(&command(&["--admin", &admin, "list"], &token).await).contains("live, 1 parked"));
+    stage.clear().await;
+}
+
+#[tokio::test]
+async fn a_shell_beside_the_service_needs_nothing_of_its_configuration_but_where_it_listens() {
+    let stage = busy_stage("token = \"a-token-that-is-long-enough\"").await;
+    let admin = stage.service.admin().to_string();
+    let environment = [("TRS__ADMIN__LISTEN", admin.as_str()), ("TRS__ADMIN__TOKEN", "a-token-that-is-long-enough")];
+    assert!(said(&command(&["list"], &environment).await).contains("live, 1 parked"));
+    assert!(said(&program("health", &[], &environment).await).starts_with("{\"commit\":"));
+    // The service's own file, with keys that another version has.
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("config.toml");
+    std::fs::write(&file, format!("[admin]\nlisten = \"{admin}\"\n[server]\nnot_known_yet = 1\n")).unwrap();
+    let list = command(&["list", "--config", file.to_str().unwrap()], &environment[1..]).await;
+    assert!(said(&list).contains("live, 1 parked"));
     stage.clear().await;
 }

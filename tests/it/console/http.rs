@@ -10,6 +10,7 @@ use taskrouter_streams::call::fact::{
     CallAttributes, EventStamp, Fact, ReservationChange, ReservationEvent, TaskStatus, TaskView, What,
 };
 use taskrouter_streams::cli::stage::Stage;
+use taskrouter_streams::console::view::AccountNames;
 use taskrouter_streams::console::{ConsoleSettings, console};
 use taskrouter_streams::http::admin;
 use taskrouter_streams::journal::{Journal, NewFact, SqliteJournal, SqliteSettings};
@@ -205,7 +206,13 @@ async fn standing(is_private: bool) -> (tempfile::TempDir, Arc<SqliteJournal>, s
     };
     let journal = Arc::new(SqliteJournal::open(settings).unwrap());
     let metrics = Arc::new(Metrics::new("0", "0"));
-    let settings = ConsoleSettings { token: None, is_private, live_every: Duration::from_millis(50), live_views: 1 };
+    let settings = ConsoleSettings {
+        token: None,
+        is_private,
+        live_every: Duration::from_millis(50),
+        live_views: 1,
+        accounts: AccountNames::default(),
+    };
     let routes = console(journal.clone(), metrics.clone(), settings, CancellationToken::new());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -240,6 +247,7 @@ fn accepted(n: u32) -> NewFact {
         worker: Some(format!("WK{n:032x}").parse().unwrap()),
         version: None,
         task: TaskView {
+            account: None,
             task,
             channel: Some("voice".to_owned()),
             version: None,

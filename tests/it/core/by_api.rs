@@ -211,6 +211,7 @@ fn what_was_given_up_for_want_of_the_customers_leg_is_due_again_when_an_event_na
     let mut known = view(TaskStatus::Assigned, 2);
     known.attributes.outbound = true;
     story.learn(reservation_event(START, ReservationChange::Created, 2, 2, known));
+    assert_eq!(story.next(), Next::Report(What::Unparked), "whoever lists what is parked learns of it");
     assert_eq!(story.run(), ["create stream"]);
 }
 

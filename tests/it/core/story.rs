@@ -70,6 +70,7 @@ pub(super) fn name(of_worker: u32, of_reservation: u32) -> String {
 
 pub(super) fn view(status: TaskStatus, version: u64) -> TaskView {
     TaskView {
+        account: None,
         task: task(),
         channel: Some("voice".to_owned()),
         version: Some(version),
@@ -120,7 +121,15 @@ pub(super) fn transfer_event_as(
 
 pub(super) fn stream_event(at: i64, name: &str, stream: u32, change: StreamChange) -> What {
     let error = (change == StreamChange::Error).then_some(31_921);
-    What::Stream(StreamEvent { at, call: customer(), stream: sid("MZ", stream), name: name.to_owned(), change, error })
+    What::Stream(StreamEvent {
+        account: None,
+        at,
+        call: customer(),
+        stream: sid("MZ", stream),
+        name: name.to_owned(),
+        change,
+        error,
+    })
 }
 
 pub(super) fn trouble(status: Option<u16>) -> Trouble {
@@ -274,7 +283,7 @@ impl Story {
     pub(super) fn settle(&mut self, step: Step, outcome: Outcome) {
         let sent_at = self.now;
         self.now += 10;
-        self.learn(What::Settled(Settled { step, sent_at, outcome, request_id: None }));
+        self.learn(What::Settled(Settled { step, sent_at, outcome, request_id: None, assumed: None }));
     }
 
     /// Performs one step as the world answers.

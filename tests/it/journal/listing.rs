@@ -20,6 +20,7 @@ fn attributes(number: u32) -> CallAttributes {
 /// An event that names the customer's leg.
 fn naming(call: u32, leg: u32, at: i64) -> NewFact {
     let view = TaskView {
+        account: None,
         task: task(call),
         channel: None,
         version: None,
@@ -137,6 +138,10 @@ pub(super) async fn a_call_is_parked_until_it_is_redriven(store: &impl Store) {
     let other = claims.iter().find(|claim| claim.call == task(2)).unwrap();
     journal.append(other, redriven).await.unwrap();
     assert_eq!(rows(&*journal, CallState::Parked).await, []);
+    journal.append(other, parked()).await.unwrap();
+    assert_eq!(listed(&*journal, CallState::Parked).await, [task(2)]);
+    journal.append(other, Fact { at: 2, what: What::Unparked }).await.unwrap();
+    assert_eq!(rows(&*journal, CallState::Parked).await, [], "also when nobody redrove it");
     assert_eq!(journal.backlog().await.unwrap().parked, 0);
 }
 
@@ -168,7 +173,7 @@ pub(super) async fn a_call_is_found_by_its_sid_or_its_customers_or_their_beginni
     let claim = claims.iter().find(|claim| claim.call == task(0x30)).unwrap();
     let step = Step { id: 1, operation: Operation::FetchTask { task: task(0x30) }, why: vec![Change::LowerAhead] };
     let outcome = Outcome::Done(Answer::Task(attributes(0x888)));
-    let settled = What::Settled(Settled { step, sent_at: 1, outcome, request_id: None });
+    let settled = What::Settled(Settled { step, sent_at: 1, outcome, request_id: None, assumed: None });
     journal.append(claim, Fact { at: 1, what: settled }).await.unwrap();
     assert_eq!(found(&*journal, customer(0x888).as_str()).await, [task(0x30)]);
     let row = &rows(&*journal, CallState::All).await[0];
@@ -198,16 +203,22 @@ pub(super) async fn the_newest_event_outlives_its_call(store: &impl Store) {
     let journal = store.open(LONG).await;
     let newest = || async { journal.newest_event().await.unwrap() };
     assert_eq!(newest().await, None);
-    ingest(&*journal, 1, 500_000).await;
+    let told = async |call: u32, at: i64| {
+        let event = NewFact { identity: format!("{call} at {at}"), ..naming(call, call, at) };
+        assert_eq!(journal.ingest(event).await.unwrap(), Ingested::New);
+    };
+    told(1, 500_000).await;
     assert_eq!(newest().await, Some(500_000));
-    ingest(&*journal, 1, 400_000).await;
+    told(1, 400_000).await;
     assert_eq!(newest().await, Some(500_000), "an older event, later");
-    ingest(&*journal, 2, 600_000).await;
+    told(2, 600_000).await;
+    // Of nothing else does TaskRouter keep records.
+    ingest(&*journal, 2, 800_000).await;
     let within_a_second = newest().await.is_some_and(|at| (599_000..=600_000).contains(&at));
     assert!(within_a_second, "{:?}", newest().await);
     for claim in journal.claim(2).await.unwrap() {
         journal.append(&claim, fact(900_000)).await.unwrap();
-        journal.release(&claim, 3, Due::Over).await.unwrap();
+        journal.release(&claim, 4, Due::Over).await.unwrap();
     }
     let mut pruned = 0;
     while pruned < 2 {
@@ -217,4 +228,19 @@ pub(super) async fn the_newest_event_outlives_its_call(store: &impl Store) {
         .await;
     }
     assert!(newest().await.is_some_and(|at| at <= 600_000), "our own facts are no events");
+}
+
+pub(super) async fn a_gap_is_remembered_until_it_is_closed(store: &impl Store) {
+    let journal = store.open(LONG).await;
+    assert_eq!(journal.open_gap(500).await.unwrap(), 500);
+    assert_eq!(journal.open_gap(700).await.unwrap(), 500, "one that reaches further back is kept");
+    journal.close_gap(700).await.unwrap();
+    drop(journal.close().await);
+    let journal = store.open(LONG).await;
+    assert_eq!(journal.open_gap(600).await.unwrap(), 500, "also through a restart");
+    assert_eq!(journal.open_gap(400).await.unwrap(), 400);
+    journal.close_gap(500).await.unwrap();
+    assert_eq!(journal.open_gap(900).await.unwrap(), 400, "somebody has opened a longer one meanwhile");
+    journal.close_gap(400).await.unwrap();
+    assert_eq!(journal.open_gap(900).await.unwrap(), 900);
 }

@@ -4,8 +4,8 @@ use super::pooler::{Line, Network, pooler};
 use super::*;
 use crate::postgres::{Database, open, settings};
 use secrecy::SecretString;
-use sqlx::Executor as _;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgConnectOptions, PgListener};
+use sqlx::{Connection as _, Executor as _, Row as _};
 use taskrouter_streams::journal::{
     CallQuery, CallState, Due, JournalError, OpenError, PostgresJournal, PostgresSettings,
 };
@@ -33,6 +33,23 @@ impl Store for Pooled {
     }
 }
 
+/// A real transaction pooler. The one above hands out connections in the worst order; this one is what people use.
+struct Bounced(Database, String);
+
+impl Bounced {
+    async fn new() -> Option<Self> {
+        let database = Database::new().await?;
+        let url = database.bounced_url()?;
+        Some(Self(database, url))
+    }
+}
+
+impl Store for Bounced {
+    async fn open(&self, lease: Duration) -> Arc<dyn Journal> {
+        open(PostgresSettings { listen: false, ..settings(self.1.clone(), lease) }).await
+    }
+}
+
 mod directly {
     use super::*;
     rules::keeps_the_rules!(Database::new().await);
@@ -41,6 +58,50 @@ mod directly {
 mod through_a_transaction_pooler {
     use super::*;
     rules::keeps_the_rules!(Pooled::new().await);
+}
+
+mod through_pgbouncer {
+    use super::*;
+    rules::keeps_the_rules!(Bounced::new().await);
+}
+
+#[tokio::test]
+async fn pgbouncer_gives_the_transactions_of_a_session_several_connections() {
+    let Some(Bounced(_database, url)) = Bounced::new().await else { return };
+    let options: PgConnectOptions = url.parse().unwrap();
+    let options = options.extra_float_digits(None);
+    let connect = async || sqlx::PgConnection::connect_with(&options).await.unwrap();
+    let mut sessions = [connect().await, connect().await, connect().await];
+    // At once, so that it opens all that it has.
+    let [one, two, three] = &mut sessions;
+    let nap = "SELECT pg_sleep(0.2)";
+    tokio::try_join!(one.execute(nap), two.execute(nap), three.execute(nap)).unwrap();
+    let mut backends = std::collections::BTreeSet::new();
+    for _ in 0..6 {
+        let row = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(&mut sessions[0]).await.unwrap();
+        backends.insert(row.get::<i32, _>(0));
+    }
+    assert_eq!(backends.len(), 3, "or the tests behind it would prove nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_processes_behind_pgbouncer_take_an_event_once_and_claim_a_call_once() {
+    let Some(Bounced(_database, url)) = Bounced::new().await else { return };
+    let mut journals = Vec::new();
+    for _ in 0..3 {
+        let unheard = PostgresSettings { listen: false, batch_limit: 7, ..settings(url.clone(), LONG) };
+        journals.push(open(unheard).await);
+    }
+    let events: Vec<NewFact> = (0..60).map(|number| event(number % 6, i64::from(number))).collect();
+    assert_eq!(ingest_everywhere(&journals, &events).await, 60);
+    let mut claims = tokio::task::JoinSet::new();
+    for journal in journals.clone() {
+        claims.spawn(async move { journal.claim(10).await.unwrap() });
+    }
+    assert_eq!(claims.join_all().await.into_iter().flatten().count(), 6);
+    for call in 0..6 {
+        assert_eq!(stored(&*journals[0], call).await.len(), 10);
+    }
 }
 
 async fn refusal(settings: PostgresSettings) -> OpenError {
@@ -353,43 +414,117 @@ async fn events_beyond_the_queue_are_refused_and_the_rest_goes_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_that_a_stalled_process_has_locked_is_freed() {
+async fn a_process_that_stalls_at_any_point_has_locked_nothing() {
     let Some(database) = Database::new().await else { return };
     let line = Line::to(database.port()).await;
-    let hurried = |url| PostgresSettings { statement_timeout: Duration::from_millis(400), ..settings(url, LONG) };
-    let stalled = open(hurried(database.url_at(line.port))).await;
-    let other = open(hurried(database.url())).await;
+    let limited = |url, ms| PostgresSettings { statement_timeout: Duration::from_millis(ms), ..settings(url, LONG) };
+    let stalling = open(limited(database.url_at(line.port), 700)).await;
+    let other = open(limited(database.url(), 400)).await;
     ingest(&*other, 1, 1).await;
-    // The stall hits at any point of its transactions.
+    let committed = Arc::new(std::sync::atomic::AtomicI64::new(0));
+    let count = committed.clone();
     let busy = tokio::spawn(async move {
-        for number in 10.. {
-            if stalled.ingest(event(1, number)).await.is_err() {
-                return;
+        for number in 1_000.. {
+            if stalling.ingest(event(1, number)).await.is_ok() {
+                count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             }
         }
     });
-    let held = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()";
-    eventually("a transaction under way", || async { (database.number(held).await > 0).then_some(()) }).await;
-    line.set(Network::Silent);
-    eventually("the row", || async { other.ingest(event(1, 2)).await.ok() }).await;
-    busy.await.unwrap();
+    for round in 2..8 {
+        line.set(Network::Works);
+        let before = committed.load(std::sync::atomic::Ordering::Relaxed);
+        let works = async || (committed.load(std::sync::atomic::Ordering::Relaxed) > before).then_some(());
+        eventually("an event by way of the line", works).await;
+        line.set(Network::Silent);
+        // At once: a row that was locked would be so for longer than this may take.
+        ingest(&*other, 1, round).await;
+    }
+    busy.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_waits_for_the_disk_where_the_server_would_not() {
+async fn a_row_that_somebody_else_has_locked_is_waited_for_no_longer_than_a_transaction_may_take() {
     let Some(database) = Database::new().await else { return };
-    database.say(&format!("ALTER DATABASE {} SET synchronous_commit = off", database.name())).await;
-    let journal = open(settings(database.url(), LONG)).await;
-    database
-        .say(
-            "CREATE TABLE seen (setting text);
-             CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
-             BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;
-             CREATE TRIGGER see BEFORE INSERT ON taskrouter_streams.fact FOR EACH ROW EXECUTE FUNCTION see();",
-        )
-        .await;
+    let hurried = PostgresSettings { statement_timeout: Duration::from_millis(300), ..settings(database.url(), LONG) };
+    let journal = open(hurried).await;
+    let mut lock = database.connect().await;
+    lock.execute("BEGIN; LOCK taskrouter_streams.call").await.unwrap();
+    let refused = journal.ingest(event(1, 1)).await;
+    // By the server: a transaction that only we had given up would commit later.
+    let Err(JournalError::Unavailable { reason }) = refused else { panic!("{refused:?}") };
+    assert!(reason.ends_with("SQLSTATE 57014"), "{reason}");
+    lock.execute("COMMIT").await.unwrap();
     ingest(&*journal, 1, 1).await;
-    assert_eq!(database.number("SELECT count(*) FROM seen WHERE setting = 'on'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_is_stored_as_it_is_whatever_it_holds_and_however_the_server_reads_texts() {
+    let Some(database) = Database::new().await else { return };
+    let odd = [
+        "'; DROP SCHEMA taskrouter_streams CASCADE; --",
+        "\\'; DROP SCHEMA taskrouter_streams CASCADE; --",
+        "\\",
+        "''",
+        "E'\\\\x41'",
+        "$1 $2 $$ $6",
+        "line\nline\ttab\u{1f4de}\u{fffd}",
+    ];
+    for (round, setting) in ["on", "off"].into_iter().enumerate() {
+        let name = database.name();
+        database
+            .say(&format!(
+                "ALTER DATABASE {name} SET standard_conforming_strings = {setting};
+                 ALTER DATABASE {name} SET backslash_quote = off;"
+            ))
+            .await;
+        let journal = open(settings(database.url(), LONG)).await;
+        let call = u32::try_from(round).unwrap();
+        let with = |text: &str| {
+            let operation = Operation::FindConference { friendly_name: text.to_owned() };
+            Fact { at: 1, what: What::Begun(Step { id: 1, operation, why: Vec::new() }) }
+        };
+        for text in odd {
+            let event = NewFact { call: task(call), identity: format!("{setting}{text}"), fact: with(text) };
+            assert_eq!(journal.ingest(event.clone()).await.unwrap(), Ingested::New, "{text}");
+            assert_eq!(journal.ingest(event).await.unwrap(), Ingested::Duplicate, "{text}");
+        }
+        let claim = claim_one(&*journal).await;
+        for text in odd {
+            journal.append(&claim, with(text)).await.unwrap();
+        }
+        let expected: Vec<Fact> = odd.iter().chain(&odd).map(|text| with(text)).collect();
+        assert_eq!(stored(&*journal, call).await, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_commit_but_a_release_waits_for_the_disk_also_where_the_server_would_not() {
+    for server in ["on", "off"] {
+        let Some(database) = Database::new().await else { return };
+        database.say(&format!("ALTER DATABASE {} SET synchronous_commit = {server}", database.name())).await;
+        let journal = open(settings(database.url(), LONG)).await;
+        database
+            .say(
+                "CREATE TABLE seen (released bool, setting text);
+                 CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN
+                     INSERT INTO seen VALUES (OLD.leased AND NOT NEW.leased, current_setting('synchronous_commit'));
+                     RETURN NEW;
+                 END $$;
+                 CREATE TRIGGER see BEFORE INSERT OR UPDATE ON taskrouter_streams.call
+                     FOR EACH ROW EXECUTE FUNCTION see();",
+            )
+            .await;
+        ingest(&*journal, 1, 1).await;
+        let claim = claim_one(&*journal).await;
+        journal.append(&claim, fact(2)).await.unwrap();
+        journal.renew(&claim).await.unwrap();
+        journal.release(&claim, 2, Due::OnFact).await.unwrap();
+        let seen = async |what| database.number(&format!("SELECT count(*) FROM seen WHERE {what}")).await;
+        assert_eq!(seen("setting = 'on' AND released IS NOT TRUE").await, 4, "synchronous_commit = {server}");
+        assert_eq!(seen("setting = 'off' AND released").await, 1, "synchronous_commit = {server}");
+        assert_eq!(seen("true").await, 5);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -501,7 +636,9 @@ async fn the_database_stays_bounded_over_a_month() {
     let Some(database) = Database::new().await else { return };
     let journal = open(settings(database.url(), LONG)).await;
     let a_day_passes = async || {
-        database.say("UPDATE taskrouter_streams.call SET over_ms = over_ms - 86400000").await;
+        database
+            .say("UPDATE taskrouter_streams.call SET over_ms = over_ms - 86400000, changed_ms = changed_ms - 86400000")
+            .await;
         // As autovacuum would have done in a day.
         database.say("VACUUM taskrouter_streams.call").await;
         database.say("VACUUM taskrouter_streams.fact").await;

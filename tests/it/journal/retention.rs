@@ -23,13 +23,17 @@ pub(super) async fn a_month(journal: Arc<dyn Journal>, a_day_passes: impl AsyncF
         }
         calls.join_all().await;
         for claim in journal.claim(CALLS_A_DAY as usize).await.unwrap() {
-            journal.release(&claim, FACTS_A_CALL, Due::Over).await.unwrap();
+            // The end of one in four is never told.
+            let is_told = !claim.call.as_str().ends_with(['0', '4', '8', 'c']);
+            let due = if is_told { Due::Over } else { Due::OnFact };
+            journal.release(&claim, FACTS_A_CALL, due).await.unwrap();
         }
         sizes.push(a_day_passes().await);
         pruned += journal.prune(WEEK).await.unwrap();
     }
     assert_eq!(pruned, u64::from((DAYS - 6) * CALLS_A_DAY), "everything but the last six days");
-    assert_eq!(journal.backlog().await.unwrap(), Backlog::default());
+    let still_live = u64::from(6 * CALLS_A_DAY / 4);
+    assert_eq!(journal.backlog().await.unwrap(), Backlog { live: still_live, ..Backlog::default() });
     let week = sizes[9];
     let largest = sizes.iter().max().unwrap();
     // Without deletion it would be three times as much.

@@ -35,6 +35,7 @@ macro_rules! keeps_the_rules {
             a_call_is_found_by_its_sid_or_its_customers_or_their_beginning
             a_row_says_when_its_call_is_due_and_who_has_it
             the_newest_event_outlives_its_call
+            a_gap_is_remembered_until_it_is_closed
         }
     };
     ($store:expr; $module:ident; $($rule:ident)+) => {$(
@@ -246,7 +247,13 @@ pub(super) async fn only_calls_over_for_longer_than_the_retention_are_pruned(sto
         ingest(&*journal, call, 1).await;
     }
     for claim in journal.claim(50).await.unwrap() {
-        let due = if claim.call == task(0) { Due::OnFact } else { Due::Over };
+        let due = if claim.call == task(0) {
+            Due::After(HOUR)
+        } else if claim.call == task(1) {
+            Due::OnFact
+        } else {
+            Due::Over
+        };
         journal.release(&claim, 1, due).await.unwrap();
     }
     assert_eq!(journal.prune(HOUR).await.unwrap(), 0);
@@ -259,7 +266,11 @@ pub(super) async fn only_calls_over_for_longer_than_the_retention_are_pruned(sto
         .await;
     }
     assert_eq!(pruned, 49);
-    assert_eq!(stored(&*journal, 0).await, [fact(1)], "a live call stays");
+    assert_eq!(
+        stored(&*journal, 0).await,
+        [fact(1)],
+        "a live call that will be looked at again stays; one of which nothing was heard for as long does not"
+    );
     assert_eq!(stored(&*journal, 1).await, []);
 }
 

@@ -92,7 +92,7 @@ async fn the_file_stays_bounded_over_a_month() {
     let journal = dir.open(LONG).await;
     let side = rusqlite::Connection::open(dir.file()).unwrap();
     let a_day_passes = async || {
-        side.execute("UPDATE call SET over_ms = over_ms - 86400000", []).unwrap();
+        side.execute("UPDATE call SET over_ms = over_ms - 86400000, changed_ms = changed_ms - 86400000", []).unwrap();
         side.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
         dir.file().metadata().unwrap().len()
     };

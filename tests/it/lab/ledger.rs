@@ -69,6 +69,7 @@ impl Ledger {
             | What::Parked(_)
             | What::Redriven
             | What::Dismissed
+            | What::Unparked
             | What::Stream(_)
             | What::Unconfirmed { .. } => {}
         }
@@ -107,6 +108,7 @@ fn stamp(what: &What) -> i64 {
         | What::Parked(_)
         | What::Redriven
         | What::Dismissed
+        | What::Unparked
         | What::Stream(_)
         | What::Unconfirmed { .. } => 0,
     }

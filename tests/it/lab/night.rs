@@ -378,7 +378,8 @@ impl<'a> Night<'a> {
                     return Ok(());
                 }
                 self.hear(&flight, &outcome);
-                let settled = Settled { step: flight.step, sent_at: flight.sent_at, outcome, request_id: None };
+                let settled =
+                    Settled { step: flight.step, sent_at: flight.sent_at, outcome, request_id: None, assumed: None };
                 self.append(What::Settled(settled));
             }
             answer => self.worker.flight = Some(Flight { answer, ..flight }),
@@ -522,7 +523,13 @@ impl<'a> Night<'a> {
                 self.worker.flight =
                     Some(Flight { number, step, crossing, sent_at: self.now, arrives_at, answer: None });
             }
-            Err(outcome) => self.append(What::Settled(Settled { step, sent_at: self.now, outcome, request_id: None })),
+            Err(outcome) => self.append(What::Settled(Settled {
+                step,
+                sent_at: self.now,
+                outcome,
+                request_id: None,
+                assumed: None,
+            })),
         }
     }
 

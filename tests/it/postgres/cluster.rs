@@ -14,6 +14,8 @@ const SCRIPT: &str = r#"
     trap 'rm -rf "$dir"' EXIT
     chmod 700 "$dir"
     "$1/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --no-sync >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; exit 1; }
+    # Everybody is trusted, but for the role "locked".
+    sed -i '1i host all locked all scram-sha-256' "$dir/data/pg_hba.conf"
     cp "$3/server.pem" "$3/server.key" "$dir"
     chmod 600 "$dir/server.key"
     cat >>"$dir/data/postgresql.conf" <<END

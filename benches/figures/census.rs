@@ -1,0 +1,89 @@
+//! What it costs to know how many streams run.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use taskrouter_streams::call::fact::Fact;
+use taskrouter_streams::call::sid::TaskSid;
+use taskrouter_streams::journal::{Journal, NewFact, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings};
+use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
+use taskrouter_streams::worker;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+const CALLS: u32 = 20_000;
+const FACTS: usize = 5;
+/// Later counts, of which the mean is told.
+const LATER: u64 = 20;
+
+/// Time of the first count, which folds every live call as each did before there were books, and of one later on.
+pub(crate) async fn times(postgres: Option<&str>) {
+    let directory = TempDir::new().unwrap();
+    of("SQLite", sqlite(&directory.path().join("journal.db"))).await;
+    let Some(url) = postgres else { return };
+    let settings = PostgresSettings {
+        url: url.to_owned().into(),
+        pool_size: 8,
+        acquire_timeout: Duration::from_secs(2),
+        statement_timeout: Duration::from_secs(3),
+        listen: true,
+        queue_limit: 4096,
+        batch_limit: 512,
+        lease: Duration::from_secs(15),
+        commits: Commits::default(),
+    };
+    of("PostgreSQL", Arc::new(PostgresJournal::open(settings).await.unwrap())).await;
+}
+
+fn sqlite(path: &Path) -> Arc<dyn Journal> {
+    let settings = SqliteSettings {
+        path: path.to_owned(),
+        queue_limit: 4096,
+        batch_limit: 512,
+        lease: Duration::from_secs(15),
+        wal_limit_bytes: 64 << 20,
+        commits: Commits::default(),
+    };
+    Arc::new(SqliteJournal::open(settings).unwrap())
+}
+
+async fn of(name: &str, journal: Arc<dyn Journal>) {
+    fill(&journal).await;
+    let (metrics, stop) = (Arc::new(Metrics::new("0", "0")), CancellationToken::new());
+    let rounds = || metrics.work.rounds.get_or_create(&[("task", "census"), ("outcome", "done")]).get();
+    let until = async |count: u64| {
+        let began = Instant::now();
+        while rounds() < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        began.elapsed()
+    };
+    let every = Duration::from_millis(1);
+    let census = tokio::spawn(worker::census(journal.clone(), metrics.clone(), every, stop.clone()));
+    let first = until(1).await;
+    let later = until(1 + LATER).await;
+    println!("census of {CALLS} live calls of {FACTS} facts, {name}");
+    println!("  all of them {:.2} s, later {:.4} s", first.as_secs_f64(), later.as_secs_f64() / LATER as f64);
+    stop.cancel();
+    census.await.unwrap();
+    journal.close().await.unwrap();
+}
+
+async fn fill(journal: &Arc<dyn Journal>) {
+    let lines = include_str!("../../fixtures/journal/v1.redirect.jsonl").lines().take(FACTS);
+    let facts: Arc<[Fact]> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut tasks = tokio::task::JoinSet::new();
+    for part in 0..512 {
+        let (journal, facts) = (journal.clone(), facts.clone());
+        tasks.spawn(async move {
+            for number in (part..CALLS).step_by(512) {
+                let call: TaskSid = format!("WT{number:032x}").parse().unwrap();
+                for (place, fact) in facts.iter().enumerate() {
+                    let identity = format!("{number}/{place}");
+                    journal.ingest(NewFact { call: call.clone(), identity, fact: fact.clone() }).await.unwrap();
+                }
+            }
+        });
+    }
+    tasks.join_all().await;
+}

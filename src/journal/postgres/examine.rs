@@ -1,0 +1,69 @@
+//! A look at a database that leaves it as it is.
+
+use super::session::describe;
+use super::{PostgresJournal, PostgresSettings, connect, options, schema, shown};
+use crate::journal::OpenError;
+use sqlx::Connection as _;
+use std::time::{Duration, Instant};
+
+/// Enough for a median that one slow write does not change.
+const WRITES: usize = 9;
+
+/// A message in the write-ahead log, as long as a fact and its index entries, which nobody reads: what a commit waits for,
+/// without a table to write to.
+const WRITE: &str = "SET LOCAL synchronous_commit = on;
+    SELECT pg_logical_emit_message(true, 'taskrouter_streams', repeat(' ', 4096))";
+
+/// What was found of a database that can keep a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Examination {
+    /// How long a connection took.
+    pub connected: Duration,
+    /// How long a durable commit takes, in the median; unknown where nothing may be written.
+    pub write: Option<Duration>,
+    /// Whether the role may write facts, or make the tables for them.
+    pub may_write: bool,
+    /// It follows another server, and takes no writes.
+    pub is_standby: bool,
+    /// Whether what it has committed survives its machine.
+    pub fsync: bool,
+}
+
+impl PostgresJournal {
+    /// Looks whether a journal could be kept there, without making or migrating anything. Running workers are not disturbed.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or used, or a newer version has migrated it.
+    pub async fn examine(settings: &PostgresSettings) -> Result<Examination, OpenError> {
+        let options = options(settings)?;
+        let shown = shown(&options);
+        let began = Instant::now();
+        let mut connection = connect(&options, &shown, settings.acquire_timeout).await?;
+        let connected = began.elapsed();
+        let server = schema::server(&mut connection, &shown).await?;
+        let mut write = None;
+        if server.may_write && !server.is_standby {
+            if server.has_tables {
+                schema::version(&mut connection, &shown).await?;
+            }
+            let mut times = Vec::new();
+            for _ in 0..WRITES {
+                let began = Instant::now();
+                let written = sqlx::raw_sql(WRITE).execute(&mut connection).await;
+                written.map_err(|error| OpenError::Unopenable { path: shown.clone(), reason: describe(&error) })?;
+                times.push(began.elapsed());
+            }
+            times.sort();
+            write = times.get(WRITES / 2).copied();
+        }
+        // There is nothing in it that could be lost.
+        drop(connection.close().await);
+        Ok(Examination {
+            connected,
+            write,
+            may_write: server.may_write,
+            is_standby: server.is_standby,
+            fsync: server.fsync,
+        })
+    }
+}
