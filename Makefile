@@ -57,6 +57,7 @@ browser: # for the console's tests; without one they say that they were skipped
 
 test: setup setup-test browser ## every test
 	cargo test --locked --all-features
+	cargo test --locked --test it -- config program
 
 lab: setup ## random nights on a virtual clock: SEEDS=100000, FROM=0, or SEED=n to see one
 	LAB_SEEDS=$(or $(SEEDS),100000) LAB_FROM=$(or $(FROM),0) $(if $(SEED),LAB_SEED=$(SEED)) \

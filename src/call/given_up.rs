@@ -33,6 +33,11 @@ impl Leg {
         self.streaks.remove(&Change::LowerAhead);
     }
 
+    /// Somebody works on the call, so that its account is configured again.
+    pub(super) fn served(&mut self) {
+        self.parked.remove(&Change::Serve);
+    }
+
     pub(super) fn redriven(&mut self) {
         self.parked.clear();
         self.streaks.clear();

@@ -119,8 +119,14 @@ impl Call {
             What::Reservation(event) => self.apply_reservation(event),
             What::Task(event) => self.apply_task(event),
             What::Transfer(event) => self.apply_transfer(event),
-            What::Begun(step) => self.leg.step_begun(step, fact.at),
-            What::Settled(settled) => self.apply_settled(settled, fact.at),
+            What::Begun(step) => {
+                self.leg.served();
+                self.leg.step_begun(step, fact.at);
+            }
+            What::Settled(settled) => {
+                self.leg.served();
+                self.apply_settled(settled, fact.at);
+            }
             What::Stream(event) => self.leg.stream_told(event, fact.at),
             What::Parked(parked) => self.leg.change_parked(parked, fact.at),
             What::Unconfirmed { name } => self.leg.ledger.reported_unconfirmed(name),
@@ -133,7 +139,7 @@ impl Call {
 
     /// Whether another account than the call's says this. Whoever has the token of one account can sign whatever he likes
     /// about a task of another.
-    fn is_foreign(&self, what: &What) -> bool {
+    pub fn is_foreign(&self, what: &What) -> bool {
         self.account.as_ref().zip(what.account()).is_some_and(|(own, account)| own != account)
     }
 

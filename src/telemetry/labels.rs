@@ -3,6 +3,36 @@
 use crate::call::fact::{ReservationChange, StreamChange, TaskChange, TransferChange, What};
 use crate::call::step::{Assumed, Change, Outcome};
 
+/// Every word of [`event`] for what comes from outside.
+pub const EVENTS: [&str; 26] = [
+    "reservation.created",
+    "reservation.accepted",
+    "reservation.wrapup",
+    "reservation.completed",
+    "reservation.rejected",
+    "reservation.timeout",
+    "reservation.canceled",
+    "reservation.rescinded",
+    "reservation.failed",
+    "task.created",
+    "task.updated",
+    "task.wrapup",
+    "task.completed",
+    "task.canceled",
+    "task.deleted",
+    "task.system-deleted",
+    "task.transfer-initiated",
+    "task.transfer-attempt-failed",
+    "task.transfer-failed",
+    "task.transfer-canceled",
+    "task.transfer-completed",
+    "stream-started",
+    "stream-stopped",
+    "stream-error",
+    "redriven",
+    "dismissed",
+];
+
 /// A fact that came from outside, by Twilio's own event name where it has one.
 pub fn event(what: &What) -> &'static str {
     match what {

@@ -104,6 +104,7 @@ pub struct Work {
     pub backfilled: Counter,
     pub rounds: Counters<2>,
     pub live_views: Gauge,
+    pub spans_dropped: Counter,
 }
 
 /// Registers under the prefix, and gives the instrument to whoever counts with it.
@@ -144,7 +145,10 @@ impl Metrics {
         for change in ["raise_guard", "hold_again"] {
             self.steps.compensations.get_or_create(&[("change", change)]).inc_by(0);
         }
-        for task in ["dispatcher", "janitor", "census", "backfill"] {
+        for event in labels::EVENTS {
+            self.door.events.get_or_create(&[("type", event), ("verdict", "refused")]).inc_by(0);
+        }
+        for task in ["dispatcher", "janitor", "census", "backfill", "traces"] {
             self.work.rounds.get_or_create(&[("task", task), ("outcome", "failed")]).inc_by(0);
         }
     }
@@ -294,6 +298,11 @@ impl Work {
                 Family::default(),
             ),
             live_views: names.add("console_live_views", "Pages that the console keeps up to date", Gauge::default()),
+            spans_dropped: names.add(
+                "trace_spans_dropped",
+                "Spans of traces that were dropped because traces.queue_limit waited already",
+                Counter::default(),
+            ),
         }
     }
 

@@ -34,6 +34,10 @@ impl Accounts {
         std::iter::once(&self.first).chain(&self.further)
     }
 
+    pub(super) fn are_several(&self) -> bool {
+        !self.further.is_empty()
+    }
+
     pub(super) fn first(&self) -> &Account {
         &self.first
     }

@@ -78,7 +78,12 @@ impl Lane {
                 continue;
             };
             match self.call.next(now, &self.shadow.policy(&account.policy)) {
-                Next::Do(step) => self.perform(step, &account.client).await?,
+                Next::Do(step) => {
+                    if !self.perform(step, &account.client).await? {
+                        let pause = self.settings.poll;
+                        return self.release(Due::After(pause)).await;
+                    }
+                }
                 Next::Park(parked) => self.park(parked).await?,
                 Next::Report(what) => {
                     report(&self.claim, &what);
@@ -110,11 +115,15 @@ impl Lane {
             }
         };
         for (seq, fact) in facts {
+            self.seen = seq;
+            // The timeline tells of it; nobody else is to be misled.
+            if self.call.is_foreign(&fact.what) {
+                continue;
+            }
             self.call.apply(&fact);
             self.meter.folded(&fact, &self.call, fresh);
             self.shadow.folded(&fact, &self.call);
             self.trace.folded(&fact, fresh);
-            self.seen = seq;
         }
         Ok(())
     }
@@ -127,8 +136,9 @@ impl Lane {
         self.append(What::Parked(parked)).await
     }
 
-    async fn perform(&mut self, step: Step, client: &Client) -> Result<(), JournalError> {
-        let turn = self.turn(client).await?;
+    /// Performs a step and journals how it ended; false when its turn did not come, and nothing was done.
+    async fn perform(&mut self, step: Step, client: &Client) -> Result<bool, JournalError> {
+        let Some(turn) = self.turn(client).await? else { return Ok(false) };
         if step.operation.is_announced() && !self.shadow.is_on() {
             self.append(What::Begun(step.clone())).await?;
         }
@@ -145,7 +155,8 @@ impl Lane {
         }
         let settled = Settled { step, sent_at, outcome, request_id, assumed };
         tell(&self.claim, &settled);
-        self.append(What::Settled(settled)).await
+        self.append(What::Settled(settled)).await?;
+        Ok(true)
     }
 
     fn count(&self, operation: &'static str, status: Option<u16>, began: Instant) {
@@ -155,15 +166,21 @@ impl Lane {
         time.observe(began.elapsed().as_secs_f64());
     }
 
-    /// Waits for the turn of a request and keeps the lease alive meanwhile.
-    async fn turn<'a>(&mut self, client: &'a Client) -> Result<Turn<'a>, JournalError> {
+    /// Waits for the turn of a request and keeps the lease alive meanwhile. Of several accounts, one that Twilio does not answer
+    /// must not hold up all lanes there are: there a lane that has waited for long goes without its turn.
+    async fn turn<'a>(&mut self, client: &'a Client) -> Result<Option<Turn<'a>>, JournalError> {
         let turn = client.turn();
         tokio::pin!(turn);
         loop {
             self.keep_lease().await?;
+            let renewal = self.journal.lease() / 3;
+            let patience = if self.accounts.are_several() { self.settings.poll.min(renewal) } else { renewal };
             tokio::select! {
-                turn = &mut turn => return Ok(turn),
-                () = tokio::time::sleep(self.journal.lease() / 3) => {}
+                turn = &mut turn => return Ok(Some(turn)),
+                () = tokio::time::sleep(patience) => {}
+            }
+            if self.accounts.are_several() {
+                return Ok(None);
             }
         }
     }

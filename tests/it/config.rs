@@ -611,3 +611,25 @@ fn a_key_of_the_other_store_is_told_to_have_no_effect_and_by_whom_it_was_set() {
     );
     assert_eq!(told("[journal]\nwal_limit_bytes = 1000000\n", &[]), [""; 0]);
 }
+
+const TRACES: &str = "traces.otlp_url";
+
+#[cfg(not(feature = "opentelemetry"))]
+#[test]
+fn an_address_for_traces_is_refused_by_a_program_that_cannot_send_them() {
+    let problem = only_problem(TRACES, "[traces]\notlp_url = \"http://127.0.0.1:4318/v1/traces\"", &environment());
+    assert!(problem.wrong.contains("built without the feature opentelemetry"), "{problem}");
+    assert!(problem.remedy.contains("--features opentelemetry"), "{problem}");
+    assert!(accepted("[traces]\notlp_url = \"\"", &environment()).traces.is_none());
+}
+
+#[cfg(feature = "opentelemetry")]
+#[test]
+fn an_address_for_traces_is_a_url_without_secrets() {
+    for wrong in ["127.0.0.1:4318", "grpc://127.0.0.1:4317", "https://user:must-not-show@collector.example.com"] {
+        only_problem(TRACES, &format!("[traces]\notlp_url = \"{wrong}\""), &environment());
+    }
+    let url = "http://127.0.0.1:4318/v1/traces";
+    let settings = accepted(&format!("[traces]\notlp_url = \"{url}\""), &environment());
+    assert_eq!(settings.traces.unwrap().otlp_url, url);
+}

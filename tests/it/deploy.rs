@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+use taskrouter_streams::call::step::{Answer, Assumed, Outcome, Trouble};
 use taskrouter_streams::config::{self, JournalUrl, Settings};
+use taskrouter_streams::telemetry::labels;
+use taskrouter_streams::telemetry::metrics::Metrics;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -131,6 +134,102 @@ fn every_alert_says_how_bad_it_is_and_what_to_do() {
             text(&rule["annotations"]["summary"]).len() > 10 && text(&rule["annotations"]["description"]).len() > 10
         );
     }
+}
+
+/// The expression of an alert.
+fn alert(name: &str) -> String {
+    let alerts = yaml("deploy/prometheus/alerts.yaml");
+    let rules = alerts[0]["groups"][0]["rules"].as_sequence().unwrap();
+    let rule = rules.iter().find(|rule| rule["alert"] == name).unwrap_or_else(|| panic!("no alert {name}"));
+    text(&rule["expr"]).to_owned()
+}
+
+/// What stands in quotation marks after this in an expression.
+fn quoted<'a>(expression: &'a str, before: &str) -> &'a str {
+    let rest = expression.split_once(before).unwrap_or_else(|| panic!("no {before} in {expression}")).1;
+    rest.strip_prefix('"').unwrap().split('"').next().unwrap()
+}
+
+/// Whether a regular expression of alternatives and dots matches the whole of a text, as it must for Prometheus.
+fn matches(pattern: &str, text: &str) -> bool {
+    assert!(!pattern.contains(['*', '+', '?', '[', '(', '\\']), "{pattern} is more than this test reads");
+    let same = |alternative: &str| {
+        alternative.len() == text.len() && alternative.bytes().zip(text.bytes()).all(|(a, b)| a == b'.' || a == b)
+    };
+    pattern.split('|').any(same)
+}
+
+#[test]
+fn every_answer_by_which_twilio_says_that_it_cannot_or_will_not_is_one_that_the_alert_counts() {
+    let expression = alert("TwilioRefuses");
+    let counted = quoted(&expression, "status=~");
+    for status in (500..600).chain([401, 403, 429]).map(Some).chain([None]) {
+        assert!(matches(counted, labels::status(status)), "{status:?} is not counted by {counted}");
+    }
+    for status in (200..400).chain([400, 404]) {
+        assert!(!matches(counted, labels::status(Some(status))), "{status} is counted by {counted}");
+    }
+}
+
+#[test]
+fn the_dashboard_takes_no_step_that_went_well_for_one_that_did_not() {
+    let mut found = Vec::new();
+    yaml("deploy/grafana/taskrouter-streams.json").iter().for_each(|document| expressions(document, &mut found));
+    let expression = found.iter().find(|expression| expression.contains("outcome!~")).unwrap();
+    let left_out = quoted(expression, "outcome!~");
+    let trouble = Trouble { status: None, code: None, reason: String::new(), retry_after_ms: None };
+    let done = Outcome::Done(Answer::Accepted);
+    for (outcome, assumed, went_well) in [
+        (done.clone(), None, true),
+        (done, Some(Assumed::NotSent), true),
+        (Outcome::Gone, None, true),
+        (Outcome::TryLater(trouble.clone()), None, false),
+        (Outcome::Unknown(trouble.clone()), None, false),
+        (Outcome::Refused(trouble), None, false),
+    ] {
+        let word = labels::outcome(&outcome, assumed);
+        assert_eq!(matches(left_out, word), went_well, "{word} and {left_out}");
+    }
+}
+
+#[test]
+fn the_alerts_of_rare_rounds_look_back_far_enough_to_see_them() {
+    let rare = ["janitor", "backfill"];
+    assert_eq!(quoted(&alert("BackgroundTaskFails"), "task!~").split('|').collect::<Vec<_>>(), rare);
+    let (pruned, fetched) = (alert("JournalNotPruned"), alert("MissedEventsNotFetched"));
+    assert_eq!([&pruned, &fetched].map(|expression| quoted(expression, "task=")), rare);
+    let hours: u32 = pruned.split_once('[').unwrap().1.split_once("h]").unwrap().0.parse().unwrap();
+    let needed: u32 = pruned.rsplit_once("> ").unwrap().1.parse().unwrap();
+    let every = settings(BTreeMap::new()).journal.prune_every;
+    assert!(Duration::from_secs(3600) * hours >= every * (needed + 1), "{hours} h hold more than {needed} rounds");
+}
+
+/// Where a series appears with its first count, `increase` sees none.
+#[test]
+fn what_an_alert_takes_the_increase_of_is_there_from_the_beginning() {
+    let text = Metrics::new("1.0.0", "unknown").render();
+    let alerts = yaml("deploy/prometheus/alerts.yaml");
+    let mut found = Vec::new();
+    alerts.iter().for_each(|document| expressions(document, &mut found));
+    let increases = found.iter().flat_map(|expression| expression.split("increase(").skip(1));
+    let mut seen = 0;
+    // Many are counted before the alert of refused signatures minds them, and that no event came is seen by any series.
+    for increase in increases.filter(|increase| !increase.contains("answers_total") && !increase.contains("[30m]")) {
+        let (name, rest) = increase.split_at(increase.find(['{', '[']).unwrap());
+        let selector = rest.strip_prefix('{').map_or("", |rest| rest.split('}').next().unwrap());
+        let wanted: Vec<&str> =
+            selector.split(',').filter(|label| !label.is_empty() && !label.contains("!~")).collect();
+        let is_there = |line: &&str| {
+            line.split(['{', ' ']).next() == Some(name) && wanted.iter().all(|label| line.contains(label))
+        };
+        assert!(text.lines().any(|line| is_there(&line)), "nothing of {increase} in {text}");
+        seen += 1;
+    }
+    assert!(seen > 5);
+    let sources = read("src/telemetry/labels.rs");
+    let words = sources.split_once("pub fn event(").unwrap().1.split_once("\n}").unwrap().0;
+    let words: BTreeSet<&str> = words.split('"').skip(1).step_by(2).filter(|word| *word != "ours").collect();
+    assert_eq!(words, BTreeSet::from(labels::EVENTS), "every event that can be refused");
 }
 
 /// Instructions of a Dockerfile, continued lines joined.

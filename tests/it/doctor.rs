@@ -5,8 +5,13 @@ use crate::program::{ACCOUNT, TOKEN, WORKSPACE, program, text};
 use secrecy::SecretString;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use taskrouter_streams::cli::service::Service;
@@ -283,6 +288,90 @@ async fn a_postgresql_that_can_and_that_cannot_keep_the_journal_is_told_from_one
     }
     database.say("INSERT INTO taskrouter_streams.version VALUES (99)").await;
     clinic.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", "run the newer version"]]).await;
+    clinic.closes().await;
+}
+
+#[tokio::test]
+async fn a_file_that_the_worker_could_not_use_as_its_journal_is_found_and_left_as_it_is() {
+    let clinic = Clinic::opens().await;
+    let folder = clinic.directory.path().join("files");
+    std::fs::create_dir(&folder).unwrap();
+    let file = |name: &str| folder.join(name);
+    std::fs::write(file("letter"), "Dear Sir or Madam, ".repeat(1_000)).unwrap();
+    std::fs::write(file("empty"), "").unwrap();
+    std::fs::create_dir(file("folder")).unwrap();
+    let database = |name: &str, statements: &str| {
+        let connection = rusqlite::Connection::open(file(name)).unwrap();
+        connection.execute_batch(statements).unwrap();
+        connection
+    };
+    drop(database("newer", "PRAGMA user_version = 99"));
+    drop(database("ours", "PRAGMA user_version = 1"));
+    drop(database("at rest", "PRAGMA journal_mode = WAL; CREATE TABLE t (i)"));
+    // As a newer version that runs, or was killed: the file itself does not say so yet.
+    let running =
+        database("running", "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; PRAGMA user_version = 99");
+    let list = || -> BTreeMap<PathBuf, u64> {
+        let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+        entries.map(|entry| (entry.path(), entry.metadata().unwrap().len())).collect()
+    };
+    let before = list();
+    for (name, words) in [
+        ("letter", "file is not a database"),
+        ("folder", "Is a directory"),
+        ("newer", "schema version 99"),
+        ("running", "schema version 99"),
+    ] {
+        let url = format!("sqlite:{}", file(name).display());
+        clinic.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", words]]).await;
+    }
+    for name in ["ours", "at rest", "empty", "not there yet"] {
+        let url = format!("sqlite:{}", file(name).display());
+        clinic.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[]).await;
+    }
+    assert_eq!(before, list(), "nothing was written, and nothing is left behind");
+    running.close().unwrap();
+    clinic.closes().await;
+}
+
+/// The program as somebody who may not write to what only its owner may write to, which root always may.
+fn as_somebody_else() -> Command {
+    let mut command = program();
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(65_534).gid(65_534);
+    }
+    command
+}
+
+#[tokio::test]
+async fn a_journal_that_somebody_else_has_made_is_found() {
+    if as_somebody_else().arg("--version").output().is_err() {
+        // Past the harness, which keeps what a test prints to itself.
+        let _ = writeln!(std::io::stderr(), "\nSKIPPED: nobody but root can start the program where it was built.\n");
+        return;
+    }
+    let clinic = Clinic::opens().await;
+    let folder = TempDir::new().unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+    let url = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let journal = async || {
+        let mut command = as_somebody_else();
+        command.args(["doctor", "--json"]).envs(&clinic.environment).env("TRS__JOURNAL__URL", &url);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let checks: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let check = checks.into_iter().find(|check| check["check"] == "journal").unwrap();
+        (check["verdict"].as_str().unwrap().to_owned(), check["found"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(journal().await.0, "ok");
+    // A worker that was once tried by hand leaves all of them.
+    for ending in ["", ".lock", "-wal"] {
+        let file = folder.path().join(format!("journal.db{ending}"));
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o444)).unwrap();
+        let (verdict, found) = journal().await;
+        assert!(verdict == "failure" && found.contains(&format!("journal.db{ending} cannot be opened")), "{found}");
+        std::fs::remove_file(&file).unwrap();
+    }
     clinic.closes().await;
 }
 

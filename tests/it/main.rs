@@ -27,6 +27,7 @@ mod faults;
 mod ingress;
 mod journal;
 mod kill;
+mod kill_under_load;
 mod lab;
 mod metrics;
 mod postgres;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::journal::{Backlog, CallQuery, Journal as _};
+use taskrouter_streams::journal::{Backlog, CallQuery, Journal};
 use taskrouter_streams::sim::callbacks::{Delivered, Destination};
 use taskrouter_streams::sim::world::{Mode, Target};
 use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
@@ -41,13 +41,13 @@ struct Backend {
 
 /// One address for all processes, as a load balancer gives them.
 #[derive(Clone, Default)]
-struct Balancer {
+pub(crate) struct Balancer {
     backends: Arc<Mutex<Vec<Backend>>>,
     turn: Arc<AtomicUsize>,
 }
 
 impl Balancer {
-    async fn start(&self) -> String {
+    pub(crate) async fn start(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let balancer = self.clone();
@@ -60,11 +60,11 @@ impl Balancer {
         format!("http://{address}")
     }
 
-    fn add(&self, address: &str) {
+    pub(crate) fn add(&self, address: &str) {
         self.backends.lock().unwrap().push(Backend { address: address.to_owned(), cut: CancellationToken::new() });
     }
 
-    fn remove(&self, address: &str) {
+    pub(crate) fn remove(&self, address: &str) {
         self.backends.lock().unwrap().retain(|backend| {
             if backend.address == address {
                 backend.cut.cancel();
@@ -89,14 +89,47 @@ impl Balancer {
     }
 }
 
+/// Callers, one call after the other.
+pub(crate) struct Load {
+    closing: Arc<AtomicBool>,
+    callers: tokio::task::JoinSet<Vec<TaskSid>>,
+}
+
+impl Load {
+    pub(crate) fn of(sim: &Arc<Simulator>) -> Self {
+        let closing = Arc::new(AtomicBool::new(false));
+        let mut callers = tokio::task::JoinSet::new();
+        for _ in 0..CALLERS {
+            let (sim, closing) = (sim.clone(), closing.clone());
+            callers.spawn(async move {
+                let mut calls = Vec::new();
+                while !closing.load(Ordering::Relaxed) {
+                    calls.push(a_warm_transfer(&sim).await);
+                }
+                calls
+            });
+        }
+        Self { closing, callers }
+    }
+
+    /// Lets the calls come to their end.
+    pub(crate) async fn ends(mut self) -> Vec<TaskSid> {
+        self.closing.store(true, Ordering::Relaxed);
+        let mut calls = Vec::new();
+        while let Some(told) = self.callers.join_next().await {
+            calls.extend(told.unwrap());
+        }
+        calls
+    }
+}
+
 /// Three processes, the simulator, and callers.
 struct Fleet {
     database: Database,
     sim: Arc<Simulator>,
     balancer: Balancer,
     processes: Vec<Option<Serving>>,
-    closing: Arc<AtomicBool>,
-    callers: tokio::task::JoinSet<Vec<TaskSid>>,
+    load: Load,
 }
 
 impl Fleet {
@@ -115,22 +148,11 @@ impl Fleet {
             events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=5&rp=5xx,ct,rt"),
             route: Route { public: PUBLIC_URL.to_owned(), local: balancer.start().await },
         });
-        let closing = Arc::new(AtomicBool::new(false));
-        let mut fleet =
-            Self { database, sim, balancer, processes: Vec::new(), closing, callers: tokio::task::JoinSet::new() };
+        let load = Load::of(&sim);
+        let mut fleet = Self { database, sim, balancer, processes: Vec::new(), load };
         for place in 0..3 {
             fleet.processes.push(None);
             fleet.starts(place, strategy);
-        }
-        for _ in 0..CALLERS {
-            let (sim, closing) = (fleet.sim.clone(), fleet.closing.clone());
-            fleet.callers.spawn(async move {
-                let mut calls = Vec::new();
-                while !closing.load(Ordering::Relaxed) {
-                    calls.push(a_warm_transfer(&sim).await);
-                }
-                calls
-            });
         }
         Some(fleet)
     }
@@ -165,12 +187,8 @@ impl Fleet {
     }
 
     /// Lets the calls come to their end, and looks at everything that was promised.
-    async fn arrives(mut self) {
-        self.closing.store(true, Ordering::Relaxed);
-        let mut calls = Vec::new();
-        while let Some(told) = self.callers.join_next().await {
-            calls.extend(told.unwrap());
-        }
+    async fn arrives(self) {
+        let calls = self.load.ends().await;
         assert_eq!(self.sim.violations(), []);
         let journal = postgres::open(postgres::settings(self.database.url(), LEASE)).await;
         let deadline = Instant::now() + LIMIT;
@@ -182,49 +200,55 @@ impl Fleet {
             assert!(Instant::now() < deadline, "not at rest: {backlog:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.nothing_acknowledged_is_lost().await;
-        for call in &calls {
-            let facts = journal.facts(call, 0).await.unwrap();
-            assert!(facts.iter().map(|(seq, _)| *seq).eq((1..).take(facts.len())), "numbers without gaps");
-            let steps = facts.iter().filter_map(|(_, fact)| match &fact.what {
-                What::Begun(step) => Some(step.id),
-                What::Settled(settled) => Some(settled.step.id),
-                What::Reservation(_)
-                | What::Task(_)
-                | What::Transfer(_)
-                | What::Stream(_)
-                | What::Parked(_)
-                | What::Unconfirmed { .. }
-                | What::Redriven
-                | What::Dismissed
-                | What::Unparked => None,
-            });
-            let steps: Vec<u32> = steps.collect();
-            assert!(steps.is_sorted(), "the steps of {call} in the order that they were taken: {steps:?}");
-        }
-        let listed = journal.calls(CallQuery { limit: 1_000, ..CallQuery::default() }).await.unwrap();
-        assert_eq!(listed.len(), calls.len());
-        assert!(listed.iter().all(|row| row.over), "every call is over");
-    }
-
-    async fn nothing_acknowledged_is_lost(&self) {
         let mut connection = self.database.connect().await;
         let kept: Vec<String> =
             sqlx::query_scalar("SELECT identity FROM taskrouter_streams.fact WHERE identity IS NOT NULL")
                 .fetch_all(&mut connection)
                 .await
                 .unwrap();
-        let kept: BTreeSet<&str> = kept.iter().map(String::as_str).collect();
-        let deliveries = self.sim.deliveries();
-        let acknowledged: Vec<_> = deliveries
-            .iter()
-            .filter(|delivery| delivery.outcome == Delivered::Answered(204))
-            .filter(|delivery| delivery.event_type.starts_with("reservation."))
-            .collect();
-        assert!(acknowledged.len() > 50, "too little load to tell: {} events", acknowledged.len());
-        for delivery in acknowledged {
-            assert!(kept.contains(delivery.event.as_str()), "{delivery:?} was acknowledged and is lost");
-        }
+        nothing_acknowledged_is_lost(&self.sim, &kept);
+        every_call_is_told_whole(&*journal, &calls).await;
+    }
+}
+
+/// Each of these calls, and no other, is over, and its facts are in the order in which they came to be.
+pub(crate) async fn every_call_is_told_whole(journal: &dyn Journal, calls: &[TaskSid]) {
+    for call in calls {
+        let facts = journal.facts(call, 0).await.unwrap();
+        assert!(facts.iter().map(|(seq, _)| *seq).eq((1..).take(facts.len())), "numbers without gaps");
+        let steps = facts.iter().filter_map(|(_, fact)| match &fact.what {
+            What::Begun(step) => Some(step.id),
+            What::Settled(settled) => Some(settled.step.id),
+            What::Reservation(_)
+            | What::Task(_)
+            | What::Transfer(_)
+            | What::Stream(_)
+            | What::Parked(_)
+            | What::Unconfirmed { .. }
+            | What::Redriven
+            | What::Dismissed
+            | What::Unparked => None,
+        });
+        let steps: Vec<u32> = steps.collect();
+        assert!(steps.is_sorted(), "the steps of {call} in the order that they were taken: {steps:?}");
+    }
+    let listed = journal.calls(CallQuery { limit: 1_000, ..CallQuery::default() }).await.unwrap();
+    assert_eq!(listed.len(), calls.len());
+    assert!(listed.iter().all(|row| row.over), "every call is over");
+}
+
+/// Every event that was answered with 204 is among those that are `kept`.
+pub(crate) fn nothing_acknowledged_is_lost(sim: &Simulator, kept: &[String]) {
+    let kept: BTreeSet<&str> = kept.iter().map(String::as_str).collect();
+    let deliveries = sim.deliveries();
+    let acknowledged: Vec<_> = deliveries
+        .iter()
+        .filter(|delivery| delivery.outcome == Delivered::Answered(204))
+        .filter(|delivery| delivery.event_type.starts_with("reservation."))
+        .collect();
+    assert!(acknowledged.len() > 50, "too little load to tell: {} events", acknowledged.len());
+    for delivery in acknowledged {
+        assert!(kept.contains(delivery.event.as_str()), "{delivery:?} was acknowledged and is lost");
     }
 }
 

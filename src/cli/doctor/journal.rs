@@ -3,7 +3,7 @@
 use super::check::Check;
 use crate::cli::service::postgres_settings;
 use crate::config::{JournalUrl, Settings};
-use crate::journal::{Examination, PostgresJournal};
+use crate::journal::{Examination, OpenError, PostgresJournal, SqliteJournal};
 use crate::telemetry::metrics::Commits;
 use std::io::Write as _;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
     match &settings.journal.url {
         JournalUrl::Sqlite(path) => {
             let path = path.clone();
-            let checked = tokio::task::spawn_blocking(move || disk(&path)).await;
+            let checked = tokio::task::spawn_blocking(move || file(&path).unwrap_or_else(|| disk(&path))).await;
             checked.into_iter().collect()
         }
         JournalUrl::Postgres(url) => {
@@ -35,6 +35,18 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
             }]
         }
     }
+}
+
+/// What is wrong with the journal's file, where there is one.
+fn file(path: &Path) -> Option<Check> {
+    let error = SqliteJournal::examine(path).err()?;
+    let remedy = match error {
+        OpenError::TooNew { .. } => "run the version that wrote it, or name another file in journal.url",
+        OpenError::Unopenable { .. } | OpenError::InUse { .. } => {
+            "give it, and the files beside it, to the worker's user, or name another file in journal.url"
+        }
+    };
+    Some(Check::failure(NAME, error.to_string(), remedy))
 }
 
 /// Beside the journal's file, which is left alone: it may be a running worker's.

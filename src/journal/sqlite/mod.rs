@@ -3,6 +3,7 @@
 //! One thread owns the only writing connection and commits many writes at once; another reads, so that a reader never
 //! waits for an fsync. A write is answered after the commit that holds it. A file lock beside the file keeps a second process out.
 
+mod examine;
 mod listing;
 mod ops;
 mod reader;
@@ -18,7 +19,7 @@ use crate::telemetry::metrics::Commits;
 use ops::Write;
 use reader::Read;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -123,13 +124,19 @@ impl SqliteJournal {
     }
 }
 
-/// A lock on a file beside the journal: SQLite's own locks would let a second process in, whose leases we would not see.
-fn lock(path: &std::path::Path) -> Result<File, OpenError> {
+/// A file that belongs to the journal's: its name with this at the end.
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(ending);
+    name.into()
+}
+
+/// A lock on a file beside the journal: SQLite's own locks would let a second process in, whose leases we would not see.
+fn lock(path: &Path) -> Result<File, OpenError> {
     let shown = path.display().to_string();
     let unopenable = |reason: std::io::Error| OpenError::Unopenable { path: shown.clone(), reason: reason.to_string() };
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name).map_err(unopenable)?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock")).map_err(unopenable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: shown }),

@@ -14,6 +14,9 @@ const BUSY: Duration = Duration::from_secs(5);
 /// One script per version, applied in order; the version is kept in `user_version`.
 const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
 
+/// The version that this program writes, and the newest that it reads.
+pub(super) const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
+
 const VERSION_1: &str = "
     CREATE TABLE call (
         task TEXT PRIMARY KEY,
@@ -96,9 +99,8 @@ fn migrate(connection: &mut Connection, path: &str) -> Result<(), OpenError> {
     let unopenable =
         |reason: rusqlite::Error| OpenError::Unopenable { path: path.to_owned(), reason: reason.to_string() };
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unopenable)?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if found > known {
-        return Err(OpenError::TooNew { path: path.to_owned(), found, known });
+    if found > KNOWN_VERSION {
+        return Err(OpenError::TooNew { path: path.to_owned(), found, known: KNOWN_VERSION });
     }
     for (version, script) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
         let transaction = connection.transaction().map_err(unopenable)?;

@@ -17,6 +17,7 @@ use opentelemetry_sdk::trace::{
 };
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What the program is called where its traces are looked at, unless `OTEL_SERVICE_NAME` says otherwise.
@@ -28,6 +29,9 @@ const BATCH: usize = 512;
 #[derive(Debug)]
 pub(super) struct Exporter {
     processor: BatchSpanProcessor,
+    waiting: Arc<AtomicUsize>,
+    queue_limit: usize,
+    metrics: Arc<Metrics>,
     timeout: Duration,
 }
 
@@ -40,20 +44,33 @@ impl Exporter {
             .build()
             .map_err(|error| TracesError { reason: error.to_string() })?;
         let config = BatchConfigBuilder::default()
-            .with_max_queue_size(settings.queue_limit)
-            .with_max_export_batch_size(BATCH.min(settings.queue_limit))
+            // What is too much is dropped, and counted, before it comes to that.
+            .with_max_queue_size(settings.queue_limit + BATCH)
+            .with_max_export_batch_size(BATCH)
             .with_scheduled_delay(settings.export_every)
             .build();
-        let mut processor = BatchSpanProcessor::new(Counted { inner: exporter, metrics }, config);
+        let waiting: Arc<AtomicUsize> = Arc::default();
+        let counted = Counted {
+            inner: exporter,
+            metrics: metrics.clone(),
+            waiting: waiting.clone(),
+            failing: AtomicBool::new(false),
+        };
+        let mut processor = BatchSpanProcessor::new(counted, config);
         let mut resource = Resource::builder();
         if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
             resource = resource.with_service_name(NAME);
         }
         processor.set_resource(&resource.with_attribute(KeyValue::new("service.version", VERSION)).build());
-        Ok(Self { processor, timeout: settings.timeout })
+        Ok(Self { processor, waiting, queue_limit: settings.queue_limit, metrics, timeout: settings.timeout })
     }
 
     pub(super) fn record(&self, span: Span) {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue_limit {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.work.spans_dropped.inc();
+            return;
+        }
         self.processor.on_end(data(span));
     }
 
@@ -105,12 +122,25 @@ fn time(at: EpochMs) -> SystemTime {
 struct Counted {
     inner: SpanExporter,
     metrics: Arc<Metrics>,
+    /// Spans that were handed in and not exported yet.
+    waiting: Arc<AtomicUsize>,
+    failing: AtomicBool,
 }
 
 impl opentelemetry_sdk::trace::SpanExporter for Counted {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
         let exported = self.inner.export(batch).await;
         self.metrics.work.round("traces", exported.is_ok());
+        let failed_before = self.failing.swap(exported.is_err(), Ordering::Relaxed);
+        match (&exported, failed_before) {
+            // Once, however long it lasts.
+            (Err(error), false) => {
+                tracing::warn!(%error, "the collector does not take traces; they are lost until it does: look at traces.otlp_url");
+            }
+            (Ok(()), true) => tracing::info!("the collector takes traces again"),
+            (Ok(()), false) | (Err(_), true) => {}
+        }
         exported
     }
 

@@ -7,6 +7,7 @@ use taskrouter_streams::call::sid::AccountSid;
 use taskrouter_streams::call::step::Change;
 use taskrouter_streams::journal::{CallQuery, NewFact, now};
 use taskrouter_streams::sim::callbacks::Delivered;
+use taskrouter_streams::sim::faults::{Fault, On};
 use taskrouter_streams::sim::world::OpName;
 use taskrouter_streams::timeline;
 use taskrouter_streams::twilio::event::{self, Content};
@@ -157,6 +158,31 @@ async fn wrong_credentials_of_one_account_do_not_hurt_the_calls_of_the_other() {
 }
 
 #[tokio::test]
+async fn an_account_that_twilio_does_not_answer_leaves_room_for_the_calls_of_the_other() {
+    const MINUTE: &str = "60000";
+    let town = Town::rises(&[
+        ("TRS__WORKER__MAX_CALLS", "2"),
+        ("TRS__TWILIO__MAX_IN_FLIGHT", "1"),
+        ("TRS__TWILIO__REQUEST_TIMEOUT_MS", MINUTE),
+        ("TRS__JOURNAL__LEASE_MS", "90000"),
+        ("TRS__SHUTDOWN__GRACE_MS", "100"),
+    ])
+    .await;
+    town.blue.fault(On::Next(OpName::CreateStream), 99, Fault::Hang { took_effect: false });
+    for _ in 0..3 {
+        let task = town.blue.customer_calls().await;
+        town.blue.accepts(&task, "alice").await.unwrap();
+    }
+    let hanging = || town.blue.requests().iter().filter(|request| request.op == Some(OpName::CreateStream)).count();
+    town.until("blue hangs", async || hanging() == 1).await;
+    let task = town.green.customer_calls().await;
+    town.green.accepts(&task, "alice").await.unwrap();
+    streaming(&town.green, &task, &["alice"]).await;
+    assert_eq!(hanging(), 1, "a minute has not passed");
+    town.falls().await;
+}
+
+#[tokio::test]
 async fn a_call_whose_account_is_no_longer_configured_is_parked_and_asked_about_with_nobodys_credentials() {
     let mut town = Town::rises(&[]).await;
     let task = town.blue.customer_calls().await;
@@ -186,10 +212,11 @@ async fn a_call_whose_account_is_no_longer_configured_is_parked_and_asked_about_
 
     // Back again: what happened meanwhile is read from the records, and the call goes on.
     town = town.restarts(&[]).await;
-    town.redrives(&task, 9).await;
     town.blue.accepts(&task, "bob").await.unwrap();
     streaming(&town.blue, &task, &["alice", "bob"]).await;
-    assert_eq!(town.call(&task).await.parked().count(), 0);
+    assert_eq!(town.call(&task).await.parked().count(), 0, "work on it tells that it was not given up");
+    town.until("nothing is listed as parked", async || town.service.journal().backlog().await.unwrap().parked == 0)
+        .await;
     assert_eq!(town.blue.violations(), []);
     town.falls().await;
 }

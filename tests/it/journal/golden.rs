@@ -1,8 +1,8 @@
 //! The journal's format is a promise: what a version has written is read, and folded to the same, by every later one.
 //!
-//! `fixtures/journal/v1.STRATEGY.jsonl` holds the facts of a call as the first version wrote them, and `….folded` what it
-//! made of every prefix. Neither is ever changed; a new kind of fact gets files of its own. They were made by
-//! `cargo test -- --ignored records_a_golden_journal`.
+//! `fixtures/journal/NAME.jsonl` holds the facts of a call as a version wrote them, and `….folded` what it made of every prefix:
+//! v1 before there were accounts and shadow mode, v2 with them. None is ever changed; a new kind of fact or field gets files of
+//! its own. They were made by `cargo test -- --ignored records_a_golden_journal`.
 
 use super::*;
 use crate::stories::story;
@@ -13,14 +13,17 @@ use taskrouter_streams::call::fact::Parked;
 use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::sim::Behaviour;
 
-const STRATEGIES: [&str; 2] = ["redirect", "streams-api"];
+const JOURNALS: [&str; 4] = ["v1.redirect", "v1.streams-api", "v2.redirect", "v2.shadow"];
 
-fn file(strategy: &str, kind: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/journal/v1.{strategy}.{kind}"))
+/// The newest, and the configuration under which they are recorded.
+const NEWEST: [(&str, &str); 2] = [("v2.redirect", ""), ("v2.shadow", "mode = \"shadow\"")];
+
+fn file(name: &str, kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/journal/{name}.{kind}"))
 }
 
-fn lines(strategy: &str, kind: &str) -> Vec<String> {
-    std::fs::read_to_string(file(strategy, kind)).unwrap().lines().map(str::to_owned).collect()
+fn lines(name: &str, kind: &str) -> Vec<String> {
+    std::fs::read_to_string(file(name, kind)).unwrap().lines().map(str::to_owned).collect()
 }
 
 /// What is to be seen of a call, in a line.
@@ -53,17 +56,17 @@ fn keeps(earlier: &Value, later: &Value) -> bool {
 }
 
 #[test]
-fn what_the_first_version_wrote_is_read_without_loss_and_folds_to_what_it_made_of_it() {
-    for strategy in STRATEGIES {
+fn what_earlier_versions_wrote_is_read_without_loss_and_folds_to_what_it_made_of_it() {
+    for name in JOURNALS {
         let mut call = Call::default();
-        let (facts, folded) = (lines(strategy, "jsonl"), lines(strategy, "folded"));
+        let (facts, folded) = (lines(name, "jsonl"), lines(name, "folded"));
         assert!(facts.len() > 20 && facts.len() == folded.len());
         for (number, (line, expected)) in facts.iter().zip(&folded).enumerate() {
             let fact: Fact = serde_json::from_str(line).unwrap();
             let again = serde_json::to_value(&fact).unwrap();
-            assert!(keeps(&serde_json::from_str(line).unwrap(), &again), "{strategy}, line {}: {again}", number + 1);
+            assert!(keeps(&serde_json::from_str(line).unwrap(), &again), "{name}, line {}: {again}", number + 1);
             call.apply(&fact);
-            assert_eq!(&seen(&call), expected, "{strategy}, line {}", number + 1);
+            assert_eq!(&seen(&call), expected, "{name}, line {}", number + 1);
         }
     }
 }
@@ -71,7 +74,7 @@ fn what_the_first_version_wrote_is_read_without_loss_and_folds_to_what_it_made_o
 #[test]
 fn the_golden_journals_hold_every_kind_of_fact() {
     let mut kinds: Vec<String> = Vec::new();
-    for line in STRATEGIES.iter().flat_map(|strategy| lines(strategy, "jsonl")) {
+    for line in JOURNALS.iter().flat_map(|name| lines(name, "jsonl")) {
         let fact: Value = serde_json::from_str(&line).unwrap();
         kinds.push(match &fact["what"] {
             Value::String(kind) => kind.clone(),
@@ -92,16 +95,38 @@ fn the_golden_journals_hold_every_kind_of_fact() {
         "task",
         "transfer",
         "unconfirmed",
+        "unparked",
     ];
     assert_eq!(kinds, all);
+}
+
+#[test]
+fn the_newest_golden_journals_hold_what_the_first_had_not() {
+    let facts: Vec<Value> = NEWEST
+        .iter()
+        .flat_map(|(name, _)| lines(name, "jsonl"))
+        .map(|line| serde_json::from_str(&line).unwrap())
+        .collect();
+    for of_account in [
+        "/what/reservation/task/account",
+        "/what/task/task/account",
+        "/what/transfer/task/account",
+        "/what/stream/account",
+    ] {
+        assert!(facts.iter().any(|fact| fact.pointer(of_account).is_some_and(Value::is_string)), "no {of_account}");
+    }
+    let assumed: Vec<&Value> = facts.iter().filter_map(|fact| fact.pointer("/what/settled/assumed")).collect();
+    assert!(assumed.contains(&&Value::from("not_sent")), "{assumed:?}");
+    let seen = assumed.iter().filter_map(|assumed| assumed.get("seen"));
+    let seen: Vec<_> = seen.map(|seen| (seen["guard"].as_bool().unwrap(), seen["hold"].as_bool().unwrap())).collect();
+    assert!(seen.iter().any(|(guard, _)| *guard) && seen.iter().any(|(_, hold)| *hold), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes the golden journals of a version; those of a version that was released are never written again"]
 async fn records_a_golden_journal() {
-    for strategy in STRATEGIES {
-        let extra = format!("[streams]\nstrategy = \"{strategy}\"\n");
-        let stage = Stage::set(Behaviour::default(), &extra).await.unwrap();
+    for (name, extra) in NEWEST {
+        let stage = Stage::set(Behaviour::default(), extra).await.unwrap();
         let outcome = stage.tell(&story("warm-transfer")).await;
         let mut facts = stage.facts(&outcome.tasks[0]).await.unwrap();
         let reservation = Call::fold(&facts).reservations().next().unwrap().0.clone();
@@ -110,8 +135,10 @@ async fn records_a_golden_journal() {
         let ends = [
             What::Parked(parked.clone()),
             What::Redriven,
-            What::Parked(parked),
+            What::Parked(parked.clone()),
             What::Dismissed,
+            What::Parked(parked),
+            What::Unparked,
             What::Unconfirmed { name: "Stream_x".to_owned() },
         ];
         facts.extend(ends.into_iter().map(|what| Fact { at, what }));
@@ -121,9 +148,9 @@ async fn records_a_golden_journal() {
             text.push_str(&(serde_json::to_string(fact).unwrap() + "\n"));
             folded.push_str(&(seen(&call) + "\n"));
         }
-        std::fs::create_dir_all(file(strategy, "jsonl").parent().unwrap()).unwrap();
-        std::fs::write(file(strategy, "jsonl"), text).unwrap();
-        std::fs::write(file(strategy, "folded"), folded).unwrap();
+        std::fs::create_dir_all(file(name, "jsonl").parent().unwrap()).unwrap();
+        std::fs::write(file(name, "jsonl"), text).unwrap();
+        std::fs::write(file(name, "folded"), folded).unwrap();
         stage.clear().await;
     }
 }

@@ -12,7 +12,7 @@
 //! `LAB_SEEDS=n` runs that many seeds beyond the checked-in ones, from `LAB_FROM` on; `LAB_SEED=s` runs one and tells it.
 
 mod bridge;
-mod dice;
+pub(crate) mod dice;
 mod hold;
 mod laws;
 mod ledger;

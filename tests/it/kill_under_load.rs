@@ -1,0 +1,152 @@
+//! kill -9 of the one process that a SQLite file has, at points that a seed chooses, again and again while calls go on.
+
+use crate::lab::dice::Dice;
+use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE};
+use crate::several::{Balancer, Load, every_call_is_told_whole, nothing_acknowledged_is_lost};
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use taskrouter_streams::journal::{Backlog, Journal as _, SqliteJournal, SqliteSettings};
+use taskrouter_streams::sim::callbacks::Destination;
+use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
+use taskrouter_streams::telemetry::metrics::Commits;
+use tempfile::TempDir;
+
+/// Far beyond what any recovery takes; a wait that fails says what it waited for.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Killings of one night.
+const ROUNDS: u32 = 20;
+
+const HURRY: &[(&str, &str)] = &[
+    ("TRS__TWILIO__REQUEST_TIMEOUT_MS", "1200"),
+    ("TRS__TWILIO__CONNECT_TIMEOUT_MS", "600"),
+    ("TRS__WORKER__POLL_MS", "50"),
+    ("TRS__SERVER__THREADS", "1"),
+];
+
+/// One process, the file that it leaves to the next, and callers.
+struct Ward {
+    sim: Arc<Simulator>,
+    /// Keeps the address while processes come and go.
+    balancer: Balancer,
+    directory: TempDir,
+    strategy: &'static str,
+    serving: Option<Serving>,
+}
+
+impl Ward {
+    async fn opens(seed: u64, strategy: &'static str) -> Self {
+        let sim = Simulator::start(Settings {
+            behaviour: Behaviour { seed, latency_ms: 10, ..Behaviour::default() },
+            account: ACCOUNT.parse().unwrap(),
+            auth_token: SecretString::from(TOKEN),
+            api_key: None,
+            workspace: WORKSPACE.parse().unwrap(),
+        });
+        let sim = Arc::new(sim.await.unwrap());
+        let balancer = Balancer::default();
+        sim.post_events_to(Destination {
+            events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=5&rp=5xx,ct,rt"),
+            route: Route { public: PUBLIC_URL.to_owned(), local: balancer.start().await },
+        });
+        let directory = TempDir::new().unwrap();
+        let mut ward = Self { sim, balancer, directory, strategy, serving: None };
+        ward.starts();
+        ward
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite:{}", self.directory.path().join("journal.db").display())
+    }
+
+    fn starts(&mut self) {
+        let mut more = HURRY.to_vec();
+        more.push(("TRS__STREAMS__STRATEGY", self.strategy));
+        let serving = Serving::start_with(&self.url(), &self.sim.api_base_url(), &more);
+        self.balancer.add(&serving.public);
+        self.serving = Some(serving);
+    }
+
+    /// Waits until the process has asked for so much more.
+    async fn works(&self, requests: usize) {
+        let before = self.sim.requests().len();
+        let deadline = Instant::now() + LIMIT;
+        while self.sim.requests().len() < before + requests {
+            assert!(Instant::now() < deadline, "a standstill; violations {:?}", self.sim.violations());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Kills the process, and starts the next on what it has left.
+    fn dies_and_is_followed(&mut self) {
+        let killed = self.serving.take().unwrap();
+        let address = killed.public.clone();
+        drop(killed);
+        self.balancer.remove(&address);
+        self.starts();
+    }
+
+    /// Waits until the worker has nothing left to do for anybody, stops it, and gives the file to whoever looks into it.
+    async fn closes(&mut self) -> SqliteJournal {
+        let path = self.directory.path().join("journal.db");
+        let file = rusqlite::Connection::open(&path).unwrap();
+        let deadline = Instant::now() + LIMIT;
+        let live = || -> Vec<String> {
+            let mut live = file.prepare("SELECT task FROM call WHERE over_ms IS NULL").unwrap();
+            live.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        while !live().is_empty() {
+            assert!(Instant::now() < deadline, "not at rest: {:?}", live());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        drop(file);
+        let serving = self.serving.take().unwrap();
+        serving.signal("TERM");
+        let ended = tokio::task::spawn_blocking(|| serving.ended());
+        assert_eq!(ended.await.unwrap(), Some(0));
+        let (commits, lease) = (Commits::default(), Duration::from_secs(15));
+        let wal_limit_bytes = 1 << 26;
+        let settings = SqliteSettings { path, queue_limit: 1, batch_limit: 1, lease, wal_limit_bytes, commits };
+        SqliteJournal::open(settings).unwrap()
+    }
+
+    fn kept(&self) -> Vec<String> {
+        let file = rusqlite::Connection::open(self.directory.path().join("journal.db")).unwrap();
+        let mut kept = file.prepare("SELECT identity FROM fact WHERE identity IS NOT NULL").unwrap();
+        kept.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+}
+
+async fn killed_again_and_again(seed: u64, strategy: &'static str) {
+    let mut dice = Dice::new(seed);
+    let mut ward = Ward::opens(seed, strategy).await;
+    let load = Load::of(&ward.sim);
+    for _ in 0..ROUNDS {
+        ward.works(dice.below(24) as usize).await;
+        // Between two requests: in a commit, at the door, while it folds.
+        tokio::time::sleep(Duration::from_micros(u64::from(dice.below(20_000)))).await;
+        ward.dies_and_is_followed();
+    }
+    let calls = load.ends().await;
+    assert_eq!(ward.sim.violations(), [], "{strategy}, seed {seed}");
+    let journal = ward.closes().await;
+    nothing_acknowledged_is_lost(&ward.sim, &ward.kept());
+    assert_eq!(journal.backlog().await.unwrap(), Backlog::default());
+    every_call_is_told_whole(&journal, &calls).await;
+    for call in &calls {
+        let streams = ward.sim.report(call).unwrap().streams;
+        assert!(streams.len() >= 2 && streams.iter().all(|stream| stream.stopped_at.is_some()), "{call}: {streams:?}");
+    }
+    journal.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i7_a_process_killed_again_and_again_under_load_loses_nothing() {
+    killed_again_and_again(1, "redirect").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i7_a_process_killed_again_and_again_under_load_loses_nothing_with_the_streams_api() {
+    killed_again_and_again(2, "streams-api").await;
+}
