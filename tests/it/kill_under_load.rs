@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taskrouter_streams::journal::{Backlog, Journal as _, SqliteJournal, SqliteSettings};
 use taskrouter_streams::sim::callbacks::Destination;
+use taskrouter_streams::sim::faults::{Fault, On};
+use taskrouter_streams::sim::world::OpName;
 use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
 use taskrouter_streams::telemetry::metrics::Commits;
 use tempfile::TempDir;
@@ -50,6 +52,8 @@ impl Ward {
             events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=5&rp=5xx,ct,rt"),
             route: Route { public: PUBLIC_URL.to_owned(), local: balancer.start().await },
         });
+        // What the door lost must not come back through TaskRouter's records.
+        sim.fault(On::Next(OpName::ListEvents), 10 * ROUNDS, Fault::status(403));
         let directory = TempDir::new().unwrap();
         let mut ward = Self { sim, balancer, directory, strategy, serving: None };
         ward.starts();
@@ -130,6 +134,7 @@ async fn killed_again_and_again(seed: u64, strategy: &'static str) {
     }
     let calls = load.ends().await;
     assert_eq!(ward.sim.violations(), [], "{strategy}, seed {seed}");
+    assert!(ward.sim.faults_left() > 0, "no record was read");
     let journal = ward.closes().await;
     nothing_acknowledged_is_lost(&ward.sim, &ward.kept());
     assert_eq!(journal.backlog().await.unwrap(), Backlog::default());

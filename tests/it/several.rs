@@ -73,18 +73,23 @@ impl Balancer {
         });
     }
 
+    /// To whoever takes it. While nobody does the client waits, as proxies let him.
     async fn carry(self, mut client: TcpStream) {
-        let backends = self.backends.lock().unwrap().clone();
-        for _ in &backends {
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-            let Backend { address, cut } = backends[turn % backends.len()].clone();
-            if let Ok(mut server) = TcpStream::connect(&address).await {
-                tokio::select! {
-                    ended = tokio::io::copy_bidirectional(&mut client, &mut server) => drop(ended),
-                    () = cut.cancelled() => {}
+        let deadline = Instant::now() + LIMIT;
+        while Instant::now() < deadline {
+            let backends = self.backends.lock().unwrap().clone();
+            for _ in &backends {
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+                let Backend { address, cut } = backends[turn % backends.len()].clone();
+                if let Ok(mut server) = TcpStream::connect(&address).await {
+                    tokio::select! {
+                        ended = tokio::io::copy_bidirectional(&mut client, &mut server) => drop(ended),
+                        () = cut.cancelled() => {}
+                    }
+                    return;
                 }
-                return;
             }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
