@@ -91,3 +91,33 @@ fn a_disk_that_cannot_be_written_to_is_refused_at_the_start_by_name() {
     assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(said.contains("journal.db cannot be opened: Read-only file system"), "{said}");
 }
+
+/// How long a file of the process may become, in bytes; no limit without one.
+fn limit_files(serving: &Serving, bytes: Option<u64>) {
+    let soft = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+    let limit = format!("--fsize={soft}:unlimited");
+    assert!(Command::new("prlimit").args(["--pid", &serving.pid().to_string(), &limit]).status().unwrap().success());
+}
+
+/// As a disk that turns read-only under a running process does.
+#[test]
+fn writes_that_the_system_refuses_make_503_of_every_event_until_it_takes_them_again() {
+    let directory = TempDir::new().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_taskrouter-streams")]);
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
+    let serving = Serving::start_as(command, &journal_url(directory.path()), "http://127.0.0.1:9", &[]);
+    let first = serving.replay("fixtures/taskrouter/01.task.created.form");
+    assert!(first.status.success(), "{}", text(&first.stdout));
+
+    limit_files(&serving, Some(1));
+    let refused = text(&serving.replay("fixtures/taskrouter").stdout);
+    assert!(refused.contains("1 of 14 events were taken"), "{refused}");
+    assert_eq!(refused.matches("503").count(), 13, "{refused}");
+
+    limit_files(&serving, None);
+    let taken = text(&serving.replay("fixtures/taskrouter").stdout);
+    assert!(taken.contains("14 of 14 events were taken"), "{taken}");
+    serving.signal("TERM");
+    assert_eq!(serving.ended(), Some(0));
+}

@@ -3,6 +3,7 @@
 
 use crate::postgres::Database;
 use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE};
+use crate::several::keep_the_records_away;
 use secrecy::SecretString;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::sid::TaskSid;
@@ -62,6 +63,7 @@ impl Night {
         })
         .await
         .unwrap();
+        keep_the_records_away(&sim);
         let mut night = Self { sim, serving: None, store, strategy, kill_at };
         night.serve();
         night

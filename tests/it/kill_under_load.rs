@@ -1,14 +1,12 @@
 //! kill -9 of the one process that a SQLite file has, at points that a seed chooses, again and again while calls go on.
 
 use crate::lab::dice::Dice;
-use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE};
-use crate::several::{Balancer, Load, every_call_is_told_whole, nothing_acknowledged_is_lost};
-use secrecy::SecretString;
+use crate::program::Serving;
+use crate::several::{Balancer, Load, every_call_is_told_whole, nothing_acknowledged_is_lost, twilio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taskrouter_streams::journal::{Backlog, Journal as _, SqliteJournal, SqliteSettings};
-use taskrouter_streams::sim::callbacks::Destination;
-use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
+use taskrouter_streams::sim::Simulator;
 use taskrouter_streams::telemetry::metrics::Commits;
 use tempfile::TempDir;
 
@@ -37,19 +35,7 @@ struct Ward {
 
 impl Ward {
     async fn opens(seed: u64, strategy: &'static str) -> Self {
-        let sim = Simulator::start(Settings {
-            behaviour: Behaviour { seed, latency_ms: 10, ..Behaviour::default() },
-            account: ACCOUNT.parse().unwrap(),
-            auth_token: SecretString::from(TOKEN),
-            api_key: None,
-            workspace: WORKSPACE.parse().unwrap(),
-        });
-        let sim = Arc::new(sim.await.unwrap());
-        let balancer = Balancer::default();
-        sim.post_events_to(Destination {
-            events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=5&rp=5xx,ct,rt"),
-            route: Route { public: PUBLIC_URL.to_owned(), local: balancer.start().await },
-        });
+        let (sim, balancer) = twilio(seed, 10).await;
         let directory = TempDir::new().unwrap();
         let mut ward = Self { sim, balancer, directory, strategy, serving: None };
         ward.starts();
@@ -130,6 +116,7 @@ async fn killed_again_and_again(seed: u64, strategy: &'static str) {
     }
     let calls = load.ends().await;
     assert_eq!(ward.sim.violations(), [], "{strategy}, seed {seed}");
+    assert!(ward.sim.faults_left() > 0, "no record was read");
     let journal = ward.closes().await;
     nothing_acknowledged_is_lost(&ward.sim, &ward.kept());
     assert_eq!(journal.backlog().await.unwrap(), Backlog::default());

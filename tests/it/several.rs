@@ -11,7 +11,8 @@ use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::journal::{Backlog, CallQuery, Journal};
 use taskrouter_streams::sim::callbacks::{Delivered, Destination};
-use taskrouter_streams::sim::world::{Mode, Target};
+use taskrouter_streams::sim::faults::{Fault, On};
+use taskrouter_streams::sim::world::{Mode, OpName, Target};
 use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -73,18 +74,23 @@ impl Balancer {
         });
     }
 
+    /// To whoever takes it. While nobody does the client waits, as proxies let him.
     async fn carry(self, mut client: TcpStream) {
-        let backends = self.backends.lock().unwrap().clone();
-        for _ in &backends {
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-            let Backend { address, cut } = backends[turn % backends.len()].clone();
-            if let Ok(mut server) = TcpStream::connect(&address).await {
-                tokio::select! {
-                    ended = tokio::io::copy_bidirectional(&mut client, &mut server) => drop(ended),
-                    () = cut.cancelled() => {}
+        let deadline = Instant::now() + LIMIT;
+        while Instant::now() < deadline {
+            let backends = self.backends.lock().unwrap().clone();
+            for _ in &backends {
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+                let Backend { address, cut } = backends[turn % backends.len()].clone();
+                if let Ok(mut server) = TcpStream::connect(&address).await {
+                    tokio::select! {
+                        ended = tokio::io::copy_bidirectional(&mut client, &mut server) => drop(ended),
+                        () = cut.cancelled() => {}
+                    }
+                    return;
                 }
-                return;
             }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
@@ -123,6 +129,30 @@ impl Load {
     }
 }
 
+/// A simulated Twilio, and the address that it posts to.
+pub(crate) async fn twilio(seed: u64, latency_ms: u64) -> (Arc<Simulator>, Balancer) {
+    let sim = Simulator::start(Settings {
+        behaviour: Behaviour { seed, latency_ms, ..Behaviour::default() },
+        account: ACCOUNT.parse().unwrap(),
+        auth_token: SecretString::from(TOKEN),
+        api_key: None,
+        workspace: WORKSPACE.parse().unwrap(),
+    });
+    let sim = Arc::new(sim.await.unwrap());
+    keep_the_records_away(&sim);
+    let balancer = Balancer::default();
+    sim.post_events_to(Destination {
+        events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=5&rp=5xx,ct,rt"),
+        route: Route { public: PUBLIC_URL.to_owned(), local: balancer.start().await },
+    });
+    (sim, balancer)
+}
+
+/// What the door or the journal lost must not come back through TaskRouter's records.
+pub(crate) fn keep_the_records_away(sim: &Simulator) {
+    sim.fault(On::Next(OpName::ListEvents), u32::MAX, Fault::status(403));
+}
+
 /// Three processes, the simulator, and callers.
 struct Fleet {
     database: Database,
@@ -135,19 +165,7 @@ struct Fleet {
 impl Fleet {
     async fn sails(seed: u64, strategy: &'static str) -> Option<Self> {
         let database = Database::new().await?;
-        let sim = Simulator::start(Settings {
-            behaviour: Behaviour { seed, latency_ms: 20, ..Behaviour::default() },
-            account: ACCOUNT.parse().unwrap(),
-            auth_token: SecretString::from(TOKEN),
-            api_key: None,
-            workspace: WORKSPACE.parse().unwrap(),
-        });
-        let sim = Arc::new(sim.await.unwrap());
-        let balancer = Balancer::default();
-        sim.post_events_to(Destination {
-            events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=5&rp=5xx,ct,rt"),
-            route: Route { public: PUBLIC_URL.to_owned(), local: balancer.start().await },
-        });
+        let (sim, balancer) = twilio(seed, 20).await;
         let load = Load::of(&sim);
         let mut fleet = Self { database, sim, balancer, processes: Vec::new(), load };
         for place in 0..3 {

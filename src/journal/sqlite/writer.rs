@@ -4,6 +4,7 @@ use super::SqliteSettings;
 use super::ops::{Done, Write, perform};
 use crate::journal::JournalError;
 use crate::telemetry::metrics::Commits;
+use rusqlite::ffi::SQLITE_IOERR_WRITE;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -128,10 +129,15 @@ impl Writer {
     }
 }
 
-/// A full disk or a lock leaves the file as it was. After a failed fsync or a damaged page nobody can say what it holds.
+/// A full disk, a lock, or a write that is refused, as by a disk that has turned read-only, leaves the file as it was: what was not
+/// committed is not there. After a failed fsync or a damaged page nobody can say what it holds.
 fn verdict(error: &rusqlite::Error) -> JournalError {
     let reason = reason(error);
+    let extended = error.sqlite_error().map(|failure| failure.extended_code);
     match error.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) if extended == Some(SQLITE_IOERR_WRITE) => {
+            JournalError::Unavailable { reason }
+        }
         Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             JournalError::Fatal { reason }
         }
