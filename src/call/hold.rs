@@ -75,8 +75,9 @@ impl Leg {
     pub(super) fn transfer_begins(&mut self, at: EpochMs) {
         let redirecting =
             self.doubt.as_ref().is_some_and(|doubt| matches!(doubt.step.operation, Operation::Redirect { .. }));
-        if self.rejoining.is_some() {
-            self.owes_hold = Some(at);
+        if let Some(away) = self.rejoining {
+            // As of the redirect, which is what keeps him from being held: a reading that shows him held is newer.
+            self.owes_hold = Some(away.since);
         } else if redirecting {
             self.hold_at_risk = Some(at);
         }
