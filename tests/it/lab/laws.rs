@@ -9,8 +9,16 @@ use taskrouter_streams::call::sid::ReservationSid;
 use taskrouter_streams::call::step::Change;
 use taskrouter_streams::sim::world::{Drop, Misuse};
 
-/// What holds at every moment: I1, I2, I4, I5 by the world's own record, and of I8 that nobody is held for no reason.
+/// What holds at every moment: I1, I2, I4, I5 by the world's own record, of I8 that nobody is held for no reason, and I9 whenever there
+/// is a new fact. How facts are written is tried at rest.
 pub(super) fn always(night: &mut Night<'_>) -> Result<(), String> {
+    let facts = night.facts_seen();
+    if facts.len() != night.facts_folded {
+        night.facts_folded = facts.len();
+        if Call::fold(night.facts_seen()) != *night.call() {
+            return Err("I9: the facts fold to another call".to_owned());
+        }
+    }
     let violations = night.world.violations();
     if let Some(violation) = violations.get(night.violations_seen) {
         let text = format!("VIOLATION: {violation}");

@@ -67,6 +67,8 @@ pub(super) struct Night<'a> {
     mode: Option<Mode>,
     workers: BTreeMap<String, WorkerSid>,
     pub(super) violations_seen: usize,
+    /// How many facts have been folded anew.
+    pub(super) facts_folded: usize,
     /// A race has sent the customer into a conference of his own.
     pub(super) doomed_by_race: bool,
     /// Nothing goes wrong any more.
@@ -169,6 +171,7 @@ impl<'a> Night<'a> {
             mode: None,
             workers: BTreeMap::new(),
             violations_seen: 0,
+            facts_folded: 0,
             doomed_by_race: false,
             calm: false,
             log: Vec::new(),
@@ -182,6 +185,11 @@ impl<'a> Night<'a> {
     /// The call as the worker knows it at rest.
     pub(super) fn call(&self) -> &Call {
         &self.worker.call
+    }
+
+    /// The facts that the worker has taken into account.
+    pub(super) fn facts_seen(&self) -> &[Fact] {
+        &self.facts[..self.worker.seen]
     }
 
     pub(super) fn picture(&self) -> Option<Picture> {
