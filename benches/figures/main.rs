@@ -1,5 +1,5 @@
 //! The figures that the README and the closing notes report, each beside a baseline measured in the same run: `make bench`.
-//! `make bench ONLY=ingest` (or change, strategies, backlog, census, memory) measures only that.
+//! `make bench ONLY=ingest` (or change, strategies, steps, backlog, census, memory) measures only that.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and stops when it cannot go on")]
 
 mod backlog;
@@ -10,6 +10,7 @@ mod change;
 mod cluster;
 mod ingest;
 mod memory;
+mod steps;
 mod strategies;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -32,6 +33,10 @@ fn main() {
         }
         if wanted("ingest") {
             ingest::rates(database(port, "ingest").await.as_deref()).await;
+        }
+        if wanted("steps") {
+            let databases = [database(port, "steps_one").await, database(port, "steps_two").await];
+            steps::rates(databases).await;
         }
         if wanted("backlog") {
             backlog::figures(database(port, "backlog").await.as_deref()).await;
