@@ -1,5 +1,6 @@
 //! Starting with much to do: facts that are pending, and the calls that live on afterwards.
 
+use crate::journals;
 use crate::memory::resident_bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,43 +10,22 @@ use taskrouter_streams::call::fact::{
 use taskrouter_streams::call::rules::Fields;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::journal::{Journal, NewFact, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings};
+use taskrouter_streams::journal::{Journal, NewFact};
 use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::telemetry::metrics::Commits;
 use tempfile::TempDir;
 
 const CALLS: u32 = 100_000;
-const LEASE: Duration = Duration::from_secs(15);
 
 /// Time until a worker has looked at 100,000 calls with a pending fact each, and its memory with all of them live.
 pub(crate) async fn figures(postgres: Option<&str>) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("journal.db");
-    let commits = Commits::default();
-    let sqlite = SqliteSettings {
-        path: path.clone(),
-        queue_limit: 4096,
-        batch_limit: 512,
-        lease: LEASE,
-        wal_limit_bytes: 64 << 20,
-        commits: commits.clone(),
-    };
-    fill(Arc::new(SqliteJournal::open(sqlite).unwrap())).await;
+    fill(journals::sqlite(&path)).await;
     recover("SQLite", &format!("sqlite:{}", path.display())).await;
-    let Some(url) = postgres else { return };
-    let settings = PostgresSettings {
-        url: url.to_owned().into(),
-        pool_size: 8,
-        acquire_timeout: Duration::from_secs(2),
-        statement_timeout: Duration::from_secs(3),
-        listen: true,
-        queue_limit: 4096,
-        batch_limit: 512,
-        lease: LEASE,
-        commits,
-    };
-    fill(Arc::new(PostgresJournal::open(settings).await.unwrap())).await;
-    recover("PostgreSQL", url).await;
+    if let Some(url) = postgres {
+        fill(journals::postgres(url).await).await;
+        recover("PostgreSQL", url).await;
+    }
 }
 
 async fn fill(journal: Arc<dyn Journal>) {

@@ -1,12 +1,12 @@
 //! What it costs to know how many streams run.
 
-use std::path::Path;
+use crate::journals;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::Fact;
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::journal::{Journal, NewFact, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings};
-use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
+use taskrouter_streams::journal::{Journal, NewFact};
+use taskrouter_streams::telemetry::metrics::Metrics;
 use taskrouter_streams::worker;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -20,32 +20,10 @@ const LATER: u64 = 20;
 /// so all are listed, and none is folded. Calls that are quiet for longer are not even listed.
 pub(crate) async fn times(postgres: Option<&str>) {
     let directory = TempDir::new().unwrap();
-    of("SQLite", sqlite(&directory.path().join("journal.db"))).await;
-    let Some(url) = postgres else { return };
-    let settings = PostgresSettings {
-        url: url.to_owned().into(),
-        pool_size: 8,
-        acquire_timeout: Duration::from_secs(2),
-        statement_timeout: Duration::from_secs(3),
-        listen: true,
-        queue_limit: 4096,
-        batch_limit: 512,
-        lease: Duration::from_secs(15),
-        commits: Commits::default(),
-    };
-    of("PostgreSQL", Arc::new(PostgresJournal::open(settings).await.unwrap())).await;
-}
-
-fn sqlite(path: &Path) -> Arc<dyn Journal> {
-    let settings = SqliteSettings {
-        path: path.to_owned(),
-        queue_limit: 4096,
-        batch_limit: 512,
-        lease: Duration::from_secs(15),
-        wal_limit_bytes: 64 << 20,
-        commits: Commits::default(),
-    };
-    Arc::new(SqliteJournal::open(settings).unwrap())
+    of("SQLite", journals::sqlite(&directory.path().join("journal.db"))).await;
+    if let Some(url) = postgres {
+        of("PostgreSQL", journals::postgres(url).await).await;
+    }
 }
 
 async fn of(name: &str, journal: Arc<dyn Journal>) {

@@ -9,6 +9,7 @@ mod change;
 #[expect(dead_code, reason = "the tests use more of it")]
 mod cluster;
 mod ingest;
+mod journals;
 mod memory;
 mod steps;
 mod strategies;

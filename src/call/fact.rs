@@ -290,19 +290,10 @@ impl What {
 
     /// The account whose token signed it, for facts that came from outside and say so.
     pub fn account(&self) -> Option<&AccountSid> {
-        match self {
-            What::Stream(event) => event.account.as_ref(),
-            What::Reservation(_)
-            | What::Task(_)
-            | What::Transfer(_)
-            | What::Begun(_)
-            | What::Settled(_)
-            | What::Parked(_)
-            | What::Unconfirmed { .. }
-            | What::Redriven
-            | What::Dismissed
-            | What::Unparked => self.task_view()?.account.as_ref(),
+        if let What::Stream(event) = self {
+            return event.account.as_ref();
         }
+        self.task_view()?.account.as_ref()
     }
 
     /// The event's view of the task, for facts that are events.

@@ -125,7 +125,8 @@ impl Decision<'_> {
         for stream in self.call.streams().iter().filter(|stream| stream.state == StreamState::Accepted) {
             let confirms = self.policy.destinations.get(stream.slot).is_some_and(|destination| destination.confirms);
             let due = stream.accepted_at + self.policy.confirm_ms;
-            if !confirms || stream.unconfirmed {
+            // Nobody confirms a stream that was never started.
+            if !confirms || stream.unconfirmed || self.call.is_shadow() {
                 continue;
             }
             if due <= self.now {

@@ -104,7 +104,7 @@ async fn read(client: &Client, first: EventsPage, limit: usize) -> anyhow::Resul
             "there are more than backfill.max_events = {limit} events: raise it, or look back less far"
         );
         let (mut found, next) = client.events(&asked).await.context("TaskRouter's records cannot be read")?;
-        found.retain(|record| event_record::sid(record).is_none_or(|sid| seen.insert(sid.to_owned())));
+        event_record::keep_new(&mut found, &mut seen);
         count += found.len();
         let matters = |record: &Record| record.get("event_type").and_then(Value::as_str).is_some_and(event::matters);
         records.extend(found.into_iter().filter(matters));

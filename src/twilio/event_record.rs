@@ -9,6 +9,7 @@ use super::signature::Pair;
 use crate::call::fact::EpochMs;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// One record, as it came.
 pub type Record = Map<String, Value>;
@@ -22,6 +23,11 @@ pub fn at(record: &Record) -> Option<EpochMs> {
 /// The event's own SID (EV…).
 pub fn sid(record: &Record) -> Option<&str> {
     record.get("sid").and_then(Value::as_str)
+}
+
+/// Leaves out those that were `seen` before, by their SIDs: an event on the border of two lists is in both.
+pub fn keep_new(records: &mut Vec<Record>, seen: &mut BTreeSet<String>) {
+    records.retain(|record| sid(record).is_none_or(|sid| seen.insert(sid.to_owned())));
 }
 
 /// What a record tells: the same as the callback of the same event.

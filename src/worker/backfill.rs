@@ -223,7 +223,7 @@ impl Backfill {
                     break;
                 }
             };
-            records.retain(|record| event_record::sid(record).is_none_or(|sid| seen.insert(sid.to_owned())));
+            event_record::keep_new(&mut records, &mut seen);
             found.read += records.len();
             facts.extend(records.iter().filter_map(|record| self.fact(record)));
             page = match next {

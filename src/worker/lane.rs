@@ -77,7 +77,7 @@ impl Lane {
                 }
                 continue;
             };
-            match self.call.next(now, &self.shadow.policy(&account.policy)) {
+            match self.call.next(now, &account.policy) {
                 Next::Do(step) => {
                     if !self.perform(step, &account.client).await? {
                         let pause = self.settings.poll;

@@ -7,10 +7,10 @@
 //! A call is finished in the mode in which its first command was decided. Streams that run, a lowered guard and a lifted
 //! hold want their end, also when the process has been started again in the other mode.
 
+use crate::call::Call;
 use crate::call::fact::{Fact, What};
 use crate::call::sid::{CallSid, ConferenceSid};
 use crate::call::step::{Answer, Assumed, Guard, Operation, Outcome, ParticipantRow, Settled};
-use crate::call::{Call, Policy};
 use crate::twilio::client::{Performed, Turn};
 use std::borrow::Cow;
 
@@ -42,16 +42,6 @@ impl Shadow {
     /// Whether commands of this call are not sent.
     pub(super) fn is_on(&self) -> bool {
         self.begun.unwrap_or(self.by_settings)
-    }
-
-    /// Nobody confirms a stream that was never started.
-    pub(super) fn policy<'a>(&self, policy: &'a Policy) -> Cow<'a, Policy> {
-        if !self.is_on() {
-            return Cow::Borrowed(policy);
-        }
-        let mut policy = policy.clone();
-        policy.destinations.iter_mut().for_each(|destination| destination.confirms = false);
-        Cow::Owned(policy)
     }
 
     /// Takes note of a fact that `call` has just folded.

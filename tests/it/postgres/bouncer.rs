@@ -1,9 +1,9 @@
 //! A PgBouncer in transaction mode, in front of a cluster, that lives as long as the process that started it.
 
-use std::io::{BufRead as _, BufReader};
+use super::cluster::run;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command};
 use std::time::{Duration, Instant};
 
 /// Runs it until its standard input ends. Round robin gives every transaction another connection of the few.
@@ -42,30 +42,16 @@ pub(crate) struct Bouncer {
 impl Bouncer {
     pub(crate) fn start(program: &Path, server: u16) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        // Like PostgreSQL, it refuses to run as root.
-        let is_root = Command::new("id").arg("-u").output().unwrap().stdout.starts_with(b"0\n");
-        let mut command = if is_root { Command::new("runuser") } else { Command::new("sh") };
-        if is_root {
-            command.args(["-u", "postgres", "--", "sh"]);
-        }
-        let mut child = command
-            .args(["-c", SCRIPT, "bouncer"])
-            .arg(program)
-            .args([server.to_string(), port.to_string()])
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let arguments = |shell: &mut Command| {
+            shell.arg(program).args([server.to_string(), port.to_string()]);
+        };
+        let (alive, _) = run(SCRIPT, arguments);
         let deadline = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < deadline, "PgBouncer did not start");
             std::thread::sleep(Duration::from_millis(10));
         }
-        let stdin = child.stdin.take().unwrap();
-        Self { port, _alive: (child, stdin) }
+        Self { port, _alive: alive }
     }
 }
 

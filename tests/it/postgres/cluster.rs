@@ -75,29 +75,30 @@ impl Cluster {
     pub(crate) fn start(programs: &Path, fsync: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let certificates = certificates();
-        // PostgreSQL refuses to run as root.
-        let is_root = Command::new("id").arg("-u").output().unwrap().stdout.starts_with(b"0\n");
-        let mut command = if is_root { Command::new("runuser") } else { Command::new("sh") };
-        if is_root {
-            command.args(["-u", "postgres", "--", "sh"]);
-        }
-        let mut child = command
-            .args(["-c", SCRIPT, "cluster"])
-            .arg(programs)
-            .arg(port.to_string())
-            .arg(certificates.path())
-            .arg(fsync)
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let arguments = |shell: &mut Command| {
+            shell.arg(programs).arg(port.to_string()).arg(certificates.path()).arg(fsync);
+        };
+        let (alive, line) = run(SCRIPT, arguments);
         assert!(line.ends_with('\n'), "PostgreSQL did not start: see above");
-        let stdin = child.stdin.take().unwrap();
-        Self { port, directory: line.trim_end().into(), certificates, _alive: (child, stdin) }
+        Self { port, directory: line.trim_end().into(), certificates, _alive: alive }
     }
+}
+
+/// Runs a script, as the user postgres when we are root, as whom neither PostgreSQL nor PgBouncer runs; it goes on until its
+/// standard input is dropped. Waits for the first line that it says.
+pub(crate) fn run(script: &str, add_arguments: impl FnOnce(&mut Command)) -> ((Child, ChildStdin), String) {
+    let is_root = Command::new("id").arg("-u").output().unwrap().stdout.starts_with(b"0\n");
+    let mut command = if is_root { Command::new("runuser") } else { Command::new("sh") };
+    if is_root {
+        command.args(["-u", "postgres", "--", "sh"]);
+    }
+    command.args(["-c", script, "script"]);
+    add_arguments(&mut command);
+    let mut child = command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let stdin = child.stdin.take().unwrap();
+    ((child, stdin), line)
 }
 
 /// The newest PostgreSQL of this machine.
