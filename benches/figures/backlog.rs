@@ -9,10 +9,10 @@ use taskrouter_streams::call::fact::{
 };
 use taskrouter_streams::call::rules::Fields;
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::journal::{Journal, NewFact};
-use taskrouter_streams::sim::Behaviour;
 use tempfile::TempDir;
+use twilio_simulator::Behaviour;
+use twilio_simulator::testbed::Stage;
 
 const CALLS: u32 = 100_000;
 

@@ -1,9 +1,9 @@
 //! How long a change takes, and how many requests.
 
 use std::time::Duration;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::world::{Mode, OpName, Target};
+use twilio_simulator::Behaviour;
+use twilio_simulator::testbed::Stage;
+use twilio_simulator::world::{Mode, OpName, Target};
 
 const ROUNDS: usize = 15;
 const LATENCY_MS: u64 = 80;

@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
 use taskrouter_streams::twilio::signature;
+use twilio_simulator::Behaviour;
+use twilio_simulator::testbed::Stage;
 
 const CONNECTIONS: usize = 32;
 const SPAN: Duration = Duration::from_secs(3);

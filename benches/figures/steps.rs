@@ -3,8 +3,8 @@
 use std::time::Instant;
 use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
+use twilio_simulator::Behaviour;
+use twilio_simulator::testbed::Stage;
 
 /// Calls at once.
 const CALLS: usize = 300;

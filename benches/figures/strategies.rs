@@ -1,9 +1,9 @@
 //! Accept → the request that starts the stream, by both strategies beside each other.
 
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::world::OpName;
+use twilio_simulator::Behaviour;
+use twilio_simulator::testbed::Stage;
+use twilio_simulator::world::OpName;
 
 /// Calls of each kind: the 99th percentile is the second longest.
 const CALLS: usize = 100;

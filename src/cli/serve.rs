@@ -1,7 +1,7 @@
 //! `serve`: the service, until a signal.
 
-use super::service::Service;
 use super::{CommandResult, Configured, misused, say};
+use crate::service::Service;
 use crate::telemetry;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::Fact;
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::cli::service::Service;
 use taskrouter_streams::config;
-use taskrouter_streams::sim::callbacks::Destination;
-use taskrouter_streams::sim::world::{Mode, Target};
-use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
+use taskrouter_streams::service::Service;
 use taskrouter_streams::twilio::signature::sign;
 use tempfile::TempDir;
+use twilio_simulator::callbacks::Destination;
+use twilio_simulator::world::{Mode, Target};
+use twilio_simulator::{Behaviour, Route, Settings, Simulator};
 
 /// Far beyond what any of it takes.
 const LIMIT: Duration = Duration::from_secs(30);

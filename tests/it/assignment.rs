@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
 use taskrouter_streams::twilio::assignment::parse;
 use taskrouter_streams::twilio::signature::{Pair, sign};
+use twilio_simulator::Behaviour;
+use twilio_simulator::testbed::Stage;
 
 const CALL: &str = "CA00000000000000000000000000000001";
 

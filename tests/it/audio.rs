@@ -3,10 +3,10 @@
 use crate::stories::{play, story, told};
 use std::time::Duration;
 use taskrouter_streams::call::fact::What;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::consumer::{Heard, Misconduct};
-use taskrouter_streams::sim::scenario::read;
+use twilio_simulator::Behaviour;
+use twilio_simulator::consumer::{Heard, Misconduct};
+use twilio_simulator::scenario::read;
+use twilio_simulator::testbed::Stage;
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -10,18 +10,18 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::EpochMs;
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::http::STREAM_STATUS_PATH;
 use taskrouter_streams::journal::CallQuery;
-use taskrouter_streams::sim::callbacks::Destination;
-use taskrouter_streams::sim::faults::{Fault, On};
-use taskrouter_streams::sim::world::{Mode, OpName, Target};
-use taskrouter_streams::sim::{Behaviour, Route};
 use taskrouter_streams::twilio::client::{Client, EventsPage, Unanswered, Unlisted};
 use taskrouter_streams::twilio::event::{self, Content};
 use taskrouter_streams::twilio::event_record;
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::Pair;
+use twilio_simulator::callbacks::Destination;
+use twilio_simulator::faults::{Fault, On};
+use twilio_simulator::testbed::Stage;
+use twilio_simulator::world::{Mode, OpName, Target};
+use twilio_simulator::{Behaviour, Route};
 
 /// Far beyond what any recovery takes.
 const LIMIT: Duration = Duration::from_secs(30);

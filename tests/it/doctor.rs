@@ -14,17 +14,17 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-use taskrouter_streams::cli::service::Service;
 use taskrouter_streams::config;
 use taskrouter_streams::journal::Journal as _;
-use taskrouter_streams::sim::faults::{Fault, On};
-use taskrouter_streams::sim::world::{OpName, Violation};
-use taskrouter_streams::sim::{Behaviour, Settings, Simulator};
+use taskrouter_streams::service::Service;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use twilio_simulator::faults::{Fault, On};
+use twilio_simulator::world::{OpName, Violation};
+use twilio_simulator::{Behaviour, Settings, Simulator};
 
 /// A worker that is set up well, with all that it needs.
 struct Clinic {

@@ -4,11 +4,11 @@ use super::stories::{play, story, told};
 use std::time::Duration;
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::step::Change;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::faults::{Fault, FaultBody, On, Side};
-use taskrouter_streams::sim::scenario::{Scenario, Step, Verb};
-use taskrouter_streams::sim::world::OpName;
+use twilio_simulator::Behaviour;
+use twilio_simulator::faults::{Fault, FaultBody, On, Side};
+use twilio_simulator::scenario::{Scenario, Step, Verb};
+use twilio_simulator::testbed::Stage;
+use twilio_simulator::world::OpName;
 
 /// Short patience, so that what must be given up is given up soon.
 const QUICK: &str = "[server]\nthreads = 1\n[retry]\nfirst_ms = 10\ncap_ms = 50\ngive_up_ms = 5000\n\

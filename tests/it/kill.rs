@@ -7,10 +7,10 @@ use crate::several::keep_the_records_away;
 use secrecy::SecretString;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::sim::callbacks::Destination;
-use taskrouter_streams::sim::world::{Mode, Target};
-use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
 use tempfile::TempDir;
+use twilio_simulator::callbacks::Destination;
+use twilio_simulator::world::{Mode, Target};
+use twilio_simulator::{Behaviour, Route, Settings, Simulator};
 
 /// Far beyond what any recovery takes; a wait that fails says what it waited for.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -36,8 +36,6 @@ mod setup;
 mod several;
 mod shadow;
 mod signature;
-mod sim_serve;
-mod simulator;
 mod stories;
 mod stream_status;
 mod streams;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::scenario::{self, Scenario};
 use taskrouter_streams::telemetry::metrics::PREFIX;
+use twilio_simulator::Behaviour;
+use twilio_simulator::scenario::{self, Scenario};
+use twilio_simulator::testbed::Stage;
 
 /// Every sample, by name and labels.
 pub(crate) type Samples = BTreeMap<String, f64>;

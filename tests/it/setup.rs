@@ -4,11 +4,11 @@ use crate::backfill::run;
 use crate::program::text;
 use serde_json::json;
 use std::process::Output;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::faults::{Fault, On};
-use taskrouter_streams::sim::world::{OpName, Plumbing, Sink};
 use taskrouter_streams::twilio::event;
+use twilio_simulator::Behaviour;
+use twilio_simulator::faults::{Fault, On};
+use twilio_simulator::testbed::Stage;
+use twilio_simulator::world::{OpName, Plumbing, Sink};
 
 const OURS: &str = "https://streams.example.com/taskrouter/events#rc=3&rp=5xx,ct,rt";
 const OTHERS: &str = "https://somebody:their-password@crm.example.com/hook?id=7";

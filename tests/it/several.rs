@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::journal::{Backlog, CallQuery, Journal};
-use taskrouter_streams::sim::callbacks::{Delivered, Destination};
-use taskrouter_streams::sim::faults::{Fault, On};
-use taskrouter_streams::sim::world::{Mode, OpName, Target};
-use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use twilio_simulator::callbacks::{Delivered, Destination};
+use twilio_simulator::faults::{Fault, On};
+use twilio_simulator::world::{Mode, OpName, Target};
+use twilio_simulator::{Behaviour, Route, Settings, Simulator};
 
 /// Far beyond what any recovery takes; a wait that fails says what it waited for.
 const LIMIT: Duration = Duration::from_secs(60);

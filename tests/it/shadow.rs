@@ -7,11 +7,11 @@ use taskrouter_streams::call::fact::{Fact, What};
 use taskrouter_streams::call::ledger::StreamState;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::Assumed;
-use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::config::Mode;
-use taskrouter_streams::sim::scenario::{self, STORIES};
-use taskrouter_streams::sim::world::{Mode as TransferMode, Target};
 use taskrouter_streams::timeline;
+use twilio_simulator::scenario::{self, STORIES};
+use twilio_simulator::testbed::Stage;
+use twilio_simulator::world::{Mode as TransferMode, Target};
 
 fn shadow(strategy: Strategy) -> String {
     format!("mode = \"shadow\"\n{}", configuration(strategy))

@@ -7,12 +7,12 @@ use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::{Fact, What};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::callbacks::Mishap;
-use taskrouter_streams::sim::scenario::{self, Outcome, STORIES, Scenario, Verb};
-use taskrouter_streams::sim::world::{OpName, Picture};
 use taskrouter_streams::timeline;
+use twilio_simulator::Behaviour;
+use twilio_simulator::callbacks::Mishap;
+use twilio_simulator::scenario::{self, Outcome, STORIES, Scenario, Verb};
+use twilio_simulator::testbed::Stage;
+use twilio_simulator::world::{OpName, Picture};
 
 /// How many stages stand at once.
 const STAGES: usize = 8;

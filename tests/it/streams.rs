@@ -6,9 +6,9 @@ use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::ledger::StreamState;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::Change;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::scenario::read;
+use twilio_simulator::Behaviour;
+use twilio_simulator::scenario::read;
+use twilio_simulator::testbed::Stage;
 
 /// Times that a test can wait for.
 const QUICK: &str = "restart_after_ms = 20\nconfirm_within_ms = 300\n";

@@ -9,9 +9,9 @@ use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use taskrouter_streams::call::fact::{Fact, What};
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::world::{Mode, Target};
+use twilio_simulator::Behaviour;
+use twilio_simulator::testbed::Stage;
+use twilio_simulator::world::{Mode, Target};
 
 /// A collector, and what it was sent.
 struct Collector {

@@ -6,13 +6,13 @@ use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::sid::AccountSid;
 use taskrouter_streams::call::step::Change;
 use taskrouter_streams::journal::{CallQuery, NewFact, now};
-use taskrouter_streams::sim::callbacks::Delivered;
-use taskrouter_streams::sim::faults::{Fault, On};
-use taskrouter_streams::sim::world::OpName;
 use taskrouter_streams::timeline;
 use taskrouter_streams::twilio::event::{self, Content};
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::Pair;
+use twilio_simulator::callbacks::Delivered;
+use twilio_simulator::faults::{Fault, On};
+use twilio_simulator::world::OpName;
 
 #[tokio::test]
 async fn calls_of_both_accounts_go_to_the_destinations_of_each_in_the_way_of_each() {

@@ -3,7 +3,7 @@
 use super::{busy_stage, story, text};
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
-use taskrouter_streams::cli::stage::Stage;
+use twilio_simulator::testbed::Stage;
 
 async fn calls(stage: &Stage, arguments: &[&str]) -> Output {
     command(&[&["--admin", &format!("http://{}", stage.service.admin())], arguments].concat(), &[]).await

@@ -9,15 +9,15 @@ use std::time::Duration;
 use taskrouter_streams::call::fact::{
     CallAttributes, EventStamp, Fact, ReservationChange, ReservationEvent, TaskStatus, TaskView, What,
 };
-use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::console::view::AccountNames;
 use taskrouter_streams::console::{ConsoleSettings, console};
 use taskrouter_streams::http::admin;
 use taskrouter_streams::journal::{Journal, NewFact, SqliteJournal, SqliteSettings};
-use taskrouter_streams::sim::Behaviour;
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::twilio::signature::{parse_pairs, sign};
 use tokio_util::sync::CancellationToken;
+use twilio_simulator::Behaviour;
+use twilio_simulator::testbed::Stage;
 
 const TOKEN: &str = "a-token-that-is-long-enough";
 

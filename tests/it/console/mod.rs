@@ -8,8 +8,8 @@ mod pages;
 use super::metrics::story;
 use reqwest::{Method, Response};
 use std::net::SocketAddr;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
+use twilio_simulator::Behaviour;
+use twilio_simulator::testbed::Stage;
 
 /// Live calls, one in each state that a page shows, and one whose stream was given up.
 pub(crate) async fn busy_stage(extra: &str) -> Stage {

@@ -10,8 +10,8 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::Parked;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
+use twilio_simulator::Behaviour;
+use twilio_simulator::testbed::Stage;
 
 const JOURNALS: [&str; 4] = ["v1.redirect", "v1.streams-api", "v2.redirect", "v2.shadow"];
 

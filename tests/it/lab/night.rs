@@ -12,10 +12,10 @@ use taskrouter_streams::call::fact::{EpochMs, Fact, ReservationChange, TransferC
 use taskrouter_streams::call::sid::{EventSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{Answer, Operation, Outcome, Settled, Step};
 use taskrouter_streams::call::{Call, Next};
-use taskrouter_streams::sim::callbacks;
-use taskrouter_streams::sim::faults::{Fault, Faults, Side};
-use taskrouter_streams::sim::scenario::Verb;
-use taskrouter_streams::sim::world::{Event, Impossible, Mode, OpName, Picture, Target, World};
+use twilio_simulator::callbacks;
+use twilio_simulator::faults::{Fault, Faults, Side};
+use twilio_simulator::scenario::Verb;
+use twilio_simulator::world::{Event, Impossible, Mode, OpName, Picture, Target, World};
 
 /// When every night begins.
 pub(super) const START: EpochMs = 1_700_000_000_000;

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use taskrouter_streams::call::Policy;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::rules::Destination;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::faults::{Fault, FaultBody, Side};
-use taskrouter_streams::sim::scenario::Verb;
-use taskrouter_streams::sim::world::Mode;
+use twilio_simulator::Behaviour;
+use twilio_simulator::faults::{Fault, FaultBody, Side};
+use twilio_simulator::scenario::Verb;
+use twilio_simulator::world::Mode;
 
 pub(super) const AGENTS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 

@@ -5,10 +5,10 @@ use super::night::Night;
 use super::plan::{Action, Crash, Plan, plain_policy};
 use std::collections::BTreeMap;
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::scenario::{self, STORIES, Scenario, Verb};
-use taskrouter_streams::sim::world::Picture;
 use taskrouter_streams::timeline;
+use twilio_simulator::Behaviour;
+use twilio_simulator::scenario::{self, STORIES, Scenario, Verb};
+use twilio_simulator::world::Picture;
 
 /// How long a dead worker is missed.
 const AWAY_MS: i64 = 30;

@@ -1,0 +1,102 @@
+//! One story told to a worker and a simulated Twilio, and its figures.
+
+use super::audio;
+use anyhow::Context as _;
+use taskrouter_streams::call::fact::{Fact, ReservationChange, What};
+use taskrouter_streams::call::policy::Strategy;
+use taskrouter_streams::call::sid::ReservationSid;
+use taskrouter_streams::config::Mode;
+use twilio_simulator::Behaviour;
+use twilio_simulator::scenario::Scenario;
+use twilio_simulator::testbed::Stage;
+
+/// What came of a story.
+pub(super) struct Telling {
+    /// The facts of each of its calls, and what was heard of them.
+    pub(super) calls: Vec<(Vec<Fact>, Vec<String>)>,
+    /// Its figures.
+    pub(super) figures: Figures,
+    /// Every violation and every expectation that was not met, in words.
+    pub(super) complaints: Vec<String>,
+}
+
+/// The figures of a story.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Figures {
+    pub(super) started: usize,
+    pub(super) stopped: usize,
+    pub(super) requests: usize,
+    /// From an agent's accepting to the first frame of audio, ms, for each stream.
+    pub(super) audio_after_ms: Vec<i64>,
+    /// The customer's time outside the conference, ms.
+    pub(super) outside_ms: i64,
+    pub(super) violations: usize,
+    pub(super) failures: usize,
+}
+
+impl Figures {
+    pub(super) fn is_good(&self) -> bool {
+        self.violations == 0 && self.failures == 0
+    }
+
+    /// The middle one of the streams' times from accept to audio, ms.
+    pub(super) fn median_audio_after_ms(&self) -> Option<i64> {
+        let mut sorted = self.audio_after_ms.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
+    }
+}
+
+/// Tells the story on a stage of its own, with sockets that really open. In shadow mode nothing of what the story expects can
+/// come true; that nothing was commanded is expected instead.
+pub(super) async fn tell(
+    story: &Scenario,
+    base: &Behaviour,
+    strategy: Strategy,
+    mode: Mode,
+) -> anyhow::Result<Telling> {
+    let behaviour = story.behaviour(base).with_context(|| format!("the story {} cannot be told", story.name))?;
+    let configuration = format!("mode = \"{}\"\n[streams]\nstrategy = \"{}\"\n", mode.as_str(), strategy.as_str());
+    let stage = Stage::set_with_audio(behaviour, &configuration).await.context("the demo cannot start")?;
+    let outcome = stage.tell(story).await;
+    let mut figures = Figures::default();
+    let mut failures = match mode {
+        Mode::Live => outcome.failures,
+        Mode::Shadow => commands(&stage),
+    };
+    let mut calls = Vec::new();
+    for task in &outcome.tasks {
+        let facts = stage.facts(task).await?;
+        let heard = audio::lines(&stage, task, facts.first().map_or(0, |fact| fact.at));
+        failures.extend(audio::complaints(&stage, task));
+        figures.audio_after_ms.extend(audio::delays(&stage, task, |reservation| accepted_at(&facts, reservation)));
+        if let Some(report) = stage.sim.report(task) {
+            figures.started += report.streams.len();
+            figures.stopped += report.streams.iter().filter(|stream| stream.stopped_at.is_some()).count();
+            figures.requests += report.requests;
+            figures.outside_ms += report.outside_ms;
+        }
+        calls.push((facts, heard));
+    }
+    let violations = stage.sim.violations();
+    (figures.violations, figures.failures) = (violations.len(), failures.len());
+    let violations = violations.iter().map(|violation| format!("VIOLATION: {violation}"));
+    let complaints = violations.chain(failures.iter().map(|failure| format!("NOT AS EXPECTED: {failure}"))).collect();
+    stage.clear().await;
+    Ok(Telling { calls, figures, complaints })
+}
+
+/// What was asked of the simulated Twilio besides reading, in words.
+fn commands(stage: &Stage) -> Vec<String> {
+    let requests = stage.sim.requests().into_iter().map(|request| request.target);
+    requests.filter(|target| !target.starts_with("GET ")).map(|target| format!("in shadow mode: {target}")).collect()
+}
+
+/// When the worker knew that the reservation had been accepted.
+fn accepted_at(facts: &[Fact], reservation: &ReservationSid) -> Option<i64> {
+    let accepts = |fact: &&Fact| {
+        matches!(&fact.what, What::Reservation(event)
+            if event.reservation == *reservation && event.change == ReservationChange::Accepted)
+    };
+    facts.iter().find(accepts).map(|fact| fact.at)
+}

@@ -1,0 +1,158 @@
+//! Tells a scenario to a running simulator.
+
+use super::{Expectation, Scenario, Step, Verb};
+use crate::simulator::Simulator;
+use crate::world::Impossible;
+use std::time::Duration;
+use taskrouter_streams::call::sid::TaskSid;
+
+/// How long nothing-moves may take to come: far beyond every delay that a scenario sets.
+const QUIET_LIMIT: Duration = Duration::from_secs(20);
+
+/// How often the world may wake the worker and the worker the world before one gives up.
+const SETTLE_ROUNDS: usize = 50;
+
+/// How a story went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its tasks, in the order in which they came.
+    pub tasks: Vec<TaskSid>,
+    /// What was not as expected, each with its step's words.
+    pub failures: Vec<String>,
+}
+
+/// Tells the story to a worker that works in this `way`, as expectations name it. `settle` returns when the worker is at rest,
+/// or says why it never will be; it is called with the world quiet, and again whenever the world has moved meanwhile. A verb
+/// that is impossible ends the story.
+pub async fn run<F>(scenario: &Scenario, sim: &Simulator, way: &str, settle: F) -> Outcome
+where
+    F: AsyncFn() -> Result<(), String>,
+{
+    narrate(scenario, sim, way, settle, |_| {}).await
+}
+
+/// The same; `begins` is told of each step before it is performed.
+pub async fn narrate<F>(scenario: &Scenario, sim: &Simulator, way: &str, settle: F, begins: impl Fn(&Step)) -> Outcome
+where
+    F: AsyncFn() -> Result<(), String>,
+{
+    let mut outcome = Outcome::default();
+    for (place, step) in scenario.steps.iter().enumerate() {
+        begins(step);
+        match perform(sim, &step.verb, way, &mut outcome, &settle).await {
+            Ok(None) => {}
+            Ok(Some(reason)) => outcome.failures.push(worded(place, step, &reason)),
+            Err(impossible) => {
+                outcome.failures.push(worded(place, step, &impossible.to_string()));
+                return outcome;
+            }
+        }
+    }
+    outcome
+}
+
+/// Performs one step; says what was not as expected, if anything.
+async fn perform<F>(
+    sim: &Simulator,
+    verb: &Verb,
+    way: &str,
+    outcome: &mut Outcome,
+    settle: &F,
+) -> Result<Option<String>, Impossible>
+where
+    F: AsyncFn() -> Result<(), String>,
+{
+    let nobody = || Impossible("nobody has called yet: begin with \"customer calls\"".to_owned());
+    let task = outcome.tasks.last().cloned().ok_or_else(nobody);
+    match verb {
+        Verb::CustomerCalls => outcome.tasks.push(sim.customer_calls().await),
+        Verb::CustomerWrites => outcome.tasks.push(sim.customer_writes().await),
+        Verb::CallsOut(agent) => outcome.tasks.push(sim.calls_out(agent).await?),
+        Verb::CustomerAnswers => sim.customer_answers(&task?).await?,
+        Verb::CustomerHangsUp => sim.customer_hangs_up(&task?).await?,
+        Verb::ConferenceEnds => sim.conference_ends(&task?).await,
+        Verb::Accepts(agent) => sim.accepts(&task?, agent).await?,
+        Verb::Rejects(agent) => sim.rejects(&task?, agent).await?,
+        Verb::TimesOut(agent) => sim.times_out(&task?, agent).await?,
+        Verb::CannotBeReached(agent) => sim.cannot_be_reached(&task?, agent).await?,
+        Verb::Transfers(from, to, mode) => sim.transfers(&task?, from, to, *mode).await?,
+        Verb::CancelsTransfer(agent) => sim.cancels_transfer(&task?, agent).await?,
+        Verb::Hold(agents) => {
+            let task = task?;
+            for agent in agents {
+                sim.holds(&task, agent).await?;
+            }
+        }
+        Verb::Unhold(agents) => {
+            let task = task?;
+            for agent in agents {
+                sim.unholds(&task, agent).await?;
+            }
+        }
+        Verb::Leaves(agent) => sim.leaves(&task?, agent).await?,
+        Verb::Completes(agent) => sim.completes(&task?, agent).await?,
+        Verb::Mishap(event, mishap) => sim.mishap(event.as_deref(), *mishap),
+        Verb::SocketsFail(failure, times) => sim.next_sockets_fail(*failure, *times),
+        Verb::SocketDies(agent) => sim.socket_dies(&task?, agent).await?,
+        Verb::Fault(on, fault) => sim.fault(*on, 1, fault.clone()),
+        Verb::Settle => return Ok(rest(sim, settle).await.err()),
+        Verb::Expect { of: Some(other), .. } if other != way => {}
+        Verb::Expect { all: expectations, .. } => {
+            let task = task?;
+            let wrong: Vec<String> = expectations.iter().filter_map(|each| compare(sim, &task, each)).collect();
+            return Ok((!wrong.is_empty()).then(|| wrong.join("; ")));
+        }
+    }
+    Ok(None)
+}
+
+fn worded(place: usize, step: &Step, reason: &str) -> String {
+    format!("step {} (\"{}\"): {reason}", place + 1, step.words)
+}
+
+async fn rest<F>(sim: &Simulator, settle: &F) -> Result<(), String>
+where
+    F: AsyncFn() -> Result<(), String>,
+{
+    for _ in 0..SETTLE_ROUNDS {
+        if !sim.quiet(QUIET_LIMIT).await {
+            return Err("the world does not come to rest".to_owned());
+        }
+        let before = sim.requests().len();
+        settle().await?;
+        if sim.is_quiet() && sim.requests().len() == before {
+            return Ok(());
+        }
+    }
+    Err("the worker and the world keep each other moving".to_owned())
+}
+
+/// What is wrong, if anything.
+fn compare(sim: &Simulator, task: &TaskSid, expectation: &Expectation) -> Option<String> {
+    let picture = sim.picture(task)?;
+    let says = |known: Option<bool>, yes: &str, no: &str| match known {
+        Some(true) => yes.to_owned(),
+        Some(false) => no.to_owned(),
+        None => "outside any conference".to_owned(),
+    };
+    match expectation {
+        Expectation::Streams(agents) => (agents != &picture.streams).then(|| {
+            let name = |list: &[String]| {
+                if list.is_empty() { "none".to_owned() } else { list.join(" and ") }
+            };
+            format!("streams are {}, not {}", name(&picture.streams), name(agents))
+        }),
+        Expectation::Held(held) => {
+            (picture.held != Some(*held)).then(|| format!("the customer is {}", says(picture.held, "held", "not held")))
+        }
+        Expectation::GuardRaised(raised) => (picture.guard_raised != Some(*raised))
+            .then(|| format!("the guard is {}", says(picture.guard_raised, "raised", "lowered"))),
+        Expectation::Over(over) => {
+            (picture.over != *over).then(|| format!("the call is {}", if picture.over { "over" } else { "live" }))
+        }
+        Expectation::NoRequests => {
+            let requests = sim.requests().iter().filter(|request| request.task.as_ref() == Some(task)).count();
+            (requests > 0).then(|| format!("there were {requests} requests"))
+        }
+    }
+}
