@@ -18,7 +18,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("telemetry", &["telemetry", "call"]),
     ("config", &["call::sid", "call::rules", "call::policy", "telemetry", "twilio", "config"]),
     ("service", &["call", "config", "console", "http", "journal", "telemetry", "twilio", "worker"]),
-    ("cli", &["call", "cli", "config", "http", "journal", "service", "telemetry", "timeline", "twilio"]),
+    (
+        "cli",
+        &["call", "cli", "config", "console::view", "http", "journal", "service", "telemetry", "timeline", "twilio"],
+    ),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

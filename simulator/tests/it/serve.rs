@@ -1,6 +1,6 @@
 //! `serve` as its users start it: alone with a consumer, and with a worker.
 
-use super::{ACCOUNT, TOKEN, WORKSPACE, program, text};
+use super::{ACCOUNT, WORKSPACE, program, text};
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use taskrouter_streams::service::Service;
 use tempfile::TempDir;
 use twilio_simulator::consumer::{Consumer, Heard, Misconduct};
 
+const TOKEN: &str = "a-token-for-tests";
 const PUBLIC_URL: &str = "https://streams.example.com";
 const AUDIO: &str = "wss://audio.example.com";
 const LIMIT: Duration = Duration::from_secs(30);
