@@ -1,7 +1,7 @@
 //! The world's REST resources over HTTP, with latency and faults.
 
-use super::core::Core;
 use super::faults::{Fault, FaultBody, Side};
+use super::shared::Shared;
 use super::world::{EventQuery, Page, Reply, Request, RequestRecord, SinkRequest, StreamOrder};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Server;
@@ -32,20 +32,20 @@ enum Ending {
 }
 
 /// Serves the world on the listener; the server stops with its handle.
-pub(super) fn serve(core: Arc<Core>, listener: TcpListener) -> std::io::Result<Server> {
-    let core = Data::from(core);
-    let app = move || App::new().app_data(core.clone()).default_service(web::to(answer));
+pub(super) fn serve(shared: Arc<Shared>, listener: TcpListener) -> std::io::Result<Server> {
+    let shared = Data::from(shared);
+    let app = move || App::new().app_data(shared.clone()).default_service(web::to(answer));
     Ok(HttpServer::new(app).workers(1).disable_signals().listen(listener)?.run())
 }
 
-async fn answer(http: HttpRequest, body: Bytes, core: Data<Core>) -> HttpResponse {
+async fn answer(http: HttpRequest, body: Bytes, shared: Data<Shared>) -> HttpResponse {
     let path = http.path().to_owned();
     let target = format!("{} {path}", http.method());
     let mut parameters = pairs(http.query_string().as_bytes());
     parameters.extend(pairs(&body));
-    let admitted = is_admitted(&http, &core);
-    let request = if admitted { core.site().request(http.method().as_str(), &path, &parameters) } else { None };
-    let number = core.with(|world, received_at| {
+    let admitted = is_admitted(&http, &shared);
+    let request = if admitted { shared.site().request(http.method().as_str(), &path, &parameters) } else { None };
+    let number = shared.with(|world, received_at| {
         let (task, op) =
             (request.as_ref().and_then(|request| world.subject(request)), request.as_ref().map(Request::op));
         let target = target.clone();
@@ -53,14 +53,14 @@ async fn answer(http: HttpRequest, body: Bytes, core: Data<Core>) -> HttpRespons
             RequestRecord { received_at, op, target, parameters, task, status: None, fault: None, took_effect: false };
         world.record(record)
     });
-    let half = Duration::from_millis(core.latency_ms()) / 2;
+    let half = Duration::from_millis(shared.latency_ms()) / 2;
     pause(half).await;
-    let fault = request.as_ref().and_then(|request| core.fault_for(request.op()));
+    let fault = request.as_ref().and_then(|request| shared.fault_for(request.op()));
     let name = fault.as_ref().map(Fault::name);
     let (ending, took_effect) = match request {
-        Some(request) => play(&core, &request, &path, fault),
+        Some(request) => play(&shared, &request, &path, fault),
         None if admitted => {
-            core.with(|world, now| world.unknown_endpoint(&target, now));
+            shared.with(|world, now| world.unknown_endpoint(&target, now));
             (Ending::Due(Reply::not_found(&path)), false)
         }
         None => (Ending::Due(Reply::error(401, 20003, "Authenticate")), false),
@@ -69,14 +69,14 @@ async fn answer(http: HttpRequest, body: Bytes, core: Data<Core>) -> HttpRespons
         Ending::Due(Reply { status, .. }) | Ending::Faulty { status, .. } => Some(*status),
         Ending::Cut | Ending::Hang => None,
     };
-    core.with(|world, _| world.answered(number, status, name, took_effect));
+    shared.with(|world, _| world.answered(number, status, name, took_effect));
     pause(half).await;
-    send(ending, &core.next_request_id()).await
+    send(ending, &shared.next_request_id()).await
 }
 
 /// Performs the request as far as the fault lets it; also says whether it was performed.
-fn play(core: &Core, request: &Request, path: &str, fault: Option<Fault>) -> (Ending, bool) {
-    let perform = || core.with(|world, now| world.perform(request, path, now));
+fn play(shared: &Shared, request: &Request, path: &str, fault: Option<Fault>) -> (Ending, bool) {
+    let perform = || shared.with(|world, now| world.perform(request, path, now));
     let perform_if = |wanted: bool| {
         if wanted {
             perform();
@@ -92,7 +92,7 @@ fn play(core: &Core, request: &Request, path: &str, fault: Option<Fault>) -> (En
         Some(Fault::Hang { took_effect }) => (Ending::Hang, perform_if(took_effect)),
         Some(fault @ (Fault::ConferenceEnds(side) | Fault::CustomerHangsUp(side))) => {
             let strike = || {
-                core.with(|world, now| {
+                shared.with(|world, now| {
                     let Some(task) = world.subject(request) else { return };
                     if matches!(fault, Fault::ConferenceEnds(_)) {
                         world.conference_ends(&task, now);
@@ -118,10 +118,10 @@ fn play(core: &Core, request: &Request, path: &str, fault: Option<Fault>) -> (En
 }
 
 /// HTTP Basic with the account's own token or its API key. Documented: the account's SID stays in the path either way.
-fn is_admitted(http: &HttpRequest, core: &Core) -> bool {
+fn is_admitted(http: &HttpRequest, shared: &Shared) -> bool {
     let given = http.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Basic ")).and_then(|value| STANDARD.decode(value).ok());
-    given.is_some_and(|given| core.admits(&given))
+    given.is_some_and(|given| shared.admits(&given))
 }
 
 /// The account and the workspace that there are.

@@ -1,8 +1,8 @@
 //! Signs TaskRouter's events and the streams' status callbacks and posts them to the worker. Each of the two kinds is in
 //! order within a task unless told otherwise; between them Twilio promises none.
 
-use super::behaviour::{Ms, Route};
-use super::core::Core;
+use super::shared::Shared;
+use super::sim_config::{Ms, Route};
 use super::world::Event;
 use secrecy::ExposeSecret as _;
 use std::collections::BTreeMap;
@@ -104,7 +104,7 @@ impl Overrides {
 
 /// What becomes of an event on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mishap {
+pub enum DeliveryFault {
     /// It never arrives.
     Dropped,
     /// It arrives twice, one after the other.
@@ -159,7 +159,7 @@ type LaneKey = (TaskSid, bool);
 
 /// Carries jobs to a task's two lanes until cancelled.
 pub(super) async fn dispatch(
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     mut jobs: mpsc::UnboundedReceiver<Job>,
     client: reqwest::Client,
     tracker: TaskTracker,
@@ -175,26 +175,26 @@ pub(super) async fn dispatch(
         let key = (job.event.task.clone(), job.event.callback_url.is_some());
         let lane = lanes.entry(key.clone()).or_insert_with(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
-            tracker.spawn(run_lane(core.clone(), receiver, client.clone(), cancel.clone()));
+            tracker.spawn(run_lane(shared.clone(), receiver, client.clone(), cancel.clone()));
             sender
         });
         let send = |event: Event| {
-            core.expect_delivery();
+            shared.expect_delivery();
             // A lane ends only with the whole simulator.
             let _ = lane.send(Job { event, done: oneshot::channel().0 });
         };
-        let mishap = core.mishap_of(&job.event);
-        let released = if mishap == Some(Mishap::Swapped) { None } else { held.remove(&key) };
-        match mishap {
-            Some(Mishap::Dropped) => {
-                core.note_delivery(not_sent(&core, &job.event, Delivered::Dropped));
-                core.delivery_done();
+        let delivery_fault = shared.delivery_fault_for(&job.event);
+        let released = if delivery_fault == Some(DeliveryFault::Swapped) { None } else { held.remove(&key) };
+        match delivery_fault {
+            Some(DeliveryFault::Dropped) => {
+                shared.note_delivery(not_sent(&shared, &job.event, Delivered::Dropped));
+                shared.delivery_done();
             }
-            Some(Mishap::Swapped) => {
+            Some(DeliveryFault::Swapped) => {
                 held.insert(key, job.event);
-                core.delivery_done();
+                shared.delivery_done();
             }
-            Some(Mishap::Delayed(span)) => {
+            Some(DeliveryFault::Delayed(span)) => {
                 let (lane, cancel, event) = (lane.clone(), cancel.clone(), job.event);
                 tracker.spawn(async move {
                     tokio::select! {
@@ -205,7 +205,7 @@ pub(super) async fn dispatch(
                     }
                 });
             }
-            Some(Mishap::Duplicated) => {
+            Some(DeliveryFault::Duplicated) => {
                 send(job.event.clone());
                 let _ = lane.send(job);
             }
@@ -218,7 +218,7 @@ pub(super) async fn dispatch(
 }
 
 async fn run_lane(
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     mut jobs: mpsc::UnboundedReceiver<Job>,
     client: reqwest::Client,
     cancel: CancellationToken,
@@ -230,27 +230,27 @@ async fn run_lane(
         };
         tokio::select! {
             () = cancel.cancelled() => return,
-            () = deliver(&core, &client, &job.event) => {}
+            () = deliver(&shared, &client, &job.event) => {}
         }
-        core.delivery_done();
+        shared.delivery_done();
         // Nobody may wait for it, as with a duplicate.
         let _ = job.done.send(());
     }
 }
 
 /// Posts an event until it is answered or the overrides say to stop.
-async fn deliver(core: &Core, client: &reqwest::Client, event: &Event) {
-    let Some(destination) = core.destination() else {
-        return core.note_delivery(not_sent(core, event, Delivered::Nowhere));
+async fn deliver(shared: &Shared, client: &reqwest::Client, event: &Event) {
+    let Some(destination) = shared.destination() else {
+        return shared.note_delivery(not_sent(shared, event, Delivered::Nowhere));
     };
     let Address { signed, sent_to, overrides } = destination.address(event);
-    let signature = sign(&signed, &event.form, core.auth_token().expose_secret());
+    let signature = sign(&signed, &event.form, shared.auth_token().expose_secret());
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&event.form).finish();
     let began = Instant::now();
     for attempt in 1..=overrides.retries.saturating_add(1) {
         let left = overrides.total_timeout_ms.saturating_sub(millis(began.elapsed()));
         let limit = Duration::from_millis(overrides.read_timeout_ms.min(left));
-        let (at, sent) = (core.now(), Instant::now());
+        let (at, sent) = (shared.now(), Instant::now());
         let answer = client
             .post(&sent_to)
             .header("X-Twilio-Signature", &signature)
@@ -265,7 +265,7 @@ async fn deliver(core: &Core, client: &reqwest::Client, event: &Event) {
             Ok(answer) => {
                 let status = answer.status().as_u16();
                 if answer.status().is_success() {
-                    core.acknowledged(&event.sid);
+                    shared.acknowledged(&event.sid);
                 }
                 let again = match status {
                     400..=499 => overrides.on_4xx,
@@ -280,20 +280,20 @@ async fn deliver(core: &Core, client: &reqwest::Client, event: &Event) {
         let latency_ms = millis(sent.elapsed());
         let event_type = event.event_type;
         let (event, task) = (event.sid.clone(), event.task.clone());
-        core.note_delivery(Delivery { event, event_type, task, attempt, at, outcome, latency_ms });
+        shared.note_delivery(Delivery { event, event_type, task, attempt, at, outcome, latency_ms });
         if !again || millis(began.elapsed()) >= overrides.total_timeout_ms {
             return;
         }
     }
 }
 
-fn not_sent(core: &Core, event: &Event, outcome: Delivered) -> Delivery {
+fn not_sent(shared: &Shared, event: &Event, outcome: Delivered) -> Delivery {
     Delivery {
         event: event.sid.clone(),
         event_type: event.event_type,
         task: event.task.clone(),
         attempt: 1,
-        at: core.now(),
+        at: shared.now(),
         outcome,
         latency_ms: 0,
     }

@@ -5,8 +5,8 @@ mod transcript;
 
 pub use transcript::{BROKEN_OFF, Heard, Transcript};
 
-use super::behaviour::Route;
-use super::core::{locked, system_now};
+use super::shared::{locked, system_now};
+use super::sim_config::Route;
 use futures_util::StreamExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::{BTreeMap, VecDeque};
@@ -87,7 +87,7 @@ impl Consumer {
         Ok(Self { shared, address, tasks, cancel })
     }
 
-    /// Where the destination is, for [`super::Behaviour::sockets`].
+    /// Where the destination is, for [`super::SimConfig::sockets`].
     pub fn route(&self) -> Route {
         Route { public: self.shared.public.clone(), local: format!("ws://{}", self.address) }
     }

@@ -14,17 +14,17 @@
 //! Nothing here knows the worker, its journal or its HTTP door.
 
 mod api;
-mod behaviour;
 pub mod callbacks;
 pub mod consumer;
-mod core;
 pub mod faults;
 mod media;
 pub mod scenario;
+mod shared;
+mod sim_config;
 pub mod simulator;
 pub mod testbed;
 pub mod world;
 
 pub use api::Site;
-pub use behaviour::{BadSettings, Behaviour, Ms, Route};
+pub use sim_config::{BadSettings, Ms, Route, SimConfig};
 pub use simulator::{Settings, Simulator, StartError};

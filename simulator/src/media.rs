@@ -5,7 +5,7 @@
 //! `mark`, `clear` and `dtmf` are never sent, and what the destination says is not listened to. A socket that is lost stays
 //! lost, as with Twilio, and the world is told why.
 
-use super::core::Core;
+use super::shared::Shared;
 use super::world::{SocketFailure, SocketOrder, SocketTarget};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -47,7 +47,7 @@ enum End {
 }
 
 /// One thing that the simulator is not quiet without; over when dropped.
-struct Pending(Arc<Core>);
+struct Pending(Arc<Shared>);
 
 impl Drop for Pending {
     fn drop(&mut self) {
@@ -57,7 +57,7 @@ impl Drop for Pending {
 
 /// Carries out the world's orders until cancelled. Each came with one delivery to expect.
 pub(super) async fn dispatch(
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     mut orders: mpsc::UnboundedReceiver<SocketOrder>,
     tracker: TaskTracker,
     cancel: CancellationToken,
@@ -68,18 +68,18 @@ pub(super) async fn dispatch(
             () = cancel.cancelled() => return,
             order = orders.recv() => match order { Some(order) => order, None => return },
         };
-        let pending = Pending(core.clone());
+        let pending = Pending(shared.clone());
         let (stream, end) = match order {
             SocketOrder::Open(target) => {
                 let (sender, ended) = oneshot::channel();
                 // Those that failed are never ordered to end.
                 open.retain(|_, sender| !sender.is_closed());
                 open.insert(target.stream.clone(), sender);
-                let (core, cancel) = (core.clone(), cancel.clone());
+                let (shared, cancel) = (shared.clone(), cancel.clone());
                 tracker.spawn(async move {
                     tokio::select! {
                         () = cancel.cancelled() => {}
-                        () = carry(&core, *target, pending, ended) => {}
+                        () = carry(&shared, *target, pending, ended) => {}
                     }
                 });
                 continue;
@@ -95,11 +95,11 @@ pub(super) async fn dispatch(
 }
 
 /// A stream's socket from its handshake to its end.
-async fn carry(core: &Core, target: SocketTarget, opening: Pending, mut ended: oneshot::Receiver<(End, Pending)>) {
+async fn carry(shared: &Shared, target: SocketTarget, opening: Pending, mut ended: oneshot::Receiver<(End, Pending)>) {
     let stream = target.stream.clone();
     let opened = async {
         let socket =
-            tokio::time::timeout(core.socket_connect(), connect(&target, core.auth_token().expose_secret())).await;
+            tokio::time::timeout(shared.socket_connect(), connect(&target, shared.auth_token().expose_secret())).await;
         let mut line = Line { socket: socket.map_err(|_| SocketFailure::TimedOut)??, target, sequence: 0 };
         line.begin().await?;
         Ok(line)
@@ -111,14 +111,14 @@ async fn carry(core: &Core, target: SocketTarget, opening: Pending, mut ended: o
     };
     let failure = match opened {
         Ok(line) => {
-            core.with(|world, now| world.socket_opened(&stream, now));
+            shared.with(|world, now| world.socket_opened(&stream, now));
             drop(opening);
             line.talk(ended).await
         }
         Err(failure) => Some(failure),
     };
     if let Some(failure) = failure {
-        core.with(|world, now| world.socket_failed(&stream, failure, now));
+        shared.with(|world, now| world.socket_failed(&stream, failure, now));
     }
 }
 

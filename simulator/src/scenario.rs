@@ -9,23 +9,23 @@
 //!     "settle",
 //!     "expect streams alice, not held, guard raised",
 //! ]
-//! [settings]            # any field of `Behaviour`
+//! [settings]            # any field of `SimConfig`
 //! rejoin_ms = 20
 //! ```
 //!
 //! The verbs are listed at [`Verb`], what can be expected at [`Expectation`].
 
+mod bundled;
 mod parse;
 mod run;
-mod stories;
 
+pub use bundled::SCENARIOS;
 pub use parse::{parse_step, read};
 pub use run::{Outcome, narrate, run};
-pub use stories::STORIES;
 
-use super::behaviour::{BadSettings, Behaviour};
-use super::callbacks::Mishap;
+use super::callbacks::DeliveryFault;
 use super::faults::{Fault, On};
+use super::sim_config::{BadSettings, SimConfig};
 use super::world::{Mode, SocketFailure, Target};
 
 /// A story.
@@ -35,7 +35,7 @@ pub struct Scenario {
     pub name: String,
     /// A line for people.
     pub title: String,
-    /// What it overrides of [`Behaviour`].
+    /// What it overrides of [`SimConfig`].
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// Its steps, each with its own words.
     pub steps: Vec<Step>,
@@ -87,7 +87,7 @@ pub enum Verb {
     Completes(String),
     /// "the next reservation.wrapup is dropped" (or "duplicated", "swapped", "delayed by 50 ms"); "the next stream-started is …";
     /// "the next event is …", which is one of TaskRouter's.
-    Mishap(Option<String>, Mishap),
+    DeliveryFault(Option<String>, DeliveryFault),
     /// "the destination refuses the next stream", "the destination hangs on the next 3 streams": Twilio accepts them and
     /// tells of the failure.
     SocketsFail(SocketFailure, u32),
@@ -145,7 +145,7 @@ pub enum ScenarioError {
 
 impl Scenario {
     /// How the world behaves in this story.
-    pub fn behaviour(&self, base: &Behaviour) -> Result<Behaviour, ScenarioError> {
+    pub fn config(&self, base: &SimConfig) -> Result<SimConfig, ScenarioError> {
         Ok(base.overridden(&self.settings)?)
     }
 }

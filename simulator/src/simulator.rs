@@ -1,13 +1,13 @@
 //! The simulator as one thing: the world, its REST door, its callbacks, and the verbs.
 
-use super::behaviour::{Behaviour, Ms};
-use super::callbacks::{self, Delivery, Destination, Mishap};
-use super::core::{Core, locked, tick};
+use super::callbacks::{self, Delivery, DeliveryFault, Destination};
 use super::faults::{Fault, Mix, On};
 use super::media;
+use super::shared::{Shared, locked, tick};
+use super::sim_config::{Ms, SimConfig};
 use super::world::{
-    CallReport, Event, Impossible, Mode, Note, Office, OpName, Picture, Plumbing, RequestRecord, SocketFailure, Target,
-    Violation, World,
+    CallReport, Event, EventStreams, InvalidAction, Mode, Note, OpName, RequestRecord, Snapshot, SocketFailure, Target,
+    Violation, Workspace, World,
 };
 use actix_web::dev::ServerHandle;
 use secrecy::SecretString;
@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How it behaves.
-    pub behaviour: Behaviour,
+    pub config: SimConfig,
     /// The account.
     pub account: AccountSid,
     /// The account's token: signs callbacks, and lets requests in.
@@ -53,7 +53,7 @@ pub enum StartError {
 /// A running simulator. Dropping it stops it; [`Simulator::stop`] also waits.
 #[derive(Debug)]
 pub struct Simulator {
-    core: Arc<Core>,
+    shared: Arc<Shared>,
     address: SocketAddr,
     server: ServerHandle,
     tasks: TaskTracker,
@@ -76,16 +76,16 @@ impl Simulator {
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = client.connect_timeout(Duration::from_secs(5)).build().map_err(StartError::Client)?;
         let (sockets, orders) = mpsc::unbounded_channel();
-        let core = Arc::new(Core::new(settings, jobs, sockets));
+        let shared = Arc::new(Shared::new(settings, jobs, sockets));
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
-        let server = super::api::serve(core.clone(), listener);
+        let server = super::api::serve(shared.clone(), listener);
         let server = server.map_err(|reason| StartError::Listen { address, reason })?;
         let handle = server.handle();
         tasks.spawn(server);
-        tasks.spawn(callbacks::dispatch(core.clone(), receiver, client, tasks.clone(), cancel.clone()));
-        tasks.spawn(media::dispatch(core.clone(), orders, tasks.clone(), cancel.clone()));
-        tasks.spawn(tick(core.clone(), cancel.clone()));
-        Ok(Self { core, address, server: handle, tasks, cancel })
+        tasks.spawn(callbacks::dispatch(shared.clone(), receiver, client, tasks.clone(), cancel.clone()));
+        tasks.spawn(media::dispatch(shared.clone(), orders, tasks.clone(), cancel.clone()));
+        tasks.spawn(tick(shared.clone(), cancel.clone()));
+        Ok(Self { shared, address, server: handle, tasks, cancel })
     }
 
     /// Where the REST APIs answer: both `twilio.api_base_url` and `twilio.taskrouter_base_url`. No trailing slash.
@@ -95,43 +95,43 @@ impl Simulator {
 
     /// From now on this is the account's primary token: it signs, it lets in, and the one before does no more.
     pub fn promotes(&self, auth_token: SecretString) {
-        *locked(&self.core.auth_token) = auth_token;
+        *locked(&self.shared.auth_token) = auth_token;
     }
 
     /// From now on TaskRouter's events go to `destination`, and the streams' callbacks where its route leads.
     pub fn post_events_to(&self, destination: Destination) {
-        *locked(&self.core.destination) = Some(destination);
+        *locked(&self.shared.destination) = Some(destination);
     }
 
     /// What happens to the next event of this type ("reservation.wrapup", "stream-started"), or to TaskRouter's next one
     /// whatever it is.
-    pub fn mishap(&self, event_type: Option<&str>, mishap: Mishap) {
-        locked(&self.core.mishaps).push((event_type.map(str::to_owned), mishap));
+    pub fn delivery_fault(&self, event_type: Option<&str>, delivery_fault: DeliveryFault) {
+        locked(&self.shared.delivery_faults).push((event_type.map(str::to_owned), delivery_fault));
     }
 
     /// The sockets of the next `times` streams fail like this, after the stream was accepted.
     pub fn next_sockets_fail(&self, failure: SocketFailure, times: u32) {
-        self.core.with(|world, _| world.next_sockets_fail(failure, times));
+        self.shared.with(|world, _| world.next_sockets_fail(failure, times));
     }
 
     /// Plays a fault with the next `times` requests that are meant.
     pub fn fault(&self, on: On, times: u32, fault: Fault) {
-        locked(&self.core.faults).script(on, times, fault);
+        locked(&self.shared.faults).script(on, times, fault);
     }
 
     /// Draws a fault for every request from now on.
     pub fn faults_at_random(&self, mix: Mix, seed: u64) {
-        locked(&self.core.faults).randomly(mix, seed);
+        locked(&self.shared.faults).randomly(mix, seed);
     }
 
     /// Nothing goes wrong with requests any more.
     pub fn clear_faults(&self) {
-        locked(&self.core.faults).clear();
+        locked(&self.shared.faults).clear();
     }
 
     /// Scripted faults that no request has met yet.
     pub fn faults_left(&self) -> usize {
-        locked(&self.core.faults).left()
+        locked(&self.shared.faults).left()
     }
 
     /// The answer of the next request to this endpoint is lost after it took effect.
@@ -143,7 +143,7 @@ impl Simulator {
     pub async fn quiet(&self, limit: Duration) -> bool {
         let wait = async {
             loop {
-                let changed = self.core.changed.notified();
+                let changed = self.shared.changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
                 if self.is_quiet() {
@@ -157,92 +157,92 @@ impl Simulator {
 
     /// Whether nothing is scheduled in the world, every event is through and no socket is being opened or closed.
     pub fn is_quiet(&self) -> bool {
-        self.core.is_quiet()
+        self.shared.is_quiet()
     }
 
     /// Every event so far, told or not.
     pub fn events(&self) -> Vec<Event> {
-        self.core.with(|world, _| world.records().map(Clone::clone).collect())
+        self.shared.with(|world, _| world.records().map(Clone::clone).collect())
     }
 
     /// What the workspace is set to.
-    pub fn office(&self) -> Office {
-        self.core.with(|world, _| world.office().clone())
+    pub fn workspace(&self) -> Workspace {
+        self.shared.with(|world, _| world.workspace().clone())
     }
 
     /// Moves what happened before the last event into the past, until each event has so long to the next.
     pub fn spread_records(&self, apart_ms: i64) {
-        self.core.with(|world, _| world.spread_records(apart_ms));
+        self.shared.with(|world, _| world.spread_records(apart_ms));
     }
 
     /// Sets it otherwise, as somebody does in the Console.
-    pub fn refurnish(&self, change: impl FnOnce(&mut Office)) {
-        self.core.with(|world, _| world.refurnish(change));
+    pub fn configure_workspace(&self, change: impl FnOnce(&mut Workspace)) {
+        self.shared.with(|world, _| world.configure_workspace(change));
     }
 
     /// What Event Streams is set to.
-    pub fn plumbing(&self) -> Plumbing {
-        self.core.with(|world, _| world.plumbing().clone())
+    pub fn event_streams(&self) -> EventStreams {
+        self.shared.with(|world, _| world.event_streams().clone())
     }
 
     /// Sets it otherwise, as somebody does in the Console.
-    pub fn replumb(&self, change: impl FnOnce(&mut Plumbing)) {
-        self.core.with(|world, _| world.replumb(change));
+    pub fn configure_event_streams(&self, change: impl FnOnce(&mut EventStreams)) {
+        self.shared.with(|world, _| world.configure_event_streams(change));
     }
 
     /// Every misuse so far.
     pub fn violations(&self) -> Vec<Violation> {
-        self.core.with(|world, _| world.violations().to_vec())
+        self.shared.with(|world, _| world.violations().to_vec())
     }
 
     /// Every piece of bad luck so far that no command caused.
     pub fn notes(&self) -> Vec<Note> {
-        self.core.with(|world, _| world.notes().to_vec())
+        self.shared.with(|world, _| world.notes().to_vec())
     }
 
     /// Every REST request so far.
     pub fn requests(&self) -> Vec<RequestRecord> {
-        self.core.with(|world, _| world.requests().to_vec())
+        self.shared.with(|world, _| world.requests().to_vec())
     }
 
     /// Every attempt to deliver an event so far.
     pub fn deliveries(&self) -> Vec<Delivery> {
-        locked(&self.core.deliveries).clone()
+        locked(&self.shared.deliveries).clone()
     }
 
     /// The tasks so far, oldest first.
     pub fn tasks(&self) -> Vec<TaskSid> {
-        self.core.with(|world, _| world.tasks())
+        self.shared.with(|world, _| world.tasks())
     }
 
     /// What a task's call went through so far.
     pub fn report(&self, task: &TaskSid) -> Option<CallReport> {
-        self.core.with(|world, _| world.report(task))
+        self.shared.with(|world, _| world.report(task))
     }
 
     /// A task's call at a glance.
-    pub fn picture(&self, task: &TaskSid) -> Option<Picture> {
-        self.core.with(|world, _| world.picture(task))
+    pub fn snapshot(&self, task: &TaskSid) -> Option<Snapshot> {
+        self.shared.with(|world, _| world.snapshot(task))
     }
 
     /// A task's conference, once there was one.
     pub fn conference(&self, task: &TaskSid) -> Option<ConferenceSid> {
-        self.core.with(|world, _| world.conference(task))
+        self.shared.with(|world, _| world.conference(task))
     }
 
     /// An agent's SID.
     pub fn agent(&self, name: &str) -> Option<WorkerSid> {
-        self.core.with(|world, _| world.agent_sid(name))
+        self.shared.with(|world, _| world.agent_sid(name))
     }
 
     /// The name of the agent with this SID.
     pub fn agent_named(&self, worker: &WorkerSid) -> Option<String> {
-        self.core.with(|world, _| world.agent_name(worker))
+        self.shared.with(|world, _| world.agent_name(worker))
     }
 
     /// The leg of an agent's newest reservation of a task.
     pub fn worker_leg(&self, task: &TaskSid, agent: &str) -> Option<CallSid> {
-        self.core.with(|world, _| world.worker_leg(task, agent))
+        self.shared.with(|world, _| world.worker_leg(task, agent))
     }
 
     /// A customer calls in. Like every verb it returns when the events that it causes are through.
@@ -256,72 +256,72 @@ impl Simulator {
     }
 
     /// An agent calls out.
-    pub async fn calls_out(&self, agent: &str) -> Result<TaskSid, Impossible> {
+    pub async fn calls_out(&self, agent: &str) -> Result<TaskSid, InvalidAction> {
         self.act(|world, now| world.calls_out(agent, now)).await
     }
 
     /// The customer of an outbound call answers.
-    pub async fn customer_answers(&self, task: &TaskSid) -> Result<(), Impossible> {
+    pub async fn customer_answers(&self, task: &TaskSid) -> Result<(), InvalidAction> {
         self.act(|world, now| world.customer_answers(task, now)).await
     }
 
     /// An agent accepts his offer.
-    pub async fn accepts(&self, task: &TaskSid, agent: &str) -> Result<(), Impossible> {
+    pub async fn accepts(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         self.act(|world, now| world.accepts(task, agent, now)).await
     }
 
     /// An agent rejects his offer.
-    pub async fn rejects(&self, task: &TaskSid, agent: &str) -> Result<(), Impossible> {
+    pub async fn rejects(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         self.act(|world, now| world.rejects(task, agent, now)).await
     }
 
     /// An agent lets his offer time out.
-    pub async fn times_out(&self, task: &TaskSid, agent: &str) -> Result<(), Impossible> {
+    pub async fn times_out(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         self.act(|world, now| world.times_out(task, agent, now)).await
     }
 
     /// An agent's leg cannot be dialled.
-    pub async fn cannot_be_reached(&self, task: &TaskSid, agent: &str) -> Result<(), Impossible> {
+    pub async fn cannot_be_reached(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         self.act(|world, now| world.cannot_be_reached(task, agent, now)).await
     }
 
     /// An agent transfers the task.
-    pub async fn transfers(&self, task: &TaskSid, from: &str, to: &Target, mode: Mode) -> Result<(), Impossible> {
+    pub async fn transfers(&self, task: &TaskSid, from: &str, to: &Target, mode: Mode) -> Result<(), InvalidAction> {
         self.act(|world, now| world.transfers(task, from, to, mode, now)).await
     }
 
     /// An agent calls his transfer off.
-    pub async fn cancels_transfer(&self, task: &TaskSid, agent: &str) -> Result<(), Impossible> {
+    pub async fn cancels_transfer(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         self.act(|world, now| world.cancels_transfer(task, agent, now)).await
     }
 
     /// An agent holds the customer.
-    pub async fn holds(&self, task: &TaskSid, agent: &str) -> Result<(), Impossible> {
+    pub async fn holds(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         self.act(|world, now| world.holds(task, agent, now)).await
     }
 
     /// An agent takes the customer off hold.
-    pub async fn unholds(&self, task: &TaskSid, agent: &str) -> Result<(), Impossible> {
+    pub async fn unholds(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         self.act(|world, now| world.unholds(task, agent, now)).await
     }
 
     /// An agent hangs up his own leg.
-    pub async fn leaves(&self, task: &TaskSid, agent: &str) -> Result<(), Impossible> {
+    pub async fn leaves(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         self.act(|world, now| world.leaves(task, agent, now)).await
     }
 
     /// An agent completes his wrapped-up reservation.
-    pub async fn completes(&self, task: &TaskSid, agent: &str) -> Result<(), Impossible> {
+    pub async fn completes(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         self.act(|world, now| world.completes(task, agent, now)).await
     }
 
     /// The customer hangs up.
-    pub async fn customer_hangs_up(&self, task: &TaskSid) -> Result<(), Impossible> {
+    pub async fn customer_hangs_up(&self, task: &TaskSid) -> Result<(), InvalidAction> {
         self.act(|world, now| world.customer_hangs_up(task, now)).await
     }
 
     /// The socket of an agent's newest running stream dies.
-    pub async fn socket_dies(&self, task: &TaskSid, agent: &str) -> Result<(), Impossible> {
+    pub async fn socket_dies(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         self.act(|world, now| world.socket_dies(task, agent, now)).await
     }
 
@@ -331,7 +331,7 @@ impl Simulator {
     }
 
     async fn act<T>(&self, verb: impl FnOnce(&mut World, Ms) -> T) -> T {
-        let (result, tickets) = self.core.act(verb);
+        let (result, tickets) = self.shared.act(verb);
         for ticket in tickets {
             // A ticket is torn when its event was dropped, delayed or held back by script.
             let _ = ticket.await;

@@ -4,7 +4,7 @@
 use crate::callbacks::Destination;
 use crate::consumer::{Consumer, Heard};
 use crate::scenario::{self, Outcome, Scenario};
-use crate::{Behaviour, Route, Settings, Simulator, StartError as SimulatorError};
+use crate::{Route, Settings, SimConfig, Simulator, StartError as SimulatorError};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -34,9 +34,9 @@ const REST_HORIZON: Duration = Duration::from_secs(600);
 /// Between looks at whether the worker is at rest.
 const REST_POLL: Duration = Duration::from_millis(2);
 
-/// A stage that cannot be set.
+/// A testbed that cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum StageError {
+pub enum TestbedError {
     /// No temporary directory for the journal, or no port for the destination of the streams.
     #[error("no temporary directory can be made for the journal, or no port can be had: {0}")]
     System(#[from] std::io::Error),
@@ -51,8 +51,8 @@ pub enum StageError {
     Service(#[from] StartError),
 }
 
-/// Worker and simulator.
-pub struct Stage {
+/// The service and the simulator.
+pub struct Testbed {
     /// Twilio.
     pub sim: Simulator,
     /// The worker.
@@ -63,42 +63,42 @@ pub struct Stage {
     _journal: TempDir,
 }
 
-impl Stage {
-    /// Starts both; the streams' sockets open in name only. `extra` is configuration (TOML) over the stage's own.
+impl Testbed {
+    /// Starts both; the streams' sockets open in name only. `extra` is configuration (TOML) over the testbed's own.
     ///
     /// # Errors
     /// When a port, the journal or the configuration cannot be had.
-    pub async fn set(behaviour: Behaviour, extra: &str) -> Result<Self, StageError> {
-        Self::build(behaviour, extra, None, None).await
+    pub async fn start(sim_config: SimConfig, extra: &str) -> Result<Self, TestbedError> {
+        Self::build(sim_config, extra, None, None).await
     }
 
-    /// As [`set`](Self::set), on a journal that is there already.
+    /// As [`start`](Self::start), on a journal that is there already.
     ///
     /// # Errors
     /// When a port, the journal or the configuration cannot be had.
-    pub async fn set_on(journal_url: &str, behaviour: Behaviour, extra: &str) -> Result<Self, StageError> {
-        Self::build(behaviour, extra, Some(journal_url), None).await
+    pub async fn start_on(journal_url: &str, sim_config: SimConfig, extra: &str) -> Result<Self, TestbedError> {
+        Self::build(sim_config, extra, Some(journal_url), None).await
     }
 
     /// Starts both and a destination: the streams' sockets open for real.
     ///
     /// # Errors
     /// When a port, the journal or the configuration cannot be had.
-    pub async fn set_with_audio(mut behaviour: Behaviour, extra: &str) -> Result<Self, StageError> {
+    pub async fn start_with_audio(mut sim_config: SimConfig, extra: &str) -> Result<Self, TestbedError> {
         let consumer = Consumer::start(AUDIO_URL, SecretString::from(TOKEN)).await?;
-        behaviour.sockets = vec![consumer.route()];
-        Self::build(behaviour, extra, None, Some(consumer)).await
+        sim_config.sockets = vec![consumer.route()];
+        Self::build(sim_config, extra, None, Some(consumer)).await
     }
 
     async fn build(
-        behaviour: Behaviour,
+        sim_config: SimConfig,
         extra: &str,
         journal_url: Option<&str>,
         consumer: Option<Consumer>,
-    ) -> Result<Self, StageError> {
+    ) -> Result<Self, TestbedError> {
         let journal = TempDir::new()?;
         let sim = Simulator::start(Settings {
-            behaviour,
+            config: sim_config,
             account: sid(ACCOUNT)?,
             auth_token: SecretString::from(TOKEN),
             api_key: None,
@@ -119,11 +119,11 @@ impl Stage {
             ("TRS__STREAMS__DESTINATIONS", format!("{AUDIO_URL}/a,{AUDIO_URL}/b")),
         ]);
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let settings = config::from_text(Some(("the stage", extra)), &environment)?;
+        let settings = config::from_text(Some(("the testbed", extra)), &environment)?;
         let service = Service::start(&settings).await?;
-        let stage = Self { sim, service, consumer, settings, _journal: journal };
-        stage.introduce();
-        Ok(stage)
+        let testbed = Self { sim, service, consumer, settings, _journal: journal };
+        testbed.introduce();
+        Ok(testbed)
     }
 
     fn introduce(&self) {
@@ -142,7 +142,7 @@ impl Stage {
     ///
     /// # Errors
     /// When the new one cannot start.
-    pub async fn restart(self) -> Result<Self, StageError> {
+    pub async fn restart(self) -> Result<Self, TestbedError> {
         self.restart_with(|_| {}).await
     }
 
@@ -150,14 +150,14 @@ impl Stage {
     ///
     /// # Errors
     /// When the new one cannot start.
-    pub async fn restart_with(self, change: impl FnOnce(&mut config::Settings)) -> Result<Self, StageError> {
+    pub async fn restart_with(self, change: impl FnOnce(&mut config::Settings)) -> Result<Self, TestbedError> {
         let Self { sim, service, consumer, mut settings, _journal } = self;
         change(&mut settings);
         service.stop().await;
         let service = Service::start(&settings).await?;
-        let stage = Self { sim, service, consumer, settings, _journal };
-        stage.introduce();
-        Ok(stage)
+        let testbed = Self { sim, service, consumer, settings, _journal };
+        testbed.introduce();
+        Ok(testbed)
     }
 
     /// Waits until nothing is due, leased or planned but looks at quiet calls.
@@ -178,9 +178,9 @@ impl Stage {
         }
     }
 
-    /// Tells a story.
-    pub async fn tell(&self, story: &Scenario) -> Outcome {
-        scenario::run(story, &self.sim, self.settings.streams.strategy.as_str(), async || self.at_rest().await).await
+    /// Plays a scenario to its end.
+    pub async fn run(&self, scenario: &Scenario) -> Outcome {
+        scenario::run(scenario, &self.sim, self.settings.streams.strategy.as_str(), async || self.at_rest().await).await
     }
 
     /// A call's facts, oldest first.
@@ -192,13 +192,13 @@ impl Stage {
         Ok(facts.into_iter().map(|(_, fact)| fact).collect())
     }
 
-    /// What the destination heard, one entry a socket, in the order in which they came.
+    /// What the destination heard, one entry per socket, in the order in which they were opened.
     pub fn heard(&self) -> Vec<Heard> {
         self.consumer.as_ref().map_or_else(Vec::new, Consumer::heard)
     }
 
     /// Stops everything.
-    pub async fn clear(self) {
+    pub async fn stop(self) {
         self.service.stop().await;
         self.sim.stop().await;
         if let Some(consumer) = self.consumer {

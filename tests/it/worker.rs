@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use twilio_simulator::callbacks::Destination;
 use twilio_simulator::world::OpName;
-use twilio_simulator::{Behaviour, Route, Settings, Simulator};
+use twilio_simulator::{Route, Settings, SimConfig, Simulator};
 
 const ACCOUNT: &str = "AC7a5c0000000000000000000000000001";
 const WORKSPACE: &str = "WS7a5c0000000000000000000000000002";
@@ -164,7 +164,7 @@ fn ingress(settings: &config::Settings) -> IngressSettings {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to() {
     let sim = Simulator::start(Settings {
-        behaviour: Behaviour::default(),
+        config: SimConfig::default(),
         account: ACCOUNT.parse().unwrap(),
         auth_token: SecretString::from(TOKEN),
         api_key: None,
@@ -214,7 +214,7 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     let other = stalling.other.lock().unwrap().take().unwrap();
     stalling.may_go_on.store(true, Ordering::Relaxed);
     journal.release(&other, 0, Due::OnFact).await.unwrap();
-    until("the stream", || sim.picture(&task).unwrap().streams == ["alice"]).await;
+    until("the stream", || sim.snapshot(&task).unwrap().streams == ["alice"]).await;
     assert_eq!(redirects(), 1);
     assert_eq!(sim.violations(), []);
     stop.cancel();

@@ -1,18 +1,18 @@
 //! `demo --compare`: the same stories, from the same seed, by both strategies side by side.
 
 use super::say;
-use super::telling::{Figures, Telling, tell};
+use super::scenario_run::{Figures, ScenarioRun, tell};
 use anyhow::Context as _;
 use std::path::Path;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::config::Mode;
 use taskrouter_streams::console::picture;
-use twilio_simulator::Behaviour;
+use twilio_simulator::SimConfig;
 use twilio_simulator::scenario::Scenario;
 
 /// Tells every story twice and prints the table; false when anything was not as it should be. The first story is drawn
 /// into `file`, if any.
-pub(super) async fn compare(stories: &[Scenario], base: &Behaviour, file: Option<&Path>) -> anyhow::Result<bool> {
+pub(super) async fn compare(stories: &[Scenario], base: &SimConfig, file: Option<&Path>) -> anyhow::Result<bool> {
     say(&format!(
         "{:<38} {:^43}   {:^43}\n{:<38} {}   {}",
         "",
@@ -43,8 +43,8 @@ pub(super) async fn compare(stories: &[Scenario], base: &Behaviour, file: Option
     Ok(good)
 }
 
-fn draw(file: &Path, by_redirect: &Telling, by_api: &Telling) -> anyhow::Result<()> {
-    let facts = |telling: &Telling| telling.calls.first().map(|(facts, _)| facts.clone()).unwrap_or_default();
+fn draw(file: &Path, by_redirect: &ScenarioRun, by_api: &ScenarioRun) -> anyhow::Result<()> {
+    let facts = |telling: &ScenarioRun| telling.calls.first().map(|(facts, _)| facts.clone()).unwrap_or_default();
     let (by_redirect, by_api) = (facts(by_redirect), facts(by_api));
     let svg = picture(&[("redirect", &by_redirect), ("streams-api", &by_api)]);
     std::fs::write(file, svg).with_context(|| format!("{} cannot be written", file.display()))

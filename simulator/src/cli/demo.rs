@@ -1,7 +1,7 @@
 //! `demo`: every story told to the real worker by a simulated Twilio, and what came of it.
 
 use super::compare::compare;
-use super::telling::{Figures, tell};
+use super::scenario_run::{Figures, tell};
 use super::{CommandResult, misused, say};
 use anyhow::{Context as _, anyhow};
 use std::path::PathBuf;
@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::config::Mode;
 use taskrouter_streams::timeline;
-use twilio_simulator::Behaviour;
-use twilio_simulator::scenario::{self, STORIES, Scenario};
+use twilio_simulator::SimConfig;
+use twilio_simulator::scenario::{self, SCENARIOS, Scenario};
 
 #[derive(clap::Args)]
 #[command(after_help = "Needs no account and no network: everything happens on loopback ports.\n\
@@ -66,7 +66,7 @@ impl From<Way> for Strategy {
 impl Demo {
     pub(super) async fn run(self) -> CommandResult {
         let mut stories = Vec::new();
-        for (name, text) in STORIES {
+        for (name, text) in SCENARIOS {
             stories.push(scenario::read(text).with_context(|| format!("the story {name} cannot be read"))?);
         }
         if self.list {
@@ -81,7 +81,7 @@ impl Demo {
                 return Ok(misused(&anyhow!("there is no story \"{name}\": `demo --list` names them")));
             }
         }
-        let base = Behaviour { latency_ms: self.latency_ms, guard_lag_ms: self.lag_ms, ..Behaviour::default() };
+        let base = SimConfig { latency_ms: self.latency_ms, guard_lag_ms: self.lag_ms, ..SimConfig::default() };
         let good = if self.compare {
             compare(&stories, &base, self.picture.as_deref()).await?
         } else {
@@ -90,7 +90,7 @@ impl Demo {
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    async fn tell_all(&self, stories: &[Scenario], base: &Behaviour) -> anyhow::Result<bool> {
+    async fn tell_all(&self, stories: &[Scenario], base: &SimConfig) -> anyhow::Result<bool> {
         let mode = if self.shadow { Mode::Shadow } else { Mode::Live };
         let mut table = Vec::new();
         for story in stories {

@@ -4,8 +4,8 @@
 mod audio;
 mod compare;
 mod demo;
+mod scenario_run;
 mod serve;
-mod telling;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

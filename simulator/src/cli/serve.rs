@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use twilio_simulator::callbacks::Destination;
-use twilio_simulator::scenario::{self, Outcome, STORIES, Scenario, Verb};
-use twilio_simulator::{Behaviour, Route, Settings, Simulator};
+use twilio_simulator::scenario::{self, Outcome, SCENARIOS, Scenario, Verb};
+use twilio_simulator::{Route, Settings, SimConfig, Simulator};
 use url::Url;
 use watch::Watch;
 
@@ -123,9 +123,9 @@ impl Serve {
             Some(url) => Some(own_destination(url, &mut sockets)?),
             None => None,
         };
-        let behaviour = Behaviour { latency_ms: self.latency_ms, sockets, streams_by_itself, ..Behaviour::default() };
+        let sim_config = SimConfig { latency_ms: self.latency_ms, sockets, streams_by_itself, ..SimConfig::default() };
         let settings = Settings {
-            behaviour,
+            config: sim_config,
             account: self.account_sid.parse().context("--account-sid")?,
             auth_token: SecretString::from(self.auth_token.as_str()),
             api_key: None,
@@ -190,8 +190,8 @@ impl Serve {
         stop: &CancellationToken,
     ) -> anyhow::Result<bool> {
         let mut settings = plan.settings.clone();
-        settings.behaviour.seed = seed;
-        settings.behaviour = story.behaviour(&settings.behaviour)?;
+        settings.config.seed = seed;
+        settings.config = story.config(&settings.config)?;
         let sim = Simulator::start_on(settings, port).await?;
         if let Some(destination) = &plan.destination {
             sim.post_events_to(destination.clone());
@@ -228,7 +228,7 @@ impl Serve {
 
 /// A story of the program's own, or of a file, without what it expects: that is the demo's concern.
 fn story(name: &str) -> anyhow::Result<Scenario> {
-    let own = STORIES.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+    let own = SCENARIOS.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
     let text = match own {
         Some(text) => text,
         None if name.ends_with(".toml") => {

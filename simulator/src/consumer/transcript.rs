@@ -1,7 +1,7 @@
 //! What one socket said, checked against Twilio's documentation as it comes.
 
-use crate::behaviour::Ms;
 use crate::media::FRAME_SAMPLES;
+use crate::sim_config::Ms;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;

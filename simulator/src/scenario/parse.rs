@@ -1,9 +1,9 @@
 //! Reads scenario files.
 
 use super::{Expectation, Scenario, ScenarioError, Step, Verb};
-use crate::behaviour::Behaviour;
-use crate::callbacks::Mishap;
+use crate::callbacks::DeliveryFault;
 use crate::faults::{Fault, On, Side};
+use crate::sim_config::SimConfig;
 use crate::world::{Mode, OpName, SocketFailure, Target};
 use serde::Deserialize;
 
@@ -44,7 +44,7 @@ pub fn read(text: &str) -> Result<Scenario, ScenarioError> {
     };
     let steps = file.steps.into_iter().enumerate().map(parse).collect::<Result<_, _>>()?;
     let scenario = Scenario { name: file.name, title: file.title, settings: file.settings, steps };
-    scenario.behaviour(&Behaviour::default())?;
+    scenario.config(&SimConfig::default())?;
     Ok(scenario)
 }
 
@@ -172,16 +172,18 @@ fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
             return Err(format!("\"{what}\" is neither an event type, nor \"event\", nor an operation"));
         }
     };
-    let mishap = match how {
-        "dropped" => Mishap::Dropped,
-        "duplicated" => Mishap::Duplicated,
-        "swapped" => Mishap::Swapped,
+    let delivery_fault = match how {
+        "dropped" => DeliveryFault::Dropped,
+        "duplicated" => DeliveryFault::Duplicated,
+        "swapped" => DeliveryFault::Swapped,
         _ => {
             let span = how.strip_prefix("delayed by ").and_then(|span| span.strip_suffix(" ms")?.parse().ok());
-            Mishap::Delayed(span.ok_or("expected \"dropped\", \"duplicated\", \"swapped\" or \"delayed by 50 ms\"")?)
+            DeliveryFault::Delayed(
+                span.ok_or("expected \"dropped\", \"duplicated\", \"swapped\" or \"delayed by 50 ms\"")?,
+            )
         }
     };
-    Ok(Verb::Mishap(event, mishap))
+    Ok(Verb::DeliveryFault(event, delivery_fault))
 }
 
 fn expectation(words: &str) -> Result<Expectation, String> {

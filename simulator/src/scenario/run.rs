@@ -2,7 +2,7 @@
 
 use super::{Expectation, Scenario, Step, Verb};
 use crate::simulator::Simulator;
-use crate::world::Impossible;
+use crate::world::InvalidAction;
 use std::time::Duration;
 use taskrouter_streams::call::sid::TaskSid;
 
@@ -58,11 +58,11 @@ async fn perform<F>(
     way: &str,
     outcome: &mut Outcome,
     settle: &F,
-) -> Result<Option<String>, Impossible>
+) -> Result<Option<String>, InvalidAction>
 where
     F: AsyncFn() -> Result<(), String>,
 {
-    let nobody = || Impossible("nobody has called yet: begin with \"customer calls\"".to_owned());
+    let nobody = || InvalidAction("nobody has called yet: begin with \"customer calls\"".to_owned());
     let task = outcome.tasks.last().cloned().ok_or_else(nobody);
     match verb {
         Verb::CustomerCalls => outcome.tasks.push(sim.customer_calls().await),
@@ -91,7 +91,7 @@ where
         }
         Verb::Leaves(agent) => sim.leaves(&task?, agent).await?,
         Verb::Completes(agent) => sim.completes(&task?, agent).await?,
-        Verb::Mishap(event, mishap) => sim.mishap(event.as_deref(), *mishap),
+        Verb::DeliveryFault(event, delivery_fault) => sim.delivery_fault(event.as_deref(), *delivery_fault),
         Verb::SocketsFail(failure, times) => sim.next_sockets_fail(*failure, *times),
         Verb::SocketDies(agent) => sim.socket_dies(&task?, agent).await?,
         Verb::Fault(on, fault) => sim.fault(*on, 1, fault.clone()),
@@ -129,26 +129,25 @@ where
 
 /// What is wrong, if anything.
 fn compare(sim: &Simulator, task: &TaskSid, expectation: &Expectation) -> Option<String> {
-    let picture = sim.picture(task)?;
+    let snapshot = sim.snapshot(task)?;
     let says = |known: Option<bool>, yes: &str, no: &str| match known {
         Some(true) => yes.to_owned(),
         Some(false) => no.to_owned(),
         None => "outside any conference".to_owned(),
     };
     match expectation {
-        Expectation::Streams(agents) => (agents != &picture.streams).then(|| {
+        Expectation::Streams(agents) => (agents != &snapshot.streams).then(|| {
             let name = |list: &[String]| {
                 if list.is_empty() { "none".to_owned() } else { list.join(" and ") }
             };
-            format!("streams are {}, not {}", name(&picture.streams), name(agents))
+            format!("streams are {}, not {}", name(&snapshot.streams), name(agents))
         }),
-        Expectation::Held(held) => {
-            (picture.held != Some(*held)).then(|| format!("the customer is {}", says(picture.held, "held", "not held")))
-        }
-        Expectation::GuardRaised(raised) => (picture.guard_raised != Some(*raised))
-            .then(|| format!("the guard is {}", says(picture.guard_raised, "raised", "lowered"))),
+        Expectation::Held(held) => (snapshot.held != Some(*held))
+            .then(|| format!("the customer is {}", says(snapshot.held, "held", "not held"))),
+        Expectation::GuardRaised(raised) => (snapshot.guard_raised != Some(*raised))
+            .then(|| format!("the guard is {}", says(snapshot.guard_raised, "raised", "lowered"))),
         Expectation::Over(over) => {
-            (picture.over != *over).then(|| format!("the call is {}", if picture.over { "over" } else { "live" }))
+            (snapshot.over != *over).then(|| format!("the call is {}", if snapshot.over { "over" } else { "live" }))
         }
         Expectation::NoRequests => {
             let requests = sim.requests().iter().filter(|request| request.task.as_ref() == Some(task)).count();

@@ -33,7 +33,7 @@ impl World {
     }
 
     pub(super) fn cut(&self, rows: Vec<Value>, page: Page) -> (Vec<Value>, usize, usize) {
-        let size = page.size.clamp(1, self.behaviour.page_size_limit.max(1));
+        let size = page.size.clamp(1, self.config.page_size_limit.max(1));
         let total = rows.len();
         (rows.into_iter().skip(page.number.saturating_mul(size)).take(size).collect(), total, size)
     }
@@ -87,7 +87,7 @@ impl World {
 
     pub(super) fn task_body(&self, task: &Task) -> Value {
         json!({
-            "account_sid": self.account.as_str(), "workspace_sid": self.workspace.as_str(), "sid": task.sid.as_str(),
+            "account_sid": self.account.as_str(), "workspace_sid": self.workspace_sid.as_str(), "sid": task.sid.as_str(),
             "assignment_status": task.status.as_str(), "attributes": self.attributes(task),
             "task_channel_unique_name": task.channel, "date_created": iso8601(task.created), "priority": 0,
             "age": (self.now - task.created) / 1_000,
@@ -97,7 +97,7 @@ impl World {
     pub(super) fn reservations_listed(&self, rows: Vec<&Reservation>, page: Page, path: &str) -> Value {
         let body = |found: &Reservation| {
             json!({
-                "account_sid": self.account.as_str(), "workspace_sid": self.workspace.as_str(),
+                "account_sid": self.account.as_str(), "workspace_sid": self.workspace_sid.as_str(),
                 "sid": found.sid.as_str(), "task_sid": found.task.as_str(), "worker_sid": found.worker.as_str(),
                 "reservation_status": found.status.as_str(), "date_created": iso8601(found.created),
             })

@@ -40,7 +40,7 @@ impl World {
         };
         form.put("EventType", event_type);
         form.put("AccountSid", self.account.as_str());
-        form.put("WorkspaceSid", self.workspace.as_str());
+        form.put("WorkspaceSid", self.workspace_sid.as_str());
         form.put("WorkspaceName", "Flex Task Assignment");
         form.put("OperatingUnitSid", "OU00000000000000000000000000000000");
         form.put("Sid", sid.as_str());

@@ -14,11 +14,10 @@
 //! report, "assumed" neither.
 
 mod bodies;
-mod desk;
 mod event;
-mod office;
+mod event_streams;
+mod people;
 mod rest;
-mod sinks;
 mod sockets;
 mod status;
 mod streams;
@@ -26,18 +25,19 @@ mod transfer;
 mod view;
 mod violation;
 mod voice;
+mod workspace;
 
 pub use event::Event;
-pub use office::{EventQuery, Office};
+pub use event_streams::{EventStreams, Sink, SinkRequest, Subscription};
 pub use rest::{OpName, Page, Reply, Request};
-pub use sinks::{Plumbing, Sink, SinkRequest, Subscription};
 pub use sockets::{SocketFailure, SocketOrder, SocketTarget};
 pub use streams::{StreamOrder, StreamReport};
 pub use transfer::{Mode, Target};
-pub use view::{CallReport, Note, Picture, RequestRecord};
+pub use view::{CallReport, Note, RequestRecord, Snapshot};
 pub use violation::{Drop, Misuse, Violation};
+pub use workspace::{EventQuery, Workspace};
 
-use super::behaviour::{Behaviour, Ms};
+use super::sim_config::{Ms, SimConfig};
 use status::{ConferenceStatus, ReservationStatus, TaskStatus, TransferStatus};
 use std::collections::{BTreeMap, VecDeque};
 use std::str::FromStr;
@@ -50,14 +50,14 @@ use taskrouter_streams::twilio::twiml::ConferenceVerb;
 /// A verb that makes no sense at this moment, such as accepting without an offer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Impossible(pub String);
+pub struct InvalidAction(pub String);
 
 /// The whole of the simulated Twilio account.
 #[derive(Debug)]
 pub struct World {
-    behaviour: Behaviour,
+    config: SimConfig,
     account: AccountSid,
-    workspace: WorkspaceSid,
+    workspace_sid: WorkspaceSid,
     now: Ms,
     minted: u64,
     scheduled: u64,
@@ -71,8 +71,8 @@ pub struct World {
     outbox: Vec<Event>,
     /// Every event so far and when it happened, for reading.
     records: Vec<(Ms, Event)>,
-    office: Office,
-    plumbing: Plumbing,
+    workspace: Workspace,
+    event_streams: EventStreams,
     sockets: Vec<SocketOrder>,
     /// What the next streams' sockets meet, by script.
     socket_failures: VecDeque<SocketFailure>,
@@ -202,10 +202,10 @@ struct Participant {
 
 impl World {
     /// An account with its agents, at rest, at the time `now`.
-    pub fn new(behaviour: Behaviour, account: AccountSid, workspace: WorkspaceSid, now: Ms) -> Self {
+    pub fn new(config: SimConfig, account: AccountSid, workspace_sid: WorkspaceSid, now: Ms) -> Self {
         let mut world = Self {
             account,
-            workspace,
+            workspace_sid,
             now,
             minted: 0,
             scheduled: 0,
@@ -218,17 +218,17 @@ impl World {
             last_event_at: 0,
             outbox: Vec::new(),
             records: Vec::new(),
-            office: Office::default(),
-            plumbing: Plumbing::default(),
+            workspace: Workspace::default(),
+            event_streams: EventStreams::default(),
             sockets: Vec::new(),
             socket_failures: VecDeque::new(),
             ends: BTreeMap::new(),
             violations: Vec::new(),
             notes: Vec::new(),
             requests: Vec::new(),
-            behaviour,
+            config,
         };
-        for name in world.behaviour.agents.clone() {
+        for name in world.config.agents.clone() {
             let sid = world.mint(WorkerSid::PREFIX);
             world.agents.push(Agent { name, sid });
         }
@@ -260,8 +260,8 @@ impl World {
     }
 
     /// How this world behaves.
-    pub fn behaviour(&self) -> &Behaviour {
-        &self.behaviour
+    pub fn config(&self) -> &SimConfig {
+        &self.config
     }
 
     /// Takes the events that TaskRouter wants to tell, oldest first.
@@ -315,12 +315,12 @@ impl World {
 
     fn mint_text(&mut self, prefix: &str) -> String {
         self.minted += 1;
-        let low = scramble(self.behaviour.seed ^ scramble(self.minted));
+        let low = scramble(self.config.seed ^ scramble(self.minted));
         format!("{prefix}{:016x}{low:016x}", scramble(low))
     }
 
-    fn agent(&self, name: &str) -> Result<&Agent, Impossible> {
-        let known = || Impossible(format!("there is no agent called {name}: name them in [settings] agents"));
+    fn agent(&self, name: &str) -> Result<&Agent, InvalidAction> {
+        let known = || InvalidAction(format!("there is no agent called {name}: name them in [settings] agents"));
         self.agents.iter().find(|agent| agent.name == name).ok_or_else(known)
     }
 }

@@ -4,7 +4,7 @@
 //! 20429 and 20003 are; the answer to writing the guard of a connecting participant is assumed, and so is every refusal of
 //! a new stream (see `streams.rs`).
 
-use super::sinks::SinkRequest;
+use super::event_streams::SinkRequest;
 use super::{Call, Conference, Effect, EventQuery, Misuse, Ms, Role, StreamOrder, Task, World};
 use serde_json::{Value, json};
 use taskrouter_streams::call::sid::{CallSid, TaskSid};
@@ -220,7 +220,7 @@ impl World {
         let call = self.get_call(ca)?.sid.clone();
         self.check_command(&call);
         let sid = self.get_conference(cf)?.sid.clone();
-        let (now, lag) = (self.now, self.behaviour.guard_lag_ms);
+        let (now, lag) = (self.now, self.config.guard_lag_ms);
         let row = self.conferences.get_mut(&sid)?.rows.iter_mut().find(|row| row.call == call)?;
         if guard.is_some() && !row.connected {
             // Observed: it "will fail"; status and code are assumed.
@@ -261,7 +261,7 @@ impl World {
         let Some(call) = self.calls.get(sid) else { return };
         let (live, worker) = (call.live, matches!(call.role, Role::Worker(_)));
         let told = self.task_of(sid).and_then(|task| self.tasks.get(&task)?.told_over_at);
-        if !live && told.is_some_and(|told| self.now - told > self.behaviour.over_grace_ms) {
+        if !live && told.is_some_and(|told| self.now - told > self.config.over_grace_ms) {
             self.violated(Misuse::CommandAfterOver { call: sid.clone() });
         }
         if worker {

@@ -6,10 +6,10 @@
 //! ```
 //!
 //! A stream counts from its start (its tracks and its name are taken), whatever its socket does. Where an address has a
-//! local counterpart (`Behaviour::sockets`), the surroundings open a real socket and report; elsewhere it is open after
+//! local counterpart (`SimConfig::sockets`), the surroundings open a real socket and report; elsewhere it is open after
 //! `socket_open_ms`.
 
-use super::{Effect, Event, Impossible, Ms, StreamReport, World};
+use super::{Effect, Event, InvalidAction, Ms, StreamReport, World};
 use std::fmt;
 use taskrouter_streams::call::sid::{AccountSid, CallSid, EventSid, StreamSid, TaskSid};
 
@@ -92,14 +92,14 @@ impl World {
     }
 
     /// The socket of an agent's newest running stream dies.
-    pub fn socket_dies(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), Impossible> {
+    pub fn socket_dies(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), InvalidAction> {
         self.advance(now);
         let worker = self.agent(agent)?.sid.clone();
         let customer = self.tasks.get(task).and_then(|task| task.customer.as_ref());
         let streams = customer.and_then(|call| self.calls.get(call)).map_or(&[][..], |call| &call.streams);
         let mine = |stream: &&StreamReport| stream.stopped_at.is_none() && stream.worker.as_ref() == Some(&worker);
         let stream = streams.iter().rev().find(mine).map(|stream| stream.sid.clone());
-        let stream = stream.ok_or_else(|| Impossible(format!("no stream of {agent} is running")))?;
+        let stream = stream.ok_or_else(|| InvalidAction(format!("no stream of {agent} is running")))?;
         self.sockets.push(SocketOrder::Cut(stream.clone()));
         self.socket_failed(&stream, SocketFailure::ClosedByServer, now);
         Ok(())
@@ -124,12 +124,12 @@ impl World {
 
     pub(super) fn open_socket(&mut self, call: &CallSid, stream: &StreamReport) {
         let sid = stream.sid.clone();
-        let (open_ms, limit_ms) = (self.behaviour.socket_open_ms, self.behaviour.socket_connect_ms);
+        let (open_ms, limit_ms) = (self.config.socket_open_ms, self.config.socket_connect_ms);
         if let Some(failure) = self.socket_failures.pop_front() {
             let delay = if failure == SocketFailure::TimedOut { limit_ms } else { open_ms };
             return self.after(delay, Effect::SocketFails { stream: sid, failure });
         }
-        match self.behaviour.sockets.iter().find_map(|route| route.leads(&stream.url)) {
+        match self.config.sockets.iter().find_map(|route| route.leads(&stream.url)) {
             None => self.after(open_ms, Effect::SocketOpens { stream: sid }),
             Some(local) => self.sockets.push(SocketOrder::Open(Box::new(SocketTarget {
                 account: self.account.clone(),

@@ -153,7 +153,7 @@ impl World {
         sid: StreamSid,
         verb: StreamVerb,
     ) -> Result<StreamReport, Unstarted> {
-        let (now, reuse) = (self.now, self.behaviour.reuse_stream_names);
+        let (now, reuse) = (self.now, self.config.reuse_stream_names);
         let leg = self.calls.get_mut(call).filter(|leg| leg.live).ok_or(Unstarted::CallOver)?;
         let running = leg.streams.iter().filter(|stream| stream.stopped_at.is_none());
         let tracks: usize = running.map(|stream| stream.tracks).sum();
@@ -191,7 +191,7 @@ impl World {
     pub(super) fn start_by_itself(&mut self, task: &TaskSid, reservation: &ReservationSid) {
         let customer = self.tasks.get(task).and_then(|task| task.customer.clone());
         let worker = self.reservations.get(reservation).map(|found| found.worker.clone());
-        let (Some(url), Some(call), Some(worker)) = (self.behaviour.streams_by_itself.clone(), customer, worker) else {
+        let (Some(url), Some(call), Some(worker)) = (self.config.streams_by_itself.clone(), customer, worker) else {
             return;
         };
         let parameters =
@@ -211,7 +211,7 @@ impl World {
     /// The same when he leaves it.
     pub(super) fn stop_by_itself(&mut self, task: &TaskSid, reservation: &ReservationSid) {
         let customer = self.tasks.get(task).and_then(|task| task.customer.clone());
-        if let Some(call) = customer.filter(|_| self.behaviour.streams_by_itself.is_some()) {
+        if let Some(call) = customer.filter(|_| self.config.streams_by_itself.is_some()) {
             // It may be over with the call already.
             let _ = self.stop_stream(&call, &own_name(reservation));
         }

@@ -1,7 +1,7 @@
 //! Transfers: one task, one conference, a new reservation for each agent who is asked.
 
 use super::status::{ReservationStatus, TaskStatus, TransferStatus};
-use super::{Effect, Impossible, Ms, Transfer, World};
+use super::{Effect, InvalidAction, Ms, Transfer, World};
 use std::collections::VecDeque;
 use taskrouter_streams::call::sid::{ReservationSid, TaskQueueSid, TaskSid, TransferSid};
 
@@ -41,20 +41,22 @@ impl World {
         target: &Target,
         mode: Mode,
         now: Ms,
-    ) -> Result<(), Impossible> {
+    ) -> Result<(), InvalidAction> {
         self.advance(now);
         let leg = self.live_leg(task, from)?;
         let by_reservation = self.reservation_of(task, from, &[ReservationStatus::Accepted])?;
         let by_worker = self.agent(from)?.sid.clone();
         if self.open_transfer(task).is_some() {
-            return Err(Impossible("another transfer of this task is under way".to_owned()));
+            return Err(InvalidAction("another transfer of this task is under way".to_owned()));
         }
         let (names, to_queue) = match target {
             Target::Agent(name) => (std::slice::from_ref(name), None),
             Target::Queue(names) => (names.as_slice(), Some(self.mint::<TaskQueueSid>(TaskQueueSid::PREFIX))),
         };
-        let candidates =
-            names.iter().map(|name| Ok(self.agent(name)?.sid.clone())).collect::<Result<VecDeque<_>, Impossible>>()?;
+        let candidates = names
+            .iter()
+            .map(|name| Ok(self.agent(name)?.sid.clone()))
+            .collect::<Result<VecDeque<_>, InvalidAction>>()?;
         let transfer = Transfer {
             sid: self.mint(TransferSid::PREFIX),
             mode,
@@ -71,7 +73,7 @@ impl World {
             found.candidates = candidates;
             found.version += 1;
         }
-        self.after(self.behaviour.transfer_hold_ms, Effect::Hold { task: task.clone(), hold: true });
+        self.after(self.config.transfer_hold_ms, Effect::Hold { task: task.clone(), hold: true });
         self.emit(task, "task.transfer-initiated", None);
         self.offer_next(task);
         if mode == Mode::Cold {
@@ -87,26 +89,26 @@ impl World {
     }
 
     /// An agent rejects his offer.
-    pub fn rejects(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), Impossible> {
+    pub fn rejects(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), InvalidAction> {
         self.refused(task, agent, Refusal::Rejected, now)
     }
 
     /// An agent lets his offer time out.
-    pub fn times_out(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), Impossible> {
+    pub fn times_out(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), InvalidAction> {
         self.refused(task, agent, Refusal::TimedOut, now)
     }
 
     /// An agent's leg cannot be dialled: TaskRouter cancels his reservation.
-    pub fn cannot_be_reached(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), Impossible> {
+    pub fn cannot_be_reached(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), InvalidAction> {
         self.refused(task, agent, Refusal::Unreachable, now)
     }
 
     /// The transferor calls his transfer off.
-    pub fn cancels_transfer(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), Impossible> {
+    pub fn cancels_transfer(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), InvalidAction> {
         self.advance(now);
         let mine = self.reservation_of(task, agent, &[ReservationStatus::Accepted])?;
         if self.open_transfer(task).is_none_or(|transfer| transfer.by_reservation != mine) {
-            return Err(Impossible(format!("{agent} has no transfer under way")));
+            return Err(InvalidAction(format!("{agent} has no transfer under way")));
         }
         let pending = self.pending_of(task);
         for sid in &pending {
@@ -121,7 +123,7 @@ impl World {
         Ok(())
     }
 
-    fn refused(&mut self, task: &TaskSid, agent: &str, how: Refusal, now: Ms) -> Result<(), Impossible> {
+    fn refused(&mut self, task: &TaskSid, agent: &str, how: Refusal, now: Ms) -> Result<(), InvalidAction> {
         self.advance(now);
         let sid = self.reservation_of(task, agent, &[ReservationStatus::Pending])?;
         let (status, event, reason) = match how {

@@ -52,7 +52,7 @@ impl RequestRecord {
 
 /// A call at a glance: what a scenario expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct Snapshot {
     /// Agents whose streams run on the customer's leg, sorted.
     pub streams: Vec<String>,
     /// The customer's hold; `None` outside a conference.
@@ -121,7 +121,7 @@ impl World {
     }
 
     /// A call at a glance; `None` for an unknown task.
-    pub fn picture(&self, task: &TaskSid) -> Option<Picture> {
+    pub fn snapshot(&self, task: &TaskSid) -> Option<Snapshot> {
         let customer = self.tasks.get(task)?.customer.as_ref();
         let leg = customer.and_then(|customer| self.calls.get(customer));
         let conference = customer.and_then(|customer| self.conference_of(customer));
@@ -130,7 +130,7 @@ impl World {
         let running = leg.map_or(&[][..], |leg| &leg.streams).iter().filter(|stream| stream.stopped_at.is_none());
         let mut streams: Vec<String> = running.map(|stream| self.agent_of(stream)).collect();
         streams.sort();
-        Some(Picture {
+        Some(Snapshot {
             streams,
             held: row.map(|row| row.hold),
             guard_raised: row.map(|row| row.guard),

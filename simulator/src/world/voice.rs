@@ -1,7 +1,7 @@
 //! Legs and conferences: who is in, who leaves, and what ends.
 
 use super::status::ConferenceStatus;
-use super::{Call, Conference, Drop, Effect, Impossible, Misuse, Ms, Note, Participant, Role, World};
+use super::{Call, Conference, Drop, Effect, InvalidAction, Misuse, Ms, Note, Participant, Role, World};
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, StreamSid, TaskSid};
 use taskrouter_streams::twilio::twiml::{self, ConferenceVerb};
 
@@ -50,7 +50,7 @@ impl World {
         if let Some(conference) = self.conferences.get_mut(&sid) {
             conference.rows.push(participant);
         }
-        self.after(self.behaviour.connecting_ms, Effect::Connect { conference: sid.clone(), row });
+        self.after(self.config.connecting_ms, Effect::Connect { conference: sid.clone(), row });
         sid
     }
 
@@ -222,7 +222,7 @@ impl World {
             } else {
                 self.notes.push(Note::Stranded { at: self.now, call: sid.clone() });
             }
-            self.after(self.behaviour.patience_ms, Effect::GiveUp { call: sid.clone() });
+            self.after(self.config.patience_ms, Effect::GiveUp { call: sid.clone() });
         }
     }
 
@@ -265,7 +265,7 @@ impl World {
             let _ = self.start_stream(sid, stream, verb);
         }
         let effect = Effect::Rejoin { call: sid.clone(), generation, dial: document.conference };
-        self.after(self.behaviour.rejoin_ms, effect);
+        self.after(self.config.rejoin_ms, effect);
     }
 
     /// Why a redirect at this moment cannot lead back, if it cannot.
@@ -312,10 +312,10 @@ impl World {
     }
 
     /// The customer hangs up.
-    pub fn customer_hangs_up(&mut self, task: &TaskSid, now: Ms) -> Result<(), Impossible> {
+    pub fn customer_hangs_up(&mut self, task: &TaskSid, now: Ms) -> Result<(), InvalidAction> {
         self.advance(now);
         let customer = self.tasks.get(task).and_then(|task| task.customer.clone());
-        let customer = customer.ok_or_else(|| Impossible("the task has no customer on the phone".to_owned()))?;
+        let customer = customer.ok_or_else(|| InvalidAction("the task has no customer on the phone".to_owned()))?;
         self.hang_up(&customer);
         Ok(())
     }

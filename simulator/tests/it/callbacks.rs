@@ -11,9 +11,9 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use taskrouter_streams::call::sid::TaskSid;
-use twilio_simulator::callbacks::{Delivered, Destination, Mishap, Overrides};
+use twilio_simulator::callbacks::{Delivered, DeliveryFault, Destination, Overrides};
 use twilio_simulator::world::SocketFailure;
-use twilio_simulator::{Behaviour, Route, Simulator};
+use twilio_simulator::{Route, SimConfig, Simulator};
 
 const PUBLIC_URL: &str = "https://worker.example";
 const STATUS_URL: &str = "https://worker.example/streams/status?task=WT1&x=%26";
@@ -51,7 +51,7 @@ fn parameter(body: &str, name: &str) -> String {
 
 /// A simulator and a worker that only writes down what it is told.
 async fn posting(fragment: &str) -> (Simulator, Arc<Inbox>, actix_web::dev::ServerHandle) {
-    let sim = simulator(Behaviour::default()).await;
+    let sim = simulator(SimConfig::default()).await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let local = format!("http://{}", listener.local_addr().unwrap());
     let inbox = Arc::new(Inbox::default());
@@ -112,8 +112,8 @@ async fn a_verb_returns_when_its_events_are_answered_and_the_answers_are_on_reco
 #[tokio::test]
 async fn a_dropped_event_never_arrives_and_a_duplicated_one_arrives_twice_with_one_sid() {
     let (sim, inbox, server) = posting("").await;
-    sim.mishap(Some("task.created"), Mishap::Dropped);
-    sim.mishap(Some("reservation.created"), Mishap::Duplicated);
+    sim.delivery_fault(Some("task.created"), DeliveryFault::Dropped);
+    sim.delivery_fault(Some("reservation.created"), DeliveryFault::Duplicated);
     sim.customer_calls().await;
     assert!(sim.quiet(Duration::from_secs(5)).await);
     assert_eq!(inbox.types(), ["reservation.created", "reservation.created"]);
@@ -126,11 +126,11 @@ async fn a_dropped_event_never_arrives_and_a_duplicated_one_arrives_twice_with_o
 #[tokio::test]
 async fn a_swapped_event_follows_the_next_one_and_a_delayed_one_comes_later() {
     let (sim, inbox, server) = posting("").await;
-    sim.mishap(Some("task.created"), Mishap::Swapped);
+    sim.delivery_fault(Some("task.created"), DeliveryFault::Swapped);
     let task = sim.customer_calls().await;
     assert!(sim.quiet(Duration::from_secs(5)).await);
     assert_eq!(inbox.types(), ["reservation.created", "task.created"]);
-    sim.mishap(Some("reservation.rejected"), Mishap::Delayed(30));
+    sim.delivery_fault(Some("reservation.rejected"), DeliveryFault::Delayed(30));
     sim.rejects(&task, "alice").await.unwrap();
     assert!(sim.quiet(Duration::from_secs(5)).await);
     assert_eq!(inbox.types()[2..], ["reservation.created", "reservation.rejected"]);
@@ -160,7 +160,7 @@ async fn an_answer_of_503_is_retried_only_when_the_fragment_says_so() {
 
 #[tokio::test]
 async fn without_a_connection_an_event_is_tried_once_more_and_given_up() {
-    let sim = simulator(Behaviour::default()).await;
+    let sim = simulator(SimConfig::default()).await;
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let route = Route { public: PUBLIC_URL.to_owned(), local: format!("http://{port}") };
     sim.post_events_to(Destination { events_url: SIGNED_URL.to_owned(), route });
@@ -246,10 +246,10 @@ async fn a_destination_that_refuses_or_hangs_is_told_of_after_the_stream_was_acc
         let seen = inbox.seen.lock().unwrap().clone();
         assert!(parameter(&seen.last().unwrap().1, "StreamError").starts_with(error));
     }
-    assert_eq!(sim.picture(&task).unwrap().streams, Vec::<String>::new());
+    assert_eq!(sim.snapshot(&task).unwrap().streams, Vec::<String>::new());
     assert_eq!(streams(&sim, &task, "well").await, StatusCode::CREATED);
     assert!(sim.quiet(Duration::from_secs(5)).await);
-    assert_eq!(sim.picture(&task).unwrap().streams, ["alice"]);
+    assert_eq!(sim.snapshot(&task).unwrap().streams, ["alice"]);
     sim.stop().await;
     server.stop(false).await;
 }
@@ -274,9 +274,9 @@ async fn a_socket_that_dies_ends_its_stream_and_is_told_of_once() {
 async fn the_mishaps_of_the_way_befall_a_streams_callbacks_by_name_only() {
     let (sim, inbox, server) = posting("").await;
     let task = talking_to(&sim).await;
-    sim.mishap(Some("stream-started"), Mishap::Dropped);
-    sim.mishap(Some("stream-stopped"), Mishap::Duplicated);
-    sim.mishap(None, Mishap::Dropped);
+    sim.delivery_fault(Some("stream-started"), DeliveryFault::Dropped);
+    sim.delivery_fault(Some("stream-stopped"), DeliveryFault::Duplicated);
+    sim.delivery_fault(None, DeliveryFault::Dropped);
     streams(&sim, &task, "a").await;
     assert!(sim.quiet(Duration::from_secs(5)).await);
     sim.customer_hangs_up(&task).await.unwrap();
@@ -291,7 +291,7 @@ async fn the_mishaps_of_the_way_befall_a_streams_callbacks_by_name_only() {
 async fn a_swapped_callback_follows_the_next_one_of_the_streams() {
     let (sim, inbox, server) = posting("").await;
     let task = talking_to(&sim).await;
-    sim.mishap(Some("stream-started"), Mishap::Swapped);
+    sim.delivery_fault(Some("stream-started"), DeliveryFault::Swapped);
     streams(&sim, &task, "a").await;
     assert!(sim.quiet(Duration::from_secs(5)).await);
     sim.customer_hangs_up(&task).await.unwrap();

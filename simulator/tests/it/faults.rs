@@ -7,7 +7,7 @@ use std::time::Duration;
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, TaskSid};
 use twilio_simulator::faults::{Fault, FaultBody, Faults, Mix, On, Side};
 use twilio_simulator::world::OpName;
-use twilio_simulator::{Behaviour, Simulator};
+use twilio_simulator::{SimConfig, Simulator};
 
 struct Talk {
     sim: Simulator,
@@ -19,7 +19,7 @@ struct Talk {
 
 impl Talk {
     async fn begin() -> Self {
-        let sim = simulator(Behaviour::default()).await;
+        let sim = simulator(SimConfig::default()).await;
         let task = sim.customer_calls().await;
         sim.accepts(&task, "alice").await.unwrap();
         let (client, customer) = (Client::of(&sim), sim.report(&task).unwrap().customer.unwrap());
@@ -43,7 +43,7 @@ async fn a_cut_before_the_effect_gives_no_status_and_changes_nothing() {
     talk.sim.fault(On::Next(OpName::UpdateParticipant), 1, Fault::Cut { took_effect: false });
     let error = talk.lower().send().await.unwrap_err();
     assert!(error.status().is_none() && !error.is_connect() && !error.is_timeout(), "{error:?}");
-    assert_eq!(talk.sim.picture(&talk.task).unwrap().guard_raised, Some(true));
+    assert_eq!(talk.sim.snapshot(&talk.task).unwrap().guard_raised, Some(true));
     assert_eq!(talk.sim.requests()[0].status, None);
     assert_eq!(talk.lower().send().await.unwrap().status(), 200);
     talk.sim.stop().await;
@@ -83,7 +83,7 @@ async fn scripted_answers_have_their_status_header_and_body() {
     let third = talk.lower().send().await.unwrap();
     assert_eq!(third.status(), 500);
     assert_eq!(third.text().await.unwrap(), "");
-    assert_eq!(talk.sim.picture(&talk.task).unwrap().guard_raised, Some(false), "the third took effect");
+    assert_eq!(talk.sim.snapshot(&talk.task).unwrap().guard_raised, Some(false), "the third took effect");
     talk.sim.stop().await;
 }
 
@@ -102,7 +102,7 @@ async fn the_conference_can_end_just_before_and_just_after_a_request() {
         let talk = Talk::begin().await;
         talk.sim.fault(On::Next(OpName::UpdateParticipant), 1, Fault::ConferenceEnds(side));
         assert_eq!(talk.lower().send().await.unwrap().status(), status);
-        assert!(talk.sim.picture(&talk.task).unwrap().over);
+        assert!(talk.sim.snapshot(&talk.task).unwrap().over);
         assert_eq!(talk.sim.violations(), []);
         talk.sim.stop().await;
     }

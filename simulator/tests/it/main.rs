@@ -21,7 +21,7 @@ use serde_json::Value;
 use std::process::{Command, Stdio};
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, TaskSid};
 use twilio_simulator::world::{Event, Page, Reply, Request, StreamOrder, World};
-use twilio_simulator::{Behaviour, Ms, Settings, Simulator};
+use twilio_simulator::{Ms, Settings, SimConfig, Simulator};
 
 const ACCOUNT: &str = "AC0000000000000000000000000000ac01";
 const WORKSPACE: &str = "WS0000000000000000000000000000a501";
@@ -39,13 +39,13 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn world(behaviour: Behaviour) -> World {
-    World::new(behaviour, ACCOUNT.parse().unwrap(), WORKSPACE.parse().unwrap(), START)
+fn world(config: SimConfig) -> World {
+    World::new(config, ACCOUNT.parse().unwrap(), WORKSPACE.parse().unwrap(), START)
 }
 
-async fn simulator(behaviour: Behaviour) -> Simulator {
+async fn simulator(config: SimConfig) -> Simulator {
     let settings = Settings {
-        behaviour,
+        config,
         account: ACCOUNT.parse().unwrap(),
         auth_token: TOKEN.into(),
         api_key: Some(("SK00000000000000000000000000005e01".to_owned(), "the key's secret".into())),
@@ -64,8 +64,8 @@ struct Talk {
 }
 
 impl Talk {
-    fn begin(behaviour: Behaviour) -> Self {
-        let mut world = world(behaviour);
+    fn begin(config: SimConfig) -> Self {
+        let mut world = world(config);
         let task = world.customer_calls(START);
         world.accepts(&task, "alice", START).unwrap();
         let customer = world.report(&task).unwrap().customer.unwrap();

@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use twilio_simulator::consumer::{Consumer, Farewell, Heard, Misconduct, Transcript};
 use twilio_simulator::world::{SocketFailure, StreamReport};
-use twilio_simulator::{Behaviour, Ms, Route, Simulator};
+use twilio_simulator::{Ms, Route, SimConfig, Simulator};
 
 const PUBLIC: &str = "wss://media.example";
 const LIMIT: Duration = Duration::from_secs(10);
@@ -27,11 +27,11 @@ impl Talk {
         Self::with(|_| {}).await
     }
 
-    async fn with(change: impl FnOnce(&mut Behaviour)) -> Self {
+    async fn with(change: impl FnOnce(&mut SimConfig)) -> Self {
         let consumer = Consumer::start(PUBLIC, TOKEN.into()).await.unwrap();
-        let mut behaviour = Behaviour { sockets: vec![consumer.route()], ..Behaviour::default() };
-        change(&mut behaviour);
-        let sim = simulator(behaviour).await;
+        let mut config = SimConfig { sockets: vec![consumer.route()], ..SimConfig::default() };
+        change(&mut config);
+        let sim = simulator(config).await;
         let task = talking(&sim).await;
         Self { sim, consumer, task }
     }
@@ -127,7 +127,7 @@ async fn a_stream_of_one_track_has_that_one_only_and_ends_with_the_call() {
 
 #[tokio::test]
 async fn a_stream_whose_address_leads_nowhere_near_opens_in_name_only() {
-    let talk = Talk::with(|behaviour| behaviour.sockets[0].public = "wss://elsewhere.example".to_owned()).await;
+    let talk = Talk::with(|config| config.sockets[0].public = "wss://elsewhere.example".to_owned()).await;
     talk.streams("a", "both_tracks").await;
     assert!(talk.sim.quiet(LIMIT).await);
     assert!(stream(&talk.sim, &talk.task).opened_at.is_some());
@@ -140,7 +140,7 @@ async fn a_stream_whose_address_leads_nowhere_near_opens_in_name_only() {
 async fn the_handshake_bears_the_public_host_and_is_signed_over_the_public_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let route = Route { public: PUBLIC.to_owned(), local: format!("ws://{}/inner", listener.local_addr().unwrap()) };
-    let sim = simulator(Behaviour { sockets: vec![route], ..Behaviour::default() }).await;
+    let sim = simulator(SimConfig { sockets: vec![route], ..SimConfig::default() }).await;
     let task = talking(&sim).await;
     streams(&sim, &task, "a", "both_tracks").await;
     let (mut tcp, _) = listener.accept().await.unwrap();
@@ -162,7 +162,7 @@ async fn the_handshake_bears_the_public_host_and_is_signed_over_the_public_addre
 #[tokio::test]
 async fn a_destination_with_another_token_refuses_and_the_stream_has_failed() {
     let consumer = Consumer::start(PUBLIC, "another token".into()).await.unwrap();
-    let sim = simulator(Behaviour { sockets: vec![consumer.route()], ..Behaviour::default() }).await;
+    let sim = simulator(SimConfig { sockets: vec![consumer.route()], ..SimConfig::default() }).await;
     let task = talking(&sim).await;
     streams(&sim, &task, "a", "both_tracks").await;
     assert_eq!(fails(&sim, &task).await, SocketFailure::Handshake);
@@ -173,7 +173,7 @@ async fn a_destination_with_another_token_refuses_and_the_stream_has_failed() {
 
 #[tokio::test]
 async fn a_destination_that_is_not_there_refuses_or_hangs_fails_the_stream_with_twilios_number() {
-    let talk = Talk::with(|behaviour| behaviour.socket_connect_ms = 100).await;
+    let talk = Talk::with(|config| config.socket_connect_ms = 100).await;
     talk.consumer.misbehaves(Misconduct::Hangs, 1);
     talk.streams("a", "both_tracks").await;
     assert_eq!(talk.fails().await, SocketFailure::TimedOut);
@@ -186,7 +186,7 @@ async fn a_destination_that_is_not_there_refuses_or_hangs_fails_the_stream_with_
         assert_eq!(talk.fails().await, SocketFailure::Handshake);
     }
     assert!(talk.sim.quiet(LIMIT).await);
-    assert_eq!(talk.sim.picture(&talk.task).unwrap().streams, Vec::<String>::new());
+    assert_eq!(talk.sim.snapshot(&talk.task).unwrap().streams, Vec::<String>::new());
     talk.streams("well", "both_tracks").await;
     talk.hears(|heard| heard.len() == 1 && heard[0].total() > 0).await;
     talk.end().await;
@@ -198,7 +198,7 @@ async fn a_destination_that_is_not_there_refuses_or_hangs_fails_the_stream_with_
         ("ws://".to_owned(), SocketFailure::Unreachable),
     ] {
         let route = Route { public: PUBLIC.to_owned(), local };
-        let sim = simulator(Behaviour { sockets: vec![route], ..Behaviour::default() }).await;
+        let sim = simulator(SimConfig { sockets: vec![route], ..SimConfig::default() }).await;
         let task = talking(&sim).await;
         streams(&sim, &task, "a", "both_tracks").await;
         assert_eq!(fails(&sim, &task).await, failure);

@@ -1,12 +1,12 @@
 //! Streams on the customer's leg.
 
 use super::{START, Talk, order, start};
-use twilio_simulator::Behaviour;
+use twilio_simulator::SimConfig;
 use twilio_simulator::world::{Event, Mode, Request, SocketFailure, StreamOrder, Target};
 
 /// A call with these streams started in one redirect.
 fn streaming(names: &[&str]) -> Talk {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     go(&mut talk, &names.iter().map(|name| start(name)).collect::<String>());
     talk
 }
@@ -34,7 +34,7 @@ fn a_stream_keeps_running_through_later_redirects() {
 
 #[test]
 fn a_streams_worker_and_parameters_are_kept() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     go(
         &mut talk,
         "<Start><Stream name=\"a\" url=\"wss://media.example/a\"><Parameter name=\"workerSid\" value=\"WK0000000000000000000000000000000a\"/><Parameter name=\"x\" value=\"&lt;&amp;&quot;\"/></Stream></Start>",
@@ -93,7 +93,7 @@ fn streams_end_with_the_call() {
 
 #[test]
 fn a_stream_is_created_without_taking_the_leg_out_of_the_conference() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     let reply = talk.create(order("a"));
     assert_eq!(reply.status, 201);
     let stream = talk.world.report(&talk.task).unwrap().streams.remove(0);
@@ -112,7 +112,7 @@ fn a_stream_is_created_without_taking_the_leg_out_of_the_conference() {
 
 #[test]
 fn a_stream_without_a_name_bears_its_sid_and_is_stopped_by_it() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     let reply = talk.create(StreamOrder { name: None, ..order("") });
     assert_eq!(reply.body["name"], serde_json::Value::Null);
     let sid = reply.body["sid"].as_str().unwrap().to_owned();
@@ -123,7 +123,7 @@ fn a_stream_without_a_name_bears_its_sid_and_is_stopped_by_it() {
 #[test]
 fn the_name_of_a_stopped_stream_is_taken_unless_the_setting_says_otherwise() {
     for (reuse_stream_names, status) in [(false, 409), (true, 201)] {
-        let mut talk = Talk::begin(Behaviour { reuse_stream_names, ..Behaviour::default() });
+        let mut talk = Talk::begin(SimConfig { reuse_stream_names, ..SimConfig::default() });
         talk.create(order("a"));
         assert_eq!(talk.create(order("a")).status, 409, "a running stream bears it");
         talk.stop("a");
@@ -143,7 +143,7 @@ fn both_ways_of_starting_share_the_tracks_of_the_call() {
 
 #[test]
 fn a_stream_on_a_call_that_is_over_or_unknown_is_refused() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     talk.world.customer_hangs_up(&talk.task, START).unwrap();
     let over = talk.create(order("a"));
     assert_eq!((over.status, &over.body["code"]), (400, &21220.into()));
@@ -155,7 +155,7 @@ fn a_stream_on_a_call_that_is_over_or_unknown_is_refused() {
 
 #[test]
 fn a_stream_on_a_workers_leg_is_a_violation() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     let call = talk.world.worker_leg(&talk.task, "alice").unwrap().to_string();
     talk.perform(&Request::CreateStream { call, order: order("a") });
     assert!(talk.violations()[0].contains("is a worker's leg"), "{:?}", talk.violations());
@@ -179,7 +179,7 @@ fn a_stream_that_twilio_cannot_open_is_refused_with_the_reason() {
         (with(|order| order.parameters = vec![("n".to_owned(), "v".repeat(499))]), "500"),
     ];
     for (order, reason) in bad {
-        let mut talk = Talk::begin(Behaviour::default());
+        let mut talk = Talk::begin(SimConfig::default());
         let reply = talk.create(order);
         let said = reply.body["message"].as_str().unwrap().to_owned();
         assert!(reply.status == 400 && said.contains(reason), "{said}");
@@ -189,7 +189,7 @@ fn a_stream_that_twilio_cannot_open_is_refused_with_the_reason() {
 
 #[test]
 fn a_stream_of_either_origin_tells_its_callback_and_one_without_a_callback_nobody() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     let callback = "https://worker.example/streams/status?task=WT1";
     let verb = start("a").replace("track=", "statusCallback=\"https://worker.example/streams/status?task=WT1\" track=");
     go(&mut talk, &verb);
@@ -209,7 +209,7 @@ fn a_stream_of_either_origin_tells_its_callback_and_one_without_a_callback_nobod
 
 #[test]
 fn a_socket_that_hangs_fails_its_stream_after_the_timeout_and_frees_its_tracks() {
-    let mut talk = Talk::begin(Behaviour { socket_connect_ms: 700, ..Behaviour::default() });
+    let mut talk = Talk::begin(SimConfig { socket_connect_ms: 700, ..SimConfig::default() });
     talk.world.next_sockets_fail(SocketFailure::TimedOut, 1);
     talk.create(order("a"));
     talk.create(order("b"));
@@ -225,23 +225,23 @@ fn a_socket_that_hangs_fails_its_stream_after_the_timeout_and_frees_its_tracks()
 #[test]
 fn a_world_that_streams_by_itself_does_what_a_worker_would() {
     let url = Some("wss://media.example/a".to_owned());
-    let behaviour = Behaviour { streams_by_itself: url, ..Behaviour::default() };
-    let mut talk = Talk::begin(behaviour.clone());
+    let config = SimConfig { streams_by_itself: url, ..SimConfig::default() };
+    let mut talk = Talk::begin(config.clone());
     let (task, to_bob) = (talk.task.clone(), Target::Agent("bob".to_owned()));
     talk.world.transfers(&task, "alice", &to_bob, Mode::Warm, START).unwrap();
     talk.world.accepts(&task, "bob", START).unwrap();
-    assert_eq!(talk.world.picture(&task).unwrap().streams, ["alice", "bob"]);
+    assert_eq!(talk.world.snapshot(&task).unwrap().streams, ["alice", "bob"]);
     talk.world.leaves(&task, "alice", START).unwrap();
-    assert_eq!(talk.world.picture(&task).unwrap().streams, ["bob"]);
+    assert_eq!(talk.world.snapshot(&task).unwrap().streams, ["bob"]);
     talk.world.leaves(&task, "bob", START).unwrap();
     let streams = talk.world.report(&task).unwrap().streams;
     assert_eq!(streams.iter().map(|stream| stream.ended_with_call).collect::<Vec<_>>(), [false, true]);
     assert_eq!(streams[0].parameters[2], ("taskSid".to_owned(), task.to_string()));
     assert_eq!(talk.violations(), Vec::<String>::new());
 
-    let mut world = super::world(behaviour);
+    let mut world = super::world(config);
     let task = world.calls_out("alice", START).unwrap();
-    assert_eq!(world.picture(&task).unwrap().streams, Vec::<String>::new());
+    assert_eq!(world.snapshot(&task).unwrap().streams, Vec::<String>::new());
     world.customer_answers(&task, START).unwrap();
-    assert_eq!(world.picture(&task).unwrap().streams, ["alice"]);
+    assert_eq!(world.snapshot(&task).unwrap().streams, ["alice"]);
 }

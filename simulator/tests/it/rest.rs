@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::sid::TaskSid;
 use twilio_simulator::world::OpName;
-use twilio_simulator::{Behaviour, Simulator};
+use twilio_simulator::{SimConfig, Simulator};
 
 pub(super) struct Client {
     http: reqwest::Client,
@@ -40,8 +40,8 @@ impl Client {
     }
 }
 
-async fn talking(behaviour: Behaviour) -> (Simulator, TaskSid) {
-    let sim = simulator(behaviour).await;
+async fn talking(config: SimConfig) -> (Simulator, TaskSid) {
+    let sim = simulator(config).await;
     let task = sim.customer_calls().await;
     sim.accepts(&task, "alice").await.unwrap();
     (sim, task)
@@ -49,7 +49,7 @@ async fn talking(behaviour: Behaviour) -> (Simulator, TaskSid) {
 
 #[tokio::test]
 async fn a_conference_is_found_by_name_and_read() {
-    let (sim, task) = talking(Behaviour::default()).await;
+    let (sim, task) = talking(SimConfig::default()).await;
     let client = Client::of(&sim);
     let found = client.json(&format!("/Conferences.json?FriendlyName={task}&Status=in-progress&PageSize=20")).await;
     let conference = sim.conference(&task).unwrap();
@@ -65,7 +65,7 @@ async fn a_conference_is_found_by_name_and_read() {
 
 #[tokio::test]
 async fn participants_come_in_pages_that_lead_to_one_another() {
-    let (sim, task) = talking(Behaviour { page_size_limit: 1, ..Behaviour::default() }).await;
+    let (sim, task) = talking(SimConfig { page_size_limit: 1, ..SimConfig::default() }).await;
     let client = Client::of(&sim);
     let conference = sim.conference(&task).unwrap();
     let first = client.json(&format!("/Conferences/{conference}/Participants.json?PageSize=50")).await;
@@ -80,7 +80,7 @@ async fn participants_come_in_pages_that_lead_to_one_another() {
 
 #[tokio::test]
 async fn a_guard_a_redirect_and_a_stop_go_over_the_wire() {
-    let (sim, task) = talking(Behaviour::default()).await;
+    let (sim, task) = talking(SimConfig::default()).await;
     let client = Client::of(&sim);
     let (conference, customer) = (sim.conference(&task).unwrap(), sim.report(&task).unwrap().customer.unwrap());
     let path = format!("/Conferences/{conference}/Participants/{customer}.json");
@@ -105,7 +105,7 @@ async fn a_guard_a_redirect_and_a_stop_go_over_the_wire() {
 
 #[tokio::test]
 async fn a_stream_is_created_and_stopped_over_the_wire() {
-    let (sim, task) = talking(Behaviour::default()).await;
+    let (sim, task) = talking(SimConfig::default()).await;
     let client = Client::of(&sim);
     let customer = sim.report(&task).unwrap().customer.unwrap();
     let form = [
@@ -133,7 +133,7 @@ async fn a_stream_is_created_and_stopped_over_the_wire() {
 
 #[tokio::test]
 async fn a_task_bears_its_attributes_as_a_string_and_lists_its_reservations() {
-    let (sim, task) = talking(Behaviour::default()).await;
+    let (sim, task) = talking(SimConfig::default()).await;
     let client = Client::of(&sim);
     let read = client.json(&format!("/v1/Workspaces/{WORKSPACE}/Tasks/{task}")).await;
     let attributes: Value = serde_json::from_str(read["attributes"].as_str().unwrap()).unwrap();
@@ -145,7 +145,7 @@ async fn a_task_bears_its_attributes_as_a_string_and_lists_its_reservations() {
 
 #[tokio::test]
 async fn wrong_credentials_are_refused_and_an_api_key_is_let_in() {
-    let (sim, _) = talking(Behaviour::default()).await;
+    let (sim, _) = talking(SimConfig::default()).await;
     let url = format!("{}/2010-04-01/Accounts/{ACCOUNT}/Conferences.json", sim.api_base_url());
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     for request in [http.get(&url), http.get(&url).basic_auth(ACCOUNT, Some("wrong"))] {
@@ -161,7 +161,7 @@ async fn wrong_credentials_are_refused_and_an_api_key_is_let_in() {
 
 #[tokio::test]
 async fn an_unknown_endpoint_is_404_and_a_violation_and_an_unknown_sid_only_404() {
-    let (sim, _) = talking(Behaviour::default()).await;
+    let (sim, _) = talking(SimConfig::default()).await;
     let client = Client::of(&sim);
     let path = "/Calls/CA00000000000000000000000000000000.json";
     let answer = client.post(path, &[("Twiml", "<Response/>")]).send().await.unwrap();
@@ -179,7 +179,7 @@ async fn an_unknown_endpoint_is_404_and_a_violation_and_an_unknown_sid_only_404(
 
 #[tokio::test]
 async fn every_request_takes_the_latency() {
-    let (sim, _) = talking(Behaviour { latency_ms: 60, ..Behaviour::default() }).await;
+    let (sim, _) = talking(SimConfig { latency_ms: 60, ..SimConfig::default() }).await;
     let began = Instant::now();
     Client::of(&sim).json("/Conferences.json").await;
     assert!(began.elapsed() >= Duration::from_millis(60));

@@ -3,8 +3,8 @@
 use super::simulator;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use twilio_simulator::Behaviour;
-use twilio_simulator::callbacks::Mishap;
+use twilio_simulator::SimConfig;
+use twilio_simulator::callbacks::DeliveryFault;
 use twilio_simulator::faults::{Fault, On};
 use twilio_simulator::scenario::{Expectation, Scenario, Verb, parse_step, read, run};
 use twilio_simulator::world::{Mode, OpName, SocketFailure, Target};
@@ -48,7 +48,7 @@ fn every_settle_is_followed_by_an_expectation_and_every_story_ends_with_one() {
 #[tokio::test]
 async fn every_story_can_be_told_to_the_end_and_without_a_worker_only_streams_guard_and_hold_fail() {
     for scenario in scenarios() {
-        let sim = simulator(scenario.behaviour(&Behaviour::default()).unwrap()).await;
+        let sim = simulator(scenario.config(&SimConfig::default()).unwrap()).await;
         let began = Instant::now();
         let outcome = run(&scenario, &sim, "redirect", async || Ok(())).await;
         for failure in &outcome.failures {
@@ -66,7 +66,7 @@ async fn every_story_can_be_told_to_the_end_and_without_a_worker_only_streams_gu
 #[tokio::test]
 async fn a_worker_that_never_rests_is_a_failure() {
     let scenario = read("name = \"x\"\ntitle = \"x\"\nsteps = [\"customer calls\", \"settle\"]").unwrap();
-    let sim = simulator(Behaviour::default()).await;
+    let sim = simulator(SimConfig::default()).await;
     let outcome = run(&scenario, &sim, "redirect", async || Err("the worker is stuck".to_owned())).await;
     assert_eq!(outcome.failures, ["step 2 (\"settle\"): the worker is stuck"]);
     sim.stop().await;
@@ -76,7 +76,7 @@ async fn a_worker_that_never_rests_is_a_failure() {
 async fn an_impossible_step_ends_the_story_with_its_number_and_reason() {
     let steps = "[\"customer calls\", \"bob accepts\", \"expect call over\"]";
     let scenario = read(&format!("name = \"x\"\ntitle = \"x\"\nsteps = {steps}")).unwrap();
-    let sim = simulator(Behaviour::default()).await;
+    let sim = simulator(SimConfig::default()).await;
     let outcome = run(&scenario, &sim, "redirect", async || Ok(())).await;
     assert_eq!(outcome.failures, ["step 2 (\"bob accepts\"): bob has no reservation that is pending"]);
     sim.stop().await;
@@ -101,7 +101,7 @@ fn steps_are_read_as_they_are_meant() {
     let hung = Verb::SocketsFail(SocketFailure::TimedOut, 3);
     assert_eq!(parse_step("the destination hangs on the next 3 streams"), Ok(hung));
     assert_eq!(parse_step("the socket of alice dies"), Ok(Verb::SocketDies("alice".to_owned())));
-    let lost = Verb::Mishap(Some("stream-started".to_owned()), Mishap::Dropped);
+    let lost = Verb::DeliveryFault(Some("stream-started".to_owned()), DeliveryFault::Dropped);
     assert_eq!(parse_step("the next stream-started is dropped"), Ok(lost));
     let failed = Verb::Fault(On::Next(OpName::CreateStream), Fault::status(503));
     assert_eq!(parse_step("the next create stream is answered 503"), Ok(failed));

@@ -2,7 +2,7 @@
 
 use super::{START, Talk, told, world};
 use serde_json::Value;
-use twilio_simulator::Behaviour;
+use twilio_simulator::SimConfig;
 use twilio_simulator::world::{Event, Mode, Target};
 
 fn bob() -> Target {
@@ -15,7 +15,7 @@ fn get<'a>(event: &'a Event, name: &str) -> &'a str {
 
 #[test]
 fn a_first_accept_is_told_in_three_events_that_name_the_call() {
-    let mut world = world(Behaviour::default());
+    let mut world = world(SimConfig::default());
     let task = world.customer_calls(START);
     world.accepts(&task, "alice", START).unwrap();
     let events = world.take_events();
@@ -33,7 +33,7 @@ fn a_first_accept_is_told_in_three_events_that_name_the_call() {
 
 #[test]
 fn events_of_one_moment_have_distinct_sids_and_growing_times() {
-    let mut world = world(Behaviour::default());
+    let mut world = world(SimConfig::default());
     world.customer_calls(START);
     let events = world.take_events();
     assert_ne!(events[0].sid, events[1].sid);
@@ -42,7 +42,7 @@ fn events_of_one_moment_have_distinct_sids_and_growing_times() {
 
 #[test]
 fn warm_the_transferor_wraps_up_as_assigned_and_the_last_agent_as_wrapping() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
     assert_eq!(talk.row().unwrap()["hold"], true);
     talk.world.accepts(&talk.task, "bob", START).unwrap();
@@ -73,7 +73,7 @@ fn warm_the_transferor_wraps_up_as_assigned_and_the_last_agent_as_wrapping() {
 
 #[test]
 fn cold_the_transferor_wraps_up_as_reserved_before_anybody_accepts() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     talk.world.transfers(&talk.task, "alice", &bob(), Mode::Cold, START).unwrap();
     assert_eq!(
         talk.events(),
@@ -83,14 +83,14 @@ fn cold_the_transferor_wraps_up_as_reserved_before_anybody_accepts() {
     assert_eq!(talk.row().unwrap()["hold"], true);
     talk.world.accepts(&talk.task, "bob", START).unwrap();
     assert_eq!(talk.row().unwrap()["hold"], true);
-    talk.wait(Behaviour::default().cold_unhold_ms);
+    talk.wait(SimConfig::default().cold_unhold_ms);
     assert_eq!(talk.row().unwrap()["hold"], false);
     assert_eq!(talk.events(), ["reservation.accepted assigned", "task.transfer-completed assigned"]);
 }
 
 #[test]
 fn a_transfer_keeps_the_task_and_the_conference_and_makes_a_new_reservation() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     let before = talk.conference.clone();
     talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
     talk.world.accepts(&talk.task, "bob", START).unwrap();
@@ -107,7 +107,7 @@ fn a_transfer_keeps_the_task_and_the_conference_and_makes_a_new_reservation() {
 #[test]
 fn a_rejected_timed_out_or_unreachable_transferee_fails_the_transfer() {
     for (how, status) in [("rejected", "rejects"), ("timeout", "times out"), ("canceled", "cannot be reached")] {
-        let mut talk = Talk::begin(Behaviour::default());
+        let mut talk = Talk::begin(SimConfig::default());
         talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
         talk.events();
         match status {
@@ -122,7 +122,7 @@ fn a_rejected_timed_out_or_unreachable_transferee_fails_the_transfer() {
 
 #[test]
 fn a_cold_transfer_that_times_out_leaves_the_customer_alone_and_held() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     talk.world.transfers(&talk.task, "alice", &bob(), Mode::Cold, START).unwrap();
     talk.events();
     talk.world.times_out(&talk.task, "bob", START).unwrap();
@@ -132,7 +132,7 @@ fn a_cold_transfer_that_times_out_leaves_the_customer_alone_and_held() {
 
 #[test]
 fn a_queue_asks_the_next_agent_after_a_reject_and_fails_when_nobody_is_left() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     let queue = Target::Queue(vec!["bob".to_owned(), "carol".to_owned()]);
     talk.world.transfers(&talk.task, "alice", &queue, Mode::Warm, START).unwrap();
     talk.events();
@@ -148,7 +148,7 @@ fn a_queue_asks_the_next_agent_after_a_reject_and_fails_when_nobody_is_left() {
 
 #[test]
 fn a_transfer_called_off_cancels_the_offer_and_a_second_one_may_follow() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
     assert!(talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).is_err());
     talk.events();
@@ -159,7 +159,7 @@ fn a_transfer_called_off_cancels_the_offer_and_a_second_one_may_follow() {
 
 #[test]
 fn transfer_events_name_the_transfer_and_no_worker() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
     let event = talk.world.take_events().remove(0);
     assert_eq!((get(&event, "ResourceType"), get(&event, "TransferMode")), ("transfer", "WARM"));
@@ -170,7 +170,7 @@ fn transfer_events_name_the_transfer_and_no_worker() {
 
 #[test]
 fn when_the_customer_hangs_up_on_two_agents_only_the_last_wraps_up_as_wrapping() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
     talk.world.accepts(&talk.task, "bob", START).unwrap();
     talk.events();
@@ -180,7 +180,7 @@ fn when_the_customer_hangs_up_on_two_agents_only_the_last_wraps_up_as_wrapping()
 
 #[test]
 fn when_the_customer_hangs_up_the_pending_offer_is_cancelled() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
     talk.events();
     talk.world.customer_hangs_up(&talk.task, START).unwrap();
@@ -191,7 +191,7 @@ fn when_the_customer_hangs_up_the_pending_offer_is_cancelled() {
 
 #[test]
 fn late_conference_attributes_are_told_by_an_update() {
-    let mut world = world(Behaviour { conference_attributes_ms: 200, ..Behaviour::default() });
+    let mut world = world(SimConfig { conference_attributes_ms: 200, ..SimConfig::default() });
     let task = world.customer_calls(START);
     world.accepts(&task, "alice", START).unwrap();
     let accepted = world.take_events().remove(2);
@@ -204,7 +204,7 @@ fn late_conference_attributes_are_told_by_an_update() {
 
 #[test]
 fn an_outbound_task_names_no_call_until_the_customer_answers() {
-    let mut world = world(Behaviour::default());
+    let mut world = world(SimConfig::default());
     let task = world.calls_out("alice", START).unwrap();
     let before = world.take_events();
     assert!(before.iter().all(|event| !get(event, "TaskAttributes").contains("CA")));
@@ -217,7 +217,7 @@ fn an_outbound_task_names_no_call_until_the_customer_answers() {
 
 #[test]
 fn a_verb_at_the_wrong_moment_is_impossible_and_says_why() {
-    let mut talk = Talk::begin(Behaviour::default());
+    let mut talk = Talk::begin(SimConfig::default());
     let error = talk.world.accepts(&talk.task, "bob", START).unwrap_err();
     assert_eq!(error.to_string(), "bob has no reservation that is pending");
     assert!(

@@ -54,7 +54,7 @@ impl Bridge {
         Self { client, base: Url::parse("http://twilio.invalid").unwrap(), door }
     }
 
-    pub(super) fn world(&self, behaviour: twilio_simulator::Behaviour, now: i64) -> World {
+    pub(super) fn world(&self, behaviour: twilio_simulator::SimConfig, now: i64) -> World {
         World::new(behaviour, self.door.account.clone(), self.door.workspace.clone(), now)
     }
 

@@ -1,7 +1,7 @@
 //! What customers and agents do, and what TaskRouter makes of it.
 
 use super::status::{ReservationStatus, TaskStatus};
-use super::{Effect, Impossible, Mode, Ms, Note, Reservation, Role, Task, World};
+use super::{Effect, InvalidAction, Mode, Ms, Note, Reservation, Role, Task, World};
 use std::collections::VecDeque;
 use taskrouter_streams::call::sid::{CallSid, ReservationSid, TaskSid};
 
@@ -29,7 +29,7 @@ impl World {
     }
 
     /// An agent calls a customer from Flex's dial pad: accepted at once, the customer's leg comes when he answers.
-    pub fn calls_out(&mut self, agent: &str, now: Ms) -> Result<TaskSid, Impossible> {
+    pub fn calls_out(&mut self, agent: &str, now: Ms) -> Result<TaskSid, InvalidAction> {
         self.advance(now);
         let worker = self.agent(agent)?.sid.clone();
         let task = self.new_task("voice", true);
@@ -43,11 +43,11 @@ impl World {
     }
 
     /// The customer of an outbound call picks up.
-    pub fn customer_answers(&mut self, task: &TaskSid, now: Ms) -> Result<(), Impossible> {
+    pub fn customer_answers(&mut self, task: &TaskSid, now: Ms) -> Result<(), InvalidAction> {
         self.advance(now);
         let waiting = self.tasks.get(task).is_some_and(|task| task.outbound && task.customer.is_none());
         if !waiting || self.open_conference(task.as_str()).is_none() {
-            return Err(Impossible("no outbound call is ringing".to_owned()));
+            return Err(InvalidAction("no outbound call is ringing".to_owned()));
         }
         let call = self.new_call(Role::Customer(task.clone()));
         if let Some(found) = self.tasks.get_mut(task) {
@@ -65,7 +65,7 @@ impl World {
     }
 
     /// An agent accepts his offer: his leg joins the conference named by the TaskSid, the customer is moved in after him.
-    pub fn accepts(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), Impossible> {
+    pub fn accepts(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), InvalidAction> {
         self.advance(now);
         let sid = self.reservation_of(task, agent, &[ReservationStatus::Pending])?;
         self.set_reservation(&sid, ReservationStatus::Accepted);
@@ -77,7 +77,7 @@ impl World {
         self.emit(task, "reservation.accepted", Some(&sid));
         if self.finish_transfer(task) == Some(Mode::Cold) {
             // In Flex the transferee's browser un-holds the customer, for a cold transfer only (Flex's own bundle).
-            self.after(self.behaviour.cold_unhold_ms, Effect::Hold { task: task.clone(), hold: false });
+            self.after(self.config.cold_unhold_ms, Effect::Hold { task: task.clone(), hold: false });
         }
         Ok(())
     }
@@ -93,10 +93,10 @@ impl World {
         found.conference = Some(conference);
         let (customer, outbound) = (found.customer.clone(), found.outbound);
         if let Some(call) = customer.filter(|_| first) {
-            self.after(self.behaviour.customer_join_ms, Effect::JoinCustomer { call, generation: 0 });
+            self.after(self.config.customer_join_ms, Effect::JoinCustomer { call, generation: 0 });
         }
-        let delay = self.behaviour.conference_attributes_ms;
-        if outbound || self.behaviour.conference_attributes_missing {
+        let delay = self.config.conference_attributes_ms;
+        if outbound || self.config.conference_attributes_missing {
             // An outbound task's come when the customer answers.
         } else if delay <= 0 {
             self.write_attributes(task, false);
@@ -120,26 +120,26 @@ impl World {
     }
 
     /// An agent puts the customer on hold, in Flex.
-    pub fn holds(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), Impossible> {
+    pub fn holds(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), InvalidAction> {
         self.agent_sets_hold(task, agent, true, now)
     }
 
     /// An agent takes the customer off hold, in Flex.
-    pub fn unholds(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), Impossible> {
+    pub fn unholds(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), InvalidAction> {
         self.agent_sets_hold(task, agent, false, now)
     }
 
-    fn agent_sets_hold(&mut self, task: &TaskSid, agent: &str, hold: bool, now: Ms) -> Result<(), Impossible> {
+    fn agent_sets_hold(&mut self, task: &TaskSid, agent: &str, hold: bool, now: Ms) -> Result<(), InvalidAction> {
         self.advance(now);
         self.live_leg(task, agent)?;
         if self.set_customer_hold(task, hold) {
             return Ok(());
         }
-        Err(Impossible("the customer is not in the conference".to_owned()))
+        Err(InvalidAction("the customer is not in the conference".to_owned()))
     }
 
     /// An agent hangs up his own leg: his reservation wraps up. An agent whose leg is over already stays so.
-    pub fn leaves(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), Impossible> {
+    pub fn leaves(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), InvalidAction> {
         self.advance(now);
         let sid = self.reservation_of(task, agent, &[ReservationStatus::Accepted, ReservationStatus::Wrapping])?;
         match self.reservations.get(&sid).and_then(|found| found.leg.clone()) {
@@ -150,7 +150,7 @@ impl World {
     }
 
     /// An agent completes his reservation after wrapping up; with the last one the task completes.
-    pub fn completes(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), Impossible> {
+    pub fn completes(&mut self, task: &TaskSid, agent: &str, now: Ms) -> Result<(), InvalidAction> {
         self.advance(now);
         let sid = self.reservation_of(task, agent, &[ReservationStatus::Wrapping])?;
         self.set_reservation(&sid, ReservationStatus::Completed);
@@ -281,23 +281,23 @@ impl World {
         task: &TaskSid,
         agent: &str,
         statuses: &[ReservationStatus],
-    ) -> Result<ReservationSid, Impossible> {
+    ) -> Result<ReservationSid, InvalidAction> {
         let worker = &self.agent(agent)?.sid;
         let mine =
             |found: &&Reservation| &found.task == task && &found.worker == worker && statuses.contains(&found.status);
         let newest = self.reservations.values().filter(mine).max_by_key(|found| found.order);
         newest.map(|found| found.sid.clone()).ok_or_else(|| {
             let names: Vec<_> = statuses.iter().map(|status| status.as_str()).collect();
-            Impossible(format!("{agent} has no reservation that is {}", names.join(" or ")))
+            InvalidAction(format!("{agent} has no reservation that is {}", names.join(" or ")))
         })
     }
 
     /// The leg with which an agent is in the conference now.
-    pub(super) fn live_leg(&self, task: &TaskSid, agent: &str) -> Result<CallSid, Impossible> {
+    pub(super) fn live_leg(&self, task: &TaskSid, agent: &str) -> Result<CallSid, InvalidAction> {
         let sid = self.reservation_of(task, agent, &[ReservationStatus::Accepted])?;
         let leg = self.reservations.get(&sid).and_then(|found| found.leg.clone());
         let leg = leg.filter(|leg| self.conference_of(leg).is_some());
-        leg.ok_or_else(|| Impossible(format!("{agent} is not in the conference")))
+        leg.ok_or_else(|| InvalidAction(format!("{agent} is not in the conference")))
     }
 
     pub(super) fn has(&self, task: &TaskSid, status: ReservationStatus) -> bool {

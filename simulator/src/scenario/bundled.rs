@@ -3,7 +3,7 @@
 macro_rules! stories {
     ($($name:literal),+ $(,)?) => {
         /// Name and text of every story, in the order in which the demo tells them.
-        pub const STORIES: &[(&str, &str)] =
+        pub const SCENARIOS: &[(&str, &str)] =
             &[$(($name, include_str!(concat!("../../../fixtures/scenarios/", $name, ".toml")))),+];
     };
 }

@@ -1,9 +1,9 @@
 //! What the simulator's doors share: the world behind a lock, the faults, the queue of events, and the only clock.
 
 use super::api::Site;
-use super::behaviour::Ms;
-use super::callbacks::{Delivery, Destination, Job, Mishap};
+use super::callbacks::{Delivery, DeliveryFault, Destination, Job};
 use super::faults::{Fault, Faults};
+use super::sim_config::Ms;
 use super::simulator::Settings;
 use super::world::{Event, OpName, SocketOrder, World, scramble};
 use secrecy::{ExposeSecret, SecretString};
@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 /// What the doors share.
 #[derive(Debug)]
-pub(super) struct Core {
+pub(super) struct Shared {
     world: Mutex<World>,
     pub(super) faults: Mutex<Faults>,
-    pub(super) mishaps: Mutex<Vec<(Option<String>, Mishap)>>,
+    pub(super) delivery_faults: Mutex<Vec<(Option<String>, DeliveryFault)>>,
     pub(super) destination: Mutex<Option<Destination>>,
     pub(super) deliveries: Mutex<Vec<Delivery>>,
     pub(super) auth_token: Mutex<SecretString>,
@@ -32,18 +32,18 @@ pub(super) struct Core {
     pub(super) changed: Notify,
 }
 
-impl Core {
+impl Shared {
     /// A world at rest, whose events go into `jobs` and whose sockets into `sockets`.
     pub(super) fn new(
         settings: Settings,
         jobs: mpsc::UnboundedSender<Job>,
         sockets: mpsc::UnboundedSender<SocketOrder>,
     ) -> Self {
-        let (behaviour, account) = (settings.behaviour.clone(), settings.account.clone());
+        let (config, account) = (settings.config.clone(), settings.account.clone());
         Self {
-            world: Mutex::new(World::new(behaviour, account, settings.workspace.clone(), system_now())),
+            world: Mutex::new(World::new(config, account, settings.workspace.clone(), system_now())),
             faults: Mutex::default(),
-            mishaps: Mutex::default(),
+            delivery_faults: Mutex::default(),
             destination: Mutex::default(),
             deliveries: Mutex::default(),
             auth_token: Mutex::new(settings.auth_token.clone()),
@@ -118,14 +118,14 @@ impl Core {
         self.with(|world, now| world.acknowledged(event, now));
     }
 
-    pub(super) fn mishap_of(&self, event: &Event) -> Option<Mishap> {
-        let mut mishaps = locked(&self.mishaps);
-        let meant = |(wanted, _): &(Option<String>, Mishap)| match wanted {
+    pub(super) fn delivery_fault_for(&self, event: &Event) -> Option<DeliveryFault> {
+        let mut delivery_faults = locked(&self.delivery_faults);
+        let meant = |(wanted, _): &(Option<String>, DeliveryFault)| match wanted {
             Some(wanted) => wanted == event.event_type,
             None => event.callback_url.is_none(),
         };
-        let place = mishaps.iter().position(meant)?;
-        Some(mishaps.remove(place).1)
+        let place = delivery_faults.iter().position(meant)?;
+        Some(delivery_faults.remove(place).1)
     }
 
     pub(super) fn destination(&self) -> Option<Destination> {
@@ -148,11 +148,11 @@ impl Core {
     }
 
     pub(super) fn socket_connect(&self) -> Duration {
-        Duration::from_millis(u64::try_from(self.settings.behaviour.socket_connect_ms).unwrap_or(0))
+        Duration::from_millis(u64::try_from(self.settings.config.socket_connect_ms).unwrap_or(0))
     }
 
     pub(super) fn latency_ms(&self) -> u64 {
-        self.settings.behaviour.latency_ms
+        self.settings.config.latency_ms
     }
 
     pub(super) fn fault_for(&self, op: OpName) -> Option<Fault> {
@@ -166,12 +166,12 @@ impl Core {
 }
 
 /// Lets the world's schedule happen in time.
-pub(super) async fn tick(core: Arc<Core>, cancel: CancellationToken) {
+pub(super) async fn tick(shared: Arc<Shared>, cancel: CancellationToken) {
     loop {
-        let changed = core.changed.notified();
+        let changed = shared.changed.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
-        let due = core.with(|world, now| world.next_due().map(|due| due - now));
+        let due = shared.with(|world, now| world.next_due().map(|due| due - now));
         let wait = async {
             match due.map(|span| u64::try_from(span).unwrap_or(0)) {
                 Some(span) => tokio::time::sleep(Duration::from_millis(span.max(1))).await,

@@ -12,7 +12,7 @@ const OTHER: (&str, &str) = ("WS000000000000000000000000000000ff", "Sandbox");
 
 /// What a workspace is set to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Office {
+pub struct Workspace {
     /// `friendly_name`.
     pub name: String,
     /// `event_callback_url`; empty when there is none.
@@ -21,7 +21,7 @@ pub struct Office {
     pub events_filter: String,
 }
 
-impl Default for Office {
+impl Default for Workspace {
     fn default() -> Self {
         let name = "Flex Task Assignment".to_owned();
         Self { name, event_callback_url: String::new(), events_filter: String::new() }
@@ -65,25 +65,25 @@ impl World {
     }
 
     /// What the workspace is set to.
-    pub fn office(&self) -> &Office {
-        &self.office
+    pub fn workspace(&self) -> &Workspace {
+        &self.workspace
     }
 
     /// Sets it otherwise, as somebody does in the Console.
-    pub fn refurnish(&mut self, change: impl FnOnce(&mut Office)) {
-        change(&mut self.office);
+    pub fn configure_workspace(&mut self, change: impl FnOnce(&mut Workspace)) {
+        change(&mut self.workspace);
     }
 
     pub(super) fn workspaces_listed(&self, name: Option<&str>, page: Page, path: &str) -> Value {
-        let all = [self.workspace.as_str(), OTHER.0].into_iter().filter_map(|sid| self.workspace_body(sid));
+        let all = [self.workspace_sid.as_str(), OTHER.0].into_iter().filter_map(|sid| self.workspace_body(sid));
         let rows = all.filter(|body| name.is_none_or(|name| body["friendly_name"] == name)).collect();
         self.listed_v1("workspaces", rows, page, path, &[])
     }
 
     pub(super) fn update_workspace(&mut self, sid: &str, url: Option<&str>, filter: Option<&str>) -> Option<Value> {
-        if sid == self.workspace.as_str() {
-            let office = &mut self.office;
-            for (given, place) in [(url, &mut office.event_callback_url), (filter, &mut office.events_filter)] {
+        if sid == self.workspace_sid.as_str() {
+            let workspace = &mut self.workspace;
+            for (given, place) in [(url, &mut workspace.event_callback_url), (filter, &mut workspace.events_filter)] {
                 if let Some(text) = given {
                     text.clone_into(place);
                 }
@@ -137,26 +137,26 @@ impl World {
             .map(|(name, value)| (snake_case(name), json!(value)))
             .collect();
         json!({
-            "account_sid": self.account.as_str(), "workspace_sid": self.workspace.as_str(), "sid": event.sid.as_str(),
+            "account_sid": self.account.as_str(), "workspace_sid": self.workspace_sid.as_str(), "sid": event.sid.as_str(),
             "event_type": event.event_type, "event_date_ms": at, "description": get("EventDescription"),
             "event_date": jiff::Timestamp::from_millisecond(at).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             "resource_type": get("ResourceType"), "resource_sid": get("ResourceSid"), "event_data": data,
             "actor_type": null, "actor_sid": null, "source": "taskrouter", "source_ip_address": null,
-            "url": format!("https://taskrouter.twilio.com/v1/Workspaces/{}/Events/{}", self.workspace, event.sid),
+            "url": format!("https://taskrouter.twilio.com/v1/Workspaces/{}/Events/{}", self.workspace_sid, event.sid),
         })
     }
 
     pub(super) fn workspace_body(&self, sid: &str) -> Option<Value> {
-        let other = Office { name: OTHER.1.to_owned(), ..Office::default() };
-        let office = match sid {
-            _ if sid == self.workspace.as_str() => &self.office,
+        let other = Workspace { name: OTHER.1.to_owned(), ..Workspace::default() };
+        let workspace = match sid {
+            _ if sid == self.workspace_sid.as_str() => &self.workspace,
             _ if sid == OTHER.0 => &other,
             _ => return None,
         };
         let text = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
         Some(json!({
-            "account_sid": self.account.as_str(), "sid": sid, "friendly_name": office.name, "multi_task_enabled": true,
-            "event_callback_url": text(&office.event_callback_url), "events_filter": text(&office.events_filter),
+            "account_sid": self.account.as_str(), "sid": sid, "friendly_name": workspace.name, "multi_task_enabled": true,
+            "event_callback_url": text(&workspace.event_callback_url), "events_filter": text(&workspace.events_filter),
             "prioritize_queue_order": "FIFO", "url": format!("https://taskrouter.twilio.com/v1/Workspaces/{sid}"),
         }))
     }

@@ -10,7 +10,7 @@ pub type Ms = i64;
 /// Unless said otherwise a delay of 0 means "at once". The defaults are those of a fast, well-behaved Twilio.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Behaviour {
+pub struct SimConfig {
     /// Seeds every SID, so that two runs of the same steps name everything alike.
     pub seed: u64,
     /// The agents, in the order in which a new task is offered.
@@ -54,7 +54,7 @@ pub struct Behaviour {
     pub latency_ms: u64,
 }
 
-impl Default for Behaviour {
+impl Default for SimConfig {
     fn default() -> Self {
         Self {
             seed: 1,
@@ -99,12 +99,12 @@ impl Route {
     }
 }
 
-/// Settings that do not fit [`Behaviour`].
+/// Settings that do not fit [`SimConfig`].
 #[derive(Debug, thiserror::Error)]
 #[error("[settings]: {0}")]
 pub struct BadSettings(String);
 
-impl Behaviour {
+impl SimConfig {
     /// The same with the named knobs set otherwise. Unknown names and wrong types are refused.
     pub fn overridden(&self, overrides: &serde_json::Map<String, serde_json::Value>) -> Result<Self, BadSettings> {
         let bad = |error: serde_json::Error| BadSettings(error.to_string());

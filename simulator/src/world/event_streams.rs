@@ -43,7 +43,7 @@ pub struct Subscription {
 
 /// What Event Streams is set to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Plumbing {
+pub struct EventStreams {
     /// Oldest first.
     pub sinks: Vec<Sink>,
     /// Oldest first.
@@ -87,13 +87,13 @@ impl SinkRequest {
 
 impl World {
     /// What Event Streams is set to.
-    pub fn plumbing(&self) -> &Plumbing {
-        &self.plumbing
+    pub fn event_streams(&self) -> &EventStreams {
+        &self.event_streams
     }
 
     /// Sets it otherwise, as somebody does in the Console.
-    pub fn replumb(&mut self, change: impl FnOnce(&mut Plumbing)) {
-        change(&mut self.plumbing);
+    pub fn configure_event_streams(&mut self, change: impl FnOnce(&mut EventStreams)) {
+        change(&mut self.event_streams);
     }
 
     pub(super) fn perform_on_sinks(&mut self, request: &SinkRequest, path: &str) -> Reply {
@@ -113,7 +113,7 @@ impl World {
     }
 
     fn sinks_listed(&self, page: Page, path: &str) -> Reply {
-        let rows = self.plumbing.sinks.iter().map(sink_body).collect();
+        let rows = self.event_streams.sinks.iter().map(sink_body).collect();
         Reply { status: 200, body: self.listed_v1("sinks", rows, page, path, &[]) }
     }
 
@@ -122,33 +122,36 @@ impl World {
         let (sid, status) = (self.mint_text("DG"), "active".to_owned());
         let sink = Sink { sid, status, configuration: configuration.into() };
         let body = sink_body(&sink);
-        self.plumbing.sinks.push(sink);
+        self.event_streams.sinks.push(sink);
         Some(Reply { status: 201, body })
     }
 
     fn subscriptions_listed(&self, sink: Option<&str>, page: Page, path: &str) -> Reply {
         let meant = |found: &&Subscription| sink.is_none_or(|sink| found.sink == sink);
         let rows =
-            self.plumbing.subscriptions.iter().filter(meant).map(|found| self.subscription_body(found)).collect();
+            self.event_streams.subscriptions.iter().filter(meant).map(|found| self.subscription_body(found)).collect();
         let filters: Vec<_> = sink.map(|sink| ("SinkSid", sink.to_owned())).into_iter().collect();
         Reply { status: 200, body: self.listed_v1("subscriptions", rows, page, path, &filters) }
     }
 
     /// Documented: "Sink must be active for the subscription to be created."
     fn create_subscription(&mut self, sink: Option<&str>, types: &[String]) -> Option<Reply> {
-        let sink =
-            self.plumbing.sinks.iter().find(|found| Some(found.sid.as_str()) == sink && found.status == "active")?;
+        let sink = self
+            .event_streams
+            .sinks
+            .iter()
+            .find(|found| Some(found.sid.as_str()) == sink && found.status == "active")?;
         let name = |text: &String| Some(serde_json::from_str::<Value>(text).ok()?.get("type")?.as_str()?.to_owned());
         let types = types.iter().map(name).collect::<Option<Vec<_>>>().filter(|types| !types.is_empty())?;
         let sink = sink.sid.clone();
         let subscription = Subscription { sid: self.mint_text("DF"), sink, types, of_subaccounts: false };
         let body = self.subscription_body(&subscription);
-        self.plumbing.subscriptions.push(subscription);
+        self.event_streams.subscriptions.push(subscription);
         Some(Reply { status: 201, body })
     }
 
     fn types_listed(&self, subscription: &str, page: Page, path: &str) -> Option<Reply> {
-        let found = self.plumbing.subscriptions.iter().find(|found| found.sid == subscription);
+        let found = self.event_streams.subscriptions.iter().find(|found| found.sid == subscription);
         let Some(found) = found else { return Some(Reply::not_found(path)) };
         let rows = found.types.iter().map(|name| self.type_body(subscription, name)).collect();
         Some(Reply { status: 200, body: self.listed_v1("types", rows, page, path, &[]) })
@@ -157,7 +160,7 @@ impl World {
     fn add_type(&mut self, subscription: &str, event_type: Option<&str>) -> Option<Reply> {
         let event_type = event_type?.to_owned();
         let body = self.type_body(subscription, &event_type);
-        let found = self.plumbing.subscriptions.iter_mut().find(|found| found.sid == subscription)?;
+        let found = self.event_streams.subscriptions.iter_mut().find(|found| found.sid == subscription)?;
         found.types.push(event_type);
         Some(Reply { status: 201, body })
     }

@@ -6,12 +6,12 @@ use taskrouter_streams::call::fact::{Fact, ReservationChange, What};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::ReservationSid;
 use taskrouter_streams::config::Mode;
-use twilio_simulator::Behaviour;
+use twilio_simulator::SimConfig;
 use twilio_simulator::scenario::Scenario;
-use twilio_simulator::testbed::Stage;
+use twilio_simulator::testbed::Testbed;
 
 /// What came of a story.
-pub(super) struct Telling {
+pub(super) struct ScenarioRun {
     /// The facts of each of its calls, and what was heard of them.
     pub(super) calls: Vec<(Vec<Fact>, Vec<String>)>,
     /// Its figures.
@@ -47,30 +47,30 @@ impl Figures {
     }
 }
 
-/// Tells the story on a stage of its own, with sockets that really open. In shadow mode nothing of what the story expects can
+/// Tells the story on a testbed of its own, with sockets that really open. In shadow mode nothing of what the story expects can
 /// come true; that nothing was commanded is expected instead.
 pub(super) async fn tell(
     story: &Scenario,
-    base: &Behaviour,
+    base: &SimConfig,
     strategy: Strategy,
     mode: Mode,
-) -> anyhow::Result<Telling> {
-    let behaviour = story.behaviour(base).with_context(|| format!("the story {} cannot be told", story.name))?;
+) -> anyhow::Result<ScenarioRun> {
+    let sim_config = story.config(base).with_context(|| format!("the story {} cannot be told", story.name))?;
     let configuration = format!("mode = \"{}\"\n[streams]\nstrategy = \"{}\"\n", mode.as_str(), strategy.as_str());
-    let stage = Stage::set_with_audio(behaviour, &configuration).await.context("the demo cannot start")?;
-    let outcome = stage.tell(story).await;
+    let testbed = Testbed::start_with_audio(sim_config, &configuration).await.context("the demo cannot start")?;
+    let outcome = testbed.run(story).await;
     let mut figures = Figures::default();
     let mut failures = match mode {
         Mode::Live => outcome.failures,
-        Mode::Shadow => commands(&stage),
+        Mode::Shadow => commands(&testbed),
     };
     let mut calls = Vec::new();
     for task in &outcome.tasks {
-        let facts = stage.facts(task).await?;
-        let heard = audio::lines(&stage, task, facts.first().map_or(0, |fact| fact.at));
-        failures.extend(audio::complaints(&stage, task));
-        figures.audio_after_ms.extend(audio::delays(&stage, task, |reservation| accepted_at(&facts, reservation)));
-        if let Some(report) = stage.sim.report(task) {
+        let facts = testbed.facts(task).await?;
+        let heard = audio::lines(&testbed, task, facts.first().map_or(0, |fact| fact.at));
+        failures.extend(audio::complaints(&testbed, task));
+        figures.audio_after_ms.extend(audio::delays(&testbed, task, |reservation| accepted_at(&facts, reservation)));
+        if let Some(report) = testbed.sim.report(task) {
             figures.started += report.streams.len();
             figures.stopped += report.streams.iter().filter(|stream| stream.stopped_at.is_some()).count();
             figures.requests += report.requests;
@@ -78,17 +78,17 @@ pub(super) async fn tell(
         }
         calls.push((facts, heard));
     }
-    let violations = stage.sim.violations();
+    let violations = testbed.sim.violations();
     (figures.violations, figures.failures) = (violations.len(), failures.len());
     let violations = violations.iter().map(|violation| format!("VIOLATION: {violation}"));
     let complaints = violations.chain(failures.iter().map(|failure| format!("NOT AS EXPECTED: {failure}"))).collect();
-    stage.clear().await;
-    Ok(Telling { calls, figures, complaints })
+    testbed.stop().await;
+    Ok(ScenarioRun { calls, figures, complaints })
 }
 
 /// What was asked of the simulated Twilio besides reading, in words.
-fn commands(stage: &Stage) -> Vec<String> {
-    let requests = stage.sim.requests().into_iter().map(|request| request.target);
+fn commands(testbed: &Testbed) -> Vec<String> {
+    let requests = testbed.sim.requests().into_iter().map(|request| request.target);
     requests.filter(|target| !target.starts_with("GET ")).map(|target| format!("in shadow mode: {target}")).collect()
 }
 
