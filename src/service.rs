@@ -1,4 +1,7 @@
 //! The composition root: the one place where settings, listeners, journal, client and worker are put together.
+//!
+//! [`Service::start`] makes a running service of [`Settings`], [`Service::run_until`] keeps it until a signal or a failed journal,
+//! and [`Service::stop`] ends it in order. Commands, benches, tests and the simulator's testbed all start it here.
 
 use crate::call::Policy;
 use crate::call::rules::Destination;
@@ -100,7 +103,7 @@ impl Service {
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
         let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings, &traces));
-        let janitor = keep_small(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
+        let janitor = prune_loop(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
         Ok(Self {
             public,
@@ -133,9 +136,17 @@ impl Service {
         &self.journal
     }
 
-    /// Resolves when the journal has failed for good and the process must stop.
-    pub async fn failed(&self) -> JournalError {
-        self.journal.failed().await
+    /// Works until `shutdown` resolves, then stops in order.
+    ///
+    /// # Errors
+    /// When the journal has failed for good.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), JournalError> {
+        let failure = tokio::select! {
+            () = shutdown => None,
+            error = self.journal.failed() => Some(error),
+        };
+        self.stop().await;
+        failure.map_or(Ok(()), Err)
     }
 
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
@@ -172,8 +183,8 @@ impl Service {
     }
 }
 
-/// Deletes what is past retention, now and then, until `stop`.
-async fn keep_small(
+/// Deletes what is past retention, every `prune_every`, until `stop`.
+async fn prune_loop(
     journal: Arc<dyn Journal>,
     metrics: Arc<Metrics>,
     settings: config::Journal,

@@ -1,4 +1,4 @@
-//! Stories in files: who calls, who accepts, who transfers to whom, and what should be true whenever all is at rest.
+//! Scenarios in files: who calls, who accepts, who transfers to whom, and what should be true whenever all is at rest.
 //!
 //! ```toml
 //! name = "warm-transfer"
@@ -28,7 +28,7 @@ use super::faults::{Fault, On};
 use super::sim_config::{BadSettings, SimConfig};
 use super::world::{Mode, SocketFailure, Target};
 
-/// A story.
+/// A call or several, step by step, with what is expected of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scenario {
     /// Its name, in lower case with hyphens: also its file's.
@@ -98,9 +98,9 @@ pub enum Verb {
     Fault(On, Fault),
     /// "settle": until nothing moves any more.
     Settle,
-    /// "expect …": several are separated by commas. "expect \[redirect\] …": of a worker that works in this way only.
+    /// "expect …": several are separated by commas. "expect \[redirect\] …": only of a service that uses this strategy.
     Expect {
-        /// The only way of working that it is expected of; `None` = whichever.
+        /// The only strategy that it is expected of; `None` means any.
         of: Option<String>,
         /// What should be true.
         all: Vec<Expectation>,
@@ -122,7 +122,7 @@ pub enum Expectation {
     NoRequests,
 }
 
-/// A scenario file that cannot be told.
+/// A scenario file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// Not TOML of the right form.
@@ -144,7 +144,7 @@ pub enum ScenarioError {
 }
 
 impl Scenario {
-    /// How the world behaves in this story.
+    /// How the world behaves in this scenario.
     pub fn config(&self, base: &SimConfig) -> Result<SimConfig, ScenarioError> {
         Ok(base.overridden(&self.settings)?)
     }

@@ -1,5 +1,5 @@
-//! A worker and a simulated Twilio that know each other, on loopback ports, with a throw-away journal; and, where audio
-//! matters, a destination that hears the streams.
+//! taskrouter-streams and a simulated Twilio on loopback ports, with a throw-away journal; where audio matters, also a
+//! destination that hears the streams.
 
 use crate::callbacks::Destination;
 use crate::consumer::{Consumer, Heard};
@@ -19,34 +19,34 @@ const ACCOUNT: &str = "ACde300000000000000000000000000001";
 const WORKSPACE: &str = "WSde300000000000000000000000000002";
 const TOKEN: &str = "the-token-of-the-demo";
 
-/// What the demo's events are signed for: the worker never sees this name on the wire, as behind any proxy.
+/// What events are signed for. The service never sees this name on the wire, as behind any proxy.
 const PUBLIC_URL: &str = "https://streams.example.com";
 
 /// What the streams' addresses begin with.
 const AUDIO_URL: &str = "wss://audio.example.com";
 
-/// How long a worker may take to come to rest: longer than its longest patience.
+/// How long the service may take to come to rest: longer than its longest timeout.
 const REST_LIMIT: Duration = Duration::from_secs(45);
 
 /// What is planned later than this is a look at a call that has gone quiet, and no work.
 const REST_HORIZON: Duration = Duration::from_secs(600);
 
-/// Between looks at whether the worker is at rest.
+/// How often the service is asked whether it is at rest.
 const REST_POLL: Duration = Duration::from_millis(2);
 
 /// A testbed that cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TestbedError {
     /// No temporary directory for the journal, or no port for the destination of the streams.
-    #[error("no temporary directory can be made for the journal, or no port can be had: {0}")]
+    #[error("cannot create a temporary directory for the journal, or open a port: {0}")]
     System(#[from] std::io::Error),
     /// The simulator cannot start.
     #[error(transparent)]
     Simulator(#[from] SimulatorError),
-    /// The worker's configuration is wrong.
+    /// The service's configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The worker cannot start.
+    /// The service cannot start.
     #[error(transparent)]
     Service(#[from] StartError),
 }
@@ -55,7 +55,7 @@ pub enum TestbedError {
 pub struct Testbed {
     /// Twilio.
     pub sim: Simulator,
-    /// The worker.
+    /// The service.
     pub service: Service,
     /// The destination of the streams, where audio matters.
     pub consumer: Option<Consumer>,
@@ -133,12 +133,12 @@ impl Testbed {
         });
     }
 
-    /// The worker's configuration.
+    /// The service's configuration.
     pub fn settings(&self) -> &config::Settings {
         &self.settings
     }
 
-    /// Stops the worker and starts another on the same journal, as a deployment does.
+    /// Stops the service and starts another on the same journal, as a deployment does.
     ///
     /// # Errors
     /// When the new one cannot start.
@@ -172,7 +172,7 @@ impl Testbed {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("the worker did not come to rest: something is due in {due:?}"));
+                return Err(format!("the service did not come to rest: something is due in {due:?}"));
             }
             tokio::time::sleep(REST_POLL).await;
         }

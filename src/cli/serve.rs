@@ -29,15 +29,13 @@ impl Serve {
         let mut interrupted = signal(SignalKind::interrupt())?;
         let service = Service::start(&settings).await?;
         say(&format!("ready: events on http://{}, health on http://{}", service.public(), service.admin()));
-        let failure = tokio::select! {
-            _ = terminated.recv() => None,
-            _ = interrupted.recv() => None,
-            error = service.failed() => Some(error),
+        let signalled = async {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = interrupted.recv() => {}
+            }
         };
-        service.stop().await;
-        match failure {
-            None => Ok(ExitCode::SUCCESS),
-            Some(error) => Err(error.into()),
-        }
+        service.run_until(signalled).await?;
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,4 +1,4 @@
-//! What the destinations of a testbed heard, in lines for people.
+//! What the testbed's destination heard, in lines for people.
 
 use taskrouter_streams::call::sid::{ReservationSid, TaskSid, WorkerSid};
 use twilio_simulator::consumer::{BROKEN_OFF, Heard};
@@ -9,8 +9,8 @@ pub(super) fn lines(testbed: &Testbed, task: &TaskSid, began: i64) -> Vec<String
     of_task(testbed, task).iter().map(|heard| line(testbed, heard, began)).collect()
 }
 
-/// What was not as Twilio documents it, or went to nobody. A stream whose socket failed in the simulated Twilio, as a story can
-/// have it, is allowed to break off, and nothing besides.
+/// What was not as Twilio documents it, or went to nobody. A stream whose socket failed in the simulated Twilio, as a scenario
+/// can have it, may break off; nothing else is excused.
 pub(super) fn complaints(testbed: &Testbed, task: &TaskSid) -> Vec<String> {
     let streams = testbed.sim.report(task).map(|report| report.streams).unwrap_or_default();
     let failed = |heard: &Heard| {

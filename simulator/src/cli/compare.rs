@@ -1,7 +1,7 @@
-//! `demo --compare`: the same stories, from the same seed, by both strategies side by side.
+//! `demo --compare`: the same scenarios, from the same seed, by both strategies side by side.
 
 use super::say;
-use super::scenario_run::{Figures, ScenarioRun, tell};
+use super::scenario_run::{Figures, ScenarioRun, run};
 use anyhow::Context as _;
 use std::path::Path;
 use taskrouter_streams::call::policy::Strategy;
@@ -10,44 +10,45 @@ use taskrouter_streams::console::picture;
 use twilio_simulator::SimConfig;
 use twilio_simulator::scenario::Scenario;
 
-/// Tells every story twice and prints the table; false when anything was not as it should be. The first story is drawn
-/// into `file`, if any.
-pub(super) async fn compare(stories: &[Scenario], base: &SimConfig, file: Option<&Path>) -> anyhow::Result<bool> {
+/// Runs every scenario twice and prints the table; false when anything went wrong. The first scenario is drawn into `file`,
+/// if any.
+pub(super) async fn compare(scenarios: &[Scenario], base: &SimConfig, file: Option<&Path>) -> anyhow::Result<bool> {
     say(&format!(
         "{:<38} {:^43}   {:^43}\n{:<38} {}   {}",
         "",
         Strategy::Redirect.as_str(),
         Strategy::StreamsApi.as_str(),
-        "story",
+        "scenario",
         heading(),
         heading()
     ));
     let (mut good, mut totals) = (true, [Figures::default(), Figures::default()]);
-    for (place, story) in stories.iter().enumerate() {
-        let by_redirect = tell(story, base, Strategy::Redirect, Mode::Live).await?;
-        let by_api = tell(story, base, Strategy::StreamsApi, Mode::Live).await?;
-        say(&format!("{:<38} {}   {}", story.name, cells(&by_redirect.figures), cells(&by_api.figures)));
-        for (strategy, telling) in [(Strategy::Redirect, &by_redirect), (Strategy::StreamsApi, &by_api)] {
-            telling.complaints.iter().for_each(|complaint| say(&format!("  {}: {complaint}", strategy.as_str())));
-            good &= telling.figures.is_good();
+    for (place, scenario) in scenarios.iter().enumerate() {
+        let by_redirect = run(scenario, base, Strategy::Redirect, Mode::Live).await?;
+        let by_api = run(scenario, base, Strategy::StreamsApi, Mode::Live).await?;
+        say(&format!("{:<38} {}   {}", scenario.name, cells(&by_redirect.figures), cells(&by_api.figures)));
+        for (strategy, run) in [(Strategy::Redirect, &by_redirect), (Strategy::StreamsApi, &by_api)] {
+            run.complaints.iter().for_each(|complaint| say(&format!("  {}: {complaint}", strategy.as_str())));
+            good &= run.figures.is_good();
         }
         if let Some(file) = file.filter(|_| place == 0) {
             draw(file, &by_redirect, &by_api)?;
         }
-        for (total, telling) in totals.iter_mut().zip([by_redirect, by_api]) {
-            add(total, telling.figures);
+        for (total, run) in totals.iter_mut().zip([by_redirect, by_api]) {
+            add(total, run.figures);
         }
     }
     let [by_redirect, by_api] = &totals;
-    say(&format!("{:<38} {}   {}", "together (audio: the median)", cells(by_redirect), cells(by_api)));
+    say(&format!("{:<38} {}   {}", "total (audio: median)", cells(by_redirect), cells(by_api)));
     Ok(good)
 }
 
 fn draw(file: &Path, by_redirect: &ScenarioRun, by_api: &ScenarioRun) -> anyhow::Result<()> {
-    let facts = |telling: &ScenarioRun| telling.calls.first().map(|(facts, _)| facts.clone()).unwrap_or_default();
+    let facts = |run: &ScenarioRun| run.calls.first().map(|(facts, _)| facts.clone()).unwrap_or_default();
     let (by_redirect, by_api) = (facts(by_redirect), facts(by_api));
     let svg = picture(&[("redirect", &by_redirect), ("streams-api", &by_api)]);
-    std::fs::write(file, svg).with_context(|| format!("{} cannot be written", file.display()))
+    std::fs::write(file, svg)
+        .with_context(|| format!("{} cannot be written: choose another file with --picture", file.display()))
 }
 
 fn heading() -> String {

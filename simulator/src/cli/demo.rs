@@ -1,7 +1,7 @@
-//! `demo`: every story told to the real worker by a simulated Twilio, and what came of it.
+//! `demo`: runs every scenario against the real service and reports what happened.
 
 use super::compare::compare;
-use super::scenario_run::{Figures, tell};
+use super::scenario_run::{Figures, run};
 use super::{CommandResult, misused, say};
 use anyhow::{Context as _, anyhow};
 use std::path::PathBuf;
@@ -14,33 +14,33 @@ use twilio_simulator::scenario::{self, SCENARIOS, Scenario};
 
 #[derive(clap::Args)]
 #[command(after_help = "Needs no account and no network: everything happens on loopback ports.\n\
-                  Exit codes: 0 every story went as it should; 1 a violation, or a story that did not; 2 wrong arguments.")]
+                  Exit codes: 0 every scenario met its expectations; 1 a violation or an unmet expectation; 2 wrong arguments.")]
 pub(super) struct Demo {
-    /// Tell only this story; `--list` names them.
+    /// Run only this scenario; `--list` names them.
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
-    /// Name the stories and end.
+    /// List the scenarios and exit.
     #[arg(long)]
     list: bool,
-    /// Milliseconds that each request to the simulated Twilio takes.
+    /// Answer each API request after this many milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 80)]
     latency_ms: u64,
-    /// Milliseconds until a guard that was set takes effect and can be read back.
+    /// Apply a written guard after this many milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 100)]
     lag_ms: i64,
-    /// Only the table, without the timelines.
+    /// Print the summary table only, without timelines.
     #[arg(long)]
     brief: bool,
-    /// How the worker starts and stops streams.
+    /// Start and stop streams by this strategy.
     #[arg(long, value_enum, default_value_t = Way::Redirect)]
     strategy: Way,
-    /// The worker in shadow mode: what it would do is shown, and Twilio is only read.
+    /// Run the service in shadow mode: it shows what it would do, and only reads from Twilio.
     #[arg(long)]
     shadow: bool,
-    /// Tell every story by both strategies and print their figures side by side.
+    /// Run every scenario by both strategies and print their figures side by side.
     #[arg(long, conflicts_with_all = ["strategy", "brief", "shadow"])]
     compare: bool,
-    /// With --compare: draw the first story, by both strategies, into this SVG file.
+    /// With --compare: draw the first scenario, by both strategies, into this SVG file.
     #[arg(long, value_name = "FILE", requires = "compare")]
     picture: Option<PathBuf>,
 }
@@ -65,43 +65,43 @@ impl From<Way> for Strategy {
 
 impl Demo {
     pub(super) async fn run(self) -> CommandResult {
-        let mut stories = Vec::new();
+        let mut scenarios = Vec::new();
         for (name, text) in SCENARIOS {
-            stories.push(scenario::read(text).with_context(|| format!("the story {name} cannot be read"))?);
+            scenarios.push(scenario::read(text).with_context(|| format!("cannot read the scenario {name}"))?);
         }
         if self.list {
-            for story in &stories {
-                say(&format!("{:<38} {}", story.name, story.title));
+            for scenario in &scenarios {
+                say(&format!("{:<38} {}", scenario.name, scenario.title));
             }
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(name) = &self.scenario {
-            stories.retain(|story| story.name == *name);
-            if stories.is_empty() {
-                return Ok(misused(&anyhow!("there is no story \"{name}\": `demo --list` names them")));
+            scenarios.retain(|scenario| scenario.name == *name);
+            if scenarios.is_empty() {
+                return Ok(misused(&anyhow!("--scenario {name}: unknown scenario (`demo --list` names them)")));
             }
         }
         let base = SimConfig { latency_ms: self.latency_ms, guard_lag_ms: self.lag_ms, ..SimConfig::default() };
         let good = if self.compare {
-            compare(&stories, &base, self.picture.as_deref()).await?
+            compare(&scenarios, &base, self.picture.as_deref()).await?
         } else {
-            self.tell_all(&stories, &base).await?
+            self.run_all(&scenarios, &base).await?
         };
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    async fn tell_all(&self, stories: &[Scenario], base: &SimConfig) -> anyhow::Result<bool> {
+    async fn run_all(&self, scenarios: &[Scenario], base: &SimConfig) -> anyhow::Result<bool> {
         let mode = if self.shadow { Mode::Shadow } else { Mode::Live };
         let mut table = Vec::new();
-        for story in stories {
-            say(&format!("\n── {}: {}", story.name, story.title));
-            let telling = tell(story, base, self.strategy.into(), mode).await?;
-            for (facts, heard) in telling.calls.iter().filter(|_| !self.brief) {
+        for scenario in scenarios {
+            say(&format!("\n── {}: {}", scenario.name, scenario.title));
+            let run = run(scenario, base, self.strategy.into(), mode).await?;
+            for (facts, heard) in run.calls.iter().filter(|_| !self.brief) {
                 say(&timeline::render(facts));
                 heard.iter().for_each(|line| say(line));
             }
-            telling.complaints.iter().for_each(|complaint| say(complaint));
-            table.push((story.name.clone(), telling.figures));
+            run.complaints.iter().for_each(|complaint| say(complaint));
+            table.push((scenario.name.clone(), run.figures));
         }
         summarise(&table);
         Ok(table.iter().all(|(_, figures)| figures.is_good()))
@@ -111,14 +111,25 @@ impl Demo {
 fn summarise(table: &[(String, Figures)]) {
     say(&format!(
         "\n{:<38} {:>7} {:>7} {:>8} {:>10} {:>10}",
-        "story", "started", "stopped", "requests", "outside ms", "violations"
+        "scenario", "started", "stopped", "requests", "outside ms", "violations"
     ));
-    for (story, figures) in table {
+    for (scenario, figures) in table {
         let Figures { started, stopped, requests, outside_ms, violations, failures, .. } = figures;
-        let verdict = if *failures == 0 { "" } else { "  not as expected" };
-        say(&format!("{story:<38} {started:>7} {stopped:>7} {requests:>8} {outside_ms:>10} {violations:>10}{verdict}"));
+        let verdict = if *failures == 0 { "" } else { "  unmet expectations" };
+        say(&format!(
+            "{scenario:<38} {started:>7} {stopped:>7} {requests:>8} {outside_ms:>10} {violations:>10}{verdict}"
+        ));
     }
     let violations: usize = table.iter().map(|(_, figures)| figures.violations).sum();
     let failures: usize = table.iter().map(|(_, figures)| figures.failures).sum();
-    say(&format!("\n{} stories, {violations} violations, {failures} expectations not met", table.len()));
+    let counts = [
+        counted(table.len(), "scenario", "scenarios"),
+        counted(violations, "violation", "violations"),
+        counted(failures, "unmet expectation", "unmet expectations"),
+    ];
+    say(&format!("\n{}", counts.join(", ")));
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }

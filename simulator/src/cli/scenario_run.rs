@@ -1,4 +1,4 @@
-//! One story told to a worker and a simulated Twilio, and its figures.
+//! One scenario run against the service and a simulated Twilio, with its figures.
 
 use super::audio;
 use anyhow::Context as _;
@@ -10,17 +10,17 @@ use twilio_simulator::SimConfig;
 use twilio_simulator::scenario::Scenario;
 use twilio_simulator::testbed::Testbed;
 
-/// What came of a story.
+/// What came of a scenario.
 pub(super) struct ScenarioRun {
     /// The facts of each of its calls, and what was heard of them.
     pub(super) calls: Vec<(Vec<Fact>, Vec<String>)>,
     /// Its figures.
     pub(super) figures: Figures,
-    /// Every violation and every expectation that was not met, in words.
+    /// Every violation and every unmet expectation, in words.
     pub(super) complaints: Vec<String>,
 }
 
-/// The figures of a story.
+/// The figures of a scenario.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Figures {
     pub(super) started: usize,
@@ -39,7 +39,7 @@ impl Figures {
         self.violations == 0 && self.failures == 0
     }
 
-    /// The middle one of the streams' times from accept to audio, ms.
+    /// The median of the streams' times from accept to audio, ms.
     pub(super) fn median_audio_after_ms(&self) -> Option<i64> {
         let mut sorted = self.audio_after_ms.clone();
         sorted.sort_unstable();
@@ -47,18 +47,18 @@ impl Figures {
     }
 }
 
-/// Tells the story on a testbed of its own, with sockets that really open. In shadow mode nothing of what the story expects can
-/// come true; that nothing was commanded is expected instead.
-pub(super) async fn tell(
-    story: &Scenario,
+/// Runs the scenario on a testbed of its own, with real sockets. In shadow mode its expectations cannot come true; that
+/// nothing was commanded is expected instead.
+pub(super) async fn run(
+    scenario: &Scenario,
     base: &SimConfig,
     strategy: Strategy,
     mode: Mode,
 ) -> anyhow::Result<ScenarioRun> {
-    let sim_config = story.config(base).with_context(|| format!("the story {} cannot be told", story.name))?;
+    let sim_config = scenario.config(base).with_context(|| format!("the scenario {} cannot be run", scenario.name))?;
     let configuration = format!("mode = \"{}\"\n[streams]\nstrategy = \"{}\"\n", mode.as_str(), strategy.as_str());
     let testbed = Testbed::start_with_audio(sim_config, &configuration).await.context("the demo cannot start")?;
-    let outcome = testbed.run(story).await;
+    let outcome = testbed.run(scenario).await;
     let mut figures = Figures::default();
     let mut failures = match mode {
         Mode::Live => outcome.failures,
@@ -81,18 +81,18 @@ pub(super) async fn tell(
     let violations = testbed.sim.violations();
     (figures.violations, figures.failures) = (violations.len(), failures.len());
     let violations = violations.iter().map(|violation| format!("VIOLATION: {violation}"));
-    let complaints = violations.chain(failures.iter().map(|failure| format!("NOT AS EXPECTED: {failure}"))).collect();
+    let complaints = violations.chain(failures.iter().map(|failure| format!("UNMET EXPECTATION: {failure}"))).collect();
     testbed.stop().await;
     Ok(ScenarioRun { calls, figures, complaints })
 }
 
-/// What was asked of the simulated Twilio besides reading, in words.
+/// Every request to the simulated Twilio that was not a read, in words.
 fn commands(testbed: &Testbed) -> Vec<String> {
     let requests = testbed.sim.requests().into_iter().map(|request| request.target);
     requests.filter(|target| !target.starts_with("GET ")).map(|target| format!("in shadow mode: {target}")).collect()
 }
 
-/// When the worker knew that the reservation had been accepted.
+/// When the service knew that the reservation had been accepted.
 fn accepted_at(facts: &[Fact], reservation: &ReservationSid) -> Option<i64> {
     let accepts = |fact: &&Fact| {
         matches!(&fact.what, What::Reservation(event)

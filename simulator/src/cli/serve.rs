@@ -1,4 +1,4 @@
-//! `serve`: the simulated Twilio alone, for people who write a consumer of the streams, or run a worker by hand.
+//! `serve`: the simulated Twilio alone, for people who write a consumer of the streams, or run the service by hand.
 
 mod watch;
 
@@ -20,95 +20,95 @@ const ACCOUNT: &str = "AC51000000000000000000000000000001";
 const WORKSPACE: &str = "WS51000000000000000000000000000002";
 const TOKEN: &str = "the-token-of-the-simulator";
 
-/// Between attempts to find the worker before the first call.
-const KNOCK: Duration = Duration::from_millis(250);
+/// Between attempts to connect to the service before the first call.
+const CONNECT_RETRY: Duration = Duration::from_millis(250);
 
-/// How long the world may take to come to rest at a story's end.
+/// How long the world may take to come to rest at a scenario's end.
 const QUIET_LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(clap::Args)]
-#[command(after_help = "To try a consumer of streams alone; every agent's stream goes to it:\n\
+#[command(after_help = "Try a consumer of streams; every agent's stream goes to it:\n\
                   \x20 twilio-simulator serve --stream-to ws://127.0.0.1:9000/audio\n\
-                  To try a worker and a consumer:\n\
+                  Try the service and a consumer:\n\
                   \x20 twilio-simulator serve --events-url https://streams.example.com/taskrouter/events \\\n\
                   \x20     --route https://streams.example.com=http://127.0.0.1:8080 \\\n\
                   \x20     --route wss://audio.example.com=ws://127.0.0.1:9000\n\
-                  It prints what the worker has to be configured with. Audio is a tone: 400 Hz from the customer, 500 Hz to him.\n\
-                  SIGINT and SIGTERM stop it in order.\n\
-                  Exit codes: 0 told to the end, or stopped by a signal; 1 it cannot start, a story cannot go on, a stream \
-                  failed, or Twilio was misused; 2 wrong arguments.")]
+                  It prints the configuration that the service needs. Audio is a tone: 400 Hz inbound, 500 Hz outbound.\n\
+                  SIGINT and SIGTERM shut it down gracefully.\n\
+                  Exit codes: 0 every scenario ended well, or a signal stopped it; 1 it could not start, a scenario could \
+                  not continue, a stream failed, or Twilio was misused; 2 wrong arguments.")]
 pub(super) struct Serve {
-    /// Where Twilio's APIs answer.
+    /// Serve Twilio's APIs on this address.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4010")]
     listen: SocketAddr,
-    /// Where TaskRouter's events are posted: the worker's public URL, which is what is signed. Connection overrides may stand
-    /// in the fragment, as in #rc=3&rp=5xx,ct,rt. The first call waits until somebody listens there.
+    /// Post TaskRouter's events to this public URL of the service, and sign them for it. The fragment may hold connection
+    /// overrides, as in #rc=3&rp=5xx,ct,rt. The first call waits until the service listens.
     #[arg(long, value_name = "URL")]
     events_url: Option<String>,
-    /// Where a public address is, seen from this machine: https:// for the worker (one), wss:// for destinations of streams
-    /// (any number). Streams to other destinations open in name only.
+    /// Map a public address to a local one: https:// for the service (one), wss:// for destinations of streams (any number).
+    /// Streams to other destinations open no socket.
     #[arg(long, value_name = "PUBLIC=LOCAL")]
     route: Vec<String>,
-    /// Play the worker's part too: stream both tracks of the customer's leg here for every agent on the call. ws:// to connect
-    /// as it stands (signed for the same address with wss://), or wss:// with a --route.
+    /// Play the service's part too: stream both tracks of the customer's leg to this address, for every agent on the call. Give
+    /// ws:// to connect as written (signed for the same address with wss://), or wss:// with a --route.
     #[arg(long, value_name = "URL", conflicts_with = "events_url")]
     stream_to: Option<String>,
-    /// A story to tell: a name (`demo --list` has them) or a .toml file. Several are told one after the other.
+    /// Play this scenario: a name (see `demo --list`) or a .toml file. Repeat the option to play several in turn.
     #[arg(long, value_name = "NAME|FILE", default_value = "warm-transfer")]
     scenario: Vec<String>,
-    /// How often all of it is told; 0 goes on until stopped.
+    /// Play all scenarios this many times; 0 repeats them until stopped.
     #[arg(long, value_name = "TIMES", default_value_t = 1)]
     repeat: u64,
-    /// How long people talk, in milliseconds, wherever a story comes to rest.
+    /// Let people talk this long, in milliseconds, at each "settle" of a scenario.
     #[arg(long, value_name = "MS", default_value_t = 3_000)]
     talk_ms: u64,
-    /// Milliseconds that each request to the simulated Twilio takes.
+    /// Answer each API request after this many milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 80)]
     latency_ms: u64,
-    /// The account's SID.
+    /// Use this account SID.
     #[arg(long, value_name = "SID", default_value = ACCOUNT)]
     account_sid: String,
-    /// The account's auth token: signs, and lets requests in. Made up unless given; never Twilio's own.
+    /// Sign with this auth token and require it in requests. The default is made up; do not pass a real one.
     #[arg(long, value_name = "TOKEN", default_value = TOKEN, hide_default_value = true)]
     auth_token: String,
-    /// The workspace's SID.
+    /// Use this workspace SID.
     #[arg(long, value_name = "SID", default_value = WORKSPACE)]
     workspace_sid: String,
 }
 
 /// The arguments, checked.
-struct Plan {
-    stories: Vec<Scenario>,
+struct Setup {
+    scenarios: Vec<Scenario>,
     settings: Settings,
     destination: Option<Destination>,
 }
 
 impl Serve {
     pub(super) async fn run(self) -> CommandResult {
-        let plan = match self.plan() {
-            Ok(plan) => plan,
+        let setup = match self.setup() {
+            Ok(setup) => setup,
             Err(error) => return Ok(misused(&error)),
         };
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
         let listener = TcpListener::bind(self.listen)
-            .with_context(|| format!("{} cannot be listened on: choose another with --listen", self.listen))?;
-        self.introduce(&plan, listener.local_addr()?);
+            .with_context(|| format!("{} cannot be used: choose another address with --listen", self.listen))?;
+        self.introduce(&setup, listener.local_addr()?);
         let stop = CancellationToken::new();
-        let telling = self.tell(&plan, &listener, &stop);
-        tokio::pin!(telling);
+        let playing = self.play_all(&setup, &listener, &stop);
+        tokio::pin!(playing);
         let well = loop {
             tokio::select! {
                 _ = terminated.recv() => stop.cancel(),
                 _ = interrupted.recv() => stop.cancel(),
-                well = &mut telling => break well?,
+                well = &mut playing => break well?,
             }
         };
         Ok(if well || stop.is_cancelled() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn plan(&self) -> anyhow::Result<Plan> {
-        let stories = self.scenario.iter().map(|name| story(name)).collect::<anyhow::Result<Vec<_>>>()?;
+    fn setup(&self) -> anyhow::Result<Setup> {
+        let scenarios = self.scenario.iter().map(|name| scenario_named(name)).collect::<anyhow::Result<Vec<_>>>()?;
         let routes = self.route.iter().map(|text| route(text)).collect::<anyhow::Result<Vec<_>>>()?;
         let (mut sockets, mut workers): (Vec<_>, Vec<_>) =
             routes.into_iter().partition(|route| route.public.starts_with("wss://"));
@@ -117,7 +117,7 @@ impl Serve {
             None => None,
         };
         if !workers.is_empty() {
-            bail!("--route: one https:// route is enough, and it needs --events-url");
+            bail!("--route: give at most one https:// route, together with --events-url");
         }
         let streams_by_itself = match &self.stream_to {
             Some(url) => Some(own_destination(url, &mut sockets)?),
@@ -131,11 +131,11 @@ impl Serve {
             api_key: None,
             workspace: self.workspace_sid.parse().context("--workspace-sid")?,
         };
-        Ok(Plan { stories, settings, destination })
+        Ok(Setup { scenarios, settings, destination })
     }
 
-    fn introduce(&self, plan: &Plan, address: SocketAddr) {
-        say(&format!("ready: a simulated Twilio on http://{address}"));
+    fn introduce(&self, setup: &Setup, address: SocketAddr) {
+        say(&format!("ready: simulated Twilio on http://{address}"));
         let token = if self.auth_token == TOKEN { TOKEN } else { "(as given)" };
         let known = [
             ("TWILIO_ACCOUNT_SID", self.account_sid.clone()),
@@ -145,100 +145,100 @@ impl Serve {
             ("TRS__TWILIO__TASKROUTER_BASE_URL", format!("http://{address}")),
         ];
         if self.stream_to.is_some() {
-            say(&format!("sockets are signed with the auth token {token}, over their addresses with wss://"));
+            say(&format!("sockets are signed with the auth token {token} for their wss:// addresses"));
         } else {
-            say("a worker against it is configured with:");
+            say("configure the service with:");
             known.iter().for_each(|(name, value)| say(&format!("  {name}={value}")));
         }
-        match &plan.destination {
+        match &setup.destination {
             Some(destination) => say(&format!("events are signed for {}", destination.events_url)),
-            None if self.stream_to.is_none() => say("events go nowhere: there is no --events-url"),
+            None if self.stream_to.is_none() => say("no events are posted: --events-url is not set"),
             None => {}
         }
     }
 
-    /// Tells all of it as often as wanted, or until stopped; false when something was not as it should be.
-    async fn tell(&self, plan: &Plan, listener: &TcpListener, stop: &CancellationToken) -> anyhow::Result<bool> {
-        if let Some(destination) = &plan.destination {
+    /// Plays all scenarios as often as wanted, or until stopped; false when something went wrong.
+    async fn play_all(&self, setup: &Setup, listener: &TcpListener, stop: &CancellationToken) -> anyhow::Result<bool> {
+        if let Some(destination) = &setup.destination {
             tokio::select! {
                 () = stop.cancelled() => return Ok(true),
-                found = wait_for_worker(destination) => found?,
+                found = wait_for_service(destination) => found?,
             }
         }
-        // A worker remembers the calls of earlier runs: theirs must have other SIDs.
+        // The service remembers the calls of earlier runs: new calls need other SIDs.
         let mut seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let (mut told, mut well) = (0, true);
-        while self.repeat == 0 || told < self.repeat {
-            for story in &plan.stories {
+        let (mut played, mut well) = (0, true);
+        while self.repeat == 0 || played < self.repeat {
+            for scenario in &setup.scenarios {
                 if stop.is_cancelled() {
                     return Ok(well);
                 }
                 seed = seed.wrapping_add(1);
-                well &= self.tell_one(plan, story, seed, listener.try_clone()?, stop).await?;
+                well &= self.play(setup, scenario, seed, listener.try_clone()?, stop).await?;
             }
-            told += 1;
+            played += 1;
         }
         Ok(well)
     }
 
-    async fn tell_one(
+    async fn play(
         &self,
-        plan: &Plan,
-        story: &Scenario,
+        setup: &Setup,
+        scenario: &Scenario,
         seed: u64,
         port: TcpListener,
         stop: &CancellationToken,
     ) -> anyhow::Result<bool> {
-        let mut settings = plan.settings.clone();
+        let mut settings = setup.settings.clone();
         settings.config.seed = seed;
-        settings.config = story.config(&settings.config)?;
+        settings.config = scenario.config(&settings.config)?;
         let sim = Simulator::start_on(settings, port).await?;
-        if let Some(destination) = &plan.destination {
+        if let Some(destination) = &setup.destination {
             sim.post_events_to(destination.clone());
         }
-        say(&format!("\n── {}: {}", story.name, story.title));
+        say(&format!("\n── {}: {}", scenario.name, scenario.title));
         let watch = Watch::begin();
         let talk = Duration::from_millis(self.talk_ms);
         let talks = async || {
             tokio::time::sleep(talk).await;
             Ok(())
         };
-        let telling = scenario::narrate(story, &sim, "", talks, |step| watch.step(&step.words));
+        let playing = scenario::narrate(scenario, &sim, "", talks, |step| watch.step(&step.words));
         let outcome = watch.over(&sim, async {
             tokio::select! {
-                outcome = telling => outcome,
+                outcome = playing => outcome,
                 () = stop.cancelled() => Outcome::default(),
             }
         });
         let outcome = outcome.await;
         let ending = async {
             for task in sim.tasks() {
-                // Nobody stays on the phone; whoever has hung up already cannot do so again.
+                // End every call; a customer who has hung up already cannot do so again.
                 let _ = sim.customer_hangs_up(&task).await;
             }
             sim.quiet(QUIET_LIMIT).await
         };
         watch.over(&sim, ending).await;
-        outcome.failures.iter().for_each(|failure| watch.say(&format!("CANNOT GO ON: {failure}")));
+        outcome.failures.iter().for_each(|failure| watch.say(&format!("CANNOT CONTINUE: {failure}")));
         let well = outcome.failures.is_empty() && sim.violations().is_empty() && !watch.has_seen_failures();
         sim.stop().await;
         Ok(well)
     }
 }
 
-/// A story of the program's own, or of a file, without what it expects: that is the demo's concern.
-fn story(name: &str) -> anyhow::Result<Scenario> {
-    let own = SCENARIOS.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
-    let text = match own {
+/// A scenario by name or from a file, without its expectations: only the demo checks those.
+fn scenario_named(name: &str) -> anyhow::Result<Scenario> {
+    let bundled = SCENARIOS.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+    let text = match bundled {
         Some(text) => text,
         None if name.ends_with(".toml") => {
             std::fs::read_to_string(name).with_context(|| format!("--scenario {name} cannot be read"))?
         }
-        None => bail!("there is no story \"{name}\": `demo --list` names them, and a file's name ends in .toml"),
+        None => bail!("--scenario {name}: unknown scenario (`demo --list` names them; a file needs the ending .toml)"),
     };
-    let mut story = scenario::read(&text).with_context(|| format!("--scenario {name}"))?;
-    story.steps.retain(|step| !matches!(step.verb, Verb::Expect { .. }));
-    Ok(story)
+    let mut scenario = scenario::read(&text).with_context(|| format!("--scenario {name}"))?;
+    scenario.steps.retain(|step| !matches!(step.verb, Verb::Expect { .. }));
+    Ok(scenario)
 }
 
 /// Reads `PUBLIC=LOCAL`.
@@ -250,14 +250,14 @@ fn route(text: &str) -> anyhow::Result<Route> {
     match (scheme(public)?.as_str(), scheme(local)?.as_str()) {
         ("https" | "http", "http" | "https") | ("wss", "ws") => {}
         ("wss", _) => {
-            bail!("--route {text}: sockets are opened without TLS, so the second address must begin with ws://")
+            bail!("--route {text}: sockets are opened without TLS, so the local address must begin with ws://")
         }
         (_, _) => return Err(hint()),
     }
     Ok(Route { public: public.to_owned(), local: local.to_owned() })
 }
 
-/// The events URL and the one route to the worker, which is taken out of `routes`.
+/// The events URL and the one route to the service, which is taken out of `routes`.
 fn destination(events_url: &str, routes: &mut Vec<Route>) -> anyhow::Result<Destination> {
     let url = Url::parse(events_url).map_err(|error| anyhow!("--events-url {events_url}: {error}"))?;
     if !["http", "https"].contains(&url.scheme()) {
@@ -274,7 +274,7 @@ fn destination(events_url: &str, routes: &mut Vec<Route>) -> anyhow::Result<Dest
 fn own_destination(url: &str, routes: &mut Vec<Route>) -> anyhow::Result<String> {
     let parsed = Url::parse(url).map_err(|error| anyhow!("--stream-to {url}: {error}"))?;
     if parsed.query().is_some() || parsed.fragment().is_some() {
-        bail!("--stream-to {url}: Twilio takes no query string in a stream's address");
+        bail!("--stream-to {url}: a stream's address has no query string or fragment");
     }
     if let Some(rest) = url.strip_prefix("ws://") {
         let authority = rest.split('/').next().unwrap_or(rest);
@@ -285,21 +285,21 @@ fn own_destination(url: &str, routes: &mut Vec<Route>) -> anyhow::Result<String>
         bail!("--stream-to {url}: it must begin with ws:// or wss://");
     }
     if !routes.iter().any(|route| route.leads(url).is_some()) {
-        bail!("--stream-to {url}: sockets are opened without TLS: say with --route wss://…=ws://… where it is");
+        bail!("--stream-to {url}: sockets are opened without TLS: map it with --route wss://…=ws://…");
     }
     Ok(url.to_owned())
 }
 
-async fn wait_for_worker(destination: &Destination) -> anyhow::Result<()> {
+async fn wait_for_service(destination: &Destination) -> anyhow::Result<()> {
     let (signed, _) = destination.events_url.split_once('#').unwrap_or((&destination.events_url, ""));
     let address = destination.route.leads(signed).unwrap_or_else(|| signed.to_owned());
-    let url = Url::parse(&address).with_context(|| format!("{address} is no address"))?;
+    let url = Url::parse(&address).with_context(|| format!("{address} is not an address"))?;
     let (host, port) = (url.host_str().unwrap_or_default().to_owned(), url.port_or_known_default().unwrap_or(80));
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     if tokio::net::TcpStream::connect((host.as_str(), port)).await.is_err() {
-        say(&format!("waiting for a worker on {host}:{port}"));
+        say(&format!("waiting for the service on {host}:{port}"));
         while tokio::net::TcpStream::connect((host.as_str(), port)).await.is_err() {
-            tokio::time::sleep(KNOCK).await;
+            tokio::time::sleep(CONNECT_RETRY).await;
         }
     }
     Ok(())

@@ -1,14 +1,14 @@
-//! The stories that come with the program, as `fixtures/scenarios` has them.
+//! The scenarios that come with the program, from `fixtures/scenarios`.
 
-macro_rules! stories {
+macro_rules! scenarios {
     ($($name:literal),+ $(,)?) => {
-        /// Name and text of every story, in the order in which the demo tells them.
+        /// Name and text of every scenario, in the order in which the demo runs them.
         pub const SCENARIOS: &[(&str, &str)] =
             &[$(($name, include_str!(concat!("../../../fixtures/scenarios/", $name, ".toml")))),+];
     };
 }
 
-stories![
+scenarios![
     "warm-transfer",
     "first-accept",
     "cold-transfer",

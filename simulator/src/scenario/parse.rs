@@ -106,7 +106,7 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
             return Ok(verb(agent(name)?));
         }
     }
-    Err("no such step: see the documentation of sim::scenario::Verb for every wording".to_owned())
+    Err("unknown step: `twilio_simulator::scenario::Verb` documents every wording".to_owned())
 }
 
 fn expect(list: &str) -> Result<Verb, String> {
@@ -169,7 +169,7 @@ fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
         "stream-started" | "stream-stopped" | "stream-error" => Some(what.to_owned()),
         _ if what.contains('.') && !what.contains(' ') => Some(what.to_owned()),
         _ => {
-            return Err(format!("\"{what}\" is neither an event type, nor \"event\", nor an operation"));
+            return Err(format!("\"{what}\" is not an event type, \"event\" or an operation"));
         }
     };
     let delivery_fault = match how {
@@ -210,7 +210,7 @@ fn operation(name: &str) -> Result<OpName, String> {
     let found = OPERATIONS.iter().find(|(known, _)| *known == name).map(|(_, op)| *op);
     found.ok_or_else(|| {
         let known: Vec<_> = OPERATIONS.iter().map(|(known, _)| *known).collect();
-        format!("\"{name}\" is no operation; there are: {}", known.join(", "))
+        format!("\"{name}\" is not an operation; known are: {}", known.join(", "))
     })
 }
 

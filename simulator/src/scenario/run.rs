@@ -1,4 +1,4 @@
-//! Tells a scenario to a running simulator.
+//! Plays a scenario on a running simulator.
 
 use super::{Expectation, Scenario, Step, Verb};
 use crate::simulator::Simulator;
@@ -9,10 +9,10 @@ use taskrouter_streams::call::sid::TaskSid;
 /// How long nothing-moves may take to come: far beyond every delay that a scenario sets.
 const QUIET_LIMIT: Duration = Duration::from_secs(20);
 
-/// How often the world may wake the worker and the worker the world before one gives up.
+/// How often the world and the service may set each other in motion before the scenario is given up.
 const SETTLE_ROUNDS: usize = 50;
 
-/// How a story went.
+/// How a scenario went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Its tasks, in the order in which they came.
@@ -21,29 +21,35 @@ pub struct Outcome {
     pub failures: Vec<String>,
 }
 
-/// Tells the story to a worker that works in this `way`, as expectations name it. `settle` returns when the worker is at rest,
-/// or says why it never will be; it is called with the world quiet, and again whenever the world has moved meanwhile. A verb
-/// that is impossible ends the story.
-pub async fn run<F>(scenario: &Scenario, sim: &Simulator, way: &str, settle: F) -> Outcome
+/// Plays the scenario to a service that uses this `strategy`, as expectations name it. `settle` returns when the service is at
+/// rest, or says why it never will be. It is called with the world quiet, and again whenever the world has moved meanwhile.
+/// An invalid action ends the scenario.
+pub async fn run<F>(scenario: &Scenario, sim: &Simulator, strategy: &str, settle: F) -> Outcome
 where
     F: AsyncFn() -> Result<(), String>,
 {
-    narrate(scenario, sim, way, settle, |_| {}).await
+    narrate(scenario, sim, strategy, settle, |_| {}).await
 }
 
-/// The same; `begins` is told of each step before it is performed.
-pub async fn narrate<F>(scenario: &Scenario, sim: &Simulator, way: &str, settle: F, begins: impl Fn(&Step)) -> Outcome
+/// The same; `begins` is called with each step before it is performed.
+pub async fn narrate<F>(
+    scenario: &Scenario,
+    sim: &Simulator,
+    strategy: &str,
+    settle: F,
+    begins: impl Fn(&Step),
+) -> Outcome
 where
     F: AsyncFn() -> Result<(), String>,
 {
     let mut outcome = Outcome::default();
     for (place, step) in scenario.steps.iter().enumerate() {
         begins(step);
-        match perform(sim, &step.verb, way, &mut outcome, &settle).await {
+        match perform(sim, &step.verb, strategy, &mut outcome, &settle).await {
             Ok(None) => {}
             Ok(Some(reason)) => outcome.failures.push(worded(place, step, &reason)),
-            Err(impossible) => {
-                outcome.failures.push(worded(place, step, &impossible.to_string()));
+            Err(invalid) => {
+                outcome.failures.push(worded(place, step, &invalid.to_string()));
                 return outcome;
             }
         }
@@ -55,14 +61,14 @@ where
 async fn perform<F>(
     sim: &Simulator,
     verb: &Verb,
-    way: &str,
+    strategy: &str,
     outcome: &mut Outcome,
     settle: &F,
 ) -> Result<Option<String>, InvalidAction>
 where
     F: AsyncFn() -> Result<(), String>,
 {
-    let nobody = || InvalidAction("nobody has called yet: begin with \"customer calls\"".to_owned());
+    let nobody = || InvalidAction("there is no call yet: begin with \"customer calls\"".to_owned());
     let task = outcome.tasks.last().cloned().ok_or_else(nobody);
     match verb {
         Verb::CustomerCalls => outcome.tasks.push(sim.customer_calls().await),
@@ -96,7 +102,7 @@ where
         Verb::SocketDies(agent) => sim.socket_dies(&task?, agent).await?,
         Verb::Fault(on, fault) => sim.fault(*on, 1, fault.clone()),
         Verb::Settle => return Ok(rest(sim, settle).await.err()),
-        Verb::Expect { of: Some(other), .. } if other != way => {}
+        Verb::Expect { of: Some(other), .. } if other != strategy => {}
         Verb::Expect { all: expectations, .. } => {
             let task = task?;
             let wrong: Vec<String> = expectations.iter().filter_map(|each| compare(sim, &task, each)).collect();
@@ -116,7 +122,7 @@ where
 {
     for _ in 0..SETTLE_ROUNDS {
         if !sim.quiet(QUIET_LIMIT).await {
-            return Err("the world does not come to rest".to_owned());
+            return Err("the simulated Twilio did not come to rest".to_owned());
         }
         let before = sim.requests().len();
         settle().await?;
@@ -124,7 +130,7 @@ where
             return Ok(());
         }
     }
-    Err("the worker and the world keep each other moving".to_owned())
+    Err("the service and the simulated Twilio kept each other moving".to_owned())
 }
 
 /// What is wrong, if anything.

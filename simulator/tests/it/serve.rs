@@ -55,15 +55,15 @@ async fn a_consumer_that_refuses_is_told_of_and_the_exit_code_is_1() {
     let (consumer, route) = consumer().await;
     consumer.misbehaves(Misconduct::Refuses(500), 1);
     let to = format!("{AUDIO}/audio");
-    let story = ["--scenario", "first-accept", "--listen", "127.0.0.1:0", "--stream-to", &to];
-    let (code, said) = output(sim(&route, "150", &story)).await;
+    let scenario = ["--scenario", "first-accept", "--listen", "127.0.0.1:0", "--stream-to", &to];
+    let (code, said) = output(sim(&route, "150", &scenario)).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("FAILED: 31920"), "{said}");
     consumer.stop().await;
 }
 
 #[tokio::test]
-async fn a_worker_against_it_streams_to_the_consumer_in_one_story_after_the_other() {
+async fn a_worker_against_it_streams_to_the_consumer_in_one_scenario_after_the_other() {
     let (consumer, route) = consumer().await;
     let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let directory = TempDir::new().unwrap();
@@ -96,8 +96,8 @@ async fn a_worker_against_it_streams_to_the_consumer_in_one_story_after_the_othe
     let (code, said) = output(command).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("TWILIO_AUTH_TOKEN=(as given)") && !said.contains(TOKEN), "{said}");
-    assert!(said.contains("told reservation.accepted: answered 204"), "{said}");
-    assert!(said.contains("asked POST") && said.contains(" of alice to wss://audio.example.com/a: open"), "{said}");
+    assert!(said.contains("event reservation.accepted: answered 204"), "{said}");
+    assert!(said.contains("request POST") && said.contains(" of alice to wss://audio.example.com/a: open"), "{said}");
     let tasks: Vec<String> = consumer.heard().iter().map(|heard| heard.parameters["taskSid"].clone()).collect();
     assert!(tasks.len() == 2 && tasks[0] != tasks[1], "{tasks:?}\n{said}");
     assert!(consumer.heard().iter().all(Heard::is_complete), "{:?}", consumer.heard());

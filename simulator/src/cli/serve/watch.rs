@@ -1,4 +1,4 @@
-//! What happens in a simulated Twilio, line by line, as it happens.
+//! Prints what happens in a simulated Twilio, line by line, as it happens.
 
 use super::say;
 use std::cell::RefCell;
@@ -8,8 +8,8 @@ use twilio_simulator::Simulator;
 use twilio_simulator::callbacks::{Delivered, Delivery};
 use twilio_simulator::world::{RequestRecord, StreamReport};
 
-/// Between looks at what has happened.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often changes are looked for.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Prints every change once.
 pub(super) struct Watch {
@@ -33,20 +33,20 @@ impl Watch {
         Self { began: Instant::now(), seen: RefCell::default() }
     }
 
-    /// A step of the story begins.
+    /// A step of the scenario begins.
     pub(super) fn step(&self, words: &str) {
         if words != "settle" {
             self.say(words);
         }
     }
 
-    /// Prints what happens until `story` is over.
-    pub(super) async fn over<T>(&self, sim: &Simulator, story: impl Future<Output = T>) -> T {
-        tokio::pin!(story);
+    /// Prints what happens until `scenario` is over.
+    pub(super) async fn over<T>(&self, sim: &Simulator, scenario: impl Future<Output = T>) -> T {
+        tokio::pin!(scenario);
         let result = loop {
             tokio::select! {
-                result = &mut story => break result,
-                () = tokio::time::sleep(LOOK) => self.look(sim),
+                result = &mut scenario => break result,
+                () = tokio::time::sleep(POLL) => self.look(sim),
             }
         };
         self.look(sim);
@@ -60,7 +60,7 @@ impl Watch {
             seen.deliveries += 1;
             self.delivery(delivery);
         }
-        // A request is written down when it comes and complete when it is answered.
+        // A request is recorded when it arrives, and complete when it is answered.
         for request in sim.requests().iter().skip(seen.requests).take_while(|request| request.is_over()) {
             seen.requests += 1;
             self.request(request);
@@ -85,7 +85,7 @@ impl Watch {
         self.seen.borrow().failures > 0
     }
 
-    /// Prints a line with the time since the story began.
+    /// Prints a line with the time since the scenario began.
     pub(super) fn say(&self, line: &str) {
         let ms = self.began.elapsed().as_millis();
         say(&format!("{:>6}.{:03} s  {line}", ms / 1_000, ms % 1_000));
@@ -94,18 +94,18 @@ impl Watch {
     fn delivery(&self, delivery: &Delivery) {
         let how = match delivery.outcome {
             Delivered::Answered(status) => format!("answered {status} in {} ms", delivery.latency_ms),
-            Delivered::NoConnection => "nobody listens there".to_owned(),
-            Delivered::NoAnswer => "not answered".to_owned(),
-            Delivered::Dropped => "lost on the way, as the story wants it".to_owned(),
+            Delivered::NoConnection => "connection refused".to_owned(),
+            Delivered::NoAnswer => "no answer".to_owned(),
+            Delivered::Dropped => "dropped, as the scenario says".to_owned(),
             Delivered::Nowhere => return,
         };
-        self.say(&format!("  told {}: {how}", delivery.event_type));
+        self.say(&format!("  event {}: {how}", delivery.event_type));
     }
 
     fn request(&self, request: &RequestRecord) {
         let status = request.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
         let fault = request.fault.map_or_else(String::new, |fault| format!(" ({fault})"));
-        self.say(&format!("  asked {}: {status}{fault}", request.target));
+        self.say(&format!("  request {}: {status}{fault}", request.target));
     }
 
     fn stream(&self, sim: &Simulator, stream: &StreamReport, state: &str) {
