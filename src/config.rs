@@ -102,7 +102,7 @@ pub struct Admin {
     pub token: Option<SecretString>,
     pub live_every: Duration,
     pub live_views: usize,
-    pub census: Duration,
+    pub stream_gauges: Duration,
 }
 
 /// `[twilio]`: whose account, and how its API is asked.

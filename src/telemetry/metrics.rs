@@ -60,7 +60,7 @@ pub struct Door {
     pub event_delay_seconds: Histogram,
 }
 
-/// What a call's lane counts of its steps.
+/// Steps, counted by call tasks.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct Steps {
@@ -73,7 +73,7 @@ pub struct Steps {
     pub compensations: Counters<1>,
 }
 
-/// What a call's lane, and the census, count of streams.
+/// Streams, counted by call tasks and by the stream gauges.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct Streams {
@@ -99,7 +99,7 @@ pub struct Commits {
 #[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct Work {
     pub calls: Family<Labels<1>, Gauge>,
-    pub lanes: Gauge,
+    pub call_tasks: Gauge,
     pub leases_lost: Counter,
     pub backfilled: Counter,
     pub rounds: Counters<2>,
@@ -148,7 +148,7 @@ impl Metrics {
         for event in labels::EVENTS {
             self.door.events.get_or_create(&[("type", event), ("verdict", "refused")]).inc_by(0);
         }
-        for task in ["dispatcher", "janitor", "census", "backfill", "traces"] {
+        for task in ["dispatcher", "janitor", "stream_gauges", "backfill", "traces"] {
             self.work.rounds.get_or_create(&[("task", task), ("outcome", "failed")]).inc_by(0);
         }
     }
@@ -230,7 +230,7 @@ impl Streams {
             ),
             seconds: names.add(
                 "stream_seconds",
-                "Seconds that streams ran, added up at each census, which in each process is of the whole journal",
+                "Seconds that streams ran, added up at each count; each process counts the whole journal",
                 Counter::default(),
             ),
             unconfirmed: names.add(
@@ -245,12 +245,12 @@ impl Streams {
             ),
             live: names.add(
                 "streams_live",
-                "Streams that run, by the last census, which in each process is of the whole journal",
+                "Streams that run, at the last count; each process counts the whole journal",
                 Gauge::default(),
             ),
             orphaned: names.add(
                 "streams_orphaned",
-                "Streams that run for an agent who is not on the call, by the last census",
+                "Streams that run for an agent who is not on the call, at the last count",
                 Gauge::default(),
             ),
         }
@@ -281,7 +281,7 @@ impl Work {
                 "Calls in the journal: active (due or worked on), waiting (for a time), live (not over), parked",
                 Family::default(),
             ),
-            lanes: names.add("lanes", "Calls that this process works on", Gauge::default()),
+            call_tasks: names.add("call_tasks", "Calls that this process is handling", Gauge::default()),
             leases_lost: names.add(
                 "leases_lost",
                 "Calls that another worker took over while this one worked on them",

@@ -105,12 +105,12 @@ pub struct Performed {
 
 /// The right to perform one operation now.
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub struct Permit<'a> {
     client: &'a Client,
     _permit: Option<SemaphorePermit<'a>>,
 }
 
-impl Turn<'_> {
+impl Permit<'_> {
     /// Performs the operation once and says how it ended.
     pub async fn perform(self, operation: &Operation) -> Performed {
         let mut exchange = Exchange::new(operation.name(), Instant::now() + self.client.request_timeout);
@@ -180,14 +180,14 @@ impl Client {
 
     /// Performs the operation once, when it is its turn, and says how it ended.
     pub async fn perform(&self, operation: &Operation) -> Performed {
-        self.turn().await.perform(operation).await
+        self.permit().await.perform(operation).await
     }
 
     /// Waits until fewer than `max_in_flight` operations are under way. Whoever must know something at the moment of
-    /// sending, such as that a lease still lasts, makes sure of it between this and [`Turn::perform`].
-    pub async fn turn(&self) -> Turn<'_> {
+    /// sending, such as that a lease still lasts, makes sure of it between this and [`Permit::perform`].
+    pub async fn permit(&self) -> Permit<'_> {
         // The semaphore is never closed, so there is always a permit in the end.
-        Turn { client: self, _permit: self.in_flight.acquire().await.ok() }
+        Permit { client: self, _permit: self.in_flight.acquire().await.ok() }
     }
 
     /// How long an operation takes at most, from its turn on.

@@ -11,7 +11,6 @@ mod architecture;
 mod assignment;
 mod audio;
 mod backfill;
-mod census;
 mod client;
 mod config;
 mod config_accounts;
@@ -39,6 +38,7 @@ mod signature;
 mod sim_serve;
 mod simulator;
 mod stories;
+mod stream_gauges;
 mod stream_status;
 mod streams;
 #[cfg(feature = "opentelemetry")]
