@@ -103,7 +103,7 @@ async fn read(client: &Client, first: EventsPage, limit: usize) -> anyhow::Resul
             count < limit,
             "there are more than backfill.max_events = {limit} events: raise it, or look back less far"
         );
-        let (mut found, next) = client.events(&asked).await.context("TaskRouter's records cannot be read")?;
+        let (mut found, next) = client.event_log().page(&asked).await.context("TaskRouter's records cannot be read")?;
         event_record::keep_new(&mut found, &mut seen);
         count += found.len();
         let matters = |record: &Record| record.get("event_type").and_then(Value::as_str).is_some_and(event::matters);

@@ -7,7 +7,7 @@ use super::signed;
 use crate::call::fact::What;
 use crate::call::sid::TaskSid;
 use crate::journal;
-use crate::twilio::stream_status::{self, Told};
+use crate::twilio::stream_status::{self, StatusContent};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 pub(super) async fn receive(
@@ -25,12 +25,12 @@ pub(super) async fn receive(
         tracing::warn!(signed_by = %account.account, account = %status.account, "refused a status callback of another account");
         return Err(Refusal::Forbidden);
     }
-    match (status.told, task(&request)) {
-        (Told::Stream { identity, event }, Some(task)) => {
+    match (status.content, task(&request)) {
+        (StatusContent::Stream { identity, event }, Some(task)) => {
             door.keep(vec![new_fact(task, identity, What::Stream(event))]).await?;
         }
         // Of a stream that this program did not start.
-        (Told::Stream { .. } | Told::NotOurs, _) => counted::not_ours(&door),
+        (StatusContent::Stream { .. } | StatusContent::NotOurs, _) => counted::not_ours(&door),
     }
     Ok(taken())
 }

@@ -145,7 +145,7 @@ impl Metrics {
         for change in ["raise_guard", "hold_again"] {
             self.steps.compensations.get_or_create(&[("change", change)]).inc_by(0);
         }
-        for event in labels::EVENTS {
+        for event in labels::events() {
             self.door.events.get_or_create(&[("type", event), ("verdict", "refused")]).inc_by(0);
         }
         for task in ["dispatcher", "janitor", "stream_gauges", "backfill", "traces"] {

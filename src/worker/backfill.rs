@@ -10,7 +10,7 @@ use crate::journal::{self, Ingested, Journal, JournalError, NewFact, Outage};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{Span, Traces};
-use crate::twilio::client::{EventsPage, Unanswered, Unlisted};
+use crate::twilio::client::{ApiError, EventsPage, PagingError};
 use crate::twilio::event::Content;
 use crate::twilio::event_record::{self, Record};
 use crate::twilio::interest::Interest;
@@ -66,13 +66,13 @@ struct EventCount {
 #[derive(Debug, thiserror::Error)]
 enum BackfillError {
     #[error("cannot read TaskRouter's records: {0}")]
-    Twilio(#[from] Unanswered),
+    Twilio(#[from] ApiError),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("the gap has more events than backfill.max_events = {0}")]
     TooMany(usize),
     #[error("{0}")]
-    Unlisted(#[from] Unlisted),
+    Paging(#[from] PagingError),
     #[error("the worker was stopped")]
     Stopped,
 }
@@ -164,7 +164,7 @@ impl Backfiller {
     }
 }
 
-type RecordsPage = (Vec<Record>, Result<Option<EventsPage>, Unlisted>);
+type RecordsPage = (Vec<Record>, Result<Option<EventsPage>, PagingError>);
 
 struct AccountBackfill {
     journal: Arc<dyn Journal>,
@@ -198,7 +198,7 @@ impl AccountBackfill {
                 tracing::error!(%account, %error, read, missed, again_ms = ms(self.settings.again), "cannot fetch missed events; will retry");
                 return false;
             }
-            Err(error @ (BackfillError::TooMany(_) | BackfillError::Unlisted(_))) => {
+            Err(error @ (BackfillError::TooMany(_) | BackfillError::Paging(_))) => {
                 tracing::error!(%account, %error, read, missed, "older events of the gap were not fetched: calls that are still live may lack a stream or have one too many");
             }
         }
@@ -241,29 +241,29 @@ impl AccountBackfill {
         let (began, mut pause) = (Instant::now(), self.settings.retry_first);
         loop {
             let answer = tokio::select! {
-                answer = self.source.account.client.events(asked) => answer,
+                answer = self.source.account.client.event_log().page(asked) => answer,
                 () = self.shutdown.cancelled() => return Err(BackfillError::Stopped),
             };
             self.count(&answer);
             match answer {
                 Ok(page) => return Ok(page),
-                Err(Unanswered::Later(trouble)) if began.elapsed() < self.settings.give_up => {
+                Err(ApiError::Later(trouble)) if began.elapsed() < self.settings.give_up => {
                     let asked = trouble.retry_after_ms.map_or(Duration::ZERO, Duration::from_millis);
                     self.wait(asked.max(pause).min(self.settings.retry_cap)).await?;
                     pause = pause.saturating_mul(2);
                 }
-                Err(error @ (Unanswered::Later(_) | Unanswered::Refused(_) | Unanswered::NotFound)) => {
+                Err(error @ (ApiError::Later(_) | ApiError::Refused(_) | ApiError::NotFound)) => {
                     return Err(error.into());
                 }
             }
         }
     }
 
-    fn count<T>(&self, answer: &Result<T, Unanswered>) {
+    fn count<T>(&self, answer: &Result<T, ApiError>) {
         let status = match answer {
             Ok(_) => Some(200),
-            Err(Unanswered::Later(trouble) | Unanswered::Refused(trouble)) => trouble.status,
-            Err(Unanswered::NotFound) => Some(404),
+            Err(ApiError::Later(trouble) | ApiError::Refused(trouble)) => trouble.status,
+            Err(ApiError::NotFound) => Some(404),
         };
         let labels = [("operation", "list events"), ("status", labels::status(status))];
         self.metrics.steps.requests.get_or_create(&labels).inc();
