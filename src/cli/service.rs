@@ -256,7 +256,7 @@ fn ingress_settings(
     let server = &settings.server;
     let mut accounts = Vec::new();
     for (_, settings) in settings.by_account() {
-        accounts.push(http::Account {
+        accounts.push(http::IngressAccount {
             verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
             account: settings.twilio.account_sid.clone(),
             workspace: settings.twilio.workspace_sid.clone(),

@@ -51,7 +51,7 @@ impl Console {
             Ok(Ingested::Duplicate) => "duplicate",
             Err(_) => "refused",
         };
-        self.metrics.door.events.get_or_create(&[("type", kind), ("verdict", verdict)]).inc();
+        self.metrics.ingress.events.get_or_create(&[("type", kind), ("verdict", verdict)]).inc();
         ingested?;
         tracing::info!(task_sid = %task, act = act.word(), "an operator took care of what was parked");
         Ok(())

@@ -5,11 +5,12 @@
 //! refused. The journal remembers where a gap begins until it is filled. So it survives a restart and an outage of Twilio.
 
 use super::accounts::WorkerAccount;
-use crate::call::fact::{EpochMs, Fact};
+use crate::call::fact::EpochMs;
+use crate::ingest::{Ingester, new_fact};
 use crate::journal::{self, Ingested, Journal, JournalError, NewFact, Outage};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::traces::{Span, Traces};
+use crate::telemetry::traces::Traces;
 use crate::twilio::client::{ApiError, EventsPage, PagingError};
 use crate::twilio::event::Content;
 use crate::twilio::event_record::{self, Record};
@@ -150,7 +151,7 @@ impl Backfiller {
         let mut fills = JoinSet::new();
         for source in &self.sources {
             let backfill = AccountBackfill {
-                journal: self.journal.clone(),
+                ingester: Ingester::new(self.journal.clone(), self.settings.traces.clone(), INGEST_AT_ONCE),
                 source: source.clone(),
                 metrics: self.metrics.clone(),
                 settings: self.settings.clone(),
@@ -167,7 +168,7 @@ impl Backfiller {
 type RecordsPage = (Vec<Record>, Result<Option<EventsPage>, PagingError>);
 
 struct AccountBackfill {
-    journal: Arc<dyn Journal>,
+    ingester: Ingester,
     source: Source,
     metrics: Arc<Metrics>,
     settings: BackfillSettings,
@@ -233,7 +234,7 @@ impl AccountBackfill {
         }
         // What was read is used even if there is more to read. Oldest first, as it happened.
         facts.reverse();
-        found.missed = self.keep(facts).await?;
+        found.missed = self.ingest_all(facts).await?;
         complete
     }
 
@@ -270,36 +271,21 @@ impl AccountBackfill {
     }
 
     /// Journals the events and returns how many were new. An overloaded journal is retried.
-    async fn keep(&self, mut facts: Vec<NewFact>) -> Result<usize, BackfillError> {
+    async fn ingest_all(&self, mut facts: Vec<NewFact>) -> Result<usize, BackfillError> {
         let (mut missed, began) = (0, Instant::now());
         while !facts.is_empty() {
-            let rest = facts.split_off(facts.len().min(INGEST_AT_ONCE));
-            let mut ingests = JoinSet::new();
-            for fact in std::mem::replace(&mut facts, rest) {
-                let journal = self.journal.clone();
-                let span = self.settings.traces.event(&fact.call, &fact.fact);
-                ingests.spawn(async move {
-                    let ingested = journal.ingest(fact.clone()).await;
-                    ingested.map(|ingested| (ingested, span)).map_err(|error| (fact, error))
-                });
-            }
             let mut busy = false;
-            for ingested in ingests.join_all().await {
-                match ingested {
-                    Ok((Ingested::New, span)) => {
-                        missed += 1;
-                        if let Some(span) = span {
-                            self.settings.traces.record(Span { to: journal::now(), ..span });
-                        }
-                    }
-                    Ok((Ingested::Duplicate, _)) => {}
-                    Err((fact, JournalError::Overloaded { .. } | JournalError::Unavailable { .. }))
+            for (fact, result) in self.ingester.ingest_batch(&mut facts).await {
+                match result {
+                    Ok(Ingested::New) => missed += 1,
+                    Ok(Ingested::Duplicate) => {}
+                    Err(JournalError::Overloaded { .. } | JournalError::Unavailable { .. })
                         if began.elapsed() < self.settings.give_up =>
                     {
                         facts.push(fact);
                         busy = true;
                     }
-                    Err((_, error)) => return Err(error.into()),
+                    Err(error) => return Err(error.into()),
                 }
             }
             if busy {
@@ -317,9 +303,7 @@ impl AccountBackfill {
             return None;
         }
         match envelope.content {
-            Content::Ours { task, identity, what } => {
-                Some(NewFact { call: task, identity, fact: Fact { at: journal::now(), what } })
-            }
+            Content::Ours { task, identity, what } => Some(new_fact(task, identity, what)),
             Content::NotOurs => None,
         }
     }

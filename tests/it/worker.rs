@@ -142,7 +142,7 @@ fn ingress(settings: &config::Settings) -> IngressSettings {
     IngressSettings {
         traces: Traces::default(),
         outage: Arc::default(),
-        accounts: vec![http::Account {
+        accounts: vec![http::IngressAccount {
             verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
             account: ACCOUNT.parse().unwrap(),
             workspace: WORKSPACE.parse().unwrap(),
