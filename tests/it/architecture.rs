@@ -14,7 +14,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("ingest", &["call", "journal", "telemetry"]),
     ("http", &["call", "twilio", "journal", "ingest", "http", "telemetry"]),
     ("worker", &["call", "twilio", "journal", "ingest", "worker", "telemetry"]),
-    ("console", &["call", "journal", "console", "telemetry", "timeline"]),
+    ("console", &["call", "journal", "ingest", "console", "telemetry", "timeline"]),
     ("sim", &["sim", "twilio::signature", "twilio::twiml", "call::sid"]),
     ("timeline", &["call"]),
     ("telemetry", &["telemetry", "call", "twilio::event_types"]),
