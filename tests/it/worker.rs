@@ -20,7 +20,7 @@ use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::telemetry::traces::Traces;
 use taskrouter_streams::twilio::client::Client;
 use taskrouter_streams::twilio::signature::Verifier;
-use taskrouter_streams::worker::{Account, Accounts, Worker, WorkerSettings};
+use taskrouter_streams::worker::{Accounts, Worker, WorkerAccount, WorkerSettings};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -142,7 +142,7 @@ fn ingress(settings: &config::Settings) -> IngressSettings {
     IngressSettings {
         traces: Traces::default(),
         outage: Arc::default(),
-        accounts: vec![http::Account {
+        accounts: vec![http::IngressAccount {
             verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
             account: ACCOUNT.parse().unwrap(),
             workspace: WORKSPACE.parse().unwrap(),
@@ -200,7 +200,7 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     let stop = CancellationToken::new();
     let working =
         WorkerSettings { max_calls: 8, poll: Duration::from_millis(50), shadow: false, traces: Traces::default() };
-    let account = Account { account: ACCOUNT.parse().unwrap(), client, policy: service::policy(&settings) };
+    let account = WorkerAccount { account: ACCOUNT.parse().unwrap(), client, policy: service::policy(&settings) };
     let accounts = Accounts::new(account, []);
     let worker = tokio::spawn(Worker::new(journal.clone(), accounts, metrics.clone(), working).run(stop.clone()));
 

@@ -1,4 +1,4 @@
-//! The census: the streams of all live calls, counted without reading what has not changed.
+//! The streams of all live calls are counted without reading what has not changed.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use taskrouter_streams::journal::{
     SqliteSettings,
 };
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
-use taskrouter_streams::worker;
+use taskrouter_streams::worker::StreamGauges;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -136,7 +136,7 @@ async fn counted(journal: &Watched, metrics: &Metrics, live: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_census_reads_only_the_calls_that_have_changed_and_counts_all() {
+async fn a_count_reads_only_the_calls_that_have_changed_and_counts_all() {
     let directory = TempDir::new().unwrap();
     let journal = watched(&directory);
     let (facts, with_one) = transfer();
@@ -145,7 +145,7 @@ async fn the_census_reads_only_the_calls_that_have_changed_and_counts_all() {
     }
     let (metrics, stop) = (Arc::new(Metrics::new("0", "0")), CancellationToken::new());
     let every = Duration::from_millis(10);
-    let census = tokio::spawn(worker::census(journal.clone(), metrics.clone(), every, stop.clone()));
+    let gauges = tokio::spawn(StreamGauges::new(journal.clone(), metrics.clone(), every).run(stop.clone()));
     counted(&journal, &metrics, 20).await;
     let readings = || journal.readings.load(Ordering::SeqCst);
     assert_eq!(readings(), 20, "each once, however many counts there were");
@@ -166,6 +166,6 @@ async fn the_census_reads_only_the_calls_that_have_changed_and_counts_all() {
     }
     counted(&journal, &metrics, 0).await;
     stop.cancel();
-    census.await.unwrap();
+    gauges.await.unwrap();
     journal.close().await.unwrap();
 }
