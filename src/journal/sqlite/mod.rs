@@ -6,6 +6,7 @@
 mod examine;
 mod listing;
 mod ops;
+mod queue;
 mod reader;
 mod schema;
 mod writer;
@@ -16,8 +17,9 @@ use super::{
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::telemetry::metrics::Commits;
-use ops::Write;
-use reader::Read;
+use queue::{Message, Read, Request, Write, Written};
+use reader::unavailable;
+use rusqlite::Connection;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -46,8 +48,8 @@ pub struct SqliteSettings {
 
 /// A journal in a SQLite file.
 pub struct SqliteJournal {
-    writes: mpsc::UnboundedSender<Write>,
-    reads: mpsc::UnboundedSender<Read>,
+    writes: mpsc::UnboundedSender<Message<Box<dyn Write>>>,
+    reads: mpsc::UnboundedSender<Message<Read>>,
     room: Arc<Semaphore>,
     queue_limit: usize,
     lease: Duration,
@@ -100,21 +102,23 @@ impl SqliteJournal {
         })
     }
 
-    async fn write<T>(
+    async fn write<T: Send + 'static>(
         &self,
-        make: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Write,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Written<T>> + Send + 'static,
     ) -> Result<T, JournalError> {
         let (answer, answered) = oneshot::channel();
-        self.writes.send(make(answer)).map_err(|_| self.is_gone())?;
+        self.writes.send(Message::Work(Box::new(Request { work, answer }))).map_err(|_| self.is_gone())?;
         answered.await.map_err(|_| self.is_gone())?
     }
 
-    async fn read<T>(
+    async fn read<T: Send + 'static>(
         &self,
-        make: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Read,
+        work: impl FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
         let (answer, answered) = oneshot::channel();
-        self.reads.send(make(answer)).map_err(|_| self.is_gone())?;
+        // Whoever no longer waits needs no answer.
+        let read: Read = Box::new(move |connection| drop(answer.send(work(connection))));
+        self.reads.send(Message::Work(read)).map_err(|_| self.is_gone())?;
         answered.await.map_err(|_| self.is_gone())?
     }
 
@@ -150,56 +154,64 @@ impl Journal for SqliteJournal {
             let Ok(_room) = self.room.try_acquire() else {
                 return Err(JournalError::Overloaded { limit: self.queue_limit });
             };
-            self.write(|answer| Write::Ingest { fact, answer }).await
+            self.write(move |connection| {
+                let ingested = ops::ingest(connection, &fact)?;
+                Ok(Written { result: Ok(ingested), makes_due: ingested == Ingested::New })
+            })
+            .await
         })
     }
 
     fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
-        Box::pin(self.write(move |answer| Write::Claim { limit, answer }))
+        let lease = self.lease;
+        Box::pin(self.write(move |connection| ops::claim(connection, limit, lease).map(Written::quietly)))
     }
 
     fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
         let call = call.clone();
-        Box::pin(self.read(move |answer| Read::Facts { call, after, answer }))
+        Box::pin(self.read(move |connection| reader::facts(connection, &call, after)))
     }
 
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
         let claim = claim.clone();
-        Box::pin(self.write(move |answer| Write::Append { claim, fact, answer }))
+        Box::pin(self.write(move |connection| ops::append(connection, &claim, &fact).map(Written::under_claim)))
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {
-        let claim = claim.clone();
-        Box::pin(self.write(move |answer| Write::Renew { claim, answer }))
+        let (claim, lease) = (claim.clone(), self.lease);
+        Box::pin(self.write(move |connection| ops::renew(connection, &claim, lease).map(Written::under_claim)))
     }
 
     fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
         let claim = claim.clone();
-        Box::pin(self.write(move |answer| Write::Release { claim, seen, due, answer }))
+        Box::pin(self.write(move |connection| {
+            let result = ops::release(connection, &claim, seen, due)?;
+            Ok(Written { makes_due: result.is_ok(), result })
+        }))
     }
 
     fn next_due(&self) -> Promise<'_, Option<Duration>> {
-        Box::pin(self.read(|answer| Read::NextDue { answer }))
+        Box::pin(self.read(|connection| reader::next_due(connection).map_err(unavailable)))
     }
 
     fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
-        Box::pin(self.read(|answer| Read::Calls { query, answer }))
+        Box::pin(self.read(move |connection| listing::calls(connection, &query).map_err(unavailable)))
     }
 
     fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
-        Box::pin(self.read(|answer| Read::NewestEvent { answer }))
+        Box::pin(self.read(|connection| reader::newest_event(connection).map_err(unavailable)))
     }
 
     fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs> {
-        Box::pin(self.write(move |answer| Write::OpenGap { from, answer }))
+        Box::pin(self.write(move |connection| ops::open_gap(connection, from).map(Written::quietly)))
     }
 
     fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
-        Box::pin(self.write(move |answer| Write::CloseGap { from, answer }))
+        Box::pin(self.write(move |connection| ops::close_gap(connection, from).map(Written::quietly)))
     }
 
     fn backlog(&self) -> Promise<'_, Backlog> {
-        Box::pin(self.read(|answer| Read::Backlog { answer }))
+        Box::pin(self.read(|connection| reader::backlog(connection).map_err(unavailable)))
     }
 
     fn prune(&self, retention: Duration) -> Promise<'_, u64> {
@@ -207,7 +219,8 @@ impl Journal for SqliteJournal {
             let mut pruned = 0;
             loop {
                 // One chunk a commit, so that events never wait for a long deletion.
-                let chunk = self.write(|answer| Write::Prune { retention, answer }).await?;
+                let chunk =
+                    self.write(move |connection| ops::prune_chunk(connection, retention).map(Written::quietly)).await?;
                 pruned += chunk;
                 if chunk == 0 {
                     return Ok(pruned);
@@ -240,8 +253,8 @@ impl Journal for SqliteJournal {
             let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(Threads { writer, reader, lock }) = threads else { return Ok(()) };
             // A thread that is gone already needs no word.
-            let _ = self.reads.send(Read::Close);
-            let _ = self.writes.send(Write::Close);
+            let _ = self.reads.send(Message::Close);
+            let _ = self.writes.send(Message::Close);
             let ended = tokio::task::spawn_blocking(move || {
                 let ended = (reader.join(), writer.join());
                 drop(lock);
