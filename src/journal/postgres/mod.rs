@@ -63,7 +63,7 @@ pub struct PostgresSettings {
 pub struct PostgresJournal {
     sessions: Arc<Sessions>,
     events: mpsc::UnboundedSender<Message>,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     queue_limit: usize,
     lease: Duration,
     hint: Arc<Notify>,
@@ -90,23 +90,23 @@ impl PostgresJournal {
         let sessions = Arc::new(Sessions::new(pool, settings.statement_timeout, durable));
         let (hint, stop, tasks) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
         let (events, queue) = mpsc::unbounded_channel();
-        let own = herald();
+        let own_origin = origin();
         let batcher = Batcher {
             sessions: sessions.clone(),
             batch_limit: settings.batch_limit,
             hint: hint.clone(),
-            herald: settings.listen.then(|| own.clone()),
+            origin: settings.listen.then(|| own_origin.clone()),
             mark: AtomicI64::new(0),
             commits: settings.commits,
         };
         tasks.spawn(batcher.run(queue));
         if settings.listen {
-            tasks.spawn(wake::listen(options, settings.acquire_timeout, own, hint.clone(), stop.clone()));
+            tasks.spawn(wake::listen(options, settings.acquire_timeout, own_origin, hint.clone(), stop.clone()));
         }
         Ok(Self {
             sessions,
             events,
-            room: Arc::new(Semaphore::new(settings.queue_limit)),
+            permits: Arc::new(Semaphore::new(settings.queue_limit)),
             queue_limit: settings.queue_limit,
             lease: settings.lease,
             hint,
@@ -155,8 +155,8 @@ async fn connect(options: &PgConnectOptions, shown: &str, limit: Duration) -> Re
     }
 }
 
-/// A name for this process that no other has at the same time.
-fn herald() -> String {
+/// What this process names itself in its notifications: no other has this name at the same time.
+fn origin() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{}-{}", std::process::id(), since.as_nanos())
 }
@@ -182,7 +182,7 @@ fn lost(claim: &Claim) -> JournalError {
 impl Journal for PostgresJournal {
     fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested> {
         Box::pin(async move {
-            let Ok(_room) = self.room.try_acquire() else {
+            let Ok(_permit) = self.permits.try_acquire() else {
                 return Err(JournalError::Overloaded { limit: self.queue_limit });
             };
             let closed = || JournalError::Unavailable { reason: "it has been closed".to_owned() };

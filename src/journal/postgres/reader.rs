@@ -5,7 +5,7 @@ use super::session::Work;
 use super::sql::{Value, filled, now_ms};
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
-use crate::journal::calls::Column;
+use crate::journal::calls::SearchKey;
 use crate::journal::{Backlog, CallQuery, CallRow, CallState, PAGE_LIMIT, Seq};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -105,9 +105,9 @@ impl Page {
         self.query.limit.min(PAGE_LIMIT)
     }
 
-    fn part(&self, part: &str, column: Option<Column>) -> String {
+    fn part(&self, part: &str, key: Option<SearchKey>) -> String {
         // '~' comes after every digit and letter.
-        let found = column.map_or(String::new(), |column| format!("AND {0} >= $4 AND {0} < $4 || '~'", column.name()));
+        let found = key.map_or(String::new(), |key| format!("AND {0} >= $4 AND {0} < $4 || '~'", key.column()));
         let (changed, task) =
             self.query.after.as_ref().map_or((i64::MAX, ""), |after| (after.changed, after.call.as_str()));
         let template = format!(
@@ -135,13 +135,13 @@ impl Work for Page {
             CallState::Parked => &["parked"],
             CallState::Over => &["over_ms IS NOT NULL"],
         };
-        let column = match self.query.find.as_deref().map(Column::of) {
+        let key = match self.query.find.as_deref().map(SearchKey::parse) {
             None => None,
-            Some(Some(column)) => Some(column),
+            Some(Some(key)) => Some(key),
             // It is the beginning of no SID.
             Some(None) => return String::new(),
         };
-        let parts: Vec<String> = parts.iter().map(|part| self.part(part, column)).collect();
+        let parts: Vec<String> = parts.iter().map(|part| self.part(part, key)).collect();
         parts.join("; ")
     }
 

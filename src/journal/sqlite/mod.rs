@@ -50,7 +50,7 @@ pub struct SqliteSettings {
 pub struct SqliteJournal {
     writes: mpsc::UnboundedSender<Message<Box<dyn Write>>>,
     reads: mpsc::UnboundedSender<Message<Read>>,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     queue_limit: usize,
     lease: Duration,
     hint: Arc<Notify>,
@@ -93,7 +93,7 @@ impl SqliteJournal {
         Ok(Self {
             writes,
             reads,
-            room: Arc::new(Semaphore::new(settings.queue_limit)),
+            permits: Arc::new(Semaphore::new(settings.queue_limit)),
             queue_limit: settings.queue_limit,
             lease: settings.lease,
             hint,
@@ -151,7 +151,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 impl Journal for SqliteJournal {
     fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested> {
         Box::pin(async move {
-            let Ok(_room) = self.room.try_acquire() else {
+            let Ok(_permit) = self.permits.try_acquire() else {
                 return Err(JournalError::Overloaded { limit: self.queue_limit });
             };
             self.write(move |connection| {
