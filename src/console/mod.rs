@@ -27,7 +27,7 @@ pub mod view;
 
 pub use picture::picture;
 
-use crate::journal::Journal;
+use crate::journal::Operators;
 use crate::telemetry::metrics::Metrics;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::middleware::from_fn;
@@ -59,7 +59,7 @@ pub struct ConsoleSettings {
 
 /// What the handlers share.
 struct Console {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Operators>,
     metrics: Arc<Metrics>,
     settings: ConsoleSettings,
     gate: Gate,
@@ -70,7 +70,7 @@ struct Console {
 
 /// The console's routes. Pages that are kept up to date end with `stop`, so that they do not hold up the listener's.
 pub fn console(
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Operators>,
     metrics: Arc<Metrics>,
     settings: ConsoleSettings,
     stop: CancellationToken,

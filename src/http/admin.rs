@@ -2,7 +2,7 @@
 //!
 //! What is here holds no names, numbers or SIDs, so probes and collectors need no token. What does is the console's.
 
-use crate::journal::{Backlog, Journal, JournalError};
+use crate::journal::{Backlog, JournalError, Workload};
 use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
 use crate::telemetry::{COMMIT, VERSION};
 use actix_web::dev::Server;
@@ -19,7 +19,7 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the probes and the collector are answered from.
 struct Gauges {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Workload>,
     metrics: Arc<Metrics>,
 }
 
@@ -28,7 +28,7 @@ struct Gauges {
 /// `GET /metrics`, and what `more` adds. Signals are the caller's; the server stops through its handle, waiting up to
 /// `shutdown_grace_s` seconds for requests under way.
 pub fn admin(
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Workload>,
     metrics: Arc<Metrics>,
     more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     listener: TcpListener,

@@ -13,7 +13,7 @@ use super::signed::Seldom;
 use super::stream_status;
 use crate::call::fact::{Fact, What};
 use crate::call::sid::TaskSid;
-use crate::journal::{self, Ingested, Journal, JournalError, NewFact, Outage};
+use crate::journal::{self, Ingest, Ingested, JournalError, NewFact, Outage};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{Span, Traces};
 use crate::twilio::assignment::ConferenceInstruction;
@@ -62,7 +62,7 @@ pub(super) struct Door {
     pub(super) settings: IngressSettings,
     pub(super) forgeries: Seldom,
     pub(super) metrics: Arc<Metrics>,
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Ingest>,
     failures: Seldom,
 }
 
@@ -84,7 +84,7 @@ pub const STREAM_STATUS_PATH: &str = "/streams/status";
 /// 503 with `Retry-After` when the journal cannot take it.
 pub fn public(
     settings: IngressSettings,
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Ingest>,
     metrics: Arc<Metrics>,
     listener: TcpListener,
 ) -> std::io::Result<Server> {

@@ -7,7 +7,7 @@
 
 use super::accounts::Account;
 use crate::call::fact::{EpochMs, Fact};
-use crate::journal::{self, Ingested, Journal, JournalError, NewFact, Outage};
+use crate::journal::{self, Coverage, Ingested, JournalError, NewFact, Outage};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{Span, Traces};
@@ -80,7 +80,7 @@ enum Unfilled {
 
 /// Fills gaps until it is stopped. Nothing else waits for it.
 pub struct Gaps {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Coverage>,
     sources: Vec<Source>,
     outage: Arc<Outage>,
     metrics: Arc<Metrics>,
@@ -93,7 +93,7 @@ impl Gaps {
     /// Opens the gap since the newest event in the journal, if there is any. To be called before events are taken again: the
     /// first of them would be newer than the whole gap.
     pub async fn since_the_newest_event(
-        journal: Arc<dyn Journal>,
+        journal: Arc<dyn Coverage>,
         sources: Vec<Source>,
         outage: Arc<Outage>,
         metrics: Arc<Metrics>,
@@ -170,7 +170,7 @@ impl Gaps {
 type Page = (Vec<Record>, Result<Option<EventsPage>, Unlisted>);
 
 struct Backfill {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Coverage>,
     source: Source,
     metrics: Arc<Metrics>,
     settings: BackfillSettings,

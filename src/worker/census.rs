@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
 use crate::call::state::ReservationStatus;
-use crate::journal::{CallQuery, CallRow, CallState, Journal, JournalError, PAGE_LIMIT, Seq};
+use crate::journal::{CallQuery, CallRow, CallState, JournalError, PAGE_LIMIT, Reading, Seq};
 use crate::telemetry::metrics::Metrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ struct Census {
 }
 
 /// Counts every so often, until `stop`.
-pub async fn census(journal: Arc<dyn Journal>, metrics: Arc<Metrics>, every: Duration, stop: CancellationToken) {
+pub async fn census(journal: Arc<dyn Reading>, metrics: Arc<Metrics>, every: Duration, stop: CancellationToken) {
     let (mut last, mut books) = (Instant::now(), Books::default());
     loop {
         let counted = tokio::select! {
@@ -71,7 +71,7 @@ struct Books {
 
 impl Books {
     /// The streams of all live calls. What a count that failed had learned stays.
-    async fn count(&mut self, journal: &dyn Journal) -> Result<Census, JournalError> {
+    async fn count(&mut self, journal: &dyn Reading) -> Result<Census, JournalError> {
         if self.begun.is_none_or(|begun| begun.elapsed() >= ANEW) {
             *self = Self { begun: Some(Instant::now()), ..Self::default() };
         }
@@ -100,7 +100,7 @@ impl Books {
     }
 
     /// Folds the call, unless it is as it was.
-    async fn look_at(&mut self, journal: &dyn Journal, row: &CallRow) -> Result<(), JournalError> {
+    async fn look_at(&mut self, journal: &dyn Reading, row: &CallRow) -> Result<(), JournalError> {
         if row.over {
             self.streams.remove(&row.call);
             return Ok(());

@@ -2,7 +2,7 @@
 
 use super::accounts::Accounts;
 use super::lane::Lane;
-use crate::journal::{Claim, Journal, JournalError};
+use crate::journal::{Claim, Claims, JournalError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct WorkerSettings {
 
 /// Works on the calls of a journal until told to stop.
 pub struct Worker {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Claims>,
     accounts: Arc<Accounts>,
     metrics: Arc<Metrics>,
     settings: Arc<WorkerSettings>,
@@ -35,7 +35,7 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that performs its steps through the client of the call's account.
-    pub fn new(journal: Arc<dyn Journal>, accounts: Accounts, metrics: Arc<Metrics>, settings: WorkerSettings) -> Self {
+    pub fn new(journal: Arc<dyn Claims>, accounts: Accounts, metrics: Arc<Metrics>, settings: WorkerSettings) -> Self {
         Self { journal, accounts: Arc::new(accounts), metrics, settings: Arc::new(settings) }
     }
 

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use taskrouter_streams::cli::service::Service;
 use taskrouter_streams::config;
-use taskrouter_streams::journal::Journal as _;
 use taskrouter_streams::sim::faults::{Fault, On};
 use taskrouter_streams::sim::world::{OpName, Violation};
 use taskrouter_streams::sim::{Behaviour, Settings, Simulator};

@@ -11,7 +11,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use std::time::Duration;
 
-/// The bodies of [`crate::journal::Journal::facts`].
+/// The bodies of [`crate::journal::Facts::facts`].
 pub(super) struct Bodies<'a> {
     pub(super) call: &'a TaskSid,
     pub(super) after: Seq,
@@ -33,7 +33,7 @@ impl Work for Bodies<'_> {
     }
 }
 
-/// [`crate::journal::Journal::next_due`].
+/// [`crate::journal::Claims::next_due`].
 pub(super) struct NextDue;
 
 impl Work for NextDue {
@@ -50,7 +50,7 @@ impl Work for NextDue {
     }
 }
 
-/// [`crate::journal::Journal::newest_event`].
+/// [`crate::journal::Coverage::newest_event`].
 pub(super) struct NewestEvent;
 
 impl Work for NewestEvent {
@@ -66,7 +66,7 @@ impl Work for NewestEvent {
     }
 }
 
-/// [`crate::journal::Journal::backlog`]. Each count is of one index, so that calls that are over cost nothing.
+/// [`crate::journal::Workload::backlog`]. Each count is of one index, so that calls that are over cost nothing.
 pub(super) struct Count;
 
 impl Work for Count {
@@ -95,7 +95,7 @@ impl Work for Count {
     }
 }
 
-/// [`crate::journal::Journal::calls`].
+/// [`crate::journal::Reading::calls`].
 pub(super) struct Page {
     pub(super) query: CallQuery,
 }

@@ -12,7 +12,8 @@ mod schema;
 mod writer;
 
 use super::{
-    Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, OpenError, Promise, Seq,
+    Backlog, CallQuery, CallRow, Claim, Claims, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError, NewFact,
+    OpenError, Promise, Reading, Seq, Workload,
 };
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
@@ -148,7 +149,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-impl Journal for SqliteJournal {
+impl Ingest for SqliteJournal {
     fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested> {
         Box::pin(async move {
             let Ok(_permit) = self.permits.try_acquire() else {
@@ -161,15 +162,19 @@ impl Journal for SqliteJournal {
             .await
         })
     }
+}
 
-    fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
-        let lease = self.lease;
-        Box::pin(self.write(move |connection| ops::claim(connection, limit, lease).map(Written::quietly)))
-    }
-
+impl Facts for SqliteJournal {
     fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
         let call = call.clone();
         Box::pin(self.read(move |connection| reader::facts(connection, &call, after)))
+    }
+}
+
+impl Claims for SqliteJournal {
+    fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
+        let lease = self.lease;
+        Box::pin(self.write(move |connection| ops::claim(connection, limit, lease).map(Written::quietly)))
     }
 
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
@@ -194,10 +199,16 @@ impl Journal for SqliteJournal {
         Box::pin(self.read(|connection| reader::next_due(connection).map_err(unavailable)))
     }
 
-    fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
-        Box::pin(self.read(move |connection| listing::calls(connection, &query).map_err(unavailable)))
+    fn hint(&self) -> Arc<Notify> {
+        self.hint.clone()
     }
 
+    fn lease(&self) -> Duration {
+        self.lease
+    }
+}
+
+impl Coverage for SqliteJournal {
     fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
         Box::pin(self.read(|connection| reader::newest_event(connection).map_err(unavailable)))
     }
@@ -209,32 +220,23 @@ impl Journal for SqliteJournal {
     fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
         Box::pin(self.write(move |connection| ops::close_gap(connection, from).map(Written::quietly)))
     }
+}
 
+impl Workload for SqliteJournal {
     fn backlog(&self) -> Promise<'_, Backlog> {
         Box::pin(self.read(|connection| reader::backlog(connection).map_err(unavailable)))
     }
+}
 
-    fn prune(&self, retention: Duration) -> Promise<'_, u64> {
-        Box::pin(async move {
-            let mut pruned = 0;
-            loop {
-                // One chunk a commit, so that events never wait for a long deletion.
-                let chunk =
-                    self.write(move |connection| ops::prune_chunk(connection, retention).map(Written::quietly)).await?;
-                pruned += chunk;
-                if chunk == 0 {
-                    return Ok(pruned);
-                }
-            }
-        })
+impl Reading for SqliteJournal {
+    fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
+        Box::pin(self.read(move |connection| listing::calls(connection, &query).map_err(unavailable)))
     }
+}
 
-    fn hint(&self) -> Arc<Notify> {
-        self.hint.clone()
-    }
-
-    fn lease(&self) -> Duration {
-        self.lease
+impl Journal for SqliteJournal {
+    fn prune_chunk(&self, retention: Duration) -> Promise<'_, u64> {
+        Box::pin(self.write(move |connection| ops::prune_chunk(connection, retention).map(Written::quietly)))
     }
 
     fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {

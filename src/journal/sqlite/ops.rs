@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Calls deleted in one commit: a call has a few dozen facts.
 const PRUNE_CHUNK: i64 = 20;
 
-/// [`crate::journal::Journal::ingest`].
+/// [`crate::journal::Ingest::ingest`].
 pub(super) fn ingest(connection: &Connection, new: &NewFact) -> rusqlite::Result<Ingested> {
     let now = journal::now();
     let known = connection
@@ -62,7 +62,7 @@ fn mark(connection: &Connection, task: &str, fact: &Fact) -> rusqlite::Result<()
     Ok(())
 }
 
-/// [`crate::journal::Journal::claim`].
+/// [`crate::journal::Claims::claim`].
 pub(super) fn claim(connection: &Connection, limit: usize, lease: Duration) -> rusqlite::Result<Vec<Claim>> {
     let now = journal::now();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -84,7 +84,7 @@ pub(super) fn claim(connection: &Connection, limit: usize, lease: Duration) -> r
     rows.collect()
 }
 
-/// [`crate::journal::Journal::append`].
+/// [`crate::journal::Claims::append`].
 pub(super) fn append(
     connection: &Connection,
     claim: &Claim,
@@ -104,7 +104,7 @@ pub(super) fn append(
     Ok(seq.ok_or_else(|| lost(claim)))
 }
 
-/// [`crate::journal::Journal::renew`].
+/// [`crate::journal::Claims::renew`].
 pub(super) fn renew(
     connection: &Connection,
     claim: &Claim,
@@ -117,7 +117,7 @@ pub(super) fn renew(
     Ok(held(claim, changed))
 }
 
-/// [`crate::journal::Journal::release`].
+/// [`crate::journal::Claims::release`].
 pub(super) fn release(
     connection: &Connection,
     claim: &Claim,
@@ -162,7 +162,7 @@ pub(super) fn prune_chunk(connection: &Connection, retention: Duration) -> rusql
     Ok(tasks.len() as u64)
 }
 
-/// [`crate::journal::Journal::open_gap`].
+/// [`crate::journal::Coverage::open_gap`].
 pub(super) fn open_gap(connection: &Connection, from: EpochMs) -> rusqlite::Result<EpochMs> {
     connection
         .prepare_cached(
@@ -172,7 +172,7 @@ pub(super) fn open_gap(connection: &Connection, from: EpochMs) -> rusqlite::Resu
         .query_row([from], |row| row.get(0))
 }
 
-/// [`crate::journal::Journal::close_gap`].
+/// [`crate::journal::Coverage::close_gap`].
 pub(super) fn close_gap(connection: &Connection, from: EpochMs) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM mark WHERE name = 'gap' AND at_ms = ?1")?.execute([from])?;
     Ok(())

@@ -23,12 +23,7 @@ pub(super) fn facts(connection: &Connection, call: &TaskSid, after: Seq) -> Resu
             .query_map(params![call.as_str(), after], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect()
     };
-    let parse = |(seq, body): (Seq, String)| match serde_json::from_str(&body) {
-        Ok(fact) => Ok((seq, fact)),
-        // The parser's message may quote the fact.
-        Err(_) => Err(JournalError::Fatal { reason: format!("fact {seq} of call {call} cannot be read") }),
-    };
-    rows().map_err(unavailable)?.into_iter().map(parse).collect()
+    journal::parse(call, rows().map_err(unavailable)?)
 }
 
 pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<Duration>> {

@@ -116,7 +116,7 @@ async fn facts_of(database: &Database) -> i64 {
 }
 
 /// Ingests from several connections at once; returns how many were new.
-async fn ingest_everywhere(journals: &[Arc<PostgresJournal>], events: &[NewFact]) -> usize {
+async fn ingest_everywhere(journals: &[Arc<dyn Journal>], events: &[NewFact]) -> usize {
     let mut deliveries = tokio::task::JoinSet::new();
     for (place, journal) in journals.iter().enumerate() {
         let mut events = events.to_vec();
