@@ -39,8 +39,8 @@ fn page(connection: &Connection, query: &CallQuery, part: &str, limit: usize) ->
         },
     };
     let sql = format!(
-        "SELECT task, customer, last_seq, changed_ms, CASE WHEN lease_ms IS NULL THEN due_ms END,
-                lease_ms IS NOT NULL, over_ms IS NOT NULL, parked
+        "SELECT task, customer, last_seq, changed_ms, CASE WHEN NOT leased THEN due_ms END,
+                leased, over_ms IS NOT NULL, parked
          FROM call WHERE {part} AND ({sorted}changed_ms, task) < (:changed, :task) {found}
          ORDER BY {sorted}changed_ms DESC, task DESC LIMIT :limit"
     );

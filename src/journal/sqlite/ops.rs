@@ -22,7 +22,8 @@ pub(super) fn ingest(connection: &Connection, new: &NewFact) -> rusqlite::Result
     let seq: Seq = connection
         .prepare_cached(
             "INSERT INTO call (task, last_seq, due_ms, changed_ms) VALUES (?1, 1, ?2, ?2)
-             ON CONFLICT (task) DO UPDATE SET last_seq = last_seq + 1, due_ms = ?2, changed_ms = ?2, over_ms = NULL
+             ON CONFLICT (task) DO UPDATE SET last_seq = last_seq + 1,
+                 due_ms = CASE WHEN leased THEN due_ms ELSE ?2 END, changed_ms = ?2, over_ms = NULL
              RETURNING last_seq",
         )?
         .query_row(params![new.call.as_str(), now], |row| row.get(0))?;
@@ -67,11 +68,8 @@ pub(super) fn claim(connection: &Connection, limit: usize, lease: Duration) -> r
     let now = journal::now();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(
-        "UPDATE call SET fence = fence + 1, lease_ms = ?2, due_ms = NULL
-         WHERE task IN (
-             SELECT task FROM call
-             WHERE (lease_ms IS NULL AND due_ms <= ?1) OR lease_ms <= ?1
-             ORDER BY coalesce(due_ms, lease_ms) LIMIT ?3)
+        "UPDATE call SET fence = fence + 1, leased = 1, due_ms = ?2
+         WHERE task IN (SELECT task FROM call WHERE due_ms <= ?1 ORDER BY due_ms LIMIT ?3)
          RETURNING task, fence",
     )?;
     let rows = statement.query_map(params![now, now + millis(lease), limit], |row| {
@@ -93,7 +91,7 @@ pub(super) fn append(
     let seq: Option<Seq> = connection
         .prepare_cached(
             "UPDATE call SET last_seq = last_seq + 1, changed_ms = ?3
-             WHERE task = ?1 AND fence = ?2 AND lease_ms IS NOT NULL
+             WHERE task = ?1 AND fence = ?2 AND leased
              RETURNING last_seq",
         )?
         .query_row(params![claim.call.as_str(), claim.fence, journal::now()], |row| row.get(0))
@@ -112,7 +110,7 @@ pub(super) fn renew(
 ) -> rusqlite::Result<Result<(), JournalError>> {
     let until = journal::now() + millis(lease);
     let changed = connection
-        .prepare_cached("UPDATE call SET lease_ms = ?3 WHERE task = ?1 AND fence = ?2 AND lease_ms IS NOT NULL")?
+        .prepare_cached("UPDATE call SET due_ms = ?3 WHERE task = ?1 AND fence = ?2 AND leased")?
         .execute(params![claim.call.as_str(), claim.fence, until])?;
     Ok(held(claim, changed))
 }
@@ -132,10 +130,10 @@ pub(super) fn release(
     };
     let changed = connection
         .prepare_cached(
-            "UPDATE call SET lease_ms = NULL,
+            "UPDATE call SET leased = 0,
                  due_ms = CASE WHEN last_seq > ?3 THEN ?6 ELSE ?4 END,
                  over_ms = CASE WHEN last_seq > ?3 THEN NULL ELSE ?5 END
-             WHERE task = ?1 AND fence = ?2 AND lease_ms IS NOT NULL",
+             WHERE task = ?1 AND fence = ?2 AND leased",
         )?
         .execute(params![claim.call.as_str(), claim.fence, seen, due_ms, over_ms, now])?;
     Ok(held(claim, changed))
@@ -146,10 +144,10 @@ pub(super) fn prune_chunk(connection: &Connection, retention: Duration) -> rusql
     let before = journal::now() - millis(retention);
     let mut statement = connection.prepare_cached(
         "DELETE FROM call WHERE task IN (
-             SELECT task FROM call WHERE over_ms < ?1 AND lease_ms IS NULL
+             SELECT task FROM call WHERE over_ms < ?1 AND NOT leased
              UNION ALL
              SELECT task FROM call
-             WHERE over_ms IS NULL AND changed_ms < ?1 AND due_ms IS NULL AND lease_ms IS NULL
+             WHERE over_ms IS NULL AND changed_ms < ?1 AND due_ms IS NULL AND NOT leased
              LIMIT ?2)
          RETURNING task",
     )?;

@@ -28,11 +28,7 @@ pub(super) fn facts(connection: &Connection, call: &TaskSid, after: Seq) -> Resu
 
 pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<Duration>> {
     let at: Option<i64> = connection
-        .prepare_cached(
-            "SELECT min(at) FROM (
-                 SELECT min(due_ms) AS at FROM call WHERE due_ms IS NOT NULL AND lease_ms IS NULL
-                 UNION ALL SELECT min(lease_ms) FROM call WHERE lease_ms IS NOT NULL)",
-        )?
+        .prepare_cached("SELECT min(due_ms) FROM call WHERE due_ms IS NOT NULL")?
         .query_row([], |row| row.get(0))?;
     Ok(at.map(|at| Duration::from_millis(u64::try_from(at - journal::now()).unwrap_or(0))))
 }
@@ -48,11 +44,11 @@ pub(super) fn newest_event(connection: &Connection) -> rusqlite::Result<Option<E
 pub(super) fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
     connection
         .prepare_cached(
-            "SELECT (SELECT count(*) FROM call WHERE lease_ms IS NOT NULL)
-                    + (SELECT count(*) FROM call WHERE due_ms <= ?1 AND lease_ms IS NULL),
-                    (SELECT count(*) FROM call WHERE due_ms > ?1 AND lease_ms IS NULL),
+            "SELECT count(*) FILTER (WHERE leased OR due_ms <= ?1),
+                    count(*) FILTER (WHERE NOT leased AND due_ms > ?1),
                     (SELECT count(*) FROM call WHERE over_ms IS NULL),
-                    (SELECT count(*) FROM call WHERE parked = 1)",
+                    (SELECT count(*) FROM call WHERE parked = 1)
+             FROM call WHERE due_ms IS NOT NULL",
         )?
         .query_row([journal::now()], |row| {
             let count = |index| row.get(index).map(|count: i64| count.unsigned_abs());
