@@ -205,6 +205,9 @@ pub struct Retry {
     pub first: Duration,
     pub cap: Duration,
     pub give_up: Duration,
+    pub slow: Duration,
+    pub doubt: Duration,
+    pub landing_margin: Duration,
 }
 
 /// `[redirect]`: the times of the redirect strategy.
@@ -213,7 +216,7 @@ pub struct Retry {
 pub struct Redirect {
     pub verify_guard: Duration,
     pub rejoin: Duration,
-    pub doubt: Duration,
+    pub watch: Duration,
     /// Never empty; the last is not zero and repeats.
     pub poll: Vec<Duration>,
     pub reading_max_age: Duration,
@@ -238,7 +241,11 @@ pub struct Streams {
     pub track_budget: usize,
     pub confirm_within: Duration,
     pub restart_after: Duration,
+    pub restart_cap: Duration,
     pub restart_limit: usize,
+    pub end_grace: Duration,
+    /// Of a thousand.
+    pub verify_per_mille: u32,
     pub quiet_check: Duration,
     /// At least one, no two of one name.
     pub destinations: Vec<Destination>,

@@ -1,7 +1,7 @@
 //! How many steps a worker settles: many calls whose agents accept at once.
 
 use std::time::Instant;
-use taskrouter_streams::call::fact::What;
+use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::policy::Strategy;
 use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
@@ -48,7 +48,7 @@ async fn rate(strategy: Strategy, url: Option<&str>) -> String {
     let mut steps = 0_u32;
     for task in &tasks {
         let facts = stage.facts(task).await.unwrap();
-        steps += facts.iter().map(|fact| u32::from(matches!(fact.what, What::Settled(_)))).sum::<u32>();
+        steps += facts.iter().map(|fact| u32::from(matches!(fact.kind, FactKind::Settled(_)))).sum::<u32>();
     }
     assert!(stage.sim.violations().is_empty());
     stage.stop().await;

@@ -175,6 +175,7 @@ impl Call {
         if settled.assumed == Some(Assumed::NotSent) {
             self.shadow = true;
             self.begun(&settled.step, settled.sent_at);
+            self.streams.nobody_tells();
         }
         self.served(&settled.step);
         match &settled.step.operation {

@@ -402,6 +402,30 @@ impl Outcome {
     }
 }
 
+impl Goal {
+    /// The reservation whose stream it is about. A stream's name bears it: `{prefix}{WorkerSid}_{ReservationSid}`.
+    pub fn reservation(&self) -> Option<ReservationSid> {
+        match self {
+            Goal::Start(reservation) => Some(reservation.clone()),
+            Goal::Stop(name) => reservation_in(name),
+            Goal::LowerGuard
+            | Goal::RaiseGuard
+            | Goal::HoldAgain
+            | Goal::Rejoin
+            | Goal::FindCustomer
+            | Goal::CheckCall
+            | Goal::VerifyLeg
+            | Goal::EndConference
+            | Goal::Serve => None,
+        }
+    }
+}
+
+/// The reservation in a name of ours: `{prefix}{WorkerSid}_{ReservationSid}` and perhaps a number.
+pub(super) fn reservation_in(name: &str) -> Option<ReservationSid> {
+    name.split('_').find_map(|part| part.parse().ok())
+}
+
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -13,7 +13,7 @@
 use super::fact::{EpochMs, StreamChange, StreamEvent};
 use super::policy::Policy;
 use super::sid::{CallSid, ReservationSid, StreamSid};
-use super::step::StreamStart;
+use super::step::{StreamStart, reservation_in};
 
 /// A stream that ran for this long was a success, whatever ends it: earlier failures no longer count.
 const SUCCESS_MS: i64 = 60_000;
@@ -405,6 +405,11 @@ impl Streams {
         }
     }
 
+    /// In shadow mode nothing was asked for, and so nothing will be told.
+    pub(super) fn nobody_tells(&mut self) {
+        self.rows.iter_mut().for_each(|stream| stream.confirms = false);
+    }
+
     pub(super) fn starts_taken(&mut self, starts: &[StreamStart], sid: Option<&StreamSid>, at: EpochMs) {
         for start in starts {
             let Some(stream) = self.row(&start.name) else { continue };
@@ -560,9 +565,4 @@ impl Stream {
             forgiven: false,
         }
     }
-}
-
-/// The reservation in a name of ours: `{prefix}{WorkerSid}_{ReservationSid}` and perhaps a number.
-fn reservation_in(name: &str) -> Option<ReservationSid> {
-    name.split('_').find_map(|part| part.parse().ok())
 }

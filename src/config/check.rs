@@ -271,13 +271,23 @@ fn retry(reader: &mut Reader) -> Option<Retry> {
     let first = reader.millis("retry.first_ms", 1..=HOUR_MS);
     let cap = reader.millis("retry.cap_ms", 1..=HOUR_MS);
     let give_up = reader.millis("retry.give_up_ms", 1..=HOUR_MS);
-    Some(Retry { first: first?, cap: cap?, give_up: give_up? })
+    let slow = reader.millis("retry.slow_ms", 1..=HOUR_MS);
+    let doubt = reader.millis("retry.doubt_ms", 1..=60_000);
+    let landing_margin = reader.millis("retry.landing_margin_ms", 0..=60_000);
+    Some(Retry {
+        first: first?,
+        cap: cap?,
+        give_up: give_up?,
+        slow: slow?,
+        doubt: doubt?,
+        landing_margin: landing_margin?,
+    })
 }
 
 fn redirect(reader: &mut Reader) -> Option<Redirect> {
     let verify_guard = reader.millis("redirect.verify_guard_ms", 1..=60_000);
     let rejoin = reader.millis("redirect.rejoin_ms", 1..=600_000);
-    let doubt = reader.millis("redirect.doubt_ms", 1..=60_000);
+    let watch = reader.millis("redirect.watch_ms", 1..=HOUR_MS);
     let poll = reader.millis_list("redirect.poll_ms", 0..=60_000);
     let reading_max_age = reader.millis("redirect.reading_max_age_ms", 1..=60_000);
     if poll.as_deref().and_then(<[Duration]>::last).is_some_and(Duration::is_zero) {
@@ -287,7 +297,7 @@ fn redirect(reader: &mut Reader) -> Option<Redirect> {
     Some(Redirect {
         verify_guard: verify_guard?,
         rejoin: rejoin?,
-        doubt: doubt?,
+        watch: watch?,
         poll: poll?,
         reading_max_age: reading_max_age?,
     })

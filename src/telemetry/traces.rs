@@ -109,7 +109,7 @@ impl Traces {
         self.are_wanted().then(|| Span {
             root: SpanId::of_event(task, fact),
             below: None,
-            name: labels::event(&fact.what),
+            name: labels::event(&fact.kind),
             from: fact.at,
             to: fact.at,
             attributes: vec![("twilio.task_sid", task.to_string())],

@@ -2,7 +2,7 @@
 
 use crate::stories::{play, story, told};
 use std::time::Duration;
-use taskrouter_streams::call::fact::What;
+use taskrouter_streams::call::fact::FactKind;
 use twilio_simulator::SimConfig;
 use twilio_simulator::consumer::{Heard, Misconduct};
 use twilio_simulator::scenario::read;
@@ -84,7 +84,7 @@ fn a_destination_that_goes_on_refusing_is_asked_a_few_times_and_the_stream_is_pa
             wrong.push(format!("{streams:?}"));
         }
         let facts = stage.facts(&outcome.tasks[0]).await.unwrap();
-        let parked = facts.iter().filter(|fact| matches!(fact.what, What::Parked(_))).count();
+        let parked = facts.iter().filter(|fact| matches!(fact.kind, FactKind::Parked(_))).count();
         if parked != 1 || !stage.heard().is_empty() {
             wrong.push(format!("{parked} changes are parked, heard was {:?}", stage.heard()));
         }

@@ -3,7 +3,7 @@
 use crate::stories::{STRATEGIES, configuration, facts_of, play, settle, stage_of, story};
 use std::collections::BTreeSet;
 use taskrouter_streams::call::Call;
-use taskrouter_streams::call::fact::{Fact, What};
+use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::ledger::StreamState;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::Assumed;
@@ -48,7 +48,7 @@ fn whatever_happens_in_shadow_mode_twilio_is_only_read() {
             let call = Call::fold(&facts);
             wrong.extend(call.parked().map(|(change, reason)| format!("{change} was given up: {reason}")));
             wrong.extend(
-                facts.iter().filter(|fact| matches!(fact.what, What::Begun(_))).map(|fact| format!("{fact:?}")),
+                facts.iter().filter(|fact| matches!(fact.kind, FactKind::Begun(_))).map(|fact| format!("{fact:?}")),
             );
         }
         stage.stop().await;
@@ -108,7 +108,7 @@ async fn across_modes(strategy: Strategy, first: Mode, then: Mode) -> (Testbed, 
 
 fn not_sent(facts: &[Fact]) -> usize {
     let is_not_sent =
-        |fact: &&Fact| matches!(&fact.what, What::Settled(settled) if settled.assumed == Some(Assumed::NotSent));
+        |fact: &&Fact| matches!(&fact.kind, FactKind::Settled(settled) if settled.assumed == Some(Assumed::NotSent));
     facts.iter().filter(is_not_sent).count()
 }
 

@@ -4,7 +4,7 @@ use crate::postgres::Database;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use taskrouter_streams::call::Call;
-use taskrouter_streams::call::fact::{Fact, What};
+use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::timeline;
@@ -259,19 +259,19 @@ fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
         for facts in facts_of(stage, outcome).await {
             let (mut call, mut late) = (Call::default(), BTreeSet::new());
             for fact in &facts {
-                match &fact.what {
+                match &fact.kind {
                     _ if !call.is_over() => late.clear(),
-                    What::Begun(step) => drop(late.insert(step.id)),
-                    What::Settled(settled) => drop(late.insert(settled.step.id)),
-                    What::Reservation(_)
-                    | What::Task(_)
-                    | What::Transfer(_)
-                    | What::Stream(_)
-                    | What::Parked(_)
-                    | What::Unconfirmed { .. }
-                    | What::Redriven
-                    | What::Dismissed
-                    | What::Unparked => {}
+                    FactKind::Begun(step) => drop(late.insert(step.id)),
+                    FactKind::Settled(settled) => drop(late.insert(settled.step.id)),
+                    FactKind::Reservation(_)
+                    | FactKind::Task(_)
+                    | FactKind::Transfer(_)
+                    | FactKind::Stream(_)
+                    | FactKind::Parked(_)
+                    | FactKind::Unconfirmed { .. }
+                    | FactKind::Redriven
+                    | FactKind::Dismissed
+                    | FactKind::Unparked => {}
                 }
                 call.apply(fact);
                 if late.len() > 1 {

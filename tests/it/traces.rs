@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use taskrouter_streams::call::fact::{Fact, What};
+use taskrouter_streams::call::fact::{Fact, FactKind};
 use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
 use twilio_simulator::world::{Mode, Target};
@@ -79,11 +79,11 @@ async fn every_event_has_one_trace_to_its_last_step() {
     let facts = warm_transfer(stage(&format!("otlp_url = \"{}\"", collector.url)).await).await;
     let spans = collector.spans().await;
     let (roots, steps): (Vec<&Span>, Vec<&Span>) = spans.iter().partition(|span| span.parent_span_id.is_empty());
-    let events = facts.iter().filter(|fact| fact.what.task_view().is_some() || matches!(fact.what, What::Stream(_)));
+    let events = facts.iter().filter(|fact| fact.kind.task_view().is_some() || matches!(fact.kind, FactKind::Stream(_)));
     assert_eq!(roots.len(), events.count());
     let traces: BTreeSet<&[u8]> = roots.iter().map(|span| span.trace_id.as_slice()).collect();
     assert_eq!(traces.len(), roots.len(), "no two events share a trace");
-    let settled = facts.iter().filter(|fact| matches!(fact.what, What::Settled(_))).count();
+    let settled = facts.iter().filter(|fact| matches!(fact.kind, FactKind::Settled(_))).count();
     assert_eq!(steps.len(), settled);
     let root_of: BTreeMap<&[u8], &Span> = roots.iter().map(|root| (root.trace_id.as_slice(), *root)).collect();
     for step in &steps {
@@ -162,7 +162,7 @@ async fn what_is_more_than_may_wait_for_the_collector_is_dropped_and_counted() {
     let dropped: usize = dropped.unwrap().parse().unwrap();
     let facts = stage.facts(&task).await.unwrap();
     stage.stop().await;
-    let begun = facts.iter().filter(|fact| matches!(fact.what, What::Begun(_))).count();
+    let begun = facts.iter().filter(|fact| matches!(fact.kind, FactKind::Begun(_))).count();
     assert_eq!(collector.spans().await.len() + dropped, facts.len() - begun);
     assert!(dropped > 0, "of what goes on in a call more than three wait within an hour");
 }

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use taskrouter_streams::call::fact::{Fact, What};
+use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::config;
 use taskrouter_streams::http::{self, IngressSettings};
@@ -48,7 +48,7 @@ impl Facts for Stalling {
 impl Claims for Stalling {
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
         Box::pin(async move {
-            let is_begun = matches!(fact.what, What::Begun(_));
+            let is_begun = matches!(fact.kind, FactKind::Begun(_));
             let seq = self.inner.append(claim, fact).await?;
             if is_begun && !self.stalls.swap(true, Ordering::Relaxed) {
                 let other = loop {

@@ -2,7 +2,7 @@
 
 use super::audio;
 use anyhow::Context as _;
-use taskrouter_streams::call::fact::{Fact, ReservationChange, What};
+use taskrouter_streams::call::fact::{Fact, ReservationChange, FactKind};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::ReservationSid;
 use taskrouter_streams::config::Mode;
@@ -95,7 +95,7 @@ fn commands(testbed: &Testbed) -> Vec<String> {
 /// When the service knew that the reservation had been accepted.
 fn accepted_at(facts: &[Fact], reservation: &ReservationSid) -> Option<i64> {
     let accepts = |fact: &&Fact| {
-        matches!(&fact.what, What::Reservation(event)
+        matches!(&fact.kind, FactKind::Reservation(event)
             if event.reservation == *reservation && event.change == ReservationChange::Accepted)
     };
     facts.iter().find(accepts).map(|fact| fact.at)

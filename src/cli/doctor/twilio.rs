@@ -2,7 +2,7 @@
 
 use super::check::Check;
 use crate::call::fact::EpochMs;
-use crate::call::step::{Operation, Outcome};
+use crate::call::step::{Operation, Outcome, Read};
 use crate::cli::setup::event_streams::Delivery;
 use crate::cli::setup::plan::{Owner, Plan, shown};
 use crate::config::Settings;
@@ -39,12 +39,10 @@ pub(super) async fn checks(settings: &Settings, client: &Client, event_streams: 
 async fn calls(settings: &Settings, client: &Client) -> Check {
     const NAME: &str = "voice api";
     let host = settings.twilio.api_base_url.host_str().unwrap_or_default();
-    let search = Operation::FindConference { friendly_name: NO_CONFERENCE.to_owned() };
+    let search = Operation::Read(Read::FindConference { friendly_name: NO_CONFERENCE.to_owned() });
     match client.perform(&search).await.outcome {
         Outcome::Done(_) => Check::ok(NAME, format!("{host} answers, with the configured credentials")),
-        outcome @ (Outcome::Gone | Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Refused(_)) => {
-            failed(NAME, host, &ApiError::from(outcome))
-        }
+        outcome => failed(NAME, host, &ApiError::from(outcome)),
     }
 }
 

@@ -18,6 +18,9 @@ pub(super) fn streams(reader: &mut Reader) -> Option<Streams> {
     let track_budget = reader.count("streams.track_budget", 1..=TRACKS_PER_CALL);
     let confirm_within = reader.millis("streams.confirm_within_ms", 1..=HOUR_MS);
     let restart_after = reader.millis("streams.restart_after_ms", 1..=HOUR_MS);
+    let restart_cap = reader.millis("streams.restart_cap_ms", 1..=HOUR_MS);
+    let end_grace = reader.millis("streams.end_grace_ms", 0..=60_000);
+    let verify_sample = reader.number("streams.verify_sample", 0..=1_000);
     let restart_limit = reader.count("streams.restart_limit", 0..=100);
     let quiet_check = reader.millis("streams.quiet_check_ms", 1_000..=24 * HOUR_MS);
     let destinations = destinations(reader);
@@ -35,7 +38,10 @@ pub(super) fn streams(reader: &mut Reader) -> Option<Streams> {
         track_budget: track_budget?,
         confirm_within: confirm_within?,
         restart_after: restart_after?,
+        restart_cap: restart_cap?,
         restart_limit: restart_limit?,
+        end_grace: end_grace?,
+        verify_per_mille: u32::try_from(verify_sample?).unwrap_or(0),
         quiet_check: quiet_check?,
         destinations: destinations?,
         rules: rules?,

@@ -2,7 +2,7 @@
 
 use super::*;
 use secrecy::ExposeSecret as _;
-use taskrouter_streams::call::fact::What;
+use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::sid::AccountSid;
 use taskrouter_streams::call::step::Change;
 use taskrouter_streams::journal::{CallQuery, NewFact, now};
@@ -89,7 +89,7 @@ async fn a_call_that_was_journaled_before_there_were_several_accounts_is_the_fir
         let Content::Ours { task, identity, what } = event::parse(&form, &Interest::default()).unwrap().content else {
             continue;
         };
-        let mut written = serde_json::to_value(Fact { at: now(), what }).unwrap();
+        let mut written = serde_json::to_value(Fact { at: now(), kind: what }).unwrap();
         let account = |value: &mut serde_json::Value| {
             let kind = value["what"].as_object_mut().unwrap().values_mut().next().unwrap();
             kind["task"].as_object_mut().unwrap().remove("account")
@@ -201,7 +201,7 @@ async fn a_call_whose_account_is_no_longer_configured_is_parked_and_asked_about_
             matches!(town.call(&task).await.parked().collect::<Vec<_>>().as_slice(), [(Change::Serve, why)] if why.contains(BLUE.0))
         })
         .await;
-        let parked = town.facts(&task).await.iter().filter(|fact| matches!(fact.what, What::Parked(_))).count();
+        let parked = town.facts(&task).await.iter().filter(|fact| matches!(fact.kind, FactKind::Parked(_))).count();
         assert_eq!(parked, number, "once each time");
     }
     let rows = town.service.journal().calls(CallQuery { limit: 9, ..CallQuery::default() }).await.unwrap();
@@ -363,7 +363,7 @@ async fn an_account_that_cannot_be_asked_is_told_and_the_others_are_served_by_th
 impl Town {
     /// As an operator does.
     async fn redrives(&self, task: &TaskSid, number: usize) {
-        let fact = Fact { at: now(), what: What::Redriven };
+        let fact = Fact { at: now(), kind: FactKind::Redriven };
         let redriven = NewFact { call: task.clone(), identity: format!("redriven:{task}:{number}"), fact };
         self.service.journal().ingest(redriven).await.unwrap();
     }

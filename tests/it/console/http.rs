@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use taskrouter_streams::call::fact::{
-    CallAttributes, EventStamp, Fact, ReservationChange, ReservationEvent, TaskStatus, TaskView, What,
+    CallAttributes, EventStamp, Fact, ReservationChange, ReservationEvent, TaskStatus, TaskView, FactKind,
 };
 use taskrouter_streams::console::view::AccountNames;
 use taskrouter_streams::console::{ConsoleSettings, console};
@@ -71,7 +71,7 @@ async fn what_was_given_up_is_tried_again_once_and_then_there_is_nothing_to_try(
     assert_eq!((call["parked"].as_array().unwrap().len(), live), (0, 1), "{call}");
     assert_eq!(status(&stage, Method::POST, &format!("/calls/{task}/redrive"), &[]).await, 409);
     let facts = stage.facts(&task.parse().unwrap()).await.unwrap();
-    assert_eq!(facts.iter().filter(|fact| fact.what == What::Redriven).count(), 1);
+    assert_eq!(facts.iter().filter(|fact| fact.kind == FactKind::Redriven).count(), 1);
     stage.stop().await;
 }
 
@@ -258,7 +258,7 @@ fn accepted(n: u32) -> NewFact {
         worker_fields: BTreeMap::new(),
     };
     let call = event.task.task.clone();
-    NewFact { call, identity: format!("EV{n}"), fact: Fact { at, what: What::Reservation(event) } }
+    NewFact { call, identity: format!("EV{n}"), fact: Fact { at, kind: FactKind::Reservation(event) } }
 }
 
 #[tokio::test]

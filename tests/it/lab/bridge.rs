@@ -1,7 +1,7 @@
 //! Between the core and the world without a network: what the HTTP client and the simulator's door do with requests and
 //! answers, by their own functions.
 
-use taskrouter_streams::call::fact::What;
+use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::rules;
 use taskrouter_streams::call::step::{Operation, Outcome, Trouble};
 use taskrouter_streams::twilio::client::{AccountContext, Read, Reader, StreamDestination};
@@ -110,14 +110,14 @@ impl Bridge {
     }
 
     /// An event, as the worker's door reads it: its identity and the fact, unless it is none of ours.
-    pub(super) fn receive(&self, event: &Event, now: i64) -> Option<(String, What)> {
+    pub(super) fn receive(&self, event: &Event, now: i64) -> Option<(String, FactKind)> {
         let mut body = url::form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(&event.form);
         let body = body.finish();
         let pairs = parse_pairs(body.as_bytes());
         if event.callback_url.is_some() {
             return match stream_status::parse(&pairs, now).expect("the simulator's callbacks are well-formed").content {
-                StatusContent::Stream { identity, event } => Some((identity, What::Stream(event))),
+                StatusContent::Stream { identity, event } => Some((identity, FactKind::Stream(event))),
                 StatusContent::NotOurs => None,
             };
         }

@@ -22,14 +22,14 @@ pub(super) fn always(night: &mut Night<'_>) -> Result<(), String> {
     let violations = night.world.violations();
     if let Some(violation) = violations.get(night.violations_seen) {
         let text = format!("VIOLATION: {violation}");
-        let drop = matches!(violation.what, Misuse::CustomerDropped { how: Drop::Alone, .. });
-        let rejoined = matches!(violation.what, Misuse::RejoinedNewConference { .. });
+        let drop = matches!(violation.kind, Misuse::CustomerDropped { how: Drop::Alone, .. });
+        let rejoined = matches!(violation.kind, Misuse::RejoinedNewConference { .. });
         night.violations_seen += 1;
         // Somebody left between the reading that the redirect relied on and the redirect, and no event told of it in time.
         let untold = night.leave_told_at.is_none_or(|told| told > night.redirect_sent_at);
         let raced = drop && night.last_leave_at >= night.last_reading_at && untold;
         // Who has lost the word that the task is over may take an offer that is accepted all the same for its going on.
-        let unheard = night.lossy && !night.told.is_over() && matches!(violation.what, Misuse::CommandAfterOver { .. });
+        let unheard = night.lossy && !night.told.is_over() && matches!(violation.kind, Misuse::CommandAfterOver { .. });
         if !(raced || rejoined && night.doomed_by_race || unheard) {
             return Err(text);
         }

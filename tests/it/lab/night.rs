@@ -8,7 +8,7 @@ use super::{
     hold::{Deed, Hold},
 };
 use std::collections::{BTreeMap, BTreeSet};
-use taskrouter_streams::call::fact::{EpochMs, Fact, ReservationChange, TransferChange, TransferMode, What};
+use taskrouter_streams::call::fact::{EpochMs, Fact, ReservationChange, TransferChange, TransferMode, FactKind};
 use taskrouter_streams::call::sid::{EventSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{Answer, Operation, Outcome, Settled, Step};
 use taskrouter_streams::call::{Call, Next};
@@ -123,7 +123,7 @@ struct Letter {
     foretells: bool,
     /// How many transfers there had been.
     transfer: u32,
-    what: What,
+    what: FactKind,
 }
 
 impl Counted {
@@ -208,7 +208,7 @@ impl<'a> Night<'a> {
 
     /// An operator wants what was given up to be tried again.
     pub(super) fn redrive(&mut self) -> Result<(), String> {
-        self.append(What::Redriven);
+        self.append(FactKind::Redriven);
         self.settle_moment()
     }
 
@@ -279,7 +279,7 @@ impl<'a> Night<'a> {
             }
             let mut dice = dice::at(self.plan.seed, u64::from(self.counted.events));
             let due = self.now + dice.ms(1, self.plan.delivery_ms.max(1));
-            let accepts = matches!(&what, What::Reservation(event) if event.change == ReservationChange::Accepted);
+            let accepts = matches!(&what, FactKind::Reservation(event) if event.change == ReservationChange::Accepted);
             let foretells = accepts && std::mem::take(&mut self.cold_acceptance);
             let (happened_at, transfer) = (self.now, self.transfers);
             let letter = |identity: &str| Letter {
@@ -331,11 +331,11 @@ impl<'a> Night<'a> {
         if self.known_events.insert(letter.identity) {
             self.reordered |= letter.number < self.last_told;
             self.last_told = letter.number;
-            self.told.learn(&letter.what);
-            if matches!(&letter.what, What::Transfer(event) if event.change == TransferChange::Initiated) {
+            self.told.learn(&letter.kind);
+            if matches!(&letter.kind, FactKind::Transfer(event) if event.change == TransferChange::Initiated) {
                 self.hold.transfer_told();
             }
-            let cold = matches!(&letter.what, What::Transfer(event) if event.mode == Some(TransferMode::Cold));
+            let cold = matches!(&letter.kind, FactKind::Transfer(event) if event.mode == Some(TransferMode::Cold));
             // Of the newest transfer: the next one begins with a hold, which comes later.
             let newest = letter.transfer == self.transfers;
             self.cold_heard.0 |= cold && newest;
@@ -346,13 +346,13 @@ impl<'a> Night<'a> {
             if letter.happened_at >= self.last_leave_at {
                 self.leave_told_at.get_or_insert(self.now);
             }
-            self.append(letter.what);
+            self.append(letter.kind);
         }
         self.world.acknowledged(&letter.sid, self.now);
     }
 
-    fn append(&mut self, what: What) {
-        self.facts.push(Fact { at: self.now, what });
+    fn append(&mut self, what: FactKind) {
+        self.facts.push(Fact { at: self.now, kind: what });
         let number = self.facts.len();
         if let Some(away) = self.plan.crashes.get(&Crash::AfterFact(number)).filter(|_| !self.calm) {
             self.log(format!("the worker dies after fact {number}"));
@@ -389,7 +389,7 @@ impl<'a> Night<'a> {
                 self.hear(&flight, &outcome);
                 let settled =
                     Settled { step: flight.step, sent_at: flight.sent_at, outcome, request_id: None, assumed: None };
-                self.append(What::Settled(settled));
+                self.append(FactKind::Settled(settled));
             }
             answer => self.worker.flight = Some(Flight { answer, ..flight }),
         }
@@ -503,7 +503,7 @@ impl<'a> Night<'a> {
             self.worker.wake = None;
             match self.worker.call.next(self.now, &self.plan.policy) {
                 Next::Do(step) => self.begin(step),
-                Next::Park(parked) => self.append(What::Parked(parked)),
+                Next::Park(parked) => self.append(FactKind::Parked(parked)),
                 Next::Report(what) => self.append(what),
                 Next::WaitUntil(at) if at <= self.now => return Err(format!("it waits for the past: {at}")),
                 Next::WaitUntil(at) => {
@@ -518,7 +518,7 @@ impl<'a> Night<'a> {
 
     fn begin(&mut self, step: Step) {
         if step.operation.is_announced() {
-            self.append(What::Begun(step.clone()));
+            self.append(FactKind::Begun(step.clone()));
             if self.worker.down_until.is_some() {
                 return;
             }
@@ -532,7 +532,7 @@ impl<'a> Night<'a> {
                 self.worker.flight =
                     Some(Flight { number, step, crossing, sent_at: self.now, arrives_at, answer: None });
             }
-            Err(outcome) => self.append(What::Settled(Settled {
+            Err(outcome) => self.append(FactKind::Settled(Settled {
                 step,
                 sent_at: self.now,
                 outcome,
