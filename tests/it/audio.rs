@@ -17,7 +17,9 @@ async fn stage(strategy: &str, extra: &str) -> Testbed {
 
 /// The agents in the order in which their streams were heard.
 fn agents(stage: &Testbed) -> Vec<String> {
-    let name = |heard: &Heard| stage.sim.agent_named(&heard.parameters["workerSid"].parse().unwrap()).unwrap();
+    let name = |heard: &Heard| {
+        stage.sim.world(|world| world.agent_name(&heard.parameters["workerSid"].parse().unwrap())).unwrap()
+    };
     stage.heard().iter().map(name).collect()
 }
 
@@ -79,7 +81,7 @@ fn a_destination_that_goes_on_refusing_is_asked_a_few_times_and_the_stream_is_pa
         let text = format!("name = \"x\"\ntitle = \"x\"\nsteps = {steps}");
         let outcome = stage.run(&read(&text).unwrap()).await;
         let mut wrong = outcome.failures.clone();
-        let streams = stage.sim.report(&outcome.tasks[0]).unwrap().streams;
+        let streams = stage.sim.world(|world| world.report(&outcome.tasks[0])).unwrap().streams;
         if streams.len() != 3 || streams.iter().any(|stream| stream.failure.is_none()) {
             wrong.push(format!("{streams:?}"));
         }

@@ -58,15 +58,15 @@ async fn stage(traces: &str) -> Testbed {
 
 /// A warm transfer, with a restart in the middle; the facts of its call.
 async fn warm_transfer(mut stage: Testbed) -> Vec<Fact> {
-    let task = stage.sim.customer_calls().await;
-    stage.sim.accepts(&task, "alice").await.unwrap();
+    let task = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     settle(&stage).await;
-    stage.sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
+    stage.sim.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
     stage = stage.restart().await.unwrap();
     settle(&stage).await;
-    stage.sim.accepts(&task, "bob").await.unwrap();
+    stage.sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
     settle(&stage).await;
-    stage.sim.leaves(&task, "alice").await.unwrap();
+    stage.sim.act(|world| world.leaves(&task, "alice")).await.unwrap();
     settle(&stage).await;
     let facts = stage.facts(&task).await.unwrap();
     stage.stop().await;
@@ -130,10 +130,10 @@ async fn a_collector_that_is_away_is_waited_for_by_no_call() {
     let away = "otlp_url = \"http://127.0.0.1:9/v1/traces\"\nexport_every_ms = 10\ntimeout_ms = 100";
     let stage = stage(away).await;
     let admin = format!("http://{}", stage.service.admin());
-    let task = stage.sim.customer_calls().await;
-    stage.sim.accepts(&task, "alice").await.unwrap();
+    let task = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     settle(&stage).await;
-    assert_eq!(stage.sim.snapshot(&task).unwrap().streams, ["alice"]);
+    assert_eq!(stage.sim.world(|world| world.snapshot(&task)).unwrap().streams, ["alice"]);
     loop {
         let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
         if metrics
@@ -153,10 +153,10 @@ async fn what_is_more_than_may_wait_for_the_collector_is_dropped_and_counted() {
     let few = format!("otlp_url = \"{}\"\nexport_every_ms = 3600000\nqueue_limit = 3", collector.url);
     let stage = stage(&few).await;
     let admin = format!("http://{}", stage.service.admin());
-    let task = stage.sim.customer_calls().await;
-    stage.sim.accepts(&task, "alice").await.unwrap();
+    let task = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     settle(&stage).await;
-    assert_eq!(stage.sim.snapshot(&task).unwrap().streams, ["alice"]);
+    assert_eq!(stage.sim.world(|world| world.snapshot(&task)).unwrap().streams, ["alice"]);
     let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
     let dropped = metrics.lines().find_map(|line| line.strip_prefix("taskrouter_streams_trace_spans_dropped_total "));
     let dropped: usize = dropped.unwrap().parse().unwrap();

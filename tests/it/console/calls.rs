@@ -84,7 +84,7 @@ async fn after_an_outage(calls: usize) -> Testbed {
     let outage = [&["customer calls"][..], &["the next redirect is answered 503"; 40], &["alice accepts", "settle"]];
     for _ in 1..calls {
         stage.run(&story(&outage.concat())).await;
-        stage.sim.clear_faults();
+        stage.sim.faults(|faults| faults.clear());
     }
     stage
 }

@@ -79,11 +79,11 @@ async fn what_was_given_up_is_tried_again_once_and_then_there_is_nothing_to_try(
 async fn what_was_given_up_and_dismissed_is_left_alone_and_not_shown_as_parked() {
     let stage = busy_stage("").await;
     let task = json(&stage, "/calls?state=parked").await["calls"][0]["task"].as_str().unwrap().to_owned();
-    let requests = stage.sim.requests().len();
+    let requests = stage.sim.world(|world| world.requests().len());
     let ours = [("sec-fetch-site", "same-origin")];
     assert_eq!(status(&stage, Method::POST, &format!("/console/calls/{task}/dismiss"), &ours).await, 303);
     stage.at_rest().await.unwrap();
-    assert_eq!(stage.sim.requests().len(), requests, "nothing is asked of Twilio");
+    assert_eq!(stage.sim.world(|world| world.requests().len()), requests, "nothing is asked of Twilio");
     assert!(json(&stage, "/calls?state=parked").await["calls"].as_array().unwrap().is_empty());
     let page = text(&stage, &format!("/console/calls/{task}")).await;
     assert!(page.contains("an operator dismisses what was given up") && !page.contains("id=\"redrive\""), "{page}");
@@ -393,7 +393,7 @@ async fn a_page_is_sent_again_when_it_changes_and_ends_with_the_service() {
     }
     assert!(heard.starts_with("data: <dl"), "{heard}");
     assert_eq!(status(&stage, Method::GET, "/console/live", &[]).await, 503, "one view is all that there may be");
-    let task = stage.sim.customer_calls().await;
+    let task = stage.sim.act(|world| world.customer_calls()).await;
     let new = format!("/console/calls/{task}");
     while !heard.contains(&new) {
         heard.push_str(&String::from_utf8_lossy(&follow.chunk().await.unwrap().unwrap()));

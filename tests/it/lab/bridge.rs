@@ -72,7 +72,7 @@ impl Bridge {
 
     /// The world's answer, as the worker reads it. The lab's conferences fit one page.
     pub(super) fn perform(&self, crossing: &Crossing, world: &mut World, now: i64) -> Outcome {
-        let reply = world.perform(&crossing.meant, &crossing.path, now);
+        let reply = world.advance(now).perform(&crossing.meant, &crossing.path);
         self.read(crossing, reply.status, None, reply.body.to_string().as_bytes(), now)
     }
 

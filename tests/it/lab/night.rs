@@ -348,7 +348,7 @@ impl<'a> Night<'a> {
             }
             self.append(letter.kind);
         }
-        self.world.acknowledged(&letter.sid, self.now);
+        self.world.advance(self.now).acknowledged(&letter.sid);
     }
 
     fn append(&mut self, what: FactKind) {
@@ -464,9 +464,9 @@ impl<'a> Night<'a> {
         let Some(task) = self.task.clone() else { return };
         self.somebody_leaves();
         if matches!(fault, Some(Fault::ConferenceEnds(_))) {
-            self.world.conference_ends(&task, self.now);
+            self.world.advance(self.now).conference_ends(&task);
         } else {
-            self.world.customer_hangs_up(&task, self.now).ok();
+            self.world.advance(self.now).customer_hangs_up(&task).ok();
         }
     }
 
@@ -609,7 +609,7 @@ impl Night<'_> {
     pub(super) fn tell(&mut self, verb: &Verb) -> Result<(), InvalidAction> {
         let now = self.now;
         if let Verb::CustomerCalls = verb {
-            self.task = Some(self.world.customer_calls(now));
+            self.task = Some(self.world.advance(now).customer_calls());
             return Ok(());
         }
         let task = self.task.clone().ok_or_else(|| InvalidAction("nobody has called".to_owned()))?;
@@ -618,24 +618,24 @@ impl Night<'_> {
         let world = &mut self.world;
         match verb {
             Verb::CustomerCalls => {}
-            Verb::CustomerWrites => self.task = Some(world.customer_writes(now)),
-            Verb::CallsOut(agent) => self.task = Some(world.calls_out(agent, now)?),
-            Verb::CustomerAnswers => world.customer_answers(&task, now)?,
-            Verb::CustomerHangsUp => world.customer_hangs_up(&task, now)?,
-            Verb::ConferenceEnds => world.conference_ends(&task, now),
+            Verb::CustomerWrites => self.task = Some(world.advance(now).customer_writes()),
+            Verb::CallsOut(agent) => self.task = Some(world.advance(now).calls_out(agent)?),
+            Verb::CustomerAnswers => world.advance(now).customer_answers(&task)?,
+            Verb::CustomerHangsUp => world.advance(now).customer_hangs_up(&task)?,
+            Verb::ConferenceEnds => world.advance(now).conference_ends(&task),
             Verb::Accepts(agent) => {
                 let cold = self.truth.has_open_transfer() && self.mode == Some(Mode::Cold);
-                world.accepts(&task, agent, now)?;
+                world.advance(now).accepts(&task, agent)?;
                 if cold {
                     self.cold_acceptance = true;
                     self.hold.handed_over_cold(now, now + self.plan.behaviour.cold_unhold_ms);
                 }
             }
-            Verb::Rejects(agent) => world.rejects(&task, agent, now)?,
-            Verb::TimesOut(agent) => world.times_out(&task, agent, now)?,
-            Verb::CannotBeReached(agent) => world.cannot_be_reached(&task, agent, now)?,
+            Verb::Rejects(agent) => world.advance(now).rejects(&task, agent)?,
+            Verb::TimesOut(agent) => world.advance(now).times_out(&task, agent)?,
+            Verb::CannotBeReached(agent) => world.advance(now).cannot_be_reached(&task, agent)?,
             Verb::Transfers(from, to, mode) => {
-                world.transfers(&task, from, to, *mode, now)?;
+                world.advance(now).transfers(&task, from, to, *mode)?;
                 self.hold.flex_will(now + self.plan.behaviour.transfer_hold_ms, true);
                 self.mode = Some(*mode);
                 self.hold.transfer_begins();
@@ -644,23 +644,23 @@ impl Night<'_> {
                     self.somebody_leaves();
                 }
             }
-            Verb::CancelsTransfer(agent) => world.cancels_transfer(&task, agent, now)?,
+            Verb::CancelsTransfer(agent) => world.advance(now).cancels_transfer(&task, agent)?,
             Verb::Hold(agents) => {
                 for agent in agents {
-                    world.holds(&task, agent, now)?;
+                    world.advance(now).holds(&task, agent)?;
                     self.hold.wanted(now, true, was_held);
                 }
             }
             Verb::Unhold(agents) => {
                 for agent in agents {
-                    world.unholds(&task, agent, now)?;
+                    world.advance(now).unholds(&task, agent)?;
                     self.hold.wanted(now, false, was_held);
                 }
             }
-            Verb::Leaves(agent) => world.leaves(&task, agent, now)?,
-            Verb::Completes(agent) => world.completes(&task, agent, now)?,
+            Verb::Leaves(agent) => world.advance(now).leaves(&task, agent)?,
+            Verb::Completes(agent) => world.advance(now).completes(&task, agent)?,
             Verb::SocketsFail(failure, times) => world.next_sockets_fail(*failure, *times),
-            Verb::SocketDies(agent) => world.socket_dies(&task, agent, now)?,
+            Verb::SocketDies(agent) => world.advance(now).socket_dies(&task, agent)?,
             Verb::DeliveryFault(event, mishap) => self.mishaps.push((event.clone(), *mishap)),
             Verb::Fault(on, fault) => self.scripted.script(*on, 1, fault.clone()),
             Verb::Settle | Verb::Expect { .. } => {}
