@@ -190,7 +190,7 @@ impl Service {
 async fn keep_small(
     journal: Arc<dyn Journal>,
     metrics: Arc<Metrics>,
-    settings: config::Journal,
+    settings: config::JournalConfig,
     stop: CancellationToken,
 ) {
     loop {
@@ -227,7 +227,11 @@ pub(super) async fn open_journal(settings: &Settings, commits: Commits) -> Resul
 }
 
 /// For the database that the settings name.
-pub(super) fn postgres_settings(journal: &config::Journal, url: &SecretString, commits: Commits) -> PostgresSettings {
+pub(super) fn postgres_settings(
+    journal: &config::JournalConfig,
+    url: &SecretString,
+    commits: Commits,
+) -> PostgresSettings {
     PostgresSettings {
         url: url.clone(),
         pool_size: journal.pool_size,
@@ -281,7 +285,7 @@ fn ingress_settings(
 }
 
 fn console_settings(settings: &Settings) -> ConsoleSettings {
-    let config::Admin { listen, token, live_every, live_views, .. } = settings.admin.clone();
+    let config::AdminConfig { listen, token, live_every, live_views, .. } = settings.admin.clone();
     let named = |(name, own): (String, Settings)| (own.twilio.account_sid, name);
     let accounts = AccountNames(settings.by_account().into_iter().map(named).collect());
     ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views, accounts }

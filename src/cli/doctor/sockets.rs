@@ -51,7 +51,7 @@ async fn check(http: &reqwest::Client, url: &str) -> Check {
         ),
         Err(error) if error.is_connect() => Check::failure(
             NAME,
-            format!("{url}: no connection, or its certificate is not accepted"),
+            format!("{url}: could not connect, or its certificate is not accepted"),
             "check host, port, firewall and certificate: Twilio must reach it from the Internet",
         ),
         Err(error) if error.is_timeout() => Check::failure(
