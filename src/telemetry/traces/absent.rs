@@ -3,8 +3,6 @@
 use super::span::{Span, TraceSettings, TracesError};
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
-
-/// There is none.
 #[derive(Debug)]
 pub(super) enum Exporter {}
 

@@ -53,9 +53,7 @@ pub struct Span {
     pub below: Option<String>,
     /// One of a few words.
     pub name: &'static str,
-    /// When it began.
     pub from: EpochMs,
-    /// When it ended.
     pub to: EpochMs,
     /// SIDs, times and our own sentences.
     pub attributes: Vec<(&'static str, String)>,
