@@ -110,7 +110,7 @@ async fn page(service: &Running, state: &str, limit: u16, after: Option<&str>) -
     service.get(&format!("/calls?{}", query.finish())).await
 }
 
-/// CallsCommand is done about everything of a call that was given up.
+/// What is done about everything of a call that was given up.
 #[derive(Clone, Copy)]
 struct ParkedAction {
     /// As the service calls it.

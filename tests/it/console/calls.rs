@@ -172,7 +172,7 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
     let cases: [Case<'_>; 12] = [
         (&["--admin", &admin, "list"], &[], 1, "set TRS__ADMIN__TOKEN"),
         (&["--admin", &admin, "list"], &[("TRS__ADMIN__TOKEN", "wrong")], 1, "set TRS__ADMIN__TOKEN"),
-        (&["--admin", &admin, "show", &unknown], &token, 1, "there is no such call"),
+        (&["--admin", &admin, "show", &unknown], &token, 1, "no such call"),
         (&["--admin", &admin, "show", "../metrics"], &token, 1, "a call is named by its task"),
         (&["--admin", "http://127.0.0.1:9", "list"], &[], 1, "nobody listens at http://127.0.0.1:9"),
         (&["list"], &[("TRS__ADMIN__LISTEN", "127.0.0.1:0")], 2, "pass --admin"),

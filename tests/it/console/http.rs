@@ -138,7 +138,7 @@ async fn a_page_of_somebody_else_can_change_nothing() {
         assert_eq!(
             status(&stage, Method::POST, &path, headers).await,
             404,
-            "let in, and there is no such call: {headers:?}"
+            "let in, and no such call: {headers:?}"
         );
     }
     stage.clear().await;
