@@ -12,14 +12,15 @@
 //! | [`http`] | the listeners: signed events, and the probes |
 //! | [`console`] | the operator's page: calls, their stories, and what was given up |
 //! | [`worker`] | asks the core for the next step, performs it, journals how it ended |
-//! | [`sim`] | Twilio seen from outside, over real HTTP, for `demo` and the tests |
-//! | [`cli`] | the commands; the only place where all of these meet |
+//! | [`service`] | the composition root: the only place where all of these meet |
+//! | [`cli`] | the commands: they parse arguments and call the service |
 //!
-//! [`config`], [`timeline`] and Twilio's wire formats ([`twilio::signature`], [`twilio::twiml`]) are for other packages, so
-//! `missing_docs` binds them. The other modules are public for this package's tests and benches only.
+//! [`service`], [`config`], [`timeline`] and Twilio's wire formats ([`twilio::signature`], [`twilio::twiml`]) are for other packages, so
+//! `missing_docs` binds them. The other modules are public for this workspace's commands, simulator and tests only.
 //!
-//! Dependencies point one way: `cli` → `http`, `worker`, `console` → `twilio`, `journal` → `call`; and `cli` → `sim` →
-//! `twilio::{signature, twiml}`, `call::sid`. `tests/it/architecture.rs` holds it.
+//! Dependencies point one way: `cli` → `service` → `http`, `worker`, `console` → `twilio`, `journal` → `call`; `config` and
+//! `telemetry` stand beside them. `tests/it/architecture.rs` holds it. The simulated Twilio of `demo` and the tests is a
+//! package of its own, `twilio-simulator`.
 
 pub mod call;
 pub mod cli;
@@ -29,7 +30,8 @@ pub mod console;
 pub mod http;
 pub mod ingest;
 pub mod journal;
-pub mod sim;
+#[warn(missing_docs)]
+pub mod service;
 pub mod telemetry;
 #[warn(missing_docs)]
 pub mod timeline;

@@ -2,24 +2,17 @@
 //! three plain lines on standard error.
 
 mod accounts;
-mod audio;
 mod backfill;
 mod calls;
 mod command;
-mod compare;
-mod demo;
 mod doctor;
 mod health;
 mod ingress_client;
 mod replay;
 mod running;
 mod serve;
-pub mod service;
 mod setup;
 mod sign;
-mod sim;
-pub mod stage;
-mod telling;
 
 pub(crate) use command::{CommandResult, Configured, MISUSED, complain, environment, misused, say};
 
@@ -45,8 +38,6 @@ struct Arguments {
 enum Command {
     /// Run the service.
     Serve(serve::Serve),
-    /// Show the service at work with a simulated Twilio; needs no account.
-    Demo(demo::Demo),
     /// Ask a running service whether it is ready.
     Health(health::Health),
     /// List and show calls of a running service; redrive or dismiss parked changes.
@@ -61,9 +52,6 @@ enum Command {
     Replay(replay::Replay),
     /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
     Sign(sign::Sign),
-    /// Run the simulated Twilio alone.
-    #[command(subcommand)]
-    Sim(sim::Sim),
     /// Print the default configuration: every key, with its unit and reason.
     Config,
 }
@@ -72,7 +60,6 @@ enum Command {
 pub async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
-        Command::Demo(demo) => demo.run().await,
         Command::Health(health) => health.run().await,
         Command::Calls(calls) => calls.run().await,
         Command::Setup(setup) => setup.run().await,
@@ -80,7 +67,6 @@ pub async fn run() -> ExitCode {
         Command::Backfill(backfill) => backfill.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
-        Command::Sim(sim) => sim.run().await,
         Command::Config => {
             say(crate::config::default_text());
             Ok(ExitCode::SUCCESS)

@@ -92,7 +92,7 @@ fn expressions(value: &Value, found: &mut Vec<String>) {
 async fn dashboard_and_alerts_name_metrics_that_exist_and_leave_none_out() {
     let stage = busy_stage("").await;
     let text = rendered(&stage).await;
-    stage.clear().await;
+    stage.stop().await;
     let mut series: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, labels) = line.split_once(['{', ' ']).unwrap();
@@ -374,7 +374,7 @@ async fn the_manifest_configures_probes_and_confines_the_program_that_there_is()
         let found = answer(stage.service.admin(), Method::GET, path, &[]).await;
         assert_eq!(found.status(), 200, "{path}");
     }
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[test]

@@ -35,8 +35,6 @@ mod setup;
 mod several;
 mod shadow;
 mod signature;
-mod sim_serve;
-mod simulator;
 mod stories;
 mod stream_gauges;
 mod stream_status;

@@ -9,16 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::{EpochMs, Fact, What};
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::cli::service;
 use taskrouter_streams::config;
 use taskrouter_streams::http::{self, IngressSettings};
 use taskrouter_streams::journal::{
     Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq, SqliteJournal,
     SqliteSettings,
 };
-use taskrouter_streams::sim::callbacks::Destination;
-use taskrouter_streams::sim::world::OpName;
-use taskrouter_streams::sim::{self, Behaviour, Route, Simulator};
+use taskrouter_streams::service;
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::telemetry::traces::Traces;
 use taskrouter_streams::twilio::client::Client;
@@ -27,6 +24,9 @@ use taskrouter_streams::worker::{Accounts, Worker, WorkerAccount, WorkerSettings
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use twilio_simulator::callbacks::Destination;
+use twilio_simulator::world::OpName;
+use twilio_simulator::{Route, Settings, SimConfig, Simulator};
 
 const ACCOUNT: &str = "AC7a5c0000000000000000000000000001";
 const WORKSPACE: &str = "WS7a5c0000000000000000000000000002";
@@ -163,8 +163,8 @@ fn ingress(settings: &config::Settings) -> IngressSettings {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to() {
-    let sim = Simulator::start(sim::Settings {
-        behaviour: Behaviour::default(),
+    let sim = Simulator::start(Settings {
+        config: SimConfig::default(),
         account: ACCOUNT.parse().unwrap(),
         auth_token: SecretString::from(TOKEN),
         api_key: None,
@@ -214,7 +214,7 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     let other = stalling.other.lock().unwrap().take().unwrap();
     stalling.may_go_on.store(true, Ordering::Relaxed);
     journal.release(&other, 0, Due::OnFact).await.unwrap();
-    until("the stream", || sim.picture(&task).unwrap().streams == ["alice"]).await;
+    until("the stream", || sim.snapshot(&task).unwrap().streams == ["alice"]).await;
     assert_eq!(redirects(), 1);
     assert_eq!(sim.violations(), []);
     stop.cancel();

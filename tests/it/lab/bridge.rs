@@ -4,9 +4,6 @@
 use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::rules;
 use taskrouter_streams::call::step::{Operation, Outcome, Trouble};
-use taskrouter_streams::sim;
-use taskrouter_streams::sim::faults::{Fault, FaultBody};
-use taskrouter_streams::sim::world::{Event, OpName, Reply, Request, World};
 use taskrouter_streams::twilio::client::{AccountContext, Read, Reader, StreamDestination};
 use taskrouter_streams::twilio::event::{Content, parse};
 use taskrouter_streams::twilio::failure::{ErrorResponse, verdict};
@@ -14,6 +11,8 @@ use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::parse_pairs;
 use taskrouter_streams::twilio::stream_status::{self, StatusContent};
 use taskrouter_streams::twilio::twiml::Track;
+use twilio_simulator::faults::{Fault, FaultBody};
+use twilio_simulator::world::{Event, OpName, Reply, Request, World};
 use url::Url;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
@@ -24,7 +23,7 @@ const WORKSPACE: &str = "WS00000000000000000000000000000001";
 pub(super) struct Bridge {
     client: AccountContext,
     base: Url,
-    door: sim::Site,
+    door: twilio_simulator::Site,
 }
 
 /// A request on its way.
@@ -50,11 +49,12 @@ impl Bridge {
             destinations: destinations.iter().map(destination).collect(),
             status_url: "https://streams.example.com/streams/status".to_owned(),
         };
-        let door = sim::Site { account: client.account_sid.clone(), workspace: client.workspace_sid.clone() };
+        let door =
+            twilio_simulator::Site { account: client.account_sid.clone(), workspace: client.workspace_sid.clone() };
         Self { client, base: Url::parse("http://twilio.invalid").unwrap(), door }
     }
 
-    pub(super) fn world(&self, behaviour: sim::Behaviour, now: i64) -> World {
+    pub(super) fn world(&self, behaviour: twilio_simulator::SimConfig, now: i64) -> World {
         World::new(behaviour, self.door.account.clone(), self.door.workspace.clone(), now)
     }
 
