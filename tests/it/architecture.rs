@@ -326,6 +326,19 @@ fn circular(modules: &Modules) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
+fn the_simulator_knows_of_the_service_only_what_goes_over_the_wire() {
+    let mut offences = Vec::new();
+    for source in simulator_sources() {
+        let more = SIMULATOR_MAY_NAME.iter().find(|(part, _)| *part == source.part());
+        let allowed = more.map_or(WIRE_TYPES, |(_, allowed)| *allowed);
+        let named = named_below(&source.code(), "taskrouter_streams");
+        let offending = named.iter().filter(|path| !allowed.iter().any(|allowed| is_within(path, allowed)));
+        offences.extend(offending.map(|path| format!("simulator: {} names {path}", source.name)));
+    }
+    none(offences);
+}
+
+#[test]
 fn a_part_is_not_reached_through_super() {
     // `super` from a part's own root would lead past the rule above.
     let mut offences = Vec::new();

@@ -310,7 +310,7 @@ async fn more_than_twilio_lists_is_said_to_be_so() {
     assert_eq!(next, Err(PagingError::Crowded));
     let output = run(&stage, &["backfill", "--since", "10m"], &[]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("look back less far"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("shorter --since"), "{}", text(&output.stderr));
     stage.stop().await;
 }
 
