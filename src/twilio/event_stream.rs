@@ -28,7 +28,7 @@ pub struct NotEvents;
 /// One element of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "they are consumed one by one, as soon as the array is read")]
-pub enum Element {
+pub enum DeliveryElement {
     /// A TaskRouter event of a type that matters here.
     Event(Envelope),
     /// A TaskRouter event that cannot be used.
@@ -42,7 +42,7 @@ pub enum Element {
 }
 
 /// Reads a delivery. A single object counts as an array of one.
-pub fn parse(body: &[u8], interest: &Interest) -> Result<Vec<Element>, NotEvents> {
+pub fn parse(body: &[u8], interest: &Interest) -> Result<Vec<DeliveryElement>, NotEvents> {
     let elements = match serde_json::from_slice(body) {
         Ok(Value::Array(elements)) => elements,
         Ok(object @ Value::Object(_)) => vec![object],
@@ -51,18 +51,18 @@ pub fn parse(body: &[u8], interest: &Interest) -> Result<Vec<Element>, NotEvents
     elements.iter().map(|element| element.as_object().map(|event| read(event, interest)).ok_or(NotEvents)).collect()
 }
 
-fn read(cloud_event: &Map<String, Value>, interest: &Interest) -> Element {
+fn read(cloud_event: &Map<String, Value>, interest: &Interest) -> DeliveryElement {
     let cloud_type = cloud_event.get("type").and_then(Value::as_str).unwrap_or_default();
     if cloud_type == TEST_TYPE {
-        return Element::Test { id: cloud_event.get("data").and_then(test_id) };
+        return DeliveryElement::Test { id: cloud_event.get("data").and_then(test_id) };
     }
     let Some(event_type) = cloud_type.strip_prefix(TYPE_PREFIX).filter(|name| event::matters(name)) else {
-        return Element::NotOurs;
+        return DeliveryElement::NotOurs;
     };
     let data = cloud_event.get("data").and_then(Value::as_object);
     match event::parse(&pairs(cloud_event, data, event_type), interest) {
-        Ok(envelope) => Element::Event(envelope),
-        Err(malformed) => Element::Unusable(malformed),
+        Ok(envelope) => DeliveryElement::Event(envelope),
+        Err(malformed) => DeliveryElement::Unusable(malformed),
     }
 }
 
