@@ -37,7 +37,11 @@ pub(super) async fn receive(
     Ok(no_content())
 }
 
-fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<DeliveryElement>) -> Result<Vec<NewFact>, Rejection> {
+fn facts(
+    state: &IngestState,
+    account: &IngressAccount,
+    elements: Vec<DeliveryElement>,
+) -> Result<Vec<NewFact>, Rejection> {
     let mut facts = Vec::new();
     for element in elements {
         match element {
@@ -50,7 +54,9 @@ fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<DeliveryEl
                     Content::NotOurs => metrics::count_not_ours(&state.metrics),
                 }
             }
-            DeliveryElement::Unusable(malformed) => tracing::warn!(%malformed, "skipped an authentic event that is malformed"),
+            DeliveryElement::Unusable(malformed) => {
+                tracing::warn!(%malformed, "skipped an authentic event that is malformed")
+            }
             DeliveryElement::Test { id } => {
                 tracing::info!(test_id = id.as_deref().unwrap_or("-"), "received the sink's test event");
             }
