@@ -281,8 +281,8 @@ fn without_handing_on(code: &str) -> String {
     rest
 }
 
-/// Where modules still import each other in a circle: the core is being rebuilt, the journal's parts are being moved apart.
-const MAY_BE_CIRCULAR: [&str; 2] = ["call", "journal"];
+/// Where modules still import each other in a circle: the core is being rebuilt, and each store shares types with its parts.
+const MAY_BE_CIRCULAR: [&str; 3] = ["call", "journal::postgres", "journal::sqlite"];
 
 #[test]
 fn the_test_of_circles_sees_imports() {

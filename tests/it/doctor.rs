@@ -212,7 +212,7 @@ async fn what_is_wrong_is_found_and_nothing_else() {
         (
             &[("TWILIO_WORKSPACE_SID", "WS000000000000000000000000000000ff")],
             1,
-            &[["workspace", "failure", "nobody"], ["public url", "failure", "403"]],
+            &[["workspace", "failure", "no Event Callback URL"], ["public url", "failure", "403"]],
         ),
         (
             &[("TWILIO_WORKSPACE_SID", "WS00000000000000000000000000000bad")],
