@@ -201,7 +201,7 @@ impl Service {
 async fn prune_loop(
     journal: Arc<dyn Journal>,
     metrics: Arc<Metrics>,
-    settings: config::Journal,
+    settings: config::JournalConfig,
     stop: CancellationToken,
 ) {
     loop {
@@ -238,7 +238,11 @@ async fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn J
 }
 
 /// For the database that the settings name.
-pub(crate) fn postgres_settings(journal: &config::Journal, url: &SecretString, commits: Commits) -> PostgresSettings {
+pub(crate) fn postgres_settings(
+    journal: &config::JournalConfig,
+    url: &SecretString,
+    commits: Commits,
+) -> PostgresSettings {
     PostgresSettings {
         url: url.clone(),
         pool_size: journal.pool_size,
@@ -292,7 +296,7 @@ fn ingress_settings(
 }
 
 fn console_settings(settings: &Settings) -> ConsoleSettings {
-    let config::Admin { listen, token, live_every, live_views, .. } = settings.admin.clone();
+    let config::AdminConfig { listen, token, live_every, live_views, .. } = settings.admin.clone();
     let named = |(name, own): (String, Settings)| (own.twilio.account_sid, name);
     let accounts = AccountNames(settings.by_account().into_iter().map(named).collect());
     ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views, accounts }

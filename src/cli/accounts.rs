@@ -1,17 +1,17 @@
-//! Which of the configured accounts a command is about.
+//! Chooses among the configured accounts.
 
 use crate::config::{FIRST_ACCOUNT, Settings, in_terms_of};
 use anyhow::bail;
 
 #[derive(clap::Args)]
 pub(super) struct Chosen {
-    /// Of several accounts: the one that is meant, by its SID or its name in the configuration.
+    /// Choose one of several accounts, by its SID or its name in the configuration.
     #[arg(long, value_name = "SID|NAME")]
     account: Option<String>,
 }
 
 impl Chosen {
-    /// The accounts that are meant, with their names and the configuration of each: all of them unless one is named.
+    /// The chosen accounts, with their names and settings: all unless one is named.
     pub(super) fn each(&self, settings: &Settings) -> anyhow::Result<Vec<(String, Settings)>> {
         let all = settings.by_account();
         let Some(wanted) = &self.account else { return Ok(all) };
@@ -24,20 +24,20 @@ impl Chosen {
         Ok(meant)
     }
 
-    /// The one that is meant: what changes or disturbs something does not guess.
+    /// The chosen account. Commands that change something do not guess.
     pub(super) fn one(&self, settings: &Settings) -> anyhow::Result<(String, Settings)> {
         let mut meant = self.each(settings)?;
         match (meant.pop(), meant.is_empty()) {
             (Some(one), true) => Ok(one),
             (_, _) => bail!(
-                "several accounts come into question: name one, with --account. There are:\n{}",
+                "several accounts are configured: name one with --account. There are:\n{}",
                 listed(&settings.by_account())
             ),
         }
     }
 }
 
-/// User and password for a call to Twilio that somebody is to make in a shell, whose variables hold the secret.
+/// User and password of a printed curl command; the shell's variables hold the secret.
 pub(super) fn login(account: &str, settings: &Settings) -> String {
     if account == FIRST_ACCOUNT {
         return "$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN".to_owned();

@@ -1,5 +1,4 @@
-//! `calls`: what the console shows, in the terminal. It asks the running service, because its journal may be used by one
-//! process only.
+//! `calls`: the console in the terminal. It asks the running service, because only one process may use a SQLite journal.
 
 use super::running::{Admin, Running};
 use super::{CommandResult, misused, say};
@@ -17,7 +16,7 @@ const LONGEST_PAGE: u16 = 500;
 #[command(
     after_help = "The service is found at admin.listen of the configuration, of which only [admin] is read, or at --admin. \
                   Its admin.token, if any, is read from the configuration or from TRS__ADMIN__TOKEN.\n\
-                  Exit codes: 0 done; 1 the service did not do it; 2 wrong arguments or configuration."
+                  Exit codes: 0 done; 1 the service refused or did not answer; 2 wrong arguments or configuration."
 )]
 pub(super) struct Calls {
     #[command(flatten)]
@@ -28,48 +27,48 @@ pub(super) struct Calls {
 
 #[derive(clap::Subcommand)]
 enum CallsCommand {
-    /// The calls, the most recently changed first.
+    /// List calls, the most recently changed first.
     List {
-        /// Only calls with a change that was given up.
+        /// Show only calls with parked changes.
         #[arg(long, conflicts_with = "live")]
         parked: bool,
-        /// Only calls that are not over.
+        /// Show only live calls.
         #[arg(long)]
         live: bool,
-        /// Calls at most.
+        /// Limit the number of calls.
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=i64::from(LONGEST_PAGE)))]
         limit: u16,
-        /// From this place on: what the list before this one gave as its `next`.
+        /// Page cursor: `next` of the previous page.
         #[arg(long, value_name = "NEXT")]
         after: Option<String>,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// A call's agents, streams and story.
+    /// Show a call's agents, streams and timeline.
     Show {
         /// The task (WT…), or the customer's leg (CA…).
         sid: String,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Try again whatever of a call was given up.
+    /// Retry a call's parked changes.
     Redrive(ParkedArgs),
-    /// Leave as it is whatever of a call was given up.
+    /// Leave a call's parked changes undone.
     Dismiss(ParkedArgs),
 }
 
-/// Calls with a change that was given up.
+/// Which calls' parked changes.
 #[derive(clap::Args)]
 struct ParkedArgs {
     /// The task (WT…), or the customer's leg (CA…).
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     sid: Option<String>,
-    /// Every call with a change that was given up by now.
+    /// Choose every call with parked changes.
     #[arg(long)]
     all: bool,
-    /// As JSON: {task, done}, or with --all {tasks, done}.
+    /// Print JSON: {task, done}, or with --all {tasks, done}.
     #[arg(long)]
     json: bool,
 }
@@ -110,7 +109,7 @@ async fn page(service: &Running, state: &str, limit: u16, after: Option<&str>) -
     service.get(&format!("/calls?{}", query.finish())).await
 }
 
-/// CallsCommand is done about everything of a call that was given up.
+/// What to do with parked changes.
 #[derive(Clone, Copy)]
 struct ParkedAction {
     /// As the service calls it.
@@ -119,8 +118,8 @@ struct ParkedAction {
 }
 
 const REDRIVE: ParkedAction =
-    ParkedAction { word: "redrive", outcome: "what was given up is tried again; `calls show` tells how it goes" };
-const DISMISS: ParkedAction = ParkedAction { word: "dismiss", outcome: "what was given up is left as it is" };
+    ParkedAction { word: "redrive", outcome: "parked changes are retried; `calls show` shows the result" };
+const DISMISS: ParkedAction = ParkedAction { word: "dismiss", outcome: "parked changes are left undone" };
 
 async fn act(service: &Running, asked: &ParkedArgs, act: ParkedAction) -> anyhow::Result<()> {
     let ParkedAction { word, outcome } = act;
@@ -143,7 +142,7 @@ async fn act(service: &Running, asked: &ParkedArgs, act: ParkedAction) -> anyhow
     Ok(())
 }
 
-/// Every call is listed before the first is touched: one that is given up again right away is not met twice.
+/// All calls are listed first, so that one that is parked again at once is not handled twice.
 async fn act_on_all(service: &Running, word: &str) -> anyhow::Result<Vec<TaskSid>> {
     let (mut parked, mut after) = (Vec::new(), None);
     loop {
@@ -166,12 +165,15 @@ async fn act_on_all(service: &Running, word: &str) -> anyhow::Result<Vec<TaskSid
 /// The task of a SID, which may be the customer's leg.
 async fn task(service: &Running, sid: &str) -> anyhow::Result<String> {
     let is_sid = sid.len() == 34 && sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    anyhow::ensure!(is_sid, "a call is named by its task (WT…) or its customer's leg (CA…) with 32 hexadecimal digits");
+    anyhow::ensure!(
+        is_sid,
+        "name a call by its task (WT…) or its customer's leg (CA…), each with 32 hexadecimal digits"
+    );
     if sid.starts_with("WT") {
         return Ok(sid.to_owned());
     }
     let list: CallList = service.get(&format!("/calls?state=all&limit=1&find={sid}")).await?;
-    list.calls.first().map(|call| call.task.to_string()).ok_or_else(|| anyhow!("there is no call with the leg {sid}"))
+    list.calls.first().map(|call| call.task.to_string()).ok_or_else(|| anyhow!("no call has the leg {sid}"))
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
@@ -237,7 +239,7 @@ impl Paint {
             say(&format!("customer {customer}: guard {guard}{hold}"));
         }
         for agent in &call.agents {
-            let worker = agent.worker.as_ref().map_or("worker not known", |worker| worker.as_str());
+            let worker = agent.worker.as_ref().map_or("worker unknown", |worker| worker.as_str());
             say(&format!("{}: {} ({worker}, {})", agent.name, agent.status, agent.reservation));
         }
         for stream in &call.streams {

@@ -4,6 +4,7 @@
 mod accounts;
 mod backfill;
 mod calls;
+mod command;
 mod doctor;
 mod health;
 mod ingress_client;
@@ -13,16 +14,10 @@ mod serve;
 mod setup;
 mod sign;
 
+pub(crate) use command::{CommandResult, Configured, MISUSED, complain, environment, misused, say};
+
 use clap::{Parser, Subcommand};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// What a command ends with.
-pub(crate) type CommandResult = anyhow::Result<ExitCode>;
-
-/// Something was wrong with the arguments or the configuration: nothing was begun.
-const MISUSED: u8 = 2;
 
 #[derive(Parser)]
 #[command(
@@ -41,17 +36,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Take TaskRouter's events and keep the streams right.
+    /// Run the service.
     Serve(serve::Serve),
     /// Ask a running service whether it is ready.
     Health(health::Health),
-    /// List the calls of a running service, show one's story, try again or dismiss what was given up.
+    /// List and show calls of a running service; redrive or dismiss parked changes.
     Calls(calls::Calls),
-    /// Make the workspace tell its events to the worker, after showing what that changes.
+    /// Configure the workspace's Event Callback URL (previews first).
     Setup(setup::Setup),
-    /// See whether everything is as the worker needs it, and what to do where it is not.
+    /// Check configuration and connectivity; suggest fixes.
     Doctor(doctor::Doctor),
-    /// Post events that did not arrive, from TaskRouter's records, to a running worker.
+    /// Fetch missed events from TaskRouter's records and post them to a running worker.
     Backfill(backfill::Backfill),
     /// Sign recorded events and post them to a running worker.
     Replay(replay::Replay),
@@ -59,31 +54,6 @@ enum Command {
     Sign(sign::Sign),
     /// Print the default configuration: every key, with its unit and reason.
     Config,
-}
-
-/// Where the settings come from.
-#[derive(clap::Args)]
-pub(crate) struct Configured {
-    /// Configuration file (TOML), read over the defaults. `config` prints the defaults.
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-}
-
-impl Configured {
-    fn load(&self) -> Result<crate::config::Settings, crate::config::ConfigError> {
-        crate::config::load(self.config.as_deref(), &environment())
-    }
-
-    fn load_admin(&self) -> Result<crate::config::Admin, crate::config::ConfigError> {
-        crate::config::load_admin(self.config.as_deref(), &environment())
-    }
-}
-
-fn environment() -> BTreeMap<String, String> {
-    // A variable that is not Unicode cannot be one of ours.
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
 }
 
 /// Runs the command that the arguments name.
@@ -106,22 +76,4 @@ pub async fn run() -> ExitCode {
         complain(&error);
         ExitCode::FAILURE
     })
-}
-
-/// Reports an error on standard error.
-#[expect(clippy::print_stderr, reason = "a command's errors belong there")]
-pub(crate) fn complain(error: &anyhow::Error) {
-    eprintln!("taskrouter-streams: {error:#}");
-}
-
-/// Reports arguments or a configuration that cannot be used.
-pub(crate) fn misused(error: &anyhow::Error) -> ExitCode {
-    complain(error);
-    ExitCode::from(MISUSED)
-}
-
-/// Prints text and a line's end on standard output; a reader who has gone away is no error.
-pub(crate) fn say(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
 }

@@ -1,4 +1,4 @@
-//! `sign`: what Twilio's signature of a request would be.
+//! `sign`: prints Twilio's signature of a request.
 
 use super::{CommandResult, misused, say};
 use crate::twilio::signature;
@@ -9,12 +9,12 @@ use std::process::ExitCode;
 #[derive(clap::Args)]
 #[command(after_help = "Example: taskrouter-streams sign --url https://streams.example.com/taskrouter/events \
                   --body fixtures/taskrouter/02.reservation.accepted.form\n\
-                  Exit codes: 0 printed; 1 the body cannot be read; 2 no token.")]
+                  Exit codes: 0 printed; 1 cannot read the body; 2 no token.")]
 pub(super) struct Sign {
-    /// The URL exactly as it is configured at Twilio, without a fragment.
+    /// The URL exactly as configured at Twilio, without a fragment.
     #[arg(long)]
     url: String,
-    /// A file with the form body; standard input when left out.
+    /// Read the form body from this file; default: standard input.
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
     /// The account's auth token.
@@ -36,7 +36,7 @@ impl Sign {
                 body
             }
         };
-        // A file's last line end is not part of the body.
+        // The final line end of a file is not part of the body.
         let body = body.trim_ascii_end();
         say(&signature::sign(&self.url, &signature::parse_pairs(body), &token));
         Ok(ExitCode::SUCCESS)

@@ -1,8 +1,11 @@
 //! Layers of configuration, flattened to full key names, the later winning key by key.
 
-use super::{ConfigError, DEFAULT_ORIGIN};
+use super::problem::ConfigError;
 use config::{File, FileFormat, Source, Value, ValueKind};
 use std::collections::BTreeMap;
+
+/// The origin of the keys in `config/default.toml`.
+pub(super) const DEFAULT_ORIGIN: &str = "the defaults";
 
 /// The prefix of our own environment variables, and what stands between a section and a key.
 pub(super) const PREFIX: &str = "TRS__";

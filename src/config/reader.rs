@@ -1,13 +1,16 @@
 //! Reading single keys: each method takes one key out of the layers, and notes what is wrong instead of stopping at it.
 
-use super::layers::{Found, Layers, Raw};
-use super::{ConfigError, DEFAULT_ORIGIN, Problem};
+use super::layers::{DEFAULT_ORIGIN, Found, Layers, Raw};
+use super::problem::{ConfigError, Problem};
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
+
+/// An hour: longer than any wait for a call, and far from where sums overflow.
+pub(super) const HOUR_MS: u64 = 3_600_000;
 
 /// The keys that nobody has read yet, and what was wrong with those that were.
 pub(super) struct Reader {

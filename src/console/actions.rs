@@ -13,7 +13,6 @@ use std::sync::Arc;
 /// What to do with everything of a call that is parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Retry it.
     Redrive,
     /// Leave it undone.
     Dismiss,
@@ -34,8 +33,6 @@ impl Action {
         }
     }
 }
-
-/// Performs actions.
 pub(super) struct Actions {
     journal: Arc<dyn Operators>,
     metrics: Arc<Metrics>,

@@ -77,9 +77,7 @@ pub(super) struct Drawing {
     pub(super) names: Markup,
     /// The axis and the bars.
     pub(super) rows: Markup,
-    /// The second part's width.
     pub(super) wide: f64,
-    /// Both parts' height.
     pub(super) high: f64,
 }
 

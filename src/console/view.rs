@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 /// The summary of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallView {
-    /// The task.
     pub task: TaskSid,
     /// With several accounts, the name of the call's account in the configuration, else its SID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,24 +42,18 @@ pub struct CallView {
     /// When the last of them was journaled: milliseconds since the Unix epoch.
     pub changed_ms: EpochMs,
 }
-
-/// An agent on a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentView {
     /// As in the timeline: "agent A".
     pub name: String,
     /// The WorkerSid, once an event has named it.
     pub worker: Option<WorkerSid>,
-    /// The ReservationSid.
     pub reservation: ReservationSid,
     /// "offered", "on the call", "wrapping up" or "gone".
     pub status: String,
 }
-
-/// A stream on a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamView {
-    /// Its name.
     pub name: String,
     /// Which destination it goes to: "A" is the first.
     pub destination: String,
@@ -78,8 +71,6 @@ pub struct StreamView {
     /// Twilio's error number.
     pub error: Option<u32>,
 }
-
-/// A parked change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedView {
     /// What was to be changed.
@@ -91,7 +82,6 @@ pub struct ParkedView {
 /// A call with its story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallStory {
-    /// The call.
     pub call: CallView,
     /// What happened, oldest first.
     pub timeline: Vec<LineView>,

@@ -35,7 +35,7 @@ pub(super) struct IngestLabels {
 
 /// What became of a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum IngestVerdict {
     New,
     Duplicate,
     Refused,
@@ -46,14 +46,14 @@ impl IngestLabels {
         Self { kind: labels::event(&fact.kind), delay: delay(fact) }
     }
 
-    pub(super) fn count(&self, metrics: &Metrics, verdict: Verdict) {
+    pub(super) fn count(&self, metrics: &Metrics, verdict: IngestVerdict) {
         let word = match verdict {
-            Verdict::New => "new",
-            Verdict::Duplicate => "duplicate",
-            Verdict::Refused => "refused",
+            IngestVerdict::New => "new",
+            IngestVerdict::Duplicate => "duplicate",
+            IngestVerdict::Refused => "refused",
         };
         metrics.ingress.events.get_or_create(&[("type", self.kind), ("verdict", word)]).inc();
-        if let (Verdict::New, Some(delay)) = (verdict, self.delay) {
+        if let (IngestVerdict::New, Some(delay)) = (verdict, self.delay) {
             metrics.ingress.event_delay_seconds.observe(delay.as_secs_f64());
         }
     }

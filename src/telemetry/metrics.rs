@@ -44,7 +44,6 @@ pub struct Metrics {
     pub steps: StepMetrics,
     /// Streams, by call and over all calls.
     pub streams: StreamMetrics,
-    /// The journal's commits.
     pub commits: Commits,
     /// Calls in work, and background tasks.
     pub work: WorkMetrics,
@@ -52,7 +51,6 @@ pub struct Metrics {
 
 /// Requests and events, counted by the public listener and the operators' routes.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct IngressMetrics {
     pub answers: Counters<2>,
     pub answer_seconds: Times<1>,
@@ -62,7 +60,6 @@ pub struct IngressMetrics {
 
 /// Steps, counted by call tasks.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct StepMetrics {
     pub settled: Counters<2>,
     pub settle_delay_seconds: Histogram,
@@ -75,7 +72,6 @@ pub struct StepMetrics {
 
 /// Streams, counted by call tasks and by the stream gauges.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct StreamMetrics {
     pub started: Counter,
     pub proven: Counter,
@@ -93,7 +89,6 @@ pub struct StreamMetrics {
 
 /// Commits, counted by the journal.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct Commits {
     pub writes: Histogram,
     pub seconds: Histogram,
@@ -101,7 +96,6 @@ pub struct Commits {
 
 /// Work in progress, and rounds of the background tasks.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct WorkMetrics {
     pub calls: Family<Labels<1>, Gauge>,
     pub call_tasks: Gauge,

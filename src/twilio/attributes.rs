@@ -1,22 +1,21 @@
-//! Attributes of tasks and workers: JSON objects that TaskRouter, Flex and the customer's own Studio flow all write into.
+//! Attributes of tasks and workers: JSON objects that TaskRouter, Flex and the customer's own Studio flow write to.
 //! Source: <https://www.twilio.com/docs/taskrouter/contact-center-blueprint/call-control-concepts>.
 
 use crate::call::fact::CallAttributes;
 use crate::call::sid::CallSid;
 use serde_json::Value;
 
-/// Attributes, as far as they can be read. Nothing fails: they are written by anybody, so whatever is missing, of another type
-/// or not a SID is simply not known.
+/// Attributes, as far as they can be read. Nothing fails: whatever is missing, of another type or not a SID is unknown.
 #[derive(Debug, Clone, Default)]
 pub struct Attributes(Value);
 
 impl Attributes {
-    /// Reads a JSON text; one that is none has no attributes.
+    /// Reads a JSON text. Invalid JSON has no attributes.
     pub fn read(json: &str) -> Self {
         Self(serde_json::from_str(json).unwrap_or_default())
     }
 
-    /// What a task's attributes say of the call.
+    /// What a task's attributes say about the call.
     pub fn call(&self) -> CallAttributes {
         let text = |pointer: &str| self.0.pointer(pointer).and_then(Value::as_str);
         let call = |pointer: &str| text(pointer).and_then(|sid| sid.parse::<CallSid>().ok());
@@ -51,8 +50,7 @@ impl Attributes {
         is_true("client_call") || is_true("internal") || outbound && to_client
     }
 
-    /// The values at a path of names separated by dots: one of a text, number or truth value, each of a list of them, and
-    /// none of anything else.
+    /// The values at a path of names separated by dots: a string, number or boolean, or each of a list of them; else none.
     pub fn values(&self, path: &str) -> Vec<String> {
         let found = path.split('.').try_fold(&self.0, |value, name| value.get(name));
         match found {

@@ -66,7 +66,6 @@ pub struct Permit<'a> {
 /// How an operation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Performed {
-    /// The verdict.
     pub outcome: Outcome,
     /// `Twilio-Request-Id` of the last answer, if it had one.
     pub request_id: Option<String>,
@@ -107,8 +106,6 @@ impl Client {
     pub fn event_log(&self) -> EventLog<'_> {
         EventLog { transport: &self.transport, workspace: &self.context.workspace_sid }
     }
-
-    /// The account's workspaces.
     pub fn workspaces(&self) -> Workspaces<'_> {
         Workspaces(&self.transport)
     }

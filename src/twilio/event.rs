@@ -15,13 +15,9 @@ use crate::call::fact::{
 use crate::call::rules::Fields;
 use crate::call::sid::{AccountSid, TaskSid, TransferSid, WorkspaceSid};
 use std::str::FromStr;
-
-/// One event callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// `AccountSid`.
     pub account: AccountSid,
-    /// `WorkspaceSid`.
     pub workspace: WorkspaceSid,
     /// The fact, if it is about a voice task.
     pub content: Content,
@@ -37,7 +33,6 @@ pub enum Content {
         task: TaskSid,
         /// The same on every delivery of the event: `Sid`, else `EventType|ResourceSid|milliseconds`.
         identity: String,
-        /// To be journaled.
         what: FactKind,
     },
     /// Another event type, or a task of another channel.

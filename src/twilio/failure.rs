@@ -20,14 +20,12 @@ const BUSY: &str = "Twilio has too many requests of this account at once";
 pub enum About {
     /// The call itself: 21220 means that it has ended.
     Call,
-    /// Another resource.
     Other,
 }
 
 /// The parts of an answer other than 2xx that are read.
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorResponse<'a> {
-    /// HTTP status.
     pub status: u16,
     /// The `Retry-After` header.
     pub retry_after: Option<&'a str>,

@@ -314,7 +314,7 @@ async fn more_than_twilio_lists_is_said_to_be_so() {
     assert_eq!(next, Err(PagingError::Crowded));
     let output = run(&stage, &["backfill", "--since", "10m"], &[]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("look back less far"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("shorter --since"), "{}", text(&output.stderr));
     stage.stop().await;
 }
 
@@ -405,7 +405,7 @@ async fn the_command_tells_a_running_worker_what_it_missed() {
     assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
     until(&stage, &task, &["alice", "bob"]).await;
     let events = stage.sim.world(|world| world.events().count());
-    assert!(text(&output.stdout).contains(&format!("{events} of {events} were taken")), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains(&format!("{events} of {events} were accepted")), "{}", text(&output.stdout));
     settle(&stage).await;
     let facts = stage.facts(&task).await.unwrap().len();
     assert_eq!(run(&stage, &["backfill", "--since", "10m"], &[]).await.status.code(), Some(0));
@@ -422,9 +422,9 @@ async fn the_command_says_what_is_wrong() {
         (&["backfill", "--since", "soon"][..], ("A", "b"), 2, "90m"),
         (&["backfill", "--since", "1h"], ("TWILIO_ACCOUNT_SID", "AC1"), 2, "twilio.account_sid"),
         (&["backfill", "--since", "1h"], ("TWILIO_AUTH_TOKEN", "another"), 1, "refused the credentials"),
-        (&["backfill", "--since", "1h", "--to", "http://127.0.0.1:9"], ("A", "b"), 1, "is the worker running"),
+        (&["backfill", "--since", "1h", "--to", "http://127.0.0.1:9"], ("A", "b"), 1, "check that the worker runs"),
         (&["backfill", "--since", "1h"], ("TRS__SERVER__PUBLIC_URL", "https://other.example.com"), 1, "403"),
-        (&["backfill", "--since", "1h"], ("TRS__BACKFILL__MAX_EVENTS", "1"), 0, "were taken"),
+        (&["backfill", "--since", "1h"], ("TRS__BACKFILL__MAX_EVENTS", "1"), 0, "were accepted"),
     ] {
         let output = run(&stage, arguments, &[more]).await;
         let all = format!("{}{}", text(&output.stdout), text(&output.stderr));

@@ -169,7 +169,7 @@ async fn a_worker_that_is_set_up_well_has_nothing_wrong_with_it_and_is_not_distu
         "signatures",
         "destination",
         "worker",
-        "parked work",
+        "parked changes",
         "stale streams",
         "journal",
     ] {
@@ -202,7 +202,7 @@ async fn what_is_wrong_is_found_and_nothing_else() {
         (
             &[("TWILIO_AUTH_TOKEN", "wrong")],
             1,
-            &[["auth token", "failure", "every event will be refused"], ["public url", "failure", "403"]],
+            &[["auth token", "failure", "every event will be rejected"], ["public url", "failure", "403"]],
         ),
         (
             &[("TRS__TWILIO__AUTH_TOKENS", "a-token-for-tests,an-old-one")],
@@ -212,7 +212,7 @@ async fn what_is_wrong_is_found_and_nothing_else() {
         (
             &[("TWILIO_WORKSPACE_SID", "WS000000000000000000000000000000ff")],
             1,
-            &[["workspace", "failure", "nobody"], ["public url", "failure", "403"]],
+            &[["workspace", "failure", "no Event Callback URL"], ["public url", "failure", "403"]],
         ),
         (
             &[("TWILIO_WORKSPACE_SID", "WS00000000000000000000000000000bad")],
@@ -224,7 +224,7 @@ async fn what_is_wrong_is_found_and_nothing_else() {
             &[("TRS__SERVER__PUBLIC_URL", "http://127.0.0.1:9")],
             1,
             &[
-                ["workspace", "failure", "somebody else"],
+                ["workspace", "failure", "another Event Callback URL"],
                 ["public url", "failure", "could not connect"],
                 ["signatures", "failure", "could not connect"],
             ],
@@ -390,7 +390,7 @@ async fn a_workspace_that_tells_too_little_or_somebody_else_is_found() {
         let office = world.workspace();
         office.event_callback_url = ours.event_callback_url.replace("#rc=3&rp=5xx,ct,rt", "")
     });
-    clinic.finds(&[], 0, &[["workspace", "warning", "repeats none"]]).await;
+    clinic.finds(&[], 0, &[["workspace", "warning", "no retry overrides"]]).await;
     clinic.sim.world(|world| world.workspace().event_callback_url = "https://a:b@crm.example.com/hook".to_owned());
     clinic.finds(&[], 1, &[["workspace", "failure", "https://hidden@crm.example.com/hook"]]).await;
     clinic.closes().await;

@@ -120,7 +120,7 @@ fn recorded_events_are_replayed_through_the_signed_door_and_survive_kill_9() {
 
     let replayed = serving.replay("fixtures/taskrouter");
     assert!(replayed.status.success(), "{}", text(&replayed.stdout));
-    assert!(text(&replayed.stdout).contains("14 of 14 events were taken"));
+    assert!(text(&replayed.stdout).contains("14 of 14 events were accepted"));
     serving.child.kill().unwrap();
     serving.child.wait().unwrap();
     assert_eq!(facts(&journal), 14);

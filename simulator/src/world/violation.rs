@@ -91,7 +91,7 @@ pub enum Drop {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
+        match &self.what {
             Misuse::CustomerDropped { call, how } => {
                 let how = match how {
                     Drop::GuardRaised => "redirected while the guard was raised",

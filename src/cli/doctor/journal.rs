@@ -1,4 +1,4 @@
-//! The journal's store: can it be written, and how long does that take?
+//! Can the journal be written, and how fast?
 
 use super::check::Check;
 use crate::config::{JournalUrl, Settings};
@@ -17,7 +17,7 @@ const PAGE: [u8; 4096] = [0; 4096];
 /// Enough for a median that one slow write does not change.
 const WRITES: usize = 9;
 
-/// Every event waits for one write: a disk that is slower than this is felt.
+/// Every event waits for one write.
 const SLOW: Duration = Duration::from_millis(50);
 
 pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
@@ -31,25 +31,25 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
             let settings = postgres_settings(&settings.journal, url, Commits::default());
             vec![match PostgresJournal::examine(&settings).await {
                 Ok(examination) => database(&examination),
-                Err(error) => Check::failure(NAME, error.to_string(), "check journal.url, and that the database is up"),
+                Err(error) => Check::failure(NAME, error.to_string(), "check journal.url, and that the database runs"),
             }]
         }
     }
 }
 
-/// What is wrong with the journal's file, where there is one.
+/// What is wrong with the journal's file, if it exists.
 fn file(path: &Path) -> Option<Check> {
     let error = SqliteJournal::examine(path).err()?;
     let remedy = match error {
         OpenError::TooNew { .. } => "run the version that wrote it, or name another file in journal.url",
         OpenError::Unopenable { .. } | OpenError::InUse { .. } => {
-            "give it, and the files beside it, to the worker's user, or name another file in journal.url"
+            "make the worker's user own it and the files beside it, or name another file in journal.url"
         }
     };
     Some(Check::failure(NAME, error.to_string(), remedy))
 }
 
-/// Beside the journal's file, which is left alone: it may be a running worker's.
+/// Writes beside the journal's file, which a running worker may use.
 fn disk(path: &Path) -> Check {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let timed = || -> std::io::Result<Duration> {
@@ -72,12 +72,12 @@ fn disk(path: &Path) -> Check {
         Ok(took) => Check::warning(
             NAME,
             format!("{shown} takes a durable write in {} ms (median)", took.as_millis()),
-            "every event waits for one: give the journal a faster disk",
+            "every event waits for one: use a faster disk for the journal",
         ),
         Err(error) => Check::failure(
             NAME,
             format!("{shown} cannot be written: {error}"),
-            "make the directory of journal.url, and let the worker's user write there",
+            "create the directory of journal.url, and let the worker's user write to it",
         ),
     }
 }
@@ -88,7 +88,7 @@ fn database(found: &Examination) -> Check {
     if is_standby {
         return Check::failure(
             NAME,
-            format!("{connected}, is a standby and takes no writes"),
+            format!("{connected}, is a standby and accepts no writes"),
             "name the primary in journal.url",
         );
     }
@@ -96,7 +96,7 @@ fn database(found: &Examination) -> Check {
         return Check::failure(
             NAME,
             format!("{connected}, lets this role write nothing"),
-            "let it make a schema (GRANT CREATE ON DATABASE), or make one for it: CREATE SCHEMA taskrouter_streams AUTHORIZATION role",
+            "let it create a schema (GRANT CREATE ON DATABASE), or create one for it: CREATE SCHEMA taskrouter_streams AUTHORIZATION role",
         );
     };
     let written = format!("{connected}, takes a durable write in {:.1} ms (median)", write.as_secs_f64() * 1000.0);
@@ -104,15 +104,11 @@ fn database(found: &Examination) -> Check {
         return Check::warning(
             NAME,
             format!("{written}, but its fsync is off"),
-            "switch fsync on: what was acknowledged can be lost when the database's machine fails",
+            "enable fsync: acknowledged events can be lost when the database's machine fails",
         );
     }
     if write >= SLOW {
-        return Check::warning(
-            NAME,
-            written,
-            "every event waits for one: give the database a faster disk or a nearer place",
-        );
+        return Check::warning(NAME, written, "every event waits for one: use a faster disk or a database nearby");
     }
     Check::ok(NAME, written)
 }

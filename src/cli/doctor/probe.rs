@@ -1,4 +1,4 @@
-//! `--probe-call`: a stream on a live call by the Streams API, which no page of Twilio's promises to leave the leg in its
+//! `--probe-call`: starts a stream on a live call with the Streams API. Twilio does not document that the leg then stays in its
 //! conference.
 
 use super::check::Check;
@@ -18,15 +18,15 @@ const CONFERENCES: usize = 100;
 
 pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) -> Check {
     let Some(destination) = settings.streams.destinations.first() else {
-        return Check::failure(NAME, "there is no destination", "set streams.destinations");
+        return Check::failure(NAME, "no destination is configured", "set streams.destinations");
     };
-    let (conference, before) = match whereabouts(client, call).await {
+    let (conference, before) = match find(client, call).await {
         Ok(Some(found)) => found,
         Ok(None) => {
             return Check::failure(
                 NAME,
                 format!("{call} is in none of the {CONFERENCES} newest conferences"),
-                "name the customer's leg of a call that an agent has now: it is the task's call_sid",
+                "name the customer's leg of a call with an agent: it is the task's call_sid",
             );
         }
         Err(error) => return Check::failure(NAME, error.to_string(), "see the checks of Twilio's APIs"),
@@ -40,7 +40,7 @@ pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) 
         }
         Err(_) => None,
     };
-    // Also one of whose start nothing is known.
+    // Also after an unknown outcome of the start.
     let stop = Operation::Command(Command::StopStream {
         customer: call.clone(),
         name: name.clone(),
@@ -84,13 +84,13 @@ fn judge(
         (Some(_) | None, _) => Check::failure(
             NAME,
             format!("{call} left its conference when a stream was started or stopped, or the call ended meanwhile"),
-            "try it with another call; when it happens again, keep streams.strategy = \"redirect\"",
+            "try another call; if it happens again, keep streams.strategy = \"redirect\"",
         ),
     }
 }
 
 /// The conference that the leg is in, and its row there.
-async fn whereabouts(client: &Client, call: &CallSid) -> Result<Option<(ConferenceSid, ParticipantRow)>, ApiError> {
+async fn find(client: &Client, call: &CallSid) -> Result<Option<(ConferenceSid, ParticipantRow)>, ApiError> {
     for conference in client.probe().conferences_in_progress().await?.into_iter().take(CONFERENCES) {
         if let Some(row) = row(client, &conference, call).await {
             return Ok(Some((conference, row)));

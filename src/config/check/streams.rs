@@ -2,16 +2,16 @@
 
 use super::destinations::destinations;
 use super::rules::rules;
-use super::{HOUR_MS, Reader};
 use crate::call::policy::Strategy;
-use crate::config::{Eligibility, Streams};
+use crate::config::reader::{HOUR_MS, Reader};
+use crate::config::{EligibilityConfig, StreamsConfig};
 
 /// Twilio's: four tracks of one call can be streamed.
 const TRACKS_PER_CALL: u64 = 4;
 /// A stream's name is this, a worker's SID and a reservation's SID.
 const PREFIX_CHARACTERS: usize = 40;
 
-pub(super) fn streams(reader: &mut Reader) -> Option<Streams> {
+pub(super) fn streams(reader: &mut Reader) -> Option<StreamsConfig> {
     let strategies = [Strategy::Redirect, Strategy::StreamsApi].map(|strategy| (strategy.as_str(), strategy));
     let strategy = reader.choice("streams.strategy", &strategies);
     let name_prefix = name_prefix(reader);
@@ -32,7 +32,7 @@ pub(super) fn streams(reader: &mut Reader) -> Option<Streams> {
         let remedy = "make it 2 or more, or stream one track only";
         reader.problem("streams.track_budget", format!("is {budget}, less than one of the streams takes"), remedy);
     }
-    Some(Streams {
+    Some(StreamsConfig {
         strategy: strategy?,
         name_prefix: name_prefix?,
         track_budget: track_budget?,
@@ -60,9 +60,9 @@ fn name_prefix(reader: &mut Reader) -> Option<String> {
     Some(prefix)
 }
 
-pub(super) fn eligibility(reader: &mut Reader) -> Option<Eligibility> {
+pub(super) fn eligibility(reader: &mut Reader) -> Option<EligibilityConfig> {
     let channels = reader.texts("eligibility.channels", "list task channels, as in [\"voice\"]");
     let outbound = reader.truth("eligibility.outbound");
     let outbound_wait = reader.millis("eligibility.outbound_wait_ms", 1..=HOUR_MS);
-    Some(Eligibility { channels: channels?, outbound: outbound?, outbound_wait: outbound_wait? })
+    Some(EligibilityConfig { channels: channels?, outbound: outbound?, outbound_wait: outbound_wait? })
 }

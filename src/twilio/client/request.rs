@@ -16,7 +16,6 @@ pub struct Request {
     pub product: Product,
     /// The path's segments below the host's base, not percent-encoded.
     pub path: Vec<String>,
-    /// Percent-encoded.
     pub query: Option<String>,
     /// The form of a POST.
     pub form: Option<Form>,

@@ -135,11 +135,7 @@ async fn a_page_of_somebody_else_can_change_nothing() {
     }
     let ours: &[&[(&str, &str)]] = &[&[("sec-fetch-site", "same-origin")], &[("origin", &us)], &[]];
     for headers in ours {
-        assert_eq!(
-            status(&stage, Method::POST, &path, headers).await,
-            404,
-            "let in, and there is no such call: {headers:?}"
-        );
+        assert_eq!(status(&stage, Method::POST, &path, headers).await, 404, "let in, and no such call: {headers:?}");
     }
     stage.stop().await;
 }
