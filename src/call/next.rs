@@ -120,9 +120,8 @@ impl Decision<'_> {
         if is_there {
             goals.extend(self.starts(&plan, &shared));
             if shared.is_empty() {
-                goals.extend(self.guard());
+                goals.extend(self.restore());
             }
-            goals.extend(self.hold());
         }
         goals.extend(self.verify_leg());
         goals.extend(self.unproven_start(&plan));
@@ -300,6 +299,15 @@ impl Decision<'_> {
                 },
             }
         }))
+    }
+
+    /// Guard and hold as they should be while no stream changes by redirect. A guard is not taken from a customer who is held, so
+    /// that comes last, unless the guard was given up.
+    fn restore(&self) -> Vec<Next> {
+        let given_up = [Goal::LowerGuard, Goal::RaiseGuard].iter().any(|goal| self.call.retries.is_parked(goal));
+        let guard = self.guard();
+        let hold = if guard.is_none() || given_up { self.hold() } else { None };
+        guard.into_iter().chain(hold).collect()
     }
 
     /// The guard as it should be while no stream changes by redirect.
