@@ -8,7 +8,8 @@
 //! | [`call`] | the pure core: facts in, the next step out; no clock, no network, no disk |
 //! | [`twilio`] | Twilio's words: signatures, event bodies, TwiML, the REST client |
 //! | [`journal`] | durable facts and claims on calls |
-//! | [`http`] | the signed door and the probes |
+//! | [`ingest`] | takes facts from outside into the journal |
+//! | [`http`] | the listeners: signed events, and the probes |
 //! | [`console`] | the operator's page: calls, their stories, and what was given up |
 //! | [`worker`] | asks the core for the next step, performs it, journals how it ended |
 //! | [`service`] | the composition root: the only place where all of these meet |
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod http;
+pub mod ingest;
 pub mod journal;
 pub mod service;
 pub mod telemetry;

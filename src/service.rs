@@ -17,7 +17,9 @@ use crate::telemetry::traces::{Traces, TracesError};
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
-use crate::worker::{self, Accounts, BackfillSettings, Gaps, Source, Worker, WorkerSettings};
+use crate::worker::{
+    Accounts, BackfillSettings, Backfiller, Source, StreamGauges, Worker, WorkerAccount, WorkerSettings,
+};
 use actix_web::dev::ServerHandle;
 use secrecy::SecretString;
 use std::net::{SocketAddr, TcpListener};
@@ -62,8 +64,8 @@ pub struct Service {
     listeners: Vec<JoinHandle<std::io::Result<()>>>,
     worker: JoinHandle<Result<(), JournalError>>,
     janitor: JoinHandle<()>,
-    gaps: JoinHandle<()>,
-    census: JoinHandle<()>,
+    backfiller: JoinHandle<()>,
+    stream_gauges: JoinHandle<()>,
     traces: Traces,
     stop: CancellationToken,
     grace: Duration,
@@ -84,7 +86,7 @@ impl Service {
         let sources = accounts.all().cloned().zip(settings.by_account());
         let sources = sources.map(|(account, (_, own))| Source { account, interest: own.interest() }).collect();
         let (own, look_back) = (journal.clone(), backfill_settings(settings, &traces));
-        let gaps = Gaps::since_the_newest_event(own, sources, outage, metrics.clone(), look_back).await;
+        let backfiller = Backfiller::since_the_newest_event(own, sources, outage, metrics.clone(), look_back).await;
         if settings.mode == Mode::Shadow {
             tracing::warn!(
                 "mode = \"shadow\": calls that begin now are decided and shown, in the console and by `calls show`, and not commanded; one that began live is finished live"
@@ -104,7 +106,7 @@ impl Service {
         ];
         let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings, &traces));
         let janitor = prune_loop(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
-        let census = worker::census(journal.clone(), metrics, settings.admin.census, stop.clone());
+        let stream_gauges = StreamGauges::new(journal.clone(), metrics, settings.admin.stream_gauges);
         Ok(Self {
             public,
             admin,
@@ -113,8 +115,8 @@ impl Service {
             listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
             worker: tokio::spawn(worker.run(stop.clone())),
             janitor: tokio::spawn(janitor),
-            gaps: tokio::spawn(gaps.run(stop.clone())),
-            census: tokio::spawn(census),
+            backfiller: tokio::spawn(backfiller.run(stop.clone())),
+            stream_gauges: tokio::spawn(stream_gauges.run(stop.clone())),
             traces,
             stop,
             grace,
@@ -152,7 +154,19 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, listeners, mut worker, janitor, gaps, census, traces, stop, grace, .. } = self;
+        let Self {
+            journal,
+            servers,
+            listeners,
+            mut worker,
+            janitor,
+            backfiller,
+            stream_gauges,
+            traces,
+            stop,
+            grace,
+            ..
+        } = self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -174,8 +188,8 @@ impl Service {
             worker.abort();
         }
         janitor.abort();
-        gaps.abort();
-        census.abort();
+        backfiller.abort();
+        stream_gauges.abort();
         traces.close().await;
         if let Err(error) = journal.close().await {
             tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
@@ -253,7 +267,7 @@ fn ingress_settings(
     let server = &settings.server;
     let mut accounts = Vec::new();
     for (_, settings) in settings.by_account() {
-        accounts.push(http::Account {
+        accounts.push(http::IngressAccount {
             verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
             account: settings.twilio.account_sid.clone(),
             workspace: settings.twilio.workspace_sid.clone(),
@@ -295,8 +309,8 @@ fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
 
 /// What each account's calls are worked on with.
 fn accounts(settings: &Settings) -> Result<Accounts, ClientError> {
-    let account = |settings: &Settings| -> Result<worker::Account, ClientError> {
-        Ok(worker::Account {
+    let account = |settings: &Settings| -> Result<WorkerAccount, ClientError> {
+        Ok(WorkerAccount {
             account: settings.twilio.account_sid.clone(),
             client: Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?),
             policy: policy(settings),

@@ -226,10 +226,10 @@ fn what_an_alert_takes_the_increase_of_is_there_from_the_beginning() {
         seen += 1;
     }
     assert!(seen > 5);
-    let sources = read("src/telemetry/labels.rs");
-    let words = sources.split_once("pub fn event(").unwrap().1.split_once("\n}").unwrap().0;
-    let words: BTreeSet<&str> = words.split('"').skip(1).step_by(2).filter(|word| *word != "ours").collect();
-    assert_eq!(words, BTreeSet::from(labels::EVENTS), "every event that can be refused");
+    for event in labels::events() {
+        let series = format!("type=\"{event}\",verdict=\"refused\"");
+        assert!(text.contains(&series), "every event that can be refused: {series} in {text}");
+    }
 }
 
 /// Instructions of a Dockerfile, continued lines joined.

@@ -15,7 +15,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use taskrouter_streams::config;
-use taskrouter_streams::journal::Journal as _;
 use taskrouter_streams::service::Service;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -220,17 +219,21 @@ async fn what_is_wrong_is_found_and_nothing_else() {
             1,
             &[["taskrouter", "failure", "404"], ["public url", "failure", "403"]],
         ),
-        (&[("TRS__TWILIO__API_BASE_URL", "http://127.0.0.1:9")], 1, &[["voice api", "failure", "no connection"]]),
+        (&[("TRS__TWILIO__API_BASE_URL", "http://127.0.0.1:9")], 1, &[["voice api", "failure", "could not connect"]]),
         (
             &[("TRS__SERVER__PUBLIC_URL", "http://127.0.0.1:9")],
             1,
             &[
                 ["workspace", "failure", "somebody else"],
-                ["public url", "failure", "no connection"],
-                ["signatures", "failure", "no connection"],
+                ["public url", "failure", "could not connect"],
+                ["signatures", "failure", "could not connect"],
             ],
         ),
-        (&[("TRS__STREAMS__DESTINATIONS", "wss://127.0.0.1:9/a")], 1, &[["destination", "failure", "no connection"]]),
+        (
+            &[("TRS__STREAMS__DESTINATIONS", "wss://127.0.0.1:9/a")],
+            1,
+            &[["destination", "failure", "could not connect"]],
+        ),
         (&[("TRS__STREAMS__DESTINATIONS", &at("404"))], 0, &[["destination", "warning", "404"]]),
         (&[("TRS__STREAMS__DESTINATIONS", &at("403"))], 0, &[]),
         (&[("SSL_CERT_FILE", stranger.to_str().unwrap())], 1, &[["destination", "failure", "certificate"]]),
@@ -449,8 +452,8 @@ async fn a_stopped_worker_leaves_its_journal_and_its_checks_say_so() {
             &[],
             1,
             &[
-                ["public url", "failure", "no connection"],
-                ["signatures", "failure", "no connection"],
+                ["public url", "failure", "could not connect"],
+                ["signatures", "failure", "could not connect"],
                 ["worker", "warning", "no worker"],
             ],
         )

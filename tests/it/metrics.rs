@@ -49,7 +49,7 @@ pub(crate) fn story(steps: &[&str]) -> Scenario {
 }
 
 async fn stage() -> Testbed {
-    Testbed::start(SimConfig::default(), "[server]\nthreads = 1\n[admin]\ncensus_ms = 100").await.unwrap()
+    Testbed::start(SimConfig::default(), "[server]\nthreads = 1\n[admin]\nstream_gauges_ms = 100").await.unwrap()
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn a_warm_transfer_is_counted_event_by_event_and_step_by_step() {
     assert!(value("journal_commit_writes_sum") >= value("journal_commit_writes_count"));
     assert!(value("event_delay_seconds_count") > 0.0);
     assert_eq!(value("calls{state=\"live\"}"), 0.0);
-    for task in ["dispatcher", "janitor", "census"] {
+    for task in ["dispatcher", "janitor", "stream_gauges"] {
         assert!(value(&format!("background_rounds_total{{task=\"{task}\",outcome=\"done\"}}")) > 0.0, "{task}");
     }
     stage.stop().await;

@@ -152,7 +152,7 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
         ("TWILIO_AUTH_TOKEN", "another-token", 1, "refused the credentials"),
         ("TWILIO_WORKSPACE_SID", "WS00000000000000000000000000000bad", 1, "does not know it"),
         ("TRS__SERVER__PUBLIC_URL", "http://streams.example.com", 2, "server.public_url"),
-        ("TRS__TWILIO__TASKROUTER_BASE_URL", "http://127.0.0.1:9", 1, "no connection"),
+        ("TRS__TWILIO__TASKROUTER_BASE_URL", "http://127.0.0.1:9", 1, "could not connect"),
     ] {
         let output = run(&stage, &["setup", "--yes"], &[(variable, value)]).await;
         assert_eq!(output.status.code(), Some(code), "{variable}: {}", all(&output));

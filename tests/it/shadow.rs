@@ -168,7 +168,7 @@ async fn whoever_looks_at_a_call_sees_that_nothing_of_it_was_sent() {
         call["timeline"].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap()).collect();
     assert!(lines.iter().any(|line| line.starts_with("would redirect the customer: start Stream_")), "{lines:?}");
     let page = get(format!("/console/calls/{task}")).await;
-    for shown in [">shadow<", ">would run<", "request not-sent", "decided and not sent"] {
+    for shown in [">shadow<", ">would run<", "request not-sent", "not sent (shadow mode)"] {
         assert!(page.contains(shown), "{shown} in {page}");
     }
     let metrics = get("/metrics".to_owned()).await;

@@ -253,7 +253,7 @@ fn the_fold_of_the_journal_is_the_same_at_every_prefix() {
     });
 }
 
-/// A lane performs one step at a time and catches up in between: only the step that was decided already may still follow.
+/// A call task performs one step at a time and catches up in between: only the step that was decided already may still follow.
 #[test]
 fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
     every_story(async |stage, outcome| {

@@ -115,7 +115,7 @@ async fn calls_are_listed_page_by_page() {
     }
     assert_eq!(found, all);
     let (code, complaint) = complained(&calls(&stage, &["list", "--after", "x&limit=1"]).await);
-    assert!(code == Some(1) && complaint.contains("after is not the end of a page"), "{complaint}");
+    assert!(code == Some(1) && complaint.contains("after must be `next` of the previous page"), "{complaint}");
     stage.stop().await;
 }
 

@@ -12,7 +12,7 @@ use taskrouter_streams::call::fact::{
 use taskrouter_streams::console::view::AccountNames;
 use taskrouter_streams::console::{ConsoleSettings, console};
 use taskrouter_streams::http::admin;
-use taskrouter_streams::journal::{Journal, NewFact, SqliteJournal, SqliteSettings};
+use taskrouter_streams::journal::{Ingest as _, NewFact, SqliteJournal, SqliteSettings};
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::twilio::signature::{parse_pairs, sign};
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ async fn calls_are_listed_found_and_shown() {
     let why: Vec<&str> = story["timeline"].as_array().unwrap().iter().filter_map(|line| line["why"].as_str()).collect();
     assert!(why.contains(&"start agent B's stream") && why.contains(&"hold the customer again"), "{why:?}");
     let page = text(&stage, &format!("/console/calls/{}", consult["task"].as_str().unwrap())).await;
-    for shown in ["<svg", "Stream B, agent B", "to start agent B's stream", "on the way back into the conference"] {
+    for shown in ["<svg", "Stream B, agent B", "to start agent B's stream", "rejoining the conference"] {
         assert!(page.contains(&shown.replace('\'', "&#39;")) || page.contains(shown), "{shown} is missing in {page}");
     }
     stage.stop().await;
@@ -107,7 +107,7 @@ async fn what_is_not_there_is_said_in_the_language_of_whoever_asks() {
         assert_eq!(found.status(), code, "{path}");
     }
     assert!(text(&stage, &format!("/calls/{unknown}")).await.starts_with("{\"error\":"));
-    assert!(text(&stage, &format!("/console/calls/{unknown}")).await.contains("<h1>That did not work</h1>"));
+    assert!(text(&stage, &format!("/console/calls/{unknown}")).await.contains("<h1>Request failed</h1>"));
     assert_eq!(status(&stage, Method::POST, &format!("/calls/{unknown}/redrive"), &[]).await, 404);
     assert_eq!(
         status(&stage, Method::GET, &format!("/calls/{unknown}/redrive"), &[]).await,

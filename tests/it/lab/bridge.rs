@@ -4,12 +4,12 @@
 use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::rules;
 use taskrouter_streams::call::step::{Operation, Outcome, Trouble};
-use taskrouter_streams::twilio::client::{Destination, Read, Reader, Site};
+use taskrouter_streams::twilio::client::{AccountContext, Read, Reader, StreamDestination};
 use taskrouter_streams::twilio::event::{Content, parse};
-use taskrouter_streams::twilio::failure::{Refusal, verdict};
+use taskrouter_streams::twilio::failure::{ErrorResponse, verdict};
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::parse_pairs;
-use taskrouter_streams::twilio::stream_status::{self, Told};
+use taskrouter_streams::twilio::stream_status::{self, StatusContent};
 use taskrouter_streams::twilio::twiml::Track;
 use twilio_simulator::faults::{Fault, FaultBody};
 use twilio_simulator::world::{Event, OpName, Reply, Request, World};
@@ -21,7 +21,7 @@ const WORKSPACE: &str = "WS00000000000000000000000000000001";
 /// Both sides' idea of whose account it is.
 #[derive(Debug)]
 pub(super) struct Bridge {
-    client: Site,
+    client: AccountContext,
     base: Url,
     door: twilio_simulator::Site,
 }
@@ -38,12 +38,12 @@ pub(super) struct Crossing {
 impl Bridge {
     /// Streams go where the policy says.
     pub(super) fn new(destinations: &[rules::Destination]) -> Self {
-        let destination = |to: &rules::Destination| Destination {
+        let destination = |to: &rules::Destination| StreamDestination {
             url: "wss://audio.example.com/a".to_owned(),
             track: if to.tracks == 2 { Track::BothTracks } else { Track::InboundTrack },
             confirms: to.confirms,
         };
-        let client = Site {
+        let client = AccountContext {
             account_sid: ACCOUNT.parse().unwrap(),
             workspace_sid: WORKSPACE.parse().unwrap(),
             destinations: destinations.iter().map(destination).collect(),
@@ -95,7 +95,7 @@ impl Bridge {
 
     fn read(&self, crossing: &Crossing, status: u16, retry_after: Option<&str>, body: &[u8], now: i64) -> Outcome {
         if !(200..300).contains(&status) {
-            return verdict(Refusal { status, retry_after, body }, crossing.asked.about, now);
+            return verdict(ErrorResponse { status, retry_after, body }, crossing.asked.about, now);
         }
         match Reader::new(&self.client, &crossing.operation, 1).read(body) {
             Ok(Read::Whole(answer)) => Outcome::Done(answer),
@@ -116,9 +116,9 @@ impl Bridge {
         let body = body.finish();
         let pairs = parse_pairs(body.as_bytes());
         if event.callback_url.is_some() {
-            return match stream_status::parse(&pairs, now).expect("the simulator's callbacks are well-formed").told {
-                Told::Stream { identity, event } => Some((identity, What::Stream(event))),
-                Told::NotOurs => None,
+            return match stream_status::parse(&pairs, now).expect("the simulator's callbacks are well-formed").content {
+                StatusContent::Stream { identity, event } => Some((identity, What::Stream(event))),
+                StatusContent::NotOurs => None,
             };
         }
         match parse(&pairs, &Interest::default()).expect("the simulator's events are well-formed").content {

@@ -1,41 +1,41 @@
 //! One call's loop: fold, ask, perform, journal.
 
 use super::accounts::Accounts;
-use super::dispatcher::WorkerSettings;
-use super::meter::Meter;
-use super::shadow::{Shadow, Shown};
+use super::call_metrics::CallMetrics;
+use super::settings::WorkerSettings;
+use super::shadow::{Shadow, ShadowResult};
 use super::trace::Trace;
 use crate::call::fact::{Fact, Parked, What};
 use crate::call::step::{Assumed, Outcome, Settled, Step};
 use crate::call::{Call, Next};
-use crate::journal::{self, Claim, Due, Journal, JournalError, Seq};
+use crate::journal::{self, Claim, Claims, Due, JournalError, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
-use crate::twilio::client::{Client, Performed, Turn};
+use crate::twilio::client::{Client, Performed, Permit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// The work on one claimed call.
-pub(super) struct Lane {
-    journal: Arc<dyn Journal>,
+/// Handles one claimed call.
+pub(super) struct CallTask {
+    journal: Arc<dyn Claims>,
     accounts: Arc<Accounts>,
     metrics: Arc<Metrics>,
     settings: Arc<WorkerSettings>,
     claim: Claim,
     shutdown: CancellationToken,
     call: Call,
-    meter: Meter,
+    call_metrics: CallMetrics,
     shadow: Shadow,
     trace: Trace,
     seen: Seq,
-    /// Before the lease was last asked for: it lasts at least as long as counted from here.
+    /// Taken before the lease was last requested, so that the lease lasts at least as long as counted from here.
     renewed: Instant,
 }
 
-impl Lane {
+impl CallTask {
     pub(super) fn new(
-        journal: Arc<dyn Journal>,
+        journal: Arc<dyn Claims>,
         accounts: Arc<Accounts>,
         metrics: Arc<Metrics>,
         settings: Arc<WorkerSettings>,
@@ -43,7 +43,8 @@ impl Lane {
         claimed: Instant,
         shutdown: CancellationToken,
     ) -> Self {
-        let (call, meter, shadow) = (Call::default(), Meter::new(metrics.clone()), Shadow::new(settings.shadow));
+        let (call, call_metrics, shadow) =
+            (Call::default(), CallMetrics::new(metrics.clone()), Shadow::new(settings.shadow));
         let trace = Trace::new(settings.traces.clone(), claim.call.clone());
         Self {
             journal,
@@ -53,7 +54,7 @@ impl Lane {
             claim,
             shutdown,
             call,
-            meter,
+            call_metrics,
             shadow,
             trace,
             seen: 0,
@@ -61,7 +62,7 @@ impl Lane {
         }
     }
 
-    /// Works on the call until nothing is due, then gives it back.
+    /// Performs steps until nothing is due, then releases the call.
     pub(super) async fn run(mut self) -> Result<(), JournalError> {
         loop {
             self.catch_up().await?;
@@ -86,7 +87,7 @@ impl Lane {
                 }
                 Next::Park(parked) => self.park(parked).await?,
                 Next::Report(what) => {
-                    report(&self.claim, &what);
+                    log_report(&self.claim, &what);
                     self.append(what).await?;
                 }
                 Next::WaitUntil(at) => {
@@ -111,17 +112,17 @@ impl Lane {
         let facts = loop {
             match self.journal.facts(&self.claim.call, self.seen).await {
                 Ok(facts) => break facts,
-                Err(error) => self.wait_for_the_journal(error).await?,
+                Err(error) => self.wait_or_fail(error).await?,
             }
         };
         for (seq, fact) in facts {
             self.seen = seq;
-            // The timeline tells of it; nobody else is to be misled.
+            // ShadowResult in the timeline only.
             if self.call.is_foreign(&fact.what) {
                 continue;
             }
             self.call.apply(&fact);
-            self.meter.folded(&fact, &self.call, fresh);
+            self.call_metrics.folded(&fact, &self.call, fresh);
             self.shadow.folded(&fact, &self.call);
             self.trace.folded(&fact, fresh);
         }
@@ -131,30 +132,31 @@ impl Lane {
     async fn park(&self, parked: Parked) -> Result<(), JournalError> {
         tracing::error!(
             task_sid = %self.claim.call, change = %parked.change, reason = %parked.reason,
-            "given up: this change was not made and waits to be redriven"
+            "parked: this change was given up; fix its cause, then redrive or dismiss it"
         );
         self.append(What::Parked(parked)).await
     }
 
-    /// Performs a step and journals how it ended; false when its turn did not come, and nothing was done.
+    /// Performs a step and journals how it ended; false when no permit was had in time, and nothing was done.
     async fn perform(&mut self, step: Step, client: &Client) -> Result<bool, JournalError> {
-        let Some(turn) = self.turn(client).await? else { return Ok(false) };
+        let Some(permit) = self.permit(client).await? else { return Ok(false) };
         if step.operation.is_announced() && !self.shadow.is_on() {
             self.append(What::Begun(step.clone())).await?;
         }
-        self.outlast(client.request_timeout()).await?;
+        self.ensure_lease_outlasts(client.request_timeout()).await?;
         let (sent_at, began) = (journal::now(), Instant::now());
-        let Shown { asked, performed: Performed { outcome, request_id, status }, assumed } = if self.shadow.is_on() {
-            self.shadow.perform(turn, &step.operation, self.call.customer()).await
-        } else {
-            let performed = turn.perform(&step.operation).await;
-            Shown { asked: Some(step.operation.name()), performed, assumed: None }
-        };
+        let ShadowResult { asked, performed: Performed { outcome, request_id, status }, assumed } =
+            if self.shadow.is_on() {
+                self.shadow.perform(permit, &step.operation, self.call.customer()).await
+            } else {
+                let performed = permit.perform(&step.operation).await;
+                ShadowResult { asked: Some(step.operation.name()), performed, assumed: None }
+            };
         if let Some(asked) = asked {
             self.count(asked, status, began);
         }
         let settled = Settled { step, sent_at, outcome, request_id, assumed };
-        tell(&self.claim, &settled);
+        log_outcome(&self.claim, &settled);
         self.append(What::Settled(settled)).await?;
         Ok(true)
     }
@@ -166,17 +168,17 @@ impl Lane {
         time.observe(began.elapsed().as_secs_f64());
     }
 
-    /// Waits for the turn of a request and keeps the lease alive meanwhile. Of several accounts, one that Twilio does not answer
-    /// must not hold up all lanes there are: there a lane that has waited for long goes without its turn.
-    async fn turn<'a>(&mut self, client: &'a Client) -> Result<Option<Turn<'a>>, JournalError> {
-        let turn = client.turn();
-        tokio::pin!(turn);
+    /// Waits for a permit to send a request and renews the lease meanwhile. With several accounts, the wait is limited: an
+    /// account that Twilio does not answer must not block every call task.
+    async fn permit<'a>(&mut self, client: &'a Client) -> Result<Option<Permit<'a>>, JournalError> {
+        let permit = client.permit();
+        tokio::pin!(permit);
         loop {
             self.keep_lease().await?;
             let renewal = self.journal.lease() / 3;
             let patience = if self.accounts.are_several() { self.settings.poll.min(renewal) } else { renewal };
             tokio::select! {
-                turn = &mut turn => return Ok(Some(turn)),
+                permit = &mut permit => return Ok(Some(permit)),
                 () = tokio::time::sleep(patience) => {}
             }
             if self.accounts.are_several() {
@@ -185,10 +187,10 @@ impl Lane {
         }
     }
 
-    /// Makes sure that the lease lasts for longer than a request may take. The fence keeps a stalled worker out of the
-    /// journal, but not out of Twilio: this is as close to the sending as a check can be.
-    async fn outlast(&mut self, request: Duration) -> Result<(), JournalError> {
-        // Asked again after a renewal, which can be what the worker was stalled in.
+    /// Makes sure that the lease lasts longer than a request may take. The fence keeps a stalled worker out of the journal,
+    /// but not out of Twilio, so this check is made just before sending.
+    async fn ensure_lease_outlasts(&mut self, request: Duration) -> Result<(), JournalError> {
+        // Checked again after a renewal, because the worker may have stalled in it.
         while self.journal.lease().saturating_sub(self.renewed.elapsed()) <= request {
             self.renew().await?;
         }
@@ -210,40 +212,37 @@ impl Lane {
                     self.renewed = asked;
                     return Ok(());
                 }
-                Err(error) => self.wait_for_the_journal(error).await?,
+                Err(error) => self.wait_or_fail(error).await?,
             }
         }
     }
 
-    /// Appends a fact. What has been done must be written down, or it would be done again.
+    /// Appends a fact. Retried while the lease lasts: a step that is not journaled would be repeated.
     async fn append(&self, what: What) -> Result<(), JournalError> {
         let fact = Fact { at: journal::now(), what };
         loop {
             match self.journal.append(&self.claim, fact.clone()).await {
                 Ok(_) => return Ok(()),
-                Err(error) => self.wait_for_the_journal(error).await?,
+                Err(error) => self.wait_or_fail(error).await?,
             }
         }
     }
 
     async fn release(self, due: Due) -> Result<(), JournalError> {
-        let mut asked_before = false;
+        let mut is_retry = false;
         loop {
             match self.journal.release(&self.claim, self.seen, due).await {
                 Ok(()) => return Ok(()),
-                // The answer to the first was lost.
-                Err(JournalError::LeaseLost { .. }) if asked_before => return Ok(()),
-                Err(error) => self.wait_for_the_journal(error).await?,
+                // An earlier attempt succeeded, and its answer was lost.
+                Err(JournalError::LeaseLost { .. }) if is_retry => return Ok(()),
+                Err(error) => self.wait_or_fail(error).await?,
             }
-            asked_before = true;
+            is_retry = true;
         }
     }
 
-    /// Pauses while the journal is away, for as long as the lease lasts.
-    ///
-    /// # Errors
-    /// When waiting is of no use.
-    async fn wait_for_the_journal(&self, error: JournalError) -> Result<(), JournalError> {
+    /// Pauses before a retry if the journal is unavailable and the lease lasts; else returns the error.
+    async fn wait_or_fail(&self, error: JournalError) -> Result<(), JournalError> {
         match error {
             JournalError::Unavailable { .. } | JournalError::Overloaded { .. }
                 if self.renewed.elapsed() < self.journal.lease() =>
@@ -259,28 +258,28 @@ impl Lane {
     }
 }
 
-fn report(claim: &Claim, what: &What) {
+fn log_report(claim: &Claim, what: &What) {
     if let What::Unconfirmed { name } = what {
         tracing::warn!(
             task_sid = %claim.call, name,
-            "Twilio took this stream and does not say that its socket is open: look at the destination"
+            "Twilio accepted this stream but has not confirmed that its socket is open: check the destination"
         );
     }
 }
 
-fn tell(claim: &Claim, settled: &Settled) {
+fn log_outcome(claim: &Claim, settled: &Settled) {
     let Settled { step, outcome, request_id, assumed, .. } = settled;
     let (task_sid, operation) = (&claim.call, step.operation.name());
     let request_id = request_id.as_deref().unwrap_or("-");
     match outcome {
         Outcome::Done(_) if *assumed == Some(Assumed::NotSent) => {
-            tracing::info!(%task_sid, operation, "decided and not sent: the call is in shadow mode");
+            tracing::info!(%task_sid, operation, "not sent: the call is in shadow mode");
         }
         Outcome::Done(_) | Outcome::Gone if step.operation.is_idempotent() => {
             tracing::debug!(%task_sid, operation, request_id, "step done");
         }
-        Outcome::Done(_) => tracing::info!(%task_sid, operation, request_id, "streams changed"),
-        Outcome::Gone => tracing::info!(%task_sid, operation, request_id, "the customer's call is over"),
+        Outcome::Done(_) => tracing::info!(%task_sid, operation, request_id, "command accepted"),
+        Outcome::Gone => tracing::info!(%task_sid, operation, request_id, "the customer's call has ended"),
         Outcome::TryLater(trouble) | Outcome::Unknown(trouble) | Outcome::Refused(trouble) => {
             tracing::warn!(%task_sid, operation, request_id, status = trouble.status, code = trouble.code, reason = %trouble.reason, "step failed");
         }

@@ -1,7 +1,7 @@
-//! A call's story as lanes: the customer's leg, each agent, each stream, and our requests below each other.
+//! A call's story as a diagram, with a row for the customer's leg, each agent, each stream, and our requests.
 //!
-//! Most of a call nothing happens, and then much within a second. So the axis is not to scale: a gap grows with its
-//! logarithm, and the labels say the time.
+//! Most of the time nothing happens in a call, and then much within a second. So the axis is not to scale: a gap grows with
+//! its logarithm, and the labels show the time.
 
 use crate::call::Call;
 use crate::call::fact::{EpochMs, Fact, ReservationChange, What};
@@ -12,22 +12,22 @@ use crate::timeline::{self, Kind};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
-const ROW: f64 = 34.0;
+const ROW_HEIGHT: f64 = 34.0;
 const BAR: f64 = 14.0;
 const AXIS: f64 = 28.0;
 const MARGIN: f64 = 12.0;
-/// Between labels of the axis, which are about as wide.
+/// The minimal distance between labels of the axis.
 const LABEL: f64 = 72.0;
-/// A short story is stretched to this.
+/// A shorter story is stretched to this width.
 const WIDE: f64 = 1050.0;
 
-/// One lane: its name and what is drawn on it.
-struct Lane {
+/// One row: its name and its bars.
+struct Row {
     name: String,
     marks: Vec<Mark>,
 }
 
-/// A bar, with what it is for whoever points at it.
+/// A bar with its tooltip.
 struct Mark {
     from: EpochMs,
     to: EpochMs,
@@ -71,12 +71,12 @@ fn width(gap_ms: i64) -> f64 {
     5.0 + 30.0 * (1.0 + gap_ms as f64 / 60.0).log10()
 }
 
-/// A drawing's two parts, which may be scrolled past each other.
+/// A drawing's two parts, of which the second may be scrolled.
 pub(super) struct Drawing {
-    /// The lanes' names.
+    /// The names of the rows.
     pub(super) names: Markup,
-    /// The axis and what is on the lanes.
-    pub(super) lanes: Markup,
+    /// The axis and the bars.
+    pub(super) rows: Markup,
     /// The second part's width.
     pub(super) wide: f64,
     /// Both parts' height.
@@ -85,37 +85,37 @@ pub(super) struct Drawing {
 
 /// Draws the story of these facts, as the insides of two SVGs.
 pub(super) fn drawing(facts: &[Fact]) -> Drawing {
-    let lanes = lanes(facts);
+    let drawn = rows(facts);
     let scale = Scale::new(facts.iter().map(|fact| fact.at).collect());
     let began = facts.first().map_or(0, |fact| fact.at);
-    let rows = u32::try_from(lanes.len()).map_or(0.0, f64::from);
-    let (wide, high) = (scale.end() + 3.0 * MARGIN, AXIS + rows * ROW + MARGIN);
+    let rows = u32::try_from(drawn.len()).map_or(0.0, f64::from);
+    let (wide, high) = (scale.end() + 3.0 * MARGIN, AXIS + rows * ROW_HEIGHT + MARGIN);
     let names = html! {
-        @for (lane, y) in lanes.iter().zip(tops()) {
-            text x="0" y=(y + BAR - 3.0) { (lane.name) }
+        @for (row, y) in drawn.iter().zip(tops()) {
+            text x="0" y=(y + BAR - 3.0) { (row.name) }
         }
     };
     let marks = html! {
         (axis(&scale, began, high))
-        @for (lane, y) in lanes.iter().zip(tops()) {
-            line.lane-line x1="0" x2=(format!("{wide:.0}")) y1=(y + BAR / 2.0) y2=(y + BAR / 2.0) {}
-            @for mark in &lane.marks { (bar(mark, &scale, y)) }
+        @for (row, y) in drawn.iter().zip(tops()) {
+            line.row-line x1="0" x2=(format!("{wide:.0}")) y1=(y + BAR / 2.0) y2=(y + BAR / 2.0) {}
+            @for mark in &row.marks { (bar(mark, &scale, y)) }
         }
     };
-    Drawing { names, lanes: marks, wide, high }
+    Drawing { names, rows: marks, wide, high }
 }
 
 /// Draws the story of these facts for a page.
 pub(super) fn draw(facts: &[Fact]) -> Markup {
-    let Drawing { names, lanes, wide, high } = drawing(facts);
+    let Drawing { names, rows, wide, high } = drawing(facts);
     html! {
-        div.lanes {
-            svg.lane-names aria-hidden="true" width="150" height=(high) viewBox=(format!("0 0 150 {high:.0}")) { (names) }
-            div.lane-scroll id="lanes" data-keep-scroll tabindex="0" role="region" aria-label="Timeline, drawn" {
-                svg role="img" aria-labelledby="lanes-title" width=(format!("{wide:.0}")) height=(high)
+        div.diagram {
+            svg.row-names aria-hidden="true" width="150" height=(high) viewBox=(format!("0 0 150 {high:.0}")) { (names) }
+            div.row-scroll id="diagram" data-keep-scroll tabindex="0" role="region" aria-label="Diagram of the call" {
+                svg role="img" aria-labelledby="diagram-title" width=(format!("{wide:.0}")) height=(high)
                     viewBox=(format!("0 0 {wide:.0} {high:.0}")) {
-                    title id="lanes-title" { "The call's lanes over time; the table below says the same in words." }
-                    (lanes)
+                    title id="diagram-title" { "The call over time; the table below shows the same as text." }
+                    (rows)
                 }
             }
         }
@@ -123,7 +123,7 @@ pub(super) fn draw(facts: &[Fact]) -> Markup {
 }
 
 fn tops() -> impl Iterator<Item = f64> {
-    std::iter::successors(Some(AXIS + 8.0), |y| Some(y + ROW))
+    std::iter::successors(Some(AXIS + 8.0), |y| Some(y + ROW_HEIGHT))
 }
 
 fn axis(scale: &Scale, began: EpochMs, high: f64) -> Markup {
@@ -155,7 +155,7 @@ fn since(ms: i64) -> String {
 fn bar(mark: &Mark, scale: &Scale, y: f64) -> Markup {
     let (x, end) = (scale.x(mark.from), scale.x(mark.to));
     let is_point = mark.from == mark.to;
-    // What is over at once must be seen all the same.
+    // A moment must be visible too.
     let wide = if is_point { 5.0 } else { (end - x).max(5.0) };
     html! {
         rect class=(mark.class) x=(format!("{x:.1}")) y=(y) width=(format!("{wide:.1}")) height=(BAR) rx="3" {
@@ -164,16 +164,16 @@ fn bar(mark: &Mark, scale: &Scale, y: f64) -> Markup {
     }
 }
 
-fn lanes(facts: &[Fact]) -> Vec<Lane> {
+fn rows(facts: &[Fact]) -> Vec<Row> {
     let names = timeline::agents(facts);
-    let mut lanes = vec![Lane { name: "Customer".to_owned(), marks: customer(facts) }];
+    let mut rows = vec![Row { name: "Customer".to_owned(), marks: customer(facts) }];
     for (reservation, name) in &names {
-        lanes.push(Lane { name: capital(name), marks: agent(facts, reservation) });
+        rows.push(Row { name: capital(name), marks: agent(facts, reservation) });
     }
     let names: BTreeMap<ReservationSid, String> = names.into_iter().collect();
-    lanes.extend(streams(facts, &names));
-    lanes.push(Lane { name: "Our requests".to_owned(), marks: requests(facts) });
-    lanes
+    rows.extend(streams(facts, &names));
+    rows.push(Row { name: "Our requests".to_owned(), marks: requests(facts) });
+    rows
 }
 
 fn capital(name: &str) -> String {
@@ -181,7 +181,7 @@ fn capital(name: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// Where the customer was: in the conference or on the way back into it, held or not, the guard raised or not.
+/// Where the customer was (in the conference or rejoining it), held or not, with the guard raised or lowered.
 fn customer(facts: &[Fact]) -> Vec<Mark> {
     let mut states: Vec<(EpochMs, [bool; 3])> = Vec::new();
     let (mut call, mut away) = (Call::default(), false);
@@ -213,7 +213,7 @@ fn customer(facts: &[Fact]) -> Vec<Mark> {
             (false, false, true) => "customer lowered",
             (false, false, false) => "customer",
         };
-        let place = if *away { "on the way back into the conference" } else { "there" };
+        let place = if *away { "rejoining the conference" } else { "in the conference" };
         let hold = if *held { ", held" } else { "" };
         let guard = if *lowered { ", guard lowered" } else { "" };
         Mark {
@@ -226,7 +226,7 @@ fn customer(facts: &[Fact]) -> Vec<Mark> {
     marks.collect()
 }
 
-/// When the call was over, else the last that was heard of it.
+/// When the call ended, else the time of its last fact.
 fn over_at(facts: &[Fact]) -> EpochMs {
     let mut call = Call::default();
     let over = facts.iter().find(|fact| {
@@ -269,9 +269,9 @@ fn agent(facts: &[Fact], reservation: &ReservationSid) -> Vec<Mark> {
     marks
 }
 
-fn streams(facts: &[Fact], names: &BTreeMap<ReservationSid, String>) -> Vec<Lane> {
+fn streams(facts: &[Fact], names: &BTreeMap<ReservationSid, String>) -> Vec<Row> {
     let end = over_at(facts);
-    let lane = |stream: &Stream| {
+    let row = |stream: &Stream| {
         let agent = names.get(&stream.reservation).map_or("nobody", String::as_str);
         let slot = timeline::letter(stream.slot);
         let title = format!("{} on destination {slot} for {agent}", stream.name);
@@ -280,15 +280,15 @@ fn streams(facts: &[Fact], names: &BTreeMap<ReservationSid, String>) -> Vec<Lane
         // Paler until its socket is known to be open.
         let heard = stream.confirmed_at.unwrap_or(to).clamp(from, to);
         if heard > from {
-            let title = format!("{title}, not heard of yet");
+            let title = format!("{title}, not confirmed yet");
             marks.push(Mark { from, to: heard, class: format!("stream unheard slot-{}", stream.slot % 6), title });
         }
         if heard < to {
             marks.push(Mark { from: heard, to, class: format!("stream slot-{}", stream.slot % 6), title });
         }
-        Lane { name: format!("Stream {slot}, {agent}"), marks }
+        Row { name: format!("Stream {slot}, {agent}"), marks }
     };
-    Call::fold(facts).streams().iter().map(lane).collect()
+    Call::fold(facts).streams().iter().map(row).collect()
 }
 
 fn requests(facts: &[Fact]) -> Vec<Mark> {

@@ -1,4 +1,4 @@
-//! The worker's own signed door, seen from the commands: they knock as Twilio does.
+//! Posts to the worker's public listener as Twilio does.
 
 use crate::config::Settings;
 use crate::twilio::signature::{self, Pair};
@@ -10,8 +10,8 @@ use std::time::Duration;
 /// Longer than Twilio would wait for the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A door to knock at.
-pub(super) struct Door {
+/// The public listener of a worker.
+pub(super) struct IngressClient {
     client: reqwest::Client,
     /// Scheme, host and prefix that requests go to.
     base: String,
@@ -20,17 +20,19 @@ pub(super) struct Door {
     token: SecretString,
 }
 
-impl Door {
-    /// The door of the configured worker, at `base` or else where it listens on this machine.
+impl IngressClient {
+    /// The configured worker, at `base` or else where it listens on this machine.
     pub(super) fn new(settings: &Settings, base: Option<String>) -> anyhow::Result<Self> {
         let here = || format!("http://{}", reachable(settings.server.listen));
-        let token = settings.twilio.auth_tokens.first().context("there is no auth token to sign with")?;
+        let token = settings.twilio.auth_tokens.first().context("no auth token to sign with: set TWILIO_AUTH_TOKEN")?;
         Ok(Self {
             client: reqwest::Client::builder()
                 .timeout(ANSWER_TIMEOUT)
                 .redirect(reqwest::redirect::Policy::none())
                 .build()
-                .context("no HTTP client can be made: install the system's root certificates (ca-certificates)")?,
+                .context(
+                    "the HTTP client could not be set up: install the system's root certificates (ca-certificates)",
+                )?,
             base: base.map_or_else(here, |base| base.trim_end_matches('/').to_owned()),
             signed_base: settings.server.public_url.clone(),
             token: token.clone(),
@@ -41,8 +43,8 @@ impl Door {
         &self.base
     }
 
-    /// Posts a form, signed or not; the answer's status, or why there is none.
-    pub(super) async fn knock(&self, path: &str, form: &[Pair<'_>], signed: bool) -> Result<u16, String> {
+    /// Posts a form, signed or not, and returns the answer's status.
+    pub(super) async fn post(&self, path: &str, form: &[Pair<'_>], signed: bool) -> Result<u16, String> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let mut request = self
             .client
@@ -55,7 +57,7 @@ impl Door {
         }
         match request.send().await {
             Ok(answer) => Ok(answer.status().as_u16()),
-            Err(error) if error.is_connect() => Err("no connection".to_owned()),
+            Err(error) if error.is_connect() => Err("could not connect".to_owned()),
             Err(error) if error.is_timeout() => Err(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
             Err(_) => Err("the connection broke before the answer".to_owned()),
         }

@@ -1,82 +1,47 @@
-//! What each operation asks of Twilio: method, place, query and form, as values. Nothing is sent here.
+//! The request of each operation, as a value. Nothing is sent here.
 
-use super::{Destination, Product};
+use super::hosts::Product;
+use super::request::{Form, Request};
+use super::settings::StreamDestination;
 use crate::call::sid::{AccountSid, CallSid, ConferenceSid, WorkspaceSid};
 use crate::call::step::{Guard, Operation, StreamStart, Trouble};
 use crate::twilio::failure::About;
 use crate::twilio::twiml::{self, ConferenceVerb, Document, StreamVerb};
-use std::borrow::Cow;
-use url::Url;
 use url::form_urlencoded::Serializer;
 
 /// A conference takes 250 participants at most (`maxParticipants`), so one page holds them all.
 const PARTICIPANTS_PER_PAGE: u16 = 250;
 
-/// What requests are filled in with besides their operation.
+/// What every request needs to know of the account besides the operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Site {
-    /// Whose calls.
+pub struct AccountContext {
+    /// The account that owns the calls.
     pub account_sid: AccountSid,
-    /// Whose tasks.
+    /// The workspace that owns the tasks.
     pub workspace_sid: WorkspaceSid,
-    /// Where streams go; [`StreamStart::slot`] is an index into it.
-    pub destinations: Vec<Destination>,
-    /// Where Twilio tells how streams fare; the task is added as a query.
+    /// [`StreamStart::slot`] is an index into it.
+    pub destinations: Vec<StreamDestination>,
+    /// The address for status callbacks of streams; the task is added as a query.
     pub status_url: String,
 }
 
-/// The names and values of a form, in order.
-pub type Form = Vec<(Cow<'static, str>, String)>;
-
-/// One HTTP request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// Whose host it goes to.
-    pub product: Product,
-    /// The path's segments below the host's base, not percent-encoded.
-    pub path: Vec<String>,
-    /// The query, encoded.
-    pub query: Option<String>,
-    /// The form of a POST; a GET has none.
-    pub form: Option<Form>,
-    /// Whose state it is about, which decides what a failure means.
-    pub about: About,
-    /// Whether a 2xx is all that matters, whatever its body is.
-    pub is_command: bool,
-}
-
-impl Request {
-    /// The address below a base, with the path percent-encoded.
-    pub fn url(&self, base: &Url) -> Url {
-        let mut url = base.clone();
-        // Fails for URLs without a host only, which `Client::new` refuses.
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(&self.path);
-        }
-        url.set_query(self.query.as_deref());
-        url
-    }
-}
-
-impl Site {
-    /// The first request of an operation, or why there is none, which happens before anything is sent.
+impl AccountContext {
+    /// The first request of an operation, or why it cannot be made.
     pub fn request(&self, operation: &Operation) -> Result<Request, Trouble> {
         Ok(match operation {
-            Operation::FetchTask { task } => Request {
-                product: Product::TaskRouter,
-                path: owned(&["v1", "Workspaces", self.workspace_sid.as_str(), "Tasks", task.as_str()]),
-                ..self.read(&[])
-            },
+            Operation::FetchTask { task } => {
+                let path = ["v1", "Workspaces", self.workspace_sid.as_str(), "Tasks", task.as_str()];
+                Request::get(Product::TaskRouter, &path)
+            }
             Operation::FindConference { friendly_name } => {
                 let mut query = Serializer::new(String::new());
                 query.append_pair("FriendlyName", friendly_name).append_pair("Status", "in-progress");
-                Request { query: Some(query.finish()), ..self.read(&["Conferences.json"]) }
+                self.get(&["Conferences.json"]).with_query(query.finish())
             }
-            Operation::FetchConference { conference } => self.read(&["Conferences", &format!("{conference}.json")]),
-            Operation::ReadParticipants { conference } => Request {
-                query: Some(format!("PageSize={PARTICIPANTS_PER_PAGE}")),
-                ..self.read(&["Conferences", conference.as_str(), "Participants.json"])
-            },
+            Operation::FetchConference { conference } => self.get(&["Conferences", &format!("{conference}.json")]),
+            Operation::ReadParticipants { conference } => self
+                .get(&["Conferences", conference.as_str(), "Participants.json"])
+                .with_query(format!("PageSize={PARTICIPANTS_PER_PAGE}")),
             Operation::UpdateCustomer { conference, customer, guard, hold } => {
                 self.update(conference, customer, *guard, *hold)
             }
@@ -94,21 +59,15 @@ impl Site {
                 self.command(&path, vec![("Status".into(), "stopped".to_owned())])
             }
             Operation::FetchCall { customer } => {
-                Request { about: About::Call, ..self.read(&["Calls", &format!("{customer}.json")]) }
+                Request { about: About::Call, ..self.get(&["Calls", &format!("{customer}.json")]) }
             }
         })
     }
 
-    fn read(&self, path: &[&str]) -> Request {
+    /// A request about one of the account's resources.
+    pub(super) fn get(&self, path: &[&str]) -> Request {
         let account = ["2010-04-01", "Accounts", self.account_sid.as_str()];
-        Request {
-            product: Product::Api,
-            path: owned(&[&account, path].concat()),
-            query: None,
-            form: None,
-            about: About::Other,
-            is_command: false,
-        }
+        Request::get(Product::Api, &[&account, path].concat())
     }
 
     fn update(
@@ -124,11 +83,11 @@ impl Site {
         });
         let hold = hold.map(|hold| ("Hold".into(), hold.to_string()));
         let path = ["Conferences", conference.as_str(), "Participants", &format!("{customer}.json")];
-        Request { form: Some(guard.into_iter().chain(hold).collect()), ..self.read(&path) }
+        self.get(&path).with_form(guard.into_iter().chain(hold).collect())
     }
 
     fn command(&self, path: &[&str], form: Form) -> Request {
-        Request { form: Some(form), about: About::Call, is_command: true, ..self.read(path) }
+        Request { about: About::Call, is_command: true, ..self.get(path).with_form(form) }
     }
 
     fn redirect_twiml(&self, room: &str, stop: &[String], start: &[StreamStart]) -> Result<String, Trouble> {
@@ -141,7 +100,7 @@ impl Site {
     fn stream_verb(&self, stream: &StreamStart) -> Result<StreamVerb, Trouble> {
         let Some(destination) = self.destinations.get(stream.slot) else {
             return Err(not_sent(format!(
-                "the stream wants destination {} and streams.destinations has {}: add one, then redrive",
+                "the stream needs destination {}, but streams.destinations has {}: add one, then redrive",
                 stream.slot + 1,
                 self.destinations.len()
             )));
@@ -156,7 +115,7 @@ impl Site {
             url: destination.url.clone(),
             track: destination.track,
             parameters: sids.into_iter().chain(stream.parameters.iter().cloned()).collect(),
-            // The callback names the leg only, and a leg can have had another task before.
+            // The callback itself names only the leg, which may have had another task before.
             status_callback: destination.confirms.then(|| format!("{}?task={}", self.status_url, stream.task)),
         })
     }
@@ -172,10 +131,6 @@ fn create_form(stream: StreamVerb) -> Form {
         form.push((format!("Parameter{number}.Value").into(), value));
     }
     form
-}
-
-fn owned(segments: &[&str]) -> Vec<String> {
-    segments.iter().map(|segment| (*segment).to_owned()).collect()
 }
 
 fn not_sent(reason: String) -> Trouble {

@@ -1,18 +1,17 @@
-//! Who may come in.
+//! Access to the console.
 //!
-//! On loopback everybody on this machine may, without a token. Elsewhere the token is asked for: as `Authorization: Bearer`
-//! by programs, as the password of HTTP Basic (any name) by browsers, which then ask for it themselves and need no cookie.
-//! Without a token and off loopback nobody may: the probes and the metrics, which name nobody, are served all the same.
+//! On loopback no token is required unless one is set. Elsewhere one is: programs send it as `Authorization: Bearer`, browsers
+//! as the password of HTTP Basic (with any name), for which they ask without a cookie. Off loopback and without a token, access
+//! is denied. Probes and metrics hold no personal data and are served regardless.
 //!
-//! Browsers send credentials along, and reach loopback, on behalf of any page that they show. Hence:
-//! - what changes something must come from our own pages: `Sec-Fetch-Site: same-origin`, else an `Origin` that is ours. What
-//!   bears neither is no browser of the last years (all send `Origin` with a POST), and no other page's doing.
-//! - without a token `Host` must be an address or `localhost`: a name can be pointed at this machine by its owner, whose
-//!   page would then count as ours (DNS rebinding).
+//! A browser sends credentials, and reaches loopback, on behalf of any page that it shows. Therefore:
+//! - A request that changes something must come from our own pages: `Sec-Fetch-Site: same-origin`, else our own `Origin`.
+//!   Every current browser sends `Origin` with a POST, so a request without both headers comes from no page.
+//! - Without a token, `Host` must be an IP address or `localhost`. The owner of any other name could point it at this machine,
+//!   and their page would count as ours (DNS rebinding).
 //!
-//! There is no token in the forms: the two checks do not depend on a secret, a cookie or a clock.
+//! Forms need no CSRF token: these checks depend on no secret, cookie or clock.
 
-use super::Console;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
@@ -28,7 +27,7 @@ use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 use subtle::ConstantTimeEq;
 
-/// Scripts and styles from our own files only, nothing inline; no other origin may frame us or be sent anything.
+/// Scripts and styles only from our own files, nothing inline; no other origin may frame a page or receive a form.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -43,51 +42,51 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Who is let in.
-pub(super) struct Gate {
+/// The rules of one console.
+pub(super) struct Access {
     token: Option<SecretString>,
     is_private: bool,
 }
 
-/// Why somebody is not let in.
+/// Why access is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    Closed,
+enum Denied {
+    Disabled,
     NoToken,
     ForeignHost,
-    ForeignPage,
+    CrossSite,
 }
 
-impl Gate {
+impl Access {
     pub(super) fn new(token: Option<SecretString>, is_private: bool) -> Self {
         Self { token, is_private }
     }
 
-    fn check(&self, headers: &HeaderMap, changes: bool) -> Result<(), Stop> {
+    fn check(&self, headers: &HeaderMap, changes: bool) -> Result<(), Denied> {
         match &self.token {
-            Some(token) if !is_given(headers, token) => return Err(Stop::NoToken),
+            Some(token) if !is_given(headers, token) => return Err(Denied::NoToken),
             Some(_) => {}
-            None if !self.is_private => return Err(Stop::Closed),
-            None if !has_unforgeable_host(headers) => return Err(Stop::ForeignHost),
+            None if !self.is_private => return Err(Denied::Disabled),
+            None if !has_unforgeable_host(headers) => return Err(Denied::ForeignHost),
             None => {}
         }
-        if changes && !is_from_us(headers) { Err(Stop::ForeignPage) } else { Ok(()) }
+        if changes && !is_from_us(headers) { Err(Denied::CrossSite) } else { Ok(()) }
     }
 }
 
-/// Lets in, or says why not; and says to browsers what they may do with the answer.
+/// Checks access, and adds the security headers to the answer.
 pub(super) async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, actix_web::Error> {
     let changes = !request.method().is_safe();
-    let stop = match request.app_data::<web::Data<Console>>() {
-        Some(console) => console.gate.check(request.headers(), changes).err(),
-        None => Some(Stop::Closed),
+    let denied = match request.app_data::<web::Data<Access>>() {
+        Some(access) => access.check(request.headers(), changes).err(),
+        None => Some(Denied::Disabled),
     };
-    let mut answer = match stop {
+    let mut answer = match denied {
         None => next.call(request).await?.map_into_left_body(),
-        Some(stop) => request.into_response(stop.answer()).map_into_right_body(),
+        Some(denied) => request.into_response(denied.answer()).map_into_right_body(),
     };
     for (name, value) in HEADERS {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -95,25 +94,23 @@ pub(super) async fn guard(
     Ok(answer)
 }
 
-impl Stop {
+impl Denied {
     fn answer(self) -> HttpResponse {
         let (mut response, why) = match self {
-            Stop::Closed => (
+            Denied::Disabled => (
                 HttpResponse::Forbidden(),
-                "The calls are shown on loopback only, or with a token: set admin.token, or admin.listen to 127.0.0.1.",
+                "Calls are shown only on loopback or with a token: set admin.token, or admin.listen to 127.0.0.1.",
             ),
-            Stop::NoToken => {
+            Denied::NoToken => {
                 let mut response = HttpResponse::Unauthorized();
                 response.insert_header((WWW_AUTHENTICATE, "Basic realm=\"taskrouter-streams\", charset=\"UTF-8\""));
-                (response, "The token is missing or wrong: give admin.token as the password, or as a Bearer token.")
+                (response, "The token is missing or wrong: send admin.token as the password, or as a Bearer token.")
             }
-            Stop::ForeignHost => (
+            Denied::ForeignHost => (
                 HttpResponse::Forbidden(),
-                "Without admin.token this is reached by an IP address or as localhost only, not by a name.",
+                "Without admin.token, use an IP address or localhost instead of a host name.",
             ),
-            Stop::ForeignPage => {
-                (HttpResponse::Forbidden(), "This was sent by a page of somebody else, so it is not done.")
-            }
+            Denied::CrossSite => (HttpResponse::Forbidden(), "Cross-site request refused."),
         };
         response.content_type("text/plain; charset=utf-8").body(why)
     }
@@ -135,7 +132,7 @@ fn is_given(headers: &HeaderMap, token: &SecretString) -> bool {
     } else {
         return false;
     };
-    // Digests, so that the time says nothing of the length either.
+    // Digests, so that the time does not reveal the length either.
     let expected = Sha256::digest(token.expose_secret().as_bytes());
     Sha256::digest(&given).ct_eq(&expected).into()
 }

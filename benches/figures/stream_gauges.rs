@@ -7,7 +7,7 @@ use taskrouter_streams::call::fact::Fact;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::journal::{Journal, NewFact};
 use taskrouter_streams::telemetry::metrics::Metrics;
-use taskrouter_streams::worker;
+use taskrouter_streams::worker::StreamGauges;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,7 @@ pub(crate) async fn times(postgres: Option<&str>) {
 async fn of(name: &str, journal: Arc<dyn Journal>) {
     fill(&journal).await;
     let (metrics, stop) = (Arc::new(Metrics::new("0", "0")), CancellationToken::new());
-    let rounds = || metrics.work.rounds.get_or_create(&[("task", "census"), ("outcome", "done")]).get();
+    let rounds = || metrics.work.rounds.get_or_create(&[("task", "stream_gauges"), ("outcome", "done")]).get();
     let until = async |count: u64| {
         let began = Instant::now();
         while rounds() < count {
@@ -38,17 +38,17 @@ async fn of(name: &str, journal: Arc<dyn Journal>) {
         began.elapsed()
     };
     let every = Duration::from_millis(1);
-    let census = tokio::spawn(worker::census(journal.clone(), metrics.clone(), every, stop.clone()));
+    let gauges = tokio::spawn(StreamGauges::new(journal.clone(), metrics.clone(), every).run(stop.clone()));
     let first = until(1).await;
     let later = until(1 + LATER).await;
-    println!("census of {CALLS} live calls of {FACTS} facts, {name}");
+    println!("counting the streams of {CALLS} live calls of {FACTS} facts, {name}");
     println!(
         "  the first {:.2} s, later ones {:.4} s while all have changed lately",
         first.as_secs_f64(),
         later.as_secs_f64() / LATER as f64
     );
     stop.cancel();
-    census.await.unwrap();
+    gauges.await.unwrap();
     journal.close().await.unwrap();
 }
 

@@ -1,41 +1,51 @@
 //! The events of the workspace, as TaskRouter keeps them.
-//! Source: <https://www.twilio.com/docs/taskrouter/api/event>, which says of this resource that pagination is not supported:
-//! so a longer list is read span by span of time.
+//! Source: <https://www.twilio.com/docs/taskrouter/api/event>. It says that this resource has no pagination, so a longer list
+//! is read in spans of time.
 
-use super::Client;
-use super::unanswered::{Unanswered, taskrouter};
+use super::api_error::ApiError;
+use super::hosts::Product;
+use super::request::Request;
+use super::transport::Transport;
 use crate::call::fact::EpochMs;
+use crate::call::sid::WorkspaceSid;
 use crate::twilio::event_record::{self, Record};
 use jiff::Timestamp;
 use serde_json::Value;
 
 /// Twilio's default. A voice event has some five thousand bytes, and an answer must stay below `twilio.answer_limit_bytes`.
-const USUAL: usize = 50;
+const DEFAULT_SIZE: usize = 50;
 
-/// Twilio's most, for a second in which much happened.
-const MOST: usize = 1000;
+/// Twilio's maximum, for a second with many events.
+const MAX_SIZE: usize = 1000;
 
-/// A dense second with the one before it: where the whole seconds lie within which Twilio compares is not told.
+/// A dense second and the one before it: Twilio does not document how it rounds the dates that it compares.
 const DENSE_S: i64 = 2;
 
-/// Which of the events to read: those of a span of time. Twilio lists the newest of them, first.
+/// Reads the workspace's events.
+#[derive(Debug, Clone, Copy)]
+pub struct EventLog<'a> {
+    pub(super) transport: &'a Transport,
+    pub(super) workspace: &'a WorkspaceSid,
+}
+
+/// A span of time whose events to read. Twilio lists the newest of them, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventsPage {
     /// Seconds since the Unix epoch, as the dates of a request have them.
     since: i64,
     until: i64,
-    /// Only the end of the span is asked for, and as much of it as Twilio lists.
+    /// Requests only the end of the span, with the maximum size.
     dense: bool,
 }
 
-/// A list that cannot be read to its end.
+/// Why a list cannot be read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unlisted {
-    /// More happened at once than an answer holds.
-    #[error("more than {MOST} events happened within two seconds, and TaskRouter lists no more of them")]
+pub enum PagingError {
+    /// One answer cannot hold all events of a second.
+    #[error("more than {MAX_SIZE} events happened within two seconds, and TaskRouter does not list the rest")]
     Crowded,
-    /// What follows cannot be asked for.
-    #[error("TaskRouter does not list the newest events first, with their times, as it is known to")]
+    /// The next span cannot be determined.
+    #[error("TaskRouter did not list events newest first with their times, so older ones cannot be requested")]
     Disordered,
 }
 
@@ -46,7 +56,7 @@ impl EventsPage {
     }
 
     fn size(&self) -> usize {
-        if self.dense { MOST } else { USUAL }
+        if self.dense { MAX_SIZE } else { DEFAULT_SIZE }
     }
 
     fn query(&self) -> String {
@@ -58,21 +68,20 @@ impl EventsPage {
         query.finish()
     }
 
-    /// What to ask for when these were answered: up to the oldest of them, which is listed again, and those of its second
-    /// with it.
-    fn after(&self, records: &[Record], is_full: bool) -> Result<Option<Self>, Unlisted> {
+    /// The next span after these records. It ends with the second of the oldest one, whose events are listed again.
+    fn after(&self, records: &[Record], is_full: bool) -> Result<Option<Self>, PagingError> {
         let (since, dense) = (self.since, false);
         let next = match (is_full, self.dense) {
             (false, false) => return Ok(None),
-            (true, true) => return Err(Unlisted::Crowded),
+            (true, true) => return Err(PagingError::Crowded),
             (false, true) => Self { since, until: self.until - 1, dense },
             (true, false) => {
                 let at = |record: Option<&Record>| record.and_then(event_record::at);
                 let (Some(newest), Some(oldest)) = (at(records.first()), at(records.last())) else {
-                    return Err(Unlisted::Disordered);
+                    return Err(PagingError::Disordered);
                 };
                 if newest < oldest {
-                    return Err(Unlisted::Disordered);
+                    return Err(PagingError::Disordered);
                 }
                 let until = oldest.div_euclid(1000) + 1;
                 if until < self.until { Self { since, until, dense } } else { Self { dense: true, ..self.clone() } }
@@ -82,26 +91,23 @@ impl EventsPage {
     }
 }
 
-impl Client {
-    /// Events of the workspace, and which to ask for after them. Some come twice.
-    ///
-    /// # Errors
-    /// When Twilio does not answer with a list.
-    pub async fn events(
-        &self,
+impl EventLog<'_> {
+    /// Reads one span's events, and which span to read next. Some events are read twice.
+    pub async fn page(
+        self,
         page: &EventsPage,
-    ) -> Result<(Vec<Record>, Result<Option<EventsPage>, Unlisted>), Unanswered> {
-        let path = ["v1", "Workspaces", self.site.workspace_sid.as_str(), "Events"];
-        let request = taskrouter(&path, Some(page.query()), None);
-        let (body, _) = self.asked("list events", &request).await?;
-        let (records, size) = read(&body).ok_or_else(Unanswered::unreadable)?;
+    ) -> Result<(Vec<Record>, Result<Option<EventsPage>, PagingError>), ApiError> {
+        let path = ["v1", "Workspaces", self.workspace.as_str(), "Events"];
+        let request = Request::get(Product::TaskRouter, &path).with_query(page.query());
+        let (body, _) = self.transport.fetch("list events", &request).await?;
+        let (records, size) = read(&body).ok_or_else(ApiError::unreadable)?;
         let is_full = records.len() >= size.unwrap_or(page.size()).clamp(1, page.size());
         let next = page.after(&records, is_full);
         Ok((records, next))
     }
 }
 
-/// The records, and how many Twilio says that a list holds.
+/// The records, and the page size that Twilio states.
 fn read(body: &[u8]) -> Option<(Vec<Record>, Option<usize>)> {
     let mut body: Value = serde_json::from_slice(body).ok()?;
     let size = body.pointer("/meta/page_size").and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());

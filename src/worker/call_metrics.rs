@@ -1,4 +1,4 @@
-//! What a lane counts: the facts of its call as they are folded.
+//! What a call task counts: the facts of its call as they are folded.
 
 use crate::call::Call;
 use crate::call::fact::{EpochMs, Fact, What};
@@ -8,22 +8,22 @@ use crate::telemetry::metrics::Metrics;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Counts the facts of one call. The facts that a lane finds when it takes the call up were counted before.
-pub(super) struct Meter {
+/// Counts the facts of one call. Facts that were there when the call was claimed were counted before.
+pub(super) struct CallMetrics {
     metrics: Arc<Metrics>,
-    /// Whether each stream runs, by name; stopped ones are kept, so that none is taken for new.
+    /// Whether each stream runs, by name. Stopped ones are kept, so that they are not taken for new.
     streams: BTreeMap<String, bool>,
-    /// Operations that failed the last time, and the change that they were for.
+    /// Operations that failed at the last attempt, with the change that they were for.
     failing: BTreeSet<(&'static str, Change)>,
     newest_event: Option<EpochMs>,
 }
 
-impl Meter {
+impl CallMetrics {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self { metrics, streams: BTreeMap::new(), failing: BTreeSet::new(), newest_event: None }
     }
 
-    /// Takes note of a fact that `call` has just folded; `fresh` when it was not there when the lane began.
+    /// Counts a fact that `call` has just folded. `fresh`: it was journaled after the call was claimed.
     pub(super) fn folded(&mut self, fact: &Fact, call: &Call, fresh: bool) {
         if fact.what.task_view().is_some() {
             self.newest_event = Some(fact.at);
@@ -110,7 +110,7 @@ impl Meter {
     }
 }
 
-/// Never negative: the two may come from clocks that differ.
+/// Never negative: the two times may come from different clocks.
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of a call have far fewer than 52 bits")]
 fn seconds(from: EpochMs, to: EpochMs) -> f64 {
     (to - from).max(0) as f64 / 1000.0

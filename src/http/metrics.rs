@@ -1,8 +1,8 @@
-//! What the public listener counts: every answer, and every fact that is brought.
+//! What the public listener counts: every answer, and every fact that it receives.
 
-use super::routes::Door;
 use crate::call::fact::{Fact, What};
 use crate::telemetry::labels;
+use crate::telemetry::metrics::Metrics;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
@@ -15,20 +15,20 @@ pub(super) async fn answers(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let began = Instant::now();
-    let door = request.app_data::<web::Data<Door>>().cloned();
+    let metrics = request.app_data::<web::Data<Metrics>>().cloned();
     let answer = next.call(request).await?;
-    if let Some(door) = door {
+    if let Some(metrics) = metrics {
         let path = labels::path(answer.request().match_pattern().as_deref());
         let status = labels::status(Some(answer.status().as_u16()));
-        let counts = &door.metrics.door;
-        counts.answers.get_or_create(&[("path", path), ("status", status)]).inc();
-        counts.answer_seconds.get_or_create(&[("path", path)]).observe(began.elapsed().as_secs_f64());
+        let ingress = &metrics.ingress;
+        ingress.answers.get_or_create(&[("path", path), ("status", status)]).inc();
+        ingress.answer_seconds.get_or_create(&[("path", path)]).observe(began.elapsed().as_secs_f64());
     }
     Ok(answer)
 }
 
-/// What is counted of a fact once it is known what became of it.
-pub(super) struct Brought {
+/// What is counted of a fact once its result is known.
+pub(super) struct IngestLabels {
     kind: &'static str,
     delay: Option<Duration>,
 }
@@ -41,30 +41,30 @@ pub(super) enum Verdict {
     Refused,
 }
 
-impl Brought {
+impl IngestLabels {
     pub(super) fn new(fact: &Fact) -> Self {
         Self { kind: labels::event(&fact.what), delay: delay(fact) }
     }
 
-    pub(super) fn count(&self, door: &Door, verdict: Verdict) {
+    pub(super) fn count(&self, metrics: &Metrics, verdict: Verdict) {
         let word = match verdict {
             Verdict::New => "new",
             Verdict::Duplicate => "duplicate",
             Verdict::Refused => "refused",
         };
-        door.metrics.door.events.get_or_create(&[("type", self.kind), ("verdict", word)]).inc();
+        metrics.ingress.events.get_or_create(&[("type", self.kind), ("verdict", word)]).inc();
         if let (Verdict::New, Some(delay)) = (verdict, self.delay) {
-            door.metrics.door.event_delay_seconds.observe(delay.as_secs_f64());
+            metrics.ingress.event_delay_seconds.observe(delay.as_secs_f64());
         }
     }
 }
 
-/// An authentic event that is of no interest.
-pub(super) fn not_ours(door: &Door) {
-    door.metrics.door.events.get_or_create(&[("type", "other"), ("verdict", "not_ours")]).inc();
+/// Counts an authentic event that is not about a voice task of ours.
+pub(super) fn count_not_ours(metrics: &Metrics) {
+    metrics.ingress.events.get_or_create(&[("type", "other"), ("verdict", "not_ours")]).inc();
 }
 
-/// How long ago the event happened, by Twilio's clock; never negative, for clocks differ.
+/// How long ago the event happened, by Twilio's clock. Never negative, because clocks differ.
 fn delay(fact: &Fact) -> Option<Duration> {
     let at = match &fact.what {
         What::Reservation(event) => event.stamp.at,
