@@ -118,7 +118,12 @@ impl Testbed {
             ("TRS__JOURNAL__URL", journal_url.map_or(own, str::to_owned)),
             ("TRS__STREAMS__DESTINATIONS", format!("{AUDIO_URL}/a,{AUDIO_URL}/b")),
         ]);
-        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut environment: BTreeMap<String, String> =
+            environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        if !extra.contains("watch_ms") {
+            // Else a call with a lowered guard never comes to rest. That a customer has hung up is told by the streams' callbacks.
+            environment.insert("TRS__REDIRECT__WATCH_MS".to_owned(), "3600000".to_owned());
+        }
         let settings = config::from_text(Some(("the testbed", extra)), &environment)?;
         let service = Service::start(&settings).await?;
         let testbed = Self { sim, service, consumer, settings, _journal: journal };
