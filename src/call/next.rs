@@ -172,10 +172,11 @@ impl Decision<'_> {
         if poll.polls > 0 && poll.last_at >= lands_by {
             return Next::Report(FactKind::Noticed(Notice::RedirectVoid));
         }
-        let Some(conference) = self.call.conference() else { return self.find_conference(redirect.step.why.clone()) };
+        let goal = [Goal::Rejoin];
+        let Some(conference) = self.call.conference() else { return self.attempt(&goal, |why| self.find_conference(why)) };
         let gap = (self.policy.poll_gap(poll.polls) << poll.polls.saturating_sub(4).min(8)).min(DOUBT_POLL_MS);
         let due = (poll.last_at + gap).min(lands_by.max(poll.last_at + 1));
-        self.attempt(&redirect.step.why, |why| self.read_at(due, conference, why))
+        self.attempt(&goal, |why| self.read_at(due, conference, why))
     }
 
     /// The customer is on the way back into the conference. Judged by a reading made after the time allowed, never unseen.
