@@ -8,7 +8,7 @@ use super::fact::{EpochMs, FactKind, Notice, Parked};
 use super::leg::{Leg, Redirect, Whereabouts};
 use super::plan::{Plan, PlannedStart};
 use super::policy::{Policy, Strategy};
-use super::register::{Poll, Standing};
+use super::register::{Poll, Rest, Standing};
 use super::retry::Readiness;
 use super::sid::{AccountSid, CallSid, ConferenceSid};
 use super::state::{Call, Neighbour};
@@ -141,7 +141,7 @@ impl Decision<'_> {
                 stream.reservation == *reservation && since.is_some_and(|at| self.now - at >= STABLE_MS)
             }),
             Goal::LowerGuard => !self.call.has_open_transfer(),
-            Goal::RaiseGuard => !self.leg.is_guard_touched(),
+            Goal::RaiseGuard => self.leg.guard_rest(self.now, self.policy) == Rest::Fine,
             Goal::HoldAgain => !self.leg.hold().should_be(&self.call.task),
             Goal::Rejoin => *self.leg.whereabouts() == Whereabouts::There,
             Goal::CheckCall => !self.leg.is_doubted(),
@@ -313,21 +313,25 @@ impl Decision<'_> {
 
     /// The guard as it should be while no stream changes by redirect.
     fn guard(&self) -> Option<Next> {
-        let (conference, customer) = (self.call.conference()?, self.call.customer()?);
+        let customer = self.call.customer()?;
         let ahead = self.call.has_open_transfer() && !self.call.is_over() && self.may_redirect();
-        let (guard, goal) = if ahead && !self.call.retries.is_parked(&Goal::LowerGuard) {
-            (Guard::Lowered, Goal::LowerGuard)
-        } else if self.leg.is_guard_touched() {
-            (Guard::Raised, Goal::RaiseGuard)
-        } else {
-            return None;
-        };
-        match self.leg.guard().standing(guard, self.now, self.policy) {
-            Standing::Proven => None,
-            Standing::Awaited(_) | Standing::Missing => {
-                Some(self.attempt(&[goal], |why| self.set_guard(guard, conference, customer, why)))
+        let (guard, goal, due) = if ahead && !self.call.retries.is_parked(&Goal::LowerGuard) {
+            match self.leg.guard().standing(Guard::Lowered, self.now, self.policy) {
+                Standing::Proven => return None,
+                Standing::Awaited(_) | Standing::Missing => (Guard::Lowered, Goal::LowerGuard, None),
             }
-        }
+        } else {
+            match self.leg.guard_rest(self.now, self.policy) {
+                Rest::Fine => return None,
+                Rest::LookAt(at) => (Guard::Raised, Goal::RaiseGuard, Some(at)),
+                Rest::Missing => (Guard::Raised, Goal::RaiseGuard, None),
+            }
+        };
+        Some(self.attempt(&[goal], |why| match (self.call.conference(), due) {
+            (None, _) => self.find_conference(why),
+            (Some(conference), Some(due)) => self.read_at(due, conference, why),
+            (Some(conference), None) => self.set_guard(guard, conference, customer, why),
+        }))
     }
 
     /// The hold as it should be.
