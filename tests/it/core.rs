@@ -1,6 +1,6 @@
 //! The pure core: facts in, steps out, all as values. No clock and no network, so thousands of calls take a moment.
 
-mod by_api;
+mod streams_api;
 mod laws;
 mod mending;
 mod sentences;

@@ -177,13 +177,15 @@ fn the_dashboard_takes_no_step_that_went_well_for_one_that_did_not() {
     yaml("deploy/grafana/taskrouter-streams.json").iter().for_each(|document| expressions(document, &mut found));
     let expression = found.iter().find(|expression| expression.contains("outcome!~")).unwrap();
     let left_out = quoted(expression, "outcome!~");
-    let trouble = Trouble { status: None, code: None, reason: String::new(), retry_after_ms: None };
+    let trouble = Trouble { status: None, code: None, reason: String::new(), retry_after_ms: None, lost: false };
     let done = Outcome::Done(Answer::Accepted);
     for (outcome, assumed, went_well) in [
         (done.clone(), None, true),
         (done, Some(Assumed::NotSent), true),
-        (Outcome::Gone, None, true),
+        (Outcome::NotFound(trouble.clone()), None, false),
+        (Outcome::NotInProgress(trouble.clone()), None, true),
         (Outcome::TryLater(trouble.clone()), None, false),
+        (Outcome::Denied(trouble.clone()), None, false),
         (Outcome::Unknown(trouble.clone()), None, false),
         (Outcome::Refused(trouble), None, false),
     ] {

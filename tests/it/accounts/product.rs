@@ -4,7 +4,7 @@ use super::*;
 use secrecy::ExposeSecret as _;
 use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::sid::AccountSid;
-use taskrouter_streams::call::step::Change;
+use taskrouter_streams::call::step::Goal;
 use taskrouter_streams::journal::{CallQuery, NewFact, now};
 use taskrouter_streams::timeline;
 use taskrouter_streams::twilio::event::{self, Content};
@@ -214,7 +214,7 @@ async fn a_call_whose_account_is_no_longer_configured_is_parked_and_asked_about_
         // As an operator's, which make the call due.
         town.redrives(&task, number).await;
         town.until("it is parked", async || {
-            matches!(town.call(&task).await.parked().collect::<Vec<_>>().as_slice(), [(Change::Serve, why)] if why.contains(BLUE.0))
+            matches!(town.call(&task).await.parked().collect::<Vec<_>>().as_slice(), [(Goal::Serve, why)] if why.contains(BLUE.0))
         })
         .await;
         let parked = town.facts(&task).await.iter().filter(|fact| matches!(fact.kind, FactKind::Parked(_))).count();
