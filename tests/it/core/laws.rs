@@ -234,9 +234,9 @@ fn play(strategy: Way, draws: &[Draw]) -> usize {
             story.learn(event.clone());
         }
         if let Some((change, number)) = draw.stream {
-            let names: Vec<String> = story.names.iter().cloned().collect();
+            // Of what Twilio did not take it tells nothing.
+            let names: Vec<String> = story.names.difference(&story.free).cloned().collect();
             if let Some(name) = names.get(number as usize % names.len().max(1)) {
-                story.free.remove(name);
                 story.learn(stream_event(START, name, number, change));
             }
         }
