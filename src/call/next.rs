@@ -120,9 +120,8 @@ impl Decision<'_> {
         if is_there {
             goals.extend(self.starts(&plan, &shared));
             if shared.is_empty() {
-                goals.extend(self.guard());
+                goals.extend(self.restore());
             }
-            goals.extend(self.hold());
         }
         goals.extend(self.verify_leg());
         goals.extend(self.unproven_start(&plan));
@@ -173,10 +172,11 @@ impl Decision<'_> {
         if poll.polls > 0 && poll.last_at >= lands_by {
             return Next::Report(FactKind::Noticed(Notice::RedirectVoid));
         }
-        let Some(conference) = self.call.conference() else { return self.find_conference(redirect.step.why.clone()) };
+        let goal = [Goal::Rejoin];
+        let Some(conference) = self.call.conference() else { return self.attempt(&goal, |why| self.find_conference(why)) };
         let gap = (self.policy.poll_gap(poll.polls) << poll.polls.saturating_sub(4).min(8)).min(DOUBT_POLL_MS);
         let due = (poll.last_at + gap).min(lands_by.max(poll.last_at + 1));
-        self.attempt(&redirect.step.why, |why| self.read_at(due, conference, why))
+        self.attempt(&goal, |why| self.read_at(due, conference, why))
     }
 
     /// The customer is on the way back into the conference. Judged by a reading made after the time allowed, never unseen.
@@ -300,6 +300,15 @@ impl Decision<'_> {
                 },
             }
         }))
+    }
+
+    /// Guard and hold as they should be while no stream changes by redirect. A guard is not taken from a customer who is held, so
+    /// that comes last, unless the guard was given up.
+    fn restore(&self) -> Vec<Next> {
+        let given_up = [Goal::LowerGuard, Goal::RaiseGuard].iter().any(|goal| self.call.retries.is_parked(goal));
+        let guard = self.guard();
+        let hold = if guard.is_none() || given_up { self.hold() } else { None };
+        guard.into_iter().chain(hold).collect()
     }
 
     /// The guard as it should be while no stream changes by redirect.

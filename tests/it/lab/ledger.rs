@@ -71,7 +71,8 @@ impl Ledger {
             | FactKind::Dismissed
             | FactKind::Unparked
             | FactKind::Stream(_)
-            | FactKind::Unconfirmed { .. } => {}
+            | FactKind::Recovered(_)
+            | FactKind::Noticed(_) => {}
         }
     }
 
@@ -110,6 +111,7 @@ fn stamp(what: &FactKind) -> i64 {
         | FactKind::Dismissed
         | FactKind::Unparked
         | FactKind::Stream(_)
-        | FactKind::Unconfirmed { .. } => 0,
+        | FactKind::Recovered(_)
+        | FactKind::Noticed(_) => 0,
     }
 }
