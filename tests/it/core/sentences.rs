@@ -301,7 +301,7 @@ fn a_change_that_fails_is_parked_after_half_a_minute_and_tried_again_on_demand()
 
 #[test]
 fn a_refused_change_is_parked_at_once() {
-    let (_, after, goal) = fail_until_parked(&Outcome::Refused(trouble(Some(400))));
+    let (_, after, goal) = fail_until_parked(&Outcome::Refused(trouble(Some(422))));
     assert_eq!((after, goal), (10, Goal::Start(reservation(1))));
 }
 

@@ -2,7 +2,7 @@
 
 use taskrouter_streams::call::fact::{
     CallAttributes, EventStamp, Fact, Parked, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
-    TaskStatus, TaskView, TransferChange, TransferEvent, TransferMode, FactKind,
+    TaskChange, TaskEvent, TaskStatus, TaskView, TransferChange, TransferEvent, TransferMode, FactKind,
 };
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::rules::{Destination, Fields};
@@ -127,6 +127,10 @@ pub(super) fn transfer_event_as(
     })
 }
 
+pub(super) fn task_event(at: i64, change: TaskChange, task: TaskView) -> FactKind {
+    FactKind::Task(TaskEvent { stamp: EventStamp { sid: None, at }, change, task })
+}
+
 pub(super) fn stream_event(at: i64, name: &str, stream: u32, change: StreamChange) -> FactKind {
     let error = (change == StreamChange::Error).then_some(31_921);
     FactKind::Stream(StreamEvent {
@@ -187,11 +191,14 @@ pub(super) struct World {
     pub(super) call: CallStatus,
     /// Whether the customer called.
     pub(super) inbound: bool,
+    /// The task's, when they are asked for.
+    pub(super) attributes: CallAttributes,
 }
 
 impl World {
     pub(super) fn rows(&self) -> Vec<ParticipantRow> {
-        let agent = |number| ParticipantRow { call: sid("CA", 100 + number), ..self.customer.clone() };
+        let agent =
+            |number| ParticipantRow { call: sid("CA", 100 + number), role: Role::Other, ..self.customer.clone() };
         let agents = (0..u32::try_from(self.agents).unwrap()).map(agent);
         std::iter::once(self.customer.clone()).chain(agents).collect()
     }
@@ -207,7 +214,7 @@ impl World {
         let conference =
             ConferenceRow { sid: sid("CF", 1), friendly_name: task().to_string(), in_progress: true, to_come: false };
         match read {
-            Read::Task { .. } => Outcome::Done(Answer::Task(view(TaskStatus::Assigned, 1).attributes)),
+            Read::Task { .. } => Outcome::Done(Answer::Task(self.attributes.clone())),
             Read::FindConference { .. } | Read::Conference { .. } => Outcome::Done(Answer::Conference(Some(conference))),
             Read::Participants { .. } => Outcome::Done(Answer::Participants(self.rows())),
             Read::Call { .. } => {
@@ -259,7 +266,15 @@ pub(super) struct Story {
 
 impl Story {
     pub(super) fn new() -> Self {
-        let world = World { customer: row(customer()), agents: 1, joined: 0, created: 0, call: CallStatus::Live, inbound: true };
+        let world = World {
+            customer: row(customer()),
+            agents: 1,
+            joined: 0,
+            created: 0,
+            call: CallStatus::Live,
+            inbound: true,
+            attributes: view(TaskStatus::Assigned, 1).attributes,
+        };
         let (call, facts, neighbours) = (Call::default(), Vec::new(), Vec::new());
         Self { call, facts, now: START, policy: policy(), world, neighbours, verify: false, version: 0 }
     }
@@ -313,6 +328,11 @@ impl Story {
         self.reservation(ReservationChange::Wrapup, number, by, TaskStatus::Assigned);
     }
 
+    pub(super) fn task(&mut self, change: TaskChange, status: TaskStatus) {
+        let view = self.view(status);
+        self.learn(task_event(self.now, change, view));
+    }
+
     pub(super) fn transfer(&mut self, change: TransferChange, number: u32) {
         let view = self.view(TaskStatus::Assigned);
         self.learn(transfer_event(self.now, change, number, view));
@@ -327,7 +347,7 @@ impl Story {
         self.call.next(self.now, &self.policy, Around { neighbours: &self.neighbours, verify: self.verify })
     }
 
-    /// The next step; time passes until it is due.
+    /// The next step; time passes until it is due, and what is reported on the way is learned.
     pub(super) fn step(&mut self) -> Step {
         for _ in 0..100 {
             match self.next() {
@@ -336,7 +356,8 @@ impl Story {
                     assert!(at > self.now);
                     self.now = at;
                 }
-                next @ (Next::Park(_) | Next::Report(_) | Next::Idle | Next::Over) => panic!("no step, but {next:?}"),
+                Next::Report(kind) => self.learn(kind),
+                next @ (Next::Park(_) | Next::Idle | Next::Over) => panic!("no step, but {next:?}"),
             }
         }
         panic!("it only ever waits");
@@ -399,6 +420,15 @@ impl Story {
             }
         }
         panic!("it never rests: {done:?}");
+    }
+
+    /// Twilio tells of a stream, under the SID that it has.
+    pub(super) fn tells(&mut self, name: &str, change: StreamChange) {
+        let stream = self.call.streams().iter().find(|stream| stream.name == name);
+        let number = u32::try_from(self.call.streams().len()).unwrap();
+        let stream = stream.and_then(|stream| stream.sid().cloned()).unwrap_or_else(|| sid("MZ", 500 + number));
+        let FactKind::Stream(event) = stream_event(START, name, 0, change) else { unreachable!() };
+        self.learn(FactKind::Stream(StreamEvent { stream, ..event }));
     }
 
     /// Lets time pass, and performs nothing.
