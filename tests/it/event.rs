@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use std::borrow::Cow;
-use taskrouter_streams::call::fact::{TransferMode, TransferTarget, FactKind};
+use taskrouter_streams::call::fact::{FactKind, TransferMode, TransferTarget};
 use taskrouter_streams::twilio::event::{Content, Malformed, parse};
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::Pair;

@@ -4,9 +4,9 @@ use crate::stories::{STRATEGIES, configuration, facts_of, play, settle, stage_of
 use std::collections::BTreeSet;
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::{Fact, FactKind};
-use taskrouter_streams::call::streams::StreamState;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::Assumed;
+use taskrouter_streams::call::streams::StreamState;
 use taskrouter_streams::config::Mode;
 use taskrouter_streams::timeline;
 use twilio_simulator::scenario::{self, SCENARIOS};

@@ -3,9 +3,9 @@
 use crate::stories::{STRATEGIES, play, told};
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::{FactKind, Notice};
-use taskrouter_streams::call::streams::StreamState;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::Goal;
+use taskrouter_streams::call::streams::StreamState;
 use twilio_simulator::SimConfig;
 use twilio_simulator::scenario::read;
 use twilio_simulator::testbed::Testbed;
@@ -175,7 +175,8 @@ fn a_stream_of_which_nothing_is_heard_is_reported_and_left_running() {
         ..CASE
     }
     .tell(|_, call, kinds| {
-        let reported = kinds.iter().filter(|kind| matches!(kind, FactKind::Noticed(Notice::StartUnproven { .. }))).count();
+        let reported =
+            kinds.iter().filter(|kind| matches!(kind, FactKind::Noticed(Notice::StartUnproven { .. }))).count();
         [must(reported == 1, "it was reported once"), must(call.streams().len() == 1, "it was left running")].concat()
     });
 }

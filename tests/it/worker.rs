@@ -10,7 +10,9 @@ use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::config;
 use taskrouter_streams::http::{self, IngressSettings};
-use taskrouter_streams::journal::{CallQuery, CallRow, Claim, Claims, Due, Facts, Promise, Reading, Seq, SqliteJournal, SqliteSettings};
+use taskrouter_streams::journal::{
+    CallQuery, CallRow, Claim, Claims, Due, Facts, Promise, Reading, Seq, SqliteJournal, SqliteSettings,
+};
 use taskrouter_streams::service;
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::telemetry::traces::Traces;

@@ -122,7 +122,9 @@ async fn a_stream_is_created_with_its_parameters_numbered_and_its_status_told_to
         destinations: settings.destinations,
         status_url: settings.status_url,
     };
-    let request = site.request(&Operation::Command(Command::CreateStream { customer: customer(), stream: stream.clone() })).unwrap();
+    let request = site
+        .request(&Operation::Command(Command::CreateStream { customer: customer(), stream: stream.clone() }))
+        .unwrap();
     assert_eq!(request.path[3..], ["Calls", CUSTOMER, "Streams.json"]);
     let form: Vec<(String, String)> =
         request.form.unwrap().into_iter().map(|(name, value)| (name.into_owned(), value)).collect();

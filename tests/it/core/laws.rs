@@ -4,10 +4,12 @@ use super::story::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use taskrouter_streams::call::fact::{
-    Fact, ReservationChange, StreamChange, TaskStatus, TransferChange, TransferMode, FactKind,
+    Fact, FactKind, ReservationChange, StreamChange, TaskStatus, TransferChange, TransferMode,
 };
 use taskrouter_streams::call::policy::Strategy as Way;
-use taskrouter_streams::call::step::{Answer, CallStatus, Command, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Read, Role, Step};
+use taskrouter_streams::call::step::{
+    Answer, CallStatus, Command, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Read, Role, Step,
+};
 use taskrouter_streams::call::{Call, Next};
 
 fn reservation_changes() -> impl Strategy<Value = ReservationChange> {

@@ -57,7 +57,8 @@ fn answer(read: &Read, attributes: &CallAttributes, present: &[Somebody]) -> Out
 fn commanded(attributes: &CallAttributes, present: &[Somebody]) -> Option<CallSid> {
     let mut story = Story::by_api();
     story.policy.outbound = true;
-    let view = taskrouter_streams::call::fact::TaskView { attributes: attributes.clone(), ..view(TaskStatus::Assigned, 1) };
+    let view =
+        taskrouter_streams::call::fact::TaskView { attributes: attributes.clone(), ..view(TaskStatus::Assigned, 1) };
     story.learn(reservation_event(START, ReservationChange::Accepted, 1, 1, view));
     for _ in 0..500 {
         match story.next() {
@@ -113,7 +114,12 @@ fn the_customer_of_an_inbound_task_is_named_labelled_or_the_only_one_who_called(
         ("not while it rings", inbound(), vec![AGENT, ringing], None),
         ("an address of the account's own, not named", inbound(), vec![client], None),
         ("an in-app caller, who is named", named(None, Some(1)), vec![client], Some(1)),
-        ("a leg that is named as somebody else's", CallAttributes { other_legs: [leg(1)].into(), ..inbound() }, vec![PHONE], None),
+        (
+            "a leg that is named as somebody else's",
+            CallAttributes { other_legs: [leg(1)].into(), ..inbound() },
+            vec![PHONE],
+            None,
+        ),
         ("nobody is there", inbound(), vec![], None),
     ] {
         assert_eq!(commanded(&attributes, &present), expected.map(leg), "{why}");

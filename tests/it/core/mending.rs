@@ -2,7 +2,7 @@
 
 use super::story::*;
 use std::collections::BTreeSet;
-use taskrouter_streams::call::fact::{Parked, StreamChange, TaskStatus, TransferChange, TransferMode, FactKind};
+use taskrouter_streams::call::fact::{FactKind, Parked, StreamChange, TaskStatus, TransferChange, TransferMode};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::{Answer, Command, ConferenceRow, Goal, Guard, Operation, Outcome, Read, Step};
 
@@ -88,7 +88,10 @@ fn a_worker_that_dies_with_a_change_of_the_guard_under_way_is_followed_by_one_th
 #[track_caller]
 fn assert_raised(done: &[String]) {
     let (first, reads) = done.split_first().unwrap();
-    assert!(first == "update raise" && !reads.is_empty() && reads.iter().all(|step| step == "read participants"), "{done:?}");
+    assert!(
+        first == "update raise" && !reads.is_empty() && reads.iter().all(|step| step == "read participants"),
+        "{done:?}"
+    );
 }
 
 #[test]
@@ -138,10 +141,7 @@ fn a_start_that_has_to_wait_does_not_hold_up_a_stop() {
     let (done, given_up) = story.run_to_end();
     let stopped_after = done.iter().position(|step| step == "stop stream").unwrap();
     assert!(stopped_after < 5, "{done:?}");
-    assert_eq!(
-        given_up.iter().map(|parked| parked.goal.clone()).collect::<Vec<_>>(),
-        [Goal::Start(reservation(2))]
-    );
+    assert_eq!(given_up.iter().map(|parked| parked.goal.clone()).collect::<Vec<_>>(), [Goal::Start(reservation(2))]);
 }
 
 #[test]
@@ -224,7 +224,9 @@ fn making_room() -> (Story, Step) {
     story.run();
     story.accepted(3, 3);
     let stop = story.step();
-    assert!(matches!(&stop.operation, Operation::Command(Command::StopStream { name: stopped, .. }) if *stopped == name(1, 1)));
+    assert!(
+        matches!(&stop.operation, Operation::Command(Command::StopStream { name: stopped, .. }) if *stopped == name(1, 1))
+    );
     (story, stop)
 }
 

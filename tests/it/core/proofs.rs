@@ -136,7 +136,8 @@ fn what_is_shown_of_a_stream_is_twilios_word_or_says_that_it_is_not() {
     assert_eq!(state(&story), StreamState::InDoubt);
     story.tells(&name(1, 1), StreamChange::Stopped);
     assert_eq!(state(&story), StreamState::Stopped);
-    for (change, expected) in [(StreamChange::Stopped, StreamState::Ended), (StreamChange::Error, StreamState::Failed)] {
+    for (change, expected) in [(StreamChange::Stopped, StreamState::Ended), (StreamChange::Error, StreamState::Failed)]
+    {
         let mut story = taken();
         story.tells(&name(1, 1), change);
         assert_eq!(state(&story), expected);

@@ -3,7 +3,7 @@
 
 use super::story::*;
 use taskrouter_streams::call::Next;
-use taskrouter_streams::call::fact::{ReservationChange, TaskStatus, TransferChange, FactKind};
+use taskrouter_streams::call::fact::{FactKind, ReservationChange, TaskStatus, TransferChange};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::{Answer, Command, Goal, Guard, Operation, Outcome, Step, Trouble};
 
@@ -37,10 +37,15 @@ fn no_redirect_before_the_guard_reads_lowered() {
     story.world.customer.guard = Some(Guard::Raised);
     for _ in 0..10 {
         let step = story.step();
-        assert!(!matches!(step.operation, Operation::Command(Command::Redirect { .. })), "the guard still reads raised");
+        assert!(
+            !matches!(step.operation, Operation::Command(Command::Redirect { .. })),
+            "the guard still reads raised"
+        );
         let echo = story.world.customer.clone();
         match step.operation {
-            Operation::Command(Command::UpdateCustomer { .. }) => story.settle(step, Outcome::Done(Answer::Participant(echo))),
+            Operation::Command(Command::UpdateCustomer { .. }) => {
+                story.settle(step, Outcome::Done(Answer::Participant(echo)))
+            }
             _ => story.perform(step),
         }
     }

@@ -1,8 +1,8 @@
 //! A call told from both sides: TaskRouter's events, and a Twilio of a few lines that answers the steps.
 
 use taskrouter_streams::call::fact::{
-    CallAttributes, EventStamp, Fact, Parked, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
-    TaskChange, TaskEvent, TaskStatus, TaskView, TransferChange, TransferEvent, TransferMode, FactKind,
+    CallAttributes, EventStamp, Fact, FactKind, Parked, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
+    TaskChange, TaskEvent, TaskStatus, TaskView, TransferChange, TransferEvent, TransferMode,
 };
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::rules::{Destination, Fields};
@@ -215,7 +215,9 @@ impl World {
             ConferenceRow { sid: sid("CF", 1), friendly_name: task().to_string(), in_progress: true, to_come: false };
         match read {
             Read::Task { .. } => Outcome::Done(Answer::Task(self.attributes.clone())),
-            Read::FindConference { .. } | Read::Conference { .. } => Outcome::Done(Answer::Conference(Some(conference))),
+            Read::FindConference { .. } | Read::Conference { .. } => {
+                Outcome::Done(Answer::Conference(Some(conference)))
+            }
             Read::Participants { .. } => Outcome::Done(Answer::Participants(self.rows())),
             Read::Call { .. } => {
                 let row = CallRow { status: self.call, inbound: self.inbound, client: false };

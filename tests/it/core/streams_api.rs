@@ -2,14 +2,12 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test cares about one operation and leaves the others alike")]
 
 use super::story::*;
-use taskrouter_streams::call::fact::{
-    CallAttributes, FactKind, Notice, ReservationChange, StreamChange, TaskStatus,
-};
-use taskrouter_streams::call::streams::StreamState;
+use taskrouter_streams::call::Next;
+use taskrouter_streams::call::fact::{CallAttributes, FactKind, Notice, ReservationChange, StreamChange, TaskStatus};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::rules::{Condition, Destination, Piece, Rule, Template};
 use taskrouter_streams::call::step::{Answer, CallStatus, Command, Goal, Operation, Outcome, Read, Step};
-use taskrouter_streams::call::Next;
+use taskrouter_streams::call::streams::StreamState;
 
 fn by_api() -> Story {
     Story::by_api()

@@ -28,7 +28,8 @@ fn naming(call: u32, leg: u32, at: i64) -> NewFact {
         attributes: attributes(leg),
         fields: Fields::new(),
     };
-    let what = FactKind::Task(TaskEvent { stamp: EventStamp { sid: None, at }, change: TaskChange::Updated, task: view });
+    let what =
+        FactKind::Task(TaskEvent { stamp: EventStamp { sid: None, at }, change: TaskChange::Updated, task: view });
     NewFact { call: task(call), identity: format!("{call}/names {leg}"), fact: Fact { at, kind: what } }
 }
 
