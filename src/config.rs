@@ -1,7 +1,7 @@
-//! The configuration: layers of keys, read once into [`Settings`] that cannot be wrong.
+//! The configuration: layers of keys, read and checked once into [`Settings`].
 //!
 //! `config/default.toml` (compiled in, and the reference of every key) ← the file of `--config` ← `TWILIO_*` ←
-//! `TRS__SECTION__KEY`. Everything that is wrong is reported at once, by the key's full name, never with a secret's value.
+//! `TRS__SECTION__KEY`. Every problem is reported at once, by the key's full name, never with a secret's value.
 
 mod check;
 mod layers;
@@ -30,14 +30,14 @@ use url::Url;
 
 const DEFAULT: &str = include_str!("../config/default.toml");
 
-/// Where the keys of [`DEFAULT`] come from.
+/// The origin of keys that only [`DEFAULT`] sets.
 const DEFAULT_ORIGIN: &str = "the defaults";
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each section")]
 pub struct Settings {
-    /// Whether what is decided is done, or only shown.
+    /// Whether decisions are carried out, or only shown.
     pub mode: Mode,
     pub server: Server,
     pub admin: Admin,
@@ -47,7 +47,7 @@ pub struct Settings {
     pub backfill: Backfill,
     pub retry: Retry,
     pub redirect: Redirect,
-    /// `[assignment]`; absent where it is switched off.
+    /// `[assignment]`; absent while disabled.
     pub assignment: Option<ConferenceInstruction>,
     pub eligibility: Eligibility,
     pub streams: Streams,
@@ -57,19 +57,21 @@ pub struct Settings {
     /// `[traces]`; absent without an address.
     pub traces: Option<TraceSettings>,
     pub log: Log,
+    /// Keys that are set and not used: fine in a file that several workers share, otherwise probably a mistake.
+    pub without_effect: Vec<WithoutEffect>,
 }
 
-/// `mode`: what is done with what is decided.
+/// `mode`: whether decisions are carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// It is done.
+    /// Streams are started and stopped.
     Live,
-    /// It is shown; Twilio is only read.
+    /// Decisions are only shown; Twilio is read, never commanded.
     Shadow,
 }
 
 impl Mode {
-    /// As it is configured.
+    /// As the configuration writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Mode::Live => "live",
@@ -83,7 +85,7 @@ impl Mode {
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Server {
     pub listen: SocketAddr,
-    /// Scheme (lower case), host, port and prefix as configured; no fragment, no slash at the end.
+    /// Scheme (lower case), host, port and prefix as configured, without a fragment and a final slash.
     pub public_url: String,
     pub body_limit_bytes: usize,
     pub event_streams_body_limit_bytes: usize,
@@ -105,7 +107,7 @@ pub struct Admin {
     pub census: Duration,
 }
 
-/// `[twilio]`: whose account, and how its API is asked.
+/// `[twilio]`: the account, and how its API is called.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Twilio {
@@ -113,11 +115,11 @@ pub struct Twilio {
     /// At least one, none empty.
     pub auth_tokens: Vec<SecretString>,
     pub workspace_sid: WorkspaceSid,
-    /// Of our requests: the API key, else the first auth token.
+    /// For our requests: the API key, else the first auth token.
     pub credentials: Credentials,
-    /// With region and edge worked in.
+    /// Of the configured region and edge, unless overridden.
     pub api_base_url: Url,
-    /// With region and edge worked in.
+    /// Of the configured region and edge, unless overridden.
     pub taskrouter_base_url: Url,
     pub connect_timeout: Duration,
     pub request_timeout: Duration,
@@ -127,7 +129,7 @@ pub struct Twilio {
     pub max_pages: usize,
 }
 
-/// One of `[accounts.NAME]`, with what it takes over from `[twilio]` and `[streams]`.
+/// One of `[accounts.NAME]`, with what it inherits from `[twilio]` and `[streams]`.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Account {
@@ -150,19 +152,17 @@ pub struct Journal {
     pub lease: Duration,
     pub retention: Duration,
     pub prune_every: Duration,
-    /// Keys of the other store that somebody has set: no mistake in a file that several workers share, and else one.
-    pub without_effect: Vec<WithoutEffect>,
 }
 
-/// A key that was set and that nothing reads.
+/// A key that is set and not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WithoutEffect {
     /// Its full name.
-    pub key: &'static str,
+    pub key: String,
     /// The file or the variable that set it.
     pub origin: String,
-    /// Why nothing reads it.
-    pub why: &'static str,
+    /// Why it is not used.
+    pub why: String,
 }
 
 impl fmt::Display for WithoutEffect {
@@ -180,7 +180,7 @@ pub enum JournalUrl {
     Postgres(SecretString),
 }
 
-/// `[worker]`: how much is done at once.
+/// `[worker]`: concurrency.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Worker {
@@ -188,7 +188,7 @@ pub struct Worker {
     pub poll: Duration,
 }
 
-/// `[backfill]`: events that did not arrive.
+/// `[backfill]`: fetching events that did not arrive.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Backfill {
@@ -198,7 +198,7 @@ pub struct Backfill {
     pub again: Duration,
 }
 
-/// `[retry]`: repeating what Twilio did not take.
+/// `[retry]`: repeating requests that failed.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Retry {
@@ -207,7 +207,7 @@ pub struct Retry {
     pub give_up: Duration,
 }
 
-/// `[redirect]`: the times of the redirect strategy.
+/// `[redirect]`: timing of the redirect strategy.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Redirect {
@@ -229,7 +229,7 @@ pub struct Eligibility {
     pub outbound_wait: Duration,
 }
 
-/// `[streams]`: which streams, and where they go.
+/// `[streams]`: how streams are started and stopped, and where they go.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Streams {
@@ -240,7 +240,7 @@ pub struct Streams {
     pub restart_after: Duration,
     pub restart_limit: usize,
     pub quiet_check: Duration,
-    /// At least one, no two of one name.
+    /// At least one; names are unique.
     pub destinations: Vec<Destination>,
     pub rules: Vec<Rule>,
 }
@@ -271,17 +271,17 @@ pub struct Log {
     pub filter: String,
 }
 
-/// The default file's text: every key with its unit and reason.
+/// The default file: every key with its unit and reason.
 pub fn default_text() -> &'static str {
     DEFAULT
 }
 
-/// A text that tells what to do with keys of `[twilio]` and `[streams]` or with variables, in terms of an account's own.
+/// Advice that names keys of `[twilio]` and `[streams]` or their variables, rewritten for an account's own section.
 pub fn in_terms_of(account: &str, text: &str) -> String {
     if account == FIRST_ACCOUNT { text.to_owned() } else { check::renamed(text, &format!("accounts.{account}")) }
 }
 
-/// The settings of `file` (if any) and of the environment, over the defaults. Reads that file and nothing else.
+/// The settings of `file` (if any) and of the environment, over the defaults.
 pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
     let file = file.map(read).transpose()?;
     from_text(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)
@@ -292,14 +292,13 @@ pub fn from_text(file: Option<(&str, &str)>, environment: &BTreeMap<String, Stri
     check::settings(layers(file, environment)?)
 }
 
-/// `[admin]` alone, of what [`load`] reads: whoever asks a running service needs nothing else of its configuration, and may not
-/// have the rest.
+/// `[admin]` alone, from the same layers as [`load`]: clients of a running service need no other key, and may lack the
+/// secrets.
 pub fn load_admin(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Admin, ConfigError> {
     let file = file.map(read).transpose()?;
     check::admin_alone(layers(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)?)
 }
 
-/// A file's name and text.
 fn read(path: &Path) -> Result<(String, String), ConfigError> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
@@ -318,12 +317,11 @@ fn layers(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) ->
     Ok(layers)
 }
 
-/// The name of `[twilio]`'s account, which none of `[accounts.NAME]` can have.
+/// The name of `[twilio]`'s account, which no `[accounts.NAME]` may use.
 pub const FIRST_ACCOUNT: &str = "twilio";
 
 impl Settings {
-    /// The configuration as each account has it for itself, under the account's name: whatever works for one account is
-    /// given one of these. `[twilio]`'s comes first.
+    /// The configuration of each account, under the account's name; `[twilio]`'s comes first.
     pub fn by_account(&self) -> Vec<(String, Settings)> {
         let first = Settings { accounts: BTreeMap::new(), ..self.clone() };
         let own = |(name, Account { twilio, streams }): (&String, &Account)| {
@@ -357,7 +355,7 @@ impl Settings {
         }
     }
 
-    /// What of an event is kept: the fields that rules and parameters name, and no others.
+    /// The fields of an event that are kept: those that rules and parameters name.
     pub fn interest(&self) -> Interest {
         let Streams { destinations, rules, .. } = &self.streams;
         let pieces = destinations.iter().flat_map(|to| &to.parameters).flat_map(|(_, Template(pieces))| pieces);

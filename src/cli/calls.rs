@@ -1,5 +1,4 @@
-//! `calls`: what the console shows, in the terminal. It asks the running service, because its journal may be used by one
-//! process only.
+//! `calls`: the console in the terminal. It asks the running service, because only one process may use a SQLite journal.
 
 use super::running::{Admin, Running};
 use super::{CommandResult, misused, say};
@@ -10,14 +9,14 @@ use reqwest::Method;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-/// What the service gives at once, at most.
+/// The service's limit for one page.
 const LONGEST_PAGE: u16 = 500;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "The service is found at admin.listen of the configuration, of which only [admin] is read, or at --admin. \
-                  Its admin.token, if any, is read from the configuration or from TRS__ADMIN__TOKEN.\n\
-                  Exit codes: 0 done; 1 the service did not do it; 2 wrong arguments or configuration."
+    after_help = "Asks the service at admin.listen, or at --admin. Reads only [admin] of the configuration; the token comes \
+                  from admin.token or TRS__ADMIN__TOKEN.\n\
+                  Exit codes: 0 done; 1 the service refused or did not answer; 2 wrong arguments or configuration."
 )]
 pub(super) struct Calls {
     #[command(flatten)]
@@ -28,48 +27,47 @@ pub(super) struct Calls {
 
 #[derive(clap::Subcommand)]
 enum What {
-    /// The calls, the most recently changed first.
+    /// List calls, most recently changed first
     List {
-        /// Only calls with a change that was given up.
+        /// List only calls with a parked change
         #[arg(long, conflicts_with = "live")]
         parked: bool,
-        /// Only calls that are not over.
+        /// List only calls that are not over
         #[arg(long)]
         live: bool,
-        /// Calls at most.
+        /// List at most this many calls
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=i64::from(LONGEST_PAGE)))]
         limit: u16,
-        /// From this place on: what the list before this one gave as its `next`.
+        /// Page cursor: `next` of the previous page
         #[arg(long, value_name = "NEXT")]
         after: Option<String>,
-        /// As JSON.
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// A call's agents, streams and story.
+    /// Show a call's agents, streams and timeline
     Show {
-        /// The task (WT…), or the customer's leg (CA…).
+        /// Name the call by its task (WT…) or its customer's leg (CA…)
         sid: String,
-        /// As JSON.
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Try again whatever of a call was given up.
+    /// Retry a call's parked changes
     Redrive(Parked),
-    /// Leave as it is whatever of a call was given up.
+    /// Dismiss a call's parked changes, leaving the call as it is
     Dismiss(Parked),
 }
 
-/// Calls with a change that was given up.
 #[derive(clap::Args)]
 struct Parked {
-    /// The task (WT…), or the customer's leg (CA…).
+    /// Name the call by its task (WT…) or its customer's leg (CA…)
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     sid: Option<String>,
-    /// Every call with a change that was given up by now.
+    /// Act on every call with a parked change
     #[arg(long)]
     all: bool,
-    /// As JSON: {task, done}, or with --all {tasks, done}.
+    /// Print JSON: {task, done}, or with --all {tasks, done}
     #[arg(long)]
     json: bool,
 }
@@ -103,24 +101,23 @@ impl Calls {
     }
 }
 
-/// A page of calls; `after` is the end of the page before.
+/// A page of calls; `after` is the previous page's `next`.
 async fn page(service: &Running, state: &str, limit: u16, after: Option<&str>) -> anyhow::Result<CallList> {
     let mut query = form_urlencoded::Serializer::new(format!("state={state}&limit={limit}"));
     query.extend_pairs(after.map(|after| ("after", after)));
     service.get(&format!("/calls?{}", query.finish())).await
 }
 
-/// What is done about everything of a call that was given up.
+/// What to do with a call's parked changes.
 #[derive(Clone, Copy)]
 struct Act {
-    /// As the service calls it.
+    /// The last part of the service's path.
     word: &'static str,
     outcome: &'static str,
 }
 
-const REDRIVE: Act =
-    Act { word: "redrive", outcome: "what was given up is tried again; `calls show` tells how it goes" };
-const DISMISS: Act = Act { word: "dismiss", outcome: "what was given up is left as it is" };
+const REDRIVE: Act = Act { word: "redrive", outcome: "parked changes are retried; `calls show` shows the result" };
+const DISMISS: Act = Act { word: "dismiss", outcome: "parked changes are dismissed" };
 
 async fn act(service: &Running, asked: &Parked, act: Act) -> anyhow::Result<()> {
     let Act { word, outcome } = act;
@@ -143,7 +140,7 @@ async fn act(service: &Running, asked: &Parked, act: Act) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Every call is listed before the first is touched: one that is given up again right away is not met twice.
+/// Lists every call before acting on the first, so that one that is parked again at once is not met twice.
 async fn act_on_all(service: &Running, word: &str) -> anyhow::Result<Vec<TaskSid>> {
     let (mut parked, mut after) = (Vec::new(), None);
     loop {
@@ -166,12 +163,15 @@ async fn act_on_all(service: &Running, word: &str) -> anyhow::Result<Vec<TaskSid
 /// The task of a SID, which may be the customer's leg.
 async fn task(service: &Running, sid: &str) -> anyhow::Result<String> {
     let is_sid = sid.len() == 34 && sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    anyhow::ensure!(is_sid, "a call is named by its task (WT…) or its customer's leg (CA…) with 32 hexadecimal digits");
+    anyhow::ensure!(
+        is_sid,
+        "not a SID: name a call by its task (WT + 32 hex digits) or its customer's leg (CA + 32 hex digits)"
+    );
     if sid.starts_with("WT") {
         return Ok(sid.to_owned());
     }
     let list: CallList = service.get(&format!("/calls?state=all&limit=1&find={sid}")).await?;
-    list.calls.first().map(|call| call.task.to_string()).ok_or_else(|| anyhow!("there is no call with the leg {sid}"))
+    list.calls.first().map(|call| call.task.to_string()).ok_or_else(|| anyhow!("no call has the leg {sid}"))
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
@@ -220,7 +220,7 @@ impl Paint {
             ));
         }
         if let Some(next) = &list.next {
-            say(&self.with(DIM, &format!("… and more: --after {next}")));
+            say(&self.with(DIM, &format!("more calls follow: --after {next}")));
         }
     }
 
@@ -237,12 +237,12 @@ impl Paint {
             say(&format!("customer {customer}: guard {guard}{hold}"));
         }
         for agent in &call.agents {
-            let worker = agent.worker.as_ref().map_or("worker not known", |worker| worker.as_str());
+            let worker = agent.worker.as_ref().map_or("worker unknown", |worker| worker.as_str());
             say(&format!("{}: {} ({worker}, {})", agent.name, agent.status, agent.reservation));
         }
         for stream in &call.streams {
             let error = stream.error.map(|code| format!(", Twilio error {code}")).unwrap_or_default();
-            let doubt = if stream.live && stream.unconfirmed { ", nothing heard of its socket" } else { "" };
+            let doubt = if stream.live && stream.unconfirmed { ", not confirmed" } else { "" };
             let colour = match (stream.live, stream.orphan || stream.unconfirmed, stream.error) {
                 (true, true, _) => YELLOW,
                 (true, false, _) => GREEN,

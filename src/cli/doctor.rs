@@ -1,4 +1,4 @@
-//! `doctor`: whether everything is as the worker needs it, and what to do where it is not.
+//! `doctor`: checks of configuration and connectivity, each with a remedy.
 
 mod check;
 mod door;
@@ -19,8 +19,8 @@ use std::process::ExitCode;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Asks Twilio, the public URL, the destinations and the running worker; changes nothing and disturbs \
-                  nobody. Of several accounts, all are examined unless --account names one. The self-test event that it posts is of a type that the worker passes over.\n\
+    after_help = "Checks Twilio, the public URL, the destinations, the journal and the running service. Changes nothing: \
+                  the service ignores the self-test event. Checks every account unless --account names one.\n\
                   Exit codes: 0 no failure (there may be warnings); 1 a failure; 2 wrong arguments or configuration."
 )]
 pub(super) struct Doctor {
@@ -28,15 +28,16 @@ pub(super) struct Doctor {
     configured: Configured,
     #[command(flatten)]
     chosen: Chosen,
-    /// As JSON: an array of {check, verdict, found, remedy}, and of several accounts {account}.
+    /// Print JSON: an array of {check, account (if several), verdict, found, remedy}
     #[arg(long)]
     json: bool,
-    /// Events come through Event Streams: its sink is looked at, and the Event Callback URL may be anybody's.
+    /// Check the Event Streams sink instead of the Event Callback URL
     #[arg(long)]
     event_streams: bool,
-    /// Start and stop a stream on this live call (CA…, the customer's leg) by the Streams API, and see whether the leg stays in its
-    /// conference: whether streams.strategy = "streams-api" works for this account. The first destination hears it for
-    /// two seconds.
+    /// Start and stop a stream on this live call (CA…, the customer's leg) and check that the leg stays in its conference
+    ///
+    /// Shows whether streams.strategy = "streams-api" works for this account. The first destination receives two seconds
+    /// of audio.
     #[arg(long, value_name = "CA…")]
     probe_call: Option<CallSid>,
 }
@@ -86,13 +87,13 @@ impl Doctor {
                 urls.push(&destination.url);
             }
         }
-        // They wait for different machines.
+        // Each waits for different machines.
         let (sockets, worker) = tokio::join!(sockets::checks(urls), worker::checks(settings));
-        checks.extend(settings.journal.without_effect.iter().map(|key| {
+        checks.extend(settings.without_effect.iter().map(|key| {
             Check::warning(
                 "configuration",
                 key.to_string(),
-                "take it out, unless a worker with the other store reads it",
+                "remove it, unless a service with another journal or environment reads the same file",
             )
         }));
         checks.extend(sockets?);
@@ -128,7 +129,7 @@ fn of_configuration(error: &ConfigError) -> Vec<Check> {
             })
             .collect(),
         ConfigError::Unreadable { .. } | ConfigError::Syntax { .. } => {
-            vec![Check::failure("configuration", error.to_string(), "mend the file, or name another with --config")]
+            vec![Check::failure("configuration", error.to_string(), "correct the file, or name another with --config")]
         }
     }
 }
@@ -137,15 +138,15 @@ fn configuration(settings: &Settings) -> Check {
     const NAME: &str = "configuration";
     let mode = match settings.mode {
         Mode::Live => "",
-        Mode::Shadow => "; mode is \"shadow\", so calls that begin now are not commanded",
+        Mode::Shadow => "; mode is \"shadow\", so new calls are observed, not commanded",
     };
-    let found = format!("complete; Twilio reaches us at {}{mode}", settings.server.public_url);
+    let found = format!("complete; the public URL is {}{mode}", settings.server.public_url);
     match settings.twilio.credentials {
         Credentials::ApiKey { .. } => Check::ok(NAME, found),
         Credentials::AuthToken(_) => Check::warning(
             NAME,
-            format!("{found}; our requests use the auth token"),
-            "make an API key and set TWILIO_API_KEY and TWILIO_API_SECRET: it can be revoked alone",
+            format!("{found}; requests use the auth token"),
+            "create an API key and set TWILIO_API_KEY and TWILIO_API_SECRET: a key can be revoked on its own",
         ),
     }
 }

@@ -1,14 +1,16 @@
-//! The commands. Each says what it does in `--help`, ends with a documented exit code, and reports an error in one to
-//! three plain lines on standard error.
+//! The commands. Each documents its exit codes in `--help` and reports an error in one to three plain lines on standard
+//! error.
 
 mod accounts;
 mod audio;
 mod backfill;
 mod calls;
 mod compare;
+mod config;
 mod demo;
 mod doctor;
 mod door;
+mod generate;
 mod health;
 mod replay;
 mod running;
@@ -20,26 +22,27 @@ mod sim;
 pub mod stage;
 mod telling;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What a command ends with.
+/// An exit code, or an error for standard error.
 pub(crate) type CommandResult = anyhow::Result<ExitCode>;
 
-/// Something was wrong with the arguments or the configuration: nothing was begun.
+/// The arguments or the configuration are wrong, and nothing was started.
 const MISUSED: u8 = 2;
 
 #[derive(Parser)]
 #[command(
     name = "taskrouter-streams",
     version = crate::telemetry::BUILD,
-    about = "Live audio of the customer's call leg for every Twilio Flex agent, across transfers.",
-    long_about = "Live audio of the customer's call leg for every Twilio Flex agent who handles the call, across \
-                  transfers, from the server alone. Configure it as the TaskRouter workspace's Event Callback URL.",
-    after_help = "Exit codes: 0 done; 1 it failed (the reason is on standard error); 2 the arguments or the \
-                  configuration are wrong and nothing was begun."
+    about = "Stream the customer's call leg to your destination for every Twilio Flex agent, across transfers",
+    long_about = "Stream the customer's call leg (Twilio Media Streams) to your destination for every Flex agent who \
+                  handles the call, across transfers, from the server alone. Configure it as the TaskRouter workspace's \
+                  Event Callback URL.",
+    after_help = "Exit codes: 0 done; 1 failed (the reason is on standard error); 2 wrong arguments or configuration, \
+                  nothing was started."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -48,35 +51,38 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Take TaskRouter's events and keep the streams right.
+    /// Run the service
     Serve(serve::Serve),
-    /// Show it at work: worker and simulated Twilio on loopback ports, no account needed.
+    /// Show the worker and a simulated Twilio at work, without an account
     Demo(demo::Demo),
-    /// Ask a running service whether it is ready.
+    /// Check whether a running service is ready
     Health(health::Health),
-    /// List the calls of a running service, show one's story, try again or dismiss what was given up.
+    /// List and show calls of a running service; retry or dismiss parked changes
     Calls(calls::Calls),
-    /// Make the workspace tell its events to the worker, after showing what that changes.
+    /// Configure the workspace's Event Callback URL (previews first)
     Setup(setup::Setup),
-    /// See whether everything is as the worker needs it, and what to do where it is not.
+    /// Check configuration and connectivity; suggest fixes
     Doctor(doctor::Doctor),
-    /// Post events that did not arrive, from TaskRouter's records, to a running worker.
+    /// Fetch missed events from TaskRouter and post them to a running service
     Backfill(backfill::Backfill),
-    /// Sign recorded events and post them to a running worker.
+    /// Sign recorded events and post them to a running service
     Replay(replay::Replay),
-    /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
+    /// Print the X-Twilio-Signature of a URL and form body, for use with curl
     Sign(sign::Sign),
-    /// Run the simulated Twilio alone, to try a consumer of streams or a worker against it.
+    /// Run the simulated Twilio alone, to try a stream consumer or a worker against it
     #[command(subcommand)]
     Sim(sim::Sim),
-    /// Print the default configuration: every key, with its unit and reason.
-    Config,
+    /// Print the default configuration, or check yours
+    Config(config::Config),
+    /// Write man pages and shell completions, for packages and `make install`
+    #[command(hide = true)]
+    Generate(generate::Generate),
 }
 
-/// Where the settings come from.
+/// The configuration's layers: defaults, file, environment.
 #[derive(clap::Args)]
 pub(crate) struct Configured {
-    /// Configuration file (TOML), read over the defaults. `config` prints the defaults.
+    /// Read this TOML file over the defaults, which `config` prints
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
@@ -98,7 +104,7 @@ fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Runs the command that the arguments name.
+/// Runs the command named by the arguments.
 pub async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
@@ -111,10 +117,8 @@ pub async fn run() -> ExitCode {
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
         Command::Sim(sim) => sim.run().await,
-        Command::Config => {
-            say(crate::config::default_text());
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Config(config) => Ok(config.run()),
+        Command::Generate(generate) => generate.run(Arguments::command()),
     };
     result.unwrap_or_else(|error| {
         complain(&error);
@@ -128,13 +132,13 @@ pub(crate) fn complain(error: &anyhow::Error) {
     eprintln!("taskrouter-streams: {error:#}");
 }
 
-/// Reports arguments or a configuration that cannot be used.
+/// Reports wrong arguments or a wrong configuration.
 pub(crate) fn misused(error: &anyhow::Error) -> ExitCode {
     complain(error);
     ExitCode::from(MISUSED)
 }
 
-/// Prints text and a line's end on standard output; a reader who has gone away is no error.
+/// Prints a line on standard output; a closed pipe is not an error.
 pub(crate) fn say(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());

@@ -22,7 +22,7 @@ impl Serve {
             Err(error) => return Ok(misused(&error.into())),
         };
         telemetry::init(settings.log.format, &settings.log.filter)?;
-        for key in &settings.journal.without_effect {
+        for key in &settings.without_effect {
             tracing::warn!("{key}");
         }
         let mut terminated = signal(SignalKind::terminate())?;

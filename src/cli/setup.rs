@@ -1,4 +1,4 @@
-//! `setup`: the workspace tells its events to us, and to nobody else by mistake.
+//! `setup`: sets the workspace's Event Callback URL, never over another one by mistake.
 
 pub(super) mod event_streams;
 pub(super) mod plan;
@@ -17,41 +17,42 @@ use std::collections::btree_map::Entry;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
-/// Nothing was changed, and something would be.
+/// Changes are needed and were not confirmed.
 const WOULD_CHANGE: u8 = 3;
 
-/// What stands in for destinations, which only the service needs.
+/// Stands in for destinations, which only the service needs.
 const NOWHERE: &str = "wss://setup.invalid/";
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Needs the account (TWILIO_ACCOUNT_SID), its credentials and server.public_url. Shows what it would \
-                  change in the workspace, asks (or takes --yes), changes it, and prints how to undo it.\n\
-                  Exit codes: 0 done, or nothing to do; 1 Twilio did not do it, or somebody else's URL is in the way; 2 wrong \
-                  arguments or configuration; 3 nothing was changed, for want of --yes."
+    after_help = "Needs TWILIO_ACCOUNT_SID, its credentials and server.public_url. Shows the change, asks for confirmation \
+                  (or takes --yes), makes the change, and prints how to undo it.\n\
+                  Exit codes: 0 done, or nothing to do; 1 Twilio refused or did not answer, or another URL is set; 2 wrong \
+                  arguments or configuration; 3 nothing was changed: confirmation required (--yes)."
 )]
 pub(super) struct Setup {
     #[command(flatten)]
     configured: Configured,
     #[command(flatten)]
     chosen: Chosen,
-    /// The workspace, by SID or name; else the configured one, else the account's only one.
+    /// Configure this workspace, by SID or name [default: the configured one, else the account's only one]
     #[arg(long, value_name = "SID|NAME")]
     workspace: Option<String>,
-    /// List the account's workspaces and end.
+    /// List the account's workspaces and exit
     #[arg(long)]
     list: bool,
-    /// Change it without asking.
+    /// Make the change without asking
     #[arg(long)]
     yes: bool,
-    /// Take the place of another Event Callback URL, whose events end then.
+    /// Replace another Event Callback URL, which then receives no more events
     #[arg(long)]
     replace: bool,
-    /// Leave the filter empty, so that every event is told: more requests, in case the filter is refused.
+    /// Leave the filter empty, so that every event is sent: more requests, for when Twilio refuses the filter
     #[arg(long)]
     all_events: bool,
-    /// Print the calls that create an Event Streams sink and subscription instead, which leave the Event Callback URL alone;
-    /// with --yes, make those that are not made yet.
+    /// Print the requests that create an Event Streams sink and subscription; with --yes, make the missing ones
+    ///
+    /// Leaves the Event Callback URL as it is.
     #[arg(long)]
     event_streams: bool,
 }
@@ -93,8 +94,7 @@ impl Setup {
         self.carry_out(&client, &row, &plan, &plan.undo(base, &login(&account, &settings))).await
     }
 
-    /// The settings, and the workspaces in them that only stand in for what is not configured, so that the rest can be read
-    /// before there is a workspace to name.
+    /// The settings, and the workspace SIDs in them that are placeholders: the rest can be read before a workspace is chosen.
     fn load(&self) -> Result<(Settings, BTreeSet<String>), ConfigError> {
         let mut environment = environment();
         let mut stood_in = BTreeSet::new();
@@ -131,59 +131,61 @@ impl Setup {
         }
         match plan.owner {
             Owner::Nobody | Owner::Us => {}
-            Owner::SomebodyElse if self.replace => {}
-            Owner::SomebodyElse => bail!(
-                "the workspace tells its events to somebody else, and has room for one URL: use --event-streams to leave that \
-                 alone, or --replace to take its place"
+            Owner::Other if self.replace => {}
+            Owner::Other => bail!(
+                "the workspace has another Event Callback URL, and only one is possible: use --event-streams to keep it, or \
+                 --replace to replace it"
             ),
         }
         if !(self.yes || is_confirmed()) {
-            say("\nNothing was changed: run it again with --yes.");
+            say("\nNothing was changed: confirmation required (--yes).");
             return Ok(ExitCode::from(WOULD_CHANGE));
         }
         let changed = client.tell_events(&row.sid, &plan.url, &plan.filter).await.map_err(|error| match error {
             Unanswered::Refused(_) => anyhow!(error).context(
-                "Twilio refused the change: if it does not know one of the event types, --all-events leaves the filter out",
+                "Twilio refused the change: if it does not know an event type of the filter, use --all-events",
             ),
             Unanswered::Later(_) | Unanswered::NotFound => {
-                anyhow!(error).context("it is not known whether the workspace was changed: run setup again to see")
+                anyhow!(error).context("the workspace may or may not have been changed: run setup again to see")
             }
         })?;
         if Plan::new(&changed, &plan.address, self.all_events).is_done() {
             say(&format!("\nChanged. To undo it:\n\n{undo}\n\nNext: taskrouter-streams doctor"));
             return Ok(ExitCode::SUCCESS);
         }
-        bail!("Twilio answered, and yet the workspace is not set as it was asked: run setup again to see");
+        bail!("Twilio accepted the change, but the workspace does not show it: run setup again to see");
     }
 }
 
 fn asking(error: Unanswered) -> anyhow::Error {
-    anyhow!(error).context("the account's workspaces cannot be read")
+    anyhow!(error).context("cannot read the account's workspaces")
 }
 
-/// Asks on the terminal; without one the answer is no.
+/// Asks on the terminal; without a terminal the answer is no.
 fn is_confirmed() -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }
-    say("\nChange it? [y/N]");
+    say("\nMake this change? [y/N]");
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer).is_ok();
     read && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
-/// The one that is wanted, else the only one.
+/// The wanted workspace, else the only one.
 fn pick(rows: Vec<WorkspaceRow>, wanted: Option<&str>) -> anyhow::Result<WorkspaceRow> {
     let list = listed(&rows);
     let is_meant = |row: &WorkspaceRow| wanted.is_none_or(|wanted| row.sid.as_str() == wanted || row.name == wanted);
     let mut meant = rows.into_iter().filter(is_meant);
     let none = || match wanted {
-        Some(_) => format!("no workspace has that SID or name. There are:\n{list}"),
+        Some(_) => format!("no workspace has that SID or name. The account's workspaces are:\n{list}"),
         None => "the account has no workspace: check TWILIO_ACCOUNT_SID and the region".to_owned(),
     };
     let first = meant.next().with_context(none)?;
     if meant.next().is_some() {
-        bail!("several workspaces come into question: name one by its SID, with --workspace. There are:\n{list}");
+        bail!(
+            "several workspaces match: choose one by its SID with --workspace. The account's workspaces are:\n{list}"
+        );
     }
     Ok(first)
 }

@@ -401,7 +401,7 @@ async fn the_command_tells_a_running_worker_what_it_missed() {
     assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
     until(&stage, &task, &["alice", "bob"]).await;
     let events = stage.sim.events().len();
-    assert!(text(&output.stdout).contains(&format!("{events} of {events} were taken")), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains(&format!("{events} of {events} were accepted")), "{}", text(&output.stdout));
     settle(&stage).await;
     let facts = stage.facts(&task).await.unwrap().len();
     assert_eq!(run(&stage, &["backfill", "--since", "10m"], &[]).await.status.code(), Some(0));
@@ -420,7 +420,7 @@ async fn the_command_says_what_is_wrong() {
         (&["backfill", "--since", "1h"], ("TWILIO_AUTH_TOKEN", "another"), 1, "refused the credentials"),
         (&["backfill", "--since", "1h", "--to", "http://127.0.0.1:9"], ("A", "b"), 1, "is the worker running"),
         (&["backfill", "--since", "1h"], ("TRS__SERVER__PUBLIC_URL", "https://other.example.com"), 1, "403"),
-        (&["backfill", "--since", "1h"], ("TRS__BACKFILL__MAX_EVENTS", "1"), 0, "were taken"),
+        (&["backfill", "--since", "1h"], ("TRS__BACKFILL__MAX_EVENTS", "1"), 0, "were accepted"),
     ] {
         let output = run(&stage, arguments, &[more]).await;
         let all = format!("{}{}", text(&output.stdout), text(&output.stderr));

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 use taskrouter_streams::call::policy::Strategy as Streaming;
 use taskrouter_streams::config::{self, ConfigError, Destination, JournalUrl, Problem, Settings};
+use taskrouter_streams::http::{EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH};
 use taskrouter_streams::telemetry::LogFormat;
 use taskrouter_streams::twilio::client::Credentials;
 use taskrouter_streams::twilio::twiml::Track;
@@ -176,6 +177,26 @@ fn a_file_that_is_not_toml_is_refused_without_quoting_it() {
 }
 
 #[test]
+fn a_file_that_is_not_toml_is_told_with_the_reason_and_the_line_without_its_value() {
+    let told = |file: &str| match load(file, &environment()) {
+        Err(error @ ConfigError::Syntax { .. }) => {
+            let told = error.to_string();
+            assert!(!format!("{told} {error:?}").contains("must-not-show"), "{told}");
+            told
+        }
+        other => panic!("{other:?}"),
+    };
+    let unquoted = told(&format!("[twilio]\nauth_tokens = [{TOKEN}]"));
+    assert!(unquoted.contains("see line 2, column ") && unquoted.ends_with("\n  2 | auth_tokens = […]"), "{unquoted}");
+    let unclosed = told(&format!("[twilio]\napi_secret = \"{SECRET}\nregion = \"ie1\""));
+    assert!(unclosed.contains("string") && unclosed.ends_with("\n  2 | api_secret = \"…"), "{unclosed}");
+    let pasted = told(&format!("[twilio]\n{SECRET} {TOKEN}=="));
+    assert!(pasted.ends_with("\n  2 | …"), "{pasted}");
+    let twice = told("[server]\nthreads = 1\nthreads = 2");
+    assert!(twice.contains("duplicate key") && twice.ends_with("\n  3 | threads = …"), "{twice}");
+}
+
+#[test]
 fn everything_that_is_wrong_is_reported_at_once() {
     let file = "[server]\nthreads = 0\nlisten = \"here\"\n[retry]\nfirst_ms = 9000\n[journal]\nlease_ms = 10\nurl = \"x\"\n[nonsense]\na = 1";
     let keys: Vec<String> = refused(file, &BTreeMap::new()).into_iter().map(|problem| problem.key).collect();
@@ -310,6 +331,48 @@ fn a_malformed_sid_is_refused_and_not_shown() {
         assert!(!problem.to_string().contains(wrong), "{problem}");
     }
     only_problem("twilio.workspace_sid", "", &with(&[("TWILIO_WORKSPACE_SID", ACCOUNT)]));
+}
+
+#[test]
+fn a_sid_in_upper_case_is_refused_because_no_event_would_match_it() {
+    for (name, sid) in [("account", ACCOUNT), ("workspace", WORKSPACE)] {
+        let (key, variable) = (format!("twilio.{name}_sid"), format!("TWILIO_{}_SID", name.to_ascii_uppercase()));
+        let upper = sid.replace("0001", "00AB");
+        let problem = only_problem(&key, "", &with(&[(&variable, &upper)]));
+        assert!(problem.wrong.contains("upper case") && !problem.to_string().contains(&upper), "{problem}");
+    }
+}
+
+#[test]
+fn a_variable_with_one_underscore_where_two_belong_is_named() {
+    let told = |variable: &str, key: &str| only_problem(key, "", &with(&[(variable, "must-not-show")])).to_string();
+    for variable in ["TRS_SERVER_LISTEN", "TRS_SERVER__LISTEN"] {
+        assert_eq!(
+            told(variable, "server.listen"),
+            format!(
+                "server.listen (from {variable}) is not read, because it has one underscore where two belong: rename it to TRS__SERVER__LISTEN"
+            )
+        );
+    }
+    assert!(told("TRS_STREAMS_DESTINATIONS_0_URL", "streams.destinations").contains("TRS__STREAMS__DESTINATIONS__…"));
+    assert!(told("TRS_ACCOUNTS_BLUE_AUTH_TOKENS", "accounts").contains("TRS__ACCOUNTS__…"));
+    accepted("", &with(&[("TRS_HOME", "/opt/another-program"), ("TRS_BUILD_COMMIT", "0123456")]));
+}
+
+#[test]
+fn destinations_of_the_file_that_a_variable_replaces_are_told_to_have_no_effect() {
+    let file = "[[streams.destinations]]\nurl = \"wss://h/a\"\nname = \"assist\"\n[[streams.destinations]]\nurl = \"wss://h/b\"";
+    let told = |environment: &Environment| -> Vec<String> {
+        accepted(file, environment).without_effect.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(told(&without("TRS__STREAMS__DESTINATIONS")), [""; 0]);
+    assert_eq!(
+        told(&environment()),
+        [
+            "streams.destinations (from trs.toml) has no effect: TRS__STREAMS__DESTINATIONS replaces the whole list, so its 2 \
+          tables with their names, tracks and parameters are dropped"
+        ]
+    );
 }
 
 #[test]
@@ -464,6 +527,18 @@ fn the_journal_is_a_sqlite_file_or_a_postgres_database() {
 }
 
 #[test]
+fn a_public_url_with_the_path_of_a_request_is_refused() {
+    for path in [EVENTS_PATH, EVENT_STREAMS_PATH, STREAM_STATUS_PATH, "/taskrouter/assignment"] {
+        for ending in ["", "/", "#rc=3"] {
+            let url = format!("https://streams.example.com{path}{ending}");
+            let problem = only_problem("server.public_url", "", &with(&[("TRS__SERVER__PUBLIC_URL", &url)]));
+            assert!(problem.wrong.contains(path) && problem.remedy.contains("leave"), "{problem}");
+        }
+    }
+    accepted("", &with(&[("TRS__SERVER__PUBLIC_URL", "https://example.com/taskrouter")]));
+}
+
+#[test]
 fn another_strategy_or_format_is_refused_with_the_choices() {
     let problem = only_problem("streams.strategy", "[streams]\nstrategy = \"streams\"", &environment());
     assert!(problem.wrong.contains("streams") && problem.remedy.contains("\"redirect\""), "{problem}");
@@ -586,7 +661,7 @@ fn a_token_that_could_be_guessed_or_has_been_pasted_badly_is_refused() {
 #[test]
 fn a_key_of_the_other_store_is_told_to_have_no_effect_and_by_whom_it_was_set() {
     let told = |file: &str, variables: &[(&str, &str)]| -> Vec<String> {
-        accepted(file, &with(variables)).journal.without_effect.iter().map(ToString::to_string).collect()
+        accepted(file, &with(variables)).without_effect.iter().map(ToString::to_string).collect()
     };
     let postgres = ("TRS__JOURNAL__URL", "postgres://user:a-secret-that-must-not-show@db/calls");
     assert_eq!(told("", &[]), [""; 0], "the defaults set them all");

@@ -140,12 +140,15 @@ fn what_is_taken_over_and_does_not_fit_is_told_with_its_place() {
          [[streams.rules]]\nchannel = \"voice\"\ndestinations = [\"A\"]\n"
     );
     let problem = only_problem("accounts.blue", &file, &blue()).to_string();
-    assert!(problem.contains("takes over streams.rules.0.destinations, which here names a destination"), "{problem}");
+    assert!(
+        problem.contains("inherits streams.rules.0.destinations, which for this account names the unknown destination"),
+        "{problem}"
+    );
     let file = "[streams]\ntrack_budget = 1\n[[accounts.blue.destinations]]\nurl = \"wss://blue.example.com/a\"\n";
     let mut environment = blue();
     environment.insert("TRS__STREAMS__DESTINATIONS__0__TRACK".to_owned(), "inbound_track".to_owned());
     let problem = only_problem("accounts.blue", &format!("{file}{BLUE}"), &environment).to_string();
-    assert!(problem.contains("takes over streams.track_budget, which here is 1"), "{problem}");
+    assert!(problem.contains("inherits streams.track_budget, which for this account is 1"), "{problem}");
 }
 
 #[test]
@@ -156,7 +159,7 @@ fn no_two_accounts_have_a_sid_a_workspace_or_a_token_in_common() {
         ("workspace_sid", BLUE.replace("WS000000000000000000000000000000b2", first.workspace_sid.as_str())),
     ] {
         let problem = only_problem(&format!("accounts.blue.{key}"), &file, &blue());
-        assert!(problem.wrong.contains("[twilio]'s") && problem.origin.as_deref() == Some("trs.toml"), "{problem}");
+        assert!(problem.wrong.contains("[twilio]") && problem.origin.as_deref() == Some("trs.toml"), "{problem}");
     }
     let shared = with(&[("TRS__ACCOUNTS__BLUE__AUTH_TOKENS", "another, a-token-that-must-not-show")]);
     only_problem("accounts.blue.auth_tokens", BLUE, &shared);

@@ -67,12 +67,12 @@ fn a_full_disk_makes_503_of_every_event_and_all_are_taken_when_there_is_room_aga
     let ballast = Ballast::put(&disk);
     let refused = text(&serving.replay("fixtures/taskrouter").stdout);
     // The first is there already, and acknowledging it again needs no room.
-    assert!(refused.contains("1 of 14 events were taken"), "{refused}");
+    assert!(refused.contains("1 of 14 events were accepted"), "{refused}");
     assert_eq!(refused.matches("503").count(), 13, "{refused}");
 
     ballast.remove();
     let taken = text(&serving.replay("fixtures/taskrouter").stdout);
-    assert!(taken.contains("14 of 14 events were taken"), "{taken}");
+    assert!(taken.contains("14 of 14 events were accepted"), "{taken}");
     serving.signal("TERM");
     assert_eq!(serving.ended(), Some(0));
 }
@@ -112,12 +112,12 @@ fn writes_that_the_system_refuses_make_503_of_every_event_until_it_takes_them_ag
 
     limit_files(&serving, Some(1));
     let refused = text(&serving.replay("fixtures/taskrouter").stdout);
-    assert!(refused.contains("1 of 14 events were taken"), "{refused}");
+    assert!(refused.contains("1 of 14 events were accepted"), "{refused}");
     assert_eq!(refused.matches("503").count(), 13, "{refused}");
 
     limit_files(&serving, None);
     let taken = text(&serving.replay("fixtures/taskrouter").stdout);
-    assert!(taken.contains("14 of 14 events were taken"), "{taken}");
+    assert!(taken.contains("14 of 14 events were accepted"), "{taken}");
     serving.signal("TERM");
     assert_eq!(serving.ended(), Some(0));
 }

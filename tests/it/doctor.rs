@@ -213,7 +213,7 @@ async fn what_is_wrong_is_found_and_nothing_else() {
         (
             &[("TWILIO_WORKSPACE_SID", "WS000000000000000000000000000000ff")],
             1,
-            &[["workspace", "failure", "nobody"], ["public url", "failure", "403"]],
+            &[["workspace", "failure", "no Event Callback URL"], ["public url", "failure", "403"]],
         ),
         (
             &[("TWILIO_WORKSPACE_SID", "WS00000000000000000000000000000bad")],
@@ -225,7 +225,7 @@ async fn what_is_wrong_is_found_and_nothing_else() {
             &[("TRS__SERVER__PUBLIC_URL", "http://127.0.0.1:9")],
             1,
             &[
-                ["workspace", "failure", "somebody else"],
+                ["workspace", "failure", "another one"],
                 ["public url", "failure", "no connection"],
                 ["signatures", "failure", "no connection"],
             ],
@@ -275,7 +275,9 @@ async fn a_postgresql_that_can_and_that_cannot_keep_the_journal_is_told_from_one
         ))
         .await;
     let reads = url.replace("postgres@", &format!("reads_{name}@"));
-    clinic.finds(&[("TRS__JOURNAL__URL", &reads)], 1, &[["journal", "failure", "lets this role write nothing"]]).await;
+    clinic
+        .finds(&[("TRS__JOURNAL__URL", &reads)], 1, &[["journal", "failure", "grants this role no write access"]])
+        .await;
     let nobody = database.url_at(9);
     clinic.finds(&[("TRS__JOURNAL__URL", &nobody)], 1, &[["journal", "failure", "cannot be opened"]]).await;
     let missing = url.replace(name, "missing");
@@ -386,7 +388,7 @@ async fn a_workspace_that_tells_too_little_or_somebody_else_is_found() {
     clinic
         .sim
         .refurnish(|office| office.event_callback_url = ours.event_callback_url.replace("#rc=3&rp=5xx,ct,rt", ""));
-    clinic.finds(&[], 0, &[["workspace", "warning", "repeats none"]]).await;
+    clinic.finds(&[], 0, &[["workspace", "warning", "retry"]]).await;
     clinic.sim.refurnish(|office| office.event_callback_url = "https://a:b@crm.example.com/hook".to_owned());
     clinic.finds(&[], 1, &[["workspace", "failure", "https://hidden@crm.example.com/hook"]]).await;
     clinic.closes().await;

@@ -120,7 +120,7 @@ fn recorded_events_are_replayed_through_the_signed_door_and_survive_kill_9() {
 
     let replayed = serving.replay("fixtures/taskrouter");
     assert!(replayed.status.success(), "{}", text(&replayed.stdout));
-    assert!(text(&replayed.stdout).contains("14 of 14 events were taken"));
+    assert!(text(&replayed.stdout).contains("14 of 14 events were accepted"));
     serving.child.kill().unwrap();
     serving.child.wait().unwrap();
     assert_eq!(facts(&journal), 14);
@@ -239,6 +239,71 @@ fn serve_without_a_configuration_names_every_missing_key_and_exits_with_2() {
         "streams.destinations",
     ] {
         assert!(said.contains(key), "{key} is missing in: {said}");
+    }
+}
+
+#[test]
+fn config_check_validates_without_starting_and_tells_what_has_no_effect() {
+    let directory = TempDir::new().unwrap();
+    let check = |file: &str, variables: &[(&str, &str)]| {
+        let path = directory.path().join("config.toml");
+        std::fs::write(&path, file).unwrap();
+        let output = program()
+            .args(["config", "check", "--config"])
+            .arg(&path)
+            .envs(ENVIRONMENT)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        (output.status.code(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+    };
+    let (code, said) = check("[journal]\npool_size = 2", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("warning: journal.pool_size") && said.contains("The configuration is valid."), "{said}");
+    assert!(said.contains(PUBLIC_URL) && said.contains(ACCOUNT) && !said.contains(TOKEN), "{said}");
+    for (file, variables, told) in [
+        ("[server]\nthreads = 0", &[][..], "server.threads"),
+        ("[server", &[], "is not valid TOML, see line 1"),
+        ("", &[("TRS_SERVER_THREADS", "2")], "TRS__SERVER__THREADS"),
+    ] {
+        let (code, said) = check(file, variables);
+        assert!(code == Some(2) && said.contains(told), "{said}");
+    }
+    assert!(std::fs::read_dir(directory.path()).unwrap().count() == 1, "no journal was created");
+    let defaults = program().arg("config").output().unwrap();
+    assert!(text(&defaults.stdout).starts_with(taskrouter_streams::config::default_text().trim_end()));
+}
+
+#[test]
+fn man_pages_and_completions_are_generated_for_every_command() {
+    let directory = TempDir::new().unwrap();
+    let made = program().arg("generate").arg(directory.path()).output().unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let read = |path: &str| std::fs::read_to_string(directory.path().join("share").join(path)).unwrap();
+    for command in ["", "-serve", "-doctor", "-calls", "-calls-list", "-config", "-config-check"] {
+        assert!(read(&format!("man/man1/taskrouter-streams{command}.1")).contains(".SH NAME"), "{command}");
+    }
+    for completions in [
+        "bash-completion/completions/taskrouter-streams.bash",
+        "zsh/site-functions/_taskrouter-streams",
+        "fish/vendor_completions.d/taskrouter-streams.fish",
+    ] {
+        assert!(read(completions).contains("backfill"), "{completions}");
+    }
+    assert!(!text(&program().arg("--help").output().unwrap().stdout).contains("generate"));
+}
+
+#[test]
+fn every_line_of_help_is_an_imperative_without_a_full_stop() {
+    for arguments in [&["--help"][..], &["calls", "--help"], &["config", "--help"]] {
+        let help = text(&program().args(arguments).output().unwrap().stdout);
+        let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+        for line in commands.lines() {
+            let sentence = line.trim_start().split_once("  ").unwrap().1.trim();
+            let verb = sentence.split(' ').next().unwrap();
+            assert!(!sentence.ends_with('.') && verb.starts_with(char::is_uppercase), "{line}");
+            assert!(!["The", "A", "An", "What", "Whether", "Where"].contains(&verb), "{line}");
+        }
     }
 }
 

@@ -1,25 +1,25 @@
-//! One line of the examination.
+//! One check and its verdict.
 
 use crate::config::in_terms_of;
 use serde::Serialize;
 
-/// How something was found.
+/// The verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verdict {
-    /// As it should be.
+    /// Correct.
     Ok,
-    /// It works, and could be better or is not known.
+    /// Works but could be better, or could not be checked.
     Warning,
-    /// The worker cannot do its work like this.
+    /// The service cannot work like this.
     Failure,
 }
 
-/// What was looked at, how it was found, and what to do. Holds no secret.
+/// What was checked, what was found, and what to do. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
     check: &'static str,
-    /// Of several accounts: which one it is about.
+    /// The account, if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
     pub(super) verdict: Verdict,
@@ -41,7 +41,7 @@ impl Check {
         Self { check, account: None, verdict: Verdict::Failure, found: found.into(), remedy: Some(remedy.to_owned()) }
     }
 
-    /// The same of one of several accounts, whose keys have names of their own.
+    /// The same check of one of several accounts; its remedy names that account's keys.
     pub(super) fn of(self, account: &str) -> Self {
         let remedy = self.remedy.map(|remedy| in_terms_of(account, &remedy));
         Self { account: Some(account.to_owned()), remedy, ..self }
@@ -52,7 +52,7 @@ impl Check {
     }
 }
 
-/// For people: a line each, and what to do below it.
+/// A line per check, with its remedy below.
 pub(super) fn table(checks: &[Check]) -> String {
     let width = checks.iter().map(|check| check.name().len()).max().unwrap_or(0);
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! The public URL, seen from here: does our worker answer there, and to Twilio only?
+//! The public URL: does our service answer there, and only to Twilio?
 
 use super::check::Check;
 use crate::cli::door::Door;
@@ -7,13 +7,13 @@ use crate::http::EVENTS_PATH;
 use crate::twilio::signature::Pair;
 use std::time::{Duration, Instant};
 
-/// No such event exists, so the worker acknowledges it and journals nothing.
+/// No such event exists, so the service acknowledges it and journals nothing.
 const SELF_TEST: &str = "taskrouter-streams.self-test";
 
-/// Twilio waits for 15 s, and Event Streams for 5 s; an agent waits as well.
+/// Twilio waits for 15 s, Event Streams for 5 s; agents wait too.
 const SLOW: Duration = Duration::from_secs(1);
 
-const REMEDY: &str = "is `serve` running behind server.public_url, and does the proxy or tunnel pass the path on?";
+const REMEDY: &str = "check that `serve` runs behind server.public_url, and that the proxy or tunnel keeps the path";
 
 pub(super) async fn checks(settings: &Settings) -> anyhow::Result<[Check; 2]> {
     let door = Door::new(settings, Some(settings.server.public_url.clone()))?;
@@ -36,19 +36,19 @@ async fn signed(door: &Door, settings: &Settings) -> Check {
     let took = began.elapsed();
     match answer {
         Ok(204) if took < SLOW => {
-            Check::ok(NAME, format!("a signed self-test event is taken within {} ms", took.as_millis()))
+            Check::ok(NAME, format!("accepts a signed self-test event within {} ms", took.as_millis()))
         }
         Ok(204) => Check::warning(
             NAME,
-            format!("a signed self-test event is taken, after {} ms", took.as_millis()),
-            "look for what slows the way down: agents wait for their streams as long",
+            format!("accepts a signed self-test event, but only after {} ms", took.as_millis()),
+            "find what is slow (proxy, tunnel, journal): agents wait this long for their streams",
         ),
         Ok(403) => Check::failure(
             NAME,
-            "a signed self-test event is refused (403)",
-            "the worker there has another auth token, public URL, account or workspace than this configuration",
+            "refuses a signed self-test event (403)",
+            "make the service there use the same auth token, public URL, account and workspace as this configuration",
         ),
-        Ok(status) => Check::failure(NAME, format!("a signed self-test event is answered with {status}"), REMEDY),
+        Ok(status) => Check::failure(NAME, format!("answers a signed self-test event with {status}"), REMEDY),
         Err(reason) => Check::failure(NAME, reason, REMEDY),
     }
 }
@@ -60,7 +60,7 @@ async fn unsigned(door: &Door, settings: &Settings) -> Check {
         Ok(status) if (200..300).contains(&status) => Check::failure(
             NAME,
             format!("an unsigned event is answered with {status}"),
-            "something else answers at server.public_url: whoever it is, it is not this worker",
+            "correct server.public_url: another program answers there",
         ),
         Ok(status) => Check::warning(NAME, format!("an unsigned event is answered with {status}, not 403"), REMEDY),
         Err(reason) => Check::failure(NAME, reason, REMEDY),

@@ -1,4 +1,4 @@
-//! `--probe-call`: a stream on a live call by the Streams API, which no page of Twilio's promises to leave the leg in its
+//! `--probe-call`: a stream on a live call through the Streams API. No page of Twilio's promises that the leg stays in its
 //! conference.
 
 use super::check::Check;
@@ -10,15 +10,15 @@ use std::time::Duration;
 
 const NAME: &str = "streams api";
 
-/// A leg that leaves its conference is gone from the list within a few hundred milliseconds.
+/// A leg that leaves its conference disappears from the list within a few hundred milliseconds.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
 
-/// Conferences that are searched for the leg, the newest first.
+/// Conferences that are searched for the leg, newest first.
 const CONFERENCES: usize = 100;
 
 pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) -> Check {
     let Some(destination) = settings.streams.destinations.first() else {
-        return Check::failure(NAME, "there is no destination", "set streams.destinations");
+        return Check::failure(NAME, "no destination is configured", "set streams.destinations");
     };
     let (conference, before) = match whereabouts(client, call).await {
         Ok(Some(found)) => found,
@@ -26,10 +26,10 @@ pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) 
             return Check::failure(
                 NAME,
                 format!("{call} is in none of the {CONFERENCES} newest conferences"),
-                "name the customer's leg of a call that an agent has now: it is the task's call_sid",
+                "name the customer's leg of a call that is with an agent now: the task's call_sid",
             );
         }
-        Err(error) => return Check::failure(NAME, error.to_string(), "see the checks of Twilio's APIs"),
+        Err(error) => return Check::failure(NAME, error.to_string(), "see the checks of Twilio's APIs above"),
     };
     let name = format!("{}probe_{}", settings.streams.name_prefix, jiff::Timestamp::now().as_millisecond());
     let started = client.start_probe(call, &name, &destination.url).await;
@@ -40,7 +40,7 @@ pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) 
         }
         Err(_) => None,
     };
-    // Also one of whose start nothing is known.
+    // Also after a start of unknown outcome.
     let stop = Operation::StopStream { customer: call.clone(), name: name.clone(), sid: None };
     let stopped = client.perform(&stop).await.outcome;
     if let Err(error) = started {
@@ -79,12 +79,12 @@ fn judge(
         (Some(_) | None, _) => Check::failure(
             NAME,
             format!("{call} left its conference when a stream was started or stopped, or the call ended meanwhile"),
-            "try it with another call; when it happens again, keep streams.strategy = \"redirect\"",
+            "try another call; if it happens again, keep streams.strategy = \"redirect\"",
         ),
     }
 }
 
-/// The conference that the leg is in, and its row there.
+/// The leg's conference, and its participant there.
 async fn whereabouts(client: &Client, call: &CallSid) -> Result<Option<(ConferenceSid, ParticipantRow)>, Unanswered> {
     for conference in client.conferences_in_progress().await?.into_iter().take(CONFERENCES) {
         if let Some(row) = row(client, &conference, call).await {

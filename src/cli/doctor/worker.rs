@@ -1,4 +1,4 @@
-//! The running worker, as its admin listener tells.
+//! The running service, seen through its admin listener.
 
 use super::check::Check;
 use crate::cli::door::reachable;
@@ -6,7 +6,7 @@ use crate::config::Settings;
 use crate::telemetry::metrics::PREFIX;
 use std::time::Duration;
 
-/// The service answers at once, or is not well.
+/// A healthy service answers at once.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
@@ -19,8 +19,8 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
     match asked {
         Ok((status, metrics)) => vec![health(status), parked(&metrics), orphans(&metrics)],
         Err(_) => {
-            let found = format!("no worker answers at {base}, so what it left undone is not known");
-            let remedy = "start `serve`, or set admin.listen to where it listens";
+            let found = format!("no worker answers at {base}, so its parked work is unknown");
+            let remedy = "start `serve`, or set admin.listen to its address";
             vec![Check::warning("worker", found, remedy)]
         }
     }
@@ -35,33 +35,33 @@ async fn ask(client: &reqwest::Client, base: &str) -> Result<(u16, String), reqw
 fn health(status: u16) -> Check {
     const NAME: &str = "worker";
     match status {
-        200 => Check::ok(NAME, "it runs and is ready"),
-        503 => Check::failure(NAME, "it runs, and its journal does not answer", "look into its log for the reason"),
+        200 => Check::ok(NAME, "running and ready"),
+        503 => Check::failure(NAME, "running, but its journal does not answer", "see its log for the reason"),
         _ => Check::warning(
             NAME,
             format!("admin.listen answers with {status}"),
-            "something else listens there: set admin.listen to where the worker does",
+            "set admin.listen to the service's address: another program listens there",
         ),
     }
 }
 
 fn parked(metrics: &str) -> Check {
     const NAME: &str = "parked work";
-    let remedy = "see `calls list --parked`, mend the cause, then `calls redrive`";
+    let remedy = "see `calls list --parked`, fix the cause, then run `calls redrive`";
     match gauge(metrics, "calls{state=\"parked\"}") {
-        Some(0.0) => Check::ok(NAME, "no change was given up"),
-        Some(calls) => Check::warning(NAME, format!("{calls} calls have a change that was given up"), remedy),
-        None => Check::warning(NAME, "the worker does not say", "is the worker of this version?"),
+        Some(0.0) => Check::ok(NAME, "no change is parked"),
+        Some(calls) => Check::warning(NAME, format!("{calls} calls have a parked change"), remedy),
+        None => Check::warning(NAME, "the service does not report it", "check that the service has this version"),
     }
 }
 
 fn orphans(metrics: &str) -> Check {
     const NAME: &str = "stale streams";
-    let remedy = "see `calls list --live`: each is stopped by itself, or its call shows why not";
+    let remedy = "see `calls list --live`: each is stopped automatically, or its call shows why not";
     match gauge(metrics, "streams_orphaned") {
-        Some(0.0) => Check::ok(NAME, "no stream runs without its agent"),
-        Some(streams) => Check::warning(NAME, format!("{streams} streams run without their agents"), remedy),
-        None => Check::warning(NAME, "the worker does not say", "is the worker of this version?"),
+        Some(0.0) => Check::ok(NAME, "no stream runs without an agent"),
+        Some(streams) => Check::warning(NAME, format!("{streams} streams run without an agent"), remedy),
+        None => Check::warning(NAME, "the service does not report it", "check that the service has this version"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Event Streams: the calls that make it deliver what matters to us, shown or made.
+//! Event Streams: the requests that create its sink and subscription, printed or made.
 //! Source: <https://www.twilio.com/docs/events/webhook-quickstart>.
 
 use super::plan::quoted;
@@ -12,7 +12,7 @@ use anyhow::{anyhow, bail};
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Where to, and as whom.
+/// The sink's destination, and the login of printed requests.
 pub(in crate::cli) struct Delivery<'a> {
     client: &'a Client,
     destination: String,
@@ -20,16 +20,16 @@ pub(in crate::cli) struct Delivery<'a> {
     login: &'a str,
 }
 
-/// What is there already.
+/// What exists already.
 pub(in crate::cli) struct Found {
-    /// The sink for us, one that works before one that does not.
+    /// Our sink; an active one before any other.
     pub(in crate::cli) sink: Option<SinkRow>,
     subscriptions: Vec<SubscriptionRow>,
-    /// Event types that matter and are not subscribed to.
+    /// Relevant event types without a subscription.
     pub(in crate::cli) missing: Vec<String>,
 }
 
-/// The types that matter, as Event Streams names them.
+/// The relevant event types, as Event Streams names them.
 fn types() -> impl Iterator<Item = String> {
     event::types().map(|name| format!("{TYPE_PREFIX}{name}"))
 }
@@ -40,12 +40,12 @@ impl<'a> Delivery<'a> {
         Self { client, destination: format!("{public_url}{EVENT_STREAMS_PATH}"), base, login }
     }
 
-    /// The calls, as text for a terminal.
+    /// The requests as shell commands.
     pub(super) fn calls(&self) -> String {
         let Self { base, login, .. } = self;
         let curl = |resource: &str| format!("curl -X POST {base}/v1/{resource} \\\n  -u \"{login}\"");
         let field = |text: String| format!(" \\\n  --data-urlencode {}", quoted(&text));
-        let mut text = format!("# 1. Where to: answers with the sink's SID, DG…\n{}", curl("Sinks"));
+        let mut text = format!("# 1. Create the sink; the answer holds its SID, DG…\n{}", curl("Sinks"));
         for part in [
             "Description=taskrouter-streams".to_owned(),
             "SinkType=webhook".to_owned(),
@@ -53,17 +53,17 @@ impl<'a> Delivery<'a> {
         ] {
             text.push_str(&field(part));
         }
-        text.push_str("\n\n# 2. What: with that SID in place of DG…\n");
+        text.push_str("\n\n# 2. Create the subscription, with that SID in place of DG…\n");
         text.push_str(&curl("Subscriptions"));
         text.push_str(&field("Description=taskrouter-streams".to_owned()));
         text.push_str(&field("SinkSid=DG…".to_owned()));
         for name in types() {
             text.push_str(&field(format!("Types={}", json!({"type": name}))));
         }
-        text.push_str("\n\n# To undo it, with the SIDs of the answers: the subscription first, then the sink");
+        text.push_str("\n\n# To undo this, with the SIDs of the answers: the subscription first, then the sink");
         text.push_str(&self.undo("Subscriptions/DF…"));
         text.push_str(&self.undo("Sinks/DG…"));
-        text.push_str("\n\n# Or run this again with --yes, which makes what is not there yet and says how to undo it.");
+        text.push_str("\n\n# Or run this again with --yes, which creates what is missing and prints how to undo it.");
         text
     }
 
@@ -71,10 +71,10 @@ impl<'a> Delivery<'a> {
         format!("\ncurl -X DELETE {}/v1/{resource} -u \"{}\"", self.base, self.login)
     }
 
-    /// Makes what is not there yet, and says how to undo that.
+    /// Creates what is missing, and prints how to undo that.
     pub(super) async fn carry_out(&self) -> CommandResult {
         let found = self.look().await.map_err(|error| {
-            anyhow!(error).context("what Event Streams is set to cannot be read, and nothing was changed")
+            anyhow!(error).context("cannot read the Event Streams configuration, so nothing was changed")
         })?;
         say(&found.told(&self.destination));
         if found.missing.is_empty() {
@@ -82,13 +82,13 @@ impl<'a> Delivery<'a> {
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(sink) = found.sink.as_ref().filter(|sink| sink.status.as_deref() == Some("failed")) {
-            bail!("the sink {} has failed, and Twilio delivers nothing to it: delete it and run setup again", sink.sid);
+            bail!("the sink {} has failed, so Twilio delivers nothing to it: delete it and run setup again", sink.sid);
         }
         let mut made = Vec::new();
         let ended = self.make(&found, &mut made).await;
         if !made.is_empty() {
             let undo: String = made.iter().rev().map(|resource| self.undo(resource)).collect();
-            say(&format!("\nTo undo what was made:\n{undo}"));
+            say(&format!("\nTo undo this:\n{undo}"));
         }
         match ended {
             Ok(()) => {
@@ -96,8 +96,8 @@ impl<'a> Delivery<'a> {
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => Err(anyhow!(error).context(
-                "not everything was made: run setup again, which goes on with what is there by then. A sink that is not \
-                 active yet takes no subscription",
+                "not everything was created: run setup again to create the rest. A sink that is not active yet accepts no \
+                 subscription",
             )),
         }
     }
@@ -118,26 +118,26 @@ impl<'a> Delivery<'a> {
         Ok(Found { sink, subscriptions, missing: types().filter(|name| !told.contains(name)).collect() })
     }
 
-    /// Notes in `made` what has been made, as paths below the version, also when it ends early.
+    /// Records in `made` what was created, as paths below the version, also when it ends early.
     async fn make(&self, found: &Found, made: &mut Vec<String>) -> Result<(), Unanswered> {
         let sink = match &found.sink {
             Some(sink) => sink.sid.clone(),
             None => {
                 let sink = self.client.create_sink(&self.destination).await?.sid;
-                say(&format!("\nmade  sink {sink}"));
+                say(&format!("\ncreated  sink {sink}"));
                 made.push(format!("Sinks/{sink}"));
                 sink
             }
         };
         let Some(SubscriptionRow { sid, .. }) = found.subscriptions.first() else {
             let sid = self.client.subscribe(&sink, &found.missing).await?.sid;
-            say(&format!("made  subscription {sid}, {} event types", found.missing.len()));
+            say(&format!("created  subscription {sid}, {} event types", found.missing.len()));
             made.push(format!("Subscriptions/{sid}"));
             return Ok(());
         };
         for name in &found.missing {
             self.client.subscribe_to(sid, name).await?;
-            say(&format!("made  {name} in subscription {sid}"));
+            say(&format!("created  {name} in subscription {sid}"));
             made.push(added(sid, name));
         }
         Ok(())
@@ -159,17 +159,17 @@ impl Found {
         };
         let mut text = format!("sink          {sink} for {destination}\nsubscription  {subscription}");
         let (total, missing) = (types().count(), self.missing.len());
-        text.push_str(&format!("\nevent types   {} of {total} that matter", total - missing));
+        text.push_str(&format!("\nevent types   {} of the {total} needed", total - missing));
         if self.brings_subaccounts() {
             text.push_str(
-                "\n\nA subscription brings the events of subaccounts as well. Those are signed by the parent account, so the \
-                 worker refuses every delivery that has one: give each account a sink of its own.",
+                "\n\nA subscription includes the events of subaccounts. The parent account signs them, so the service refuses \
+                 every delivery that contains one: create one sink per account.",
             );
         }
         text
     }
 
-    /// Whether a subscription brings events of other accounts.
+    /// Whether a subscription includes events of other accounts.
     pub(in crate::cli) fn brings_subaccounts(&self) -> bool {
         self.subscriptions.iter().any(|row| row.of_subaccounts == Some(true))
     }

@@ -350,7 +350,7 @@ async fn an_account_that_cannot_be_asked_is_told_and_the_others_are_served_by_th
     assert_eq!(code, Some(1), "{said}");
     let events = town.green.events().len();
     assert!(
-        said.contains(&format!("{events} of {events} were taken")) && said.contains("refused the credentials"),
+        said.contains(&format!("{events} of {events} were accepted")) && said.contains("refused the credentials"),
         "{said}"
     );
     let (code, said) = town.run_with(&["doctor", "--account", "blue"], &wrong).await;

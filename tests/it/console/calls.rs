@@ -73,7 +73,7 @@ async fn what_was_given_up_is_dismissed_in_the_terminal_by_the_customers_leg() {
     let stage = busy_stage("").await;
     let parked: Value = serde_json::from_str(&said(&calls(&stage, &["list", "--parked", "--json"]).await)).unwrap();
     let leg = parked["calls"][0]["customer"].as_str().unwrap();
-    assert!(said(&calls(&stage, &["dismiss", leg]).await).contains("is left as it is"));
+    assert!(said(&calls(&stage, &["dismiss", leg]).await).contains("dismissed"));
     assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
     stage.clear().await;
 }
@@ -138,7 +138,7 @@ async fn whatever_was_given_up_in_an_outage_is_tried_again_at_once() {
     }
     assert_eq!(
         said(&calls(&stage, &["redrive", "--all"]).await),
-        "0 calls: what was given up is tried again; `calls show` tells how it goes\n"
+        "0 calls: parked changes are retried; `calls show` shows the result\n"
     );
     stage.clear().await;
 }
@@ -146,7 +146,7 @@ async fn whatever_was_given_up_in_an_outage_is_tried_again_at_once() {
 #[tokio::test]
 async fn whatever_was_given_up_in_an_outage_is_dismissed_at_once() {
     let stage = after_an_outage(2).await;
-    assert_eq!(said(&calls(&stage, &["dismiss", "--all"]).await), "2 calls: what was given up is left as it is\n");
+    assert_eq!(said(&calls(&stage, &["dismiss", "--all"]).await), "2 calls: parked changes are dismissed\n");
     assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
     stage.clear().await;
 }
@@ -173,7 +173,7 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
         (&["--admin", &admin, "list"], &[], 1, "set TRS__ADMIN__TOKEN"),
         (&["--admin", &admin, "list"], &[("TRS__ADMIN__TOKEN", "wrong")], 1, "set TRS__ADMIN__TOKEN"),
         (&["--admin", &admin, "show", &unknown], &token, 1, "there is no such call"),
-        (&["--admin", &admin, "show", "../metrics"], &token, 1, "a call is named by its task"),
+        (&["--admin", &admin, "show", "../metrics"], &token, 1, "name a call by its task"),
         (&["--admin", "http://127.0.0.1:9", "list"], &[], 1, "nobody listens at http://127.0.0.1:9"),
         (&["list"], &[("TRS__ADMIN__LISTEN", "127.0.0.1:0")], 2, "pass --admin"),
         (
