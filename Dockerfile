@@ -7,15 +7,15 @@ FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 ENV CARGO_INCREMENTAL=0
 COPY Cargo.toml Cargo.lock ./
-# The dependencies alone: this layer is reused until a manifest changes. Empty sources stand in for ours.
-RUN mkdir -p src benches/figures \
-    && echo 'fn main() {}' | tee src/main.rs benches/figures/main.rs > src/lib.rs \
+COPY simulator/Cargo.toml ./simulator/
+# The dependencies alone: this layer is reused until a manifest changes. Empty sources stand in for ours, and to the end for those
+# of the bench and the simulator, which are not built here.
+RUN mkdir -p src benches/figures simulator/src \
+    && echo 'fn main() {}' | tee src/main.rs benches/figures/main.rs simulator/src/main.rs simulator/src/lib.rs > src/lib.rs \
     && cargo build --release --locked --features opentelemetry --bin taskrouter-streams
 COPY build.rs ./
 COPY src ./src
 COPY config ./config
-COPY fixtures ./fixtures
-COPY benches ./benches
 ARG COMMIT=unknown
 ENV TRS_BUILD_COMMIT=$COMMIT
 # Our sources are older than what was built from the empty ones, so Cargo would not see that they changed.

@@ -2,6 +2,7 @@
 
 BIN := target/debug/taskrouter-streams
 DIST := target/dist
+SIMULATOR := target/debug/twilio-simulator
 PORT ?= 8080
 PREFIX ?= /usr/local
 # Packages install into a folder of their own: make install DESTDIR=…
@@ -19,13 +20,13 @@ setup:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then run this again" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "A C compiler is missing (SQLite and TLS need one): apt-get install build-essential, or your system's equivalent" >&2; exit 1; }
 
-demo: setup ## show calls with transfers: worker and simulated Twilio, no account needed (ARGS="--scenario warm-transfer")
-	@cargo build --quiet --locked
-	@$(BIN) demo $(ARGS)
+demo: setup ## show calls with transfers: service and simulated Twilio, no account needed (ARGS="--scenario warm-transfer")
+	@cargo build --quiet --locked --package twilio-simulator
+	@$(SIMULATOR) demo $(ARGS)
 
 sim: setup ## run the simulated Twilio alone, to try a consumer: ARGS="--stream-to ws://127.0.0.1:9000/audio"
-	@cargo build --quiet --locked
-	@$(BIN) sim serve $(ARGS)
+	@cargo build --quiet --locked --package twilio-simulator
+	@$(SIMULATOR) serve $(ARGS)
 
 run: setup ## run the service, configured by the environment and CONFIG=file
 	@cargo build --quiet --locked
@@ -42,10 +43,10 @@ tunnel: ## make the local port reachable for Twilio through ngrok
 	@ngrok http $(PORT)
 
 check: setup ## check formatting, lints, documentation and dependencies
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --all-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --all-features --no-deps --document-private-items
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps --document-private-items
 	@$(MAKE) --no-print-directory deny
 
 # Advisories need a database, which `cargo deny fetch` downloads; this never does.
@@ -81,7 +82,7 @@ setup-test: setup
 	  fi
 
 test: setup-test ## run every test; first installs what they need (NO_INSTALL=1 skips that)
-	cargo test --locked --all-features
+	cargo test --locked --workspace --all-features
 	cargo test --locked --test it -- config program
 
 lab: setup ## random runs on a virtual clock: SEEDS=100000, FROM=0, or SEED=n to see one

@@ -22,11 +22,11 @@ pub(super) struct Calls {
     #[command(flatten)]
     admin: Admin,
     #[command(subcommand)]
-    what: What,
+    command: CallsCommand,
 }
 
 #[derive(clap::Subcommand)]
-enum What {
+enum CallsCommand {
     /// List calls, most recently changed first
     List {
         /// List only calls with a parked change
@@ -54,13 +54,13 @@ enum What {
         json: bool,
     },
     /// Retry a call's parked changes
-    Redrive(Parked),
+    Redrive(ParkedArgs),
     /// Dismiss a call's parked changes, leaving the call as it is
-    Dismiss(Parked),
+    Dismiss(ParkedArgs),
 }
 
 #[derive(clap::Args)]
-struct Parked {
+struct ParkedArgs {
     /// Name the call by its task (WT…) or its customer's leg (CA…)
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     sid: Option<String>,
@@ -79,8 +79,8 @@ impl Calls {
             Err(error) => return Ok(misused(&error)),
         };
         let paint = Paint { colours: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
-        match self.what {
-            What::List { parked, live, limit, after, json } => {
+        match self.command {
+            CallsCommand::List { parked, live, limit, after, json } => {
                 let state = match (parked, live) {
                     (true, _) => "parked",
                     (false, true) => "live",
@@ -89,13 +89,13 @@ impl Calls {
                 let list = page(&service, state, limit, after.as_deref()).await?;
                 if json { print_json(&list)? } else { paint.list(&list) }
             }
-            What::Show { sid, json } => {
+            CallsCommand::Show { sid, json } => {
                 let task = task(&service, &sid).await?;
                 let story: CallStory = service.get(&format!("/calls/{task}")).await?;
                 if json { print_json(&story)? } else { paint.story(&story) }
             }
-            What::Redrive(parked) => act(&service, &parked, REDRIVE).await?,
-            What::Dismiss(parked) => act(&service, &parked, DISMISS).await?,
+            CallsCommand::Redrive(parked) => act(&service, &parked, REDRIVE).await?,
+            CallsCommand::Dismiss(parked) => act(&service, &parked, DISMISS).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -110,17 +110,18 @@ async fn page(service: &Running, state: &str, limit: u16, after: Option<&str>) -
 
 /// What to do with a call's parked changes.
 #[derive(Clone, Copy)]
-struct Act {
+struct ParkedAction {
     /// The last part of the service's path.
     word: &'static str,
     outcome: &'static str,
 }
 
-const REDRIVE: Act = Act { word: "redrive", outcome: "parked changes are retried; `calls show` shows the result" };
-const DISMISS: Act = Act { word: "dismiss", outcome: "parked changes are dismissed" };
+const REDRIVE: ParkedAction =
+    ParkedAction { word: "redrive", outcome: "parked changes are retried; `calls show` shows the result" };
+const DISMISS: ParkedAction = ParkedAction { word: "dismiss", outcome: "parked changes are dismissed" };
 
-async fn act(service: &Running, asked: &Parked, act: Act) -> anyhow::Result<()> {
-    let Act { word, outcome } = act;
+async fn act(service: &Running, asked: &ParkedArgs, act: ParkedAction) -> anyhow::Result<()> {
+    let ParkedAction { word, outcome } = act;
     let (said, whose) = match &asked.sid {
         Some(sid) => {
             let task = task(service, sid).await?;

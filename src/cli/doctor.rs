@@ -1,7 +1,7 @@
 //! `doctor`: checks of configuration and connectivity, each with a remedy.
 
 mod check;
-mod door;
+mod ingress;
 mod journal;
 mod probe;
 mod sockets;
@@ -104,7 +104,7 @@ impl Doctor {
 
     async fn account(&self, settings: &Settings) -> anyhow::Result<Vec<Check>> {
         let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
-        let asked = tokio::join!(twilio::checks(settings, &client, self.event_streams), door::checks(settings));
+        let asked = tokio::join!(twilio::checks(settings, &client, self.event_streams), ingress::checks(settings));
         let (twilio, door) = asked;
         Ok(std::iter::once(configuration(settings)).chain(twilio).chain(door?).collect())
     }

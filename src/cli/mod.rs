@@ -2,25 +2,18 @@
 //! error.
 
 mod accounts;
-mod audio;
 mod backfill;
 mod calls;
-mod compare;
 mod config;
-mod demo;
 mod doctor;
-mod door;
 mod generate;
 mod health;
+mod ingress_client;
 mod replay;
 mod running;
 mod serve;
-pub mod service;
 mod setup;
 mod sign;
-mod sim;
-pub mod stage;
-mod telling;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -53,8 +46,6 @@ struct Arguments {
 enum Command {
     /// Run the service
     Serve(serve::Serve),
-    /// Show the worker and a simulated Twilio at work, without an account
-    Demo(demo::Demo),
     /// Check whether a running service is ready
     Health(health::Health),
     /// List and show calls of a running service; retry or dismiss parked changes
@@ -69,9 +60,6 @@ enum Command {
     Replay(replay::Replay),
     /// Print the X-Twilio-Signature of a URL and form body, for use with curl
     Sign(sign::Sign),
-    /// Run the simulated Twilio alone, to try a stream consumer or a worker against it
-    #[command(subcommand)]
-    Sim(sim::Sim),
     /// Print the default configuration, or check yours
     Config(config::Config),
     /// Write man pages and shell completions, for packages and `make install`
@@ -108,7 +96,6 @@ fn environment() -> BTreeMap<String, String> {
 pub async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
-        Command::Demo(demo) => demo.run().await,
         Command::Health(health) => health.run().await,
         Command::Calls(calls) => calls.run().await,
         Command::Setup(setup) => setup.run().await,
@@ -116,7 +103,6 @@ pub async fn run() -> ExitCode {
         Command::Backfill(backfill) => backfill.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
-        Command::Sim(sim) => sim.run().await,
         Command::Config(config) => Ok(config.run()),
         Command::Generate(generate) => generate.run(Arguments::command()),
     };

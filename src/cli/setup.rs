@@ -8,7 +8,7 @@ use super::{CommandResult, Configured, environment, misused, say};
 use crate::config::{self, ConfigError, Settings};
 use crate::http::EVENTS_PATH;
 use crate::http::STREAM_STATUS_PATH;
-use crate::twilio::client::{Client, Unanswered, WorkspaceRow};
+use crate::twilio::client::{ApiError, Client, WorkspaceRow};
 use anyhow::{Context as _, anyhow, bail};
 use event_streams::Delivery;
 use plan::{Owner, Plan};
@@ -78,13 +78,13 @@ impl Setup {
             return Ok(ExitCode::SUCCESS);
         }
         if self.list {
-            say(&listed(&client.workspaces().await.map_err(asking)?));
+            say(&listed(&client.workspaces().list().await.map_err(asking)?));
             return Ok(ExitCode::SUCCESS);
         }
         let configured = Some(&settings.twilio.workspace_sid).filter(|sid| !stood_in.contains(sid.as_str()));
         let row = match (&self.workspace, configured) {
-            (None, Some(sid)) => client.workspace(sid).await.map_err(asking)?.0,
-            (wanted, _) => match pick(client.workspaces().await.map_err(asking)?, wanted.as_deref()) {
+            (None, Some(sid)) => client.workspaces().fetch(sid).await.map_err(asking)?.0,
+            (wanted, _) => match pick(client.workspaces().list().await.map_err(asking)?, wanted.as_deref()) {
                 Ok(row) => row,
                 Err(error) => return Ok(misused(&error)),
             },
@@ -141,14 +141,16 @@ impl Setup {
             say("\nNothing was changed: confirmation required (--yes).");
             return Ok(ExitCode::from(WOULD_CHANGE));
         }
-        let changed = client.tell_events(&row.sid, &plan.url, &plan.filter).await.map_err(|error| match error {
-            Unanswered::Refused(_) => anyhow!(error).context(
-                "Twilio refused the change: if it does not know an event type of the filter, use --all-events",
-            ),
-            Unanswered::Later(_) | Unanswered::NotFound => {
-                anyhow!(error).context("the workspace may or may not have been changed: run setup again to see")
-            }
-        })?;
+        let changed = client.workspaces().set_event_callback(&row.sid, &plan.url, &plan.filter).await.map_err(
+            |error| match error {
+                ApiError::Refused(_) => anyhow!(error).context(
+                    "Twilio refused the change: if it does not know an event type of the filter, use --all-events",
+                ),
+                ApiError::Later(_) | ApiError::NotFound => {
+                    anyhow!(error).context("the workspace may or may not have been changed: run setup again to see")
+                }
+            },
+        )?;
         if Plan::new(&changed, &plan.address, self.all_events).is_done() {
             say(&format!("\nChanged. To undo it:\n\n{undo}\n\nNext: taskrouter-streams doctor"));
             return Ok(ExitCode::SUCCESS);
@@ -157,7 +159,7 @@ impl Setup {
     }
 }
 
-fn asking(error: Unanswered) -> anyhow::Error {
+fn asking(error: ApiError) -> anyhow::Error {
     anyhow!(error).context("cannot read the account's workspaces")
 }
 

@@ -51,7 +51,7 @@ async fn check(http: &reqwest::Client, url: &str) -> Check {
         ),
         Err(error) if error.is_connect() => Check::failure(
             NAME,
-            format!("{url}: no connection, or its certificate is not trusted"),
+            format!("{url}: could not connect, or its certificate is not trusted"),
             "check host, port, firewall and certificate: Twilio connects from the Internet",
         ),
         Err(error) if error.is_timeout() => Check::failure(
