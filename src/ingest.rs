@@ -2,21 +2,21 @@
 
 use crate::call::fact::{Fact, What};
 use crate::call::sid::TaskSid;
-use crate::journal::{self, Ingested, Journal, JournalError, NewFact};
+use crate::journal::{self, Ingest, Ingested, JournalError, NewFact};
 use crate::telemetry::traces::{Span, Traces};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
 /// Journals facts in batches.
 pub struct Ingester {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Ingest>,
     traces: Traces,
     at_once: usize,
 }
 
 impl Ingester {
     /// `at_once` limits how many facts of one caller wait in the journal's queue at a time.
-    pub fn new(journal: Arc<dyn Journal>, traces: Traces, at_once: usize) -> Self {
+    pub fn new(journal: Arc<dyn Ingest>, traces: Traces, at_once: usize) -> Self {
         Self { journal, traces, at_once: at_once.max(1) }
     }
 

@@ -5,7 +5,7 @@ use super::queries::Queries;
 use crate::call::fact::What;
 use crate::call::sid::TaskSid;
 use crate::ingest::new_fact;
-use crate::journal::{Ingested, Journal};
+use crate::journal::{Ingested, Operators};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
@@ -37,13 +37,13 @@ impl Action {
 
 /// Performs actions.
 pub(super) struct Actions {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Operators>,
     metrics: Arc<Metrics>,
     queries: Queries,
 }
 
 impl Actions {
-    pub(super) fn new(journal: Arc<dyn Journal>, metrics: Arc<Metrics>, queries: Queries) -> Self {
+    pub(super) fn new(journal: Arc<dyn Operators>, metrics: Arc<Metrics>, queries: Queries) -> Self {
         Self { journal, metrics, queries }
     }
 

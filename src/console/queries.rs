@@ -4,7 +4,7 @@ use super::error::ConsoleError;
 use super::view::{AccountNames, CallList, CallStory, CallView};
 use crate::call::fact::Fact;
 use crate::call::sid::TaskSid;
-use crate::journal::{Backlog, CallQuery, CallState, Cursor, Journal, Seq};
+use crate::journal::{Backlog, CallQuery, CallState, Cursor, Operators, Seq};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -93,12 +93,12 @@ fn cursor(text: &str) -> Option<Cursor> {
 /// Reads calls.
 #[derive(Clone)]
 pub(super) struct Queries {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Operators>,
     accounts: AccountNames,
 }
 
 impl Queries {
-    pub(super) fn new(journal: Arc<dyn Journal>, accounts: AccountNames) -> Self {
+    pub(super) fn new(journal: Arc<dyn Operators>, accounts: AccountNames) -> Self {
         Self { journal, accounts }
     }
 

@@ -3,7 +3,7 @@ use super::live::LiveViews;
 use super::settings::ConsoleSettings;
 use super::state::Console;
 use super::{api, call_page, live, pages};
-use crate::journal::Journal;
+use crate::journal::Operators;
 use crate::telemetry::metrics::Metrics;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::middleware::from_fn;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The console's routes. Live pages end with `stop`, so that they do not delay the end of the listener.
 pub fn console(
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Operators>,
     metrics: Arc<Metrics>,
     settings: ConsoleSettings,
     stop: CancellationToken,

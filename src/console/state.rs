@@ -1,7 +1,7 @@
 use super::actions::Actions;
 use super::queries::Queries;
 use super::view::AccountNames;
-use crate::journal::Journal;
+use crate::journal::Operators;
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub(super) struct Console {
 }
 
 impl Console {
-    pub(super) fn new(journal: Arc<dyn Journal>, metrics: Arc<Metrics>, accounts: AccountNames) -> Self {
+    pub(super) fn new(journal: Arc<dyn Operators>, metrics: Arc<Metrics>, accounts: AccountNames) -> Self {
         let queries = Queries::new(journal.clone(), accounts);
         Self { actions: Actions::new(journal, metrics, queries.clone()), queries }
     }

@@ -3,7 +3,7 @@
 //! None of them shows names, numbers or SIDs, so probes and collectors need no token. The console, which does, has its own
 //! access rules.
 
-use crate::journal::{Backlog, Journal, JournalError};
+use crate::journal::{Backlog, JournalError, Workload};
 use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
 use crate::telemetry::{COMMIT, VERSION};
 use actix_web::dev::Server;
@@ -19,7 +19,7 @@ use std::time::Duration;
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
 struct AdminState {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Workload>,
     metrics: Arc<Metrics>,
 }
 
@@ -28,7 +28,7 @@ struct AdminState {
 /// `GET /metrics`, and what `more` adds. The server handles no signals and stops through its handle,
 /// waiting up to `shutdown_grace_s` seconds for requests under way.
 pub fn admin(
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Workload>,
     metrics: Arc<Metrics>,
     more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     listener: TcpListener,

@@ -6,7 +6,7 @@
 use super::settings::IngressSettings;
 use super::state::IngestState;
 use super::{assignment, event_streams, events, metrics, stream_status};
-use crate::journal::Journal;
+use crate::journal::Ingest;
 use crate::telemetry::metrics::Metrics;
 use actix_web::dev::Server;
 use actix_web::http::header::ALLOW;
@@ -40,7 +40,7 @@ const ASSIGNMENT_PATH: &str = "/taskrouter/assignment";
 /// | 503 with `Retry-After` | the journal cannot take it |
 pub fn public(
     settings: IngressSettings,
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Ingest>,
     metrics: Arc<Metrics>,
     listener: TcpListener,
 ) -> std::io::Result<Server> {

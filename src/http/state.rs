@@ -5,7 +5,7 @@ use super::metrics::{IngestLabels, Verdict};
 use super::responses::Rejection;
 use super::settings::IngressSettings;
 use crate::ingest::Ingester;
-use crate::journal::{self, Ingested, Journal, JournalError, NewFact};
+use crate::journal::{self, Ingest, Ingested, JournalError, NewFact};
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) struct IngestState {
 }
 
 impl IngestState {
-    pub(super) fn new(settings: IngressSettings, journal: Arc<dyn Journal>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(settings: IngressSettings, journal: Arc<dyn Ingest>, metrics: Arc<Metrics>) -> Self {
         let ingester = Ingester::new(journal, settings.traces.clone(), settings.ingest_at_once);
         Self { settings, metrics, forgeries: LogThrottle::default(), ingester, failures: LogThrottle::default() }
     }

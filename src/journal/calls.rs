@@ -74,26 +74,27 @@ impl CallRow {
     }
 }
 
-/// The column of a call that `find` is a value of, or the beginning of one; `None` when it can be neither.
+/// What [`CallQuery::find`] is a value of, or the beginning of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Column {
+pub(super) enum SearchKey {
     Task,
     Customer,
 }
 
-impl Column {
-    pub(super) fn of(find: &str) -> Option<Self> {
+impl SearchKey {
+    /// `None` when it is the beginning of no SID that a call is found by.
+    pub(super) fn parse(find: &str) -> Option<Self> {
         match find.get(..2)? {
-            "WT" => Some(Column::Task),
-            "CA" => Some(Column::Customer),
+            "WT" => Some(SearchKey::Task),
+            "CA" => Some(SearchKey::Customer),
             _ => None,
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn column(self) -> &'static str {
         match self {
-            Column::Task => "task",
-            Column::Customer => "customer",
+            SearchKey::Task => "task",
+            SearchKey::Customer => "customer",
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::call::fact::EpochMs;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::Notify;
 
-/// Told by the door, waited for by whoever fetches what was refused.
+/// Told by whoever ingests, waited for by whoever fetches what was refused.
 #[derive(Debug, Default)]
 pub struct Outage {
     /// When the first event was refused; 0 while none was.

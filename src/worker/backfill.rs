@@ -7,7 +7,7 @@
 use super::accounts::WorkerAccount;
 use crate::call::fact::EpochMs;
 use crate::ingest::{Ingester, new_fact};
-use crate::journal::{self, Ingested, Journal, JournalError, NewFact, Outage};
+use crate::journal::{self, Coverage, Ingested, JournalError, NewFact, Outage};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
@@ -80,7 +80,7 @@ enum BackfillError {
 
 /// Fills gaps in the background.
 pub struct Backfiller {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Coverage>,
     sources: Vec<Source>,
     outage: Arc<Outage>,
     metrics: Arc<Metrics>,
@@ -93,7 +93,7 @@ impl Backfiller {
     /// Opens a gap since the newest event in the journal, if there is one. Call it before the listeners start: the first new
     /// event would hide the gap.
     pub async fn since_the_newest_event(
-        journal: Arc<dyn Journal>,
+        journal: Arc<dyn Coverage>,
         sources: Vec<Source>,
         outage: Arc<Outage>,
         metrics: Arc<Metrics>,

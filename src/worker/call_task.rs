@@ -8,7 +8,7 @@ use super::trace::Trace;
 use crate::call::fact::{Fact, Parked, What};
 use crate::call::step::{Assumed, Outcome, Settled, Step};
 use crate::call::{Call, Next};
-use crate::journal::{self, Claim, Due, Journal, JournalError, Seq};
+use crate::journal::{self, Claim, Claims, Due, JournalError, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::client::{Client, Performed, Permit};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Handles one claimed call.
 pub(super) struct CallTask {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Claims>,
     accounts: Arc<Accounts>,
     metrics: Arc<Metrics>,
     settings: Arc<WorkerSettings>,
@@ -35,7 +35,7 @@ pub(super) struct CallTask {
 
 impl CallTask {
     pub(super) fn new(
-        journal: Arc<dyn Journal>,
+        journal: Arc<dyn Claims>,
         accounts: Arc<Accounts>,
         metrics: Arc<Metrics>,
         settings: Arc<WorkerSettings>,

@@ -3,7 +3,7 @@
 use super::accounts::Accounts;
 use super::call_task::CallTask;
 use super::settings::WorkerSettings;
-use crate::journal::{Claim, Journal, JournalError};
+use crate::journal::{Claim, Claims, JournalError};
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 /// Handles the calls of a journal until told to stop.
 pub struct Worker {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Claims>,
     accounts: Arc<Accounts>,
     metrics: Arc<Metrics>,
     settings: Arc<WorkerSettings>,
@@ -21,7 +21,7 @@ pub struct Worker {
 
 impl Worker {
     /// Each call's steps use the client of its account.
-    pub fn new(journal: Arc<dyn Journal>, accounts: Accounts, metrics: Arc<Metrics>, settings: WorkerSettings) -> Self {
+    pub fn new(journal: Arc<dyn Claims>, accounts: Accounts, metrics: Arc<Metrics>, settings: WorkerSettings) -> Self {
         Self { journal, accounts: Arc::new(accounts), metrics, settings: Arc::new(settings) }
     }
 

@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
 use crate::call::state::ReservationStatus;
-use crate::journal::{CallQuery, CallRow, CallState, Journal, JournalError, PAGE_LIMIT, Seq};
+use crate::journal::{CallQuery, CallRow, CallState, Reading, JournalError, PAGE_LIMIT, Seq};
 use crate::telemetry::metrics::Metrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const RECOUNT_AFTER: Duration = Duration::from_secs(3600);
 
 /// Keeps the gauges of running and orphaned streams up to date.
 pub struct StreamGauges {
-    journal: Arc<dyn Journal>,
+    journal: Arc<dyn Reading>,
     metrics: Arc<Metrics>,
     every: Duration,
     /// Calls with a stream.
@@ -46,7 +46,7 @@ struct StreamCount {
 
 impl StreamGauges {
     /// Nothing is counted before [`StreamGauges::run`].
-    pub fn new(journal: Arc<dyn Journal>, metrics: Arc<Metrics>, every: Duration) -> Self {
+    pub fn new(journal: Arc<dyn Reading>, metrics: Arc<Metrics>, every: Duration) -> Self {
         Self { journal, metrics, every, streams: BTreeMap::new(), recent: BTreeMap::new(), newest: None, begun: None }
     }
 

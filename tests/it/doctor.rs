@@ -15,7 +15,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use taskrouter_streams::config;
-use taskrouter_streams::journal::Journal as _;
 use taskrouter_streams::service::Service;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -2,20 +2,13 @@
 
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
-use std::future::{pending, ready};
+use std::future::ready;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use taskrouter_streams::call::{
-    fact::{EpochMs, Fact},
-    sid::TaskSid,
-};
 use taskrouter_streams::http::{IngressAccount, IngressSettings, admin, public};
-use taskrouter_streams::journal::{
-    Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq,
-};
+use taskrouter_streams::journal::{Backlog, Ingest, Ingested, JournalError, NewFact, Promise, Workload};
 use taskrouter_streams::telemetry::metrics::Metrics;
 use taskrouter_streams::telemetry::traces::Traces;
 use taskrouter_streams::twilio::assignment::ConferenceInstruction;
@@ -41,7 +34,7 @@ pub(crate) fn fake(permits: usize, overloaded: bool) -> Arc<Fake> {
     Arc::new(Fake { kept, entered: Notify::new(), permits: Semaphore::new(permits), overloaded })
 }
 
-impl Journal for Fake {
+impl Ingest for Fake {
     fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested> {
         Box::pin(async move {
             if self.overloaded {
@@ -57,54 +50,12 @@ impl Journal for Fake {
             Ok(Ingested::New)
         })
     }
-    fn open_gap(&self, _: EpochMs) -> Promise<'_, EpochMs> {
-        Box::pin(pending())
-    }
-    fn close_gap(&self, _: EpochMs) -> Promise<'_, ()> {
-        Box::pin(pending())
-    }
+}
+
+impl Workload for Fake {
     fn backlog(&self) -> Promise<'_, Backlog> {
         let answer = if self.overloaded { Err(JournalError::Overloaded { limit: 1 }) } else { Ok(Backlog::default()) };
         Box::pin(ready(answer))
-    }
-    fn calls(&self, _: CallQuery) -> Promise<'_, Vec<CallRow>> {
-        Box::pin(pending())
-    }
-    fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
-        Box::pin(pending())
-    }
-    fn claim(&self, _: usize) -> Promise<'_, Vec<Claim>> {
-        Box::pin(pending())
-    }
-    fn facts<'a>(&'a self, _: &'a TaskSid, _: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
-        Box::pin(pending())
-    }
-    fn append<'a>(&'a self, _: &'a Claim, _: Fact) -> Promise<'a, Seq> {
-        Box::pin(pending())
-    }
-    fn renew<'a>(&'a self, _: &'a Claim) -> Promise<'a, ()> {
-        Box::pin(pending())
-    }
-    fn release<'a>(&'a self, _: &'a Claim, _: Seq, _: Due) -> Promise<'a, ()> {
-        Box::pin(pending())
-    }
-    fn next_due(&self) -> Promise<'_, Option<Duration>> {
-        Box::pin(pending())
-    }
-    fn prune(&self, _: Duration) -> Promise<'_, u64> {
-        Box::pin(pending())
-    }
-    fn hint(&self) -> Arc<Notify> {
-        Arc::new(Notify::new())
-    }
-    fn lease(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-    fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {
-        Box::pin(pending())
-    }
-    fn close(&self) -> Promise<'_, ()> {
-        Box::pin(pending())
     }
 }
 

@@ -5,7 +5,7 @@ use crate::program::Serving;
 use crate::several::{Balancer, Load, every_call_is_told_whole, nothing_acknowledged_is_lost, twilio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use taskrouter_streams::journal::{Backlog, Journal as _, SqliteJournal, SqliteSettings};
+use taskrouter_streams::journal::{Backlog, Journal as _, SqliteJournal, SqliteSettings, Workload as _};
 use taskrouter_streams::telemetry::metrics::Commits;
 use tempfile::TempDir;
 use twilio_simulator::Simulator;

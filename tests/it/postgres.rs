@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use taskrouter_streams::journal::{PostgresJournal, PostgresSettings};
+use taskrouter_streams::journal::{Journal, PostgresJournal, PostgresSettings};
 use taskrouter_streams::telemetry::metrics::Commits;
 
 /// The process's own cluster. What a killed process has committed survives without the disk, and so do the tests.
@@ -140,6 +140,6 @@ pub(crate) fn settings(url: String, lease: Duration) -> PostgresSettings {
     }
 }
 
-pub(crate) async fn open(settings: PostgresSettings) -> std::sync::Arc<PostgresJournal> {
+pub(crate) async fn open(settings: PostgresSettings) -> std::sync::Arc<dyn Journal> {
     std::sync::Arc::new(PostgresJournal::open(settings).await.unwrap())
 }

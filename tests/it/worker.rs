@@ -3,18 +3,14 @@
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use taskrouter_streams::call::fact::{EpochMs, Fact, What};
+use taskrouter_streams::call::fact::{Fact, What};
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::config;
 use taskrouter_streams::http::{self, IngressSettings};
-use taskrouter_streams::journal::{
-    Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, Promise, Seq, SqliteJournal,
-    SqliteSettings,
-};
+use taskrouter_streams::journal::{Claim, Claims, Due, Facts, Promise, Seq, SqliteJournal, SqliteSettings};
 use taskrouter_streams::service;
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::telemetry::traces::Traces;
@@ -37,13 +33,19 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A journal in which the worker stalls past its lease, once: right after it has written down that it is about to do
 /// what must not be done twice. Another worker has the call when it wakes.
 struct Stalling {
-    inner: SqliteJournal,
+    inner: Arc<SqliteJournal>,
     stalls: AtomicBool,
     may_go_on: AtomicBool,
     other: Mutex<Option<Claim>>,
 }
 
-impl Journal for Stalling {
+impl Facts for Stalling {
+    fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
+        self.inner.facts(call, after)
+    }
+}
+
+impl Claims for Stalling {
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
         Box::pin(async move {
             let is_begun = matches!(fact.what, What::Begun(_));
@@ -66,12 +68,6 @@ impl Journal for Stalling {
         if stalled { Box::pin(async { Ok(Vec::new()) }) } else { self.inner.claim(limit) }
     }
 
-    fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested> {
-        self.inner.ingest(fact)
-    }
-    fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
-        self.inner.facts(call, after)
-    }
     fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {
         self.inner.renew(claim)
     }
@@ -81,35 +77,11 @@ impl Journal for Stalling {
     fn next_due(&self) -> Promise<'_, Option<Duration>> {
         self.inner.next_due()
     }
-    fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
-        self.inner.calls(query)
-    }
-    fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
-        self.inner.newest_event()
-    }
-    fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs> {
-        self.inner.open_gap(from)
-    }
-    fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
-        self.inner.close_gap(from)
-    }
-    fn backlog(&self) -> Promise<'_, Backlog> {
-        self.inner.backlog()
-    }
-    fn prune(&self, retention: Duration) -> Promise<'_, u64> {
-        self.inner.prune(retention)
-    }
     fn hint(&self) -> Arc<Notify> {
         self.inner.hint()
     }
     fn lease(&self) -> Duration {
         self.inner.lease()
-    }
-    fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {
-        self.inner.failed()
-    }
-    fn close(&self) -> Promise<'_, ()> {
-        self.inner.close()
     }
 }
 
@@ -172,7 +144,7 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     });
     let sim = sim.await.unwrap();
     let directory = TempDir::new().unwrap();
-    let inner = SqliteJournal::open(SqliteSettings {
+    let opened = SqliteJournal::open(SqliteSettings {
         path: directory.path().join("journal.db"),
         queue_limit: 100,
         batch_limit: 10,
@@ -180,13 +152,13 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
         wal_limit_bytes: 1 << 20,
         commits: Commits::default(),
     });
+    let inner = Arc::new(opened.unwrap());
     let stalling = Arc::new(Stalling {
-        inner: inner.unwrap(),
+        inner: inner.clone(),
         stalls: AtomicBool::new(false),
         may_go_on: AtomicBool::new(false),
         other: Mutex::new(None),
     });
-    let journal: Arc<dyn Journal> = stalling.clone();
     let settings = settings(&sim.api_base_url());
     let metrics = Arc::new(Metrics::new("0", "0"));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -194,7 +166,7 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
         events_url: format!("{PUBLIC_URL}/taskrouter/events"),
         route: Route { public: PUBLIC_URL.to_owned(), local: format!("http://{}", listener.local_addr().unwrap()) },
     });
-    let door = http::public(ingress(&settings), journal.clone(), metrics.clone(), listener).unwrap();
+    let door = http::public(ingress(&settings), inner, metrics.clone(), listener).unwrap();
     tokio::spawn(door);
     let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH)).unwrap());
     let stop = CancellationToken::new();
@@ -202,7 +174,7 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
         WorkerSettings { max_calls: 8, poll: Duration::from_millis(50), shadow: false, traces: Traces::default() };
     let account = WorkerAccount { account: ACCOUNT.parse().unwrap(), client, policy: service::policy(&settings) };
     let accounts = Accounts::new(account, []);
-    let worker = tokio::spawn(Worker::new(journal.clone(), accounts, metrics.clone(), working).run(stop.clone()));
+    let worker = tokio::spawn(Worker::new(stalling.clone(), accounts, metrics.clone(), working).run(stop.clone()));
 
     let redirects = || sim.requests().iter().filter(|request| request.op == Some(OpName::RedirectCall)).count();
     let task = sim.customer_calls().await;
@@ -213,7 +185,7 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     // The other worker gives the call back, and all is well.
     let other = stalling.other.lock().unwrap().take().unwrap();
     stalling.may_go_on.store(true, Ordering::Relaxed);
-    journal.release(&other, 0, Due::OnFact).await.unwrap();
+    stalling.release(&other, 0, Due::OnFact).await.unwrap();
     until("the stream", || sim.snapshot(&task).unwrap().streams == ["alice"]).await;
     assert_eq!(redirects(), 1);
     assert_eq!(sim.violations(), []);

@@ -34,8 +34,8 @@ pub(super) struct Batcher {
     pub(super) sessions: Arc<Sessions>,
     pub(super) batch_limit: usize,
     pub(super) hint: Arc<Notify>,
-    /// What a NOTIFY says: who sent it. `None` when none is sent.
-    pub(super) herald: Option<String>,
+    /// What a NOTIFY carries: which process sent it. `None` when none is sent.
+    pub(super) origin: Option<String>,
     pub(super) mark: AtomicI64,
     pub(super) commits: Commits,
 }
@@ -89,7 +89,7 @@ impl Batcher {
     }
 
     async fn ingest(&self, facts: &[&NewFact]) -> Result<Vec<Ingested>, JournalError> {
-        let batch = Batch::of(facts, self.herald.as_deref(), &self.mark)?;
+        let batch = Batch::of(facts, self.origin.as_deref(), &self.mark)?;
         let began = Instant::now();
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most journal.batch_limit writes")]
         self.commits.writes.observe(batch.events.len() as f64);
@@ -114,14 +114,14 @@ impl Batcher {
 struct Batch<'a> {
     events: Vec<(&'a NewFact, String)>,
     newest: EpochMs,
-    herald: Option<&'a str>,
+    origin: Option<&'a str>,
     mark: &'a AtomicI64,
 }
 
 impl<'a> Batch<'a> {
-    fn of(facts: &[&'a NewFact], herald: Option<&'a str>, mark: &'a AtomicI64) -> Result<Self, JournalError> {
+    fn of(facts: &[&'a NewFact], origin: Option<&'a str>, mark: &'a AtomicI64) -> Result<Self, JournalError> {
         let mut seen = BTreeSet::new();
-        let mut batch = Self { events: Vec::new(), newest: 0, herald, mark };
+        let mut batch = Self { events: Vec::new(), newest: 0, origin, mark };
         for event in facts.iter().copied() {
             if seen.insert(&event.identity) {
                 batch.events.push((event, super::body(&event.fact)?));
@@ -168,10 +168,10 @@ impl Work for Batch<'_> {
             if is_marked_since { "" } else { marked },
             NUMBERED,
             "SELECT identity",
-            if self.herald.is_some() { told } else { "" },
+            if self.origin.is_some() { told } else { "" },
             " FROM added",
         ];
-        let values = [self.newest.into(), MARK_LAG_MS.into(), super::wake::CHANNEL.into(), self.herald.into()];
+        let values = [self.newest.into(), MARK_LAG_MS.into(), super::wake::CHANNEL.into(), self.origin.into()];
         format!("WITH arrived (task, identity, body, parked, customer, place) AS (VALUES {}), ", self.arrived())
             + &filled(&template.concat(), &values)
     }

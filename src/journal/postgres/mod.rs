@@ -15,10 +15,12 @@ mod sql;
 mod wake;
 
 use super::{
-    Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, OpenError, Promise, Seq,
+    Backlog, CallQuery, CallRow, Claim, Claims, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError, NewFact,
+    OpenError, Promise, Reading, Seq, Workload,
 };
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal;
 use crate::telemetry::metrics::Commits;
 pub use examine::Examination;
 use ingest::{Batcher, Message, Waiting};
@@ -63,7 +65,7 @@ pub struct PostgresSettings {
 pub struct PostgresJournal {
     sessions: Arc<Sessions>,
     events: mpsc::UnboundedSender<Message>,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     queue_limit: usize,
     lease: Duration,
     hint: Arc<Notify>,
@@ -90,23 +92,23 @@ impl PostgresJournal {
         let sessions = Arc::new(Sessions::new(pool, settings.statement_timeout, durable));
         let (hint, stop, tasks) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
         let (events, queue) = mpsc::unbounded_channel();
-        let own = herald();
+        let own_origin = origin();
         let batcher = Batcher {
             sessions: sessions.clone(),
             batch_limit: settings.batch_limit,
             hint: hint.clone(),
-            herald: settings.listen.then(|| own.clone()),
+            origin: settings.listen.then(|| own_origin.clone()),
             mark: AtomicI64::new(0),
             commits: settings.commits,
         };
         tasks.spawn(batcher.run(queue));
         if settings.listen {
-            tasks.spawn(wake::listen(options, settings.acquire_timeout, own, hint.clone(), stop.clone()));
+            tasks.spawn(wake::listen(options, settings.acquire_timeout, own_origin, hint.clone(), stop.clone()));
         }
         Ok(Self {
             sessions,
             events,
-            room: Arc::new(Semaphore::new(settings.queue_limit)),
+            permits: Arc::new(Semaphore::new(settings.queue_limit)),
             queue_limit: settings.queue_limit,
             lease: settings.lease,
             hint,
@@ -155,8 +157,8 @@ async fn connect(options: &PgConnectOptions, shown: &str, limit: Duration) -> Re
     }
 }
 
-/// A name for this process that no other has at the same time.
-fn herald() -> String {
+/// What this process names itself in its notifications: no other has this name at the same time.
+fn origin() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{}-{}", std::process::id(), since.as_nanos())
 }
@@ -166,23 +168,14 @@ fn body(fact: &Fact) -> Result<String, JournalError> {
         .map_err(|_| JournalError::Unavailable { reason: "a fact could not be written as JSON".to_owned() })
 }
 
-fn parse(call: &TaskSid, rows: Vec<(Seq, String)>) -> Result<Vec<(Seq, Fact)>, JournalError> {
-    let fact = |(seq, body): (Seq, String)| match serde_json::from_str(&body) {
-        Ok(fact) => Ok((seq, fact)),
-        // The parser's message may quote the fact.
-        Err(_) => Err(JournalError::Fatal { reason: format!("fact {seq} of call {call} cannot be read") }),
-    };
-    rows.into_iter().map(fact).collect()
-}
-
 fn lost(claim: &Claim) -> JournalError {
     JournalError::LeaseLost { call: claim.call.clone() }
 }
 
-impl Journal for PostgresJournal {
+impl Ingest for PostgresJournal {
     fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested> {
         Box::pin(async move {
-            let Ok(_room) = self.room.try_acquire() else {
+            let Ok(_permit) = self.permits.try_acquire() else {
                 return Err(JournalError::Overloaded { limit: self.queue_limit });
             };
             let closed = || JournalError::Unavailable { reason: "it has been closed".to_owned() };
@@ -191,14 +184,18 @@ impl Journal for PostgresJournal {
             answered.await.map_err(|_| closed())?
         })
     }
+}
 
+impl Facts for PostgresJournal {
+    fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
+        Box::pin(async move { journal::parse(call, self.sessions.run(&Bodies { call, after }).await?) })
+    }
+}
+
+impl Claims for PostgresJournal {
     fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Box::pin(async move { self.sessions.run(&TakeLeases { limit, lease: self.lease }).await })
-    }
-
-    fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
-        Box::pin(async move { parse(call, self.sessions.run(&Bodies { call, after }).await?) })
     }
 
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
@@ -228,10 +225,16 @@ impl Journal for PostgresJournal {
         Box::pin(self.sessions.run(&NextDue))
     }
 
-    fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
-        Box::pin(async move { self.sessions.run(&Page { query }).await })
+    fn hint(&self) -> Arc<Notify> {
+        self.hint.clone()
     }
 
+    fn lease(&self) -> Duration {
+        self.lease
+    }
+}
+
+impl Coverage for PostgresJournal {
     fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
         Box::pin(self.sessions.run(&NewestEvent))
     }
@@ -243,31 +246,23 @@ impl Journal for PostgresJournal {
     fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
         Box::pin(async move { self.sessions.run(&CloseGap { from }).await })
     }
+}
 
+impl Workload for PostgresJournal {
     fn backlog(&self) -> Promise<'_, Backlog> {
         Box::pin(self.sessions.run(&Count))
     }
+}
 
-    fn prune(&self, retention: Duration) -> Promise<'_, u64> {
-        Box::pin(async move {
-            let mut pruned = 0;
-            loop {
-                // One chunk a commit, so that no row is locked for long.
-                let chunk = self.sessions.run(&PruneChunk { retention }).await?;
-                pruned += chunk;
-                if chunk == 0 {
-                    return Ok(pruned);
-                }
-            }
-        })
+impl Reading for PostgresJournal {
+    fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
+        Box::pin(async move { self.sessions.run(&Page { query }).await })
     }
+}
 
-    fn hint(&self) -> Arc<Notify> {
-        self.hint.clone()
-    }
-
-    fn lease(&self) -> Duration {
-        self.lease
+impl Journal for PostgresJournal {
+    fn prune_chunk(&self, retention: Duration) -> Promise<'_, u64> {
+        Box::pin(async move { self.sessions.run(&PruneChunk { retention }).await })
     }
 
     /// Never: a database that is away comes back, and its commits are its own affair.

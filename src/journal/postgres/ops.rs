@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Calls deleted in one commit: a call has a few dozen facts.
 const PRUNE_CHUNK: i64 = 20;
 
-/// [`crate::journal::Journal::claim`]. Durable, or a server that forgot it would give the same fence to somebody else.
+/// [`crate::journal::Claims::claim`]. Durable, or a server that forgot it would give the same fence to somebody else.
 pub(super) struct TakeLeases {
     pub(super) limit: i64,
     pub(super) lease: Duration,
@@ -49,7 +49,7 @@ impl Work for TakeLeases {
     }
 }
 
-/// [`crate::journal::Journal::append`]; `None` when the lease was lost.
+/// [`crate::journal::Claims::append`]; `None` when the lease was lost.
 pub(super) struct Append<'a> {
     pub(super) claim: &'a Claim,
     pub(super) fact: &'a Fact,
@@ -92,7 +92,7 @@ impl Work for Append<'_> {
     }
 }
 
-/// [`crate::journal::Journal::renew`]; false when the lease was lost. Durable: the holder goes on in the belief that nobody
+/// [`crate::journal::Claims::renew`]; false when the lease was lost. Durable: the holder goes on in the belief that nobody
 /// else has the call, which a server that forgot the renewal would give away.
 pub(super) struct Renew<'a> {
     pub(super) claim: &'a Claim,
@@ -120,7 +120,7 @@ impl Work for Renew<'_> {
     }
 }
 
-/// [`crate::journal::Journal::release`]; false when the lease was lost.
+/// [`crate::journal::Claims::release`]; false when the lease was lost.
 pub(super) struct Release<'a> {
     pub(super) claim: &'a Claim,
     pub(super) seen: Seq,
@@ -206,7 +206,7 @@ impl Work for PruneChunk {
     }
 }
 
-/// [`crate::journal::Journal::open_gap`].
+/// [`crate::journal::Coverage::open_gap`].
 pub(super) struct OpenGap {
     pub(super) from: EpochMs,
 }
@@ -228,7 +228,7 @@ impl Work for OpenGap {
     }
 }
 
-/// [`crate::journal::Journal::close_gap`].
+/// [`crate::journal::Coverage::close_gap`].
 pub(super) struct CloseGap {
     pub(super) from: EpochMs,
 }

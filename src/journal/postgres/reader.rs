@@ -5,13 +5,13 @@ use super::session::Work;
 use super::sql::{Value, filled, now_ms};
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
-use crate::journal::calls::Column;
+use crate::journal::calls::SearchKey;
 use crate::journal::{Backlog, CallQuery, CallRow, CallState, PAGE_LIMIT, Seq};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use std::time::Duration;
 
-/// The bodies of [`crate::journal::Journal::facts`].
+/// The bodies of [`crate::journal::Facts::facts`].
 pub(super) struct Bodies<'a> {
     pub(super) call: &'a TaskSid,
     pub(super) after: Seq,
@@ -33,7 +33,7 @@ impl Work for Bodies<'_> {
     }
 }
 
-/// [`crate::journal::Journal::next_due`].
+/// [`crate::journal::Claims::next_due`].
 pub(super) struct NextDue;
 
 impl Work for NextDue {
@@ -50,7 +50,7 @@ impl Work for NextDue {
     }
 }
 
-/// [`crate::journal::Journal::newest_event`].
+/// [`crate::journal::Coverage::newest_event`].
 pub(super) struct NewestEvent;
 
 impl Work for NewestEvent {
@@ -66,7 +66,7 @@ impl Work for NewestEvent {
     }
 }
 
-/// [`crate::journal::Journal::backlog`]. Each count is of one index, so that calls that are over cost nothing.
+/// [`crate::journal::Workload::backlog`]. Each count is of one index, so that calls that are over cost nothing.
 pub(super) struct Count;
 
 impl Work for Count {
@@ -95,7 +95,7 @@ impl Work for Count {
     }
 }
 
-/// [`crate::journal::Journal::calls`].
+/// [`crate::journal::Reading::calls`].
 pub(super) struct Page {
     pub(super) query: CallQuery,
 }
@@ -105,9 +105,9 @@ impl Page {
         self.query.limit.min(PAGE_LIMIT)
     }
 
-    fn part(&self, part: &str, column: Option<Column>) -> String {
+    fn part(&self, part: &str, key: Option<SearchKey>) -> String {
         // '~' comes after every digit and letter.
-        let found = column.map_or(String::new(), |column| format!("AND {0} >= $4 AND {0} < $4 || '~'", column.name()));
+        let found = key.map_or(String::new(), |key| format!("AND {0} >= $4 AND {0} < $4 || '~'", key.column()));
         let (changed, task) =
             self.query.after.as_ref().map_or((i64::MAX, ""), |after| (after.changed, after.call.as_str()));
         let template = format!(
@@ -135,13 +135,13 @@ impl Work for Page {
             CallState::Parked => &["parked"],
             CallState::Over => &["over_ms IS NOT NULL"],
         };
-        let column = match self.query.find.as_deref().map(Column::of) {
+        let key = match self.query.find.as_deref().map(SearchKey::parse) {
             None => None,
-            Some(Some(column)) => Some(column),
+            Some(Some(key)) => Some(key),
             // It is the beginning of no SID.
             Some(None) => return String::new(),
         };
-        let parts: Vec<String> = parts.iter().map(|part| self.part(part, column)).collect();
+        let parts: Vec<String> = parts.iter().map(|part| self.part(part, key)).collect();
         parts.join("; ")
     }
 

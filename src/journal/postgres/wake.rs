@@ -16,14 +16,14 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(super) async fn listen(
     options: PgConnectOptions,
     acquire_timeout: Duration,
-    own: String,
+    own_origin: String,
     hint: Arc<Notify>,
     stop: CancellationToken,
 ) {
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(acquire_timeout).connect_lazy_with(options);
     let listening = async {
         loop {
-            if let Err(error) = pass_on(&pool, &own, &hint).await {
+            if let Err(error) = pass_on(&pool, &own_origin, &hint).await {
                 tracing::debug!(%error, "other processes' hints do not arrive; polling goes on");
             }
             tokio::time::sleep(PAUSE).await;
@@ -36,12 +36,12 @@ pub(super) async fn listen(
     pool.close().await;
 }
 
-async fn pass_on(pool: &PgPool, own: &str, hint: &Notify) -> Result<(), sqlx::Error> {
+async fn pass_on(pool: &PgPool, own_origin: &str, hint: &Notify) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
     // `None` when the connection was lost.
     while let Some(notification) = listener.try_recv().await? {
-        if notification.payload() != own {
+        if notification.payload() != own_origin {
             hint.notify_one();
         }
     }

@@ -1,6 +1,6 @@
 //! Pages of calls.
 
-use crate::journal::calls::Column;
+use crate::journal::calls::SearchKey;
 use crate::journal::{self, CallQuery, CallRow, CallState, PAGE_LIMIT};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, named_params};
@@ -32,15 +32,15 @@ fn page(connection: &Connection, query: &CallQuery, part: &str, limit: usize) ->
     // A plus keeps SQLite from walking the whole list in order, when an index leads to the few that are looked for.
     let (found, sorted) = match &query.find {
         None => (String::new(), ""),
-        Some(find) => match Column::of(find) {
+        Some(find) => match SearchKey::parse(find) {
             // '~' comes after every digit and letter.
-            Some(column) => (format!("AND {0} >= :find AND {0} < :find || '~'", column.name()), "+"),
+            Some(key) => (format!("AND {0} >= :find AND {0} < :find || '~'", key.column()), "+"),
             None => return Ok(Vec::new()),
         },
     };
     let sql = format!(
-        "SELECT task, customer, last_seq, changed_ms, CASE WHEN lease_ms IS NULL THEN due_ms END,
-                lease_ms IS NOT NULL, over_ms IS NOT NULL, parked
+        "SELECT task, customer, last_seq, changed_ms, CASE WHEN NOT leased THEN due_ms END,
+                leased, over_ms IS NOT NULL, parked
          FROM call WHERE {part} AND ({sorted}changed_ms, task) < (:changed, :task) {found}
          ORDER BY {sorted}changed_ms DESC, task DESC LIMIT :limit"
     );

@@ -6,18 +6,21 @@
 mod examine;
 mod listing;
 mod ops;
+mod queue;
 mod reader;
 mod schema;
 mod writer;
 
 use super::{
-    Backlog, CallQuery, CallRow, Claim, Due, Ingested, Journal, JournalError, NewFact, OpenError, Promise, Seq,
+    Backlog, CallQuery, CallRow, Claim, Claims, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError, NewFact,
+    OpenError, Promise, Reading, Seq, Workload,
 };
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::telemetry::metrics::Commits;
-use ops::Write;
-use reader::Read;
+use queue::{Message, Read, Request, Write, Written};
+use reader::unavailable;
+use rusqlite::Connection;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -46,9 +49,9 @@ pub struct SqliteSettings {
 
 /// A journal in a SQLite file.
 pub struct SqliteJournal {
-    writes: mpsc::UnboundedSender<Write>,
-    reads: mpsc::UnboundedSender<Read>,
-    room: Arc<Semaphore>,
+    writes: mpsc::UnboundedSender<Message<Box<dyn Write>>>,
+    reads: mpsc::UnboundedSender<Message<Read>>,
+    permits: Arc<Semaphore>,
     queue_limit: usize,
     lease: Duration,
     hint: Arc<Notify>,
@@ -91,7 +94,7 @@ impl SqliteJournal {
         Ok(Self {
             writes,
             reads,
-            room: Arc::new(Semaphore::new(settings.queue_limit)),
+            permits: Arc::new(Semaphore::new(settings.queue_limit)),
             queue_limit: settings.queue_limit,
             lease: settings.lease,
             hint,
@@ -100,21 +103,23 @@ impl SqliteJournal {
         })
     }
 
-    async fn write<T>(
+    async fn write<T: Send + 'static>(
         &self,
-        make: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Write,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Written<T>> + Send + 'static,
     ) -> Result<T, JournalError> {
         let (answer, answered) = oneshot::channel();
-        self.writes.send(make(answer)).map_err(|_| self.is_gone())?;
+        self.writes.send(Message::Work(Box::new(Request { work, answer }))).map_err(|_| self.is_gone())?;
         answered.await.map_err(|_| self.is_gone())?
     }
 
-    async fn read<T>(
+    async fn read<T: Send + 'static>(
         &self,
-        make: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Read,
+        work: impl FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
         let (answer, answered) = oneshot::channel();
-        self.reads.send(make(answer)).map_err(|_| self.is_gone())?;
+        // Whoever no longer waits needs no answer.
+        let read: Read = Box::new(move |connection| drop(answer.send(work(connection))));
+        self.reads.send(Message::Work(read)).map_err(|_| self.is_gone())?;
         answered.await.map_err(|_| self.is_gone())?
     }
 
@@ -144,76 +149,54 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-impl Journal for SqliteJournal {
+impl Ingest for SqliteJournal {
     fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested> {
         Box::pin(async move {
-            let Ok(_room) = self.room.try_acquire() else {
+            let Ok(_permit) = self.permits.try_acquire() else {
                 return Err(JournalError::Overloaded { limit: self.queue_limit });
             };
-            self.write(|answer| Write::Ingest { fact, answer }).await
+            self.write(move |connection| {
+                let ingested = ops::ingest(connection, &fact)?;
+                Ok(Written { result: Ok(ingested), makes_due: ingested == Ingested::New })
+            })
+            .await
         })
     }
+}
 
-    fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
-        Box::pin(self.write(move |answer| Write::Claim { limit, answer }))
-    }
-
+impl Facts for SqliteJournal {
     fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
         let call = call.clone();
-        Box::pin(self.read(move |answer| Read::Facts { call, after, answer }))
+        Box::pin(self.read(move |connection| reader::facts(connection, &call, after)))
+    }
+}
+
+impl Claims for SqliteJournal {
+    fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
+        let lease = self.lease;
+        Box::pin(self.write(move |connection| ops::claim(connection, limit, lease).map(Written::quietly)))
     }
 
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
         let claim = claim.clone();
-        Box::pin(self.write(move |answer| Write::Append { claim, fact, answer }))
+        Box::pin(self.write(move |connection| ops::append(connection, &claim, &fact).map(Written::under_claim)))
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {
-        let claim = claim.clone();
-        Box::pin(self.write(move |answer| Write::Renew { claim, answer }))
+        let (claim, lease) = (claim.clone(), self.lease);
+        Box::pin(self.write(move |connection| ops::renew(connection, &claim, lease).map(Written::under_claim)))
     }
 
     fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
         let claim = claim.clone();
-        Box::pin(self.write(move |answer| Write::Release { claim, seen, due, answer }))
+        Box::pin(self.write(move |connection| {
+            let result = ops::release(connection, &claim, seen, due)?;
+            Ok(Written { makes_due: result.is_ok(), result })
+        }))
     }
 
     fn next_due(&self) -> Promise<'_, Option<Duration>> {
-        Box::pin(self.read(|answer| Read::NextDue { answer }))
-    }
-
-    fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
-        Box::pin(self.read(|answer| Read::Calls { query, answer }))
-    }
-
-    fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
-        Box::pin(self.read(|answer| Read::NewestEvent { answer }))
-    }
-
-    fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs> {
-        Box::pin(self.write(move |answer| Write::OpenGap { from, answer }))
-    }
-
-    fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
-        Box::pin(self.write(move |answer| Write::CloseGap { from, answer }))
-    }
-
-    fn backlog(&self) -> Promise<'_, Backlog> {
-        Box::pin(self.read(|answer| Read::Backlog { answer }))
-    }
-
-    fn prune(&self, retention: Duration) -> Promise<'_, u64> {
-        Box::pin(async move {
-            let mut pruned = 0;
-            loop {
-                // One chunk a commit, so that events never wait for a long deletion.
-                let chunk = self.write(|answer| Write::Prune { retention, answer }).await?;
-                pruned += chunk;
-                if chunk == 0 {
-                    return Ok(pruned);
-                }
-            }
-        })
+        Box::pin(self.read(|connection| reader::next_due(connection).map_err(unavailable)))
     }
 
     fn hint(&self) -> Arc<Notify> {
@@ -222,6 +205,38 @@ impl Journal for SqliteJournal {
 
     fn lease(&self) -> Duration {
         self.lease
+    }
+}
+
+impl Coverage for SqliteJournal {
+    fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
+        Box::pin(self.read(|connection| reader::newest_event(connection).map_err(unavailable)))
+    }
+
+    fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs> {
+        Box::pin(self.write(move |connection| ops::open_gap(connection, from).map(Written::quietly)))
+    }
+
+    fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
+        Box::pin(self.write(move |connection| ops::close_gap(connection, from).map(Written::quietly)))
+    }
+}
+
+impl Workload for SqliteJournal {
+    fn backlog(&self) -> Promise<'_, Backlog> {
+        Box::pin(self.read(|connection| reader::backlog(connection).map_err(unavailable)))
+    }
+}
+
+impl Reading for SqliteJournal {
+    fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
+        Box::pin(self.read(move |connection| listing::calls(connection, &query).map_err(unavailable)))
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn prune_chunk(&self, retention: Duration) -> Promise<'_, u64> {
+        Box::pin(self.write(move |connection| ops::prune_chunk(connection, retention).map(Written::quietly)))
     }
 
     fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {
@@ -240,8 +255,8 @@ impl Journal for SqliteJournal {
             let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(Threads { writer, reader, lock }) = threads else { return Ok(()) };
             // A thread that is gone already needs no word.
-            let _ = self.reads.send(Read::Close);
-            let _ = self.writes.send(Write::Close);
+            let _ = self.reads.send(Message::Close);
+            let _ = self.writes.send(Message::Close);
             let ended = tokio::task::spawn_blocking(move || {
                 let ended = (reader.join(), writer.join());
                 drop(lock);

@@ -1,68 +1,39 @@
-//! The thread that reads.
+//! What is only read, on a thread of its own.
 
-use super::listing::calls;
+use super::queue::{Message, Read};
 use super::writer::reason;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
-use crate::journal::{self, Backlog, CallQuery, CallRow, JournalError, Seq};
+use crate::journal::{self, Backlog, JournalError, Seq};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-
-type Answer<T> = oneshot::Sender<Result<T, JournalError>>;
-
-/// A question and who waits for the answer.
-pub(super) enum Read {
-    Facts { call: TaskSid, after: Seq, answer: Answer<Vec<(Seq, Fact)>> },
-    NextDue { answer: Answer<Option<Duration>> },
-    Calls { query: CallQuery, answer: Answer<Vec<CallRow>> },
-    NewestEvent { answer: Answer<Option<EpochMs>> },
-    Backlog { answer: Answer<Backlog> },
-    Close,
-}
+use tokio::sync::mpsc;
 
 /// Answers until told to close.
-pub(super) fn run(connection: &Connection, mut queue: mpsc::UnboundedReceiver<Read>) {
-    while let Some(read) = queue.blocking_recv() {
-        // Whoever no longer waits needs no answer.
-        match read {
-            Read::Facts { call, after, answer } => drop(answer.send(facts(connection, &call, after))),
-            Read::NextDue { answer } => drop(answer.send(next_due(connection).map_err(unavailable))),
-            Read::Calls { query, answer } => drop(answer.send(calls(connection, &query).map_err(unavailable))),
-            Read::NewestEvent { answer } => drop(answer.send(newest_event(connection).map_err(unavailable))),
-            Read::Backlog { answer } => drop(answer.send(backlog(connection).map_err(unavailable))),
-            Read::Close => return,
-        }
+pub(super) fn run(connection: &Connection, mut queue: mpsc::UnboundedReceiver<Message<Read>>) {
+    while let Some(Message::Work(read)) = queue.blocking_recv() {
+        read(connection);
     }
 }
 
-fn facts(connection: &Connection, call: &TaskSid, after: Seq) -> Result<Vec<(Seq, Fact)>, JournalError> {
+pub(super) fn facts(connection: &Connection, call: &TaskSid, after: Seq) -> Result<Vec<(Seq, Fact)>, JournalError> {
     let rows = || -> rusqlite::Result<Vec<(Seq, String)>> {
         connection
             .prepare_cached("SELECT seq, body FROM fact WHERE task = ?1 AND seq > ?2 ORDER BY seq")?
             .query_map(params![call.as_str(), after], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect()
     };
-    let parse = |(seq, body): (Seq, String)| match serde_json::from_str(&body) {
-        Ok(fact) => Ok((seq, fact)),
-        // The parser's message may quote the fact.
-        Err(_) => Err(JournalError::Fatal { reason: format!("fact {seq} of call {call} cannot be read") }),
-    };
-    rows().map_err(unavailable)?.into_iter().map(parse).collect()
+    journal::parse(call, rows().map_err(unavailable)?)
 }
 
-fn next_due(connection: &Connection) -> rusqlite::Result<Option<Duration>> {
+pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<Duration>> {
     let at: Option<i64> = connection
-        .prepare_cached(
-            "SELECT min(at) FROM (
-                 SELECT min(due_ms) AS at FROM call WHERE due_ms IS NOT NULL AND lease_ms IS NULL
-                 UNION ALL SELECT min(lease_ms) FROM call WHERE lease_ms IS NOT NULL)",
-        )?
+        .prepare_cached("SELECT min(due_ms) FROM call WHERE due_ms IS NOT NULL")?
         .query_row([], |row| row.get(0))?;
     Ok(at.map(|at| Duration::from_millis(u64::try_from(at - journal::now()).unwrap_or(0))))
 }
 
-fn newest_event(connection: &Connection) -> rusqlite::Result<Option<EpochMs>> {
+pub(super) fn newest_event(connection: &Connection) -> rusqlite::Result<Option<EpochMs>> {
     connection
         .prepare_cached("SELECT at_ms FROM mark WHERE name = 'newest_event'")?
         .query_row([], |row| row.get(0))
@@ -70,14 +41,14 @@ fn newest_event(connection: &Connection) -> rusqlite::Result<Option<EpochMs>> {
 }
 
 /// Each count is of one index, so that calls that are over cost nothing.
-fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
+pub(super) fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
     connection
         .prepare_cached(
-            "SELECT (SELECT count(*) FROM call WHERE lease_ms IS NOT NULL)
-                    + (SELECT count(*) FROM call WHERE due_ms <= ?1 AND lease_ms IS NULL),
-                    (SELECT count(*) FROM call WHERE due_ms > ?1 AND lease_ms IS NULL),
+            "SELECT count(*) FILTER (WHERE leased OR due_ms <= ?1),
+                    count(*) FILTER (WHERE NOT leased AND due_ms > ?1),
                     (SELECT count(*) FROM call WHERE over_ms IS NULL),
-                    (SELECT count(*) FROM call WHERE parked = 1)",
+                    (SELECT count(*) FROM call WHERE parked = 1)
+             FROM call WHERE due_ms IS NOT NULL",
         )?
         .query_row([journal::now()], |row| {
             let count = |index| row.get(index).map(|count: i64| count.unsigned_abs());
@@ -85,6 +56,6 @@ fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
         })
 }
 
-fn unavailable(error: rusqlite::Error) -> JournalError {
+pub(super) fn unavailable(error: rusqlite::Error) -> JournalError {
     JournalError::Unavailable { reason: reason(&error) }
 }

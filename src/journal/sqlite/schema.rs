@@ -12,7 +12,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// One script per version, applied in order; the version is kept in `user_version`.
-const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
 
 /// The version that this program writes, and the newest that it reads.
 pub(super) const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
@@ -68,6 +68,14 @@ const VERSION_2: &str = "
         WHERE at_ms IS NOT NULL;
 ";
 
+/// One time and one index for what a claim looks for: a choice between two of them had every due call sorted at each claim.
+const VERSION_3: &str = "
+    ALTER TABLE call ADD COLUMN leased INTEGER NOT NULL DEFAULT 0;      -- 1 = a worker has it until due_ms
+    UPDATE call SET leased = 1, due_ms = lease_ms WHERE lease_ms IS NOT NULL;
+    DROP INDEX call_lease;
+    ALTER TABLE call DROP COLUMN lease_ms;
+";
+
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     let shown = path.display().to_string();
     let unopenable =
@@ -83,7 +91,7 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     migrate(&mut connection, &shown)?;
     // This process has just begun, so no lease can be its own.
     connection
-        .execute("UPDATE call SET lease_ms = NULL, due_ms = 0 WHERE lease_ms IS NOT NULL", [])
+        .execute("UPDATE call SET leased = 0, due_ms = 0 WHERE due_ms IS NOT NULL AND leased = 1", [])
         .map_err(unopenable)?;
     Ok(connection)
 }

@@ -1,14 +1,14 @@
 //! The thread that owns the only writing connection.
 
 use super::SqliteSettings;
-use super::ops::{Done, Write, perform};
+use super::queue::{Completion, Message, Write};
 use crate::journal::JournalError;
 use crate::telemetry::metrics::Commits;
 use rusqlite::ffi::SQLITE_IOERR_WRITE;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::{Notify, mpsc, watch};
 
 /// Commits what arrives, as much as has gathered at once.
@@ -17,7 +17,6 @@ pub(super) struct Writer {
     wal: PathBuf,
     wal_limit_bytes: u64,
     batch_limit: usize,
-    lease: Duration,
     commits: Commits,
     hint: Arc<Notify>,
     failing: watch::Sender<Option<JournalError>>,
@@ -37,7 +36,6 @@ impl Writer {
             wal: wal.into(),
             wal_limit_bytes: settings.wal_limit_bytes,
             batch_limit: settings.batch_limit,
-            lease: settings.lease,
             commits: settings.commits.clone(),
             hint,
             failing,
@@ -45,20 +43,28 @@ impl Writer {
     }
 
     /// Writes until it is told to close, or until the file can no longer be relied on.
-    pub(super) fn run(mut self, mut queue: mpsc::UnboundedReceiver<Write>) {
+    pub(super) fn run(mut self, mut queue: mpsc::UnboundedReceiver<Message<Box<dyn Write>>>) {
         while let Some(first) = queue.blocking_recv() {
-            let mut batch = vec![first];
-            while batch.len() < self.batch_limit {
-                let Ok(more) = queue.try_recv() else { break };
-                batch.push(more);
+            let (mut batch, mut closing) = (Vec::new(), false);
+            let mut next = Some(first);
+            while let Some(message) = next {
+                match message {
+                    Message::Work(write) => batch.push(write),
+                    Message::Close => closing = true,
+                }
+                next = if batch.len() < self.batch_limit { queue.try_recv().ok() } else { None };
             }
-            let closing = batch.iter().any(|write| matches!(write, Write::Close));
-            if let Err(fatal) = self.commit(batch) {
+            if !batch.is_empty()
+                && let Err(fatal) = self.commit(batch)
+            {
                 tracing::error!(error = %fatal, "the journal failed; the process stops and recovers from the file when it starts again");
                 self.failing.send_replace(Some(fatal.clone()));
                 queue.close();
-                while let Some(write) = queue.blocking_recv() {
-                    write.refuse(fatal.clone());
+                while let Some(message) = queue.blocking_recv() {
+                    match message {
+                        Message::Work(write) => write.refuse(fatal.clone()),
+                        Message::Close => {}
+                    }
                 }
                 return;
             }
@@ -76,25 +82,23 @@ impl Writer {
     ///
     /// # Errors
     /// When the file can no longer be relied on.
-    fn commit(&mut self, batch: Vec<Write>) -> Result<(), JournalError> {
+    fn commit(&mut self, batch: Vec<Box<dyn Write>>) -> Result<(), JournalError> {
         let began = Instant::now();
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most journal.batch_limit writes")]
         self.commits.writes.observe(batch.len() as f64);
-        let mut done: Vec<Done> = Vec::with_capacity(batch.len());
+        let mut completions: Vec<Completion> = Vec::with_capacity(batch.len());
         let mut left = batch.into_iter();
-        let mut unanswered = None;
-        let lease = self.lease;
+        let mut refused = None;
         let committed = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .and_then(|transaction| {
                 for write in left.by_ref() {
-                    match perform(&transaction, write, lease) {
-                        Ok(performed) => done.extend(performed),
-                        Err(failed) => {
-                            let (write, error) = *failed;
-                            unanswered = Some(write);
-                            return Err(error);
+                    match write.perform(&transaction) {
+                        Ok(completion) => completions.push(completion),
+                        Err(failure) => {
+                            refused = Some(failure.refuse);
+                            return Err(failure.error);
                         }
                     }
                 }
@@ -102,16 +106,19 @@ impl Writer {
             })
             .map_err(|error| verdict(&error));
         self.commits.seconds.observe(began.elapsed().as_secs_f64());
-        let wakes = committed.is_ok() && done.iter().any(Done::wakes);
-        for done in done {
-            done.answer(committed.clone());
+        let makes_due = committed.is_ok() && completions.iter().any(|completion| completion.makes_due);
+        for completion in completions {
+            completion.answer(committed.clone());
         }
         if let Err(error) = &committed {
-            for write in unanswered.into_iter().chain(left) {
+            if let Some(refuse) = refused {
+                refuse(error.clone());
+            }
+            for write in left {
                 write.refuse(error.clone());
             }
         }
-        if wakes {
+        if makes_due {
             self.hint.notify_one();
         }
         match committed {

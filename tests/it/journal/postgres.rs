@@ -116,7 +116,7 @@ async fn facts_of(database: &Database) -> i64 {
 }
 
 /// Ingests from several connections at once; returns how many were new.
-async fn ingest_everywhere(journals: &[Arc<PostgresJournal>], events: &[NewFact]) -> usize {
+async fn ingest_everywhere(journals: &[Arc<dyn Journal>], events: &[NewFact]) -> usize {
     let mut deliveries = tokio::task::JoinSet::new();
     for (place, journal) in journals.iter().enumerate() {
         let mut events = events.to_vec();
@@ -671,6 +671,28 @@ async fn ten_thousand_calls_are_listed_by_reading_a_page_of_them() {
         .await;
         assert!(read <= 200, "{state:?} read {read} rows");
     }
+    assert_eq!(database.number(SCANS).await, scans, "the whole table was read");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_reads_no_more_than_it_takes_when_very_many_calls_are_due() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    database
+        .say(
+            "INSERT INTO taskrouter_streams.call (task, last_seq, changed_ms, due_ms)
+             SELECT 'WT' || lpad(to_hex(n), 32, '0'), 1, n, 1 + n * 7919 % 20000 FROM generate_series(1, 20000) AS n;",
+        )
+        .await;
+    let (scans, before) = (database.number(SCANS).await, database.number(READ).await);
+    for _ in 0..10 {
+        assert_eq!(journal.claim(8).await.unwrap().len(), 8);
+    }
+    let read = eventually("the statistics", || async {
+        Some(database.number(READ).await - before).filter(|read| *read >= 160)
+    })
+    .await;
+    assert!(read <= 1_000, "10 claims of 8 read {read} rows");
     assert_eq!(database.number(SCANS).await, scans, "the whole table was read");
 }
 

@@ -1,0 +1,61 @@
+//! What can go wrong with a journal.
+
+use crate::call::sid::TaskSid;
+
+/// A failure of the journal. None carries a fact's content.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum JournalError {
+    /// The bounded queue to the store is full: try again later, nothing was taken.
+    #[error("the journal cannot keep up: its queue of {limit} writes is full")]
+    Overloaded {
+        /// `journal.queue_limit`.
+        limit: usize,
+    },
+    /// The claim is no longer held: another worker has the call. Stop working on it.
+    #[error("the lease of call {call} was lost")]
+    LeaseLost {
+        /// The call.
+        call: TaskSid,
+    },
+    /// The store refused or could not be reached; nothing was changed. Trying again later may help.
+    #[error("the journal is unavailable: {reason}")]
+    Unavailable {
+        /// What the store said.
+        reason: String,
+    },
+    /// What is on disk can no longer be relied on (a failed fsync, a fact that cannot be read). Stop the process.
+    #[error("the journal failed and the process must stop: {reason}")]
+    Fatal {
+        /// What the store said.
+        reason: String,
+    },
+}
+
+/// A journal that cannot be opened; each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the file.
+    #[error("journal {path} is in use by another process: stop it, or give this one a journal.url of its own")]
+    InUse {
+        /// The file.
+        path: String,
+    },
+    /// The file cannot be opened or created, or the database cannot be used.
+    #[error("journal {path} cannot be opened: {reason}")]
+    Unopenable {
+        /// The file, or the database without its password.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The file or database was written by a newer version.
+    #[error("journal {path} has schema version {found}, this program knows up to {known}: run the newer version")]
+    TooNew {
+        /// The file, or the database without its password.
+        path: String,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+}
