@@ -3,6 +3,8 @@
 //! `config/default.toml` (compiled in, and the reference of every key) ← the file of `--config` ← `TWILIO_*` ←
 //! `TRS__SECTION__KEY`. Every problem is reported at once, by the key's full name, never with a secret's value.
 
+#![expect(missing_docs, reason = "config/default.toml documents every section and key")]
+
 mod check;
 mod layers;
 mod problem;
@@ -33,9 +35,7 @@ const DEFAULT: &str = include_str!("../config/default.toml");
 /// The origin of keys that only [`DEFAULT`] sets.
 const DEFAULT_ORIGIN: &str = "the defaults";
 
-/// The whole configuration.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each section")]
 pub struct Settings {
     /// Whether decisions are carried out, or only shown.
     pub mode: Mode,
@@ -64,7 +64,6 @@ pub struct Settings {
 /// `mode`: whether decisions are carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Streams are started and stopped.
     Live,
     /// Decisions are only shown; Twilio is read, never commanded.
     Shadow,
@@ -82,7 +81,6 @@ impl Mode {
 
 /// `[server]`: the public listener.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Server {
     pub listen: SocketAddr,
     /// Scheme (lower case), host, port and prefix as configured, without a fragment and a final slash.
@@ -98,7 +96,6 @@ pub struct Server {
 
 /// `[admin]`: the listener for operators.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Admin {
     pub listen: SocketAddr,
     pub token: Option<SecretString>,
@@ -109,7 +106,6 @@ pub struct Admin {
 
 /// `[twilio]`: the account, and how its API is called.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Twilio {
     pub account_sid: AccountSid,
     /// At least one, none empty.
@@ -131,7 +127,6 @@ pub struct Twilio {
 
 /// One of `[accounts.NAME]`, with what it inherits from `[twilio]` and `[streams]`.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Account {
     pub twilio: Twilio,
     pub streams: Streams,
@@ -139,7 +134,6 @@ pub struct Account {
 
 /// `[journal]`: where facts are kept.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Journal {
     pub url: JournalUrl,
     pub queue_limit: usize,
@@ -157,7 +151,6 @@ pub struct Journal {
 /// A key that is set and not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WithoutEffect {
-    /// Its full name.
     pub key: String,
     /// The file or the variable that set it.
     pub origin: String,
@@ -171,18 +164,14 @@ impl fmt::Display for WithoutEffect {
     }
 }
 
-/// `journal.url`: which store.
 #[derive(Debug, Clone)]
 pub enum JournalUrl {
-    /// `sqlite:PATH`: the file.
     Sqlite(PathBuf),
     /// `postgres://…`: the whole address, which can hold a password.
     Postgres(SecretString),
 }
 
-/// `[worker]`: concurrency.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Worker {
     pub max_calls: usize,
     pub poll: Duration,
@@ -190,7 +179,6 @@ pub struct Worker {
 
 /// `[backfill]`: fetching events that did not arrive.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Backfill {
     pub max_age: Duration,
     pub overlap: Duration,
@@ -200,7 +188,6 @@ pub struct Backfill {
 
 /// `[retry]`: repeating requests that failed.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Retry {
     pub first: Duration,
     pub cap: Duration,
@@ -209,7 +196,6 @@ pub struct Retry {
 
 /// `[redirect]`: timing of the redirect strategy.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Redirect {
     pub verify_guard: Duration,
     pub rejoin: Duration,
@@ -221,9 +207,7 @@ pub struct Redirect {
 
 /// `[eligibility]`: which calls are streamed.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Eligibility {
-    /// At least one.
     pub channels: Vec<String>,
     pub outbound: bool,
     pub outbound_wait: Duration,
@@ -231,7 +215,6 @@ pub struct Eligibility {
 
 /// `[streams]`: how streams are started and stopped, and where they go.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Streams {
     pub strategy: Strategy,
     pub name_prefix: String,
@@ -247,7 +230,6 @@ pub struct Streams {
 
 /// One of `[[streams.destinations]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Destination {
     pub name: String,
     pub url: String,
@@ -256,16 +238,12 @@ pub struct Destination {
     pub parameters: Vec<(String, Template)>,
 }
 
-/// `[shutdown]`.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Shutdown {
     pub grace: Duration,
 }
 
-/// `[log]`.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct Log {
     pub format: LogFormat,
     pub filter: String,

@@ -118,7 +118,7 @@ fn name(record: &Record) -> &str {
     event_record::sid(record).filter(|sid| sid.starts_with("EV")).unwrap_or("an event")
 }
 
-/// As in "90m".
+/// Parses a span such as "90m".
 fn span(text: &str) -> Result<Duration, String> {
     let wrong = || "write a number and s, m, h or d, as in 90m".to_owned();
     let unit = text.chars().next_back().ok_or_else(wrong)?;

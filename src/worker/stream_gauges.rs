@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
 use crate::call::state::ReservationStatus;
-use crate::journal::{CallQuery, CallRow, CallState, Reading, JournalError, PAGE_LIMIT, Seq};
+use crate::journal::{CallQuery, CallRow, CallState, JournalError, PAGE_LIMIT, Reading, Seq};
 use crate::telemetry::metrics::Metrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -42,8 +42,13 @@ fn documents() -> Vec<PathBuf> {
 struct Section {
     title: String,
     about: Vec<String>,
-    /// Names that share a comment, each with its default, and that comment.
-    keys: Vec<(Vec<(String, String)>, Vec<String>)>,
+    keys: Vec<Keys>,
+}
+
+/// Keys that share a comment: names and defaults.
+struct Keys {
+    named: Vec<(String, String)>,
+    comment: Vec<String>,
 }
 
 /// The default file, taken apart: comments belong to what follows them.
@@ -59,8 +64,10 @@ fn sections() -> Vec<Section> {
         } else if let Some((name, default)) = key(bare) {
             let default = if line.starts_with('#') { "none".to_owned() } else { format!("`{default}`") };
             match section.keys.last_mut() {
-                Some((names, _)) if comment.is_empty() => names.push((name, default)),
-                Some(_) | None => section.keys.push((vec![(name, default)], std::mem::take(&mut comment))),
+                Some(keys) if comment.is_empty() => keys.named.push((name, default)),
+                Some(_) | None => {
+                    section.keys.push(Keys { named: vec![(name, default)], comment: std::mem::take(&mut comment) });
+                }
             }
         } else if line.trim().is_empty() || line == "#" {
             // The head of the file stands before any key; rules are explained before their section begins.
@@ -112,14 +119,14 @@ fn reference() -> String {
             let _ = write!(text, "{}\n\n", cell(about));
         }
         text.push_str("| key | default | unit | meaning |\n|---|---|---|---|\n");
-        for (names, comment) in keys {
+        for Keys { named, comment } in keys {
             let joined = |part: fn(&(String, String)) -> String| {
-                let mut parts: Vec<String> = names.iter().map(part).collect();
+                let mut parts: Vec<String> = named.iter().map(part).collect();
                 parts.dedup();
                 parts.join("<br>")
             };
             let (shown, default) = (joined(|(name, _)| format!("`{name}`")), joined(|(_, default)| default.clone()));
-            let _ = writeln!(text, "| {shown} | {default} | {} | {} |", unit(&names[0].0), cell(comment));
+            let _ = writeln!(text, "| {shown} | {default} | {} | {} |", unit(&named[0].0), cell(comment));
         }
     }
     text

@@ -20,7 +20,7 @@ pub(in crate::cli) struct Delivery<'a> {
     login: &'a str,
 }
 
-/// What exists already.
+/// What Event Streams is configured with.
 pub(in crate::cli) struct Found {
     /// Our sink; an active one before any other.
     pub(in crate::cli) sink: Option<SinkRow>,
