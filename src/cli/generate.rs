@@ -27,17 +27,24 @@ pub(super) struct Generate {
 
 impl Generate {
     pub(super) fn run(self, mut program: clap::Command) -> CommandResult {
+        // Before completions are made, which adds the commands of `help` to the program's.
+        let documented = without_help_commands(program.clone());
         for (shell, folder) in COMPLETIONS {
             let folder = made(&self.to, folder)?;
             clap_complete::generate_to(shell, &mut program, NAME, &folder)
                 .with_context(|| format!("cannot write completions to {}", folder.display()))?;
         }
         let folder = made(&self.to, MAN_PAGES)?;
-        clap_mangen::generate_to(program, &folder)
+        clap_mangen::generate_to(documented, &folder)
             .with_context(|| format!("cannot write man pages to {}", folder.display()))?;
         say(&format!("wrote man pages and completions to {}", self.to.display()));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// `help` has no manual of its own: each command has one.
+fn without_help_commands(command: clap::Command) -> clap::Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help_commands)
 }
 
 fn made(root: &Path, folder: &str) -> anyhow::Result<PathBuf> {

@@ -285,6 +285,22 @@ fn the_image_runs_as_nobody_where_its_journal_is_and_knows_when_it_is_well() {
 }
 
 #[test]
+fn the_image_says_where_it_comes_from_and_under_which_licence() {
+    let instructions = instructions();
+    let labels = last(&instructions, "LABEL");
+    for (label, value) in [
+        ("source", env!("CARGO_PKG_REPOSITORY")),
+        ("licenses", env!("CARGO_PKG_LICENSE")),
+        ("title", env!("CARGO_PKG_NAME")),
+    ] {
+        assert!(labels.contains(&format!("org.opencontainers.image.{label}=\"{value}\"")), "{label}: {labels}");
+    }
+    for argument in ["COMMIT", "VERSION"] {
+        assert!(labels.contains(&format!("=${argument}")), "{argument}: {labels}");
+    }
+}
+
+#[test]
 fn the_unit_starts_what_there_is_keeps_what_it_must_and_gives_it_time_to_stop() {
     let unit = read("deploy/systemd/taskrouter-streams.service");
     let values = |key: &str| {

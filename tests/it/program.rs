@@ -283,6 +283,10 @@ fn man_pages_and_completions_are_generated_for_every_command() {
     for command in ["", "-serve", "-doctor", "-calls", "-calls-list", "-config", "-config-check"] {
         assert!(read(&format!("man/man1/taskrouter-streams{command}.1")).contains(".SH NAME"), "{command}");
     }
+    for left_out in ["help", "help-serve", "calls-help", "generate"] {
+        let page = directory.path().join(format!("share/man/man1/taskrouter-streams-{left_out}.1"));
+        assert!(!page.exists(), "{left_out} needs no manual");
+    }
     for completions in [
         "bash-completion/completions/taskrouter-streams.bash",
         "zsh/site-functions/_taskrouter-streams",
