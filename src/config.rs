@@ -9,245 +9,18 @@ mod check;
 mod layers;
 mod problem;
 mod reader;
+mod settings;
 
 pub use problem::{ConfigError, Problem};
+pub use settings::{
+    AccountConfig, AdminConfig, BackfillConfig, DestinationConfig, EligibilityConfig, FIRST_ACCOUNT, JournalConfig,
+    JournalUrl, LogConfig, Mode, RedirectConfig, RetryConfig, ServerConfig, Settings, ShutdownConfig, StreamsConfig,
+    TwilioConfig, WithoutEffect, WorkerConfig,
+};
 
-use crate::call::policy::Strategy;
-use crate::call::rules::{Piece, Rule, Template};
-use crate::call::sid::{AccountSid, WorkspaceSid};
-use crate::telemetry::LogFormat;
-use crate::telemetry::traces::TraceSettings;
-use crate::twilio::assignment::ConferenceInstruction;
-use crate::twilio::client::{self, ClientSettings, Credentials};
-use crate::twilio::interest::Interest;
-use crate::twilio::twiml::Track;
-use layers::Layers;
-use secrecy::SecretString;
+use layers::{DEFAULT, DEFAULT_ORIGIN, Layers};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-use url::Url;
-
-const DEFAULT: &str = include_str!("../config/default.toml");
-
-/// The origin of keys that only [`DEFAULT`] sets.
-const DEFAULT_ORIGIN: &str = "the defaults";
-
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Whether decisions are carried out, or only shown.
-    pub mode: Mode,
-    pub server: Server,
-    pub admin: Admin,
-    pub twilio: Twilio,
-    pub journal: Journal,
-    pub worker: Worker,
-    pub backfill: Backfill,
-    pub retry: Retry,
-    pub redirect: Redirect,
-    /// `[assignment]`; absent while disabled.
-    pub assignment: Option<ConferenceInstruction>,
-    pub eligibility: Eligibility,
-    pub streams: Streams,
-    /// `[accounts.NAME]`: the accounts besides `[twilio]`'s, by name.
-    pub accounts: BTreeMap<String, Account>,
-    pub shutdown: Shutdown,
-    /// `[traces]`; absent without an address.
-    pub traces: Option<TraceSettings>,
-    pub log: Log,
-    /// Keys that are set and not used: fine in a file that several workers share, otherwise probably a mistake.
-    pub without_effect: Vec<WithoutEffect>,
-}
-
-/// `mode`: whether decisions are carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    Live,
-    /// Decisions are only shown; Twilio is read, never commanded.
-    Shadow,
-}
-
-impl Mode {
-    /// As the configuration writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Mode::Live => "live",
-            Mode::Shadow => "shadow",
-        }
-    }
-}
-
-/// `[server]`: the public listener.
-#[derive(Debug, Clone)]
-pub struct Server {
-    pub listen: SocketAddr,
-    /// Scheme (lower case), host, port and prefix as configured, without a fragment and a final slash.
-    pub public_url: String,
-    pub body_limit_bytes: usize,
-    pub event_streams_body_limit_bytes: usize,
-    pub threads: usize,
-    pub max_connections: usize,
-    pub client_timeout: Duration,
-    pub keep_alive: Duration,
-    pub retry_after: Duration,
-}
-
-/// `[admin]`: the listener for operators.
-#[derive(Debug, Clone)]
-pub struct Admin {
-    pub listen: SocketAddr,
-    pub token: Option<SecretString>,
-    pub live_every: Duration,
-    pub live_views: usize,
-    pub stream_gauges: Duration,
-}
-
-/// `[twilio]`: the account, and how its API is called.
-#[derive(Debug, Clone)]
-pub struct Twilio {
-    pub account_sid: AccountSid,
-    /// At least one, none empty.
-    pub auth_tokens: Vec<SecretString>,
-    pub workspace_sid: WorkspaceSid,
-    /// For our requests: the API key, else the first auth token.
-    pub credentials: Credentials,
-    /// Of the configured region and edge, unless overridden.
-    pub api_base_url: Url,
-    /// Of the configured region and edge, unless overridden.
-    pub taskrouter_base_url: Url,
-    pub connect_timeout: Duration,
-    pub request_timeout: Duration,
-    pub max_in_flight: usize,
-    pub pool_idle: Duration,
-    pub answer_limit_bytes: usize,
-    pub max_pages: usize,
-}
-
-/// One of `[accounts.NAME]`, with what it inherits from `[twilio]` and `[streams]`.
-#[derive(Debug, Clone)]
-pub struct Account {
-    pub twilio: Twilio,
-    pub streams: Streams,
-}
-
-/// `[journal]`: where facts are kept.
-#[derive(Debug, Clone)]
-pub struct Journal {
-    pub url: JournalUrl,
-    pub queue_limit: usize,
-    pub batch_limit: usize,
-    pub wal_limit_bytes: u64,
-    pub pool_size: u32,
-    pub acquire_timeout: Duration,
-    pub statement_timeout: Duration,
-    pub listen: bool,
-    pub lease: Duration,
-    pub retention: Duration,
-    pub prune_every: Duration,
-}
-
-/// A key that is set and not used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WithoutEffect {
-    pub key: String,
-    /// The file or the variable that set it.
-    pub origin: String,
-    /// Why it is not used.
-    pub why: String,
-}
-
-impl fmt::Display for WithoutEffect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (from {}) has no effect: {}", self.key, self.origin, self.why)
-    }
-}
-
-#[derive(Debug, Clone)]
-pub enum JournalUrl {
-    Sqlite(PathBuf),
-    /// `postgres://…`: the whole address, which can hold a password.
-    Postgres(SecretString),
-}
-
-#[derive(Debug, Clone)]
-pub struct Worker {
-    pub max_calls: usize,
-    pub poll: Duration,
-}
-
-/// `[backfill]`: fetching events that did not arrive.
-#[derive(Debug, Clone)]
-pub struct Backfill {
-    pub max_age: Duration,
-    pub overlap: Duration,
-    pub max_events: usize,
-    pub again: Duration,
-}
-
-/// `[retry]`: repeating requests that failed.
-#[derive(Debug, Clone)]
-pub struct Retry {
-    pub first: Duration,
-    pub cap: Duration,
-    pub give_up: Duration,
-}
-
-/// `[redirect]`: timing of the redirect strategy.
-#[derive(Debug, Clone)]
-pub struct Redirect {
-    pub verify_guard: Duration,
-    pub rejoin: Duration,
-    pub doubt: Duration,
-    /// Never empty; the last is not zero and repeats.
-    pub poll: Vec<Duration>,
-    pub reading_max_age: Duration,
-}
-
-/// `[eligibility]`: which calls are streamed.
-#[derive(Debug, Clone)]
-pub struct Eligibility {
-    pub channels: Vec<String>,
-    pub outbound: bool,
-    pub outbound_wait: Duration,
-}
-
-/// `[streams]`: how streams are started and stopped, and where they go.
-#[derive(Debug, Clone)]
-pub struct Streams {
-    pub strategy: Strategy,
-    pub name_prefix: String,
-    pub track_budget: usize,
-    pub confirm_within: Duration,
-    pub restart_after: Duration,
-    pub restart_limit: usize,
-    pub quiet_check: Duration,
-    /// At least one; names are unique.
-    pub destinations: Vec<Destination>,
-    pub rules: Vec<Rule>,
-}
-
-/// One of `[[streams.destinations]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
-    pub name: String,
-    pub url: String,
-    pub track: Track,
-    pub status_callback: bool,
-    pub parameters: Vec<(String, Template)>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Shutdown {
-    pub grace: Duration,
-}
-
-#[derive(Debug, Clone)]
-pub struct Log {
-    pub format: LogFormat,
-    pub filter: String,
-}
+use std::path::Path;
 
 /// The default file: every key with its unit and reason.
 pub fn default_text() -> &'static str {
@@ -272,7 +45,7 @@ pub fn from_text(file: Option<(&str, &str)>, environment: &BTreeMap<String, Stri
 
 /// `[admin]` alone, from the same layers as [`load`]: clients of a running service need no other key, and may lack the
 /// secrets.
-pub fn load_admin(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Admin, ConfigError> {
+pub fn load_admin(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<AdminConfig, ConfigError> {
     let file = file.map(read).transpose()?;
     check::admin_alone(layers(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)?)
 }
@@ -293,55 +66,4 @@ fn layers(file: Option<(&str, &str)>, environment: &BTreeMap<String, String>) ->
     }
     layers.add_environment(environment);
     Ok(layers)
-}
-
-/// The name of `[twilio]`'s account, which no `[accounts.NAME]` may use.
-pub const FIRST_ACCOUNT: &str = "twilio";
-
-impl Settings {
-    /// The configuration of each account, under the account's name; `[twilio]`'s comes first.
-    pub fn by_account(&self) -> Vec<(String, Settings)> {
-        let first = Settings { accounts: BTreeMap::new(), ..self.clone() };
-        let own = |(name, Account { twilio, streams }): (&String, &Account)| {
-            (name.clone(), Settings { twilio: twilio.clone(), streams: streams.clone(), ..first.clone() })
-        };
-        let further: Vec<_> = self.accounts.iter().map(own).collect();
-        std::iter::once((FIRST_ACCOUNT.to_owned(), first)).chain(further).collect()
-    }
-
-    /// The part that the Twilio client needs; `status_path` is where the public listener takes status callbacks.
-    pub fn client(&self, status_path: &str) -> ClientSettings {
-        let destinations = self.streams.destinations.iter().map(|destination| client::StreamDestination {
-            url: destination.url.clone(),
-            track: destination.track,
-            confirms: destination.status_callback,
-        });
-        ClientSettings {
-            account_sid: self.twilio.account_sid.clone(),
-            workspace_sid: self.twilio.workspace_sid.clone(),
-            credentials: self.twilio.credentials.clone(),
-            api_base_url: self.twilio.api_base_url.clone(),
-            taskrouter_base_url: self.twilio.taskrouter_base_url.clone(),
-            destinations: destinations.collect(),
-            status_url: format!("{}{status_path}", self.server.public_url),
-            connect_timeout: self.twilio.connect_timeout,
-            request_timeout: self.twilio.request_timeout,
-            max_in_flight: self.twilio.max_in_flight,
-            pool_idle: self.twilio.pool_idle,
-            answer_limit_bytes: self.twilio.answer_limit_bytes,
-            max_pages: self.twilio.max_pages,
-        }
-    }
-
-    /// The fields of an event that are kept: those that rules and parameters name.
-    pub fn interest(&self) -> Interest {
-        let Streams { destinations, rules, .. } = &self.streams;
-        let pieces = destinations.iter().flat_map(|to| &to.parameters).flat_map(|(_, Template(pieces))| pieces);
-        let of_parameters = pieces.filter_map(|piece| match piece {
-            Piece::Field(name) => Some(name.clone()),
-            Piece::Text(_) => None,
-        });
-        let of_rules = rules.iter().flat_map(|rule| &rule.when).flat_map(|condition| condition.fields.clone());
-        Interest { channels: self.eligibility.channels.clone(), fields: of_parameters.chain(of_rules).collect() }
-    }
 }

@@ -1,6 +1,6 @@
 //! Journals facts from outside, several at a time, and traces the new ones. Both the listener and the backfiller use it.
 
-use crate::call::fact::{Fact, What};
+use crate::call::fact::{Fact, FactKind};
 use crate::call::sid::TaskSid;
 use crate::journal::{self, Ingest, Ingested, JournalError, NewFact};
 use crate::telemetry::traces::{Span, Traces};
@@ -46,6 +46,6 @@ impl Ingester {
 }
 
 /// A fact that becomes known now.
-pub fn new_fact(task: TaskSid, identity: String, what: What) -> NewFact {
-    NewFact { call: task, identity, fact: Fact { at: journal::now(), what } }
+pub fn new_fact(task: TaskSid, identity: String, what: FactKind) -> NewFact {
+    NewFact { call: task, identity, fact: Fact { at: journal::now(), kind: what } }
 }

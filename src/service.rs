@@ -201,7 +201,7 @@ impl Service {
 async fn prune_loop(
     journal: Arc<dyn Journal>,
     metrics: Arc<Metrics>,
-    settings: config::Journal,
+    settings: config::JournalConfig,
     stop: CancellationToken,
 ) {
     loop {
@@ -238,7 +238,11 @@ async fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn J
 }
 
 /// For the database that the settings name.
-pub(crate) fn postgres_settings(journal: &config::Journal, url: &SecretString, commits: Commits) -> PostgresSettings {
+pub(crate) fn postgres_settings(
+    journal: &config::JournalConfig,
+    url: &SecretString,
+    commits: Commits,
+) -> PostgresSettings {
     PostgresSettings {
         url: url.clone(),
         pool_size: journal.pool_size,
@@ -292,7 +296,7 @@ fn ingress_settings(
 }
 
 fn console_settings(settings: &Settings) -> ConsoleSettings {
-    let config::Admin { listen, token, live_every, live_views, .. } = settings.admin.clone();
+    let config::AdminConfig { listen, token, live_every, live_views, .. } = settings.admin.clone();
     let named = |(name, own): (String, Settings)| (own.twilio.account_sid, name);
     let accounts = AccountNames(settings.by_account().into_iter().map(named).collect());
     ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views, accounts }
@@ -341,6 +345,9 @@ fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
 pub fn policy(settings: &Settings) -> Policy {
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let Settings { redirect, retry, streams, eligibility, .. } = settings;
+    let landing_ms = ms(settings.twilio.request_timeout + retry.landing_margin);
+    // On one file the process that began a command is dead when another one reads of it.
+    let several_workers = matches!(settings.journal.url, JournalUrl::Postgres(_));
     let destinations = streams.destinations.iter().map(|destination| Destination {
         tracks: destination.track.cost(),
         parameters: destination.parameters.clone(),
@@ -357,15 +364,22 @@ pub fn policy(settings: &Settings) -> Policy {
         name_prefix: streams.name_prefix.clone(),
         verify_guard_ms: ms(redirect.verify_guard),
         rejoin_ms: ms(redirect.rejoin),
-        doubt_ms: ms(redirect.doubt),
+        doubt_ms: ms(retry.doubt),
+        landing_ms,
+        unsettled_ms: if several_workers { landing_ms + ms(settings.journal.lease) } else { landing_ms },
         poll_ms: redirect.poll.iter().copied().map(ms).collect(),
         reading_max_age_ms: ms(redirect.reading_max_age),
         retry_first_ms: ms(retry.first),
         retry_cap_ms: ms(retry.cap),
         give_up_ms: ms(retry.give_up),
+        slow_retry_ms: ms(retry.slow),
+        end_grace_ms: ms(streams.end_grace),
         confirm_ms: ms(streams.confirm_within),
         restart_ms: ms(streams.restart_after),
+        restart_cap_ms: ms(streams.restart_cap),
         restart_limit: u32::try_from(streams.restart_limit).unwrap_or(u32::MAX),
+        verify_per_mille: streams.verify_per_mille,
         quiet_ms: ms(streams.quiet_check),
+        watch_ms: ms(redirect.watch),
     }
 }

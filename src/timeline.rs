@@ -3,12 +3,13 @@
 //! One renderer serves demo, tests and operators. It prints SIDs and times, never attributes or phone numbers.
 
 use crate::call::fact::{
-    EpochMs, Fact, ReservationChange, ReservationEvent, StreamChange, StreamEvent, TaskChange, TransferChange,
-    TransferEvent, TransferMode, TransferTarget, What,
+    EpochMs, Fact, FactKind, Notice, ReservationChange, ReservationEvent, StreamChange, StreamEvent, TaskChange,
+    TransferChange, TransferEvent, TransferMode, TransferTarget,
 };
 use crate::call::sid::{AccountSid, CallSid, ReservationSid};
 use crate::call::step::{
-    Answer, Assumed, Change, Guard, Operation, Outcome, ParticipantRow, Settled, Step, StreamStart,
+    Answer, Assumed, CallStatus, Command, Goal, Guard, Operation, Outcome, ParticipantRow, Read, Settled, Step,
+    StreamStart,
 };
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -55,9 +56,9 @@ pub fn lines(facts: &[Fact]) -> Vec<Line> {
     let began = facts.first().map_or(0, |fact| fact.at);
     let mut lines = Vec::new();
     for fact in facts {
-        let (text, why) = story.tell(&fact.what);
+        let (text, why) = story.tell(&fact.kind);
         if !text.is_empty() {
-            lines.push(Line { at: fact.at, after_ms: fact.at - began, kind: kind(&fact.what), text, why });
+            lines.push(Line { at: fact.at, after_ms: fact.at - began, kind: kind(&fact.kind), text, why });
         }
     }
     lines
@@ -67,25 +68,19 @@ pub fn lines(facts: &[Fact]) -> Vec<Line> {
 pub fn agents(facts: &[Fact]) -> Vec<(ReservationSid, String)> {
     let mut story = Story::default();
     for fact in facts {
-        story.tell(&fact.what);
+        story.tell(&fact.kind);
     }
     let mut agents: Vec<_> = story.agents.into_iter().collect();
     agents.sort_by_key(|(_, (place, _))| *place);
     agents.into_iter().map(|(reservation, (_, name))| (reservation, name)).collect()
 }
 
-/// A change in the words of the lines, with agents under the names that `agent` gives them.
-pub fn worded(change: &Change, agent: impl FnOnce(&ReservationSid) -> String) -> String {
-    match change {
-        Change::Start(reservation) => format!("start {}'s stream", agent(reservation)),
-        Change::Stop(reservation) => format!("stop {}'s stream", agent(reservation)),
-        Change::LowerAhead
-        | Change::RaiseGuard
-        | Change::HoldAgain
-        | Change::Rejoin
-        | Change::Orphan(_)
-        | Change::Reconcile
-        | Change::Serve => change.to_string(),
+/// A goal in the words of the lines, with agents under the names that `agent` gives them.
+pub fn worded(goal: &Goal, agent: impl FnOnce(&ReservationSid) -> String) -> String {
+    match (goal, goal.reservation()) {
+        (Goal::Start(_), Some(reservation)) => format!("start {}'s stream", agent(&reservation)),
+        (Goal::Stop(_), Some(reservation)) => format!("stop {}'s stream", agent(&reservation)),
+        (_, _) => goal.to_string(),
     }
 }
 
@@ -118,23 +113,30 @@ impl fmt::Display for Line {
     }
 }
 
-fn kind(what: &What) -> Kind {
+fn kind(what: &FactKind) -> Kind {
     match what {
-        What::Reservation(_) | What::Task(_) | What::Transfer(_) => Kind::Event,
-        What::Begun(_) => Kind::Step,
-        What::Settled(settled) => match settled.outcome {
-            Outcome::Done(_) | Outcome::Gone if settled.assumed == Some(Assumed::NotSent) => Kind::NotSent,
-            Outcome::Done(_) | Outcome::Gone => Kind::Step,
-            Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Refused(_) => Kind::Failure,
+        FactKind::Reservation(_) | FactKind::Task(_) | FactKind::Transfer(_) => Kind::Event,
+        FactKind::Begun(_) => Kind::Step,
+        FactKind::Settled(settled) => match settled.outcome {
+            Outcome::Done(_) if settled.assumed == Some(Assumed::NotSent) => Kind::NotSent,
+            Outcome::Done(_) => Kind::Step,
+            Outcome::NotFound(_)
+            | Outcome::NotInProgress(_)
+            | Outcome::TryLater(_)
+            | Outcome::Unknown(_)
+            | Outcome::Denied(_)
+            | Outcome::Refused(_) => Kind::Failure,
         },
-        What::Parked(_) => Kind::Parked,
-        What::Stream(event) => match event.change {
+        FactKind::Parked(_) => Kind::Parked,
+        FactKind::Stream(event) => match event.change {
             StreamChange::Started | StreamChange::Stopped => Kind::Stream,
             StreamChange::Error => Kind::Warning,
         },
-        What::Unconfirmed { .. } => Kind::Warning,
-        What::Redriven | What::Dismissed => Kind::Operator,
-        What::Unparked => Kind::Event,
+        FactKind::Noticed(Notice::LegStayed { .. } | Notice::RedirectVoid | Notice::NoCall)
+        | FactKind::Recovered(_) => Kind::Event,
+        FactKind::Noticed(_) => Kind::Warning,
+        FactKind::Redriven | FactKind::Dismissed => Kind::Operator,
+        FactKind::Unparked => Kind::Event,
     }
 }
 
@@ -148,7 +150,7 @@ struct Story {
 
 impl Story {
     /// What happened, and for a step its purpose.
-    fn tell(&mut self, what: &What) -> (String, Option<String>) {
+    fn tell(&mut self, what: &FactKind) -> (String, Option<String>) {
         match (&self.account, what.account()) {
             (Some(own), Some(account)) if own != account => {
                 return (format!("ignored: an event of {account}, which does not own this call"), None);
@@ -160,8 +162,8 @@ impl Story {
             self.customer = Some(customer.clone());
         }
         let text = match what {
-            What::Reservation(event) => self.reservation(event),
-            What::Task(event) => match event.change {
+            FactKind::Reservation(event) => self.reservation(event),
+            FactKind::Task(event) => match event.change {
                 TaskChange::Created => "the task is created".to_owned(),
                 TaskChange::Updated => "the task is updated".to_owned(),
                 TaskChange::Wrapup => "the task is wrapping up".to_owned(),
@@ -169,15 +171,16 @@ impl Story {
                 TaskChange::Canceled => "the task is cancelled".to_owned(),
                 TaskChange::Deleted | TaskChange::SystemDeleted => "the task is deleted".to_owned(),
             },
-            What::Transfer(event) => self.transfer(event),
-            What::Begun(_) => String::new(),
-            What::Settled(settled) => return self.settled(settled),
-            What::Parked(parked) => format!("{}: {}", self.change(&parked.change), parked.reason),
-            What::Stream(event) => stream(event),
-            What::Unconfirmed { name } => format!("{name} is not confirmed: is its socket open?"),
-            What::Redriven => "an operator redrives the call".to_owned(),
-            What::Dismissed => "an operator dismisses the parked changes".to_owned(),
-            What::Unparked => "no change is parked any more".to_owned(),
+            FactKind::Transfer(event) => self.transfer(event),
+            FactKind::Begun(_) => String::new(),
+            FactKind::Settled(settled) => return self.settled(settled),
+            FactKind::Parked(parked) => format!("{}: {}", self.goal(&parked.goal), parked.reason),
+            FactKind::Recovered(goal) => format!("no longer parked: {}", self.goal(goal)),
+            FactKind::Noticed(notice) => noticed(notice),
+            FactKind::Stream(event) => stream(event),
+            FactKind::Redriven => "an operator redrives the call".to_owned(),
+            FactKind::Dismissed => "an operator dismisses the parked changes".to_owned(),
+            FactKind::Unparked => "no change is parked any more".to_owned(),
         };
         (text, None)
     }
@@ -229,15 +232,15 @@ impl Story {
         }
     }
 
-    fn change(&mut self, change: &Change) -> String {
-        worded(change, |reservation| self.agent(reservation))
+    fn goal(&mut self, goal: &Goal) -> String {
+        worded(goal, |reservation| self.agent(reservation))
     }
 
     fn settled(&mut self, settled: &Settled) -> (String, Option<String>) {
         let Step { operation, why, .. } = &settled.step;
         let asked = self.operation(operation);
         let ended = self.ending(&settled.outcome);
-        let why: Vec<String> = why.iter().map(|change| self.change(change)).collect();
+        let why: Vec<String> = why.iter().map(|goal| self.goal(goal)).collect();
         let text = match (settled.assumed, &settled.outcome) {
             (Some(Assumed::NotSent), Outcome::Done(_)) => format!("would {asked}"),
             (Some(Assumed::NotSent), _) => format!("would {asked}: {ended}"),
@@ -249,11 +252,18 @@ impl Story {
 
     fn operation(&mut self, operation: &Operation) -> String {
         match operation {
-            Operation::FetchTask { .. } => "read the task".to_owned(),
-            Operation::FindConference { .. } => "look for the conference".to_owned(),
-            Operation::FetchConference { .. } => "read the conference".to_owned(),
-            Operation::ReadParticipants { .. } => "read who is in the conference".to_owned(),
-            Operation::UpdateCustomer { guard, hold, .. } => {
+            Operation::Read(Read::Task { .. }) => "read the task".to_owned(),
+            Operation::Read(Read::FindConference { .. }) => "look for the conference".to_owned(),
+            Operation::Read(Read::Conference { .. }) => "read the conference".to_owned(),
+            Operation::Read(Read::Participants { .. }) => "read who is in the conference".to_owned(),
+            Operation::Read(Read::Call { .. }) => "read the call".to_owned(),
+            Operation::Command(command) => self.command(command),
+        }
+    }
+
+    fn command(&mut self, command: &Command) -> String {
+        match command {
+            Command::UpdateCustomer { guard, hold, .. } => {
                 let guard = guard.map(|guard| match guard {
                     Guard::Lowered => "lower the guard",
                     Guard::Raised => "raise the guard",
@@ -261,15 +271,15 @@ impl Story {
                 let hold = hold.map(|hold| if hold { "hold the customer" } else { "take the customer off hold" });
                 guard.into_iter().chain(hold).collect::<Vec<_>>().join(" and ")
             }
-            Operation::Redirect { stop, start, .. } => {
+            Command::Redirect { stop, start, .. } => {
                 let stops = stop.iter().map(|name| format!("stop {name}"));
                 let starts = start.iter().map(|start| self.start(start));
                 let verbs: Vec<String> = stops.chain(starts).collect();
                 format!("redirect the customer: {}, dial back in without a beep", verbs.join(", "))
             }
-            Operation::CreateStream { stream, .. } => format!("{} without touching the call", self.start(stream)),
-            Operation::StopStream { name, .. } => format!("stop {name} without touching the call"),
-            Operation::FetchCall { .. } => "read the call".to_owned(),
+            Command::CreateStream { stream, .. } => format!("{} without touching the call", self.start(stream)),
+            Command::StopStream { name, .. } => format!("stop {name} without touching the call"),
+            Command::EndConference { .. } => "end the conference that the customer has left".to_owned(),
         }
     }
 
@@ -299,12 +309,16 @@ impl Story {
             }
             Outcome::Done(Answer::Task(_)) => "read".to_owned(),
             Outcome::Done(Answer::Accepted | Answer::Stream(_)) => "taken".to_owned(),
-            Outcome::Done(Answer::Call { live: true }) => "in progress".to_owned(),
-            Outcome::Done(Answer::Call { live: false }) => "over".to_owned(),
-            Outcome::Gone => "already over".to_owned(),
+            Outcome::Done(Answer::Call(row)) => match row.status {
+                CallStatus::Coming => "not answered yet".to_owned(),
+                CallStatus::Live => "in progress".to_owned(),
+                CallStatus::Over => "over".to_owned(),
+            },
+            Outcome::NotFound(_) => "not known to Twilio".to_owned(),
+            Outcome::NotInProgress(_) => "the call is not in progress".to_owned(),
             Outcome::TryLater(trouble) => format!("not taken ({})", trouble.reason),
             Outcome::Unknown(trouble) => format!("outcome unknown ({})", trouble.reason),
-            Outcome::Refused(trouble) => format!("refused ({})", trouble.reason),
+            Outcome::Denied(trouble) | Outcome::Refused(trouble) => format!("refused ({})", trouble.reason),
         }
     }
 }
@@ -312,6 +326,21 @@ impl Story {
 /// A, B, C … for agents and for destinations.
 pub fn letter(place: usize) -> char {
     char::from(b'A' + u8::try_from(place % 26).unwrap_or(0))
+}
+
+fn noticed(notice: &Notice) -> String {
+    match notice {
+        Notice::NoCall => "no call is found for the task".to_owned(),
+        Notice::StartUnproven { name, replace: false } => format!("nothing is heard of {name}: is its socket open?"),
+        Notice::StartUnproven { name, replace: true } => {
+            format!("nothing is heard of {name}: it is stopped, and another one started")
+        }
+        Notice::StopUnproven { name } => format!("{name} was stopped twice, and Twilio does not say that it is over"),
+        Notice::RedirectVoid => "the redirect whose answer was lost never happened".to_owned(),
+        Notice::LegMoved { name } => format!("the customer's leg MOVED when {name} was started"),
+        Notice::LegStayed { name } => format!("the customer's leg stayed where it was when {name} was started"),
+        Notice::LegUnverified { name } => format!("whether the leg stayed when {name} was started could not be read"),
+    }
 }
 
 fn stream(event: &StreamEvent) -> String {

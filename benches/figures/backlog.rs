@@ -5,7 +5,7 @@ use crate::memory::resident_bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::{
-    CallAttributes, EventStamp, Fact, TaskChange, TaskEvent, TaskStatus, TaskView, What,
+    CallAttributes, EventStamp, Fact, FactKind, TaskChange, TaskEvent, TaskStatus, TaskView,
 };
 use taskrouter_streams::call::rules::Fields;
 use taskrouter_streams::call::sid::TaskSid;
@@ -56,8 +56,8 @@ fn created(number: u32) -> NewFact {
         attributes,
         fields: Fields::new(),
     };
-    let what = What::Task(TaskEvent { stamp: EventStamp { sid: None, at: 1 }, change: TaskChange::Created, task });
-    NewFact { call, identity: format!("EV{number:032x}"), fact: Fact { at: 1, what } }
+    let what = FactKind::Task(TaskEvent { stamp: EventStamp { sid: None, at: 1 }, change: TaskChange::Created, task });
+    NewFact { call, identity: format!("EV{number:032x}"), fact: Fact { at: 1, kind: what } }
 }
 
 async fn recover(name: &str, journal_url: &str) {

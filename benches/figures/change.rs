@@ -16,16 +16,20 @@ pub(crate) async fn latency() {
         let behaviour =
             SimConfig { seed: seed as u64, latency_ms: LATENCY_MS, guard_lag_ms: LAG_MS, ..SimConfig::default() };
         let stage = Testbed::start(behaviour, "").await.unwrap();
-        let task = stage.sim.customer_calls().await;
-        stage.sim.accepts(&task, "alice").await.unwrap();
+        let task = stage.sim.act(|world| world.customer_calls()).await;
+        stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
         stage.at_rest().await.unwrap();
-        let after_first = stage.sim.requests().len();
-        stage.sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
+        let after_first = stage.sim.world(|world| world.requests().len());
+        stage
+            .sim
+            .act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm))
+            .await
+            .unwrap();
         stage.at_rest().await.unwrap();
         // Longer than a reading stays fresh: the transferee takes a while to accept.
         tokio::time::sleep(Duration::from_millis(1_100)).await;
-        let before_second = stage.sim.requests().len();
-        stage.sim.accepts(&task, "bob").await.unwrap();
+        let before_second = stage.sim.world(|world| world.requests().len());
+        stage.sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
         stage.at_rest().await.unwrap();
 
         let accepts: Vec<i64> = stage
@@ -37,15 +41,19 @@ pub(crate) async fn latency() {
             .collect();
         let redirects: Vec<i64> = stage
             .sim
-            .requests()
+            .world(|world| world.requests().to_vec())
             .iter()
             .filter(|request| request.op == Some(OpName::RedirectCall))
             .map(|request| request.received_at)
             .collect();
         first.push(redirects[0] - accepts[0]);
         transferee.push(redirects[1] - accepts[1]);
-        requests.push((after_first, before_second - after_first, stage.sim.requests().len() - before_second));
-        assert!(stage.sim.violations().is_empty());
+        requests.push((
+            after_first,
+            before_second - after_first,
+            stage.sim.world(|world| world.requests().len()) - before_second,
+        ));
+        assert!(stage.sim.world(|world| world.violations().is_empty()));
         stage.stop().await;
     }
     first.sort_unstable();

@@ -1,7 +1,7 @@
 //! How many steps a worker settles: many calls whose agents accept at once.
 
 use std::time::Instant;
-use taskrouter_streams::call::fact::What;
+use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::policy::Strategy;
 use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
@@ -31,15 +31,18 @@ async fn rate(strategy: Strategy, url: Option<&str>) -> String {
     };
     let mut tasks = Vec::with_capacity(CALLS);
     for _ in 0..CALLS {
-        tasks.push(stage.sim.customer_calls().await);
+        tasks.push(stage.sim.act(|world| world.customer_calls()).await);
     }
     stage.at_rest().await.unwrap();
     let began = Instant::now();
     for task in &tasks {
-        stage.sim.accepts(task, "alice").await.unwrap();
+        stage.sim.act(|world| world.accepts(task, "alice")).await.unwrap();
     }
-    let all_run =
-        || tasks.iter().all(|task| stage.sim.snapshot(task).is_some_and(|picture| picture.streams.len() == 1));
+    let all_run = || {
+        tasks
+            .iter()
+            .all(|task| stage.sim.world(|world| world.snapshot(task)).is_some_and(|picture| picture.streams.len() == 1))
+    };
     while !all_run() {
         stage.at_rest().await.unwrap();
     }
@@ -48,9 +51,9 @@ async fn rate(strategy: Strategy, url: Option<&str>) -> String {
     let mut steps = 0_u32;
     for task in &tasks {
         let facts = stage.facts(task).await.unwrap();
-        steps += facts.iter().map(|fact| u32::from(matches!(fact.what, What::Settled(_)))).sum::<u32>();
+        steps += facts.iter().map(|fact| u32::from(matches!(fact.kind, FactKind::Settled(_)))).sum::<u32>();
     }
-    assert!(stage.sim.violations().is_empty());
+    assert!(stage.sim.world(|world| world.violations().is_empty()));
     stage.stop().await;
     format!("{:>5.0}/s ({steps} in {:.2} s)", f64::from(steps) / took.as_secs_f64(), took.as_secs_f64())
 }

@@ -24,20 +24,24 @@ async fn delays(strategy: Strategy, op: OpName, latency_ms: u64) -> String {
     let stage = Testbed::start(SimConfig { latency_ms, ..SimConfig::default() }, &configuration).await.unwrap();
     let (mut all, mut before_it) = (Vec::with_capacity(CALLS), 0);
     for _ in 0..CALLS {
-        let task = stage.sim.customer_calls().await;
-        stage.sim.accepts(&task, "alice").await.unwrap();
+        let task = stage.sim.act(|world| world.customer_calls()).await;
+        stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
         stage.at_rest().await.unwrap();
         let deliveries = stage.sim.deliveries();
         let accepted = deliveries.iter().rfind(|delivery| delivery.event_type == "reservation.accepted").unwrap();
-        let requests: Vec<_> =
-            stage.sim.requests().into_iter().filter(|request| request.task.as_ref() == Some(&task)).collect();
+        let requests: Vec<_> = stage
+            .sim
+            .world(|world| world.requests().to_vec())
+            .into_iter()
+            .filter(|request| request.task.as_ref() == Some(&task))
+            .collect();
         let place = requests.iter().position(|request| request.op == Some(op)).unwrap();
         before_it = before_it.max(place);
         all.push(requests[place].received_at - accepted.at);
-        stage.sim.customer_hangs_up(&task).await.unwrap();
+        stage.sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
         stage.at_rest().await.unwrap();
     }
-    assert!(stage.sim.violations().is_empty());
+    assert!(stage.sim.world(|world| world.violations().is_empty()));
     stage.stop().await;
     all.sort_unstable();
     format!("{:>3} / {:>3} ms after {before_it} requests", all[CALLS / 2], all[CALLS * 99 / 100 - 1])

@@ -2,7 +2,7 @@
 
 use super::faults::{Fault, FaultBody, Side};
 use super::shared::Shared;
-use super::world::{EventQuery, Page, Reply, Request, RequestRecord, SinkRequest, StreamOrder};
+use super::world::{EventQuery, PageQuery, Reply, Request, RequestRecord, SinkRequest, StreamOrder};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Server;
 use actix_web::http::{StatusCode, header};
@@ -45,10 +45,10 @@ async fn answer(http: HttpRequest, body: Bytes, shared: Data<Shared>) -> HttpRes
     parameters.extend(pairs(&body));
     let admitted = is_admitted(&http, &shared);
     let request = if admitted { shared.site().request(http.method().as_str(), &path, &parameters) } else { None };
-    let number = shared.with(|world, received_at| {
+    let number = shared.with(|world| {
         let (task, op) =
             (request.as_ref().and_then(|request| world.subject(request)), request.as_ref().map(Request::op));
-        let target = target.clone();
+        let (target, received_at) = (target.clone(), world.now());
         let record =
             RequestRecord { received_at, op, target, parameters, task, status: None, fault: None, took_effect: false };
         world.record(record)
@@ -60,7 +60,7 @@ async fn answer(http: HttpRequest, body: Bytes, shared: Data<Shared>) -> HttpRes
     let (ending, took_effect) = match request {
         Some(request) => play(&shared, &request, &path, fault),
         None if admitted => {
-            shared.with(|world, now| world.unknown_endpoint(&target, now));
+            shared.with(|world| world.unknown_endpoint(&target));
             (Ending::Due(Reply::not_found(&path)), false)
         }
         None => (Ending::Due(Reply::error(401, 20003, "Authenticate")), false),
@@ -69,14 +69,14 @@ async fn answer(http: HttpRequest, body: Bytes, shared: Data<Shared>) -> HttpRes
         Ending::Due(Reply { status, .. }) | Ending::Faulty { status, .. } => Some(*status),
         Ending::Cut | Ending::Hang => None,
     };
-    shared.with(|world, _| world.answered(number, status, name, took_effect));
+    shared.with(|world| world.answered(number, status, name, took_effect));
     pause(half).await;
     send(ending, &shared.next_request_id()).await
 }
 
 /// Performs the request as far as the fault lets it; also says whether it was performed.
 fn play(shared: &Shared, request: &Request, path: &str, fault: Option<Fault>) -> (Ending, bool) {
-    let perform = || shared.with(|world, now| world.perform(request, path, now));
+    let perform = || shared.with(|world| world.perform(request, path));
     let perform_if = |wanted: bool| {
         if wanted {
             perform();
@@ -92,13 +92,13 @@ fn play(shared: &Shared, request: &Request, path: &str, fault: Option<Fault>) ->
         Some(Fault::Hang { took_effect }) => (Ending::Hang, perform_if(took_effect)),
         Some(fault @ (Fault::ConferenceEnds(side) | Fault::CustomerHangsUp(side))) => {
             let strike = || {
-                shared.with(|world, now| {
+                shared.with(|world| {
                     let Some(task) = world.subject(request) else { return };
                     if matches!(fault, Fault::ConferenceEnds(_)) {
-                        world.conference_ends(&task, now);
+                        world.conference_ends(&task);
                     } else {
                         // Without a customer there is nobody to hang up.
-                        let _ = world.customer_hangs_up(&task, now);
+                        let _ = world.customer_hangs_up(&task);
                     }
                 });
             };
@@ -145,7 +145,7 @@ fn parse(site: &Site, method: &str, path: &str, parameters: &[(String, String)])
     // Documented: "any other text is read as false".
     let flag = |name: &str| get(name).map(|value| value.eq_ignore_ascii_case("true"));
     let number = |name: &str| get(name).and_then(|value| value.parse::<usize>().ok());
-    let page = Page { number: number("Page").unwrap_or(0), size: number("PageSize").unwrap_or(PAGE_SIZE) };
+    let page = PageQuery { number: number("Page").unwrap_or(0), size: number("PageSize").unwrap_or(PAGE_SIZE) };
     // Split before decoding: an encoded slash belongs to its segment.
     let segments: Vec<String> = path.trim_start_matches('/').split('/').map(percent_decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -172,6 +172,9 @@ fn parse(site: &Site, method: &str, path: &str, parameters: &[(String, String)])
                     Some(Request::FindConferences { friendly_name: get("FriendlyName"), status: get("Status"), page })
                 }
                 (["Conferences"], _) if read => Some(Request::FetchConference { conference: last }),
+                (["Conferences"], _) if write && get("Status").as_deref() == Some("completed") => {
+                    Some(Request::EndConference { conference: last })
+                }
                 (["Conferences", conference], "Participants") if read => {
                     Some(Request::ListParticipants { conference: (*conference).to_owned(), page })
                 }

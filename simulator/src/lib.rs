@@ -14,6 +14,8 @@
 //!
 //! Except for `testbed`, nothing here knows more of taskrouter-streams than its types for what goes over the wire.
 
+#![warn(missing_docs)]
+
 mod api;
 pub mod callbacks;
 pub mod consumer;

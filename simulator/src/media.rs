@@ -111,14 +111,14 @@ async fn carry(shared: &Shared, target: SocketTarget, opening: Pending, mut ende
     };
     let failure = match opened {
         Ok(line) => {
-            shared.with(|world, now| world.socket_opened(&stream, now));
+            shared.with(|world| world.socket_opened(&stream));
             drop(opening);
             line.talk(ended).await
         }
         Err(failure) => Some(failure),
     };
     if let Some(failure) = failure {
-        shared.with(|world, now| world.socket_failed(&stream, failure, now));
+        shared.with(|world| world.socket_failed(&stream, failure));
     }
 }
 

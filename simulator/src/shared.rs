@@ -1,4 +1,4 @@
-//! What the simulator's doors share: the world behind a lock, the faults, the queue of events, and the only clock.
+//! What the simulator's tasks share: the world behind a lock, the faults, the queue of events, and the only clock.
 
 use super::api::Site;
 use super::callbacks::{Delivery, DeliveryFault, Destination, Job};
@@ -14,7 +14,7 @@ use taskrouter_streams::call::sid::EventSid;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// What the doors share.
+/// What the tasks share.
 #[derive(Debug)]
 pub(super) struct Shared {
     world: Mutex<World>,
@@ -59,19 +59,19 @@ impl Shared {
     /// Whether nothing is scheduled in the world, every event is through and no socket is being opened or closed.
     pub(super) fn is_quiet(&self) -> bool {
         // In this order: looking at the world lets it move on, and what comes of that is under way.
-        self.with(|world, _| world.next_due()).is_none() && self.under_way.load(Ordering::SeqCst) == 0
+        self.with(|world| world.next_due()).is_none() && self.under_way.load(Ordering::SeqCst) == 0
     }
+
     /// Does something to the world as it is now, and sends off the events that come of it.
-    pub(super) fn with<T>(&self, act: impl FnOnce(&mut World, Ms) -> T) -> T {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
         self.act(act).0
     }
 
     /// The same, with a ticket for each event that is redeemed when it is through.
-    pub(super) fn act<T>(&self, act: impl FnOnce(&mut World, Ms) -> T) -> (T, Vec<oneshot::Receiver<()>>) {
+    pub(super) fn act<T>(&self, act: impl FnOnce(&mut World) -> T) -> (T, Vec<oneshot::Receiver<()>>) {
         let mut world = locked(&self.world);
-        let (before, now) = (world.next_due(), system_now());
-        world.advance(now);
-        let result = act(&mut world, now);
+        let before = world.next_due();
+        let result = act(world.advance(system_now()));
         // Queued under the lock, so that events leave in the order in which they happened.
         let tickets: Vec<_> = world.take_events().into_iter().map(|event| self.queue(event)).collect();
         for order in world.take_sockets() {
@@ -115,7 +115,7 @@ impl Shared {
     }
 
     pub(super) fn acknowledged(&self, event: &EventSid) {
-        self.with(|world, now| world.acknowledged(event, now));
+        self.with(|world| world.acknowledged(event));
     }
 
     pub(super) fn delivery_fault_for(&self, event: &Event) -> Option<DeliveryFault> {
@@ -171,7 +171,7 @@ pub(super) async fn tick(shared: Arc<Shared>, cancel: CancellationToken) {
         let changed = shared.changed.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
-        let due = shared.with(|world, now| world.next_due().map(|due| due - now));
+        let due = shared.with(|world| world.next_due().map(|due| due - world.now()));
         let wait = async {
             match due.map(|span| u64::try_from(span).unwrap_or(0)) {
                 Some(span) => tokio::time::sleep(Duration::from_millis(span.max(1))).await,

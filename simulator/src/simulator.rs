@@ -1,20 +1,17 @@
-//! The simulator as one thing: the world, its REST door, its callbacks, and the verbs.
+//! The simulator as one thing: the world, its REST API, its callbacks and sockets.
 
 use super::callbacks::{self, Delivery, DeliveryFault, Destination};
-use super::faults::{Fault, Mix, On};
+use super::faults::Faults;
 use super::media;
 use super::shared::{Shared, locked, tick};
-use super::sim_config::{Ms, SimConfig};
-use super::world::{
-    CallReport, Event, EventStreams, InvalidAction, Mode, Note, OpName, RequestRecord, Snapshot, SocketFailure, Target,
-    Violation, Workspace, World,
-};
+use super::sim_config::SimConfig;
+use super::world::World;
 use actix_web::dev::ServerHandle;
 use secrecy::SecretString;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
-use taskrouter_streams::call::sid::{AccountSid, CallSid, ConferenceSid, TaskSid, WorkerSid, WorkspaceSid};
+use taskrouter_streams::call::sid::{AccountSid, WorkspaceSid};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -105,41 +102,37 @@ impl Simulator {
 
     /// What happens to the next event of this type ("reservation.wrapup", "stream-started"), or to TaskRouter's next one
     /// whatever it is.
-    pub fn delivery_fault(&self, event_type: Option<&str>, delivery_fault: DeliveryFault) {
-        locked(&self.shared.delivery_faults).push((event_type.map(str::to_owned), delivery_fault));
+    pub fn delivery_fault(&self, event_type: Option<&str>, fault: DeliveryFault) {
+        locked(&self.shared.delivery_faults).push((event_type.map(str::to_owned), fault));
     }
 
-    /// The sockets of the next `times` streams fail like this, after the stream was accepted.
-    pub fn next_sockets_fail(&self, failure: SocketFailure, times: u32) {
-        self.shared.with(|world, _| world.next_sockets_fail(failure, times));
+    /// Looks at what goes wrong with requests, or changes it.
+    pub fn faults<T>(&self, change: impl FnOnce(&mut Faults) -> T) -> T {
+        change(&mut locked(&self.shared.faults))
     }
 
-    /// Plays a fault with the next `times` requests that are meant.
-    pub fn fault(&self, on: On, times: u32, fault: Fault) {
-        locked(&self.shared.faults).script(on, times, fault);
+    /// Looks at the world as it is now, or changes it. The events that come of it are on their way.
+    pub fn world<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        self.shared.with(change)
     }
 
-    /// Draws a fault for every request from now on.
-    pub fn faults_at_random(&self, mix: Mix, seed: u64) {
-        locked(&self.shared.faults).randomly(mix, seed);
+    /// Lets something happen in the world, and returns when the events that it causes have been delivered.
+    pub async fn act<T>(&self, action: impl FnOnce(&mut World) -> T) -> T {
+        let (result, tickets) = self.shared.act(action);
+        for ticket in tickets {
+            // A ticket is torn when its event was dropped, delayed or held back by script.
+            let _ = ticket.await;
+        }
+        result
     }
 
-    /// Nothing goes wrong with requests any more.
-    pub fn clear_faults(&self) {
-        locked(&self.shared.faults).clear();
+    /// Every attempt to deliver an event so far.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        locked(&self.shared.deliveries).clone()
     }
 
-    /// Scripted faults that no request has met yet.
-    pub fn faults_left(&self) -> usize {
-        locked(&self.shared.faults).left()
-    }
-
-    /// The answer of the next request to this endpoint is lost after it took effect.
-    pub fn loses_the_next_answer(&self, op: OpName) {
-        self.fault(On::Next(op), 1, Fault::Cut { took_effect: true });
-    }
-
-    /// Waits until nothing is scheduled in the world, every event is through and no socket is being opened or closed; false when that took longer than `limit`.
+    /// Waits until nothing is scheduled in the world, every event is through and no socket is being opened or closed; false
+    /// when that took longer than `limit`.
     pub async fn quiet(&self, limit: Duration) -> bool {
         let wait = async {
             loop {
@@ -158,185 +151,6 @@ impl Simulator {
     /// Whether nothing is scheduled in the world, every event is through and no socket is being opened or closed.
     pub fn is_quiet(&self) -> bool {
         self.shared.is_quiet()
-    }
-
-    /// Every event so far, told or not.
-    pub fn events(&self) -> Vec<Event> {
-        self.shared.with(|world, _| world.records().map(Clone::clone).collect())
-    }
-
-    /// What the workspace is set to.
-    pub fn workspace(&self) -> Workspace {
-        self.shared.with(|world, _| world.workspace().clone())
-    }
-
-    /// Moves what happened before the last event into the past, until each event has so long to the next.
-    pub fn spread_records(&self, apart_ms: i64) {
-        self.shared.with(|world, _| world.spread_records(apart_ms));
-    }
-
-    /// Sets it otherwise, as somebody does in the Console.
-    pub fn configure_workspace(&self, change: impl FnOnce(&mut Workspace)) {
-        self.shared.with(|world, _| world.configure_workspace(change));
-    }
-
-    /// What Event Streams is set to.
-    pub fn event_streams(&self) -> EventStreams {
-        self.shared.with(|world, _| world.event_streams().clone())
-    }
-
-    /// Sets it otherwise, as somebody does in the Console.
-    pub fn configure_event_streams(&self, change: impl FnOnce(&mut EventStreams)) {
-        self.shared.with(|world, _| world.configure_event_streams(change));
-    }
-
-    /// Every misuse so far.
-    pub fn violations(&self) -> Vec<Violation> {
-        self.shared.with(|world, _| world.violations().to_vec())
-    }
-
-    /// Every piece of bad luck so far that no command caused.
-    pub fn notes(&self) -> Vec<Note> {
-        self.shared.with(|world, _| world.notes().to_vec())
-    }
-
-    /// Every REST request so far.
-    pub fn requests(&self) -> Vec<RequestRecord> {
-        self.shared.with(|world, _| world.requests().to_vec())
-    }
-
-    /// Every attempt to deliver an event so far.
-    pub fn deliveries(&self) -> Vec<Delivery> {
-        locked(&self.shared.deliveries).clone()
-    }
-
-    /// The tasks so far, oldest first.
-    pub fn tasks(&self) -> Vec<TaskSid> {
-        self.shared.with(|world, _| world.tasks())
-    }
-
-    /// What a task's call went through so far.
-    pub fn report(&self, task: &TaskSid) -> Option<CallReport> {
-        self.shared.with(|world, _| world.report(task))
-    }
-
-    /// A task's call at a glance.
-    pub fn snapshot(&self, task: &TaskSid) -> Option<Snapshot> {
-        self.shared.with(|world, _| world.snapshot(task))
-    }
-
-    /// A task's conference, once there was one.
-    pub fn conference(&self, task: &TaskSid) -> Option<ConferenceSid> {
-        self.shared.with(|world, _| world.conference(task))
-    }
-
-    /// An agent's SID.
-    pub fn agent(&self, name: &str) -> Option<WorkerSid> {
-        self.shared.with(|world, _| world.agent_sid(name))
-    }
-
-    /// The name of the agent with this SID.
-    pub fn agent_named(&self, worker: &WorkerSid) -> Option<String> {
-        self.shared.with(|world, _| world.agent_name(worker))
-    }
-
-    /// The leg of an agent's newest reservation of a task.
-    pub fn worker_leg(&self, task: &TaskSid, agent: &str) -> Option<CallSid> {
-        self.shared.with(|world, _| world.worker_leg(task, agent))
-    }
-
-    /// A customer calls in. Like every verb it returns when the events that it causes are through.
-    pub async fn customer_calls(&self) -> TaskSid {
-        self.act(World::customer_calls).await
-    }
-
-    /// A customer writes: a chat task.
-    pub async fn customer_writes(&self) -> TaskSid {
-        self.act(World::customer_writes).await
-    }
-
-    /// An agent calls out.
-    pub async fn calls_out(&self, agent: &str) -> Result<TaskSid, InvalidAction> {
-        self.act(|world, now| world.calls_out(agent, now)).await
-    }
-
-    /// The customer of an outbound call answers.
-    pub async fn customer_answers(&self, task: &TaskSid) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.customer_answers(task, now)).await
-    }
-
-    /// An agent accepts his offer.
-    pub async fn accepts(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.accepts(task, agent, now)).await
-    }
-
-    /// An agent rejects his offer.
-    pub async fn rejects(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.rejects(task, agent, now)).await
-    }
-
-    /// An agent lets his offer time out.
-    pub async fn times_out(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.times_out(task, agent, now)).await
-    }
-
-    /// An agent's leg cannot be dialled.
-    pub async fn cannot_be_reached(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.cannot_be_reached(task, agent, now)).await
-    }
-
-    /// An agent transfers the task.
-    pub async fn transfers(&self, task: &TaskSid, from: &str, to: &Target, mode: Mode) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.transfers(task, from, to, mode, now)).await
-    }
-
-    /// An agent calls his transfer off.
-    pub async fn cancels_transfer(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.cancels_transfer(task, agent, now)).await
-    }
-
-    /// An agent holds the customer.
-    pub async fn holds(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.holds(task, agent, now)).await
-    }
-
-    /// An agent takes the customer off hold.
-    pub async fn unholds(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.unholds(task, agent, now)).await
-    }
-
-    /// An agent hangs up his own leg.
-    pub async fn leaves(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.leaves(task, agent, now)).await
-    }
-
-    /// An agent completes his wrapped-up reservation.
-    pub async fn completes(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.completes(task, agent, now)).await
-    }
-
-    /// The customer hangs up.
-    pub async fn customer_hangs_up(&self, task: &TaskSid) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.customer_hangs_up(task, now)).await
-    }
-
-    /// The socket of an agent's newest running stream dies.
-    pub async fn socket_dies(&self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
-        self.act(|world, now| world.socket_dies(task, agent, now)).await
-    }
-
-    /// The conference is ended from outside.
-    pub async fn conference_ends(&self, task: &TaskSid) {
-        self.act(|world, now| world.conference_ends(task, now)).await;
-    }
-
-    async fn act<T>(&self, verb: impl FnOnce(&mut World, Ms) -> T) -> T {
-        let (result, tickets) = self.shared.act(verb);
-        for ticket in tickets {
-            // A ticket is torn when its event was dropped, delayed or held back by script.
-            let _ = ticket.await;
-        }
-        result
     }
 
     /// Stops serving and posting, and waits until all of it is over.

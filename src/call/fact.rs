@@ -8,8 +8,9 @@ use super::sid::{
     AccountSid, CallSid, ConferenceSid, EventSid, ReservationSid, StreamSid, TaskQueueSid, TaskSid, TransferSid,
     WorkerSid,
 };
-use super::step::{Change, Settled, Step};
+use super::step::{Goal, Settled, Step};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A point in time: milliseconds since the Unix epoch.
 pub type EpochMs = i64;
@@ -17,16 +18,16 @@ pub type EpochMs = i64;
 /// One fact and when this program learned it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
-    /// When it was journaled, by our clock.
+    /// When it was journaled, by the call's clock.
     pub at: EpochMs,
     /// What was learned.
-    pub what: What,
+    pub kind: FactKind,
 }
 
 /// The kinds of fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum FactKind {
     /// TaskRouter said something about a reservation.
     Reservation(ReservationEvent),
     /// TaskRouter said something about the task itself.
@@ -35,22 +36,21 @@ pub enum What {
     Transfer(TransferEvent),
     /// Twilio said something about a stream.
     Stream(StreamEvent),
-    /// A step is about to be performed that must not be repeated blindly, or whose effect must not be forgotten.
+    /// A command is about to be sent, whose effect must not be forgotten.
     Begun(Step),
     /// A step was performed, and how it ended.
     Settled(Settled),
-    /// A change was given up, visibly.
+    /// A goal was given up, visibly.
     Parked(Parked),
-    /// Twilio took a stream and never confirmed that its socket is open: shown, and nothing is done about it.
-    Unconfirmed {
-        /// The stream's name.
-        name: String,
-    },
-    /// An operator asked for every parked change to be tried again.
+    /// A parked goal was reached after all, or is moot.
+    Recovered(Goal),
+    /// Something that a person should know, and that nothing else says.
+    Noticed(Notice),
+    /// An operator asked for every parked goal to be tried again.
     Redriven,
-    /// An operator has seen the parked changes and wants none of them.
+    /// An operator has seen the parked goals and wants none of them.
     Dismissed,
-    /// Something happened that made every parked change due again, or moot.
+    /// Every parked goal is reached, or moot.
     Unparked,
 }
 
@@ -90,13 +90,19 @@ pub struct TaskView {
 pub struct CallAttributes {
     /// `direction` is "outbound".
     pub outbound: bool,
-    /// The customer's leg: `conference.participants.customer`, else `call_sid`.
+    /// Agents among themselves (`client_call`, `internal`, or a callee that is a `client:`): there is no customer.
+    #[serde(default)]
+    pub internal: bool,
+    /// `conference.participants.customer`.
     pub customer: Option<CallSid>,
+    /// `call_sid`: of an inbound task the customer's leg, of others anybody's.
+    #[serde(default)]
+    pub call_sid: Option<CallSid>,
     /// `conference.sid`.
     pub conference: Option<ConferenceSid>,
-    /// `conference.participants.worker`: the first worker's leg, which is never the customer's.
-    #[serde(default)]
-    pub worker_leg: Option<CallSid>,
+    /// Legs that are named as somebody else's, such as `conference.participants.worker` and `worker_call_sid`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub other_legs: BTreeSet<CallSid>,
 }
 
 /// `TaskAssignmentStatus`. Open: Twilio has been seen to send others.
@@ -263,34 +269,72 @@ pub enum StreamChange {
     Error,
 }
 
-/// A change that was given up until an operator redrives it.
+/// A goal that was given up: from then on it is tried now and then, if at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
     /// What was given up.
-    pub change: Change,
+    pub goal: Goal,
     /// Why, in a sentence without personal data.
     pub reason: String,
 }
 
-impl What {
-    /// Whether its call has something that was given up from then on; `None` when it changes nothing about that.
+/// Something that a person should know, and that nothing else says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// The task has no call, as far as can be found: a callback, a voicemail, a call between agents.
+    NoCall,
+    /// Twilio took a stream and never said that its socket is open.
+    StartUnproven {
+        /// The stream's name.
+        name: String,
+        /// It is stopped, and the next one started in its place.
+        replace: bool,
+    },
+    /// Twilio took a stop twice and never said that the stream is over.
+    StopUnproven {
+        /// The stream's name.
+        name: String,
+    },
+    /// The redirect whose answer was lost never happened: nothing of it can land any more.
+    RedirectVoid,
+    /// A stream was started without touching the call, and the customer's leg is not where it was.
+    LegMoved {
+        /// The stream's name.
+        name: String,
+    },
+    /// The leg was read before and after a start, and it is where it was.
+    LegStayed {
+        /// The stream's name.
+        name: String,
+    },
+    /// The leg was read before a start, and could not be read after it.
+    LegUnverified {
+        /// The stream's name.
+        name: String,
+    },
+}
+
+impl FactKind {
+    /// Whether its call has something parked from then on; `None` when it changes nothing about that.
     pub fn parks(&self) -> Option<bool> {
         match self {
-            What::Parked(_) => Some(true),
-            What::Redriven | What::Dismissed | What::Unparked => Some(false),
-            What::Reservation(_)
-            | What::Task(_)
-            | What::Transfer(_)
-            | What::Stream(_)
-            | What::Begun(_)
-            | What::Settled(_)
-            | What::Unconfirmed { .. } => None,
+            FactKind::Parked(_) => Some(true),
+            FactKind::Redriven | FactKind::Dismissed | FactKind::Unparked => Some(false),
+            FactKind::Reservation(_)
+            | FactKind::Task(_)
+            | FactKind::Transfer(_)
+            | FactKind::Stream(_)
+            | FactKind::Begun(_)
+            | FactKind::Settled(_)
+            | FactKind::Recovered(_)
+            | FactKind::Noticed(_) => None,
         }
     }
 
     /// The account whose token signed it, for facts that came from outside and say so.
     pub fn account(&self) -> Option<&AccountSid> {
-        if let What::Stream(event) = self {
+        if let FactKind::Stream(event) = self {
             return event.account.as_ref();
         }
         self.task_view()?.account.as_ref()
@@ -299,17 +343,18 @@ impl What {
     /// The event's view of the task, for facts that are events.
     pub fn task_view(&self) -> Option<&TaskView> {
         match self {
-            What::Reservation(event) => Some(&event.task),
-            What::Task(event) => Some(&event.task),
-            What::Transfer(event) => Some(&event.task),
-            What::Stream(_)
-            | What::Begun(_)
-            | What::Settled(_)
-            | What::Parked(_)
-            | What::Unconfirmed { .. }
-            | What::Redriven
-            | What::Dismissed
-            | What::Unparked => None,
+            FactKind::Reservation(event) => Some(&event.task),
+            FactKind::Task(event) => Some(&event.task),
+            FactKind::Transfer(event) => Some(&event.task),
+            FactKind::Stream(_)
+            | FactKind::Begun(_)
+            | FactKind::Settled(_)
+            | FactKind::Parked(_)
+            | FactKind::Recovered(_)
+            | FactKind::Noticed(_)
+            | FactKind::Redriven
+            | FactKind::Dismissed
+            | FactKind::Unparked => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a customer whom our own doing took off hold is to be held again.
+//! The customer's hold: what was last heard of it, and whether it is to be put back.
 //!
 //! Twilio takes a change of the guard from nobody who is held, and a redirect ends a hold: so the core un-holds, and owes.
 //! It pays during a consult, ahead of one, and while nobody is there to talk to the customer; it never keeps a customer held
@@ -8,9 +8,7 @@
 //! taken off hold by Flex in the transferee's browser, for everybody.
 
 use super::fact::EpochMs;
-use super::leg::Leg;
-use super::state::{Call, ReservationStatus, TransferKey};
-use super::step::Operation;
+use super::task::{Task, TransferKey};
 
 /// How long events that belong together may be apart for a hold to be remembered through them.
 const HOLD_MEMORY_MS: i64 = 5_000;
@@ -18,89 +16,126 @@ const HOLD_MEMORY_MS: i64 = 5_000;
 /// For how long after a cold transfer was accepted Flex may take to un-hold, a request or two that hang included.
 const HANDOVER_MS: i64 = 15_000;
 
-/// How old the news of our taking him off hold must be for a reading that shows him held to be newer.
+/// How old the news of our un-hold must be for a reading that shows the customer held to be newer.
 const STALE_HOLD_MS: i64 = 1_000;
 
-impl Call {
-    /// Whether the hold that we owe is due.
-    pub(super) fn wants_hold_again(&self) -> bool {
-        self.leg.owes_hold.is_some() && (self.agents_on_the_call() != 1 || self.has_open_transfer())
-    }
-
-    /// A hold that has not been due for a while is nobody's wish any more. Not at once: that an agent is alone with the customer
-    /// may be told ahead of the transfer that he has begun.
-    pub(super) fn forget_old_hold(&mut self, now: EpochMs) {
-        if self.talks_to_one_agent() {
-            self.leg.owes_hold.take_if(|since| now - *since > HOLD_MEMORY_MS);
-        }
-    }
-
-    /// Whoever is handed over cold is taken off hold by Flex, a while after the acceptance is heard of.
-    pub(super) fn expect_flex_to_unhold(&mut self, now: EpochMs) {
-        let handed_over = self.handed_over_cold().cloned();
-        if handed_over.is_none() {
-            self.leg.flex_unholds = None;
-        } else if handed_over != self.handed_over {
-            self.leg.flex_unholds = Some(now);
-        }
-        self.handed_over = handed_over;
-        self.leg.forget_hold_of_a_handover(now);
-    }
-
-    /// The newest transfer, when it was cold and somebody has accepted it. One that begins later begins with a hold.
-    fn handed_over_cold(&self) -> Option<&TransferKey> {
-        let accepted = |since| self.reservations.values().any(|r| r.accepted_at.is_some_and(|at| at >= since));
-        let (key, newest) = self.transfers.iter().max_by_key(|(_, t)| t.initiated_at.or(t.ended_at))?;
-        let taken = newest.completed || newest.ended_at.is_none() && newest.initiated_at.is_some_and(accepted);
-        (newest.cold && taken).then_some(key)
-    }
-
-    fn agents_on_the_call(&self) -> usize {
-        self.reservations.values().filter(|r| r.status == ReservationStatus::Accepted).count()
-    }
-
-    /// Whether one agent has the customer for himself, and nobody is asked to join.
-    fn talks_to_one_agent(&self) -> bool {
-        let asked = self.reservations.values().any(|r| r.status == ReservationStatus::Pending);
-        // The word that a transfer is completed may come ahead of the word who accepted it.
-        let accepted = |since| self.reservations.values().any(|r| r.accepted_at.is_some_and(|at| at >= since));
-        let joining = self.transfers.values().any(|t| t.completed && !t.initiated_at.is_some_and(accepted));
-        self.agents_on_the_call() == 1 && !asked && !joining && !self.has_open_transfer()
-    }
+/// What is known of the hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Hold {
+    /// The last word on it, and when it was heard.
+    last: Option<(bool, EpochMs)>,
+    /// Since when the customer, whom we or a rejoin took off hold, is to be held again.
+    owed_since: Option<EpochMs>,
+    /// A transfer, which begins with a hold, began while a redirect was under way.
+    at_risk: bool,
+    /// Since when Flex is expected to take the customer off hold by itself.
+    flex_unholds_since: Option<EpochMs>,
+    /// The newest transfer, when it was cold and has been accepted.
+    handed_over: Option<TransferKey>,
 }
 
-impl Leg {
-    /// A transfer begins with a hold. It finds nobody while he is on his way back; and a redirect under way, if it takes effect,
-    /// takes it along.
-    pub(super) fn transfer_begins(&mut self, at: EpochMs) {
-        let redirecting =
-            self.doubt.as_ref().is_some_and(|doubt| matches!(doubt.step.operation, Operation::Redirect { .. }));
-        if let Some(away) = self.rejoining {
-            // As of the redirect, which is what keeps him from being held: a reading that shows him held is newer.
-            self.owes_hold = Some(away.since);
-        } else if redirecting {
-            self.hold_at_risk = Some(at);
+/// What a redirect does to the customer at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// There is none.
+    None,
+    /// One is under way, or may have taken effect.
+    Perhaps,
+    /// One took effect then, and the customer is on the way back.
+    Since(EpochMs),
+}
+
+impl Hold {
+    /// The hold that should be: whether one that is owed is due.
+    pub(super) fn should_be(&self, task: &Task) -> bool {
+        self.owed_since.is_some() && !task.is_over() && (task.accepted().len() != 1 || task.has_open_transfer())
+    }
+
+    /// By the last word.
+    pub(super) fn is(&self) -> Option<bool> {
+        self.last.map(|(held, _)| held)
+    }
+
+    /// Whether the customer was held at `since` or later, as far as anybody told us. Agents hold and unhold by hand, so older
+    /// words do not count.
+    pub(super) fn was_since(&self, since: EpochMs) -> bool {
+        self.last.is_some_and(|(held, at)| held && at >= since)
+    }
+
+    /// A reading, or an answer that tells of it. One that shows a hold settles a debt that is older, or that a rejoin made.
+    pub(super) fn told(&mut self, held: bool, asked_at: EpochMs, at: EpochMs, back: bool) {
+        self.last = Some((held, at));
+        if held {
+            self.owed_since.take_if(|since| back || asked_at - *since >= STALE_HOLD_MS);
         }
     }
 
-    /// He reads held: somebody else has held him, and nothing is owed any more.
-    pub(super) fn reads_held(&mut self, asked_at: EpochMs) {
-        let back = self.rejoining.is_some();
-        self.owes_hold.take_if(|since| back || asked_at - *since >= STALE_HOLD_MS);
+    /// Our request set it.
+    pub(super) fn set_by_us(&mut self, held: bool, at: EpochMs) {
+        self.last = Some((held, at));
+        self.owed_since = (!held).then_some(at);
     }
 
-    /// While Flex is expected to take him off hold, no hold is owed. A word soon after the acceptance that he is off hold does not
-    /// say that Flex has done it: the hold that began the transfer may come later still.
-    pub(super) fn forget_hold_of_a_handover(&mut self, now: EpochMs) {
-        let Some(since) = self.flex_unholds else { return };
-        let off = self.held.is_some_and(|(held, at)| !held && at - since >= HOLD_MEMORY_MS);
+    /// Our request perhaps took the customer off hold.
+    pub(super) fn perhaps_unheld(&mut self, at: EpochMs) {
+        self.owed_since = Some(at);
+    }
+
+    /// A redirect took effect, and with it ended a hold.
+    pub(super) fn redirected(&mut self, at: EpochMs) {
+        if std::mem::take(&mut self.at_risk) || self.is() == Some(true) {
+            self.owed_since = Some(at);
+        }
+    }
+
+    /// The redirect under way did not take effect.
+    pub(super) fn spared(&mut self) {
+        self.at_risk = false;
+    }
+
+    /// Nothing can be done for a customer who is not there.
+    pub(super) fn forget(&mut self) {
+        self.owed_since = None;
+    }
+
+    /// A transfer begins with a hold. It finds nobody while the customer is on the way back; and a redirect under way, if it
+    /// takes effect, takes it along.
+    pub(super) fn transfer_begins(&mut self, absence: Absence) {
+        match absence {
+            // As of the redirect, which is what keeps the customer from being held: a reading that shows a hold is newer.
+            Absence::Since(redirect) => self.owed_since = Some(redirect),
+            Absence::Perhaps => self.at_risk = true,
+            Absence::None => {}
+        }
+    }
+
+    /// Time has come to `now`, before a fact of that time is taken into account: drops a hold that has not been due for a while.
+    /// Not at once, because that an agent is alone with the customer may be told ahead of the transfer that they have begun.
+    pub(super) fn grow_old(&mut self, now: EpochMs, task: &Task) {
+        if task.talks_to_one_agent() {
+            self.owed_since.take_if(|since| now - *since > HOLD_MEMORY_MS);
+        }
+    }
+
+    /// Whoever is handed over cold is taken off hold by Flex, a while after the acceptance is heard of. While that is expected,
+    /// no hold is owed. A word soon after the acceptance that the customer is off hold does not say that Flex has done it: the hold
+    /// that began the transfer may come later still.
+    pub(super) fn expect_flex_to_unhold(&mut self, now: EpochMs, task: &Task, away: bool) {
+        let handed_over = task.handed_over_cold().cloned();
+        if handed_over.is_none() {
+            self.flex_unholds_since = None;
+        } else if handed_over != self.handed_over {
+            self.flex_unholds_since = Some(now);
+        }
+        self.handed_over = handed_over;
+        let Some(since) = self.flex_unholds_since else { return };
         if now - since > HANDOVER_MS {
-            self.flex_unholds = None;
+            self.flex_unholds_since = None;
             return;
         }
-        self.owes_hold = None;
-        if off && self.rejoining.is_none() {
-            self.flex_unholds = None;
+        self.owed_since = None;
+        if self.last.is_some_and(|(held, at)| !held && at - since >= HOLD_MEMORY_MS) && !away {
+            self.flex_unholds_since = None;
         }
     }
 }

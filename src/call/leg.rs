@@ -1,70 +1,59 @@
-//! The customer's leg as Twilio's answers tell it: conference, guard, hold and redirects. Its streams are the ledger's.
+//! The customer's leg as Twilio's answers tell it: which conference it is in, its guard and hold, where a redirect has led it,
+//! and whether it is still in progress. Its streams have rows of their own.
 //!
 //! ```text
-//! guard:     Untouched ──lower sent──▶ Lowering ──read lowered──▶ Lowered ──redirect──▶ (rejoin raises it) Untouched
-//!                ▲                        │ held after all                     │
-//!                └────────────────────────┘      Raising ◀──raise sent─────────┘
-//!                └──────────read raised────────────┘
-//! redirect:  Begun ──answered──▶ rejoining ──seen connected──▶ (none)
-//!              └──answer lost──▶ in doubt ──seen absent or younger──▶ rejoining
-//!                                   └──unchanged for `doubt_ms`──▶ (none: it never happened)
-//! create:    Begun ──answered──▶ (in the ledger)
-//!              └──answer lost──▶ in doubt ──heard started──▶ (in the ledger)
-//!                                   └──silent for `doubt_ms`──▶ stopped by name; the name is burnt
+//! whereabouts:  There ──redirect begun──▶ Perhaps away ──taken, or seen to have taken effect──▶ Away ──seen connected──▶ There
+//!                 ▲                            │ not performed, or nothing of it can land any more
+//!                 └────────────────────────────┘
+//! call:         in progress ──▶ gone
+//!                     └─ doubted (a 404, 21220) ──fetched──▶ in progress | gone
 //! ```
 //!
 //! The answer to a request that sets the guard is an echo, and a guard written while the participant is held is ignored:
 //! only a reading counts (twilio-go issue 259; flex-dialpad-addon-plugin issue 60).
 
-use super::fact::{CallAttributes, EpochMs};
-use super::ledger::{Ledger, Stream};
+use super::fact::EpochMs;
+use super::hold::{Absence, Hold};
+use super::policy::Policy;
+use super::register::{Poll, Register};
 use super::sid::{CallSid, ConferenceSid};
-use super::step::{Change, Operation, ParticipantRow, Step, Trouble};
-use std::collections::{BTreeMap, BTreeSet};
+use super::step::{Command, ConferenceRow, Guard, ParticipantRow, Step};
+use std::collections::BTreeSet;
+
+/// How old a reading of the leg may be to say where it was when a stream was started.
+const PROBE_AGE_MS: i64 = 2_000;
+
+/// How often readings may contradict an un-hold before we believe that somebody held the customer again.
+const STALE_READINGS: u32 = 3;
 
 /// What is known of the customer's leg.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Leg {
-    pub(super) looked_up: CallAttributes,
-    /// The only connected participant besides the worker of a call that we placed.
-    pub(super) deduced: Option<CallSid>,
-    pub(super) conference: Option<ConferenceSid>,
-    pub(super) room: Option<String>,
-    pub(super) distrusted: BTreeSet<ConferenceSid>,
-    pub(super) reading: Option<Reading>,
+    conference: Option<ConferenceSid>,
+    /// The conference's own name, once Twilio has told it together with "in progress".
+    friendly_name: Option<String>,
+    distrusted: BTreeSet<ConferenceSid>,
+    reading: Option<ConferenceReading>,
     /// The last request found no such participant: read before the next change.
-    pub(super) absent: bool,
-    pub(super) guard: GuardState,
-    /// A request that raises the guard has been sent and not been seen to take effect: until it has, the guard may still read
-    /// lowered, and be raised a moment later.
-    pub(super) raise_on_its_way: Option<Raise>,
-    /// The last word on whether the customer is held, and when it was heard.
-    pub(super) held: Option<(bool, EpochMs)>,
-    /// Since when the customer, whom we or a rejoin took off hold, is to be held again.
-    pub(super) owes_hold: Option<EpochMs>,
-    /// A transfer began while a redirect was under way.
-    pub(super) hold_at_risk: Option<EpochMs>,
-    /// Since when Flex is expected to take the customer off hold by itself.
-    pub(super) flex_unholds: Option<EpochMs>,
-    /// What was known ahead of a change of the customer that was begun and has not settled. Until it settles, as never after a
-    /// crash, it counts as perhaps performed.
-    pub(super) before_update: Option<Handle>,
-    pub(super) rejoining: Option<Watch>,
-    pub(super) doubt: Option<Doubt>,
-    pub(super) gone: bool,
-    /// When the call was last seen in progress.
-    pub(super) alive_at: Option<EpochMs>,
-    pub(super) ledger: Ledger,
-    /// Names that a request under way or of unknown outcome may have started.
-    pub(super) maybe_started: BTreeSet<String>,
-    pub(super) streaks: BTreeMap<Change, Streak>,
-    pub(super) parked: BTreeMap<Change, GivenUp>,
-    pub(super) last_step: u32,
+    absent: bool,
+    guard: Register<Guard>,
+    hold: Hold,
+    /// Guard and hold as they were ahead of an update that was begun and has not settled.
+    before_update: Option<Box<(Register<Guard>, Hold)>>,
+    whereabouts: Whereabouts,
+    gone: bool,
+    /// When the call was last asked for and found in progress.
+    alive_at: Option<EpochMs>,
+    /// When a command was last answered as if there were no such call in progress.
+    doubted_at: Option<EpochMs>,
+    conference_ended: bool,
+    probe: Option<Probe>,
 }
 
 /// Who was in the conference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(super) struct ConferenceReading {
+    pub(super) conference: ConferenceSid,
     pub(super) asked_at: EpochMs,
     pub(super) at: EpochMs,
     pub(super) customer: Option<ParticipantRow>,
@@ -72,216 +61,422 @@ pub(super) struct Reading {
     pub(super) others: usize,
 }
 
-/// The guard, as far as we have touched it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum GuardState {
-    /// As Flex made it, or raised by our rejoin: raised.
+/// Where the customer's leg is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Whereabouts {
+    /// Wherever Flex put it.
     #[default]
-    Untouched,
-    /// Asked to be lowered, not read back yet.
-    Lowering(Watch),
-    /// Read lowered after we lowered it.
-    Lowered,
-    /// Asked to be raised, not read back yet.
-    Raising(Watch),
-    /// Written without a known effect.
-    Unsure,
+    There,
+    /// A redirect is under way, or its answer was lost.
+    Perhaps(Redirect),
+    /// A redirect took effect; not seen back yet.
+    Away(Poll),
 }
 
-/// A raise of the guard that has been sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Raise {
-    pub(super) sent: EpochMs,
-    /// The guard read lowered ahead of it, so that one that reads raised shows its effect. Otherwise it may show the time before
-    /// an earlier change.
-    pub(super) shows: bool,
-}
-
-/// What we know of our hand on the customer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Handle {
-    pub(super) guard: GuardState,
-    pub(super) raise_on_its_way: Option<Raise>,
-    pub(super) owes_hold: Option<EpochMs>,
-}
-
-/// Something that is being waited for by reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Watch {
-    pub(super) since: EpochMs,
-    pub(super) polls: u32,
-    pub(super) last_poll: EpochMs,
-}
-
-/// A change that was given up.
+/// A redirect whose effect is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct GivenUp {
-    pub(super) reason: String,
-    /// An operator has seen it and does not want it.
-    pub(super) dismissed: bool,
-}
-
-/// A redirect or a create whose answer is not known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Doubt {
+pub(super) struct Redirect {
     pub(super) step: Step,
-    pub(super) watch: Watch,
-    pub(super) row_before: Option<ParticipantRow>,
+    sent_at: EpochMs,
+    /// Nobody lived to tell how it ended, or the answer was lost.
+    end: Option<Lost>,
+    pub(super) poll: Poll,
+    row_before: Option<ParticipantRow>,
 }
 
-/// Tries of one change that have not gone well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Streak {
-    /// What kind of difficulty the last one was.
-    pub kind: StreakKind,
-    /// Its description.
-    pub reason: String,
-    /// When the first one settled.
-    pub first_at: EpochMs,
-    /// When the last one settled.
-    pub last_at: EpochMs,
-    /// How many there were.
-    pub count: u32,
-    /// The last step's number.
-    pub step: u32,
-    /// The last answer's `Retry-After`, in milliseconds.
-    pub retry_after_ms: Option<u64>,
-}
-
-/// Kinds of difficulty, which are waited out differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StreakKind {
-    /// Nothing failed: somebody else has to do something first.
-    Waiting,
-    /// Twilio or the way to it failed.
-    Failing,
-    /// Twilio refused; trying again would not help.
-    Refused,
+struct Lost {
+    lost: bool,
 }
 
-impl Watch {
-    pub(super) fn begin(at: EpochMs) -> Self {
-        Self { since: at, polls: 0, last_poll: at }
+/// Where the leg was ahead of the start of a stream that must not move it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Probe {
+    name: String,
+    conference: ConferenceSid,
+    date_created: Option<String>,
+    taken_at: Option<EpochMs>,
+    /// Whether it has moved, once it was read.
+    moved: Option<bool>,
+}
+
+/// What a reading of the conference showed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sight {
+    /// The redirect under way has taken effect.
+    pub(super) redirected: bool,
+    /// The customer is back from a redirect.
+    pub(super) rejoined: bool,
+    /// The customer is not in the conference, and no redirect of ours is why.
+    pub(super) absent: bool,
+    /// The customer is the only one there.
+    pub(super) alone: bool,
+}
+
+impl Redirect {
+    /// From when on it can no longer take effect.
+    pub(super) fn lands_by(&self, policy: &Policy) -> EpochMs {
+        self.sent_at + self.end.map_or(policy.unsettled_ms, |end| policy.landing(end.lost))
     }
 
-    pub(super) fn polled(&mut self, at: EpochMs) {
-        self.polls += 1;
-        self.last_poll = at;
+    /// Its names, of streams to start.
+    pub(super) fn starts(&self) -> Vec<String> {
+        let starts = self.step.operation.command().map(Command::starts).unwrap_or_default();
+        starts.iter().map(|start| start.name.clone()).collect()
     }
 }
 
+/// The conference.
 impl Leg {
-    pub(super) fn looked_up_customer(&self) -> Option<&CallSid> {
-        self.looked_up.customer.as_ref().or(self.deduced.as_ref())
-    }
-
-    pub(super) fn looked_up_conference(&self) -> Option<&ConferenceSid> {
-        self.looked_up.conference.as_ref()
-    }
-
-    pub(super) fn outbound(&self) -> bool {
-        self.looked_up.outbound
-    }
-
-    pub(super) fn known_conference(&self) -> Option<&ConferenceSid> {
+    pub(super) fn conference(&self) -> Option<&ConferenceSid> {
         self.conference.as_ref()
     }
 
-    /// The conference's own friendly name, once Twilio has told it together with "in progress".
-    pub(super) fn room(&self) -> Option<&str> {
-        self.room.as_deref()
+    pub(super) fn friendly_name(&self) -> Option<&str> {
+        self.friendly_name.as_deref()
     }
 
     pub(super) fn is_distrusted(&self, conference: &ConferenceSid) -> bool {
         self.distrusted.contains(conference)
     }
 
+    pub(super) fn reading(&self) -> Option<&ConferenceReading> {
+        self.reading.as_ref()
+    }
+
+    pub(super) fn is_absent(&self) -> bool {
+        self.absent
+    }
+
+    /// Takes an answer about a conference into account: of the one that was asked for, or of the one found by its name.
+    /// Whether it is in progress.
+    pub(super) fn conference_told(&mut self, asked: Option<&ConferenceSid>, row: Option<&ConferenceRow>) -> bool {
+        if let Some(row) = row.filter(|row| row.in_progress) {
+            self.conference = Some(row.sid.clone());
+            self.friendly_name = Some(row.friendly_name.clone());
+            self.distrusted.remove(&row.sid);
+            return true;
+        }
+        if !row.is_some_and(|row| row.to_come) {
+            self.conference_lost(asked);
+        }
+        false
+    }
+
+    pub(super) fn conference_lost(&mut self, conference: Option<&ConferenceSid>) {
+        self.distrusted.extend(conference.cloned());
+        self.conference = None;
+        self.friendly_name = None;
+        self.guard.renewed();
+        self.absent = false;
+    }
+
+    /// Whether agents stay behind in the conference of a customer whose call is over, because of us: a raised guard would have
+    /// ended it.
+    pub(super) fn leaves_agents_behind(&self) -> bool {
+        let away = matches!(self.whereabouts, Whereabouts::Away(_)) && self.own_guard() == Guard::Raised;
+        (self.is_guard_lowered_by_us() || away) && !self.conference_ended
+    }
+
+    pub(super) fn conference_ended(&mut self) {
+        self.conference_ended = true;
+    }
+
+    /// Takes a reading of the participants into account.
+    pub(super) fn participants_read(
+        &mut self,
+        conference: &ConferenceSid,
+        rows: &[ParticipantRow],
+        customer: Option<&CallSid>,
+        asked_at: EpochMs,
+        at: EpochMs,
+    ) -> Sight {
+        let is_customer = |row: &&ParticipantRow| Some(&row.call) == customer;
+        let customer = rows.iter().find(is_customer).filter(|row| row.connected).cloned();
+        let others = rows.iter().filter(|row| row.connected && !is_customer(row)).count();
+        let mut sight = Sight { alone: customer.is_some() && others == 0, ..Sight::default() };
+        self.absent = customer.is_none();
+        // First: a redirect that turns out to have taken effect took a hold with it that only the earlier word knows of.
+        if let Whereabouts::Perhaps(redirect) = &mut self.whereabouts {
+            redirect.poll.polled(at);
+            if redirect.has_taken_effect(customer.as_ref(), self.guard.known()) {
+                self.redirected(at);
+                sight.redirected = true;
+            } else {
+                self.hold.spared();
+            }
+        }
+        let back = matches!(self.whereabouts, Whereabouts::Away(_));
+        if let Some(row) = &customer {
+            self.hold.told(row.hold == Some(true), asked_at, at, back);
+        }
+        self.probe_read(conference, customer.as_ref(), asked_at);
+        match (&mut self.whereabouts, &customer) {
+            (Whereabouts::Away(_), Some(row)) => {
+                self.whereabouts = Whereabouts::There;
+                self.guard.renewed();
+                sight.rejoined = true;
+                self.guard_read(row, asked_at, at);
+            }
+            (Whereabouts::Away(poll), None) => {
+                poll.polled(at);
+                if rows.is_empty() {
+                    self.conference_lost(Some(conference));
+                }
+            }
+            (Whereabouts::There | Whereabouts::Perhaps(_), Some(row)) => self.guard_read(row, asked_at, at),
+            (Whereabouts::Perhaps(_), None) => sight.absent = true,
+            (Whereabouts::There, None) => {
+                if rows.is_empty() {
+                    self.conference_lost(Some(conference));
+                }
+                sight.absent = true;
+            }
+        }
+        self.reading = Some(ConferenceReading { conference: conference.clone(), asked_at, at, customer, others });
+        sight
+    }
+
+    fn guard_read(&mut self, row: &ParticipantRow, asked_at: EpochMs, at: EpochMs) {
+        if let Some(guard) = row.guard {
+            self.guard.read(guard, asked_at, at);
+        }
+        // Our raise has been seen to take effect.
+        if self.guard.written() == Some(Guard::Raised) && self.guard.known() == Some(Guard::Raised) {
+            self.guard.undone();
+        }
+    }
+}
+
+/// Guard and hold.
+impl Leg {
+    pub(super) fn guard(&self) -> &Register<Guard> {
+        &self.guard
+    }
+
+    /// The guard as it should be while no redirect is due: as it was before our first write. Flex raises it.
+    pub(super) fn own_guard(&self) -> Guard {
+        self.guard.original().unwrap_or(Guard::Raised)
+    }
+
+    /// Whether our hand is on a guard that was raised before.
+    pub(super) fn is_guard_lowered_by_us(&self) -> bool {
+        self.guard.written() == Some(Guard::Lowered) && self.own_guard() == Guard::Raised
+    }
+
+    /// Whether the guard is to be raised again: something of ours is, or may be, in force.
+    pub(super) fn is_guard_touched(&self) -> bool {
+        self.guard.written().is_some() && self.own_guard() == Guard::Raised
+    }
+
+    pub(super) fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
+    pub(super) fn hold_mut(&mut self) -> &mut Hold {
+        &mut self.hold
+    }
+
+    /// What a hold that comes now would meet.
+    pub(super) fn absence(&self) -> Absence {
+        match &self.whereabouts {
+            Whereabouts::There => Absence::None,
+            Whereabouts::Perhaps(_) => Absence::Perhaps,
+            Whereabouts::Away(poll) => Absence::Since(poll.since),
+        }
+    }
+
+    /// Until an update settles, as it never may after a crash, it counts as perhaps performed.
+    pub(super) fn update_begun(&mut self, guard: Option<Guard>, hold: Option<bool>, at: EpochMs) {
+        self.before_update = Some(Box::new((self.guard.clone(), self.hold.clone())));
+        if let Some(guard) = guard {
+            self.guard.begun(guard, at);
+        }
+        if hold == Some(false) {
+            self.hold.perhaps_unheld(at);
+        }
+    }
+
+    /// The update has settled: what it did follows.
+    pub(super) fn update_settled(&mut self) {
+        if let Some(before) = self.before_update.take() {
+            (self.guard, self.hold) = *before;
+        }
+    }
+
+    pub(super) fn update_unknown(&mut self, guard: Option<Guard>, hold: Option<bool>, sent_at: EpochMs, at: EpochMs) {
+        if let Some(guard) = guard {
+            self.guard.begun(guard, sent_at);
+            self.guard.perhaps_taken(at);
+        }
+        if hold == Some(false) {
+            self.hold.perhaps_unheld(at);
+        }
+    }
+
+    /// Twilio took an update. Of a customer who is held, and stays so, it ignores the guard in spite of its echo.
+    pub(super) fn update_taken(
+        &mut self,
+        guard: Option<Guard>,
+        hold: Option<bool>,
+        row: &ParticipantRow,
+        sent_at: EpochMs,
+        at: EpochMs,
+    ) {
+        let held = hold.unwrap_or(row.hold == Some(true));
+        self.absent = false;
+        match hold {
+            Some(held) => self.hold.set_by_us(held, at),
+            None => self.hold.told(held, sent_at, at, false),
+        }
+        if let Some(guard) = guard.filter(|_| !held) {
+            self.guard.begun(guard, sent_at);
+            self.guard.taken(at);
+        }
+    }
+
+    /// Nothing can be done to, or need be undone for, a customer who is not in the conference.
+    pub(super) fn is_not_there(&mut self) {
+        self.absent = true;
+    }
+
+    /// Nothing need be undone for a customer who is not in the conference.
+    pub(super) fn guard_is_moot(&mut self) {
+        self.guard.renewed();
+    }
+
+    /// Whether the customer reads held although we have just lifted the hold, which may be stale.
+    pub(super) fn reads_held_again(&self, polls: u32) -> bool {
+        self.hold.is() == Some(true) && polls >= STALE_READINGS
+    }
+}
+
+/// Redirects.
+impl Leg {
+    pub(super) fn whereabouts(&self) -> &Whereabouts {
+        &self.whereabouts
+    }
+
+    pub(super) fn redirect_begun(&mut self, step: &Step, at: EpochMs) {
+        let row_before = self.reading.as_ref().and_then(|reading| reading.customer.clone());
+        let poll = Poll::begin(at);
+        self.whereabouts =
+            Whereabouts::Perhaps(Redirect { step: step.clone(), sent_at: at, end: None, poll, row_before });
+    }
+
+    /// It took effect: Twilio took it, or it was seen to have.
+    pub(super) fn redirected(&mut self, at: EpochMs) {
+        self.hold.redirected(at);
+        self.guard.left();
+        self.whereabouts = Whereabouts::Away(Poll::begin(at));
+    }
+
+    pub(super) fn redirect_unknown(&mut self, sent_at: EpochMs, lost: bool, at: EpochMs) {
+        if let Whereabouts::Perhaps(redirect) = &mut self.whereabouts {
+            redirect.sent_at = sent_at;
+            redirect.end = Some(Lost { lost });
+            redirect.poll = Poll::begin(at);
+        }
+    }
+
+    /// It was not performed, or nothing of it can land any more.
+    pub(super) fn redirect_void(&mut self) {
+        if let Whereabouts::Perhaps(_) = self.whereabouts {
+            self.whereabouts = Whereabouts::There;
+            self.hold.spared();
+        }
+    }
+}
+
+impl Redirect {
+    /// A redirect pulls the leg out at once and puts a younger row in its place, whose guard our TwiML has set.
+    fn has_taken_effect(&self, customer: Option<&ParticipantRow>, guard: Option<Guard>) -> bool {
+        customer.is_none_or(|row| {
+            let younger = self.row_before.as_ref().is_some_and(|before| before.date_created != row.date_created);
+            younger || (guard == Some(Guard::Lowered) && row.guard == Some(Guard::Raised))
+        })
+    }
+}
+
+/// Whether the call is in progress.
+impl Leg {
     pub(super) fn is_gone(&self) -> bool {
         self.gone
     }
 
-    pub(super) fn streams(&self) -> &[Stream] {
-        self.ledger.streams()
+    pub(super) fn went(&mut self) {
+        self.gone = true;
+        self.redirect_void();
     }
 
-    pub(super) fn last_step(&self) -> u32 {
-        self.last_step
+    pub(super) fn seen_alive(&mut self, asked_at: EpochMs) {
+        self.alive_at = self.alive_at.max(Some(asked_at));
     }
 
-    /// Whether the customer was held at `since` or later, as far as anybody told us. Agents hold and unhold by hand,
-    /// so older words do not count.
-    pub(super) fn was_held_since(&self, since: EpochMs) -> bool {
-        self.held.is_some_and(|(held, at)| held && at >= since)
-    }
-}
-
-/// Our hand on the customer.
-impl Leg {
-    pub(super) fn handle(&self) -> Handle {
-        Handle { guard: self.guard, raise_on_its_way: self.raise_on_its_way, owes_hold: self.owes_hold }
+    /// Whether the call was found in progress since.
+    pub(super) fn is_alive_since(&self, since: EpochMs) -> bool {
+        self.alive_at.is_some_and(|at| at >= since)
     }
 
-    pub(super) fn back_to(&mut self, handle: Handle) {
-        self.guard = handle.guard;
-        self.raise_on_its_way = handle.raise_on_its_way;
-        self.owes_hold = handle.owes_hold;
+    pub(super) fn doubted(&mut self, at: EpochMs) {
+        self.doubted_at = Some(at);
+    }
+
+    /// Whether the call has to be asked for, because an answer spoke as if it were not in progress.
+    pub(super) fn is_doubted(&self) -> bool {
+        !self.gone && self.doubted_at.is_some_and(|at| !self.is_alive_since(at))
     }
 }
 
-/// Streaks.
+/// Whether the leg stays where it is when a stream is started through its resource.
 impl Leg {
-    pub(super) fn waits(&mut self, step: &Step, at: EpochMs, reason: &str) {
-        self.streak(step, at, StreakKind::Waiting, reason, None, |_| true);
+    /// Remembers where the leg is, when that is known well enough.
+    pub(super) fn probe(&mut self, name: &str, at: EpochMs) {
+        let fresh = self.reading.as_ref().filter(|reading| at - reading.asked_at <= PROBE_AGE_MS);
+        self.probe = fresh.and_then(|reading| {
+            let customer = reading.customer.as_ref()?;
+            let (conference, date_created) = (reading.conference.clone(), customer.date_created.clone());
+            Some(Probe { name: name.to_owned(), conference, date_created, taken_at: None, moved: None })
+        });
     }
 
-    pub(super) fn failed(&mut self, step: &Step, at: EpochMs, kind: StreakKind, trouble: &Trouble) {
-        let code = trouble.code.map(|code| format!(", Twilio error {code}")).unwrap_or_default();
-        let reason = format!("{}: {}{code}", step.operation.name(), trouble.reason);
-        self.streak(step, at, kind, &reason, trouble.retry_after_ms, |_| true);
-    }
-
-    /// What the step was for is not in difficulties any more.
-    pub(super) fn went_well(&mut self, step: &Step) {
-        for change in &step.why {
-            self.streaks.remove(change);
+    pub(super) fn probe_taken(&mut self, at: EpochMs) {
+        if let Some(probe) = &mut self.probe {
+            probe.taken_at = Some(at);
         }
     }
 
-    pub(super) fn streak(
-        &mut self,
-        step: &Step,
-        at: EpochMs,
-        kind: StreakKind,
-        reason: &str,
-        retry_after_ms: Option<u64>,
-        concerns: impl Fn(&Change) -> bool,
-    ) {
-        for change in step.why.iter().filter(|change| concerns(change)) {
-            // A refused redirect says nothing of the Streams resource, which can still stop the stream.
-            let by_redirect = !matches!(step.operation, Operation::StopStream { .. });
-            // What mends our own doing is not left undone because of one refusal, nor is a doubt.
-            let in_doubt = self.doubt.is_some();
-            let kind = match (kind, change) {
-                (StreakKind::Refused, Change::Stop(_)) if by_redirect => StreakKind::Failing,
-                (StreakKind::Refused, _) if in_doubt => StreakKind::Failing,
-                (StreakKind::Refused, Change::RaiseGuard | Change::HoldAgain | Change::Rejoin) => StreakKind::Failing,
-                (kind, _) => kind,
-            };
-            let streak = self.streaks.entry(change.clone()).or_insert_with(|| Streak {
-                kind,
-                reason: String::new(),
-                first_at: at,
-                last_at: at,
-                count: 0,
-                step: step.id,
-                retry_after_ms: None,
-            });
-            streak.kind = kind;
-            streak.reason = reason.to_owned();
-            streak.last_at = at;
-            streak.count += 1;
-            streak.step = step.id;
-            streak.retry_after_ms = retry_after_ms;
+    pub(super) fn probe_void(&mut self) {
+        self.probe = None;
+    }
+
+    fn probe_read(&mut self, conference: &ConferenceSid, customer: Option<&ParticipantRow>, asked_at: EpochMs) {
+        let Some(probe) = self.probe.as_mut().filter(|probe| probe.taken_at.is_some_and(|at| asked_at >= at)) else {
+            return;
+        };
+        let stayed = customer.is_some_and(|row| row.date_created == probe.date_created);
+        let moved = !stayed || *conference != probe.conference;
+        probe.moved = Some(moved);
+        if moved {
+            // A caller who has hung up has not been moved by us.
+            self.doubted_at = Some(asked_at);
         }
+    }
+
+    /// The stream whose start is to be checked, in the conference where the leg was.
+    pub(super) fn unverified(&self) -> Option<(&str, &ConferenceSid)> {
+        let probe = self.probe.as_ref().filter(|probe| probe.taken_at.is_some() && probe.moved.is_none())?;
+        Some((&probe.name, &probe.conference))
+    }
+
+    /// The stream whose start has been checked, and whether the leg moved.
+    pub(super) fn verified(&self) -> Option<(&str, bool)> {
+        let probe = self.probe.as_ref()?;
+        probe.moved.map(|moved| (probe.name.as_str(), moved))
+    }
+
+    /// Whether where the leg is now is known well enough to start a stream under watch.
+    pub(super) fn can_be_probed(&self, now: EpochMs) -> bool {
+        self.reading.as_ref().is_some_and(|reading| now - reading.asked_at <= PROBE_AGE_MS / 2)
     }
 }

@@ -1,42 +1,45 @@
-//! The pure core. A call is the fold of its facts; what should be done next is a function of it and of the time.
+//! The pure core. A call is the fold of its facts; what should be done next is a function of it, of the time and of what
+//! other tasks do to the same leg.
 //!
 //! No clock, no network, no disk, no log, no randomness and no error: everything comes in as a value and goes out as one.
+//! An answer is a claim: what Twilio says it will do is *taken*, and proven by a reading, a status callback or an event.
 //!
 //! | file | what it answers |
 //! |---|---|
 //! | [`fact`] | what can be known |
 //! | [`step`] | what can be done, and how it can end |
-//! | [`state`] | what TaskRouter has told: reservations, transfers, whether the call is over |
-//! | [`leg`] | what Twilio has told of the customer's leg: conference, guard, hold |
-//! | [`ledger`] | what is known of its streams |
-//! | `settle`, `readings`, `streams` | how an answer changes that |
-//! | `given_up` | changes that are parked, and what makes them due again |
-//! | [`plan`] | what should be, and which changes lead there |
+//! | [`state`] | the fold, and what others ask of a call |
+//! | [`task`] | what TaskRouter has told: reservations, transfers, whether anybody is entitled to the audio |
+//! | `legs` | whose leg is whose |
+//! | `leg` | the customer's leg: conference, guard, whereabouts, whether it is in progress |
+//! | `register` | a value that we write and that only a reading proves |
+//! | `hold` | the hold that should be |
+//! | [`streams`] | a row for every stream |
+//! | [`retry`] | tries, and giving up |
+//! | `plan` | which streams should run, and which changes lead there |
 //! | [`next`] | the next step |
-//! | `hold` | whether a hold that we took is to be put back |
-//! | `by_redirect`, `by_api` | the two ways of making changes to streams |
+//! | `redirect` | changes by new TwiML for the leg |
 //! | [`rules`] | which streams are wanted where |
 //! | [`policy`] | the limits that all of it obeys |
 
-mod by_api;
-mod by_redirect;
 pub mod fact;
-mod given_up;
 mod hold;
-pub mod ledger;
-pub mod leg;
-mod newest;
+mod leg;
+mod legs;
+mod lww_register;
 pub mod next;
-pub mod plan;
+mod plan;
 pub mod policy;
-mod readings;
+mod redirect;
+mod register;
+pub mod retry;
 pub mod rules;
-mod settle;
 pub mod sid;
 pub mod state;
 pub mod step;
-mod streams;
+pub mod streams;
+pub mod task;
 
-pub use next::Next;
+pub use next::{Around, Next};
 pub use policy::Policy;
-pub use state::Call;
+pub use state::{Call, Neighbour};

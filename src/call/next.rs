@@ -1,16 +1,31 @@
-//! The next step: desired against observed.
+//! The next step: desired against proven.
 //!
-//! The order of the questions is the order of danger: first a redirect whose end is not known, then a customer who is on
-//! his way back, then the streams that should change, then the guard, then the hold.
+//! What is to be reached comes in the order of danger: whether there is a call at all, a customer on the way back from a
+//! redirect, streams that nobody is entitled to, streams that are missing, the guard, the hold, and then what is only to be
+//! proven. The first goal about which something can be done now is what is done; where nothing can, the soonest is waited for.
 
-use super::fact::{EpochMs, Parked, What};
-use super::ledger::{Stream, StreamState};
-use super::leg::{GuardState, Leg, Streak, Watch};
-use super::plan::Plan;
+use super::fact::{EpochMs, FactKind, Notice, Parked};
+use super::leg::{Leg, Redirect, Whereabouts};
+use super::plan::{Plan, PlannedStart};
 use super::policy::{Policy, Strategy};
+use super::register::{Poll, Standing};
+use super::retry::Readiness;
 use super::sid::{AccountSid, CallSid, ConferenceSid};
-use super::state::Call;
-use super::step::{Change, Guard, Operation, Step};
+use super::state::{Call, Neighbour};
+use super::step::{Command, Goal, Guard, Operation, Read, Step};
+use super::streams::{StopDue, Stream};
+
+/// No call of Twilio's lasts longer (<https://www.twilio.com/docs/voice/api/call-resource>, `TimeLimit`).
+const LONGEST_CALL_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// A stream that was given up and runs for this long is well again.
+const STABLE_MS: i64 = 10_000;
+
+/// How long to wait for tracks that another task's streams have: no fact of this task tells when they are free.
+const NEIGHBOUR_POLL_MS: i64 = 1_000;
+
+/// The longest pause between readings while a redirect is in doubt.
+const DOUBT_POLL_MS: i64 = 1_000;
 
 /// What to do about a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +35,7 @@ pub enum Next {
     /// Journal that this was given up, tell somebody, and ask again.
     Park(Parked),
     /// Journal this, tell somebody, and ask again.
-    Report(What),
+    Report(FactKind),
     /// Ask again at this time, or when a fact arrives.
     WaitUntil(EpochMs),
     /// Ask again when a fact arrives.
@@ -29,37 +44,41 @@ pub enum Next {
     Over,
 }
 
-impl Call {
-    /// The next step at `now`.
-    pub fn next(&self, now: EpochMs, policy: &Policy) -> Next {
-        if self.said_parked && self.parked().next().is_none() {
-            return Next::Report(What::Unparked);
-        }
-        if self.has_nothing_left() {
-            return Next::Over;
-        }
-        if !self.is_eligible(policy) {
-            return Next::Idle;
-        }
-        Decision { call: self, leg: &self.leg, now, policy }.next()
-    }
+/// What a decision rests on besides the call's own facts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Around<'a> {
+    /// The other tasks that have named the same leg.
+    pub neighbours: &'a [Neighbour],
+    /// The next start that does not touch the call is checked: the leg must be where it was.
+    pub verify: bool,
 }
 
 impl Call {
+    /// The next step at `now`.
+    pub fn next(&self, now: EpochMs, policy: &Policy, around: Around<'_>) -> Next {
+        // Of a task that no event has told of, only a late word about a stream can be there.
+        if self.task().is_none() {
+            return Next::Over;
+        }
+        if self.said_parked && self.parked().next().is_none() {
+            return Next::Report(FactKind::Unparked);
+        }
+        Decision { call: self, leg: &self.leg, now, policy, around }.next()
+    }
+
     /// What to journal of a call whose account we have no credentials of: that it was given up, once.
     pub fn unserved(&self, policy: &Policy) -> Option<Parked> {
-        if self.has_nothing_left() || !self.is_eligible(policy) || self.leg.parked.contains_key(&Change::Serve) {
+        if self.has_nothing_left() || !self.is_eligible(policy) || self.retries.is_parked(&Goal::Serve) {
             return None;
         }
         let account = self.account().map_or("its account", AccountSid::as_str);
         let reason = format!("{account} is not configured: configure it again, restart, and redrive the call");
-        Some(Parked { change: Change::Serve, reason })
+        Some(Parked { goal: Goal::Serve, reason })
     }
 
-    /// Whether nothing will be done about the call any more, whatever its account.
+    /// Whether nothing is left to be done about the call, whatever its account.
     pub fn has_nothing_left(&self) -> bool {
-        // Of a task that no event has told of, only a late word about a stream can be there.
-        self.is_over() || self.task.is_none()
+        self.task().is_none() || self.is_over() && self.streams.live().next().is_none()
     }
 }
 
@@ -69,125 +88,323 @@ pub(super) struct Decision<'a> {
     pub(super) leg: &'a Leg,
     pub(super) now: EpochMs,
     pub(super) policy: &'a Policy,
+    pub(super) around: Around<'a>,
 }
 
 impl Decision<'_> {
     fn next(&self) -> Next {
-        if let Some(next) = self.doubt() {
-            return next;
+        if let Some(goal) = self.recovered() {
+            return Next::Report(FactKind::Recovered(goal));
         }
-        if let Some(next) = self.rejoin() {
-            return next;
+        let at_rest = if self.call.is_over() { Next::Over } else { Next::Idle };
+        if self.leg.is_gone() {
+            return self.end_conference().unwrap_or(Next::Over);
         }
-        let plan = self.call.plan(self.policy, self.now);
-        if let Some(parked) = plan.give_up {
-            return Next::Park(parked);
+        let too_long = self.call.first_fact_at().is_some_and(|at| self.now - at > LONGEST_CALL_MS);
+        if too_long && self.call.is_over() {
+            return Next::Over;
         }
-        let change = (!plan.is_empty()).then(|| match self.policy.strategy {
-            Strategy::Redirect => self.change_by_redirect(&plan),
-            Strategy::StreamsApi => self.change_by_api(&plan),
-        });
-        if let Some(next) = soonest(self.look(&plan).into_iter().chain(change)) {
-            return next;
-        }
-        self.restore().unwrap_or_else(|| self.watch_over(&plan))
+        soonest(self.goals()).unwrap_or(at_rest)
     }
 
-    /// Whether the call is still there, before streams that ended are started again; `None` when there are none.
-    fn look(&self, plan: &Plan) -> Option<Next> {
-        let customer = self.call.customer().filter(|_| !plan.look.is_empty())?;
-        Some(self.attempt(&plan.look, |why| self.step(Operation::FetchCall { customer: customer.clone() }, why)))
+    /// What there is to do about each goal that is not reached, in the order of danger.
+    fn goals(&self) -> Vec<Next> {
+        let plan = self.plan();
+        let mut goals: Vec<Next> = self.check_call().into_iter().chain(self.whereabouts()).collect();
+        if let Some(parked) = &plan.give_up {
+            goals.push(Next::Park(parked.clone()));
+        }
+        let is_there = *self.leg.whereabouts() == Whereabouts::There;
+        let shared = if is_there { self.shared_redirect(&plan) } else { Default::default() };
+        goals.extend(plan.stop.iter().filter(|stream| !shared.stops(stream)).filter_map(|stream| self.stop(stream)));
+        if is_there {
+            goals.extend(self.starts(&plan, &shared));
+            if shared.is_empty() {
+                goals.extend(self.restore());
+            }
+        }
+        goals.extend(self.verify_leg());
+        goals.extend(self.unproven_start(&plan));
+        goals.extend(plan.not_before.map(Next::WaitUntil));
+        goals.extend(self.watch());
+        goals
     }
 
-    /// Guard and hold as they should be while no stream changes.
-    fn restore(&self) -> Option<Next> {
-        let (conference, customer) = (self.call.conference()?, self.call.customer()?);
-        let redirects = self.policy.strategy == Strategy::Redirect;
-        if redirects && self.call.has_open_transfer() && !self.is_parked(&Change::LowerAhead) {
-            if self.leg.guard != GuardState::Lowered {
-                let lower = |why| self.lower(conference, customer, why);
-                return Some(self.attempt(&[Change::LowerAhead], lower));
-            }
-        } else if self.leg.guard != GuardState::Untouched && !self.is_parked(&Change::RaiseGuard) {
-            return Some(self.attempt(&[Change::RaiseGuard], |why| self.raise(conference, customer, why)));
-        }
-        if self.call.wants_hold_again() && !self.is_parked(&Change::HoldAgain) {
-            let hold = |why| self.update(conference, customer, None, Some(true), why);
-            return Some(self.attempt(&[Change::HoldAgain], hold));
-        }
-        None
+    /// A goal that was given up and is reached, or moot.
+    fn recovered(&self) -> Option<Goal> {
+        let reached = |goal: &Goal| match goal {
+            Goal::Stop(name) => !self.call.streams.may_run(name),
+            _ if self.call.is_over() => false,
+            Goal::Start(reservation) => self.call.streams.live().any(|stream| {
+                let proven = stream.started_at().filter(|_| stream.is_proven());
+                let since = if stream.confirms { proven } else { stream.taken_at() };
+                stream.reservation == *reservation && since.is_some_and(|at| self.now - at >= STABLE_MS)
+            }),
+            Goal::LowerGuard => !self.call.has_open_transfer(),
+            Goal::RaiseGuard => !self.leg.is_guard_touched(),
+            Goal::HoldAgain => !self.leg.hold().should_be(&self.call.task),
+            Goal::Rejoin => *self.leg.whereabouts() == Whereabouts::There,
+            Goal::CheckCall => !self.leg.is_doubted(),
+            Goal::FindCustomer | Goal::VerifyLeg | Goal::EndConference | Goal::Serve => false,
+        };
+        self.call.parked().map(|(goal, _)| goal).find(|goal| reached(goal)).cloned()
     }
 
-    /// Nothing is to be changed: reports streams that are not confirmed in time, and looks after calls that have gone quiet.
-    fn watch_over(&self, plan: &Plan) -> Next {
-        let mut wake = plan.not_before;
-        let mut wake_at = |at: EpochMs| wake = Some(wake.map_or(at, |known| known.min(at)));
-        for stream in self.call.streams().iter().filter(|stream| stream.state == StreamState::Accepted) {
-            let confirms = self.policy.destinations.get(stream.slot).is_some_and(|destination| destination.confirms);
-            let due = stream.accepted_at + self.policy.confirm_ms;
-            // Nobody confirms a stream that was never started.
-            if !confirms || stream.unconfirmed || self.call.is_shadow() {
-                continue;
-            }
-            if due <= self.now {
-                return Next::Report(What::Unconfirmed { name: stream.name.clone() });
-            }
-            wake_at(due);
-        }
-        let live = self.call.streams().iter().any(Stream::is_live);
-        if let Some(customer) = self.call.customer().filter(|_| live && !self.is_parked(&Change::Reconcile)) {
-            let due = self.call.heard_at + self.policy.quiet_ms;
-            if due <= self.now || self.leg.streaks.contains_key(&Change::Reconcile) {
-                let look = |why| self.step(Operation::FetchCall { customer: customer.clone() }, why);
-                return self.attempt(&[Change::Reconcile], look);
-            }
-            wake_at(due);
-        }
-        wake.map_or(Next::Idle, Next::WaitUntil)
+    /// A command was answered as if there were no such call in progress: whether that is so decides what it means.
+    fn check_call(&self) -> Option<Next> {
+        let customer = self.call.customer().filter(|_| self.leg.is_doubted())?;
+        Some(self.attempt(&[Goal::CheckCall], |why| self.fetch_call(customer, why)))
     }
 
-    pub(super) fn is_parked(&self, change: &Change) -> bool {
-        self.leg.parked.contains_key(change)
+    /// A redirect that may have taken effect, or one that did.
+    fn whereabouts(&self) -> Option<Next> {
+        match self.leg.whereabouts() {
+            Whereabouts::There => None,
+            Whereabouts::Perhaps(redirect) => Some(self.redirect_in_doubt(redirect)),
+            Whereabouts::Away(poll) => Some(self.rejoin(*poll)),
+        }
     }
 
-    /// A request whose end is not known. After a redirect, look at the customer's row until it has told, or has not changed
-    /// for long enough. After a create, wait for the status callback for as long, then stop whatever has that name.
-    fn doubt(&self) -> Option<Next> {
-        let doubt = self.leg.doubt.as_ref()?;
-        let watch = doubt.watch;
-        if let Operation::CreateStream { customer, stream } = &doubt.step.operation {
-            let due = watch.since + self.policy.doubt_ms;
-            if self.now < due {
-                return Some(Next::WaitUntil(due));
-            }
-            let (customer, name) = (customer.clone(), stream.name.clone());
-            let stop = |why| self.step(Operation::StopStream { customer, name, sid: None }, why);
-            return Some(self.attempt(&doubt.step.why, stop));
+    /// Looks at the customer's row until it has told, or until nothing of the redirect can land any more.
+    fn redirect_in_doubt(&self, redirect: &Redirect) -> Next {
+        let lands_by = redirect.lands_by(self.policy);
+        let poll = redirect.poll;
+        if poll.polls > 0 && poll.last_at >= lands_by {
+            return Next::Report(FactKind::Noticed(Notice::RedirectVoid));
         }
-        if watch.polls > 0 && watch.last_poll - watch.since >= self.policy.doubt_ms {
+        let Some(conference) = self.call.conference() else { return self.find_conference(redirect.step.why.clone()) };
+        let gap = (self.policy.poll_gap(poll.polls) << poll.polls.saturating_sub(4).min(8)).min(DOUBT_POLL_MS);
+        let due = (poll.last_at + gap).min(lands_by.max(poll.last_at + 1));
+        self.attempt(&redirect.step.why, |why| self.read_at(due, conference, why))
+    }
+
+    /// The customer is on the way back into the conference. Judged by a reading made after the time allowed, never unseen.
+    fn rejoin(&self, poll: Poll) -> Next {
+        let deadline = poll.since + self.policy.rejoin_ms;
+        let parked = self.call.retries.is_parked(&Goal::Rejoin);
+        if poll.last_at >= deadline && !parked {
+            if let Some(customer) = self.call.customer().filter(|_| !self.leg.is_alive_since(deadline)) {
+                return self.attempt(&[Goal::Rejoin], |why| self.fetch_call(customer, why));
+            }
+            let waited = self.policy.rejoin_ms;
+            let reason = format!("the customer was not seen back in the conference within {waited} ms of the redirect");
+            return Next::Park(Parked { goal: Goal::Rejoin, reason });
+        }
+        self.attempt(&[Goal::Rejoin], |why| match self.call.conference() {
+            Some(conference) if parked => self.read_at(self.now, conference, why),
+            Some(conference) => self.poll(conference, poll, why),
+            // It ended while the customer was away; TwiML leads into whichever bears its name.
+            None => self.find_conference(why),
+        })
+    }
+
+    /// Stops a stream that should not run, without touching the call.
+    fn stop(&self, stream: &Stream) -> Option<Next> {
+        let goal = Goal::Stop(stream.name.clone());
+        let nobody_since =
+            self.call.task.unentitled_since().filter(|_| self.call.accepted().is_empty() || self.call.is_over());
+        if let Some(due) = nobody_since.map(|at| at + self.policy.end_grace_ms).filter(|due| *due > self.now) {
+            return Some(Next::WaitUntil(due));
+        }
+        match stream.stop_due(self.now, self.policy) {
+            StopDue::Send { by_sid, conclusive } => Some(self.attempt(&[goal], |why| {
+                let sid = stream.sid().filter(|_| by_sid).cloned();
+                let (customer, name) = (stream.call.clone(), stream.name.clone());
+                self.step(Command::StopStream { customer, name, sid, conclusive }, why)
+            })),
+            StopDue::Wait(at) => Some(Next::WaitUntil(at)),
+            StopDue::Unproven => Some(self.notice(Notice::StopUnproven { name: stream.name.clone() })),
+            StopDue::Done => None,
+        }
+    }
+
+    /// The starts that are due: by the shared redirect, and one by one without touching the call.
+    fn starts(&self, plan: &Plan<'_>, shared: &super::redirect::Shared<'_>) -> Vec<Next> {
+        let nothing = plan.start.is_empty() && plan.check.is_empty();
+        let Some(customer) = self.call.customer() else {
+            return if nothing { Vec::new() } else { self.find_customer().into_iter().collect() };
+        };
+        let check = (!plan.check.is_empty()).then(|| self.attempt(&plan.check, |why| self.fetch_call(customer, why)));
+        let redirect = (!shared.is_empty()).then(|| self.redirect(shared, customer));
+        let creates = plan.start.iter().filter(|start| !shared.starts(start)).map(|start| self.create(start, customer));
+        check.into_iter().chain(redirect).chain(creates).collect()
+    }
+
+    /// Starts one stream through the leg's Streams resource, which leaves the leg where it is.
+    fn create(&self, start: &PlannedStart, customer: &CallSid) -> Next {
+        if !self.has_room(std::iter::once(&start.stream), &[]) {
+            // What is stopped for it tells when it is over; another task's streams do not.
+            let others = !self.around.neighbours.is_empty();
+            return if others { Next::WaitUntil(self.now + NEIGHBOUR_POLL_MS) } else { Next::Idle };
+        }
+        self.attempt(&[start.goal()], |why| {
+            if let Some(look) = self.look_ahead(start) {
+                return look;
+            }
+            self.step(Command::CreateStream { customer: customer.clone(), stream: start.stream.clone() }, why)
+        })
+    }
+
+    /// Where the leg is ahead of a start that is to be checked. What fails here holds up no start.
+    fn look_ahead(&self, start: &PlannedStart) -> Option<Next> {
+        let sampled = self.around.verify || self.policy.is_sampled(&start.stream.name);
+        let wanted = self.policy.strategy == Strategy::StreamsApi && sampled && !start.again;
+        let why = vec![Goal::VerifyLeg];
+        if !wanted || self.leg.can_be_probed(self.now) || self.call.retries.is_tried(&Goal::VerifyLeg) {
             return None;
         }
-        let conference = self.call.conference()?;
-        Some(self.attempt(&doubt.step.why, |why| self.poll(conference, watch, why)))
+        match self.call.conference() {
+            Some(conference) => Some(self.read_at(self.now, conference, why)),
+            None => Some(self.find_conference(why)),
+        }
     }
 
-    /// The customer is on his way back into the conference.
-    fn rejoin(&self) -> Option<Next> {
-        let watch = self.leg.rejoining?;
-        let deadline = watch.since + self.policy.rejoin_ms;
-        if self.now >= deadline {
-            let reason = format!(
-                "the customer was not seen back in the conference within {} ms of the redirect",
-                self.policy.rejoin_ms
-            );
-            return Some(Next::Park(Parked { change: Change::Rejoin, reason }));
+    /// Reads the leg after a start that is to be checked, and says what was seen.
+    fn verify_leg(&self) -> Option<Next> {
+        if let Some((name, moved)) = self.leg.verified() {
+            let name = name.to_owned();
+            return (!self.leg.is_doubted())
+                .then(|| self.notice(if moved { Notice::LegMoved { name } } else { Notice::LegStayed { name } }));
         }
-        Some(self.attempt(&[Change::Rejoin], |why| match (self.call.conference(), self.call.task()) {
-            (Some(conference), _) => self.poll(conference, watch, why),
-            // It ended while he was away; TwiML leads him into whichever bears its name.
-            (None, Some(task)) => self.step(Operation::FindConference { friendly_name: task.to_string() }, why),
-            (None, None) => Next::Idle,
+        let (name, conference) = self.leg.unverified()?;
+        let goal = Goal::VerifyLeg;
+        match self.readiness(&goal) {
+            Readiness::Exhausted(_) => Some(self.notice(Notice::LegUnverified { name: name.to_owned() })),
+            Readiness::Now | Readiness::At(_) | Readiness::Never => {
+                Some(self.attempt(&[goal], |why| self.read_at(self.now, conference, why)))
+            }
+        }
+    }
+
+    /// The customer's leg is not named: it may be in newer attributes, or show in the conference.
+    fn find_customer(&self) -> Option<Next> {
+        if self.call.looked_in_vain() {
+            return None;
+        }
+        if let Readiness::Exhausted(_) = self.readiness(&Goal::FindCustomer) {
+            return Some(self.notice(Notice::NoCall));
+        }
+        let task = self.call.task()?;
+        Some(self.attempt(&[Goal::FindCustomer], |why| {
+            if let Some(call) = self.call.legs.unread() {
+                return self.fetch_call(call, why);
+            }
+            // One after the other, so that each round asks for all.
+            match self.call.retries.count(&Goal::FindCustomer) % 3 {
+                0 => self.step(Read::Task { task: task.clone() }, why),
+                1 => self.find_conference(why),
+                _ => match self.leg.conference() {
+                    Some(conference) => self.read_at(self.now, conference, why),
+                    None => self.find_conference(why),
+                },
+            }
         }))
+    }
+
+    /// Guard and hold as they should be while no stream changes by redirect. A guard is not taken from a customer who is held, so
+    /// that comes last, unless the guard was given up.
+    fn restore(&self) -> Vec<Next> {
+        let given_up = [Goal::LowerGuard, Goal::RaiseGuard].iter().any(|goal| self.call.retries.is_parked(goal));
+        let guard = self.guard();
+        let hold = if guard.is_none() || given_up { self.hold() } else { None };
+        guard.into_iter().chain(hold).collect()
+    }
+
+    /// The guard as it should be while no stream changes by redirect.
+    fn guard(&self) -> Option<Next> {
+        let (conference, customer) = (self.call.conference()?, self.call.customer()?);
+        let ahead = self.call.has_open_transfer() && !self.call.is_over() && self.may_redirect();
+        let (guard, goal) = if ahead && !self.call.retries.is_parked(&Goal::LowerGuard) {
+            (Guard::Lowered, Goal::LowerGuard)
+        } else if self.leg.is_guard_touched() {
+            (Guard::Raised, Goal::RaiseGuard)
+        } else {
+            return None;
+        };
+        match self.leg.guard().standing(guard, self.now, self.policy) {
+            Standing::Proven => None,
+            Standing::Awaited(_) | Standing::Missing => {
+                Some(self.attempt(&[goal], |why| self.set_guard(guard, conference, customer, why)))
+            }
+        }
+    }
+
+    /// The hold as it should be.
+    fn hold(&self) -> Option<Next> {
+        let (conference, customer) = (self.call.conference()?, self.call.customer()?);
+        let due = self.leg.hold().should_be(&self.call.task);
+        due.then(|| self.attempt(&[Goal::HoldAgain], |why| self.update(conference, customer, None, Some(true), why)))
+    }
+
+    /// The conference of a customer who hung up while we held the guard lowered ends, as Twilio would have ended it.
+    fn end_conference(&self) -> Option<Next> {
+        let conference = self.call.conference().filter(|_| self.leg.leaves_agents_behind())?.clone();
+        Some(self.attempt(&[Goal::EndConference], |why| self.step(Command::EndConference { conference }, why)))
+    }
+
+    /// A start that Twilio took, and of which it should have told by now.
+    fn unproven_start(&self, plan: &Plan<'_>) -> Option<Next> {
+        let is_stopped = |stream: &Stream| plan.stop.iter().any(|stopped| stopped.name == stream.name);
+        // Nobody tells of a stream that was never started.
+        let waiting = self.call.streams.live().filter(|stream| !self.call.is_shadow() && !is_stopped(stream));
+        let dues = waiting.filter_map(|stream| Some((stream.proof_due(self.policy)?, stream)));
+        let (due, stream) = dues.min_by_key(|(due, _)| *due)?;
+        if due > self.now {
+            return Some(Next::WaitUntil(due));
+        }
+        let replace = self.call.streams.is_worth_replacing(stream);
+        Some(self.notice(Notice::StartUnproven { name: stream.name.clone(), replace }))
+    }
+
+    /// Looks after calls that have gone quiet: whether they are still there.
+    fn watch(&self) -> Option<Next> {
+        let customer = self.call.customer()?;
+        let pause = if self.leg.is_guard_lowered_by_us() {
+            self.policy.watch_ms
+        } else {
+            self.call.streams.live().next()?;
+            self.policy.quiet_ms
+        };
+        let due = self.call.last_fact_at() + pause;
+        if due > self.now && !self.call.retries.is_tried(&Goal::CheckCall) {
+            return Some(Next::WaitUntil(due));
+        }
+        Some(self.attempt(&[Goal::CheckCall], |why| self.fetch_call(customer, why)))
+    }
+}
+
+/// Steps, and whether they may be tried.
+impl Decision<'_> {
+    pub(super) fn step(&self, operation: impl Into<Operation>, why: Vec<Goal>) -> Next {
+        Next::Do(Step { id: self.call.last_step() + 1, operation: operation.into(), why })
+    }
+
+    fn notice(&self, notice: Notice) -> Next {
+        Next::Report(FactKind::Noticed(notice))
+    }
+
+    fn fetch_call(&self, call: &CallSid, why: Vec<Goal>) -> Next {
+        self.step(Read::Call { call: call.clone() }, why)
+    }
+
+    /// By the name that Flex gives a task's conference.
+    pub(super) fn find_conference(&self, why: Vec<Goal>) -> Next {
+        match self.call.task() {
+            Some(task) => self.step(Read::FindConference { friendly_name: task.to_string() }, why),
+            None => Next::Idle,
+        }
+    }
+
+    /// A reading of the conference, when its time has come.
+    pub(super) fn read_at(&self, due: EpochMs, conference: &ConferenceSid, why: Vec<Goal>) -> Next {
+        if self.now < due {
+            return Next::WaitUntil(due);
+        }
+        self.step(Read::Participants { conference: conference.clone() }, why)
+    }
+
+    pub(super) fn poll(&self, conference: &ConferenceSid, poll: Poll, why: Vec<Goal>) -> Next {
+        self.read_at(poll.last_at + self.policy.poll_gap(poll.polls), conference, why)
     }
 
     pub(super) fn update(
@@ -196,72 +413,70 @@ impl Decision<'_> {
         customer: &CallSid,
         guard: Option<Guard>,
         hold: Option<bool>,
-        why: Vec<Change>,
+        why: Vec<Goal>,
     ) -> Next {
         let conference = conference.clone();
-        if self.leg.absent {
-            return self.step(Operation::ReadParticipants { conference }, why);
+        if self.leg.is_absent() {
+            return self.step(Read::Participants { conference }, why);
         }
-        // A guard written while the customer is held is ignored, unless the same request takes him off hold.
-        let held = self.leg.was_held_since(self.now - self.policy.reading_max_age_ms);
+        // A guard written while the customer is held is ignored, unless the same request takes the hold off.
+        let held = self.leg.hold().was_since(self.now - self.policy.reading_max_age_ms);
         let hold = hold.or_else(|| (guard.is_some() && held).then_some(false));
-        self.step(Operation::UpdateCustomer { conference, customer: customer.clone(), guard, hold }, why)
+        self.step(Command::UpdateCustomer { conference, customer: customer.clone(), guard, hold }, why)
     }
 
-    /// The next reading of a watch, when its time has come.
-    pub(super) fn poll(&self, conference: &ConferenceSid, watch: Watch, why: Vec<Change>) -> Next {
-        let due = watch.last_poll + self.policy.poll_gap(watch.polls);
-        if self.now < due {
-            return Next::WaitUntil(due);
+    /// On the way to a guard that reads as it should.
+    pub(super) fn set_guard(
+        &self,
+        guard: Guard,
+        conference: &ConferenceSid,
+        customer: &CallSid,
+        why: Vec<Goal>,
+    ) -> Next {
+        match self.leg.guard().standing(guard, self.now, self.policy) {
+            Standing::Awaited(poll) if !self.leg.reads_held_again(poll.polls) => {
+                // The reading would come too early for Twilio's lag anyway: use the time to learn the conference's name.
+                if guard == Guard::Lowered && self.leg.friendly_name().is_none() && poll.polls == 0 {
+                    return self.step(Read::Conference { conference: conference.clone() }, why);
+                }
+                self.poll(conference, poll, why)
+            }
+            Standing::Awaited(_) | Standing::Missing | Standing::Proven => {
+                self.update(conference, customer, Some(guard), None, why)
+            }
         }
-        self.step(Operation::ReadParticipants { conference: conference.clone() }, why)
     }
 
-    /// Tries some changes: parks those that have been tried for long enough, and waits while none may be tried yet.
-    pub(super) fn attempt(&self, changes: &[Change], how: impl FnOnce(Vec<Change>) -> Next) -> Next {
-        let streak = |change: &Change| -> Option<&Streak> { self.leg.streaks.get(change) };
-        let given_up = changes.iter().find_map(|change| {
-            let streak = streak(change).filter(|streak| self.policy.is_exhausted(streak, self.call.is_outbound()))?;
-            (!self.leg.parked.contains_key(change))
-                .then(|| Parked { change: change.clone(), reason: streak.reason.clone() })
-        });
-        if let Some(parked) = given_up {
-            return Next::Park(parked);
+    fn readiness(&self, goal: &Goal) -> Readiness {
+        self.call.retries.readiness(goal, self.now, self.call.is_outbound(), self.policy)
+    }
+
+    /// Tries to reach some goals: parks one that has been tried for long enough, and waits while none may be tried yet.
+    pub(super) fn attempt(&self, goals: &[Goal], how: impl FnOnce(Vec<Goal>) -> Next) -> Next {
+        let mut soonest = None;
+        for goal in goals {
+            let at = match self.readiness(goal) {
+                Readiness::Exhausted(parked) => return Next::Park(parked),
+                Readiness::Now => self.now,
+                Readiness::At(at) => at,
+                Readiness::Never => continue,
+            };
+            soonest = Some(soonest.map_or(at, |known: EpochMs| known.min(at)));
         }
-        let ready = |change: &Change| {
-            streak(change).map_or(EpochMs::MIN, |streak| self.policy.next_try(streak, self.call.is_outbound()))
-        };
-        match changes.iter().map(ready).min() {
+        match soonest {
+            None => Next::Idle,
             Some(at) if at > self.now => Next::WaitUntil(at),
-            Some(_) | None => how(changes.to_vec()),
+            Some(_) => how(goals.to_vec()),
         }
-    }
-
-    pub(super) fn step(&self, operation: Operation, why: Vec<Change>) -> Next {
-        Next::Do(Step { id: self.leg.last_step() + 1, operation, why })
-    }
-
-    /// Stops one stream without touching the call, by its SID when that is known.
-    pub(super) fn stop_stream(&self, customer: &CallSid, stream: &Stream, why: Vec<Change>) -> Next {
-        let (customer, name, sid) = (customer.clone(), stream.name.clone(), stream.sid.clone());
-        self.step(Operation::StopStream { customer, name, sid }, why)
-    }
-
-    /// Stops the streams that outlived their purpose; `None` when there are none.
-    pub(super) fn stop_orphans(&self, plan: &Plan, customer: &CallSid) -> Option<Next> {
-        let stops = plan.orphans.iter().map(|stream| {
-            let stop = |why| self.stop_stream(customer, stream, why);
-            self.attempt(&[Change::Orphan(stream.name.clone())], stop)
-        });
-        soonest(stops)
     }
 }
 
 /// Of what could be done independently, what can be done first.
-pub(super) fn soonest(options: impl IntoIterator<Item = Next>) -> Option<Next> {
-    options.into_iter().min_by_key(|next| match next {
+fn soonest(options: Vec<Next>) -> Option<Next> {
+    let first = options.into_iter().min_by_key(|next| match next {
         Next::Do(_) | Next::Park(_) | Next::Report(_) => (0, 0),
         Next::WaitUntil(at) => (1, *at),
         Next::Idle | Next::Over => (2, 0),
-    })
+    });
+    first.filter(|next| !matches!(next, Next::Idle | Next::Over))
 }

@@ -1,7 +1,7 @@
 //! The limits that the core obeys. All of them come from the configuration; times are in milliseconds.
 
 use super::fact::EpochMs;
-use super::leg::{Streak, StreakKind};
+use super::retry::{Retry, RetryKind};
 use super::rules::{Destination, Rule};
 
 /// What the core may do, and for how long it tries.
@@ -28,8 +28,13 @@ pub struct Policy {
     pub verify_guard_ms: i64,
     /// How long the customer may take to be seen in the conference after a redirect.
     pub rejoin_ms: i64,
-    /// How long an unchanged participant row is watched before a redirect whose answer was lost counts as never done.
+    /// How long a command that was answered, and not as Twilio answers, may take to show.
     pub doubt_ms: i64,
+    /// How long after it was sent a command whose answer was lost may still be carried out: the request's limit and a margin.
+    pub landing_ms: i64,
+    /// The same for one that was begun by a process that did not live to tell how it ended: also the lease, for which a
+    /// stalled process may still send it.
+    pub unsettled_ms: i64,
     /// Pauses before the first, second, … reading after a change; the last one repeats. Never empty.
     pub poll_ms: Vec<i64>,
     /// How old a reading of the conference may be for a redirect to rely on it.
@@ -38,16 +43,26 @@ pub struct Policy {
     pub retry_first_ms: i64,
     /// No retry comes later than this after the failure.
     pub retry_cap_ms: i64,
-    /// A change that has failed for this long is parked.
+    /// A goal that has not been reached for this long is parked.
     pub give_up_ms: i64,
+    /// A goal that is parked is tried again this long after the last try.
+    pub slow_retry_ms: i64,
+    /// Streams that nobody is entitled to any more are stopped this long after, unless the call takes them along.
+    pub end_grace_ms: i64,
     /// How long a stream may take to be confirmed before it is reported.
     pub confirm_ms: i64,
-    /// The first restart of a stream that failed comes this long after; doubled each time, up to `retry_cap_ms`.
+    /// The first restart of a stream that failed comes this long after; doubled each time, up to `restart_cap_ms`.
     pub restart_ms: i64,
-    /// Restarts of one reservation's stream before it is parked.
+    /// The longest pause between restarts.
+    pub restart_cap_ms: i64,
+    /// Restarts of one reservation's stream before it is parked, and tried now and then only.
     pub restart_limit: u32,
+    /// Of a thousand starts that do not touch the call, so many are checked: the leg must be where it was.
+    pub verify_per_mille: u32,
     /// A call with streams of which nothing was heard for this long is looked at.
     pub quiet_ms: i64,
+    /// While we hold the guard lowered, the call is looked at this often: a customer who hangs up leaves agents behind.
+    pub watch_ms: i64,
 }
 
 /// How streams are started and stopped.
@@ -69,6 +84,9 @@ impl Strategy {
     }
 }
 
+/// How often a denial is tried again: a key that was just made, or a proxy's bad moment.
+const DENIALS: u32 = 2;
+
 /// The longest pause while waiting for something that others do (the customer joins, the conference appears).
 const WAIT_CAP_MS: i64 = 1_000;
 
@@ -79,33 +97,35 @@ impl Policy {
         self.poll_ms.get((polls as usize).min(last)).copied().unwrap_or(WAIT_CAP_MS)
     }
 
-    /// When a change that has not gone well may be tried again. The customer of an `outbound` call is looked for less often:
-    /// an event tells when he has answered.
-    pub fn next_try(&self, streak: &Streak, outbound: bool) -> EpochMs {
+    /// When a goal that has not been reached may be tried again. The customer of an `outbound` call is looked for less often:
+    /// an event tells when they have answered.
+    pub fn next_try(&self, retry: &Retry, outbound: bool) -> EpochMs {
         let wait_cap = if outbound { self.retry_cap_ms } else { WAIT_CAP_MS.min(self.retry_cap_ms) };
-        let doubling = streak.count.saturating_sub(1).min(16);
-        let pause = match streak.kind {
-            StreakKind::Waiting => (self.retry_first_ms << doubling).min(wait_cap),
-            StreakKind::Failing | StreakKind::Refused => {
+        let doubling = retry.count.saturating_sub(1).min(16);
+        let pause = match retry.kind {
+            RetryKind::Waiting => (self.retry_first_ms << doubling).min(wait_cap),
+            RetryKind::Denied => ((10 * self.retry_first_ms) << doubling).min(self.retry_cap_ms),
+            RetryKind::Failing | RetryKind::Refused => {
                 // Full jitter with a mean of `retry_first_ms` at first; the hash makes it reproducible.
                 let ceiling = (self.retry_first_ms << (doubling + 1)).min(self.retry_cap_ms).max(1);
-                let drawn = 1 + (mix(u64::from(streak.step)) % ceiling.unsigned_abs()).cast_signed();
-                let asked = streak.retry_after_ms.map_or(0, |ms| i64::try_from(ms).unwrap_or(i64::MAX));
+                let drawn = 1 + (mix(u64::from(retry.step)) % ceiling.unsigned_abs()).cast_signed();
+                let asked = retry.retry_after_ms.map_or(0, |ms| i64::try_from(ms).unwrap_or(i64::MAX));
                 drawn.max(asked).min(self.retry_cap_ms)
             }
         };
-        streak.last_at + pause
+        retry.last_at + pause
     }
 
-    /// Whether a change should be given up: refused outright, or its next try would come after the limit. The customer of
+    /// Whether a goal should be given up: refused outright, denied thrice, or its next try would come after the limit. The customer of
     /// an `outbound` call may take longer to be there than anything that fails.
-    pub fn is_exhausted(&self, streak: &Streak, outbound: bool) -> bool {
-        let limit = match streak.kind {
-            StreakKind::Refused => return true,
-            StreakKind::Waiting if outbound => self.outbound_wait_ms.max(self.give_up_ms),
-            StreakKind::Waiting | StreakKind::Failing => self.give_up_ms,
+    pub fn is_exhausted(&self, retry: &Retry, outbound: bool) -> bool {
+        let limit = match retry.kind {
+            RetryKind::Refused => return true,
+            RetryKind::Denied if retry.count > DENIALS => return true,
+            RetryKind::Waiting if outbound => self.outbound_wait_ms.max(self.give_up_ms),
+            RetryKind::Waiting | RetryKind::Failing | RetryKind::Denied => self.give_up_ms,
         };
-        self.next_try(streak, outbound) > streak.first_at + limit
+        self.next_try(retry, outbound) > retry.first_at + limit
     }
 
     /// What a stream in this slot costs in tracks.
@@ -115,7 +135,20 @@ impl Policy {
 
     /// The pause after this many failures of a reservation's stream, from 1.
     pub fn restart_pause(&self, failures: u32) -> i64 {
-        (self.restart_ms << failures.saturating_sub(1).min(16)).min(self.retry_cap_ms.max(self.restart_ms))
+        (self.restart_ms << failures.saturating_sub(1).min(16)).min(self.restart_cap_ms.max(self.restart_ms))
+    }
+}
+
+impl Policy {
+    /// How long after it was sent a command of unknown end may still be carried out.
+    pub(super) fn landing(&self, lost: bool) -> i64 {
+        if lost { self.landing_ms } else { self.doubt_ms }
+    }
+
+    /// Whether the start of this stream is one of those that are checked.
+    pub(super) fn is_sampled(&self, name: &str) -> bool {
+        let hash = name.bytes().fold(0, |hash: u64, byte| mix(hash ^ u64::from(byte)));
+        hash % 1_000 < u64::from(self.verify_per_mille)
     }
 }
 

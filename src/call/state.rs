@@ -1,97 +1,49 @@
-//! A call as its facts tell it: the fold.
-//!
-//! What TaskRouter says is folded so that order and repetition do not matter: statuses only move forward, the newest view of the
-//! task wins by version and time, and ends are remembered even when they come before their beginnings. What Twilio answers is
-//! folded by [`super::leg`].
-//!
-//! ```text
-//! reservation:  Pending ──▶ Accepted ──▶ Wrapping ──▶ Over        (any may be skipped; never backwards)
-//! ```
+//! A call as its facts tell it: the fold. Each part takes from a fact what concerns it; here it is only told which part that is.
 
-use super::fact::{
-    CallAttributes, EpochMs, EventStamp, Fact, ReservationChange, ReservationEvent, TaskChange, TaskEvent, TaskStatus,
-    TaskView, TransferChange, TransferEvent, TransferMode, TransferTarget, What,
-};
-use super::ledger::Stream;
-use super::leg::{GuardState, Leg};
-use super::newest::Newest;
+use super::fact::{EpochMs, Fact, FactKind, Notice};
+use super::leg::{Leg, Sight, Whereabouts};
+use super::legs::Legs;
 use super::policy::Policy;
-use super::settle::Context;
-use super::sid::{AccountSid, CallSid, ConferenceSid, ReservationSid, TaskSid, TransferSid, WorkerSid};
-use super::step::{Assumed, Change, Guard, Settled};
-use std::collections::BTreeMap;
+use super::retry::{Retries, RetryKind};
+use super::sid::{AccountSid, CallSid, ConferenceSid, ReservationSid, TaskSid};
+use super::step::{
+    Answer, Assumed, CallRow, CallStatus, Command, ConferenceRow, Goal, Guard, Operation, Outcome, ParticipantRow,
+    Read, Settled, Step, StreamStart, Trouble,
+};
+use super::streams::{Stream, Streams};
+use super::task::{Reservation, Task};
 
 /// Everything known about one task's call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Call {
     account: Option<AccountSid>,
-    pub(super) task: Option<TaskSid>,
-    pub(super) channel: Option<String>,
-    pub(super) outbound: bool,
-    customer: Newest<CallSid>,
-    conference_hint: Newest<ConferenceSid>,
-    worker_leg: Newest<CallSid>,
-    fields: BTreeMap<String, Newest<Vec<String>>>,
-    status: Newest<TaskStatus>,
-    task_over: bool,
-    pub(super) reservations: BTreeMap<ReservationSid, Reservation>,
-    pub(super) transfers: BTreeMap<TransferKey, Transfer>,
+    pub(super) task: Task,
+    pub(super) legs: Legs,
     pub(super) leg: Leg,
-    /// The newest transfer, when it was cold and has been accepted.
-    pub(super) handed_over: Option<TransferKey>,
-    /// The facts say that something was given up; it may have become due again, or moot, since.
+    pub(super) streams: Streams,
+    pub(super) retries: Retries,
+    /// The facts say that something is parked; it may have been reached, or have become moot, since.
     pub(super) said_parked: bool,
+    /// When it was last noticed that the task has no call.
+    no_call_at: Option<EpochMs>,
     /// A command of its was decided and not sent: all are, from the first to the last.
     shadow: bool,
-    /// When the newest fact was journaled.
-    pub(super) heard_at: EpochMs,
-    /// When TaskRouter last told something, by our clock.
-    pub(super) told_at: EpochMs,
+    first_fact_at: Option<EpochMs>,
+    last_fact_at: EpochMs,
+    last_step: u32,
 }
 
-/// One offer of the task to a worker.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reservation {
-    /// Its worker, once an event has named him.
-    pub worker: Option<WorkerSid>,
-    /// How far it has come.
-    pub status: ReservationStatus,
-    fields: BTreeMap<String, Newest<Vec<String>>>,
-    /// When it was accepted, by Twilio's clock.
-    pub accepted_at: Option<EpochMs>,
-    /// When it was first seen to end without having been accepted, by Twilio's clock.
-    pub declined_at: Option<EpochMs>,
-}
-
-/// How far a reservation has come. Only ever grows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ReservationStatus {
-    /// Offered.
-    #[default]
-    Pending,
-    /// The agent is on the call.
-    Accepted,
-    /// The agent has left the call and is finishing up.
-    Wrapping,
-    /// Completed, rejected, timed out, cancelled, rescinded or failed.
-    Over,
-}
-
-/// What tells two transfers of a task apart: the transfer's SID, else who began it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum TransferKey {
-    Transfer(TransferSid),
-    BegunBy(Option<ReservationSid>),
-}
-
-/// An announced transfer. Times are Twilio's.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Transfer {
-    pub(super) initiated_at: Option<EpochMs>,
-    pub(super) ended_at: Option<EpochMs>,
-    pub(super) completed: bool,
-    pub(super) cold: bool,
-    to_queue: bool,
+/// Another task on the same leg, as far as this one must know: a leg's tracks are shared, and only one task may redirect it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The task.
+    pub task: TaskSid,
+    /// When its first fact was journaled.
+    pub since: EpochMs,
+    /// Its conversation is not over.
+    pub live: bool,
+    /// Tracks of its streams that may run on the leg.
+    pub tracks: usize,
 }
 
 impl Call {
@@ -106,171 +58,422 @@ impl Call {
 
     /// Takes one more fact into account.
     pub fn apply(&mut self, fact: &Fact) {
-        if self.is_foreign(&fact.what) {
+        if self.is_foreign(&fact.kind) {
             return;
         }
-        if let (None, Some(account)) = (&self.account, fact.what.account()) {
+        if let (None, Some(account)) = (&self.account, fact.kind.account()) {
             self.account = Some(account.clone());
         }
-        self.forget_old_hold(fact.at);
-        self.heard_at = self.heard_at.max(fact.at);
-        if fact.what.task_view().is_some() {
-            self.told_at = self.told_at.max(fact.at);
-        }
-        self.said_parked = fact.what.parks().unwrap_or(self.said_parked);
-        match &fact.what {
-            What::Reservation(event) => self.apply_reservation(event),
-            What::Task(event) => self.apply_task(event),
-            What::Transfer(event) => self.apply_transfer(event, fact.at),
-            What::Begun(step) => {
-                self.leg.served();
-                self.leg.step_begun(step, fact.at);
+        let at = fact.at;
+        self.leg.hold_mut().grow_old(at, &self.task);
+        self.first_fact_at.get_or_insert(at);
+        self.last_fact_at = self.last_fact_at.max(at);
+        self.said_parked = fact.kind.parks().unwrap_or(self.said_parked);
+        let customer = self.customer().cloned();
+        match &fact.kind {
+            FactKind::Reservation(_) | FactKind::Task(_) | FactKind::Transfer(_) => self.apply_event(&fact.kind, at),
+            FactKind::Begun(step) => self.begun(step, at),
+            FactKind::Settled(settled) => self.settled(settled, at),
+            FactKind::Stream(event) => {
+                self.streams.tell(event, at);
+                self.redirect_shown(&event.name, at);
             }
-            What::Settled(settled) => {
-                self.leg.served();
-                self.apply_settled(settled, fact.at);
+            FactKind::Parked(parked) => self.retries.parked(parked, at),
+            FactKind::Recovered(goal) => self.retries.forget(goal),
+            FactKind::Noticed(notice) => self.noticed(notice, at),
+            FactKind::Redriven => {
+                self.retries = Retries::default();
+                self.streams.forgive();
+                self.no_call_at = None;
             }
-            What::Stream(event) => self.leg.stream_told(event, fact.at),
-            What::Parked(parked) => self.leg.change_parked(parked, fact.at),
-            What::Unconfirmed { name } => self.leg.ledger.reported_unconfirmed(name),
-            What::Redriven => self.leg.redriven(),
-            What::Dismissed => self.leg.dismissed(),
+            FactKind::Dismissed => self.retries.dismissed(),
             // Said for those who do not fold: here it was known from what happened.
-            What::Unparked => {}
+            FactKind::Unparked => {}
         }
-        if !self.has_open_transfer() {
-            self.leg.nothing_ahead();
-        }
-        self.expect_flex_to_unhold(fact.at);
+        self.customer_may_have_changed(customer.as_ref());
+        let away = matches!(self.leg.whereabouts(), Whereabouts::Away(_));
+        self.leg.hold_mut().expect_flex_to_unhold(at, &self.task, away);
     }
 
-    /// Whether another account than the call's says this. Whoever has the token of one account can sign whatever he likes
+    /// Whether another account than the call's says this. Whoever has the token of one account can sign whatever they like
     /// about a task of another.
-    pub fn is_foreign(&self, what: &What) -> bool {
-        self.account.as_ref().zip(what.account()).is_some_and(|(own, account)| own != account)
+    pub fn is_foreign(&self, kind: &FactKind) -> bool {
+        self.account.as_ref().zip(kind.account()).is_some_and(|(own, account)| own != account)
     }
 
-    fn apply_settled(&mut self, settled: &Settled, at: EpochMs) {
-        self.shadow |= settled.assumed == Some(Assumed::NotSent);
-        let (customer, worker_leg) = (self.customer().cloned(), self.worker_leg().cloned());
-        let context = Context {
-            asked_at: settled.sent_at,
-            at,
-            customer: customer.as_ref(),
-            outbound: self.is_outbound(),
-            worker_leg: worker_leg.as_ref(),
+    fn apply_event(&mut self, kind: &FactKind, at: EpochMs) {
+        let begins = self.task.apply(kind, &mut self.legs, at);
+        if begins {
+            let absence = self.leg.absence();
+            self.leg.hold_mut().transfer_begins(absence);
+            // What could not be done ahead of an earlier transfer is due for this one.
+            self.retries.forget(&Goal::LowerGuard);
+        }
+    }
+
+    /// What is known of a leg says nothing of another one; and what could not be done for want of a leg is due when there is one.
+    fn customer_may_have_changed(&mut self, before: Option<&CallSid>) {
+        if before == self.customer() {
+            return;
+        }
+        if before.is_some() {
+            self.leg = Leg::default();
+        }
+        self.retries.forget_all(|goal| matches!(goal, Goal::Start(_) | Goal::FindCustomer | Goal::CheckCall));
+    }
+
+    fn noticed(&mut self, notice: &Notice, at: EpochMs) {
+        match notice {
+            Notice::NoCall => {
+                self.no_call_at = Some(at);
+                self.retries.forget(&Goal::FindCustomer);
+            }
+            Notice::StartUnproven { name, replace } => self.streams.start_unproven(name, *replace),
+            Notice::StopUnproven { name } => self.streams.stop_unproven(name),
+            Notice::RedirectVoid => {
+                if let Whereabouts::Perhaps(redirect) = self.leg.whereabouts() {
+                    let names = redirect.starts();
+                    self.streams.starts_void(&names, at);
+                }
+                self.leg.redirect_void();
+            }
+            Notice::LegMoved { .. } | Notice::LegStayed { .. } | Notice::LegUnverified { .. } => {
+                self.leg.probe_void();
+                self.retries.forget(&Goal::VerifyLeg);
+            }
+        }
+    }
+
+    fn begun(&mut self, step: &Step, at: EpochMs) {
+        self.served(step);
+        let Operation::Command(command) = &step.operation else { return };
+        match command {
+            Command::UpdateCustomer { guard, hold, .. } => self.leg.update_begun(*guard, *hold, at),
+            Command::Redirect { customer, stop, start, .. } => {
+                self.leg.redirect_begun(step, at);
+                stop.iter().for_each(|name| self.streams.stop_begun(name, true, at));
+                self.streams.starts_begun(start, customer, at);
+            }
+            Command::CreateStream { customer, stream } => {
+                self.leg.probe(&stream.name, at);
+                self.retries.forget(&Goal::VerifyLeg);
+                self.streams.starts_begun(std::slice::from_ref(stream), customer, at);
+            }
+            Command::StopStream { name, .. } => self.streams.stop_begun(name, false, at),
+            Command::EndConference { .. } => {}
+        }
+    }
+
+    /// Somebody works on the call, so that its account is configured.
+    fn served(&mut self, step: &Step) {
+        self.last_step = self.last_step.max(step.id);
+        self.retries.forget(&Goal::Serve);
+    }
+
+    fn settled(&mut self, settled: &Settled, at: EpochMs) {
+        // In shadow mode nothing is begun.
+        if settled.assumed == Some(Assumed::NotSent) {
+            self.shadow = true;
+            self.begun(&settled.step, settled.sent_at);
+            self.streams.nobody_tells();
+        }
+        self.served(&settled.step);
+        match &settled.step.operation {
+            Operation::Command(command) => self.command_settled(command, settled, at),
+            Operation::Read(read) => self.read_settled(read, settled, at),
+        }
+    }
+}
+
+/// How commands end.
+impl Call {
+    fn command_settled(&mut self, command: &Command, settled: &Settled, at: EpochMs) {
+        let Settled { step, sent_at, outcome, .. } = settled;
+        match command {
+            Command::UpdateCustomer { guard, hold, .. } => {
+                self.leg.update_settled();
+                match outcome {
+                    Outcome::Done(Answer::Participant(row)) => {
+                        self.leg.update_taken(*guard, *hold, row, *sent_at, at);
+                        if *hold == Some(true) {
+                            self.retries.forget(&Goal::HoldAgain);
+                        }
+                        self.lowered_in_vain(step, at);
+                    }
+                    Outcome::Unknown(_) => self.leg.update_unknown(*guard, *hold, *sent_at, at),
+                    // Of a participant who is only connecting it is refused with a code that nobody has published
+                    // (flex-project-template ConferenceMonitor.tsx).
+                    Outcome::NotFound(_) | Outcome::NotInProgress(_) => self.customer_absent(step, at),
+                    Outcome::Refused(Trouble { status: Some(400), .. }) => self.leg.is_not_there(),
+                    Outcome::Done(_) | Outcome::TryLater(_) | Outcome::Denied(_) | Outcome::Refused(_) => {}
+                }
+            }
+            Command::Redirect { stop, start, .. } => match outcome {
+                Outcome::Done(_) => {
+                    self.leg.redirected(at);
+                    self.redirected(step, at);
+                }
+                Outcome::Unknown(trouble) => {
+                    self.leg.redirect_unknown(*sent_at, trouble.lost, at);
+                    self.streams.starts_unknown(start, *sent_at, trouble.lost);
+                    stop.iter().for_each(|name| self.streams.stop_unknown(name, at));
+                }
+                Outcome::NotFound(_)
+                | Outcome::NotInProgress(_)
+                | Outcome::TryLater(_)
+                | Outcome::Denied(_)
+                | Outcome::Refused(_) => {
+                    self.leg.redirect_void();
+                    self.streams.starts_not_performed(start);
+                    stop.iter().for_each(|name| self.streams.stop_not_performed(name));
+                }
+            },
+            Command::CreateStream { stream, .. } => self.create_settled(stream, settled, at),
+            Command::StopStream { name, conclusive, .. } => match outcome {
+                Outcome::Done(_) => self.streams.stop_taken(name, at),
+                Outcome::NotFound(_) => self.streams.stop_missing(name, *conclusive, at),
+                Outcome::NotInProgress(_) => self.streams.stop_not_in_progress(name, at),
+                Outcome::Unknown(_) => self.streams.stop_unknown(name, at),
+                Outcome::TryLater(_) | Outcome::Denied(_) | Outcome::Refused(_) => {
+                    self.streams.stop_not_performed(name)
+                }
+            },
+            Command::EndConference { .. } => {
+                if matches!(outcome, Outcome::Done(_) | Outcome::NotFound(_) | Outcome::NotInProgress(_)) {
+                    self.leg.conference_ended();
+                }
+            }
+        }
+        self.account_for(command, settled, at);
+    }
+
+    fn create_settled(&mut self, stream: &StreamStart, settled: &Settled, at: EpochMs) {
+        let starts = std::slice::from_ref(stream);
+        match &settled.outcome {
+            Outcome::Done(answer) => {
+                let sid = if let Answer::Stream(sid) = answer { Some(sid) } else { None };
+                self.streams.starts_taken(starts, sid, at);
+                self.leg.probe_taken(at);
+                self.retries.went_well(&Goal::Start(stream.reservation.clone()));
+            }
+            Outcome::Unknown(trouble) => {
+                self.streams.starts_unknown(starts, settled.sent_at, trouble.lost);
+                self.leg.probe_void();
+            }
+            Outcome::NotFound(_)
+            | Outcome::NotInProgress(_)
+            | Outcome::TryLater(_)
+            | Outcome::Denied(_)
+            | Outcome::Refused(_) => {
+                self.streams.starts_not_performed(starts);
+                self.leg.probe_void();
+            }
+        }
+    }
+
+    /// What an answer that is no success means for the goals that the command served.
+    fn account_for(&mut self, command: &Command, settled: &Settled, at: EpochMs) {
+        let Settled { step, sent_at, outcome, .. } = settled;
+        let about_the_call = match command {
+            Command::Redirect { .. } | Command::CreateStream { .. } | Command::StopStream { .. } => true,
+            Command::UpdateCustomer { .. } | Command::EndConference { .. } => false,
         };
-        self.leg.step_settled(settled, context);
+        match (outcome, command) {
+            (Outcome::Done(_), Command::StopStream { name, .. }) => self.retries.went_well(&Goal::Stop(name.clone())),
+            (Outcome::Done(_), _) => {}
+            (Outcome::NotFound(_) | Outcome::NotInProgress(_), _) if !about_the_call => {}
+            // An end of its own kind, unless the stream is not known to be over yet.
+            (Outcome::NotFound(_) | Outcome::NotInProgress(_), Command::StopStream { name, .. }) => {
+                if self.streams.may_run(name) {
+                    self.leg.doubted(*sent_at);
+                }
+            }
+            (Outcome::NotFound(trouble) | Outcome::NotInProgress(trouble), _) => {
+                self.leg.doubted(*sent_at);
+                self.retries.failed(step, at, RetryKind::Failing, trouble);
+            }
+            (Outcome::TryLater(trouble) | Outcome::Unknown(trouble), _) => {
+                self.retries.failed(step, at, RetryKind::Failing, trouble);
+            }
+            (Outcome::Denied(trouble), _) => self.retries.failed(step, at, RetryKind::Denied, trouble),
+            (Outcome::Refused(trouble), _) => {
+                let connecting = matches!(command, Command::UpdateCustomer { .. }) && trouble.status == Some(400);
+                let kind = if connecting { RetryKind::Waiting } else { RetryKind::Refused };
+                self.retries.failed(step, at, kind, trouble);
+            }
+        }
     }
 
-    fn apply_reservation(&mut self, event: &ReservationEvent) {
-        self.view(&event.task, &event.stamp);
-        let reservation = self.reservations.entry(event.reservation.clone()).or_default();
-        if event.worker.is_some() {
-            reservation.worker.clone_from(&event.worker);
+    /// A guard that is written again was not seen in time, which counts against the goal.
+    fn lowered_in_vain(&mut self, step: &Step, at: EpochMs) {
+        let again = self.leg.guard().is_rewritten();
+        if again {
+            self.retries.waits(step, at, "the guard did not read as it was written in time", |_| true);
         }
-        let order = (event.version.unwrap_or(0), event.stamp.at);
-        for (name, values) in &event.worker_fields {
-            reservation.fields.entry(name.clone()).or_default().tell(order, Some(values.clone()));
+    }
+
+    /// A redirect took effect: Twilio took it, or it was seen to have. The leg knows.
+    fn redirected(&mut self, step: &Step, at: EpochMs) {
+        let Operation::Command(Command::Redirect { stop, start, .. }) = &step.operation else { return };
+        stop.iter().for_each(|name| self.streams.stop_taken(name, at));
+        self.streams.starts_taken(start, None, at);
+        step.why.iter().for_each(|goal| self.retries.went_well(goal));
+    }
+
+    /// A stream that a redirect of unknown end starts has been heard of: it took effect.
+    fn redirect_shown(&mut self, name: &str, at: EpochMs) {
+        let Whereabouts::Perhaps(redirect) = self.leg.whereabouts() else { return };
+        if redirect.starts().iter().any(|start| start == name) && self.streams.is_started(name) {
+            let step = redirect.step.clone();
+            self.leg.redirected(at);
+            self.redirected(&step, at);
         }
-        let at = event.stamp.at;
-        let status = match event.change {
-            ReservationChange::Created => ReservationStatus::Pending,
-            ReservationChange::Accepted => {
-                reservation.accepted_at = Some(reservation.accepted_at.map_or(at, |known| known.min(at)));
-                ReservationStatus::Accepted
+    }
+
+    /// Nothing can be done to, or need be undone for, a customer who is not in the conference.
+    fn customer_absent(&mut self, step: &Step, at: EpochMs) {
+        self.leg.is_not_there();
+        if step.why.contains(&Goal::RaiseGuard) {
+            self.leg.guard_is_moot();
+        }
+        if step.why.contains(&Goal::HoldAgain) {
+            self.leg.hold_mut().forget();
+        }
+        let concerned = |goal: &Goal| matches!(goal, Goal::Start(_) | Goal::Stop(_) | Goal::LowerGuard);
+        self.retries.waits(step, at, "the customer is not in the conference", concerned);
+    }
+}
+
+/// What is read.
+impl Call {
+    fn read_settled(&mut self, read: &Read, settled: &Settled, at: EpochMs) {
+        let Settled { step, sent_at, outcome, .. } = settled;
+        match (read, outcome) {
+            (Read::Task { .. }, Outcome::Done(Answer::Task(attributes))) => {
+                // Behind what any event of a known version says.
+                self.legs.named((0, *sent_at), attributes);
+                self.still_no_customer(step, at);
             }
-            ReservationChange::Wrapup => ReservationStatus::Wrapping,
-            ReservationChange::Completed => ReservationStatus::Over,
-            ReservationChange::Rejected
-            | ReservationChange::Timeout
-            | ReservationChange::Canceled
-            | ReservationChange::Rescinded
-            | ReservationChange::Failed => {
-                reservation.declined_at = Some(reservation.declined_at.map_or(at, |known| known.min(at)));
-                ReservationStatus::Over
+            (Read::FindConference { .. }, Outcome::Done(Answer::Conference(row))) => {
+                self.conference_told(step, None, row.as_ref(), at);
             }
+            (Read::Conference { conference }, Outcome::Done(Answer::Conference(row))) => {
+                self.conference_told(step, Some(conference), row.as_ref(), at);
+            }
+            (Read::Conference { conference }, Outcome::NotFound(_)) => {
+                self.conference_told(step, Some(conference), None, at);
+            }
+            (Read::Participants { conference }, Outcome::Done(Answer::Participants(rows))) => {
+                self.participants_read(step, conference, rows, *sent_at, at);
+            }
+            (Read::Participants { conference }, Outcome::NotFound(_)) => {
+                self.participants_read(step, conference, &[], *sent_at, at);
+            }
+            (Read::Call { call }, Outcome::Done(Answer::Call(row))) => self.call_read(step, call, *row, *sent_at, at),
+            // Twilio knows every call of the account's region.
+            (Read::Call { call }, Outcome::NotFound(trouble)) => {
+                let reason = format!("Twilio does not know {call}: is the account or twilio.region another one?");
+                self.retries.failed(step, at, RetryKind::Denied, &Trouble { reason, ..trouble.clone() });
+            }
+            (_, Outcome::Done(_)) => {
+                self.retries.waits(step, at, "the answer was not of the kind that was asked for", |_| true);
+            }
+            (_, Outcome::Refused(trouble)) => self.retries.failed(step, at, RetryKind::Refused, trouble),
+            (_, Outcome::Denied(trouble)) => self.retries.failed(step, at, RetryKind::Denied, trouble),
+            (
+                _,
+                Outcome::NotFound(trouble)
+                | Outcome::NotInProgress(trouble)
+                | Outcome::TryLater(trouble)
+                | Outcome::Unknown(trouble),
+            ) => self.retries.failed(step, at, RetryKind::Failing, trouble),
+        }
+    }
+
+    fn still_no_customer(&mut self, step: &Step, at: EpochMs) {
+        if self.customer().is_none() {
+            self.retries.waits(step, at, "nothing names the customer's call", |goal| *goal == Goal::FindCustomer);
+        }
+    }
+
+    fn conference_told(
+        &mut self,
+        step: &Step,
+        asked: Option<&ConferenceSid>,
+        row: Option<&ConferenceRow>,
+        at: EpochMs,
+    ) {
+        if !self.leg.conference_told(asked, row) {
+            self.retries.waits(step, at, "no conference of this task is in progress", |_| true);
+        }
+    }
+
+    fn participants_read(
+        &mut self,
+        step: &Step,
+        conference: &ConferenceSid,
+        rows: &[ParticipantRow],
+        asked_at: EpochMs,
+        at: EpochMs,
+    ) {
+        if self.is_own_conference() {
+            self.legs.listed(rows);
+        }
+        let redirect = match self.leg.whereabouts() {
+            Whereabouts::Perhaps(redirect) => Some(redirect.step.clone()),
+            Whereabouts::There | Whereabouts::Away(_) => None,
         };
-        reservation.status = reservation.status.max(status);
-    }
-
-    fn apply_task(&mut self, event: &TaskEvent) {
-        self.view(&event.task, &event.stamp);
-        match event.change {
-            TaskChange::Created | TaskChange::Updated => {}
-            TaskChange::Wrapup
-            | TaskChange::Completed
-            | TaskChange::Canceled
-            | TaskChange::Deleted
-            | TaskChange::SystemDeleted => self.task_over = true,
+        let customer = self.customer().cloned();
+        let sight = self.leg.participants_read(conference, rows, customer.as_ref(), asked_at, at);
+        let Sight { redirected, rejoined, absent, alone } = sight;
+        if let Some(step) = redirect.filter(|_| redirected) {
+            self.redirected(&step, at);
         }
+        if rejoined {
+            self.streams.rejoined(at);
+            self.retries.forget(&Goal::Rejoin);
+            self.retries.forget(&Goal::RaiseGuard);
+        }
+        if absent {
+            self.customer_absent(step, at);
+        }
+        if alone && !rejoined {
+            let concerned = |goal: &Goal| matches!(goal, Goal::Start(_) | Goal::Stop(_));
+            self.retries.waits(step, at, "the customer is alone in the conference", concerned);
+        }
+        self.still_no_customer(step, at);
     }
 
-    fn apply_transfer(&mut self, event: &TransferEvent, now: EpochMs) {
-        self.view(&event.task, &event.stamp);
-        let key = match &event.transfer {
-            Some(transfer) => TransferKey::Transfer(transfer.clone()),
-            None => TransferKey::BegunBy(event.initiating_reservation.clone()),
-        };
-        let transfer = self.transfers.entry(key).or_default();
-        transfer.cold |= event.mode == Some(TransferMode::Cold);
-        let begins = event.change == TransferChange::Initiated
-            && transfer.initiated_at.is_none_or(|known| known < event.stamp.at);
-        let latest = |known: Option<EpochMs>| Some(known.map_or(event.stamp.at, |known| known.max(event.stamp.at)));
-        match event.change {
-            TransferChange::Initiated => {
-                transfer.initiated_at = latest(transfer.initiated_at);
-                self.leg.transfer_announced();
+    fn call_read(&mut self, step: &Step, call: &CallSid, row: CallRow, asked_at: EpochMs, at: EpochMs) {
+        self.legs.fetched(call, row);
+        self.still_no_customer(step, at);
+        if self.customer() != Some(call) {
+            return;
+        }
+        match row.status {
+            CallStatus::Over => {
+                self.leg.went();
+                self.streams.call_over(call, at);
             }
-            // The queue offers the task to its next worker: still open.
-            TransferChange::AttemptFailed => transfer.to_queue = true,
-            TransferChange::Failed | TransferChange::Canceled | TransferChange::Completed => {
-                transfer.ended_at = latest(transfer.ended_at);
-                transfer.completed |= event.change == TransferChange::Completed;
+            CallStatus::Live | CallStatus::Coming => {
+                self.leg.seen_alive(asked_at);
+                self.retries.forget(&Goal::CheckCall);
             }
         }
-        if let Some(TransferTarget::Queue(_)) = event.to {
-            transfer.to_queue = true;
-        }
-        // Not one that is told again after its end.
-        if begins && self.has_open_transfer() {
-            self.leg.transfer_begins(now);
+        if row.status == CallStatus::Coming {
+            self.retries
+                .waits(step, at, "the customer's call is not answered yet", |goal| matches!(goal, Goal::Start(_)));
         }
     }
 
-    fn view(&mut self, view: &TaskView, stamp: &EventStamp) {
-        let order = (view.version.unwrap_or(0), stamp.at);
-        if self.task.is_none() {
-            self.task = Some(view.task.clone());
-        }
-        if self.channel.is_none() {
-            self.channel.clone_from(&view.channel);
-        }
-        self.status.tell(order, view.status);
-        self.attributes(order, &view.attributes);
-        for (name, values) in &view.fields {
-            self.fields.entry(name.clone()).or_default().tell(order, Some(values.clone()));
-        }
+    /// Whether the conference that is known bears the task's name, as Flex gives it.
+    fn is_own_conference(&self) -> bool {
+        self.leg.friendly_name().zip(self.task.sid()).is_some_and(|(name, task)| name == task.as_str())
     }
+}
 
-    fn attributes(&mut self, order: (u64, EpochMs), attributes: &CallAttributes) {
-        self.outbound |= attributes.outbound;
-        let was_known = self.customer().is_some();
-        self.customer.tell(order, attributes.customer.clone());
-        if !was_known && self.customer().is_some() {
-            self.leg.customer_found();
-        }
-        self.conference_hint.tell(order, attributes.conference.clone());
-        self.worker_leg.tell(order, attributes.worker_leg.clone());
-    }
-
-    /// The values of a field: of the worker whose reservation it is, or of the task. None when no event bore it.
-    pub(super) fn field(&self, reservation: &ReservationSid, name: &str) -> &[String] {
-        let of_worker = self.reservations.get(reservation).and_then(|reservation| reservation.fields.get(name));
-        let newest = of_worker.or_else(|| self.fields.get(name)).and_then(Newest::get);
-        newest.map(Vec::as_slice).unwrap_or_default()
-    }
-
+/// What others ask.
+impl Call {
     /// Whether the call is in shadow mode: its streams, guard and hold are what would be.
     pub fn is_shadow(&self) -> bool {
         self.shadow
@@ -278,123 +481,117 @@ impl Call {
 
     /// Whether we placed the call.
     pub fn is_outbound(&self) -> bool {
-        self.outbound || self.leg.outbound()
+        self.legs.is_outbound()
     }
 
-    /// A leg that is not the customer's, as the attributes name it.
-    pub(super) fn worker_leg(&self) -> Option<&CallSid> {
-        self.worker_leg.get().or(self.leg.looked_up.worker_leg.as_ref())
-    }
-
-    /// The customer's leg, as the attributes name it.
+    /// The customer's leg, once it is known.
     pub fn customer(&self) -> Option<&CallSid> {
-        self.customer.get().or(self.leg.looked_up_customer())
+        self.legs.customer()
     }
 
-    /// The account whose call it is, as its first event said; none in journals written before there could be several.
+    /// The account whose call it is, as its first event said.
     pub fn account(&self) -> Option<&AccountSid> {
         self.account.as_ref()
     }
 
     /// The task.
     pub fn task(&self) -> Option<&TaskSid> {
-        self.task.as_ref()
+        self.task.sid()
     }
 
     /// The conference to act on: the one that Twilio confirmed, else the one that the attributes name unless it
     /// turned out not to be in progress.
     pub(super) fn conference(&self) -> Option<&ConferenceSid> {
-        self.leg.known_conference().or_else(|| {
-            let hint = self.conference_hint.get().or(self.leg.looked_up_conference());
-            hint.filter(|hint| !self.leg.is_distrusted(hint))
-        })
+        let hint = || self.legs.conference().filter(|hint| !self.leg.is_distrusted(hint));
+        self.leg.conference().or_else(hint)
     }
 
     /// Reservations, by SID.
     pub fn reservations(&self) -> impl Iterator<Item = (&ReservationSid, &Reservation)> {
-        self.reservations.iter()
+        self.task.reservations().iter()
     }
 
     /// Reservations whose agent is on the call, in the order in which they accepted.
     pub fn accepted(&self) -> Vec<(&ReservationSid, &Reservation)> {
-        let mut accepted: Vec<_> =
-            self.reservations.iter().filter(|(_, r)| r.status == ReservationStatus::Accepted).collect();
-        accepted.sort_by_key(|(sid, r)| (r.accepted_at, *sid));
-        accepted
+        self.task.accepted()
     }
 
-    /// The streams started so far, oldest first.
+    /// The streams so far, in the order in which they were begun.
     pub fn streams(&self) -> &[Stream] {
-        self.leg.streams()
+        self.streams.rows()
     }
 
-    /// What was given up and not dismissed, and why.
-    pub fn parked(&self) -> impl Iterator<Item = (&Change, &str)> {
-        let waiting = self.leg.parked.iter().filter(|(_, given_up)| !given_up.dismissed);
-        waiting.map(|(change, given_up)| (change, given_up.reason.as_str()))
+    /// What is parked and not dismissed, and why.
+    pub fn parked(&self) -> impl Iterator<Item = (&Goal, &str)> {
+        self.retries.all_parked()
     }
 
-    /// The customer's guard, by the last word on it; `None` while it is being changed.
+    /// The guard by the last word on it; `None` while it is being changed.
     pub fn guard(&self) -> Option<Guard> {
-        match self.leg.guard {
-            GuardState::Untouched => Some(Guard::Raised),
-            GuardState::Lowered => Some(Guard::Lowered),
-            GuardState::Lowering(_) | GuardState::Raising(_) | GuardState::Unsure => None,
-        }
+        self.leg.guard().known().or_else(|| self.leg.guard().written().is_none().then(|| self.leg.own_guard()))
     }
 
     /// Whether the customer is held, by the last word on it.
     pub fn held(&self) -> Option<bool> {
-        self.leg.held.map(|(held, _)| held)
+        self.leg.hold().is()
     }
 
     /// Whether this is a call that we stream: a voice task, and not one that we placed unless the policy says so.
     pub fn is_eligible(&self, policy: &Policy) -> bool {
-        let voice = match &self.channel {
-            Some(channel) => policy.channels.contains(channel),
+        let voice = match self.task.channel() {
+            Some(channel) => policy.channels.iter().any(|voice| voice == channel),
             None => self.customer().is_some(),
         };
         voice && (policy.outbound || !self.is_outbound())
     }
 
-    /// Whether the conversation is over, so that nothing may be commanded any more.
-    ///
-    /// `wrapping` means that the last agent has left. Without any status, no reservation that is pending or accepted means
-    /// the same; with the status reserved, assigned or pending the customer is waiting for another agent.
+    /// Whether the task has no call, as far as could be found.
+    pub fn has_no_call(&self) -> bool {
+        self.no_call_at.is_some() && self.customer().is_none()
+    }
+
+    /// Whether there is nothing to be looked for: nobody told anything since it was last looked for in vain.
+    pub(super) fn looked_in_vain(&self) -> bool {
+        self.no_call_at.is_some_and(|at| self.task.last_event_at().is_none_or(|event| event <= at))
+    }
+
+    /// Whether the conversation is over: the task's, or the customer's call.
     pub fn is_over(&self) -> bool {
-        let by_status = match self.status.get() {
-            Some(TaskStatus::Wrapping | TaskStatus::Completed | TaskStatus::Canceled) => true,
-            Some(TaskStatus::Pending | TaskStatus::Reserved | TaskStatus::Assigned | TaskStatus::Other) => false,
-            None => {
-                !self.reservations.is_empty()
-                    && self.reservations.values().all(|r| r.status >= ReservationStatus::Wrapping)
-            }
-        };
-        by_status || self.task_over || self.leg.is_gone()
+        self.task.is_over() || self.leg.is_gone()
+    }
+
+    /// Whether the customer's call is known to be over.
+    pub fn is_call_over(&self) -> bool {
+        self.leg.is_gone()
     }
 
     /// Whether a transfer has been announced that has neither ended nor led to an accepted reservation, so that
     /// the guard should be lowered ahead of the transferee's acceptance.
     pub fn has_open_transfer(&self) -> bool {
-        self.transfers.iter().any(|(key, transfer)| {
-            let Some(initiated_at) = transfer.initiated_at else {
-                return false;
-            };
-            let ended = match key {
-                TransferKey::Transfer(_) => transfer.ended_at.is_some(),
-                // One agent can begin several transfers without a SID to tell them apart: the later word wins.
-                TransferKey::BegunBy(_) => transfer.ended_at.is_some_and(|at| at >= initiated_at),
-            };
-            !ended && !self.reservations.values().any(|r| r.concludes(initiated_at, transfer.to_queue))
+        self.task.has_open_transfer()
+    }
+
+    /// What another task on the same leg must know of this one.
+    pub fn neighbour(&self, leg: &CallSid) -> Option<Neighbour> {
+        let on_the_leg = self.streams.live().filter(|stream| stream.call == *leg);
+        Some(Neighbour {
+            task: self.task.sid()?.clone(),
+            since: self.first_fact_at?,
+            live: self.customer() == Some(leg) && !self.is_over(),
+            tracks: on_the_leg.map(|stream| stream.tracks).sum(),
         })
     }
-}
 
-impl Reservation {
-    /// Whether this reservation answers a transfer begun at `initiated_at`: it was accepted since, or declined
-    /// since while no other worker of a queue can follow.
-    fn concludes(&self, initiated_at: EpochMs, to_queue: bool) -> bool {
-        let since = |at: Option<EpochMs>| at.is_some_and(|at| at >= initiated_at);
-        since(self.accepted_at) || (!to_queue && since(self.declined_at))
+    pub(super) fn first_fact_at(&self) -> Option<EpochMs> {
+        self.first_fact_at
+    }
+
+    /// When the newest fact was journaled.
+    pub fn last_fact_at(&self) -> EpochMs {
+        self.last_fact_at
+    }
+
+    pub(super) fn last_step(&self) -> u32 {
+        self.last_step
     }
 }

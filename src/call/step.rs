@@ -1,4 +1,7 @@
 //! What can be done about a call, one request to Twilio at a time, and how a request can end.
+//!
+//! A [`Read`] only asks. A [`Command`] changes something at Twilio: it is journaled as begun before it is sent, because what
+//! it may have done must be known after a crash.
 
 use super::fact::{CallAttributes, EpochMs};
 use super::sid::{CallSid, ConferenceSid, ReservationSid, StreamSid, TaskSid, WorkerSid};
@@ -12,118 +15,153 @@ pub struct Step {
     pub id: u32,
     /// The request.
     pub operation: Operation,
-    /// The changes that it serves; never empty.
-    pub why: Vec<Change>,
+    /// The goals that it serves; never empty.
+    pub why: Vec<Goal>,
 }
 
-/// A change that a call is in need of: the unit of retrying and of giving up.
+/// What is to be reached for a call: the unit of retrying and of giving up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Change {
-    /// Start the stream of this reservation.
+pub enum Goal {
+    /// A stream runs for this reservation.
     Start(ReservationSid),
-    /// Stop the stream of this reservation.
-    Stop(ReservationSid),
-    /// Lower the guard ahead of an announced transfer.
-    LowerAhead,
-    /// Raise the guard that we lowered.
+    /// The stream of this name is over.
+    Stop(String),
+    /// The guard is lowered ahead of an announced transfer.
+    LowerGuard,
+    /// The guard is as it was before we lowered it.
     RaiseGuard,
-    /// Hold the customer again, whom we took off hold.
+    /// The customer, whom we took off hold, is held again.
     HoldAgain,
-    /// See the customer, whom we redirected, back in the conference.
+    /// The customer, whom we redirected, is back in the conference.
     Rejoin,
-    /// Stop the stream of this name, which outlived its purpose.
-    Orphan(String),
-    /// See whether a call that has long been quiet is still there.
-    Reconcile,
-    /// Work on the call at all, with its own account's credentials.
+    /// The customer's leg is known.
+    FindCustomer,
+    /// Whether the customer's call is in progress is known.
+    CheckCall,
+    /// The leg stayed where it was when a stream was started.
+    VerifyLeg,
+    /// The conference of a customer who hung up while we held the guard lowered has ended.
+    EndConference,
+    /// Somebody works on the call, with its own account's credentials.
     Serve,
 }
 
-/// The requests that the core can ask for. Each is one method of the Twilio client.
+/// A request: one method of the Twilio client each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// Read the task's attributes. `GET /v1/Workspaces/{WS}/Tasks/{WT}`. Answered with [`Answer::Task`].
-    FetchTask {
+    /// Asks.
+    Read(Read),
+    /// Changes something.
+    Command(Command),
+}
+
+/// A request that changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Read {
+    /// The task's attributes. `GET /v1/Workspaces/{WS}/Tasks/{WT}`. Answered with [`Answer::Task`].
+    Task {
         /// The task.
         task: TaskSid,
     },
-    /// Look for the conference in progress that bears this name.
+    /// The conference in progress of this name.
     /// `GET /Conferences.json?FriendlyName=…&Status=in-progress`. Answered with [`Answer::Conference`].
     FindConference {
         /// The conference's friendly name: the TaskSid.
         friendly_name: String,
     },
-    /// Read a conference: its friendly name and whether it is in progress.
-    /// `GET /Conferences/{CF}.json`. Answered with [`Answer::Conference`].
-    FetchConference {
+    /// A conference: its friendly name and whether it is in progress. `GET /Conferences/{CF}.json`.
+    /// Answered with [`Answer::Conference`].
+    Conference {
         /// The conference.
         conference: ConferenceSid,
     },
-    /// Read who is in the conference. `GET /Conferences/{CF}/Participants.json`, every page.
+    /// Who is in the conference. `GET /Conferences/{CF}/Participants.json`, every page.
     /// Answered with [`Answer::Participants`].
-    ReadParticipants {
+    Participants {
         /// The conference.
         conference: ConferenceSid,
     },
-    /// Change the customer's guard, hold, or both. `POST /Conferences/{CF}/Participants/{CA}.json`.
+    /// A leg: whether it is in progress, and whose it is. `GET /Calls/{CA}.json`. Answered with [`Answer::Call`].
+    Call {
+        /// The leg.
+        call: CallSid,
+    },
+}
+
+/// A request that changes something at Twilio.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Changes the customer's guard, hold, or both. `POST /Conferences/{CF}/Participants/{CA}.json`.
     /// Answered with [`Answer::Participant`], whose guard is an echo and not a proof.
     UpdateCustomer {
         /// The conference.
         conference: ConferenceSid,
         /// The customer's leg.
         customer: CallSid,
-        /// `EndConferenceOnExit`, unless unchanged.
+        /// `EndConferenceOnExit`, unless unchanged. A lowered one comes with `BeepOnExit=false`.
         guard: Option<Guard>,
         /// `Hold`, unless unchanged.
         hold: Option<bool>,
     },
-    /// Give the customer's leg new TwiML that stops and starts streams and dials back into the conference.
-    /// `POST /Calls/{CA}.json`. Not idempotent. Answered with [`Answer::Accepted`].
+    /// Gives the customer's leg new TwiML that stops and starts streams and dials back into the conference.
+    /// `POST /Calls/{CA}.json`. Answered with [`Answer::Accepted`].
     Redirect {
         /// The customer's leg.
         customer: CallSid,
         /// The conference that it dials back into, by its own friendly name.
-        room: String,
+        friendly_name: String,
+        /// `endConferenceOnExit` of the way back: the guard as it was before our first write.
+        guard: Guard,
+        /// When the guard was last read lowered. The redirect is not sent when that is too long ago.
+        read_at: EpochMs,
         /// Names of the streams to stop, before the starts.
         stop: Vec<String>,
         /// The streams to start.
         start: Vec<StreamStart>,
     },
-    /// Start one stream without touching the call. `POST /Calls/{CA}/Streams.json`. Not idempotent.
-    /// Answered with [`Answer::Stream`].
+    /// Starts one stream without touching the call. `POST /Calls/{CA}/Streams.json`. Answered with [`Answer::Stream`].
     CreateStream {
         /// The customer's leg.
         customer: CallSid,
         /// The stream.
         stream: StreamStart,
     },
-    /// Stop one stream without touching the call. `POST /Calls/{CA}/Streams/{MZ or name}.json`.
+    /// Stops one stream without touching the call. `POST /Calls/{CA}/Streams/{MZ or name}.json`.
     /// Answered with [`Answer::Accepted`].
     StopStream {
         /// The customer's leg.
         customer: CallSid,
         /// The stream's name.
         name: String,
-        /// Its SID, when Twilio has told it.
+        /// Its SID, when it is to be stopped by that.
         #[serde(default)]
         sid: Option<StreamSid>,
+        /// Its start can no longer land, so that a 404 says something.
+        #[serde(default)]
+        conclusive: bool,
     },
-    /// Read whether the leg is still in progress. `GET /Calls/{CA}.json`. Answered with [`Answer::Call`].
-    FetchCall {
-        /// The customer's leg.
-        customer: CallSid,
+    /// Ends the conference. `POST /Conferences/{CF}.json`, `Status=completed`. Answered with [`Answer::Accepted`].
+    EndConference {
+        /// The conference.
+        conference: ConferenceSid,
     },
 }
 
 /// A stream to start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamStart {
-    /// Its name, unique on the call for ever.
+    /// Its name, unique on the leg for ever.
     pub name: String,
     /// Index into `streams.destinations`.
     pub slot: usize,
+    /// Tracks that it costs.
+    pub tracks: usize,
+    /// Its destination has status callbacks.
+    pub confirms: bool,
     /// The reservation that it is for.
     pub reservation: ReservationSid,
     /// The agent that it is for.
@@ -150,7 +188,7 @@ pub enum Guard {
 pub struct Settled {
     /// The step.
     pub step: Step,
-    /// When the request was sent, by our clock.
+    /// When the request was sent, by the call's clock.
     pub sent_at: EpochMs,
     /// How it ended.
     pub outcome: Outcome,
@@ -176,19 +214,23 @@ pub enum Assumed {
     },
 }
 
-/// How a request ended.
+/// How a request ended. An answer is a claim: what it says is *taken*, and proven by something else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// 2xx.
+    /// 2xx with the documented body.
     Done(Answer),
-    /// 404/20404, or 21220 for a call: the resource is over or was never there.
-    Gone,
+    /// Twilio's own 404, with its code. It does not say that the call is over.
+    NotFound(Trouble),
+    /// Twilio's 21220: the call is not in progress.
+    NotInProgress(Trouble),
     /// Certainly not processed (429, no connection): safe to send again.
     TryLater(Trouble),
-    /// Perhaps processed (5xx, time-out, reset, unreadable answer): look before sending again what is not idempotent.
+    /// Perhaps processed (5xx, time-out, reset, an answer that is not Twilio's).
     Unknown(Trouble),
-    /// Any other 4xx: sending it again would be refused again.
+    /// 401 or 403: the credentials, for a moment or for good.
+    Denied(Trouble),
+    /// Any other 4xx of Twilio's: sending it again would be refused again.
     Refused(Trouble),
 }
 
@@ -203,27 +245,27 @@ pub struct Trouble {
     pub reason: String,
     /// `Retry-After`, in milliseconds, unclamped.
     pub retry_after_ms: Option<u64>,
+    /// No whole answer came from whoever had the request, so that it may still be carried out for a while.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// The part of a successful answer that the core uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// Of [`Operation::FetchTask`].
+    /// Of [`Read::Task`].
     Task(CallAttributes),
-    /// Of [`Operation::FindConference`] and [`Operation::FetchConference`]; `None` when there is none in progress.
+    /// Of [`Read::FindConference`] and [`Read::Conference`]; `None` when there is none in progress.
     Conference(Option<ConferenceRow>),
-    /// Of [`Operation::ReadParticipants`].
+    /// Of [`Read::Participants`].
     Participants(Vec<ParticipantRow>),
-    /// Of [`Operation::UpdateCustomer`].
+    /// Of [`Command::UpdateCustomer`].
     Participant(ParticipantRow),
-    /// Of [`Operation::CreateStream`]: its SID, when the answer bore one.
-    Stream(Option<StreamSid>),
-    /// Of [`Operation::FetchCall`]: whether the leg is in progress, or on its way there.
-    Call {
-        /// False once the leg has ended, however it did.
-        live: bool,
-    },
+    /// Of [`Command::CreateStream`].
+    Stream(StreamSid),
+    /// Of [`Read::Call`].
+    Call(CallRow),
     /// Of the others: Twilio took it.
     Accepted,
 }
@@ -255,87 +297,149 @@ pub struct ParticipantRow {
     pub connected: bool,
     /// `date_created`, RFC 2822, one second's resolution: a leg that left and came back has a younger row.
     pub date_created: Option<String>,
+    /// What its label, or its coaching of another, says of whose leg it is.
+    #[serde(default)]
+    pub role: Role,
+}
+
+/// Whose leg a participant's row says that it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It says nothing.
+    #[default]
+    Unsaid,
+    /// Its label is "customer".
+    Customer,
+    /// It has another label, or coaches somebody.
+    Other,
+}
+
+/// A leg as Twilio reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRow {
+    /// How far it has come.
+    pub status: CallStatus,
+    /// `direction` begins with "inbound".
+    pub inbound: bool,
+    /// The far end is an address of the account's own (`client:`, `sip:`) and not a telephone.
+    pub client: bool,
+}
+
+/// A leg's `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallStatus {
+    /// Queued, initiated or ringing.
+    Coming,
+    /// In progress, or a word that this version does not know: a call believed to be over is left alone for ever.
+    Live,
+    /// Completed, busy, failed, not answered or cancelled.
+    Over,
 }
 
 impl Operation {
-    /// Whether sending it twice could do what once does not.
-    pub fn is_idempotent(&self) -> bool {
+    /// The command that it is, unless it only asks.
+    pub fn command(&self) -> Option<&Command> {
         match self {
-            Operation::Redirect { .. } | Operation::CreateStream { .. } => false,
-            Operation::FetchTask { .. }
-            | Operation::FindConference { .. }
-            | Operation::FetchConference { .. }
-            | Operation::ReadParticipants { .. }
-            | Operation::UpdateCustomer { .. }
-            | Operation::StopStream { .. }
-            | Operation::FetchCall { .. } => true,
+            Operation::Command(command) => Some(command),
+            Operation::Read(_) => None,
         }
-    }
-
-    /// Whether it changes something at Twilio, or only asks.
-    pub fn is_command(&self) -> bool {
-        match self {
-            Operation::UpdateCustomer { .. }
-            | Operation::Redirect { .. }
-            | Operation::CreateStream { .. }
-            | Operation::StopStream { .. } => true,
-            Operation::FetchTask { .. }
-            | Operation::FindConference { .. }
-            | Operation::FetchConference { .. }
-            | Operation::ReadParticipants { .. }
-            | Operation::FetchCall { .. } => false,
-        }
-    }
-
-    /// The streams that it starts.
-    pub fn starts(&self) -> &[StreamStart] {
-        match self {
-            Operation::Redirect { start, .. } => start,
-            Operation::CreateStream { stream, .. } => std::slice::from_ref(stream),
-            Operation::FetchTask { .. }
-            | Operation::FindConference { .. }
-            | Operation::FetchConference { .. }
-            | Operation::ReadParticipants { .. }
-            | Operation::UpdateCustomer { .. }
-            | Operation::StopStream { .. }
-            | Operation::FetchCall { .. } => &[],
-        }
-    }
-
-    /// Whether it is journaled as begun before it is sent, because what it may have done must be known after a crash: a stream
-    /// that was stopped may be wanted again by then.
-    pub fn is_announced(&self) -> bool {
-        !self.is_idempotent() || matches!(self, Operation::UpdateCustomer { .. } | Operation::StopStream { .. })
     }
 
     /// A short name for logs and the timeline, as in "read participants".
     pub fn name(&self) -> &'static str {
         match self {
-            Operation::FetchTask { .. } => "fetch task",
-            Operation::FindConference { .. } => "find conference",
-            Operation::FetchConference { .. } => "fetch conference",
-            Operation::ReadParticipants { .. } => "read participants",
-            Operation::UpdateCustomer { .. } => "update customer",
-            Operation::Redirect { .. } => "redirect",
-            Operation::CreateStream { .. } => "create stream",
-            Operation::StopStream { .. } => "stop stream",
-            Operation::FetchCall { .. } => "fetch call",
+            Operation::Read(Read::Task { .. }) => "fetch task",
+            Operation::Read(Read::FindConference { .. }) => "find conference",
+            Operation::Read(Read::Conference { .. }) => "fetch conference",
+            Operation::Read(Read::Participants { .. }) => "read participants",
+            Operation::Read(Read::Call { .. }) => "fetch call",
+            Operation::Command(Command::UpdateCustomer { .. }) => "update customer",
+            Operation::Command(Command::Redirect { .. }) => "redirect",
+            Operation::Command(Command::CreateStream { .. }) => "create stream",
+            Operation::Command(Command::StopStream { .. }) => "stop stream",
+            Operation::Command(Command::EndConference { .. }) => "end conference",
         }
     }
 }
 
-impl fmt::Display for Change {
+impl Command {
+    /// The streams that it starts.
+    pub fn starts(&self) -> &[StreamStart] {
+        match self {
+            Command::Redirect { start, .. } => start,
+            Command::CreateStream { stream, .. } => std::slice::from_ref(stream),
+            Command::UpdateCustomer { .. } | Command::StopStream { .. } | Command::EndConference { .. } => &[],
+        }
+    }
+}
+
+impl From<Read> for Operation {
+    fn from(read: Read) -> Self {
+        Operation::Read(read)
+    }
+}
+
+impl From<Command> for Operation {
+    fn from(command: Command) -> Self {
+        Operation::Command(command)
+    }
+}
+
+impl Outcome {
+    /// What went wrong, if anything did.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Outcome::Done(_) => None,
+            Outcome::NotFound(trouble)
+            | Outcome::NotInProgress(trouble)
+            | Outcome::TryLater(trouble)
+            | Outcome::Unknown(trouble)
+            | Outcome::Denied(trouble)
+            | Outcome::Refused(trouble) => Some(trouble),
+        }
+    }
+}
+
+impl Goal {
+    /// The reservation whose stream it is about. A stream's name bears it: `{prefix}{WorkerSid}_{ReservationSid}`.
+    pub fn reservation(&self) -> Option<ReservationSid> {
+        match self {
+            Goal::Start(reservation) => Some(reservation.clone()),
+            Goal::Stop(name) => reservation_in(name),
+            Goal::LowerGuard
+            | Goal::RaiseGuard
+            | Goal::HoldAgain
+            | Goal::Rejoin
+            | Goal::FindCustomer
+            | Goal::CheckCall
+            | Goal::VerifyLeg
+            | Goal::EndConference
+            | Goal::Serve => None,
+        }
+    }
+}
+
+/// The reservation in a name of ours: `{prefix}{WorkerSid}_{ReservationSid}` and perhaps a number.
+pub(super) fn reservation_in(name: &str) -> Option<ReservationSid> {
+    name.split('_').find_map(|part| part.parse().ok())
+}
+
+impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Change::Start(reservation) => write!(f, "start the stream of {reservation}"),
-            Change::Stop(reservation) => write!(f, "stop the stream of {reservation}"),
-            Change::LowerAhead => f.write_str("lower the guard ahead of the transfer"),
-            Change::RaiseGuard => f.write_str("raise the guard again"),
-            Change::HoldAgain => f.write_str("hold the customer again"),
-            Change::Rejoin => f.write_str("see the customer back in the conference"),
-            Change::Orphan(name) => write!(f, "stop {name}, which outlived its purpose"),
-            Change::Reconcile => f.write_str("see whether the quiet call is still there"),
-            Change::Serve => f.write_str("work on the call"),
+            Goal::Start(reservation) => write!(f, "start the stream of {reservation}"),
+            Goal::Stop(name) => write!(f, "stop {name}"),
+            Goal::LowerGuard => f.write_str("lower the guard ahead of the transfer"),
+            Goal::RaiseGuard => f.write_str("raise the guard again"),
+            Goal::HoldAgain => f.write_str("hold the customer again"),
+            Goal::Rejoin => f.write_str("see the customer back in the conference"),
+            Goal::FindCustomer => f.write_str("find the customer's call"),
+            Goal::CheckCall => f.write_str("see whether the customer's call is in progress"),
+            Goal::VerifyLeg => f.write_str("see that the customer's leg stayed where it was"),
+            Goal::EndConference => f.write_str("end the conference that the customer has left"),
+            Goal::Serve => f.write_str("work on the call"),
         }
     }
 }

@@ -114,7 +114,7 @@ async fn read(client: &Client, first: EventsPage, limit: usize) -> anyhow::Resul
 }
 
 fn name(record: &Record) -> &str {
-    // Type and SID are Twilio's own words; nothing else of a record is printed.
+    // Nothing else of a record is printed: it may be personal data.
     event_record::sid(record).filter(|sid| sid.starts_with("EV")).unwrap_or("an event")
 }
 

@@ -243,14 +243,13 @@ impl Paint {
         }
         for stream in &call.streams {
             let error = stream.error.map(|code| format!(", Twilio error {code}")).unwrap_or_default();
-            let doubt = if stream.live && stream.unconfirmed { ", not confirmed" } else { "" };
-            let colour = match (stream.live, stream.orphan || stream.unconfirmed, stream.error) {
+            let colour = match (stream.live, stream.orphan || !stream.proven, stream.error) {
                 (true, true, _) => YELLOW,
                 (true, false, _) => GREEN,
                 (false, _, Some(_)) => RED,
                 (false, _, None) => DIM,
             };
-            let state = self.with(colour, &format!("{}{error}{doubt}", stream.state));
+            let state = self.with(colour, &format!("{}{error}", stream.state));
             say(&format!("stream {} on destination {} for {}: {state}", stream.name, stream.destination, stream.agent));
         }
         for parked in &call.parked {

@@ -105,8 +105,8 @@ impl Doctor {
     async fn account(&self, settings: &Settings) -> anyhow::Result<Vec<Check>> {
         let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
         let asked = tokio::join!(twilio::checks(settings, &client, self.event_streams), ingress::checks(settings));
-        let (twilio, door) = asked;
-        Ok(std::iter::once(configuration(settings)).chain(twilio).chain(door?).collect())
+        let (twilio, ingress) = asked;
+        Ok(std::iter::once(configuration(settings)).chain(twilio).chain(ingress?).collect())
     }
 
     fn show(&self, checks: &[Check]) -> anyhow::Result<()> {

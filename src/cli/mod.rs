@@ -4,6 +4,7 @@
 mod accounts;
 mod backfill;
 mod calls;
+mod command;
 mod config;
 mod doctor;
 mod generate;
@@ -15,16 +16,10 @@ mod serve;
 mod setup;
 mod sign;
 
+pub(crate) use command::{CommandResult, Configured, MISUSED, complain, environment, misused, say};
+
 use clap::{CommandFactory as _, Parser, Subcommand};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// An exit code, or an error for standard error.
-pub(crate) type CommandResult = anyhow::Result<ExitCode>;
-
-/// The arguments or the configuration are wrong, and nothing was started.
-const MISUSED: u8 = 2;
 
 #[derive(Parser)]
 #[command(
@@ -67,31 +62,6 @@ enum Command {
     Generate(generate::Generate),
 }
 
-/// The configuration's layers: defaults, file, environment.
-#[derive(clap::Args)]
-pub(crate) struct Configured {
-    /// Read this TOML file over the defaults, which `config` prints
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-}
-
-impl Configured {
-    fn load(&self) -> Result<crate::config::Settings, crate::config::ConfigError> {
-        crate::config::load(self.config.as_deref(), &environment())
-    }
-
-    fn load_admin(&self) -> Result<crate::config::Admin, crate::config::ConfigError> {
-        crate::config::load_admin(self.config.as_deref(), &environment())
-    }
-}
-
-fn environment() -> BTreeMap<String, String> {
-    // A variable that is not Unicode cannot be one of ours.
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
-}
-
 /// Runs the command named by the arguments.
 pub async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -110,22 +80,4 @@ pub async fn run() -> ExitCode {
         complain(&error);
         ExitCode::FAILURE
     })
-}
-
-/// Reports an error on standard error.
-#[expect(clippy::print_stderr, reason = "a command's errors belong there")]
-pub(crate) fn complain(error: &anyhow::Error) {
-    eprintln!("taskrouter-streams: {error:#}");
-}
-
-/// Reports wrong arguments or a wrong configuration.
-pub(crate) fn misused(error: &anyhow::Error) -> ExitCode {
-    complain(error);
-    ExitCode::from(MISUSED)
-}
-
-/// Prints a line on standard output; a closed pipe is not an error.
-pub(crate) fn say(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
 }

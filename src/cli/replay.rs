@@ -114,7 +114,7 @@ fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Recorded>> {
             events.push(read(path)?);
         }
     }
-    anyhow::ensure!(!events.is_empty(), "there is no *.form file to replay");
+    anyhow::ensure!(!events.is_empty(), "no *.form file to replay");
     Ok(events)
 }
 

@@ -1,4 +1,4 @@
-//! The running service, asked over its admin listener.
+//! Requests to the running service's admin listener.
 
 use super::Configured;
 use super::ingress_client::reachable;
@@ -96,7 +96,9 @@ impl Running {
         }
         let answer = request.send().await.map_err(|error| match (error.is_builder(), error.is_connect()) {
             (true, _) => anyhow!("--admin is not an address: write it as in http://127.0.0.1:9090"),
-            (false, true) => anyhow!("nobody listens at {}: is the service running? (--admin says where)", self.base),
+            (false, true) => {
+                anyhow!("could not connect to {}: is the service running? (--admin sets the address)", self.base)
+            }
             (false, false) => anyhow!("{} did not answer", self.base),
         })?;
         let status = answer.status();

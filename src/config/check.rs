@@ -5,26 +5,25 @@ mod addresses;
 mod destinations;
 mod rules;
 mod streams;
+mod twilio;
 
 pub(super) use accounts::renamed;
 
 use super::layers::{Layers, Replaced};
-use super::reader::Reader;
-use super::{
-    Admin, Backfill, ConfigError, Journal, JournalUrl, Log, Mode, Redirect, Retry, Server, Settings, Shutdown, Twilio,
-    WithoutEffect, Worker,
+use super::problem::ConfigError;
+use super::reader::{HOUR_MS, Reader};
+use super::settings::{
+    AdminConfig, BackfillConfig, JournalConfig, JournalUrl, LogConfig, Mode, RedirectConfig, RetryConfig, ServerConfig,
+    Settings, ShutdownConfig, WithoutEffect, WorkerConfig,
 };
 use crate::telemetry::traces::TraceSettings;
 use crate::telemetry::{LogFormat, is_filter};
 use crate::twilio::assignment::ConferenceInstruction;
-use crate::twilio::client::Credentials;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// An hour: longer than any wait for a call, and far below where sums overflow.
-const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 const GIB: u64 = 1 << 30;
 
@@ -41,7 +40,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let mode = reader.choice("mode", &[Mode::Live, Mode::Shadow].map(|mode| (mode.as_str(), mode)));
     let server = server(&mut reader, listen.0);
     let admin = admin(&mut reader, listen.1);
-    let twilio = twilio(&mut reader);
+    let twilio = twilio::twilio(&mut reader);
     let journal = journal(&mut reader);
     let worker = worker(&mut reader);
     let backfill = backfill(&mut reader);
@@ -51,7 +50,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let assignment = assignment(&mut reader);
     let streams = streams::streams(&mut reader);
     let accounts = accounts::accounts(&mut reader, &before);
-    let shutdown = reader.millis("shutdown.grace_ms", 1..=HOUR_MS).map(|grace| Shutdown { grace });
+    let shutdown = reader.millis("shutdown.grace_ms", 1..=HOUR_MS).map(|grace| ShutdownConfig { grace });
     let traces = traces(&mut reader);
     let log = log(&mut reader);
     listeners_differ(&mut reader, listen.0, listen.1);
@@ -87,7 +86,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
 }
 
 /// Reads and checks `[admin]` only.
-pub(super) fn admin_alone(mut layers: Layers) -> Result<Admin, ConfigError> {
+pub(super) fn admin_alone(mut layers: Layers) -> Result<AdminConfig, ConfigError> {
     layers.found.retain(|key, _| key.starts_with("admin."));
     let mut reader = Reader::new(layers);
     let listen = reader.address("admin.listen");
@@ -95,7 +94,7 @@ pub(super) fn admin_alone(mut layers: Layers) -> Result<Admin, ConfigError> {
     reader.finish(admin)
 }
 
-fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
+fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<ServerConfig> {
     let public_url = addresses::public_url(reader);
     let body_limit_bytes = reader.count("server.body_limit_bytes", 1024..=GIB);
     let event_streams_body_limit_bytes = reader.count("server.event_streams_body_limit_bytes", 1024..=GIB);
@@ -104,7 +103,7 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
     let client_timeout = reader.millis("server.client_timeout_ms", 1..=HOUR_MS);
     let keep_alive = reader.millis("server.keep_alive_ms", 1..=HOUR_MS);
     let retry_after = reader.number("server.retry_after_s", 1..=3600).map(Duration::from_secs);
-    Some(Server {
+    Some(ServerConfig {
         listen: listen?,
         public_url: public_url?,
         body_limit_bytes: body_limit_bytes?,
@@ -117,12 +116,12 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Server> {
     })
 }
 
-fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Admin> {
+fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<AdminConfig> {
     let token = admin_token(reader);
     let live_every = reader.millis("admin.live_every_ms", 50..=HOUR_MS);
     let live_views = reader.count("admin.live_views", 1..=10_000);
     let stream_gauges = reader.millis("admin.stream_gauges_ms", 50..=HOUR_MS);
-    Some(Admin {
+    Some(AdminConfig {
         listen: listen?,
         token: token?,
         live_every: live_every?,
@@ -144,71 +143,7 @@ fn admin_token(reader: &mut Reader) -> Option<Option<SecretString>> {
     Some(Some(token))
 }
 
-fn twilio(reader: &mut Reader) -> Option<Twilio> {
-    let account_sid = reader.sid(
-        "twilio.account_sid",
-        "an account SID (AC + 32 hex digits)",
-        "set it, or TWILIO_ACCOUNT_SID, to the account's SID",
-    );
-    let auth_tokens = reader.secrets("twilio.auth_tokens", "set TWILIO_AUTH_TOKEN to the account's auth token");
-    let workspace_sid = reader.sid(
-        "twilio.workspace_sid",
-        "a workspace SID (WS + 32 hex digits)",
-        "set it, or TWILIO_WORKSPACE_SID, to the workspace's SID",
-    );
-    let credentials = credentials(reader, auth_tokens.as_deref());
-    let base_urls = addresses::base_urls(reader);
-    let connect_timeout = reader.millis("twilio.connect_timeout_ms", 1..=60_000);
-    let request_timeout = reader.millis("twilio.request_timeout_ms", 1..=60_000);
-    let max_in_flight = reader.count("twilio.max_in_flight", 1..=1000);
-    let pool_idle = reader.millis("twilio.pool_idle_ms", 1..=HOUR_MS);
-    let answer_limit_bytes = reader.count("twilio.answer_limit_bytes", 1024..=GIB);
-    let max_pages = reader.count("twilio.max_pages", 1..=1000);
-    let (api_base_url, taskrouter_base_url) = base_urls?;
-    Some(Twilio {
-        account_sid: account_sid?,
-        auth_tokens: auth_tokens?,
-        workspace_sid: workspace_sid?,
-        credentials: credentials?,
-        api_base_url,
-        taskrouter_base_url,
-        connect_timeout: connect_timeout?,
-        request_timeout: request_timeout?,
-        max_in_flight: max_in_flight?,
-        pool_idle: pool_idle?,
-        answer_limit_bytes: answer_limit_bytes?,
-        max_pages: max_pages?,
-    })
-}
-
-fn credentials(reader: &mut Reader, tokens: Option<&[SecretString]>) -> Option<Credentials> {
-    let key = reader.optional_text("twilio.api_key");
-    let secret = reader.optional_secret("twilio.api_secret");
-    let remedy = "set both TWILIO_API_KEY and TWILIO_API_SECRET, or neither";
-    match (key, secret) {
-        (Some(key), Some(secret)) if is_key_sid(&key) => Some(Credentials::ApiKey { key, secret }),
-        (Some(_), Some(_)) => {
-            let remedy = "copy the key's SID; its secret belongs in twilio.api_secret";
-            reader.problem("twilio.api_key", "is not an API key SID (SK + 32 hex digits)", remedy);
-            None
-        }
-        (Some(_), None) => {
-            reader.problem("twilio.api_secret", "is missing although twilio.api_key is set", remedy);
-            None
-        }
-        (None, Some(_)) => {
-            reader.problem("twilio.api_key", "is missing although twilio.api_secret is set", remedy);
-            None
-        }
-        (None, None) => tokens?.first().cloned().map(Credentials::AuthToken),
-    }
-}
-
-fn is_key_sid(text: &str) -> bool {
-    text.strip_prefix("SK").is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
-}
-
-fn journal(reader: &mut Reader) -> Option<Journal> {
+fn journal(reader: &mut Reader) -> Option<JournalConfig> {
     let url = addresses::journal_url(reader);
     let queue_limit = reader.count("journal.queue_limit", 1..=1_000_000);
     let batch_limit = reader.count("journal.batch_limit", 1..=100_000);
@@ -220,7 +155,7 @@ fn journal(reader: &mut Reader) -> Option<Journal> {
     let lease = reader.millis("journal.lease_ms", 1..=HOUR_MS);
     let retention = reader.number("journal.retention_hours", 1..=87_600);
     let prune_every = reader.millis("journal.prune_every_ms", 1..=DAY_MS);
-    Some(Journal {
+    Some(JournalConfig {
         url: url?,
         queue_limit: queue_limit?,
         batch_limit: batch_limit?,
@@ -264,10 +199,10 @@ fn without_effect(
     of_other_store.chain(dropped).collect()
 }
 
-fn worker(reader: &mut Reader) -> Option<Worker> {
+fn worker(reader: &mut Reader) -> Option<WorkerConfig> {
     let max_calls = reader.count("worker.max_calls", 1..=100_000);
     let poll = reader.millis("worker.poll_ms", 1..=60_000);
-    Some(Worker { max_calls: max_calls?, poll: poll? })
+    Some(WorkerConfig { max_calls: max_calls?, poll: poll? })
 }
 
 /// Checked even while disabled, so that enabling it holds no surprise.
@@ -280,37 +215,47 @@ fn assignment(reader: &mut Reader) -> Option<Option<ConferenceInstruction>> {
     Some(enabled?.then_some(instruction))
 }
 
-fn backfill(reader: &mut Reader) -> Option<Backfill> {
+fn backfill(reader: &mut Reader) -> Option<BackfillConfig> {
     // TaskRouter redacts the attributes of events that are older than 30 days.
     let max_age = reader.number("backfill.max_age_minutes", 1..=30 * 24 * 60);
     let overlap = reader.millis("backfill.overlap_ms", 1..=HOUR_MS);
     let max_events = reader.count("backfill.max_events", 1..=1_000_000);
     let again = reader.millis("backfill.again_ms", 1..=HOUR_MS);
     let max_age = Duration::from_secs(max_age? * 60);
-    Some(Backfill { max_age, overlap: overlap?, max_events: max_events?, again: again? })
+    Some(BackfillConfig { max_age, overlap: overlap?, max_events: max_events?, again: again? })
 }
 
-fn retry(reader: &mut Reader) -> Option<Retry> {
+fn retry(reader: &mut Reader) -> Option<RetryConfig> {
     let first = reader.millis("retry.first_ms", 1..=HOUR_MS);
     let cap = reader.millis("retry.cap_ms", 1..=HOUR_MS);
     let give_up = reader.millis("retry.give_up_ms", 1..=HOUR_MS);
-    Some(Retry { first: first?, cap: cap?, give_up: give_up? })
+    let slow = reader.millis("retry.slow_ms", 1..=HOUR_MS);
+    let doubt = reader.millis("retry.doubt_ms", 1..=60_000);
+    let landing_margin = reader.millis("retry.landing_margin_ms", 0..=60_000);
+    Some(RetryConfig {
+        first: first?,
+        cap: cap?,
+        give_up: give_up?,
+        slow: slow?,
+        doubt: doubt?,
+        landing_margin: landing_margin?,
+    })
 }
 
-fn redirect(reader: &mut Reader) -> Option<Redirect> {
+fn redirect(reader: &mut Reader) -> Option<RedirectConfig> {
     let verify_guard = reader.millis("redirect.verify_guard_ms", 1..=60_000);
     let rejoin = reader.millis("redirect.rejoin_ms", 1..=600_000);
-    let doubt = reader.millis("redirect.doubt_ms", 1..=60_000);
+    let watch = reader.millis("redirect.watch_ms", 1..=HOUR_MS);
     let poll = reader.millis_list("redirect.poll_ms", 0..=60_000);
     let reading_max_age = reader.millis("redirect.reading_max_age_ms", 1..=60_000);
     if poll.as_deref().and_then(<[Duration]>::last).is_some_and(Duration::is_zero) {
         let remedy = "end it with the pause between readings, as in [0, 50, 100, 200]";
         reader.problem("redirect.poll_ms", "ends with 0, so readings would repeat without a pause", remedy);
     }
-    Some(Redirect {
+    Some(RedirectConfig {
         verify_guard: verify_guard?,
         rejoin: rejoin?,
-        doubt: doubt?,
+        watch: watch?,
         poll: poll?,
         reading_max_age: reading_max_age?,
     })
@@ -325,14 +270,14 @@ fn traces(reader: &mut Reader) -> Option<Option<TraceSettings>> {
     Some(otlp_url.map(|otlp_url| TraceSettings { otlp_url, timeout, export_every, queue_limit }))
 }
 
-fn log(reader: &mut Reader) -> Option<Log> {
+fn log(reader: &mut Reader) -> Option<LogConfig> {
     let format = reader.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
     let remedy = "write a level such as \"info\", or \"info,taskrouter_streams=debug\"";
     let filter = reader.text("log.filter", remedy);
     if filter.as_deref().is_some_and(|filter| !is_filter(filter)) {
         reader.problem("log.filter", "is not a filter", remedy);
     }
-    Some(Log { format: format?, filter: filter? })
+    Some(LogConfig { format: format?, filter: filter? })
 }
 
 fn listeners_differ(reader: &mut Reader, server: Option<SocketAddr>, admin: Option<SocketAddr>) {

@@ -1,8 +1,14 @@
 //! Layers of configuration, flattened to full key names, the later winning key by key.
 
-use super::{ConfigError, DEFAULT, DEFAULT_ORIGIN};
+use super::problem::ConfigError;
 use config::{File, FileFormat, Source, Value, ValueKind};
 use std::collections::BTreeMap;
+
+/// The reference of every key, and the lowest layer.
+pub(super) const DEFAULT: &str = include_str!("../../config/default.toml");
+
+/// The origin of the keys in [`DEFAULT`].
+pub(super) const DEFAULT_ORIGIN: &str = "the defaults";
 
 /// The prefix of our own environment variables, and the separator between a section and a key.
 pub(super) const PREFIX: &str = "TRS__";

@@ -1,7 +1,7 @@
 //! Reading single keys: each method takes one key out of the layers, and records a problem instead of stopping at it.
 
-use super::layers::{Found, Layers, PREFIX, Raw, SEPARATOR};
-use super::{ConfigError, DEFAULT_ORIGIN, Problem};
+use super::layers::{DEFAULT_ORIGIN, Found, Layers, PREFIX, Raw, SEPARATOR};
+use super::problem::{ConfigError, Problem};
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// Lists and tables whose parts the environment can name too.
 const WITH_PARTS: [&str; 2] = ["streams.destinations", "accounts"];
+
+/// An hour: longer than any wait for a call, and far below where sums overflow.
+pub(super) const HOUR_MS: u64 = 3_600_000;
 
 /// The keys that were not read yet, and the problems of those that were.
 pub(super) struct Reader {

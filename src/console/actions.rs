@@ -2,7 +2,7 @@
 
 use super::error::ConsoleError;
 use super::queries::Queries;
-use crate::call::fact::What;
+use crate::call::fact::FactKind;
 use crate::call::sid::TaskSid;
 use crate::ingest::new_fact;
 use crate::journal::{Ingested, Operators};
@@ -13,7 +13,6 @@ use std::sync::Arc;
 /// What to do with everything of a call that is parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Retry it.
     Redrive,
     /// Leave it undone.
     Dismiss,
@@ -27,15 +26,13 @@ impl Action {
         }
     }
 
-    fn what(self) -> What {
+    fn kind(self) -> FactKind {
         match self {
-            Action::Redrive => What::Redriven,
-            Action::Dismiss => What::Dismissed,
+            Action::Redrive => FactKind::Redriven,
+            Action::Dismiss => FactKind::Dismissed,
         }
     }
 }
-
-/// Performs actions.
 pub(super) struct Actions {
     journal: Arc<dyn Operators>,
     metrics: Arc<Metrics>,
@@ -55,8 +52,8 @@ impl Actions {
         }
         // Named by the last fact, so that a form that is sent twice acts once.
         let identity = format!("{}:{task}:{last}", action.word());
-        let fact = new_fact(task.clone(), identity, action.what());
-        let kind = labels::event(&fact.fact.what);
+        let fact = new_fact(task.clone(), identity, action.kind());
+        let kind = labels::event(&fact.fact.kind);
         let ingested = self.journal.ingest(fact).await;
         let verdict = match &ingested {
             Ok(Ingested::New) => "new",

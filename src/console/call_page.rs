@@ -191,7 +191,8 @@ fn stream_state(stream: &StreamView) -> Markup {
     let class = match stream.state.as_str() {
         "running" => "pill live",
         "would run" => "pill shadow",
-        "accepted" => "chip offered",
+        "starting" | "taken" => "chip offered",
+        "in doubt" | "stopping" => "pill held",
         "failed" => "pill parked",
         _ => "pill over",
     };
@@ -200,7 +201,6 @@ fn stream_state(stream: &StreamView) -> Markup {
             (stream.state)
             @if let Some(error) = stream.error { ", Twilio error " (error) }
         }
-        @if stream.live && stream.unconfirmed { " " span.pill.held { "socket not confirmed" } }
         @if stream.live && stream.orphan { " " span.pill.parked { "orphan" } }
     }
 }

@@ -4,10 +4,10 @@
 //! its logarithm, and the labels show the time.
 
 use crate::call::Call;
-use crate::call::fact::{EpochMs, Fact, ReservationChange, What};
-use crate::call::ledger::Stream;
+use crate::call::fact::{EpochMs, Fact, FactKind, ReservationChange};
 use crate::call::sid::ReservationSid;
-use crate::call::step::{Answer, Guard, Operation, Outcome};
+use crate::call::step::{Answer, Command, Guard, Operation, Outcome};
+use crate::call::streams::Stream;
 use crate::timeline::{self, Kind};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -77,9 +77,7 @@ pub(super) struct Drawing {
     pub(super) names: Markup,
     /// The axis and the bars.
     pub(super) rows: Markup,
-    /// The second part's width.
     pub(super) wide: f64,
-    /// Both parts' height.
     pub(super) high: f64,
 }
 
@@ -187,16 +185,13 @@ fn customer(facts: &[Fact]) -> Vec<Mark> {
     let (mut call, mut away) = (Call::default(), false);
     for fact in facts {
         call.apply(fact);
-        if let What::Settled(settled) = &fact.what {
+        if let FactKind::Settled(settled) = &fact.kind {
             match (&settled.step.operation, &settled.outcome) {
-                (Operation::Redirect { .. }, Outcome::Done(_)) => away = true,
+                (Operation::Command(Command::Redirect { .. }), Outcome::Done(_)) => away = true,
                 (_, Outcome::Done(Answer::Participants(rows))) => {
                     away &= !rows.iter().any(|row| row.connected && Some(&row.call) == call.customer());
                 }
-                (
-                    _,
-                    Outcome::Done(_) | Outcome::Gone | Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Refused(_),
-                ) => {}
+                _ => {}
             }
         }
         let state = [away, call.held() == Some(true), call.guard() == Some(Guard::Lowered)];
@@ -240,7 +235,7 @@ fn agent(facts: &[Fact], reservation: &ReservationSid) -> Vec<Mark> {
     let mut marks: Vec<Mark> = Vec::new();
     let mut open: Option<(EpochMs, &'static str, &'static str)> = None;
     for fact in facts {
-        let What::Reservation(event) = &fact.what else { continue };
+        let FactKind::Reservation(event) = &fact.kind else { continue };
         if event.reservation != *reservation {
             continue;
         }
@@ -275,12 +270,13 @@ fn streams(facts: &[Fact], names: &BTreeMap<ReservationSid, String>) -> Vec<Row>
         let agent = names.get(&stream.reservation).map_or("nobody", String::as_str);
         let slot = timeline::letter(stream.slot);
         let title = format!("{} on destination {slot} for {agent}", stream.name);
-        let (from, to) = (stream.accepted_at, stream.over_at.unwrap_or(end).max(stream.accepted_at));
+        let from = stream.taken_at().or(stream.started_at()).unwrap_or(end);
+        let to = stream.over_at().unwrap_or(end).max(from);
         let mut marks = Vec::new();
-        // Paler until its socket is known to be open.
-        let heard = stream.confirmed_at.unwrap_or(to).clamp(from, to);
+        // Paler until Twilio has told that its socket is open.
+        let heard = stream.started_at().unwrap_or(to).clamp(from, to);
         if heard > from {
-            let title = format!("{title}, not confirmed yet");
+            let title = format!("{title}, not proven yet");
             marks.push(Mark { from, to: heard, class: format!("stream unheard slot-{}", stream.slot % 6), title });
         }
         if heard < to {

@@ -89,8 +89,6 @@ fn cursor(text: &str) -> Option<Cursor> {
     let (changed, call) = text.split_once('.')?;
     Some(Cursor { changed: changed.parse().ok()?, call: call.parse().ok()? })
 }
-
-/// Reads calls.
 #[derive(Clone)]
 pub(super) struct Queries {
     journal: Arc<dyn Operators>,

@@ -2,10 +2,10 @@
 
 use crate::call::Call;
 use crate::call::fact::{EpochMs, Fact};
-use crate::call::ledger::StreamState;
 use crate::call::sid::{AccountSid, CallSid, ReservationSid, TaskSid, WorkerSid};
-use crate::call::state::ReservationStatus;
-use crate::call::step::{Change, Guard};
+use crate::call::step::{Goal, Guard};
+use crate::call::streams::StreamState;
+use crate::call::task::ReservationStatus;
 use crate::timeline::{self, Kind, Line};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 /// The summary of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallView {
-    /// The task.
     pub task: TaskSid,
     /// With several accounts, the name of the call's account in the configuration, else its SID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,6 +21,9 @@ pub struct CallView {
     pub customer: Option<CallSid>,
     /// Whether the conversation is over.
     pub over: bool,
+    /// The task has no call, as far as could be found.
+    #[serde(default)]
+    pub no_call: bool,
     /// Shadow mode: no command was sent.
     #[serde(default)]
     pub shadow: bool,
@@ -40,24 +42,18 @@ pub struct CallView {
     /// When the last of them was journaled: milliseconds since the Unix epoch.
     pub changed_ms: EpochMs,
 }
-
-/// An agent on a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentView {
     /// As in the timeline: "agent A".
     pub name: String,
     /// The WorkerSid, once an event has named it.
     pub worker: Option<WorkerSid>,
-    /// The ReservationSid.
     pub reservation: ReservationSid,
     /// "offered", "on the call", "wrapping up" or "gone".
     pub status: String,
 }
-
-/// A stream on a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamView {
-    /// Its name.
     pub name: String,
     /// Which destination it goes to: "A" is the first.
     pub destination: String,
@@ -65,18 +61,16 @@ pub struct StreamView {
     pub agent: String,
     /// Whether it runs on the customer's leg, as far as is known; in shadow mode, whether it would.
     pub live: bool,
-    /// "accepted" by Twilio, "running" once its socket is known to be open, "stopped" by us, "ended" otherwise, or "failed"; in shadow
-    /// mode "would run" or "would be over".
+    /// "starting", "taken" by Twilio, "running" as Twilio told, "in doubt", "stopping", "stopped" by us, "ended" without us, "failed",
+    /// or "never started"; in shadow mode "would run" or "would be over". "stopped" and "ended" are proven.
     pub state: String,
+    /// Twilio told that its socket is open, and not that it is over.
+    pub proven: bool,
     /// It started after it had been given up, so nobody is meant to receive it.
     pub orphan: bool,
-    /// Its socket was not confirmed in time.
-    pub unconfirmed: bool,
     /// Twilio's error number.
     pub error: Option<u32>,
 }
-
-/// A parked change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedView {
     /// What was to be changed.
@@ -88,7 +82,6 @@ pub struct ParkedView {
 /// A call with its story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallStory {
-    /// The call.
     pub call: CallView,
     /// What happened, oldest first.
     pub timeline: Vec<LineView>,
@@ -156,23 +149,24 @@ impl CallView {
             name: stream.name.clone(),
             destination: timeline::letter(stream.slot).to_string(),
             agent: name(&stream.reservation),
-            live: stream.is_live() && !call.is_over(),
-            state: stream_state(stream.state, call.is_over(), shadow).to_owned(),
-            orphan: stream.orphan,
-            unconfirmed: stream.unconfirmed && stream.confirmed_at.is_none(),
-            error: stream.error,
+            live: stream.may_run(),
+            state: stream_state(stream.state(), shadow).to_owned(),
+            proven: stream.is_proven(),
+            orphan: stream.is_orphan(),
+            error: stream.error(),
         });
         Some(Self {
             task: task.clone(),
             account: accounts.name(call.account()),
             customer: call.customer().cloned(),
             over: call.is_over(),
+            no_call: call.has_no_call(),
             shadow,
             guard: call.guard().map(|guard| guard_word(guard).to_owned()),
             held: call.held(),
             streams: streams.collect(),
             agents,
-            parked: call.parked().map(|(change, reason)| parked(change, reason, &name)).collect(),
+            parked: call.parked().map(|(goal, reason)| parked(goal, reason, &name)).collect(),
             facts: i64::try_from(facts.len()).unwrap_or(i64::MAX),
             changed_ms: last.at,
         })
@@ -194,8 +188,8 @@ impl From<Line> for LineView {
     }
 }
 
-fn parked(change: &Change, reason: &str, name: &impl Fn(&ReservationSid) -> String) -> ParkedView {
-    let change = timeline::worded(change, name);
+fn parked(goal: &Goal, reason: &str, name: &impl Fn(&ReservationSid) -> String) -> ParkedView {
+    let change = timeline::worded(goal, name);
     ParkedView { change, reason: reason.to_owned() }
 }
 
@@ -208,16 +202,28 @@ fn status(status: ReservationStatus) -> &'static str {
     }
 }
 
-/// The end of a call ends its streams, whether or not Twilio has reported that.
-fn stream_state(state: StreamState, over: bool, shadow: bool) -> &'static str {
-    match (state, over) {
-        (StreamState::Accepted | StreamState::Confirmed, false) if shadow => "would run",
+/// Twilio's word where there is one; what is only assumed says so.
+fn stream_state(state: StreamState, shadow: bool) -> &'static str {
+    match state {
+        StreamState::Starting
+        | StreamState::Taken
+        | StreamState::Running
+        | StreamState::Stopping
+        | StreamState::InDoubt
+            if shadow =>
+        {
+            "would run"
+        }
         _ if shadow => "would be over",
-        (StreamState::Accepted, false) => "accepted",
-        (StreamState::Confirmed, false) => "running",
-        (StreamState::Stopped, _) => "stopped",
-        (StreamState::Ended, _) | (StreamState::Accepted | StreamState::Confirmed, true) => "ended",
-        (StreamState::Failed, _) => "failed",
+        StreamState::Starting => "starting",
+        StreamState::Taken => "taken",
+        StreamState::Running => "running",
+        StreamState::InDoubt => "in doubt",
+        StreamState::Stopping => "stopping",
+        StreamState::Stopped => "stopped",
+        StreamState::Ended => "ended",
+        StreamState::Failed => "failed",
+        StreamState::NeverStarted => "never started",
     }
 }
 

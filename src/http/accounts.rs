@@ -14,7 +14,6 @@ use crate::twilio::signature::{Pair, Verifier};
 pub struct IngressAccount {
     /// Has the account's tokens.
     pub verifier: Verifier,
-    /// Begins with AC.
     pub account: AccountSid,
     /// Events of other workspaces are rejected.
     pub workspace: WorkspaceSid,

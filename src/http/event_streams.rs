@@ -11,7 +11,7 @@ use super::state::IngestState;
 use crate::ingest::new_fact;
 use crate::journal::NewFact;
 use crate::twilio::event::Content;
-use crate::twilio::event_stream::{self, Element};
+use crate::twilio::event_stream::{self, DeliveryElement};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 pub(super) async fn receive(
@@ -37,11 +37,15 @@ pub(super) async fn receive(
     Ok(no_content())
 }
 
-fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<Element>) -> Result<Vec<NewFact>, Rejection> {
+fn facts(
+    state: &IngestState,
+    account: &IngressAccount,
+    elements: Vec<DeliveryElement>,
+) -> Result<Vec<NewFact>, Rejection> {
     let mut facts = Vec::new();
     for element in elements {
         match element {
-            Element::Event(envelope) => {
+            DeliveryElement::Event(envelope) => {
                 account.require_account(&envelope.account)?;
                 match envelope.content {
                     // A subscription covers every workspace of the account, and its deliveries mix them.
@@ -50,11 +54,13 @@ fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<Element>) 
                     Content::NotOurs => metrics::count_not_ours(&state.metrics),
                 }
             }
-            Element::Unusable(malformed) => tracing::warn!(%malformed, "skipped an authentic event that is malformed"),
-            Element::Test { id } => {
+            DeliveryElement::Unusable(malformed) => {
+                tracing::warn!(%malformed, "skipped an authentic event that is malformed")
+            }
+            DeliveryElement::Test { id } => {
                 tracing::info!(test_id = id.as_deref().unwrap_or("-"), "received the sink's test event");
             }
-            Element::NotOurs => metrics::count_not_ours(&state.metrics),
+            DeliveryElement::NotOurs => metrics::count_not_ours(&state.metrics),
         }
     }
     Ok(facts)

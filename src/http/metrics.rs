@@ -1,6 +1,6 @@
 //! What the public listener counts: every answer, and every fact that it receives.
 
-use crate::call::fact::{Fact, What};
+use crate::call::fact::{Fact, FactKind};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use actix_web::body::MessageBody;
@@ -35,7 +35,7 @@ pub(super) struct IngestLabels {
 
 /// What became of a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum IngestVerdict {
     New,
     Duplicate,
     Refused,
@@ -43,17 +43,17 @@ pub(super) enum Verdict {
 
 impl IngestLabels {
     pub(super) fn new(fact: &Fact) -> Self {
-        Self { kind: labels::event(&fact.what), delay: delay(fact) }
+        Self { kind: labels::event(&fact.kind), delay: delay(fact) }
     }
 
-    pub(super) fn count(&self, metrics: &Metrics, verdict: Verdict) {
+    pub(super) fn count(&self, metrics: &Metrics, verdict: IngestVerdict) {
         let word = match verdict {
-            Verdict::New => "new",
-            Verdict::Duplicate => "duplicate",
-            Verdict::Refused => "refused",
+            IngestVerdict::New => "new",
+            IngestVerdict::Duplicate => "duplicate",
+            IngestVerdict::Refused => "refused",
         };
         metrics.ingress.events.get_or_create(&[("type", self.kind), ("verdict", word)]).inc();
-        if let (Verdict::New, Some(delay)) = (verdict, self.delay) {
+        if let (IngestVerdict::New, Some(delay)) = (verdict, self.delay) {
             metrics.ingress.event_delay_seconds.observe(delay.as_secs_f64());
         }
     }
@@ -66,18 +66,19 @@ pub(super) fn count_not_ours(metrics: &Metrics) {
 
 /// How long ago the event happened, by Twilio's clock. Never negative, because clocks differ.
 fn delay(fact: &Fact) -> Option<Duration> {
-    let at = match &fact.what {
-        What::Reservation(event) => event.stamp.at,
-        What::Task(event) => event.stamp.at,
-        What::Transfer(event) => event.stamp.at,
-        What::Stream(event) => event.at,
-        What::Begun(_)
-        | What::Settled(_)
-        | What::Parked(_)
-        | What::Unconfirmed { .. }
-        | What::Redriven
-        | What::Dismissed
-        | What::Unparked => return None,
+    let at = match &fact.kind {
+        FactKind::Reservation(event) => event.stamp.at,
+        FactKind::Task(event) => event.stamp.at,
+        FactKind::Transfer(event) => event.stamp.at,
+        FactKind::Stream(event) => event.at,
+        FactKind::Begun(_)
+        | FactKind::Settled(_)
+        | FactKind::Parked(_)
+        | FactKind::Recovered(_)
+        | FactKind::Noticed(_)
+        | FactKind::Redriven
+        | FactKind::Dismissed
+        | FactKind::Unparked => return None,
     };
     Some(Duration::from_millis(u64::try_from(fact.at - at).unwrap_or(0)))
 }

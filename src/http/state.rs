@@ -1,7 +1,7 @@
 //! What the handlers of the public listener share.
 
 use super::log_throttle::LogThrottle;
-use super::metrics::{IngestLabels, Verdict};
+use super::metrics::{IngestLabels, IngestVerdict};
 use super::responses::Rejection;
 use super::settings::IngressSettings;
 use crate::ingest::Ingester;
@@ -43,16 +43,16 @@ impl IngestState {
             Ok(ingested) => {
                 self.settings.outage.taken();
                 let verdict = match ingested {
-                    Ingested::New => Verdict::New,
-                    Ingested::Duplicate => Verdict::Duplicate,
+                    Ingested::New => IngestVerdict::New,
+                    Ingested::Duplicate => IngestVerdict::Duplicate,
                 };
                 labels.count(&self.metrics, verdict);
-                tracing::debug!(task_sid = %call, duplicate = verdict == Verdict::Duplicate, "event journaled");
+                tracing::debug!(task_sid = %call, duplicate = verdict == IngestVerdict::Duplicate, "event journaled");
                 Ok(())
             }
             Err(error) => {
                 self.settings.outage.refused(journal::now());
-                labels.count(&self.metrics, Verdict::Refused);
+                labels.count(&self.metrics, IngestVerdict::Refused);
                 self.failures.log(|suppressed| {
                     tracing::error!(task_sid = %call, %error, suppressed, "cannot journal an event; it was answered with 503");
                 });

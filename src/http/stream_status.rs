@@ -4,7 +4,7 @@ use super::metrics;
 use super::responses::{Rejection, no_content};
 use super::signed;
 use super::state::IngestState;
-use crate::call::fact::What;
+use crate::call::fact::FactKind;
 use crate::call::sid::TaskSid;
 use crate::ingest::new_fact;
 use crate::journal;
@@ -25,7 +25,7 @@ pub(super) async fn receive(
     account.require_account(&status.account)?;
     match (status.content, task(&request)) {
         (StatusContent::Stream { identity, event }, Some(task)) => {
-            state.ingest_all(vec![new_fact(task, identity, What::Stream(event))]).await?;
+            state.ingest_all(vec![new_fact(task, identity, FactKind::Stream(event))]).await?;
         }
         // About a stream that this program did not start.
         (StatusContent::Stream { .. } | StatusContent::NotOurs, _) => metrics::count_not_ours(&state.metrics),

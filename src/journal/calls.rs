@@ -1,9 +1,9 @@
 //! The operator's view of a journal: which calls there are, a page at a time.
 
 use super::Seq;
-use crate::call::fact::{EpochMs, What};
+use crate::call::fact::{EpochMs, FactKind};
 use crate::call::sid::{CallSid, TaskSid};
-use crate::call::step::{Answer, Outcome};
+use crate::call::step::{Answer, Outcome, Settled};
 use std::time::Duration;
 
 /// Rows of one page at most, whatever a query asks for.
@@ -100,33 +100,10 @@ impl SearchKey {
 }
 
 /// The customer's leg, when the fact names it.
-pub(super) fn customer(what: &What) -> Option<&CallSid> {
-    let learned = match what {
-        What::Settled(settled) => match &settled.outcome {
-            Outcome::Done(Answer::Task(attributes)) => Some(attributes),
-            Outcome::Done(
-                Answer::Conference(_)
-                | Answer::Participants(_)
-                | Answer::Participant(_)
-                | Answer::Stream(_)
-                | Answer::Call { .. }
-                | Answer::Accepted,
-            )
-            | Outcome::Gone
-            | Outcome::TryLater(_)
-            | Outcome::Unknown(_)
-            | Outcome::Refused(_) => None,
-        },
-        What::Reservation(_)
-        | What::Task(_)
-        | What::Transfer(_)
-        | What::Stream(_)
-        | What::Begun(_)
-        | What::Parked(_)
-        | What::Unconfirmed { .. }
-        | What::Redriven
-        | What::Dismissed
-        | What::Unparked => what.task_view().map(|view| &view.attributes),
+pub(super) fn customer(kind: &FactKind) -> Option<&CallSid> {
+    let attributes = match kind {
+        FactKind::Settled(Settled { outcome: Outcome::Done(Answer::Task(attributes)), .. }) => attributes,
+        _ => &kind.task_view()?.attributes,
     };
-    learned?.customer.as_ref()
+    attributes.customer.as_ref().or_else(|| attributes.call_sid.as_ref().filter(|_| !attributes.outbound))
 }

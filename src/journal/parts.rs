@@ -24,8 +24,8 @@ pub trait Facts: Send + Sync + 'static {
     fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>>;
 }
 
-/// Hands out the right to work on calls: for the worker.
-pub trait Claims: Facts {
+/// Hands out the right to work on calls: for the worker, which also looks for other tasks on the same leg.
+pub trait Claims: Reading {
     /// Takes the leases of up to `limit` calls that are due, the longest due first.
     fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>>;
 

@@ -1,7 +1,7 @@
 //! Labels of metrics and spans. Each is one of a few words of this program.
 
-use crate::call::fact::What;
-use crate::call::step::{Assumed, Change, Outcome};
+use crate::call::fact::FactKind;
+use crate::call::step::{Assumed, Goal, Outcome};
 use crate::twilio::event_types::EventType;
 
 /// Commands of operators, beside Twilio's events.
@@ -13,39 +13,53 @@ pub fn events() -> impl Iterator<Item = &'static str> {
 }
 
 /// A fact from outside by Twilio's name for the event, or by the operator's command; "ours" for the worker's own facts.
-pub fn event(what: &What) -> &'static str {
+pub fn event(what: &FactKind) -> &'static str {
     let [redriven, dismissed] = OPERATOR;
     match what {
-        What::Redriven => redriven,
-        What::Dismissed => dismissed,
-        What::Reservation(_)
-        | What::Task(_)
-        | What::Transfer(_)
-        | What::Stream(_)
-        | What::Begun(_)
-        | What::Settled(_)
-        | What::Parked(_)
-        | What::Unconfirmed { .. }
-        | What::Unparked => EventType::of(what).map_or("ours", EventType::name),
+        FactKind::Redriven => redriven,
+        FactKind::Dismissed => dismissed,
+        FactKind::Reservation(_)
+        | FactKind::Task(_)
+        | FactKind::Transfer(_)
+        | FactKind::Stream(_)
+        | FactKind::Begun(_)
+        | FactKind::Settled(_)
+        | FactKind::Parked(_)
+        | FactKind::Recovered(_)
+        | FactKind::Noticed(_)
+        | FactKind::Unparked => EventType::of(what).map_or("ours", EventType::name),
     }
 }
 
-/// Every label of [`change`].
-pub const CHANGES: [&str; 9] =
-    ["start", "stop", "lower_ahead", "raise_guard", "hold_again", "rejoin", "orphan", "reconcile", "serve"];
+/// Every word of [`goal`].
+pub const GOALS: [&str; 11] = [
+    "start",
+    "stop",
+    "lower_guard",
+    "raise_guard",
+    "hold_again",
+    "rejoin",
+    "find_customer",
+    "check_call",
+    "verify_leg",
+    "end_conference",
+    "serve",
+];
 
-/// The kind of a change.
-pub fn change(change: &Change) -> &'static str {
-    match change {
-        Change::Start(_) => "start",
-        Change::Stop(_) => "stop",
-        Change::LowerAhead => "lower_ahead",
-        Change::RaiseGuard => "raise_guard",
-        Change::HoldAgain => "hold_again",
-        Change::Rejoin => "rejoin",
-        Change::Orphan(_) => "orphan",
-        Change::Reconcile => "reconcile",
-        Change::Serve => "serve",
+/// What a goal is about.
+pub fn goal(goal: &Goal) -> &'static str {
+    match goal {
+        Goal::Start(_) => "start",
+        Goal::Stop(_) => "stop",
+        Goal::LowerGuard => "lower_guard",
+        Goal::RaiseGuard => "raise_guard",
+        Goal::HoldAgain => "hold_again",
+        Goal::Rejoin => "rejoin",
+        Goal::FindCustomer => "find_customer",
+        Goal::CheckCall => "check_call",
+        Goal::VerifyLeg => "verify_leg",
+        Goal::EndConference => "end_conference",
+        Goal::Serve => "serve",
     }
 }
 
@@ -54,9 +68,11 @@ pub fn outcome(outcome: &Outcome, assumed: Option<Assumed>) -> &'static str {
     match outcome {
         Outcome::Done(_) if assumed == Some(Assumed::NotSent) => "not_sent",
         Outcome::Done(_) => "done",
-        Outcome::Gone => "gone",
+        Outcome::NotFound(_) => "not_found",
+        Outcome::NotInProgress(_) => "not_in_progress",
         Outcome::TryLater(_) => "try_later",
         Outcome::Unknown(_) => "unknown",
+        Outcome::Denied(_) => "denied",
         Outcome::Refused(_) => "refused",
     }
 }

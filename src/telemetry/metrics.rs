@@ -44,7 +44,6 @@ pub struct Metrics {
     pub steps: StepMetrics,
     /// Streams, by call and over all calls.
     pub streams: StreamMetrics,
-    /// The journal's commits.
     pub commits: Commits,
     /// Calls in work, and background tasks.
     pub work: WorkMetrics,
@@ -52,7 +51,6 @@ pub struct Metrics {
 
 /// Requests and events, counted by the public listener and the operators' routes.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct IngressMetrics {
     pub answers: Counters<2>,
     pub answer_seconds: Times<1>,
@@ -62,7 +60,6 @@ pub struct IngressMetrics {
 
 /// Steps, counted by call tasks.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct StepMetrics {
     pub settled: Counters<2>,
     pub settle_delay_seconds: Histogram,
@@ -75,20 +72,23 @@ pub struct StepMetrics {
 
 /// Streams, counted by call tasks and by the stream gauges.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct StreamMetrics {
     pub started: Counter,
+    pub proven: Counter,
     pub stopped: Counter,
     pub unconfirmed: Counter,
+    pub stops_unproven: Counter,
+    pub leg_checks: Counters<1>,
     pub seconds: Counter<f64, AtomicU64>,
     pub start_delay_seconds: Histogram,
     pub live: Gauge,
+    pub running: Gauge,
+    pub in_doubt: Gauge,
     pub orphaned: Gauge,
 }
 
 /// Commits, counted by the journal.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct Commits {
     pub writes: Histogram,
     pub seconds: Histogram,
@@ -96,11 +96,11 @@ pub struct Commits {
 
 /// Work in progress, and rounds of the background tasks.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct WorkMetrics {
     pub calls: Family<Labels<1>, Gauge>,
     pub call_tasks: Gauge,
     pub leases_lost: Counter,
+    pub tasks_without_call: Counter,
     pub backfilled: Counter,
     pub rounds: Counters<2>,
     pub live_views: Gauge,
@@ -139,8 +139,11 @@ impl Metrics {
     /// Prometheus cannot see the first increase of a series that appears with it. Series that matter for alerts exist from the
     /// start.
     fn begin_at_zero(&self) {
-        for change in labels::CHANGES {
+        for change in labels::GOALS {
             self.steps.parked.get_or_create(&[("change", change)]).inc_by(0);
+        }
+        for outcome in ["stayed", "moved", "unverified"] {
+            self.streams.leg_checks.get_or_create(&[("outcome", outcome)]).inc_by(0);
         }
         for change in ["raise_guard", "hold_again"] {
             self.steps.compensations.get_or_create(&[("change", change)]).inc_by(0);
@@ -218,8 +221,29 @@ impl StepMetrics {
 impl StreamMetrics {
     fn new(names: &mut Names) -> Self {
         Self {
-            started: names.add("streams_started", "Streams started", Counter::default()),
-            stopped: names.add("streams_stopped", "Streams stopped while their call went on", Counter::default()),
+            started: names.add("streams_started", "Streams whose start Twilio took", Counter::default()),
+            proven: names.add("streams_proven", "Streams of which Twilio told that they run", Counter::default()),
+            stopped: names.add("streams_stopped", "Streams that are over, by Twilio's word or by proof", Counter::default()),
+            stops_unproven: names.add(
+                "stops_unproven",
+                "Stops that Twilio took twice without telling that the stream is over",
+                Counter::default(),
+            ),
+            leg_checks: names.add(
+                "leg_checks",
+                "Starts that were checked, by outcome: the leg stayed, moved, or could not be read (unverified)",
+                Family::default(),
+            ),
+            running: names.add(
+                "streams_running",
+                "Streams of which Twilio told that they run, at the last count; each process counts the whole journal",
+                Gauge::default(),
+            ),
+            in_doubt: names.add(
+                "streams_in_doubt",
+                "Streams of which nobody knows whether they run, at the last count; each process counts the whole journal",
+                Gauge::default(),
+            ),
             seconds: names.add(
                 "stream_seconds",
                 "Seconds that streams ran, added up at each count; each process counts the whole journal",
@@ -288,6 +312,11 @@ impl WorkMetrics {
                 "background_rounds",
                 "Rounds of the background tasks, by task and outcome (done, failed)",
                 Family::default(),
+            ),
+            tasks_without_call: names.add(
+                "tasks_without_call",
+                "Voice tasks of which no call could be found: callbacks, voicemails, calls between agents",
+                Counter::default(),
             ),
             live_views: names.add("console_live_views", "Pages that the console keeps up to date", Gauge::default()),
             spans_dropped: names.add(

@@ -1,4 +1,4 @@
-//! Logs: one line per event on standard error, as text for people or as JSON for collectors. And [`metrics`], whose [`labels`] are few; and [`traces`].
+//! Logs, [`metrics`] and [`traces`]. A log line is text for people or JSON for collectors, on standard error.
 
 pub mod labels;
 pub mod metrics;
@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// The version, as `Cargo.toml` has it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit that was built, as whoever built it said in `TRS_BUILD_COMMIT`; else "unknown".
+/// The commit that was built, from `TRS_BUILD_COMMIT`; else "unknown".
 pub const COMMIT: &str = env!("TRS_BUILD_COMMIT");
 
 /// Version, commit and target, for people.
@@ -21,24 +21,22 @@ pub const BUILD: &str =
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
     Text,
-    /// One JSON object per line.
     Json,
 }
 
-/// Logging that cannot be set up.
+/// Why logging cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter does not parse.
     #[error("log.filter is not a filter: write a level such as \"info\", or \"info,taskrouter_streams=debug\"")]
     Filter,
-    /// Somebody has set up logging in this process already.
+    /// Logging was set up already.
     #[error("logging was set up twice in this process")]
     AlreadySet,
 }
 
-/// Whether the text is a filter that [`init`] takes.
+/// Whether [`init`] accepts this filter.
 pub fn is_filter(filter: &str) -> bool {
     EnvFilter::try_new(filter).is_ok()
 }

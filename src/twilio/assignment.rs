@@ -1,6 +1,6 @@
-//! TaskRouter's assignment callbacks: a reservation was made, and what shall be done with it?
+//! TaskRouter's assignment callbacks, which ask for an instruction for a new reservation.
 //! Source: <https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks>; recorded ones name neither an event nor a
-//! channel, and their answer is JSON with the names of the Reservation resource, in snake_case.
+//! channel. The answer is JSON with the parameters of the Reservation resource in snake_case.
 
 use super::attributes::Attributes;
 use super::event::{Malformed, Parameters};
@@ -12,24 +12,22 @@ use std::time::Duration;
 /// A reservation that waits for an instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
-    /// Whose it is.
     pub account: AccountSid,
-    /// Whose it is.
     pub workspace: WorkspaceSid,
-    /// The attributes name the leg of a customer who called: there is somebody to put into a conference.
+    /// The attributes name the leg of a customer who called, so there is a caller for a conference.
     pub has_caller: bool,
 }
 
 /// How a worker is called into the task's conference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConferenceInstruction {
-    /// The number that the worker's telephone shows; left to Twilio when absent, and of no use to a client in a browser.
+    /// The caller ID on the worker's telephone. Without one, Twilio chooses; a client in a browser ignores it.
     pub from: Option<String>,
     /// How long the worker's leg rings.
     pub ring: Duration,
 }
 
-/// Reads an assignment callback. Odd attributes are no error: then nobody is known to have called.
+/// Reads an assignment callback. Unreadable attributes are no error: then there is no caller.
 pub fn parse(pairs: &[Pair<'_>]) -> Result<Assignment, Malformed> {
     let parameters = Parameters(pairs);
     let attributes = parameters.get("TaskAttributes").map(Attributes::read).unwrap_or_default().call();
@@ -41,8 +39,8 @@ pub fn parse(pairs: &[Pair<'_>]) -> Result<Assignment, Malformed> {
 }
 
 impl ConferenceInstruction {
-    /// The answer for a call: a conference as Flex makes it, which ends with the customer, but without a beep at either's
-    /// entrance. The one is a text with four values, the other a truth value.
+    /// The answer for a call: a conference as Flex creates it, which ends when the customer leaves, but without entry beeps. One
+    /// `beep` parameter is a string of four values, the other a boolean.
     pub fn answer(&self) -> Value {
         let mut answer = json!({
             "instruction": "conference",
@@ -59,7 +57,7 @@ impl ConferenceInstruction {
     }
 }
 
-/// The answer that leaves a reservation to the worker's client.
+/// The answer that leaves the reservation to the worker's client.
 pub fn left_to_the_client() -> Value {
     json!({})
 }

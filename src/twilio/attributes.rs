@@ -1,35 +1,56 @@
-//! Attributes of tasks and workers: JSON objects that TaskRouter, Flex and the customer's own Studio flow all write into.
+//! Attributes of tasks and workers: JSON objects that TaskRouter, Flex and the customer's own Studio flow write to.
 //! Source: <https://www.twilio.com/docs/taskrouter/contact-center-blueprint/call-control-concepts>.
 
 use crate::call::fact::CallAttributes;
+use crate::call::sid::CallSid;
 use serde_json::Value;
 
-/// Attributes, as far as they can be read. Nothing fails: they are written by anybody, so whatever is missing, of another type
-/// or not a SID is simply not known.
+/// Attributes, as far as they can be read. Nothing fails: whatever is missing, of another type or not a SID is unknown.
 #[derive(Debug, Clone, Default)]
 pub struct Attributes(Value);
 
 impl Attributes {
-    /// Reads a JSON text; one that is none has no attributes.
+    /// Reads a JSON text. Invalid JSON has no attributes.
     pub fn read(json: &str) -> Self {
         Self(serde_json::from_str(json).unwrap_or_default())
     }
 
-    /// What a task's attributes say of the call.
+    /// What a task's attributes say about the call.
     pub fn call(&self) -> CallAttributes {
         let text = |pointer: &str| self.0.pointer(pointer).and_then(Value::as_str);
+        let call = |pointer: &str| text(pointer).and_then(|sid| sid.parse::<CallSid>().ok());
+        let customer = call("/conference/participants/customer");
+        // Whoever is named in the conference and is not the customer: "worker", "supervisor", whatever a plugin adds.
+        let participants = self.0.pointer("/conference/participants").and_then(Value::as_object);
+        let named = participants.into_iter().flatten().filter(|(role, _)| *role != "customer");
+        let named = named.filter_map(|(_, sid)| sid.as_str()?.parse().ok());
+        let workers = ["/worker_call_sid", "/workerCallSid"].into_iter().filter_map(call);
         CallAttributes {
             outbound: text("/direction") == Some("outbound"),
-            customer: text("/conference/participants/customer")
-                .and_then(|sid| sid.parse().ok())
-                .or_else(|| text("/call_sid").and_then(|sid| sid.parse().ok())),
+            internal: self.is_internal(),
+            call_sid: call("/call_sid"),
             conference: text("/conference/sid").and_then(|sid| sid.parse().ok()),
-            worker_leg: text("/conference/participants/worker").and_then(|sid| sid.parse().ok()),
+            other_legs: named.chain(workers).filter(|leg| Some(leg) != customer.as_ref()).collect(),
+            customer,
         }
     }
 
-    /// The values at a path of names separated by dots: one of a text, number or truth value, each of a list of them, and
-    /// none of anything else.
+    /// Whether agents call one another, as plugins for internal calls write it (lehel-twilio/plugin-dialpad and its kin): a
+    /// mark of its own, or an outbound call to an address that is no telephone.
+    fn is_internal(&self) -> bool {
+        let text = |pointer: &str| self.0.pointer(pointer).and_then(Value::as_str);
+        let is_true = |name: &str| match self.0.get(name) {
+            Some(Value::Bool(truth)) => *truth,
+            Some(Value::String(text)) => text == "true",
+            Some(Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_)) | None => false,
+        };
+        let outbound = text("/direction") == Some("outbound");
+        let callee = ["/outbound_to", "/to"].into_iter().filter_map(text).next().unwrap_or_default();
+        let to_client = callee.starts_with("client:") || callee.starts_with("sip:");
+        is_true("client_call") || is_true("internal") || outbound && to_client
+    }
+
+    /// The values at a path of names separated by dots: a string, number or boolean, or each of a list of them; else none.
     pub fn values(&self, path: &str) -> Vec<String> {
         let found = path.split('.').try_fold(&self.0, |value, name| value.get(name));
         match found {

@@ -1,7 +1,6 @@
 //! Twilio's REST API.
 //!
-//! A request is sent once, and each way in which it can end has a verdict of its own: done, gone, certainly not processed,
-//! perhaps processed, refused ([`Outcome`]). Nothing is retried here: whether a request may be sent again is the core's
+//! A request is sent once, and each way in which it can end has a verdict of its own ([`Outcome`]). Nothing is retried here: whether a request may be sent again is the core's
 //! decision. Redirects are not followed and proxies not used. Requests ([`AccountContext::request`]) and readings of answers
 //! ([`Reader`], [`verdict`](super::failure::verdict)) are functions of values, so that tests need no network.
 //! Source: <https://www.twilio.com/docs/usage/requests-to-twilio>.
@@ -12,6 +11,7 @@
 //! | `hosts` | where Twilio's products are |
 //! | `request` | one HTTP request as a value |
 //! | `transport` | connections, permits and limits: sends a request and judges its answer |
+//! | `arming` | commands that are given up at the last moment |
 //! | `account_context` | the request of each of the core's operations |
 //! | `answers` | what the core learns from their answers |
 //! | `event_log`, `event_streams`, `workspaces`, `probe` | resources that no step of a call uses |
@@ -20,6 +20,7 @@
 mod account_context;
 mod answers;
 mod api_error;
+mod arming;
 mod event_log;
 mod event_streams;
 mod hosts;
@@ -29,9 +30,10 @@ mod settings;
 mod transport;
 mod workspaces;
 
-pub use account_context::AccountContext;
-pub use answers::{Read, Reader};
+pub use account_context::{AccountContext, CALLBACK_RETRIES};
+pub use answers::{Body, Reader};
 pub use api_error::ApiError;
+pub use arming::Arming;
 pub use event_log::{EventLog, EventsPage, PagingError};
 pub use event_streams::{EventStreams, SinkRow, SubscriptionRow, sink_configuration};
 pub use hosts::{HostError, Product, base_url};
@@ -42,7 +44,7 @@ pub use transport::ClientError;
 pub use workspaces::{WorkspaceRow, Workspaces};
 
 use crate::call::sid::AccountSid;
-use crate::call::step::{Answer, Operation, Outcome};
+use crate::call::step::{Answer, Operation, Outcome, Trouble};
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use transport::{Exchange, Transport};
@@ -64,7 +66,6 @@ pub struct Permit<'a> {
 /// How an operation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Performed {
-    /// The verdict.
     pub outcome: Outcome,
     /// `Twilio-Request-Id` of the last answer, if it had one.
     pub request_id: Option<String>,
@@ -92,11 +93,11 @@ impl Client {
 
     /// Waits for a permit, performs the operation once and says how it ended.
     pub async fn perform(&self, operation: &Operation) -> Performed {
-        self.permit().await.perform(operation).await
+        self.permit().await.perform(operation, Arming::always()).await
     }
 
     /// Waits until fewer than `max_in_flight` operations are under way. A condition that must hold at the time of sending,
-    /// such as a lease, is checked between this and [`Permit::perform`].
+    /// such as a lease, is checked by the [`Arming`] of [`Permit::perform`].
     pub async fn permit(&self) -> Permit<'_> {
         Permit { client: self, _permit: self.transport.permit().await }
     }
@@ -105,8 +106,6 @@ impl Client {
     pub fn event_log(&self) -> EventLog<'_> {
         EventLog { transport: &self.transport, workspace: &self.context.workspace_sid }
     }
-
-    /// The account's workspaces.
     pub fn workspaces(&self) -> Workspaces<'_> {
         Workspaces(&self.transport)
     }
@@ -125,10 +124,17 @@ impl Client {
         let mut request = self.context.request(operation).map_err(Outcome::Refused)?;
         let mut reader = Reader::new(&self.context, operation, self.transport.max_pages());
         loop {
-            let body = self.transport.send(exchange, &request).await?;
+            let body = match self.transport.send(exchange, &request).await {
+                // Nobody has published that this callback's address may have a fragment. What is refused was not done.
+                Err(Outcome::Refused(Trouble { status: Some(400), .. })) if request.has_callback_fragment() => {
+                    request.drop_callback_fragment();
+                    self.transport.send(exchange, &request).await?
+                }
+                sent => sent?,
+            };
             match reader.read(&body) {
-                Ok(Read::Whole(answer)) => return Ok(answer),
-                Ok(Read::NextPage(query)) => request.query = Some(query),
+                Ok(Body::Whole(answer)) => return Ok(answer),
+                Ok(Body::NextPage(query)) => request.query = Some(query),
                 Err(reason) => return Err(exchange.unknown(reason)),
             }
         }
@@ -136,9 +142,10 @@ impl Client {
 }
 
 impl Permit<'_> {
-    /// Performs the operation once and says how it ended.
-    pub async fn perform(self, operation: &Operation) -> Performed {
-        let mut exchange = self.client.transport.exchange(operation.name());
+    /// Performs the operation once and says how it ended. Nothing of it is done unless `arming` still lets it be sent when its
+    /// connection is ready.
+    pub async fn perform(self, operation: &Operation, arming: Arming) -> Performed {
+        let mut exchange = self.client.transport.exchange(operation.name(), arming);
         let answer = self.client.answer(&mut exchange, operation).await;
         let outcome = answer.map_or_else(|outcome| outcome, Outcome::Done);
         Performed { outcome, request_id: exchange.request_id, status: exchange.status }

@@ -9,19 +9,15 @@ use super::event_types::EventType;
 use super::interest::Interest;
 use super::signature::Pair;
 use crate::call::fact::{
-    EpochMs, EventStamp, ReservationChange, ReservationEvent, TaskEvent, TaskStatus, TaskView, TransferChange,
-    TransferEvent, TransferMode, TransferTarget, What,
+    EpochMs, EventStamp, FactKind, ReservationChange, ReservationEvent, TaskEvent, TaskStatus, TaskView,
+    TransferChange, TransferEvent, TransferMode, TransferTarget,
 };
 use crate::call::rules::Fields;
 use crate::call::sid::{AccountSid, TaskSid, TransferSid, WorkspaceSid};
 use std::str::FromStr;
-
-/// One event callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// `AccountSid`.
     pub account: AccountSid,
-    /// `WorkspaceSid`.
     pub workspace: WorkspaceSid,
     /// The fact, if it is about a voice task.
     pub content: Content,
@@ -37,8 +33,7 @@ pub enum Content {
         task: TaskSid,
         /// The same on every delivery of the event: `Sid`, else `EventType|ResourceSid|milliseconds`.
         identity: String,
-        /// To be journaled.
-        what: What,
+        what: FactKind,
     },
     /// Another event type, or a task of another channel.
     NotOurs,
@@ -110,10 +105,10 @@ fn ours(
     };
     let what = match event {
         EventType::Reservation(change) => {
-            What::Reservation(reservation(parameters, stamp, change, view, worker_fields)?)
+            FactKind::Reservation(reservation(parameters, stamp, change, view, worker_fields)?)
         }
-        EventType::Task(change) => What::Task(TaskEvent { stamp, change, task: view }),
-        EventType::Transfer(change) => What::Transfer(transfer(parameters, stamp, change, view)),
+        EventType::Task(change) => FactKind::Task(TaskEvent { stamp, change, task: view }),
+        EventType::Transfer(change) => FactKind::Transfer(transfer(parameters, stamp, change, view)),
         EventType::Stream(_) => return Ok(Content::NotOurs),
     };
     Ok(Content::Ours { task, identity, what })

@@ -1,8 +1,8 @@
-//! TaskRouter's events as Event Streams delivers them: an array of CloudEvents, today of one element, which nobody promises.
+//! TaskRouter's events as Event Streams delivers them: an array of CloudEvents. Today it has one element; that is not promised.
 //! Source: <https://www.twilio.com/docs/events/webhook-quickstart>.
 //!
-//! A subscription may hold events of any product, so whatever is not TaskRouter's is simply not ours. The same event comes
-//! through both doors with the same `Sid`, and so has one identity.
+//! A subscription may hold events of any product; those of others are not ours. An event has the same `Sid` here and as a
+//! callback, and so has one identity.
 
 use super::event::{self, Envelope, Malformed};
 use super::interest::Interest;
@@ -11,13 +11,13 @@ use super::signature::Pair;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// What begins the type of a TaskRouter event; the rest is the callback's `EventType`.
+/// The prefix of a TaskRouter event's type; the rest is the callback's `EventType`.
 pub const TYPE_PREFIX: &str = "com.twilio.taskrouter.";
 
-/// The event that a sink is tested with.
+/// The type of a sink's test event.
 const TEST_TYPE: &str = "com.twilio.eventstreams.test-event";
 
-/// A test's id is a UUID; what is longer is not one.
+/// A test's id is a UUID, which is shorter.
 const TEST_ID_CHARS: usize = 64;
 
 /// A body that is not a JSON array of objects.
@@ -28,22 +28,21 @@ pub struct NotEvents;
 /// One element of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "they are consumed one by one, as soon as the array is read")]
-pub enum Element {
+pub enum DeliveryElement {
     /// A TaskRouter event of a type that matters here.
     Event(Envelope),
-    /// One that lacks what every such event has.
+    /// A TaskRouter event that cannot be used.
     Unusable(Malformed),
-    /// A sink's test; its id is what the Sink Validate resource wants to be told.
+    /// A sink's test; the Sink Validate resource requires its id.
     Test {
         /// `data.test_id`, when it looks like an id.
         id: Option<String>,
     },
-    /// Any other event.
     NotOurs,
 }
 
-/// Reads a delivery, element by element. A single object counts as an array of one.
-pub fn parse(body: &[u8], interest: &Interest) -> Result<Vec<Element>, NotEvents> {
+/// Reads a delivery. A single object counts as an array of one.
+pub fn parse(body: &[u8], interest: &Interest) -> Result<Vec<DeliveryElement>, NotEvents> {
     let elements = match serde_json::from_slice(body) {
         Ok(Value::Array(elements)) => elements,
         Ok(object @ Value::Object(_)) => vec![object],
@@ -52,23 +51,23 @@ pub fn parse(body: &[u8], interest: &Interest) -> Result<Vec<Element>, NotEvents
     elements.iter().map(|element| element.as_object().map(|event| read(event, interest)).ok_or(NotEvents)).collect()
 }
 
-fn read(cloud_event: &Map<String, Value>, interest: &Interest) -> Element {
+fn read(cloud_event: &Map<String, Value>, interest: &Interest) -> DeliveryElement {
     let cloud_type = cloud_event.get("type").and_then(Value::as_str).unwrap_or_default();
     if cloud_type == TEST_TYPE {
-        return Element::Test { id: cloud_event.get("data").and_then(test_id) };
+        return DeliveryElement::Test { id: cloud_event.get("data").and_then(test_id) };
     }
     let Some(event_type) = cloud_type.strip_prefix(TYPE_PREFIX).filter(|name| event::matters(name)) else {
-        return Element::NotOurs;
+        return DeliveryElement::NotOurs;
     };
     let data = cloud_event.get("data").and_then(Value::as_object);
     match event::parse(&pairs(cloud_event, data, event_type), interest) {
-        Ok(envelope) => Element::Event(envelope),
-        Err(malformed) => Element::Unusable(malformed),
+        Ok(envelope) => DeliveryElement::Event(envelope),
+        Err(malformed) => DeliveryElement::Unusable(malformed),
     }
 }
 
-/// The parameters of the callback of the same event. Of a repeated parameter the first counts: the envelope's own come
-/// last, for what the payload lacks.
+/// The parameters of the callback of the same event. Of a repeated parameter the first counts. The envelope's own come last,
+/// for what the payload lacks.
 fn pairs<'a>(
     cloud_event: &'a Map<String, Value>,
     data: Option<&'a Map<String, Value>>,
@@ -79,7 +78,7 @@ fn pairs<'a>(
     let at = within(payload, "timestamp")
         .or_else(|| within(data, "timestamp"))
         .or_else(|| within(Some(cloud_event), "time"));
-    // The type that was subscribed to is the one that is attested everywhere; `eventtype` says the same.
+    // Every source documents `type`; the payload's `eventtype` has the same value.
     let mut pairs = vec![(Cow::from("EventType"), Cow::from(event_type))];
     pairs.extend(at.map(payload::moment).into_iter().flatten());
     pairs.extend(payload.map(payload::pairs).into_iter().flatten());

@@ -2,7 +2,7 @@
 //!
 //! Workspaces, subscriptions, parsers, metrics and traces all take the names from here.
 
-use crate::call::fact::{ReservationChange, StreamChange, TaskChange, TransferChange, What};
+use crate::call::fact::{FactKind, ReservationChange, StreamChange, TaskChange, TransferChange};
 
 /// An event that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,19 +52,20 @@ impl EventType {
     }
 
     /// The event that a fact records; `None` for facts that are not Twilio's.
-    pub fn of(what: &What) -> Option<Self> {
+    pub fn of(what: &FactKind) -> Option<Self> {
         match what {
-            What::Reservation(event) => Some(Self::Reservation(event.change)),
-            What::Task(event) => Some(Self::Task(event.change)),
-            What::Transfer(event) => Some(Self::Transfer(event.change)),
-            What::Stream(event) => Some(Self::Stream(event.change)),
-            What::Begun(_)
-            | What::Settled(_)
-            | What::Parked(_)
-            | What::Unconfirmed { .. }
-            | What::Redriven
-            | What::Dismissed
-            | What::Unparked => None,
+            FactKind::Reservation(event) => Some(Self::Reservation(event.change)),
+            FactKind::Task(event) => Some(Self::Task(event.change)),
+            FactKind::Transfer(event) => Some(Self::Transfer(event.change)),
+            FactKind::Stream(event) => Some(Self::Stream(event.change)),
+            FactKind::Begun(_)
+            | FactKind::Settled(_)
+            | FactKind::Parked(_)
+            | FactKind::Recovered(_)
+            | FactKind::Noticed(_)
+            | FactKind::Redriven
+            | FactKind::Dismissed
+            | FactKind::Unparked => None,
         }
     }
 

@@ -1,10 +1,10 @@
-//! What of an event is kept: the configuration decides, so that nobody's attributes are journaled in passing.
+//! Which fields of an event are kept. The configuration decides, so that no other attributes are journaled.
 
 use super::attributes::Attributes;
 use crate::call::rules::Fields;
 use std::collections::BTreeSet;
 
-/// Fields that stand in a parameter of their own, and that parameter.
+/// Fields with a parameter of their own, and that parameter.
 const PARAMETERS: [(&str, &str); 6] = [
     ("task.channel", "TaskChannelUniqueName"),
     ("task.queue.name", "TaskQueueName"),
@@ -17,11 +17,11 @@ const PARAMETERS: [(&str, &str); 6] = [
 /// Fields that every stream has, whatever the events say.
 const SIDS: [&str; 5] = ["task.sid", "reservation.sid", "worker.sid", "call.sid", "conference.sid"];
 
-/// The beginnings of the names of attributes.
+/// The prefixes of attributes.
 const TASK_ATTRIBUTES: &str = "task.attributes.";
 const WORKER_ATTRIBUTES: &str = "worker.attributes.";
 
-/// What of an event is kept.
+/// Which events and fields are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interest {
     /// Task channels (`TaskChannelUniqueName`) whose tasks are voice calls.
@@ -37,7 +37,7 @@ impl Default for Interest {
     }
 }
 
-/// Whether there can be a field of this name.
+/// Whether this name can be a field's.
 pub fn is_field(name: &str) -> bool {
     let is_path = |path: &str| !path.is_empty() && path.split('.').all(|part| !part.is_empty());
     SIDS.contains(&name)
@@ -45,7 +45,7 @@ pub fn is_field(name: &str) -> bool {
         || [TASK_ATTRIBUTES, WORKER_ATTRIBUTES].iter().any(|prefix| name.strip_prefix(prefix).is_some_and(is_path))
 }
 
-/// The names of the fields that there can be, for people.
+/// The names that fields can have, for messages.
 pub fn field_names() -> String {
     let single = SIDS.into_iter().chain(PARAMETERS.map(|(field, _)| field));
     let attributes = [TASK_ATTRIBUTES, WORKER_ATTRIBUTES].map(|prefix| format!("{prefix}NAME"));
@@ -53,8 +53,8 @@ pub fn field_names() -> String {
 }
 
 impl Interest {
-    /// The fields of the task and of the worker in an event with these parameters. A field is there, without a value, when
-    /// its parameter is and does not bear it. The task's attributes were read for the call's sake already.
+    /// The fields of the task and of the worker in an event with these parameters. A field whose parameter is present without a
+    /// value for it is kept without values. The caller has already read the task's attributes.
     pub(super) fn fields<'a>(
         &self,
         parameter: impl Fn(&str) -> Option<&'a str>,

@@ -10,6 +10,8 @@ pub mod event_types;
 pub mod failure;
 pub mod interest;
 mod payload;
+#[warn(missing_docs)]
 pub mod signature;
 pub mod stream_status;
+#[warn(missing_docs)]
 pub mod twiml;

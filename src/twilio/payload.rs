@@ -1,5 +1,5 @@
-//! Events as JSON, from Event Streams and from the Events resource: the same fields as a callback's form, named in
-//! snake_case. They are turned into the form's parameters, so that [`super::event`] alone knows what events mean.
+//! Events as JSON, from Event Streams and from the Events resource: the fields of a callback's form in snake_case. They are
+//! converted into the form's parameters, so that only [`super::event`] knows what events mean.
 //!
 //! The fields are those of `TaskRouter.WDSEvent`; only the names below do not follow the rule.
 //! Source: <https://www.twilio.com/docs/events/event-types/taskrouter/task>.
@@ -9,8 +9,8 @@ use crate::call::fact::EpochMs;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// A form's parameters from an object's fields. A null is left out; whatever else is not a text becomes its JSON, which is
-/// how a form would hold it.
+/// A form's parameters from an object's fields. A null is left out; other values that are not strings become their JSON, as
+/// in a form.
 pub(super) fn pairs(object: &Map<String, Value>) -> Vec<Pair<'_>> {
     object.iter().filter_map(|(name, value)| Some((Cow::from(form_name(name)), text(value)?))).collect()
 }

@@ -1,8 +1,8 @@
 //! `X-Twilio-Signature`: base64 of HMAC-SHA1, keyed with the account's auth token, over the public URL and the form's
 //! parameters. Source: <https://www.twilio.com/docs/usage/security#validating-requests>.
 //!
-//! The URL is the one configured in Twilio, so it is put together from a configured base and the raw request target; what
-//! proxies say of themselves in headers is not signed and not believed.
+//! The URL is the one configured in Twilio, so it is composed of a configured base and the raw request target. Headers of
+//! proxies are not signed and not trusted.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ use subtle::{Choice, ConstantTimeEq};
 /// A decoded form parameter: its name and its value.
 pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// A [`Verifier`] that cannot be made; each message says what to do.
+/// Why a [`Verifier`] cannot be made; each message says what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VerifierError {
     /// The base is not http or https.
@@ -33,12 +33,12 @@ pub enum VerifierError {
     /// The base has a query, a fragment or characters that a URL cannot have.
     #[error("the public URL must not contain a query, a fragment, spaces or characters other than ASCII")]
     Characters,
-    /// There is no token, or one is empty: anyone could sign with that.
+    /// There is no token, or an empty one, with which anyone could sign.
     #[error("an auth token is missing or empty: give the account's primary token, and during a rotation both")]
     Token,
 }
 
-/// Decides whether a request was signed by Twilio for one public base URL with one of several auth tokens.
+/// Decides whether Twilio signed a request for one public base URL with one of several auth tokens.
 #[derive(Debug)]
 pub struct Verifier {
     // Twilio signs with the port for some products and without it for others; both are tried, as its own libraries do.
@@ -47,7 +47,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Makes a verifier for `public_base` (`https://host[:port][/prefix]`, as configured in Twilio; a trailing slash is
+    /// A verifier for `public_base` (`https://host[:port][/prefix]`, as configured in Twilio; a trailing slash is
     /// dropped) and `tokens`, of which any may have signed: during a rotation, the old and the new one.
     pub fn new(public_base: &str, tokens: Vec<SecretString>) -> Result<Self, VerifierError> {
         if tokens.is_empty() || tokens.iter().any(|token| token.expose_secret().is_empty()) {
@@ -56,13 +56,13 @@ impl Verifier {
         Ok(Self { bases: with_and_without_port(public_base)?, tokens })
     }
 
-    /// Whether `header` signs this URL alone and its query holds a `bodySHA256`: then only one body can be authentic, and
-    /// it is worth reading although it is large. Says nothing of the body yet.
+    /// Whether `header` signs this URL alone and its query holds a `bodySHA256`. Then only one body can be authentic, and a large
+    /// one is worth reading. The body itself is not checked yet.
     pub fn awaits_body(&self, path_and_query: &str, header: &[u8]) -> bool {
         body_hash(path_and_query).is_some() && self.signs_url(path_and_query, header)
     }
 
-    /// Whether `header` signs this URL alone. Says nothing of the body.
+    /// Whether `header` signs this URL alone. The body is not checked.
     pub fn signs_url(&self, path_and_query: &str, header: &[u8]) -> bool {
         self.is_signed(path_and_query, &[String::new()], header)
     }
@@ -88,7 +88,7 @@ impl Verifier {
     }
 
     fn is_signed(&self, path_and_query: &str, suffixes: &[String], header: &[u8]) -> bool {
-        // No early exit: the time taken must not tell which token, form of the URL or byte came close.
+        // No early exit: the time taken must not reveal which token, form of the URL or byte came close.
         let mut authentic = Choice::from(0);
         for token in &self.tokens {
             for base in &self.bases {

@@ -9,11 +9,8 @@ use crate::call::sid::{AccountSid, StreamSid};
 
 /// The longest name that one of our streams can have: a prefix of 40, two SIDs of 34 and a number.
 const NAME_CHARACTERS: usize = 128;
-
-/// One status callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// `AccountSid`.
     pub account: AccountSid,
     /// What it is about.
     pub content: StatusContent,
@@ -26,7 +23,6 @@ pub enum StatusContent {
     Stream {
         /// The same on every delivery of the callback.
         identity: String,
-        /// To be journaled.
         event: StreamEvent,
     },
     /// Another event, or a name that is not of our form.

@@ -1,7 +1,7 @@
-//! The TwiML that a redirect gives to the customer's leg: stop streams, start streams, dial back into the conference.
+//! The TwiML of a redirect of the customer's leg: stop streams, start streams, dial back into the conference.
 //!
-//! [`render`] writes it for the client and [`parse()`] reads it for the simulator; both hold the same rules, so that a
-//! document which Twilio would refuse is never sent, and never accepted in a test.
+//! [`render`] writes it for the client and [`parse()`] reads it for the simulator. Both apply the same rules, so that a
+//! document which Twilio would refuse is neither sent nor accepted in a test.
 //! Source: <https://www.twilio.com/docs/voice/twiml/stream> and <https://www.twilio.com/docs/voice/twiml/conference>.
 
 mod parse;
@@ -15,7 +15,7 @@ use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 use serde::{Deserialize, Serialize};
 use std::io;
 
-/// The longest inline TwiML, in characters: Twilio states it for creating a call and is silent on updating one.
+/// The longest inline TwiML, in characters. Twilio documents it for creating a call, not for updating one.
 pub const MAX_CHARACTERS: usize = 4000;
 /// The most `<Parameter>`s of one stream.
 pub const MAX_PARAMETERS: usize = 99;
@@ -40,7 +40,7 @@ pub struct StreamVerb {
     pub name: String,
     /// `url`: `wss://`, without a query string.
     pub url: String,
-    /// `track`.
+    /// Which audio it carries.
     pub track: Track,
     /// `<Parameter>` names and values, in order.
     pub parameters: Vec<(String, String)>,
@@ -99,7 +99,7 @@ impl Track {
     }
 }
 
-/// TwiML that Twilio would not take. No message holds a part of the document.
+/// Why Twilio would refuse the TwiML. No message holds a part of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TwimlError {
     /// The whole is too long.
@@ -107,13 +107,13 @@ pub enum TwimlError {
         "the TwiML has {found} characters, more than {MAX_CHARACTERS}: start fewer streams at once, or send fewer parameters"
     )]
     TooLong {
-        /// Its length.
+        /// The length of the document in characters.
         found: usize,
     },
     /// A name or the room is empty.
     #[error("{place} is empty")]
     Empty {
-        /// What is.
+        /// The name of the empty value.
         place: &'static str,
     },
     /// The room's name is too long.
@@ -134,15 +134,15 @@ pub enum TwimlError {
     /// A character that XML 1.0 cannot carry, not even escaped.
     #[error("{place} has a character that XML cannot carry")]
     IllegalCharacter {
-        /// Where.
+        /// The name of the value.
         place: &'static str,
     },
     /// The document is not of the form that is used here.
     #[error("not the TwiML of a redirect: {reason} (near byte {at})")]
     Form {
-        /// What is wrong.
+        /// The rule that is broken.
         reason: &'static str,
-        /// Where.
+        /// The place of the offence, in bytes.
         at: usize,
     },
     /// The writer failed, which writing to memory does not do.

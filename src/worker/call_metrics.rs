@@ -1,8 +1,9 @@
 //! What a call task counts: the facts of its call as they are folded.
 
 use crate::call::Call;
-use crate::call::fact::{EpochMs, Fact, What};
-use crate::call::step::{Change, Operation, Outcome, Settled, Step};
+use crate::call::fact::{EpochMs, Fact, FactKind, Notice};
+use crate::call::step::{Command, Goal, Operation, Outcome, Settled, Step};
+use crate::call::streams::Stream;
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,11 +12,29 @@ use std::sync::Arc;
 /// Counts the facts of one call. Facts that were there when the call was claimed were counted before.
 pub(super) struct CallMetrics {
     metrics: Arc<Metrics>,
-    /// Whether each stream runs, by name. Stopped ones are kept, so that they are not taken for new.
-    streams: BTreeMap<String, bool>,
-    /// Operations that failed at the last attempt, with the change that they were for.
-    failing: BTreeSet<(&'static str, Change)>,
+    /// How far each stream had come, by name. Those that are over are kept, so that they are not taken for new.
+    streams: BTreeMap<String, Progress>,
+    /// Operations that failed at the last attempt, with the goal that they were for.
+    failing: BTreeSet<(&'static str, Goal)>,
     newest_event: Option<EpochMs>,
+}
+
+/// What has been counted of a stream.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    taken: bool,
+    proven: bool,
+    over: bool,
+}
+
+impl Progress {
+    fn of(stream: &Stream) -> Self {
+        Self {
+            taken: stream.taken_at().is_some() || stream.started_at().is_some(),
+            proven: stream.started_at().is_some(),
+            over: !stream.may_run(),
+        }
+    }
 }
 
 impl CallMetrics {
@@ -25,27 +44,26 @@ impl CallMetrics {
 
     /// Counts a fact that `call` has just folded. `fresh`: it was journaled after the call was claimed.
     pub(super) fn folded(&mut self, fact: &Fact, call: &Call, fresh: bool) {
-        if fact.what.task_view().is_some() {
+        if fact.kind.task_view().is_some() {
             self.newest_event = Some(fact.at);
         }
-        match &fact.what {
-            What::Settled(settled) => self.settled(settled, fact.at, fresh),
-            What::Parked(parked) if fresh => {
-                self.metrics.steps.parked.get_or_create(&[("change", labels::change(&parked.change))]).inc();
+        match &fact.kind {
+            FactKind::Settled(settled) => self.settled(settled, fact.at, fresh),
+            FactKind::Parked(parked) if fresh => {
+                self.metrics.steps.parked.get_or_create(&[("change", labels::goal(&parked.goal))]).inc();
             }
-            What::Unconfirmed { .. } if fresh => {
-                self.metrics.streams.unconfirmed.inc();
-            }
-            What::Parked(_)
-            | What::Begun(_)
-            | What::Redriven
-            | What::Reservation(_)
-            | What::Task(_)
-            | What::Transfer(_)
-            | What::Stream(_)
-            | What::Unconfirmed { .. }
-            | What::Dismissed
-            | What::Unparked => {}
+            FactKind::Noticed(notice) if fresh => self.noticed(notice),
+            FactKind::Parked(_)
+            | FactKind::Begun(_)
+            | FactKind::Redriven
+            | FactKind::Reservation(_)
+            | FactKind::Task(_)
+            | FactKind::Transfer(_)
+            | FactKind::Stream(_)
+            | FactKind::Recovered(_)
+            | FactKind::Noticed(_)
+            | FactKind::Dismissed
+            | FactKind::Unparked => {}
         }
         self.compare_streams(call, fact.at, fresh);
     }
@@ -54,13 +72,10 @@ impl CallMetrics {
         let Settled { step, outcome, assumed, .. } = settled;
         let operation = step.operation.name();
         let tried = self.failing.len();
-        self.failing.retain(|(failed, change)| *failed != operation || !step.why.contains(change));
+        self.failing.retain(|(failed, goal)| *failed != operation || !step.why.contains(goal));
         let again = self.failing.len() < tried;
-        match outcome {
-            Outcome::Done(_) | Outcome::Gone => {}
-            Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Refused(_) => {
-                self.failing.extend(step.why.iter().map(|change| (operation, change.clone())));
-            }
+        if outcome.trouble().is_some() {
+            self.failing.extend(step.why.iter().map(|goal| (operation, goal.clone())));
         }
         if !fresh {
             return;
@@ -77,12 +92,12 @@ impl CallMetrics {
 
     fn done(&self, step: &Step, at: EpochMs) {
         let steps = &self.metrics.steps;
-        if let (true, Some(event)) = (step.operation.is_command(), self.newest_event) {
+        if let (true, Some(event)) = (step.operation.command().is_some(), self.newest_event) {
             steps.settle_delay_seconds.observe(seconds(event, at));
         }
-        if matches!(step.operation, Operation::UpdateCustomer { .. }) {
-            for change in step.why.iter().filter(|why| matches!(why, Change::RaiseGuard | Change::HoldAgain)) {
-                steps.compensations.get_or_create(&[("change", labels::change(change))]).inc();
+        if matches!(step.operation, Operation::Command(Command::UpdateCustomer { .. })) {
+            for goal in step.why.iter().filter(|why| matches!(why, Goal::RaiseGuard | Goal::HoldAgain)) {
+                steps.compensations.get_or_create(&[("change", labels::goal(goal))]).inc();
             }
         }
     }
@@ -92,21 +107,35 @@ impl CallMetrics {
             return;
         }
         for stream in call.streams() {
-            let before = self.streams.insert(stream.name.clone(), stream.is_live());
-            match before {
-                None if fresh => {
-                    self.metrics.streams.started.inc();
-                    let accepted = call.reservations().find(|(sid, _)| **sid == stream.reservation);
-                    if let Some(accepted_at) = accepted.and_then(|(_, reservation)| reservation.accepted_at) {
-                        self.metrics.streams.start_delay_seconds.observe(seconds(accepted_at, at));
-                    }
-                }
-                Some(true) if fresh && !stream.is_live() => {
-                    self.metrics.streams.stopped.inc();
-                }
-                None | Some(_) => {}
+            let now = Progress::of(stream);
+            let before = self.streams.insert(stream.name.clone(), now).unwrap_or_default();
+            if !fresh {
+                continue;
             }
+            let streams = &self.metrics.streams;
+            if now.taken && !before.taken {
+                streams.started.inc();
+                let accepted = call.reservations().find(|(sid, _)| **sid == stream.reservation);
+                if let Some(accepted_at) = accepted.and_then(|(_, reservation)| reservation.accepted_at) {
+                    streams.start_delay_seconds.observe(seconds(accepted_at, at));
+                }
+            }
+            streams.proven.inc_by(u64::from(now.proven && !before.proven));
+            streams.stopped.inc_by(u64::from(now.over && !before.over && now.taken));
         }
+    }
+
+    fn noticed(&self, notice: &Notice) {
+        let streams = &self.metrics.streams;
+        match notice {
+            Notice::StartUnproven { .. } => streams.unconfirmed.inc(),
+            Notice::StopUnproven { .. } => streams.stops_unproven.inc(),
+            Notice::LegMoved { .. } => streams.leg_checks.get_or_create(&[("outcome", "moved")]).inc(),
+            Notice::LegStayed { .. } => streams.leg_checks.get_or_create(&[("outcome", "stayed")]).inc(),
+            Notice::LegUnverified { .. } => streams.leg_checks.get_or_create(&[("outcome", "unverified")]).inc(),
+            Notice::NoCall => self.metrics.work.tasks_without_call.inc(),
+            Notice::RedirectVoid => 0,
+        };
     }
 }
 

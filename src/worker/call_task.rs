@@ -2,19 +2,29 @@
 
 use super::accounts::Accounts;
 use super::call_metrics::CallMetrics;
+use super::leg_checks::LegChecks;
 use super::settings::WorkerSettings;
 use super::shadow::{Shadow, ShadowResult};
 use super::trace::Trace;
-use crate::call::fact::{Fact, Parked, What};
-use crate::call::step::{Assumed, Outcome, Settled, Step};
-use crate::call::{Call, Next};
-use crate::journal::{self, Claim, Claims, Due, JournalError, Seq};
+use crate::call::fact::{EpochMs, Fact, FactKind, Notice, Parked};
+use crate::call::step::{Assumed, Command, Operation, Outcome, Settled, Step};
+use crate::call::{Around, Call, Neighbour, Next, Policy};
+use crate::journal::{self, CallQuery, Claim, Claims, Due, JournalError, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
-use crate::twilio::client::{Client, Performed, Permit};
+use crate::twilio::client::{Arming, Client, Performed, Permit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+
+/// Tasks that may have named the same leg. More than a few are a mistake in somebody's flow.
+const NEIGHBOURS: usize = 16;
+
+/// How old the knowledge of other tasks on the leg may be for a command that they bear on.
+const NEIGHBOURS_AGE: Duration = Duration::from_millis(200);
+
+/// How old it may be otherwise.
+const NEIGHBOURS_REST: Duration = Duration::from_secs(5);
 
 /// Handles one claimed call.
 pub(super) struct CallTask {
@@ -28,6 +38,11 @@ pub(super) struct CallTask {
     call_metrics: CallMetrics,
     shadow: Shadow,
     trace: Trace,
+    leg_checks: Arc<LegChecks>,
+    clock: CallClock,
+    /// Other tasks on the customer's leg, and when they were last looked for.
+    neighbours: Vec<Neighbour>,
+    neighbours_at: Option<Instant>,
     seen: Seq,
     /// Taken before the lease was last requested, so that the lease lasts at least as long as counted from here.
     renewed: Instant,
@@ -39,6 +54,7 @@ impl CallTask {
         accounts: Arc<Accounts>,
         metrics: Arc<Metrics>,
         settings: Arc<WorkerSettings>,
+        leg_checks: Arc<LegChecks>,
         claim: Claim,
         claimed: Instant,
         shutdown: CancellationToken,
@@ -57,6 +73,10 @@ impl CallTask {
             call_metrics,
             shadow,
             trace,
+            leg_checks,
+            clock: CallClock::new(journal::now()),
+            neighbours: Vec::new(),
+            neighbours_at: None,
             seen: 0,
             renewed: claimed,
         }
@@ -69,7 +89,8 @@ impl CallTask {
             if self.shutdown.is_cancelled() {
                 return self.release(Due::After(Duration::ZERO)).await;
             }
-            let now = journal::now();
+            self.look_around(NEIGHBOURS_REST).await?;
+            let now = self.clock.now();
             let Some(account) = self.accounts.of(self.call.account()).cloned() else {
                 match self.call.unserved(&self.accounts.first().policy) {
                     Some(parked) => self.park(parked).await?,
@@ -78,17 +99,19 @@ impl CallTask {
                 }
                 continue;
             };
-            match self.call.next(now, &account.policy) {
+            match self.call.next(now, &account.policy, self.around()) {
+                // What others do to the leg bears on it: asked again, when that has not been looked at just now.
+                Next::Do(step) if concerns_the_leg(&step) && self.look_around(NEIGHBOURS_AGE).await? => {}
                 Next::Do(step) => {
-                    if !self.perform(step, &account.client).await? {
+                    if !self.perform(step, &account.client, &account.policy).await? {
                         let pause = self.settings.poll;
                         return self.release(Due::After(pause)).await;
                     }
                 }
                 Next::Park(parked) => self.park(parked).await?,
-                Next::Report(what) => {
-                    log_report(&self.claim, &what);
-                    self.append(what).await?;
+                Next::Report(kind) => {
+                    log_report(&self.claim, &kind);
+                    self.append(kind).await?;
                 }
                 Next::WaitUntil(at) => {
                     let pause = Duration::from_millis(u64::try_from(at - now).unwrap_or(0));
@@ -118,7 +141,7 @@ impl CallTask {
         for (seq, fact) in facts {
             self.seen = seq;
             // ShadowResult in the timeline only.
-            if self.call.is_foreign(&fact.what) {
+            if self.call.is_foreign(&fact.kind) {
                 continue;
             }
             self.call.apply(&fact);
@@ -126,39 +149,99 @@ impl CallTask {
             self.shadow.folded(&fact, &self.call);
             self.trace.folded(&fact, fresh);
         }
+        self.clock.not_before(self.call.last_fact_at());
         Ok(())
+    }
+
+    fn around(&self) -> Around<'_> {
+        Around { neighbours: &self.neighbours, verify: self.leg_checks.are_due() }
+    }
+
+    /// Looks for other tasks on the customer's leg, unless that was done less than `age` ago; says whether it did.
+    async fn look_around(&mut self, age: Duration) -> Result<bool, JournalError> {
+        let Some(leg) = self.call.customer().cloned() else { return Ok(false) };
+        let age = if self.neighbours.is_empty() { age } else { age.min(NEIGHBOURS_AGE) };
+        if self.neighbours_at.is_some_and(|at| at.elapsed() < age) {
+            return Ok(false);
+        }
+        let query = CallQuery { find: Some(leg.to_string()), limit: NEIGHBOURS, ..CallQuery::default() };
+        let rows = loop {
+            match self.journal.calls(query.clone()).await {
+                Ok(rows) => break rows,
+                Err(error) => self.wait_or_fail(error).await?,
+            }
+        };
+        self.neighbours.clear();
+        for row in rows.into_iter().filter(|row| row.call != self.claim.call) {
+            let facts = loop {
+                match self.journal.facts(&row.call, 0).await {
+                    Ok(facts) => break facts,
+                    Err(error) => self.wait_or_fail(error).await?,
+                }
+            };
+            let other = Call::fold(facts.iter().map(|(_, fact)| fact));
+            self.neighbours.extend(other.neighbour(&leg));
+        }
+        self.neighbours_at = Some(Instant::now());
+        Ok(true)
     }
 
     async fn park(&self, parked: Parked) -> Result<(), JournalError> {
         tracing::error!(
-            task_sid = %self.claim.call, change = %parked.change, reason = %parked.reason,
-            "parked: this change was given up; fix its cause, then redrive or dismiss it"
+            task_sid = %self.claim.call, goal = %parked.goal, reason = %parked.reason,
+            "parked: this was given up and is tried again now and then; fix its cause, then redrive or dismiss it"
         );
-        self.append(What::Parked(parked)).await
+        self.append(FactKind::Parked(parked)).await
     }
 
     /// Performs a step and journals how it ended; false when no permit was had in time, and nothing was done.
-    async fn perform(&mut self, step: Step, client: &Client) -> Result<bool, JournalError> {
+    async fn perform(&mut self, step: Step, client: &Client, policy: &Policy) -> Result<bool, JournalError> {
         let Some(permit) = self.permit(client).await? else { return Ok(false) };
-        if step.operation.is_announced() && !self.shadow.is_on() {
-            self.append(What::Begun(step.clone())).await?;
+        if step.operation.command().is_some() && !self.shadow.is_on() {
+            self.append(FactKind::Begun(step.clone())).await?;
         }
         self.ensure_lease_outlasts(client.request_timeout()).await?;
-        let (sent_at, began) = (journal::now(), Instant::now());
+        let (sent_at, began) = (self.clock.now(), Instant::now());
+        let arming = self.arming(&step.operation, client.request_timeout(), policy);
         let ShadowResult { asked, performed: Performed { outcome, request_id, status }, assumed } =
             if self.shadow.is_on() {
                 self.shadow.perform(permit, &step.operation, self.call.customer()).await
             } else {
-                let performed = permit.perform(&step.operation).await;
+                let performed = permit.perform(&step.operation, arming).await;
                 ShadowResult { asked: Some(step.operation.name()), performed, assumed: None }
             };
         if let Some(asked) = asked {
             self.count(asked, status, began);
         }
+        if let (Operation::Command(Command::CreateStream { .. }), Outcome::Done(_)) = (&step.operation, &outcome) {
+            self.leg_checks.started();
+        }
         let settled = Settled { step, sent_at, outcome, request_id, assumed };
         log_outcome(&self.claim, &settled);
-        self.append(What::Settled(settled)).await?;
+        self.append(FactKind::Settled(settled)).await?;
         Ok(true)
+    }
+
+    /// Whether a command may still be sent when its connection is ready: the lease must outlast the request, and of a redirect
+    /// the guard must have been read lowered a moment ago.
+    fn arming(&self, operation: &Operation, request: Duration, policy: &Policy) -> Arming {
+        let Some(command) = operation.command() else { return Arming::always() };
+        let lease_ends = self.renewed + self.journal.lease();
+        let guard_read = match command {
+            Command::Redirect { read_at, .. } => {
+                let age = u64::try_from(self.clock.now() - read_at).unwrap_or(0);
+                let left = u64::try_from(policy.reading_max_age_ms).unwrap_or(0).saturating_sub(age);
+                Some(Instant::now() + Duration::from_millis(left))
+            }
+            Command::UpdateCustomer { .. }
+            | Command::CreateStream { .. }
+            | Command::StopStream { .. }
+            | Command::EndConference { .. } => None,
+        };
+        Arming::new(move || {
+            let now = Instant::now();
+            now + request <= lease_ends && guard_read.is_none_or(|until| now <= until)
+        })
     }
 
     fn count(&self, operation: &'static str, status: Option<u16>, began: Instant) {
@@ -218,8 +301,8 @@ impl CallTask {
     }
 
     /// Appends a fact. Retried while the lease lasts: a step that is not journaled would be repeated.
-    async fn append(&self, what: What) -> Result<(), JournalError> {
-        let fact = Fact { at: journal::now(), what };
+    async fn append(&self, kind: FactKind) -> Result<(), JournalError> {
+        let fact = Fact { at: self.clock.now(), kind };
         loop {
             match self.journal.append(&self.claim, fact.clone()).await {
                 Ok(_) => return Ok(()),
@@ -258,12 +341,60 @@ impl CallTask {
     }
 }
 
-fn log_report(claim: &Claim, what: &What) {
-    if let What::Unconfirmed { name } = what {
-        tracing::warn!(
-            task_sid = %claim.call, name,
-            "Twilio accepted this stream but has not confirmed that its socket is open: check the destination"
-        );
+/// The clock of one call. It never goes back, is never behind the call's newest fact, and runs on from there however the
+/// machine's own clock is set.
+struct CallClock {
+    base: EpochMs,
+    since: Instant,
+}
+
+impl CallClock {
+    fn new(now: EpochMs) -> Self {
+        Self { base: now, since: Instant::now() }
+    }
+
+    fn now(&self) -> EpochMs {
+        self.base.saturating_add(i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn not_before(&mut self, at: EpochMs) {
+        if self.now() < at {
+            *self = Self::new(at);
+        }
+    }
+}
+
+/// Whether another task on the same leg bears on it.
+fn concerns_the_leg(step: &Step) -> bool {
+    matches!(step.operation, Operation::Command(Command::Redirect { .. } | Command::CreateStream { .. }))
+}
+
+fn log_report(claim: &Claim, kind: &FactKind) {
+    let task_sid = &claim.call;
+    match kind {
+        FactKind::Noticed(Notice::NoCall) => {
+            tracing::info!(%task_sid, "this voice task has no call, as far as can be found")
+        }
+        FactKind::Noticed(Notice::StartUnproven { name, replace }) => tracing::warn!(
+            %task_sid, name, replaced = replace,
+            "Twilio took this stream and has not told that its socket is open: check the destination"
+        ),
+        FactKind::Noticed(Notice::StopUnproven { name }) => tracing::error!(
+            %task_sid, name,
+            "Twilio took the stop of this stream twice and has not told that it is over: check that its audio has ended"
+        ),
+        FactKind::Noticed(Notice::LegMoved { name }) => tracing::error!(
+            %task_sid, name,
+            "the customer's leg left its conference when this stream was started: set streams.strategy = \"redirect\""
+        ),
+        FactKind::Noticed(Notice::LegUnverified { name }) => tracing::warn!(
+            %task_sid, name, "whether the leg stayed where it was when this stream was started could not be read"
+        ),
+        FactKind::Noticed(Notice::RedirectVoid) => {
+            tracing::warn!(%task_sid, "a redirect whose answer was lost never took effect: it is decided anew");
+        }
+        FactKind::Recovered(goal) => tracing::info!(%task_sid, %goal, "no longer parked"),
+        _ => {}
     }
 }
 
@@ -275,12 +406,16 @@ fn log_outcome(claim: &Claim, settled: &Settled) {
         Outcome::Done(_) if *assumed == Some(Assumed::NotSent) => {
             tracing::info!(%task_sid, operation, "not sent: the call is in shadow mode");
         }
-        Outcome::Done(_) | Outcome::Gone if step.operation.is_idempotent() => {
+        Outcome::Done(_) if step.operation.command().is_none() => {
             tracing::debug!(%task_sid, operation, request_id, "step done");
         }
-        Outcome::Done(_) => tracing::info!(%task_sid, operation, request_id, "command accepted"),
-        Outcome::Gone => tracing::info!(%task_sid, operation, request_id, "the customer's call has ended"),
-        Outcome::TryLater(trouble) | Outcome::Unknown(trouble) | Outcome::Refused(trouble) => {
+        Outcome::Done(_) => tracing::info!(%task_sid, operation, request_id, "command taken"),
+        Outcome::NotFound(trouble)
+        | Outcome::NotInProgress(trouble)
+        | Outcome::TryLater(trouble)
+        | Outcome::Unknown(trouble)
+        | Outcome::Denied(trouble)
+        | Outcome::Refused(trouble) => {
             tracing::warn!(%task_sid, operation, request_id, status = trouble.status, code = trouble.code, reason = %trouble.reason, "step failed");
         }
     }

@@ -2,6 +2,7 @@
 
 use super::accounts::Accounts;
 use super::call_task::CallTask;
+use super::leg_checks::LegChecks;
 use super::settings::WorkerSettings;
 use crate::journal::{Claim, Claims, JournalError};
 use crate::telemetry::metrics::Metrics;
@@ -17,12 +18,19 @@ pub struct Worker {
     accounts: Arc<Accounts>,
     metrics: Arc<Metrics>,
     settings: Arc<WorkerSettings>,
+    leg_checks: Arc<LegChecks>,
 }
 
 impl Worker {
     /// Each call's steps use the client of its account.
     pub fn new(journal: Arc<dyn Claims>, accounts: Accounts, metrics: Arc<Metrics>, settings: WorkerSettings) -> Self {
-        Self { journal, accounts: Arc::new(accounts), metrics, settings: Arc::new(settings) }
+        Self {
+            journal,
+            accounts: Arc::new(accounts),
+            metrics,
+            settings: Arc::new(settings),
+            leg_checks: Arc::default(),
+        }
     }
 
     /// Runs until `shutdown`, then lets every call task finish its step and release its call.
@@ -110,6 +118,7 @@ impl Worker {
             self.accounts.clone(),
             metrics.clone(),
             self.settings.clone(),
+            self.leg_checks.clone(),
             claim,
             claimed,
             shutdown,

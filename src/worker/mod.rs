@@ -18,6 +18,7 @@ mod backfill;
 mod call_metrics;
 mod call_task;
 mod dispatcher;
+mod leg_checks;
 mod settings;
 mod shadow;
 mod stream_gauges;

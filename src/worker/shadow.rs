@@ -8,10 +8,12 @@
 //! streams that run must be stopped, and the guard and the hold restored.
 
 use crate::call::Call;
-use crate::call::fact::{Fact, What};
+use crate::call::fact::{Fact, FactKind};
 use crate::call::sid::{CallSid, ConferenceSid};
-use crate::call::step::{Answer, Assumed, Guard, Operation, Outcome, ParticipantRow, Settled};
-use crate::twilio::client::{Performed, Permit};
+use crate::call::step::{
+    Answer, Assumed, CallRow, CallStatus, Command, Guard, Operation, Outcome, ParticipantRow, Read, Settled, Trouble,
+};
+use crate::twilio::client::{Arming, Performed, Permit};
 use std::borrow::Cow;
 
 /// What a call would look like if our commands had been sent.
@@ -46,30 +48,33 @@ impl Shadow {
 
     /// Notes a fact that `call` has just folded.
     pub(super) fn folded(&mut self, fact: &Fact, call: &Call) {
-        match &fact.what {
-            What::Begun(_) => _ = self.begun.get_or_insert(false),
-            What::Settled(settled) => self.settled(settled, call),
-            What::Reservation(_)
-            | What::Task(_)
-            | What::Transfer(_)
-            | What::Stream(_)
-            | What::Parked(_)
-            | What::Unconfirmed { .. }
-            | What::Redriven
-            | What::Dismissed
-            | What::Unparked => {}
+        match &fact.kind {
+            FactKind::Begun(_) => _ = self.begun.get_or_insert(false),
+            FactKind::Settled(settled) => self.settled(settled, call),
+            FactKind::Reservation(_)
+            | FactKind::Task(_)
+            | FactKind::Transfer(_)
+            | FactKind::Stream(_)
+            | FactKind::Parked(_)
+            | FactKind::Recovered(_)
+            | FactKind::Noticed(_)
+            | FactKind::Redriven
+            | FactKind::Dismissed
+            | FactKind::Unparked => {}
         }
     }
 
     fn settled(&mut self, settled: &Settled, call: &Call) {
         let Settled { step, outcome, assumed, .. } = settled;
         let not_sent = *assumed == Some(Assumed::NotSent);
-        if step.operation.is_command() {
+        if step.operation.command().is_some() {
             self.begun.get_or_insert(not_sent);
         }
         let Outcome::Done(answer) = outcome else { return };
         match (&step.operation, answer) {
-            (Operation::UpdateCustomer { conference, guard, hold, .. }, Answer::Participant(row)) if not_sent => {
+            (Operation::Command(Command::UpdateCustomer { conference, guard, hold, .. }), Answer::Participant(row))
+                if not_sent =>
+            {
                 // Twilio does not change the guard of a participant on hold.
                 if let (Some(guard), false) = (guard, row.hold == Some(true)) {
                     self.guard = Some((conference.clone(), *guard));
@@ -81,47 +86,33 @@ impl Shadow {
                 }
             }
             // The customer returns off hold, and with the guard that our TwiML raises.
-            (Operation::Redirect { .. }, _) if not_sent => {
+            (Operation::Command(Command::Redirect { .. }), _) if not_sent => {
                 self.unheld = self.guard.take().map(|(conference, _)| conference);
             }
-            (Operation::ReadParticipants { .. }, Answer::Participants(rows)) => {
+            (Operation::Read(Read::Participants { .. }), Answer::Participants(rows)) => {
                 let is_customer = |row: &ParticipantRow| Some(&row.call) == call.customer();
                 if rows.iter().any(is_customer) && !matches!(assumed, Some(Assumed::Seen { hold: true, .. })) {
                     self.unheld = None;
                 }
             }
-            (
-                Operation::UpdateCustomer { .. }
-                | Operation::Redirect { .. }
-                | Operation::ReadParticipants { .. }
-                | Operation::CreateStream { .. }
-                | Operation::StopStream { .. }
-                | Operation::FetchTask { .. }
-                | Operation::FindConference { .. }
-                | Operation::FetchConference { .. }
-                | Operation::FetchCall { .. },
-                _,
-            ) => {}
+            (Operation::Command(_) | Operation::Read(_), _) => {}
         }
     }
 
     /// The reading that is sent in place of `operation`; `None` when none is needed.
     fn substitute(operation: &Operation) -> Option<Cow<'_, Operation>> {
-        match operation {
-            Operation::UpdateCustomer { conference, .. } => {
-                Some(Cow::Owned(Operation::ReadParticipants { conference: conference.clone() }))
+        let reading = match operation {
+            Operation::Read(_) => return Some(Cow::Borrowed(operation)),
+            Operation::Command(Command::UpdateCustomer { conference, .. }) => {
+                Read::Participants { conference: conference.clone() }
             }
-            Operation::Redirect { customer, .. } | Operation::CreateStream { customer, .. } => {
-                Some(Cow::Owned(Operation::FetchCall { customer: customer.clone() }))
+            Operation::Command(Command::Redirect { customer, .. } | Command::CreateStream { customer, .. }) => {
+                Read::Call { call: customer.clone() }
             }
-            // Any answer to it means that the stream has ended.
-            Operation::StopStream { .. } => None,
-            Operation::FetchTask { .. }
-            | Operation::FindConference { .. }
-            | Operation::FetchConference { .. }
-            | Operation::ReadParticipants { .. }
-            | Operation::FetchCall { .. } => Some(Cow::Borrowed(operation)),
-        }
+            // Nothing runs that could be stopped, and no guard was lowered that would keep the conference from ending.
+            Operation::Command(Command::StopStream { .. } | Command::EndConference { .. }) => return None,
+        };
+        Some(Cow::Owned(Operation::Read(reading)))
     }
 
     /// Sends a reading in place of a command and predicts how Twilio would have answered the command.
@@ -135,12 +126,11 @@ impl Shadow {
             let performed = Performed { outcome: Outcome::Done(Answer::Accepted), request_id: None, status: None };
             return ShadowResult { asked: None, performed, assumed: Some(Assumed::NotSent) };
         };
-        let Performed { outcome, request_id, status } = permit.perform(&reading).await;
+        let Performed { outcome, request_id, status } = permit.perform(&reading, Arming::always()).await;
         let (outcome, seen) = self.as_if(&reading, outcome, customer);
-        let (outcome, assumed) = if operation.is_command() {
-            (predicted(operation, outcome), Some(Assumed::NotSent))
-        } else {
-            (outcome, seen)
+        let (outcome, assumed) = match operation {
+            Operation::Command(command) => (predicted(command, outcome), Some(Assumed::NotSent)),
+            Operation::Read(_) => (outcome, seen),
         };
         let asked = Some(reading.name());
         ShadowResult { asked, performed: Performed { outcome, request_id, status }, assumed }
@@ -148,7 +138,7 @@ impl Shadow {
 
     /// The reading as it would be if our commands had been sent.
     fn as_if(&self, reading: &Operation, outcome: Outcome, customer: Option<&CallSid>) -> (Outcome, Option<Assumed>) {
-        let (Operation::ReadParticipants { conference }, Outcome::Done(Answer::Participants(mut rows))) =
+        let (Operation::Read(Read::Participants { conference }), Outcome::Done(Answer::Participants(mut rows))) =
             (reading, outcome.clone())
         else {
             return (outcome, None);
@@ -170,27 +160,31 @@ impl Shadow {
 }
 
 /// How Twilio would have answered the command, by its answer to the reading.
-fn predicted(command: &Operation, answered: Outcome) -> Outcome {
+fn predicted(command: &Command, answered: Outcome) -> Outcome {
+    let not_there = |reason: &str| Trouble {
+        status: None,
+        code: None,
+        reason: reason.to_owned(),
+        retry_after_ms: None,
+        lost: false,
+    };
     match (command, answered) {
-        (Operation::UpdateCustomer { customer, guard, hold, .. }, Outcome::Done(Answer::Participants(rows))) => {
+        (Command::UpdateCustomer { customer, guard, hold, .. }, Outcome::Done(Answer::Participants(rows))) => {
             match rows.into_iter().find(|row| row.call == *customer && row.connected) {
                 Some(row) => Outcome::Done(Answer::Participant(ParticipantRow {
                     guard: guard.or(row.guard),
                     hold: hold.or(row.hold),
                     ..row
                 })),
-                None => Outcome::Gone,
+                None => Outcome::NotFound(not_there("the customer is not in the conference")),
             }
         }
-        (Operation::Redirect { .. } | Operation::CreateStream { .. }, Outcome::Done(Answer::Call { live: false })) => {
-            Outcome::Gone
-        }
-        (Operation::CreateStream { .. }, Outcome::Done(Answer::Call { live: true })) => {
-            Outcome::Done(Answer::Stream(None))
+        (_, Outcome::Done(Answer::Call(CallRow { status: CallStatus::Over | CallStatus::Coming, .. }))) => {
+            Outcome::NotInProgress(not_there("the call is not in progress"))
         }
         (_, Outcome::Done(_)) => Outcome::Done(Answer::Accepted),
         // However the reading ended, the command was certainly not performed.
-        (_, Outcome::Unknown(trouble)) => Outcome::TryLater(trouble),
-        (_, ended @ (Outcome::Gone | Outcome::TryLater(_) | Outcome::Refused(_))) => ended,
+        (_, Outcome::Unknown(trouble)) => Outcome::TryLater(Trouble { lost: false, ..trouble }),
+        (_, failed) => failed,
     }
 }

@@ -7,7 +7,8 @@
 use crate::call::Call;
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
-use crate::call::state::ReservationStatus;
+use crate::call::streams::StreamState;
+use crate::call::task::ReservationStatus;
 use crate::journal::{CallQuery, CallRow, CallState, JournalError, PAGE_LIMIT, Reading, Seq};
 use crate::telemetry::metrics::Metrics;
 use std::collections::BTreeMap;
@@ -40,7 +41,13 @@ pub struct StreamGauges {
 /// The streams of one call, or of all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct StreamCount {
+    /// They may run, as far as anybody knows.
     live: i64,
+    /// Twilio told that they run.
+    proven: i64,
+    /// Nobody knows whether they run.
+    in_doubt: i64,
+    /// Nobody is entitled to them.
     orphaned: i64,
 }
 
@@ -60,12 +67,14 @@ impl StreamGauges {
             };
             self.metrics.work.round("stream_gauges", counted.is_ok());
             match counted {
-                Ok(StreamCount { live, orphaned }) => {
+                Ok(StreamCount { live, proven, in_doubt, orphaned }) => {
                     let since = std::mem::replace(&mut last, Instant::now()).elapsed();
                     let streams = &self.metrics.streams;
                     #[expect(clippy::cast_precision_loss, reason = "streams are counted in thousands")]
                     streams.seconds.inc_by(live as f64 * since.as_secs_f64());
                     streams.live.set(live);
+                    streams.running.set(proven);
+                    streams.in_doubt.set(in_doubt);
                     streams.orphaned.set(orphaned);
                 }
                 Err(error) => tracing::warn!(%error, "cannot count the running streams; will retry"),
@@ -133,20 +142,28 @@ impl StreamGauges {
 impl StreamCount {
     fn of(call: &Call) -> Self {
         let mut count = Self::default();
-        if call.is_over() || call.is_shadow() {
+        if call.is_shadow() {
             return count;
         }
-        for stream in call.streams().iter().filter(|stream| stream.is_live()) {
+        for stream in call.streams().iter().filter(|stream| stream.may_run()) {
             count.live += 1;
-            let served = call
-                .reservations()
-                .any(|(sid, r)| *sid == stream.reservation && r.status == ReservationStatus::Accepted);
-            count.orphaned += i64::from(stream.orphan || !served);
+            count.proven += i64::from(stream.is_proven());
+            count.in_doubt += i64::from(stream.state() == StreamState::InDoubt);
+            let entitled = !call.is_over()
+                && call
+                    .reservations()
+                    .any(|(sid, r)| *sid == stream.reservation && r.status == ReservationStatus::Accepted);
+            count.orphaned += i64::from(stream.is_orphan() || !entitled);
         }
         count
     }
 
     fn plus(self, other: &Self) -> Self {
-        Self { live: self.live + other.live, orphaned: self.orphaned + other.orphaned }
+        Self {
+            live: self.live + other.live,
+            proven: self.proven + other.proven,
+            in_doubt: self.in_doubt + other.in_doubt,
+            orphaned: self.orphaned + other.orphaned,
+        }
     }
 }

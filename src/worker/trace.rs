@@ -1,9 +1,9 @@
 //! One trace per event, with the steps that followed from it. A change of an agent's stream belongs to the newest event of
 //! their reservation; any other change belongs to the newest event of the call.
 
-use crate::call::fact::{EpochMs, Fact, What};
+use crate::call::fact::{EpochMs, Fact, FactKind};
 use crate::call::sid::{ReservationSid, TaskSid};
-use crate::call::step::{Change, Outcome, Settled};
+use crate::call::step::{Goal, Settled};
 use crate::telemetry::labels;
 use crate::telemetry::traces::{Span, SpanId, Traces};
 use std::collections::BTreeMap;
@@ -27,28 +27,29 @@ impl Trace {
         if !self.traces.are_wanted() {
             return;
         }
-        match &fact.what {
-            What::Reservation(event) => {
+        match &fact.kind {
+            FactKind::Reservation(event) => {
                 let root = SpanId::of_event(&self.task, fact);
                 self.newest_of.insert(event.reservation.clone(), root);
                 self.newest = Some(root);
             }
-            What::Task(_) | What::Transfer(_) | What::Stream(_) => {
+            FactKind::Task(_) | FactKind::Transfer(_) | FactKind::Stream(_) => {
                 self.newest = Some(SpanId::of_event(&self.task, fact));
             }
-            What::Settled(settled) if fresh => self.step(settled, fact.at),
-            What::Parked(parked) if fresh => {
-                let reason = format!("{}: {}", parked.change, parked.reason);
-                let root = self.cause(std::slice::from_ref(&parked.change));
+            FactKind::Settled(settled) if fresh => self.step(settled, fact.at),
+            FactKind::Parked(parked) if fresh => {
+                let reason = format!("{}: {}", parked.goal, parked.reason);
+                let root = self.cause(std::slice::from_ref(&parked.goal));
                 self.record(root, "parked", fact.at, fact.at, Vec::new(), Some(reason));
             }
-            What::Settled(_)
-            | What::Parked(_)
-            | What::Begun(_)
-            | What::Unconfirmed { .. }
-            | What::Redriven
-            | What::Dismissed
-            | What::Unparked => {}
+            FactKind::Settled(_)
+            | FactKind::Parked(_)
+            | FactKind::Begun(_)
+            | FactKind::Recovered(_)
+            | FactKind::Noticed(_)
+            | FactKind::Redriven
+            | FactKind::Dismissed
+            | FactKind::Unparked => {}
         }
     }
 
@@ -61,27 +62,13 @@ impl Trace {
             ("taskrouter_streams.outcome", labels::outcome(outcome, *assumed).to_owned()),
         ];
         attributes.extend(request_id.clone().map(|id| ("twilio.request_id", id)));
-        let failure = match outcome {
-            Outcome::Done(_) | Outcome::Gone => None,
-            Outcome::TryLater(trouble) | Outcome::Unknown(trouble) | Outcome::Refused(trouble) => {
-                Some(trouble.reason.clone())
-            }
-        };
+        let failure = outcome.trouble().map(|trouble| trouble.reason.clone());
         self.record(self.cause(&step.why), step.operation.name(), *sent_at, at, attributes, failure);
     }
 
-    /// The event that these changes followed from.
-    fn cause(&self, changes: &[Change]) -> Option<SpanId> {
-        let of_reservation = changes.iter().find_map(|change| match change {
-            Change::Start(reservation) | Change::Stop(reservation) => self.newest_of.get(reservation),
-            Change::LowerAhead
-            | Change::RaiseGuard
-            | Change::HoldAgain
-            | Change::Rejoin
-            | Change::Orphan(_)
-            | Change::Reconcile
-            | Change::Serve => None,
-        });
+    /// The event that these goals followed from.
+    fn cause(&self, goals: &[Goal]) -> Option<SpanId> {
+        let of_reservation = goals.iter().find_map(|goal| self.newest_of.get(&goal.reservation()?));
         of_reservation.copied().or(self.newest)
     }
 

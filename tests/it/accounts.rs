@@ -62,11 +62,15 @@ fn nowhere() -> Destination {
 async fn streaming(sim: &Simulator, task: &TaskSid, agents: &[&str]) {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let streams = sim.snapshot(task).unwrap().streams;
+        let streams = sim.world(|world| world.snapshot(task)).unwrap().streams;
         if streams == agents {
             return;
         }
-        assert!(Instant::now() < deadline, "{streams:?} instead of {agents:?}: {:#?}", sim.requests());
+        assert!(
+            Instant::now() < deadline,
+            "{streams:?} instead of {agents:?}: {:#?}",
+            sim.world(|world| world.requests().to_vec())
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::stories::{play, story, told};
 use std::time::Duration;
-use taskrouter_streams::call::fact::What;
+use taskrouter_streams::call::fact::FactKind;
 use twilio_simulator::SimConfig;
 use twilio_simulator::consumer::{Heard, Misconduct};
 use twilio_simulator::scenario::read;
@@ -17,7 +17,9 @@ async fn stage(strategy: &str, extra: &str) -> Testbed {
 
 /// The agents in the order in which their streams were heard.
 fn agents(stage: &Testbed) -> Vec<String> {
-    let name = |heard: &Heard| stage.sim.agent_named(&heard.parameters["workerSid"].parse().unwrap()).unwrap();
+    let name = |heard: &Heard| {
+        stage.sim.world(|world| world.agent_name(&heard.parameters["workerSid"].parse().unwrap())).unwrap()
+    };
     stage.heard().iter().map(name).collect()
 }
 
@@ -79,12 +81,12 @@ fn a_destination_that_goes_on_refusing_is_asked_a_few_times_and_the_stream_is_pa
         let text = format!("name = \"x\"\ntitle = \"x\"\nsteps = {steps}");
         let outcome = stage.run(&read(&text).unwrap()).await;
         let mut wrong = outcome.failures.clone();
-        let streams = stage.sim.report(&outcome.tasks[0]).unwrap().streams;
+        let streams = stage.sim.world(|world| world.report(&outcome.tasks[0])).unwrap().streams;
         if streams.len() != 3 || streams.iter().any(|stream| stream.failure.is_none()) {
             wrong.push(format!("{streams:?}"));
         }
         let facts = stage.facts(&outcome.tasks[0]).await.unwrap();
-        let parked = facts.iter().filter(|fact| matches!(fact.what, What::Parked(_))).count();
+        let parked = facts.iter().filter(|fact| matches!(fact.kind, FactKind::Parked(_))).count();
         if parked != 1 || !stage.heard().is_empty() {
             wrong.push(format!("{parked} changes are parked, heard was {:?}", stage.heard()));
         }

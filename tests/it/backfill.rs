@@ -40,18 +40,18 @@ fn away(stage: &Testbed) {
 
 /// A call that alice has, as the worker knows, and that bob has as well, as it does not.
 async fn missed_transfer(stage: &Testbed) -> TaskSid {
-    let task = stage.sim.customer_calls().await;
-    stage.sim.accepts(&task, "alice").await.unwrap();
+    let task = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     settle(stage).await;
     away(stage);
-    stage.sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
-    stage.sim.accepts(&task, "bob").await.unwrap();
+    stage.sim.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
+    stage.sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
     assert_eq!(streams(stage, &task), ["alice"]);
     task
 }
 
 fn streams(stage: &Testbed, task: &TaskSid) -> Vec<String> {
-    stage.sim.snapshot(task).unwrap().streams
+    stage.sim.world(|world| world.snapshot(task)).unwrap().streams
 }
 
 async fn until(stage: &Testbed, task: &TaskSid, expected: &[&str]) {
@@ -66,7 +66,7 @@ async fn until(stage: &Testbed, task: &TaskSid, expected: &[&str]) {
 }
 
 fn asked(stage: &Testbed, op: OpName) -> usize {
-    stage.sim.requests().iter().filter(|request| request.op == Some(op)).count()
+    stage.sim.world(|world| world.requests().to_vec()).iter().filter(|request| request.op == Some(op)).count()
 }
 
 async fn asked_at_least(stage: &Testbed, op: OpName, times: usize) {
@@ -86,21 +86,25 @@ async fn what_happened_while_the_worker_was_away_is_caught_up_with_at_its_start(
     settle(&stage).await;
     assert!(rendered(&stage).await.contains("events_backfilled_total 4"), "the transfer and its reservation");
     // From here on it goes as if nothing had been missed.
-    stage.sim.leaves(&task, "alice").await.unwrap();
+    stage.sim.act(|world| world.leaves(&task, "alice")).await.unwrap();
     until(&stage, &task, &["bob"]).await;
     settle(&stage).await;
-    assert!(stage.sim.violations().is_empty(), "{:?}", stage.sim.violations());
+    assert!(
+        stage.sim.world(|world| world.violations().is_empty()),
+        "{:?}",
+        stage.sim.world(|world| world.violations().to_vec())
+    );
     stage.stop().await;
 }
 
 #[tokio::test]
 async fn a_call_of_which_nothing_arrived_is_found_as_well() {
     let stage = stage("").await;
-    let known = stage.sim.customer_calls().await;
+    let known = stage.sim.act(|world| world.customer_calls()).await;
     settle(&stage).await;
     away(&stage);
-    let unknown = stage.sim.customer_calls().await;
-    stage.sim.accepts(&unknown, "alice").await.unwrap();
+    let unknown = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&unknown, "alice")).await.unwrap();
     let stage = stage.restart().await.unwrap();
     until(&stage, &unknown, &["alice"]).await;
     assert_eq!(streams(&stage, &known), Vec::<String>::new());
@@ -111,7 +115,7 @@ async fn a_call_of_which_nothing_arrived_is_found_as_well() {
 async fn a_journal_without_events_has_missed_none_and_one_that_missed_none_learns_nothing_new() {
     let stage = stage("").await;
     assert_eq!(asked(&stage, OpName::ListEvents), 0);
-    let task = stage.sim.customer_calls().await;
+    let task = stage.sim.act(|world| world.customer_calls()).await;
     settle(&stage).await;
     let before = stage.facts(&task).await.unwrap();
     let stage = stage.restart().await.unwrap();
@@ -125,12 +129,12 @@ async fn a_journal_without_events_has_missed_none_and_one_that_missed_none_learn
 async fn twilio_may_be_slow_to_tell_and_events_that_arrive_do_not_wait_for_it() {
     let stage = stage("[retry]\nfirst_ms = 10").await;
     let task = missed_transfer(&stage).await;
-    stage.sim.fault(On::Next(OpName::ListEvents), 2, Fault::status(503));
-    stage.sim.fault(On::Next(OpName::ListEvents), 1, Fault::Hang { took_effect: false });
+    stage.sim.faults(|faults| faults.script(On::Next(OpName::ListEvents), 2, Fault::status(503)));
+    stage.sim.faults(|faults| faults.script(On::Next(OpName::ListEvents), 1, Fault::Hang { took_effect: false }));
     let stage = stage.restart().await.unwrap();
     asked_at_least(&stage, OpName::ListEvents, 3).await;
-    let other = stage.sim.customer_calls().await;
-    stage.sim.accepts(&other, "alice").await.unwrap();
+    let other = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&other, "alice")).await.unwrap();
     until(&stage, &other, &["alice"]).await;
     assert_eq!(streams(&stage, &task), ["alice"], "the third request still hangs");
     until(&stage, &task, &["alice", "bob"]).await;
@@ -141,7 +145,7 @@ async fn twilio_may_be_slow_to_tell_and_events_that_arrive_do_not_wait_for_it() 
 async fn a_refusal_is_not_repeated() {
     let stage = stage("[retry]\nfirst_ms = 1").await;
     missed_transfer(&stage).await;
-    stage.sim.fault(On::Next(OpName::ListEvents), 9, Fault::status(401));
+    stage.sim.faults(|faults| faults.script(On::Next(OpName::ListEvents), 9, Fault::status(401)));
     let stage = stage.restart().await.unwrap();
     asked_at_least(&stage, OpName::ListEvents, 1).await;
     settle(&stage).await;
@@ -153,14 +157,14 @@ async fn a_refusal_is_not_repeated() {
 async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
     let behaviour = SimConfig { page_size_limit: 2, ..SimConfig::default() };
     let stage = Testbed::start(behaviour, "[server]\nthreads = 1\n[backfill]\nmax_events = 4").await.unwrap();
-    stage.sim.customer_calls().await;
+    stage.sim.act(|world| world.customer_calls()).await;
     settle(&stage).await;
     away(&stage);
     for _ in 0..5 {
-        stage.sim.customer_calls().await;
+        stage.sim.act(|world| world.customer_calls()).await;
     }
     // A list that is longer than an answer is read span by span.
-    stage.sim.spread_records(1_500);
+    stage.sim.world(|world| world.spread_events(1_500));
     let known = async |stage: &Testbed| {
         stage.service.journal().calls(CallQuery { limit: 100, ..CallQuery::default() }).await.unwrap().len()
     };
@@ -180,7 +184,7 @@ async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
 
 /// When the worker last asked for events from.
 fn asked_from(stage: &Testbed) -> i64 {
-    let requests = stage.sim.requests();
+    let requests = stage.sim.world(|world| world.requests().to_vec());
     let listed = requests.iter().rev().find(|request| request.op == Some(OpName::ListEvents)).unwrap();
     let (_, start) = listed.parameters.iter().find(|(name, _)| name == "StartDate").unwrap();
     start.parse::<jiff::Timestamp>().unwrap().as_millisecond()
@@ -202,12 +206,12 @@ async fn a_gap_that_was_not_filled_is_filled_after_the_next_start_however_much_h
     let stage = stage("[retry]\nfirst_ms = 1\n[backfill]\noverlap_ms = 1").await;
     let task = missed_transfer(&stage).await;
     let newest = stage.service.journal().newest_event().await.unwrap().unwrap();
-    stage.sim.fault(On::Next(OpName::ListEvents), 1, Fault::Hang { took_effect: false });
+    stage.sim.faults(|faults| faults.script(On::Next(OpName::ListEvents), 1, Fault::Hang { took_effect: false }));
     let stage = stage.restart().await.unwrap();
     asked_at_least(&stage, OpName::ListEvents, 1).await;
     // What comes in is newer than the whole gap.
-    let other = stage.sim.customer_calls().await;
-    stage.sim.accepts(&other, "alice").await.unwrap();
+    let other = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&other, "alice")).await.unwrap();
     until(&stage, &other, &["alice"]).await;
     assert_eq!(streams(&stage, &task), ["alice"]);
     assert!(stage.service.journal().newest_event().await.unwrap().unwrap() > newest);
@@ -222,7 +226,7 @@ async fn a_gap_that_was_not_filled_is_filled_after_the_next_start_however_much_h
 async fn a_gap_that_twilio_was_away_for_is_filled_when_it_is_back() {
     let stage = stage("[retry]\nfirst_ms = 1\ncap_ms = 1\ngive_up_ms = 1\n[backfill]\nagain_ms = 20").await;
     let task = missed_transfer(&stage).await;
-    stage.sim.fault(On::Next(OpName::ListEvents), 12, Fault::status(503));
+    stage.sim.faults(|faults| faults.script(On::Next(OpName::ListEvents), 12, Fault::status(503)));
     let stage = stage.restart().await.unwrap();
     until(&stage, &task, &["alice", "bob"]).await;
     let rendered = rendered(&stage).await;
@@ -243,13 +247,13 @@ async fn events_that_the_journal_could_not_take_are_fetched_when_it_takes_events
             local: format!("http://{}", stage.service.public()),
         },
     });
-    let task = stage.sim.customer_calls().await;
-    stage.sim.accepts(&task, "alice").await.unwrap();
+    let task = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     settle(&stage).await;
     database.say("ALTER TABLE taskrouter_streams.fact RENAME TO fact_away").await;
-    stage.sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
-    stage.sim.accepts(&task, "bob").await.unwrap();
-    let told = stage.sim.events().len();
+    stage.sim.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
+    stage.sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
+    let told = stage.sim.world(|world| world.events().count());
     let deadline = Instant::now() + LIMIT;
     while stage.sim.deliveries().len() < told {
         assert!(Instant::now() < deadline);
@@ -259,7 +263,7 @@ async fn events_that_the_journal_could_not_take_are_fetched_when_it_takes_events
     database.say("ALTER TABLE taskrouter_streams.fact_away RENAME TO fact").await;
     assert_eq!(streams(&stage, &task), ["alice"]);
     // The first that is taken says that the outage is over.
-    stage.sim.customer_calls().await;
+    stage.sim.act(|world| world.customer_calls()).await;
     until(&stage, &task, &["alice", "bob"]).await;
     stage.stop().await;
 }
@@ -282,13 +286,13 @@ async fn records(client: &Client) -> Vec<event_record::Record> {
 async fn a_second_in_which_much_happened_is_read_as_a_whole() {
     let stage = stage("").await;
     for _ in 0..70 {
-        stage.sim.customer_calls().await;
+        stage.sim.act(|world| world.customer_calls()).await;
     }
     let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
-    let told = stage.sim.events().len();
+    let told = stage.sim.world(|world| world.events().count());
     assert!(told > 100);
     for apart_ms in [0, 7, 300, 1_000] {
-        stage.sim.spread_records(apart_ms);
+        stage.sim.world(|world| world.spread_events(apart_ms));
         assert_eq!(records(&client).await.len(), told, "{apart_ms} ms apart");
     }
     stage.stop().await;
@@ -299,9 +303,9 @@ async fn more_than_twilio_lists_is_said_to_be_so() {
     let behaviour = SimConfig { page_size_limit: 3, ..SimConfig::default() };
     let stage = Testbed::start(behaviour, "[server]\nthreads = 1").await.unwrap();
     for _ in 0..4 {
-        stage.sim.customer_calls().await;
+        stage.sim.act(|world| world.customer_calls()).await;
     }
-    stage.sim.spread_records(0);
+    stage.sim.world(|world| world.spread_events(0));
     let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
     let now = jiff::Timestamp::now().as_millisecond();
     let (_, next) = client.event_log().page(&EventsPage::first(now - 600_000, now + 60_000)).await.unwrap();
@@ -318,12 +322,12 @@ async fn more_than_twilio_lists_is_said_to_be_so() {
 async fn a_record_tells_the_same_as_the_callback_of_the_same_event() {
     let stage = stage("").await;
     let task = missed_transfer(&stage).await;
-    stage.sim.customer_writes().await;
-    stage.sim.leaves(&task, "alice").await.unwrap();
-    stage.sim.customer_hangs_up(&task).await.unwrap();
+    stage.sim.act(|world| world.customer_writes()).await;
+    stage.sim.act(|world| world.leaves(&task, "alice")).await.unwrap();
+    stage.sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
     let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
     let records = records(&client).await;
-    let told = stage.sim.events();
+    let told = stage.sim.world(|world| world.events().cloned().collect::<Vec<_>>());
     assert_eq!(records.len(), told.len());
     let mut types = BTreeSet::new();
     for (record, event) in records.iter().rev().zip(&told) {
@@ -357,9 +361,9 @@ async fn credentials_that_twilio_refuses_are_told_from_an_outage() {
     let stage = stage("").await;
     let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
     let page = EventsPage::first(0, 1);
-    stage.sim.fault(On::Next(OpName::ListEvents), 1, Fault::status(401));
+    stage.sim.faults(|faults| faults.script(On::Next(OpName::ListEvents), 1, Fault::status(401)));
     assert!(matches!(client.event_log().page(&page).await, Err(ApiError::Refused(_))));
-    stage.sim.fault(On::Next(OpName::ListEvents), 1, Fault::status(503));
+    stage.sim.faults(|faults| faults.script(On::Next(OpName::ListEvents), 1, Fault::status(503)));
     assert!(matches!(client.event_log().page(&page).await, Err(ApiError::Later(_))));
     stage.stop().await;
 }
@@ -400,7 +404,7 @@ async fn the_command_tells_a_running_worker_what_it_missed() {
     let output = run(&stage, &["backfill", "--since", "10m"], &[]).await;
     assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
     until(&stage, &task, &["alice", "bob"]).await;
-    let events = stage.sim.events().len();
+    let events = stage.sim.world(|world| world.events().count());
     assert!(text(&output.stdout).contains(&format!("{events} of {events} were accepted")), "{}", text(&output.stdout));
     settle(&stage).await;
     let facts = stage.facts(&task).await.unwrap().len();
@@ -413,7 +417,7 @@ async fn the_command_tells_a_running_worker_what_it_missed() {
 #[tokio::test]
 async fn the_command_says_what_is_wrong() {
     let stage = stage("").await;
-    stage.sim.customer_calls().await;
+    stage.sim.act(|world| world.customer_calls()).await;
     for (arguments, more, code, said) in [
         (&["backfill", "--since", "soon"][..], ("A", "b"), 2, "90m"),
         (&["backfill", "--since", "1h"], ("TWILIO_ACCOUNT_SID", "AC1"), 2, "twilio.account_sid"),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 use taskrouter_streams::call::policy::Strategy as Streaming;
-use taskrouter_streams::config::{self, ConfigError, Destination, JournalUrl, Problem, Settings};
+use taskrouter_streams::config::{self, ConfigError, DestinationConfig, JournalUrl, Problem, Settings};
 use taskrouter_streams::http::{EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH};
 use taskrouter_streams::telemetry::LogFormat;
 use taskrouter_streams::twilio::client::Credentials;
@@ -562,7 +562,7 @@ fn destinations_come_from_the_file_or_the_environment() {
     let file = "[[streams.destinations]]\nurl = \"wss://h/a\"\n[[streams.destinations]]\nurl = \"wss://h/b\"\ntrack = \"inbound_track\"";
     let nothing = without("TRS__STREAMS__DESTINATIONS");
     let expected = |first: &str| {
-        let to = |name: &str, url: &str, track| Destination {
+        let to = |name: &str, url: &str, track| DestinationConfig {
             name: name.into(),
             url: url.into(),
             track,

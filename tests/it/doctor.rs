@@ -169,7 +169,7 @@ async fn a_worker_that_is_set_up_well_has_nothing_wrong_with_it_and_is_not_distu
         "signatures",
         "destination",
         "worker",
-        "parked work",
+        "parked changes",
         "stale streams",
         "journal",
     ] {
@@ -177,7 +177,7 @@ async fn a_worker_that_is_set_up_well_has_nothing_wrong_with_it_and_is_not_distu
     }
     let journal = clinic.service.as_ref().unwrap().journal();
     assert_eq!(journal.newest_event().await.unwrap(), None, "the self-test event is not journaled");
-    assert_eq!(clinic.sim.violations(), Vec::<Violation>::new());
+    assert_eq!(clinic.sim.world(|world| world.violations().to_vec()), Vec::<Violation>::new());
     clinic.closes().await;
 }
 
@@ -202,7 +202,7 @@ async fn what_is_wrong_is_found_and_nothing_else() {
         (
             &[("TWILIO_AUTH_TOKEN", "wrong")],
             1,
-            &[["auth token", "failure", "every event will be refused"], ["public url", "failure", "403"]],
+            &[["auth token", "failure", "every event will be rejected"], ["public url", "failure", "403"]],
         ),
         (
             &[("TRS__TWILIO__AUTH_TOKENS", "a-token-for-tests,an-old-one")],
@@ -383,16 +383,17 @@ async fn a_journal_that_somebody_else_has_made_is_found() {
 #[tokio::test]
 async fn a_workspace_that_tells_too_little_or_somebody_else_is_found() {
     let clinic = Clinic::opens().await;
-    let ours = clinic.sim.workspace();
-    clinic.sim.configure_workspace(|office| office.events_filter = "task.created,reservation.accepted".to_owned());
+    let ours = clinic.sim.world(|world| world.workspace().clone());
+    clinic.sim.world(|world| world.workspace().events_filter = "task.created,reservation.accepted".to_owned());
     clinic.finds(&[], 1, &[["workspace", "failure", "reservation.wrapup"]]).await;
-    clinic.sim.configure_workspace(|office| office.events_filter = String::new());
+    clinic.sim.world(|world| world.workspace().events_filter = String::new());
     clinic.finds(&[], 0, &[]).await;
-    clinic.sim.configure_workspace(|office| {
+    clinic.sim.world(|world| {
+        let office = world.workspace();
         office.event_callback_url = ours.event_callback_url.replace("#rc=3&rp=5xx,ct,rt", "")
     });
     clinic.finds(&[], 0, &[["workspace", "warning", "retry"]]).await;
-    clinic.sim.configure_workspace(|office| office.event_callback_url = "https://a:b@crm.example.com/hook".to_owned());
+    clinic.sim.world(|world| world.workspace().event_callback_url = "https://a:b@crm.example.com/hook".to_owned());
     clinic.finds(&[], 1, &[["workspace", "failure", "https://hidden@crm.example.com/hook"]]).await;
     clinic.closes().await;
 }
@@ -400,7 +401,7 @@ async fn a_workspace_that_tells_too_little_or_somebody_else_is_found() {
 #[tokio::test]
 async fn with_event_streams_the_sink_and_its_subscription_are_looked_at_instead() {
     let clinic = Clinic::opens().await;
-    clinic.sim.configure_workspace(|office| office.event_callback_url = "https://crm.example.com/hook".to_owned());
+    clinic.sim.world(|world| world.workspace().event_callback_url = "https://crm.example.com/hook".to_owned());
     let finds = async |code: i32, words: &str| {
         let (found_code, complaints) = clinic.complaints(&["--event-streams"], &[]).await;
         assert_eq!(found_code, Some(code), "{complaints:?}");
@@ -414,17 +415,18 @@ async fn with_event_streams_the_sink_and_its_subscription_are_looked_at_instead(
     let (code, said) = clinic.run(&["setup", "--event-streams", "--yes"], &[]).await;
     assert_eq!(code, Some(0), "{said}");
     finds(0, "").await;
-    let lost = clinic.sim.event_streams().subscriptions[0].types[5].clone();
-    clinic.sim.configure_event_streams(|plumbing| plumbing.subscriptions[0].types.retain(|name| *name != lost));
+    let lost = clinic.sim.world(|world| world.event_streams().subscriptions.clone())[0].types[5].clone();
+    clinic.sim.world(|world| world.event_streams().subscriptions[0].types.retain(|name| *name != lost));
     finds(1, &lost).await;
-    clinic.sim.configure_event_streams(|plumbing| {
+    clinic.sim.world(|world| {
+        let plumbing = world.event_streams();
         plumbing.subscriptions[0].types.push(lost);
         plumbing.subscriptions[0].of_subaccounts = true;
     });
     finds(0, "subaccounts").await;
-    clinic.sim.configure_event_streams(|plumbing| plumbing.sinks[0].status = "failed".to_owned());
+    clinic.sim.world(|world| world.event_streams().sinks[0].status = "failed".to_owned());
     finds(1, "failed").await;
-    clinic.sim.fault(On::Next(OpName::ListSinks), 1, Fault::status(403));
+    clinic.sim.faults(|faults| faults.script(On::Next(OpName::ListSinks), 1, Fault::status(403)));
     finds(0, "403").await;
     clinic.closes().await;
 }
@@ -470,33 +472,35 @@ async fn a_stopped_worker_leaves_its_journal_and_its_checks_say_so() {
 #[tokio::test]
 async fn a_probe_tells_whether_a_leg_stays_in_its_conference() {
     let clinic = Clinic::opens().await;
-    let task = clinic.sim.customer_calls().await;
-    clinic.sim.accepts(&task, "alice").await.unwrap();
-    let customer = clinic.sim.report(&task).unwrap().customer.unwrap().to_string();
+    let task = clinic.sim.act(|world| world.customer_calls()).await;
+    clinic.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
+    let customer = clinic.sim.world(|world| world.report(&task)).unwrap().customer.unwrap().to_string();
     let (code, said) = clinic.run(&["doctor", "--probe-call", &customer], &[]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("stayed in its conference"), "{said}");
-    let streams = clinic.sim.report(&task).unwrap().streams;
+    let streams = clinic.sim.world(|world| world.report(&task)).unwrap().streams;
     assert_eq!(streams.len(), 1);
     assert!(streams[0].stopped_at.is_some() && streams[0].name.starts_with("Stream_probe_"));
     assert_eq!(streams[0].status_callback, None, "the worker does not hear of it");
 
-    clinic.sim.fault(On::Next(OpName::CreateStream), 1, Fault::status(400));
+    clinic.sim.faults(|faults| faults.script(On::Next(OpName::CreateStream), 1, Fault::status(400)));
     let (code, complaints) = clinic.complaints(&["--probe-call", &customer], &[]).await;
     assert_eq!((code, complaints.len()), (Some(1), 1), "{complaints:?}");
     assert!(complaints[0][2].contains("no stream could be started"), "{complaints:?}");
 
     // The answer is lost, and yet the stream that it was about does not go on.
-    clinic.sim.loses_the_next_answer(OpName::CreateStream);
+    clinic.sim.faults(|faults| faults.script(On::Next(OpName::CreateStream), 1, Fault::Cut { took_effect: true }));
     let (code, _) = clinic.complaints(&["--probe-call", &customer], &[]).await;
     assert_eq!(code, Some(1));
-    assert!(clinic.sim.report(&task).unwrap().streams.iter().all(|stream| stream.stopped_at.is_some()));
+    assert!(
+        clinic.sim.world(|world| world.report(&task)).unwrap().streams.iter().all(|stream| stream.stopped_at.is_some())
+    );
 
-    clinic.sim.customer_hangs_up(&task).await.unwrap();
+    clinic.sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
     let (code, complaints) = clinic.complaints(&["--probe-call", &customer], &[]).await;
     assert_eq!(code, Some(1));
     assert!(complaints[0][2].contains("none of the"), "{complaints:?}");
     assert_eq!(clinic.run(&["doctor", "--probe-call", "nonsense"], &[]).await.0, Some(2));
-    assert_eq!(clinic.sim.violations(), Vec::<Violation>::new());
+    assert_eq!(clinic.sim.world(|world| world.violations().to_vec()), Vec::<Violation>::new());
     clinic.closes().await;
 }

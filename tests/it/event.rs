@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use std::borrow::Cow;
-use taskrouter_streams::call::fact::{TransferMode, TransferTarget, What};
+use taskrouter_streams::call::fact::{FactKind, TransferMode, TransferTarget};
 use taskrouter_streams::twilio::event::{Content, Malformed, parse};
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::Pair;
@@ -45,7 +45,7 @@ fn read(pairs: &[(String, String)]) -> Result<Content, Malformed> {
     parse(&pairs, &Interest::default()).map(|envelope| envelope.content)
 }
 
-fn ours(pairs: &[(String, String)]) -> (String, What) {
+fn ours(pairs: &[(String, String)]) -> (String, FactKind) {
     match read(pairs).unwrap() {
         Content::Ours { identity, what, .. } => (identity, what),
         Content::NotOurs => panic!("not ours"),
@@ -63,20 +63,20 @@ fn every_event_type_of_interest_becomes_its_fact() {
             let kind =
                 if group == "task.transfer" { format!("task.transfer-{name}") } else { format!("{group}.{name}") };
             let (change, stamp) = match ours(&event(&kind)).1 {
-                What::Reservation(e) if group == "reservation" => (serde_json::to_value(e.change), e.stamp),
-                What::Task(e) if group == "task" => (serde_json::to_value(e.change), e.stamp),
-                What::Transfer(e) if group == "task.transfer" => (serde_json::to_value(e.change), e.stamp),
-                other @ (What::Reservation(_)
-                | What::Task(_)
-                | What::Transfer(_)
-                | What::Stream(_)
-                | What::Begun(_)
-                | What::Settled(_)
-                | What::Parked(_)
-                | What::Unconfirmed { .. }
-                | What::Redriven
-                | What::Dismissed
-                | What::Unparked) => panic!("{kind} became {other:?}"),
+                FactKind::Reservation(e) if group == "reservation" => (serde_json::to_value(e.change), e.stamp),
+                FactKind::Task(e) if group == "task" => (serde_json::to_value(e.change), e.stamp),
+                FactKind::Transfer(e) if group == "task.transfer" => (serde_json::to_value(e.change), e.stamp),
+                other @ (FactKind::Reservation(_)
+                | FactKind::Task(_)
+                | FactKind::Transfer(_)
+                | FactKind::Stream(_)
+                | FactKind::Begun(_)
+                | FactKind::Settled(_)
+                | FactKind::Parked(_)
+                | FactKind::Unconfirmed { .. }
+                | FactKind::Redriven
+                | FactKind::Dismissed
+                | FactKind::Unparked) => panic!("{kind} became {other:?}"),
             };
             assert_eq!(change.unwrap(), name.replace('-', "_"));
             assert_eq!(stamp.at, 1_760_000_005_123);
@@ -106,7 +106,7 @@ fn undocumented_parameters_may_be_missing_or_malformed() {
     }
     let (identity, what) = ours(&pairs);
     assert_eq!(identity, format!("task.transfer-initiated|{}|1760000005000", sid("WT", 1)));
-    let What::Transfer(event) = what else { panic!("{what:?}") };
+    let FactKind::Transfer(event) = what else { panic!("{what:?}") };
     assert_eq!((event.transfer, event.mode, event.to), (None, None, None));
 }
 
@@ -114,7 +114,7 @@ fn undocumented_parameters_may_be_missing_or_malformed() {
 fn a_transfer_tells_its_mode_and_target() {
     let (identity, what) = ours(&event("task.transfer-initiated"));
     assert_eq!(identity, sid("EV", 1));
-    let What::Transfer(event) = what else { panic!("{what:?}") };
+    let FactKind::Transfer(event) = what else { panic!("{what:?}") };
     assert_eq!(event.transfer.unwrap().as_str(), sid("TT", 1));
     assert_eq!(event.mode, Some(TransferMode::Cold));
     assert_eq!(event.to, Some(TransferTarget::Queue(Some(sid("WQ", 1).parse().unwrap()))));

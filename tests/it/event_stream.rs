@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::Path;
 use taskrouter_streams::twilio::event::{self, Content, Malformed, types};
-use taskrouter_streams::twilio::event_stream::{Element, NotEvents, parse};
+use taskrouter_streams::twilio::event_stream::{DeliveryElement, NotEvents, parse};
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::parse_pairs;
 
@@ -77,7 +77,7 @@ pub(crate) fn accepted() -> Vec<(String, String)> {
     .to_vec()
 }
 
-fn only(delivery: &Value) -> Element {
+fn only(delivery: &Value) -> DeliveryElement {
     let mut elements = parse(delivery.to_string().as_bytes(), &Interest::default()).unwrap();
     assert_eq!(elements.len(), 1);
     elements.remove(0)
@@ -91,9 +91,9 @@ fn every_fixture_tells_the_same_through_both_doors() {
         let by_callback = event::parse(&pairs, &Interest::default()).unwrap();
         let by_stream = only(&json!([cloud_event(&form)]));
         if name.contains("worker.activity") {
-            assert_eq!((by_callback.content, by_stream), (Content::NotOurs, Element::NotOurs));
+            assert_eq!((by_callback.content, by_stream), (Content::NotOurs, DeliveryElement::NotOurs));
         } else {
-            assert_eq!(by_stream, Element::Event(by_callback), "{name}");
+            assert_eq!(by_stream, DeliveryElement::Event(by_callback), "{name}");
         }
     }
 }
@@ -110,7 +110,7 @@ fn every_type_that_matters_is_read_and_an_array_is_read_to_its_end() {
     let elements = parse(json!(delivery).to_string().as_bytes(), &Interest::default()).unwrap();
     assert_eq!(elements.len(), 21);
     for element in elements {
-        let Element::Event(envelope) = element else { panic!("{element:?}") };
+        let DeliveryElement::Event(envelope) = element else { panic!("{element:?}") };
         assert!(matches!(envelope.content, Content::Ours { .. }));
     }
 }
@@ -143,22 +143,22 @@ fn an_event_that_lacks_what_it_must_have_does_not_hold_up_its_neighbours() {
     let mut bad = good.clone();
     bad["data"]["payload"]["task_sid"] = Value::Null;
     let elements = parse(json!([bad, good]).to_string().as_bytes(), &Interest::default()).unwrap();
-    assert_eq!(elements[0], Element::Unusable(Malformed::Missing("TaskSid")));
-    assert!(matches!(elements[1], Element::Event(_)));
+    assert_eq!(elements[0], DeliveryElement::Unusable(Malformed::Missing("TaskSid")));
+    assert!(matches!(elements[1], DeliveryElement::Event(_)));
 }
 
 #[test]
 fn a_sinks_test_and_events_of_other_products_are_told_apart() {
     let test = |data: Value| only(&json!([{"type": "com.twilio.eventstreams.test-event", "data": data}]));
     let id = "cae2f9e2-c270-4e44-a981-9ee421e3ff6b";
-    assert_eq!(test(json!({"test_id": id})), Element::Test { id: Some(id.to_owned()) });
-    assert_eq!(test(json!(json!({"test_id": id}).to_string())), Element::Test { id: Some(id.to_owned()) });
-    assert_eq!(test(json!({"test_id": "a\nforged line"})), Element::Test { id: None });
-    assert_eq!(test(Value::Null), Element::Test { id: None });
+    assert_eq!(test(json!({"test_id": id})), DeliveryElement::Test { id: Some(id.to_owned()) });
+    assert_eq!(test(json!(json!({"test_id": id}).to_string())), DeliveryElement::Test { id: Some(id.to_owned()) });
+    assert_eq!(test(json!({"test_id": "a\nforged line"})), DeliveryElement::Test { id: None });
+    assert_eq!(test(Value::Null), DeliveryElement::Test { id: None });
     for other in ["com.twilio.messaging.message.sent", "com.twilio.taskrouter.worker.created", "", "task.created"] {
-        assert_eq!(only(&json!([{"type": other}])), Element::NotOurs);
+        assert_eq!(only(&json!([{"type": other}])), DeliveryElement::NotOurs);
     }
-    assert_eq!(only(&json!([{}])), Element::NotOurs);
+    assert_eq!(only(&json!([{}])), DeliveryElement::NotOurs);
 }
 
 #[test]

@@ -79,7 +79,7 @@ async fn strike(
     let mut story = story(name);
     tell(&mut story);
     let stage = stage(&story).await;
-    stage.sim.fault(*on, 1, fault.clone());
+    stage.sim.faults(|faults| faults.script(*on, 1, fault.clone()));
     let outcome = stage.run(&story).await;
     let mut wrong = Vec::new();
     if !stage.sim.quiet(Duration::from_secs(10)).await {
@@ -105,7 +105,7 @@ fn is_met(name: &str, on: On) -> bool {
 
 fn met(stage: &Testbed, name: &str, on: On) -> Option<String> {
     let should = is_met(name, on);
-    (should && stage.sim.faults_left() > 0).then(|| "the fault was never met".to_owned())
+    (should && stage.sim.faults(|faults| faults.left()) > 0).then(|| "the fault was never met".to_owned())
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_refused_change_is_parked_and_the_guard_and_the_hold_are_as_they_were() {
             if !matches!(parked.as_slice(), [(Change::Start(_), _)]) {
                 failures.push(format!("parked: {parked:?}"));
             }
-            let picture = call.task().and_then(|task| stage.sim.snapshot(task)).unwrap();
+            let picture = call.task().and_then(|task| stage.sim.world(|world| world.snapshot(task))).unwrap();
             if (picture.guard_raised, picture.held, picture.over) != (Some(true), Some(false), false) {
                 failures.push(format!("afterwards {picture:?}"));
             }
@@ -192,7 +192,7 @@ fn a_refusal_during_a_transfer_leaves_the_guard_raised_and_the_customer_as_the_a
         let task = outcome.tasks.first().unwrap();
         let call = Call::fold(&stage.facts(task).await.unwrap());
         let starts = call.parked().filter(|(change, _)| matches!(change, Change::Start(_))).count();
-        let picture = stage.sim.snapshot(task).unwrap();
+        let picture = stage.sim.world(|world| world.snapshot(task)).unwrap();
         if (starts, picture.guard_raised, picture.held) != (1, Some(true), Some(*held)) {
             wrong.push(format!("afterwards {picture:?}, parked {:?}", call.parked().collect::<Vec<_>>()));
         }
@@ -237,8 +237,11 @@ fn the_call_may_end_before_and_after_every_request() {
         // What the agents cannot do any more, and what then is not as expected, is the story's and not the worker's.
         let judge = async |stage: &Testbed, call: &Call, failures: Vec<String>| {
             let unrest = failures.into_iter().filter(|failure| failure.contains("come to rest")).collect::<Vec<_>>();
-            let struck = stage.sim.faults_left() == 0;
-            let live = call.task().and_then(|task| stage.sim.snapshot(task)).is_some_and(|picture| !picture.over);
+            let struck = stage.sim.faults(|faults| faults.left()) == 0;
+            let live = call
+                .task()
+                .and_then(|task| stage.sim.world(|world| world.snapshot(task)))
+                .is_some_and(|picture| !picture.over);
             unrest.into_iter().chain((struck && live).then(|| "the call goes on".to_owned())).collect()
         };
         strike(case, judge, |_| {}).await

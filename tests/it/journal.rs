@@ -11,7 +11,7 @@ mod sqlite;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use taskrouter_streams::call::fact::{Fact, What};
+use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::call::step::{Change, Operation, Step};
 use taskrouter_streams::journal::{Claim, Ingested, Journal, NewFact};
@@ -35,7 +35,7 @@ fn task(number: u32) -> TaskSid {
 fn fact(number: i64) -> Fact {
     let friendly_name = format!("{number}: \"quoted\", 'quoted', \\ and \u{1f4de}\n");
     let step = Step { id: 1, operation: Operation::FindConference { friendly_name }, why: vec![Change::LowerAhead] };
-    Fact { at: number, what: What::Begun(step) }
+    Fact { at: number, kind: FactKind::Begun(step) }
 }
 
 fn event(call: u32, number: i64) -> NewFact {

@@ -85,12 +85,12 @@ impl Night {
         let deadline = Instant::now() + LIMIT;
         let kill_at = self.kill_at;
         loop {
-            if self.kill_at.is_some_and(|request| self.sim.requests().len() >= request) {
+            if self.kill_at.is_some_and(|request| self.sim.world(|world| world.requests().len()) >= request) {
                 self.kill_at = None;
                 drop(self.serving.take());
                 self.serve();
             }
-            let picture = self.sim.snapshot(task).unwrap();
+            let picture = self.sim.world(|world| world.snapshot(task)).unwrap();
             if picture.streams == streams && picture.held == Some(held) && picture.guard_raised == Some(guard_raised) {
                 return;
             }
@@ -98,7 +98,7 @@ impl Night {
                 Instant::now() < deadline,
                 "{}, to be killed at {kill_at:?}: expected {streams:?}, held {held}, guard raised {guard_raised}; it is {picture:?}; requests {:#?}",
                 self.strategy,
-                self.sim.requests()
+                self.sim.world(|world| world.requests().to_vec())
             );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -110,17 +110,17 @@ async fn a_warm_transfer(store: Store, strategy: &'static str, kill_at: Option<u
     let mut night = Night::begins(store, strategy, kill_at).await;
     // Only a redirect needs the guard lowered, ahead of the transfer already, and only a redirect ends the hold.
     let by_redirect = strategy == "redirect";
-    let task = night.sim.customer_calls().await;
-    night.sim.accepts(&task, "alice").await.unwrap();
+    let task = night.sim.act(|world| world.customer_calls()).await;
+    night.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     night.until(&task, &["alice"], false, true).await;
-    night.sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
+    night.sim.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
     night.until(&task, &["alice"], true, !by_redirect).await;
-    night.sim.accepts(&task, "bob").await.unwrap();
+    night.sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
     night.until(&task, &["alice", "bob"], true, true).await;
-    night.sim.leaves(&task, "alice").await.unwrap();
+    night.sim.act(|world| world.leaves(&task, "alice")).await.unwrap();
     night.until(&task, &["bob"], !by_redirect, true).await;
-    assert_eq!(night.sim.violations(), [], "{strategy}, to be killed at {kill_at:?}");
-    let told = (night.sim.requests().len(), kill_at.is_some() && night.kill_at.is_none());
+    assert_eq!(night.sim.world(|world| world.violations().to_vec()), [], "{strategy}, to be killed at {kill_at:?}");
+    let told = (night.sim.world(|world| world.requests().len()), kill_at.is_some() && night.kill_at.is_none());
     night.sim.stop().await;
     told
 }

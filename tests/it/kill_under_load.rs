@@ -56,10 +56,14 @@ impl Ward {
 
     /// Waits until the process has asked for so much more.
     async fn works(&self, requests: usize) {
-        let before = self.sim.requests().len();
+        let before = self.sim.world(|world| world.requests().len());
         let deadline = Instant::now() + LIMIT;
-        while self.sim.requests().len() < before + requests {
-            assert!(Instant::now() < deadline, "a standstill; violations {:?}", self.sim.violations());
+        while self.sim.world(|world| world.requests().len()) < before + requests {
+            assert!(
+                Instant::now() < deadline,
+                "a standstill; violations {:?}",
+                self.sim.world(|world| world.violations().to_vec())
+            );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -115,14 +119,14 @@ async fn killed_again_and_again(seed: u64, strategy: &'static str) {
         ward.dies_and_is_followed();
     }
     let calls = load.ends().await;
-    assert_eq!(ward.sim.violations(), [], "{strategy}, seed {seed}");
-    assert!(ward.sim.faults_left() > 0, "no record was read");
+    assert_eq!(ward.sim.world(|world| world.violations().to_vec()), [], "{strategy}, seed {seed}");
+    assert!(ward.sim.faults(|faults| faults.left()) > 0, "no record was read");
     let journal = ward.closes().await;
     nothing_acknowledged_is_lost(&ward.sim, &ward.kept());
     assert_eq!(journal.backlog().await.unwrap(), Backlog::default());
     every_call_is_told_whole(&journal, &calls).await;
     for call in &calls {
-        let streams = ward.sim.report(call).unwrap().streams;
+        let streams = ward.sim.world(|world| world.report(call)).unwrap().streams;
         assert!(streams.len() >= 2 && streams.iter().all(|stream| stream.stopped_at.is_some()), "{call}: {streams:?}");
     }
     journal.close().await.unwrap();

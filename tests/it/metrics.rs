@@ -77,7 +77,7 @@ async fn a_warm_transfer_is_counted_event_by_event_and_step_by_step() {
         "the second ends with its call"
     );
     assert_eq!(value("stream_start_delay_seconds_count"), 2.0);
-    let redirects = stage.sim.report(&outcome.tasks[0]).unwrap().redirects;
+    let redirects = stage.sim.world(|world| world.report(&outcome.tasks[0])).unwrap().redirects;
     assert_eq!(value("steps_total{operation=\"redirect\",outcome=\"done\"}"), f64::from(redirects));
     assert_eq!(value("twilio_requests_total{operation=\"redirect\",status=\"2xx\"}"), f64::from(redirects));
     assert_eq!(value("compensations_total{change=\"hold_again\"}"), 2.0, "after the guard, and after the redirect");

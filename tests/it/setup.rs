@@ -34,7 +34,12 @@ fn filter() -> String {
 }
 
 fn updates(stage: &Testbed) -> usize {
-    stage.sim.requests().iter().filter(|request| request.op == Some(OpName::UpdateWorkspace)).count()
+    stage
+        .sim
+        .world(|world| world.requests().to_vec())
+        .iter()
+        .filter(|request| request.op == Some(OpName::UpdateWorkspace))
+        .count()
 }
 
 #[tokio::test]
@@ -49,7 +54,10 @@ async fn it_shows_first_changes_with_yes_and_then_finds_nothing_to_do() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("--data-urlencode 'EventCallbackUrl='"), "how to undo it: {said}");
     assert_eq!(
-        (stage.sim.workspace().event_callback_url.as_str(), stage.sim.workspace().events_filter),
+        (
+            stage.sim.world(|world| world.workspace().event_callback_url.clone()).as_str(),
+            stage.sim.world(|world| world.workspace().events_filter.clone())
+        ),
         (OURS, filter())
     );
 
@@ -62,7 +70,8 @@ async fn it_shows_first_changes_with_yes_and_then_finds_nothing_to_do() {
 #[tokio::test]
 async fn somebody_elses_url_stays_unless_it_is_to_be_replaced_and_its_password_is_not_shown() {
     let stage = stage().await;
-    stage.sim.configure_workspace(|office| {
+    stage.sim.world(|world| {
+        let office = world.workspace();
         office.event_callback_url = OTHERS.to_owned();
         office.events_filter = "task.created".to_owned();
     });
@@ -76,7 +85,7 @@ async fn somebody_elses_url_stays_unless_it_is_to_be_replaced_and_its_password_i
 
     let (code, said) = setup(&stage, &["--yes", "--replace"]).await;
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!(stage.sim.workspace().event_callback_url, OURS);
+    assert_eq!(stage.sim.world(|world| world.workspace().event_callback_url.clone()), OURS);
     assert!(said.contains("--data-urlencode 'EventsFilter=task.created'"), "how to undo it: {said}");
     assert!(said.contains("crm.example.com/hook?id=7") && !said.contains("their-password"), "{said}");
     stage.stop().await;
@@ -88,20 +97,25 @@ async fn our_own_url_with_other_overrides_or_another_filter_is_set_right() {
     for (url, filter) in
         [(OURS, "task.created"), (OURS.split('#').next().unwrap(), ""), (&OURS.replace("rc=3", "rc=1"), "")]
     {
-        stage.sim.configure_workspace(|office| {
+        stage.sim.world(|world| {
+            let office = world.workspace();
             office.event_callback_url = url.to_owned();
             office.events_filter = filter.to_owned();
         });
         let (code, said) = setup(&stage, &["--yes"]).await;
         assert_eq!(code, Some(0), "{said}");
-        assert_eq!(stage.sim.workspace().event_callback_url, OURS);
+        assert_eq!(stage.sim.world(|world| world.workspace().event_callback_url.clone()), OURS);
     }
     // The order and the spaces of a filter mean nothing.
     let reversed: Vec<&str> = event::types().collect::<Vec<_>>().into_iter().rev().collect();
-    stage.sim.configure_workspace(|office| office.events_filter = reversed.join(", "));
+    stage.sim.world(|world| world.workspace().events_filter = reversed.join(", "));
     assert_eq!(setup(&stage, &[]).await.0, Some(0));
     let (code, said) = setup(&stage, &["--yes", "--all-events"]).await;
-    assert_eq!((code, stage.sim.workspace().events_filter.as_str()), (Some(0), ""), "{said}");
+    assert_eq!(
+        (code, stage.sim.world(|world| world.workspace().events_filter.clone()).as_str()),
+        (Some(0), ""),
+        "{said}"
+    );
     stage.stop().await;
 }
 
@@ -127,7 +141,7 @@ async fn a_workspace_is_picked_by_sid_or_name_and_listed_when_there_are_several(
     assert!(all(&output).contains("--workspace") && all(&output).contains(SANDBOX), "{}", all(&output));
     let output = run(&stage, &["setup", "--workspace", "Flex Task Assignment", "--yes"], &nothing).await;
     assert_eq!(output.status.code(), Some(0), "{}", all(&output));
-    assert_eq!(stage.sim.workspace().event_callback_url, OURS);
+    assert_eq!(stage.sim.world(|world| world.workspace().event_callback_url.clone()), OURS);
     stage.stop().await;
 }
 
@@ -145,11 +159,11 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
         assert!(all(&output).contains(said), "{variable}: {}", all(&output));
         assert!(!all(&output).contains("another-token"));
     }
-    stage.sim.fault(On::Next(OpName::UpdateWorkspace), 1, Fault::status(400));
+    stage.sim.faults(|faults| faults.script(On::Next(OpName::UpdateWorkspace), 1, Fault::status(400)));
     let (code, said) = setup(&stage, &["--yes"]).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("--all-events") && said.contains("HTTP 400"), "{said}");
-    stage.sim.fault(On::Next(OpName::UpdateWorkspace), 1, Fault::Cut { took_effect: true });
+    stage.sim.faults(|faults| faults.script(On::Next(OpName::UpdateWorkspace), 1, Fault::Cut { took_effect: true }));
     let (code, said) = setup(&stage, &["--yes"]).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("may or may not"), "{said}");
@@ -160,7 +174,7 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
 #[tokio::test]
 async fn a_hostile_workspace_name_cannot_command_the_terminal() {
     let stage = stage().await;
-    stage.sim.configure_workspace(|office| office.name = "a\u{1b}[2Jb\nc".to_owned());
+    stage.sim.world(|world| world.workspace().name = "a\u{1b}[2Jb\nc".to_owned());
     let (code, said) = setup(&stage, &[]).await;
     assert_eq!(code, Some(3));
     assert!(!said.contains('\u{1b}') && said.contains("a\u{fffd}[2Jb\u{fffd}c"), "{said}");
@@ -176,7 +190,7 @@ async fn the_calls_for_event_streams_are_printed_with_every_type() {
     for name in event::types() {
         assert!(said.contains(&format!(r#"'Types={{"type":"com.twilio.taskrouter.{name}"}}'"#)), "{name}");
     }
-    assert!(stage.sim.requests().is_empty(), "nothing is asked or changed");
+    assert!(stage.sim.world(|world| world.requests().is_empty()), "nothing is asked or changed");
     stage.stop().await;
 }
 
@@ -201,7 +215,12 @@ fn wanted() -> Vec<String> {
 
 fn made(stage: &Testbed) -> usize {
     let makes = [OpName::CreateSink, OpName::CreateSubscription, OpName::AddSubscribedEvent];
-    stage.sim.requests().iter().filter(|request| request.op.is_some_and(|op| makes.contains(&op))).count()
+    stage
+        .sim
+        .world(|world| world.requests().to_vec())
+        .iter()
+        .filter(|request| request.op.is_some_and(|op| makes.contains(&op)))
+        .count()
 }
 
 #[tokio::test]
@@ -210,10 +229,10 @@ async fn event_streams_are_made_once_with_yes_and_the_undo_is_printed() {
     let behaviour = SimConfig { page_size_limit: 6, ..SimConfig::default() };
     let stage = Testbed::start(behaviour, "[server]\nthreads = 1").await.unwrap();
     let others: Vec<Sink> = std::iter::repeat_n(others(), 3).flatten().collect();
-    stage.sim.configure_event_streams(|plumbing| plumbing.sinks.clone_from(&others));
+    stage.sim.world(|world| world.event_streams().sinks.clone_from(&others));
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
     assert_eq!(code, Some(0), "{said}");
-    let EventStreams { sinks, subscriptions } = stage.sim.event_streams();
+    let EventStreams { sinks, subscriptions } = stage.sim.world(|world| world.event_streams().clone());
     let [before @ .., own] = sinks.as_slice() else { panic!("there are none") };
     assert_eq!(before, others, "nobody else's is touched");
     let ours = json!({"destination": SINK, "method": "POST", "batch_events": true});
@@ -224,12 +243,16 @@ async fn event_streams_are_made_once_with_yes_and_the_undo_is_printed() {
     let [first, second] = undo.as_slice() else { panic!("{said}") };
     assert!(first.contains(&format!("/v1/Subscriptions/{}", subscription.sid)), "{said}");
     assert!(second.contains(&format!("/v1/Sinks/{}", own.sid)), "{said}");
-    assert_eq!(stage.sim.workspace().event_callback_url, "", "the Event Callback URL is left alone");
+    assert_eq!(
+        stage.sim.world(|world| world.workspace().event_callback_url.clone()),
+        "",
+        "the Event Callback URL is left alone"
+    );
 
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
     assert_eq!((code, made(&stage)), (Some(0), 2), "{said}");
     assert!(said.contains("Nothing to do") && said.contains(&own.sid), "{said}");
-    assert_eq!(stage.sim.violations(), []);
+    assert_eq!(stage.sim.world(|world| world.violations().to_vec()), []);
     stage.stop().await;
 }
 
@@ -241,13 +264,14 @@ async fn a_sink_and_a_subscription_that_are_there_are_used_and_completed() {
         status: status.to_owned(),
         configuration: json!({"destination": SINK, "method": "POST"}),
     };
-    stage.sim.configure_event_streams(|plumbing| plumbing.sinks = vec![sink("failed", 8), sink("active", 9)]);
+    stage.sim.world(|world| world.event_streams().sinks = vec![sink("failed", 8), sink("active", 9)]);
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
     assert_eq!((code, made(&stage)), (Some(0), 1), "the subscription alone: {said}");
     assert!(said.contains("/v1/Subscriptions/DF") && !said.contains("/v1/Sinks/"), "{said}");
 
     let lost = wanted()[3].clone();
-    stage.sim.configure_event_streams(|plumbing| {
+    stage.sim.world(|world| {
+        let plumbing = world.event_streams();
         plumbing.subscriptions[0].types.retain(|name| *name != lost);
         plumbing.subscriptions[0].of_subaccounts = true;
     });
@@ -255,7 +279,7 @@ async fn a_sink_and_a_subscription_that_are_there_are_used_and_completed() {
     assert_eq!((code, made(&stage)), (Some(0), 2), "{said}");
     assert!(said.contains("20 of the 21") && said.contains(&format!("SubscribedEvents/{lost}")), "{said}");
     assert!(said.contains("events of subaccounts"), "{said}");
-    let mut types = stage.sim.event_streams().subscriptions[0].types.clone();
+    let mut types = stage.sim.world(|world| world.event_streams().subscriptions.clone())[0].types.clone();
     types.sort();
     let mut all = wanted();
     all.sort();
@@ -270,19 +294,19 @@ async fn what_goes_wrong_with_event_streams_is_said_and_what_was_made_is_used_th
     assert_eq!(output.status.code(), Some(1));
     assert!(all(&output).contains("refused the credentials") && all(&output).contains("nothing was changed"));
 
-    stage.sim.fault(On::Next(OpName::CreateSubscription), 1, Fault::status(400));
+    stage.sim.faults(|faults| faults.script(On::Next(OpName::CreateSubscription), 1, Fault::status(400)));
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
     assert_eq!(code, Some(1), "{said}");
-    let sink = stage.sim.event_streams().sinks[0].sid.clone();
+    let sink = stage.sim.world(|world| world.event_streams().sinks.clone())[0].sid.clone();
     assert!(said.contains(&format!("curl -X DELETE {}/v1/Sinks/{sink}", stage.sim.api_base_url())), "{said}");
     assert!(said.contains("run setup again") && said.contains("HTTP 400"), "{said}");
 
-    stage.sim.configure_event_streams(|plumbing| plumbing.sinks[0].status = "failed".to_owned());
+    stage.sim.world(|world| world.event_streams().sinks[0].status = "failed".to_owned());
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
     assert!(code == Some(1) && said.contains(&sink) && said.contains("delete it"), "{said}");
 
-    stage.sim.configure_event_streams(|plumbing| plumbing.sinks[0].status = "active".to_owned());
+    stage.sim.world(|world| world.event_streams().sinks[0].status = "active".to_owned());
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
-    assert_eq!((code, stage.sim.event_streams().sinks.len()), (Some(0), 1), "{said}");
+    assert_eq!((code, stage.sim.world(|world| world.event_streams().sinks.clone()).len()), (Some(0), 1), "{said}");
     stage.stop().await;
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use taskrouter_streams::call::fact::What;
+use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::journal::{Backlog, CallQuery, Journal};
 use tokio::net::{TcpListener, TcpStream};
@@ -150,7 +150,7 @@ pub(crate) async fn twilio(seed: u64, latency_ms: u64) -> (Arc<Simulator>, Balan
 
 /// What the door or the journal lost must not come back through TaskRouter's records.
 pub(crate) fn keep_the_records_away(sim: &Simulator) {
-    sim.fault(On::Next(OpName::ListEvents), u32::MAX, Fault::status(403));
+    sim.faults(|faults| faults.script(On::Next(OpName::ListEvents), u32::MAX, Fault::status(403)));
 }
 
 /// Three processes, the simulator, and callers.
@@ -192,13 +192,13 @@ impl Fleet {
 
     /// Waits until the fleet has worked for a while.
     async fn works(&self, requests: usize) {
-        let before = self.sim.requests().len();
+        let before = self.sim.world(|world| world.requests().len());
         let deadline = Instant::now() + LIMIT;
-        while self.sim.requests().len() < before + requests {
+        while self.sim.world(|world| world.requests().len()) < before + requests {
             assert!(
                 Instant::now() < deadline,
                 "the fleet came to a standstill; violations {:?}",
-                self.sim.violations()
+                self.sim.world(|world| world.violations().to_vec())
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -207,7 +207,7 @@ impl Fleet {
     /// Lets the calls come to their end, and looks at everything that was promised.
     async fn arrives(self) {
         let calls = self.load.ends().await;
-        assert_eq!(self.sim.violations(), []);
+        assert_eq!(self.sim.world(|world| world.violations().to_vec()), []);
         let journal = postgres::open(postgres::settings(self.database.url(), LEASE)).await;
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -234,18 +234,18 @@ pub(crate) async fn every_call_is_told_whole(journal: &dyn Journal, calls: &[Tas
     for call in calls {
         let facts = journal.facts(call, 0).await.unwrap();
         assert!(facts.iter().map(|(seq, _)| *seq).eq((1..).take(facts.len())), "numbers without gaps");
-        let steps = facts.iter().filter_map(|(_, fact)| match &fact.what {
-            What::Begun(step) => Some(step.id),
-            What::Settled(settled) => Some(settled.step.id),
-            What::Reservation(_)
-            | What::Task(_)
-            | What::Transfer(_)
-            | What::Stream(_)
-            | What::Parked(_)
-            | What::Unconfirmed { .. }
-            | What::Redriven
-            | What::Dismissed
-            | What::Unparked => None,
+        let steps = facts.iter().filter_map(|(_, fact)| match &fact.kind {
+            FactKind::Begun(step) => Some(step.id),
+            FactKind::Settled(settled) => Some(settled.step.id),
+            FactKind::Reservation(_)
+            | FactKind::Task(_)
+            | FactKind::Transfer(_)
+            | FactKind::Stream(_)
+            | FactKind::Parked(_)
+            | FactKind::Unconfirmed { .. }
+            | FactKind::Redriven
+            | FactKind::Dismissed
+            | FactKind::Unparked => None,
         });
         let steps: Vec<u32> = steps.collect();
         assert!(steps.is_sorted(), "the steps of {call} in the order that they were taken: {steps:?}");
@@ -271,20 +271,20 @@ pub(crate) fn nothing_acknowledged_is_lost(sim: &Simulator, kept: &[String]) {
 }
 
 async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
-    let task = sim.customer_calls().await;
-    sim.accepts(&task, "alice").await.unwrap();
+    let task = sim.act(|world| world.customer_calls()).await;
+    sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     until(sim, &task, &["alice"], false).await;
-    sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
-    sim.accepts(&task, "bob").await.unwrap();
+    sim.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
+    sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
     until(sim, &task, &["alice", "bob"], true).await;
     // After a warm transfer nobody else takes him off hold, unless a redirect did.
-    sim.unholds(&task, "bob").await.unwrap();
-    sim.leaves(&task, "alice").await.unwrap();
+    sim.act(|world| world.unholds(&task, "bob")).await.unwrap();
+    sim.act(|world| world.leaves(&task, "alice")).await.unwrap();
     until(sim, &task, &["bob"], false).await;
-    sim.customer_hangs_up(&task).await.unwrap();
+    sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
     // With the guard raised the conference has ended, and bob with it; with it lowered he hangs up himself.
-    let _ = sim.leaves(&task, "bob").await;
-    sim.completes(&task, "bob").await.unwrap();
+    let _ = sim.act(|world| world.leaves(&task, "bob")).await;
+    sim.act(|world| world.completes(&task, "bob")).await.unwrap();
     task
 }
 
@@ -292,7 +292,7 @@ async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
 async fn until(sim: &Simulator, task: &TaskSid, streams: &[&str], held: bool) {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let picture = sim.snapshot(task).unwrap();
+        let picture = sim.world(|world| world.snapshot(task)).unwrap();
         // With the guard still lowered, a customer who hangs up would leave the agents to themselves.
         let settled = picture.guard_raised == Some(true) && picture.held == Some(held) && picture.participants > 1;
         if picture.streams == streams && settled {
@@ -301,8 +301,8 @@ async fn until(sim: &Simulator, task: &TaskSid, streams: &[&str], held: bool) {
         assert!(
             Instant::now() < deadline,
             "expected {streams:?}; it is {picture:?}; violations {:?}; {:#?}",
-            sim.violations(),
-            sim.report(task)
+            sim.world(|world| world.violations().to_vec()),
+            sim.world(|world| world.report(task))
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

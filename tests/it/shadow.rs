@@ -3,7 +3,7 @@
 use crate::stories::{STRATEGIES, configuration, facts_of, play, settle, stage_of, story};
 use std::collections::BTreeSet;
 use taskrouter_streams::call::Call;
-use taskrouter_streams::call::fact::{Fact, What};
+use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::ledger::StreamState;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::Assumed;
@@ -19,7 +19,7 @@ fn shadow(strategy: Strategy) -> String {
 
 /// What was asked of Twilio besides reading.
 fn commands_sent(stage: &Testbed) -> Vec<String> {
-    let targets = stage.sim.requests().into_iter().map(|request| request.target);
+    let targets = stage.sim.world(|world| world.requests().to_vec()).into_iter().map(|request| request.target);
     targets.filter(|target| !target.starts_with("GET ")).collect()
 }
 
@@ -43,12 +43,12 @@ fn whatever_happens_in_shadow_mode_twilio_is_only_read() {
         let stage = stage_of(&story, &shadow(*strategy)).await;
         let outcome = stage.run(&story).await;
         let mut wrong = commands_sent(&stage);
-        wrong.extend(stage.sim.violations().iter().map(ToString::to_string));
+        wrong.extend(stage.sim.world(|world| world.violations().to_vec()).iter().map(ToString::to_string));
         for facts in facts_of(&stage, &outcome).await {
             let call = Call::fold(&facts);
             wrong.extend(call.parked().map(|(change, reason)| format!("{change} was given up: {reason}")));
             wrong.extend(
-                facts.iter().filter(|fact| matches!(fact.what, What::Begun(_))).map(|fact| format!("{fact:?}")),
+                facts.iter().filter(|fact| matches!(fact.kind, FactKind::Begun(_))).map(|fact| format!("{fact:?}")),
             );
         }
         stage.stop().await;
@@ -89,18 +89,22 @@ fn in_shadow_mode_the_same_is_decided_as_live() {
 async fn across_modes(strategy: Strategy, first: Mode, then: Mode) -> (Testbed, Vec<Fact>) {
     let first = format!("mode = \"{}\"\n{}", first.as_str(), configuration(strategy));
     let stage = stage_of(&story("warm-transfer"), &first).await;
-    let task = stage.sim.customer_calls().await;
-    stage.sim.accepts(&task, "alice").await.unwrap();
+    let task = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     settle(&stage).await;
-    stage.sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), TransferMode::Warm).await.unwrap();
+    stage
+        .sim
+        .act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), TransferMode::Warm))
+        .await
+        .unwrap();
     settle(&stage).await;
     let stage = stage.restart_with(|settings| settings.mode = then).await.unwrap();
-    stage.sim.accepts(&task, "bob").await.unwrap();
+    stage.sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
     settle(&stage).await;
     for agent in ["alice", "bob"] {
-        stage.sim.unholds(&task, agent).await.unwrap();
+        stage.sim.act(|world| world.unholds(&task, agent)).await.unwrap();
     }
-    stage.sim.leaves(&task, "alice").await.unwrap();
+    stage.sim.act(|world| world.leaves(&task, "alice")).await.unwrap();
     settle(&stage).await;
     let facts = stage.facts(&task).await.unwrap();
     (stage, facts)
@@ -108,7 +112,7 @@ async fn across_modes(strategy: Strategy, first: Mode, then: Mode) -> (Testbed, 
 
 fn not_sent(facts: &[Fact]) -> usize {
     let is_not_sent =
-        |fact: &&Fact| matches!(&fact.what, What::Settled(settled) if settled.assumed == Some(Assumed::NotSent));
+        |fact: &&Fact| matches!(&fact.kind, FactKind::Settled(settled) if settled.assumed == Some(Assumed::NotSent));
     facts.iter().filter(is_not_sent).count()
 }
 
@@ -118,13 +122,13 @@ async fn a_call_that_began_live_is_finished_live_so_that_nothing_of_it_is_left_b
         let (stage, facts) = across_modes(strategy, Mode::Live, Mode::Shadow).await;
         assert_eq!(not_sent(&facts), 0, "{}", timeline::render(&facts));
         let task = Call::fold(&facts).task().unwrap().clone();
-        let picture = stage.sim.snapshot(&task).unwrap();
+        let picture = stage.sim.world(|world| world.snapshot(&task)).unwrap();
         assert_eq!(picture.streams, ["bob"], "{}", timeline::render(&facts));
         assert_eq!(picture.guard_raised, Some(true));
         // One that begins now is not touched.
         let sent = commands_sent(&stage).len();
-        let next = stage.sim.customer_calls().await;
-        stage.sim.accepts(&next, "alice").await.unwrap();
+        let next = stage.sim.act(|world| world.customer_calls()).await;
+        stage.sim.act(|world| world.accepts(&next, "alice")).await.unwrap();
         settle(&stage).await;
         assert_eq!(commands_sent(&stage).len(), sent);
         assert_eq!(Call::fold(&stage.facts(&next).await.unwrap()).streams().len(), 1, "and yet decided");
@@ -140,10 +144,10 @@ async fn a_call_that_began_in_shadow_mode_stays_there_because_its_agents_have_no
         let live: Vec<_> = Call::fold(&facts).streams().iter().map(|stream| stream.is_live()).collect();
         assert_eq!(live, [false, true], "alice's would be over, bob's would run\n{}", timeline::render(&facts));
         // One that begins now has its stream.
-        let next = stage.sim.customer_calls().await;
-        stage.sim.accepts(&next, "alice").await.unwrap();
+        let next = stage.sim.act(|world| world.customer_calls()).await;
+        stage.sim.act(|world| world.accepts(&next, "alice")).await.unwrap();
         settle(&stage).await;
-        assert_eq!(stage.sim.snapshot(&next).unwrap().streams, ["alice"]);
+        assert_eq!(stage.sim.world(|world| world.snapshot(&next)).unwrap().streams, ["alice"]);
         stage.stop().await;
     }
 }
@@ -151,8 +155,8 @@ async fn a_call_that_began_in_shadow_mode_stays_there_because_its_agents_have_no
 #[tokio::test]
 async fn whoever_looks_at_a_call_sees_that_nothing_of_it_was_sent() {
     let stage = stage_of(&story("first-accept"), &shadow(Strategy::Redirect)).await;
-    let task = stage.sim.customer_calls().await;
-    stage.sim.accepts(&task, "alice").await.unwrap();
+    let task = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     settle(&stage).await;
     let admin = format!("http://{}", stage.service.admin());
     let get = async |path: String| reqwest::get(format!("{admin}{path}")).await.unwrap().text().await.unwrap();

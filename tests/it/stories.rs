@@ -4,7 +4,7 @@ use crate::postgres::Database;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use taskrouter_streams::call::Call;
-use taskrouter_streams::call::fact::{Fact, What};
+use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::timeline;
@@ -54,7 +54,9 @@ pub(crate) async fn timelines(stage: &Testbed, tasks: &[TaskSid]) -> String {
 
 /// Complaints about a telling, each with its name, and the timelines below.
 pub(crate) async fn told(stage: &Testbed, name: &str, tasks: &[TaskSid], mut wrong: Vec<String>) -> Vec<String> {
-    wrong.extend(stage.sim.violations().iter().map(|violation| format!("VIOLATION: {violation}")));
+    wrong.extend(
+        stage.sim.world(|world| world.violations().to_vec()).iter().map(|violation| format!("VIOLATION: {violation}")),
+    );
     if wrong.is_empty() {
         return wrong;
     }
@@ -99,9 +101,9 @@ pub(crate) async fn facts_of(stage: &Testbed, outcome: &Outcome) -> Vec<Vec<Fact
 pub(crate) async fn settle(stage: &Testbed) {
     for _ in 0..50 {
         assert!(stage.sim.quiet(std::time::Duration::from_secs(20)).await, "the world does not come to rest");
-        let before = stage.sim.requests().len();
+        let before = stage.sim.world(|world| world.requests().len());
         stage.at_rest().await.unwrap();
-        if stage.sim.is_quiet() && stage.sim.requests().len() == before {
+        if stage.sim.is_quiet() && stage.sim.world(|world| world.requests().len()) == before {
             return;
         }
     }
@@ -113,23 +115,23 @@ pub(crate) async fn settle(stage: &Testbed) {
 async fn perform(stage: &Testbed, task: &mut Option<TaskSid>, verb: &Verb) -> Option<Snapshot> {
     let sim = &stage.sim;
     if let Verb::CustomerCalls = verb {
-        *task = Some(sim.customer_calls().await);
+        *task = Some(sim.act(|world| world.customer_calls()).await);
         return None;
     }
     let task = task.as_ref().unwrap();
     match verb {
-        Verb::Accepts(agent) => sim.accepts(task, agent).await.unwrap(),
-        Verb::Transfers(from, to, mode) => sim.transfers(task, from, to, *mode).await.unwrap(),
+        Verb::Accepts(agent) => sim.act(|world| world.accepts(task, agent)).await.unwrap(),
+        Verb::Transfers(from, to, mode) => sim.act(|world| world.transfers(task, from, to, *mode)).await.unwrap(),
         Verb::Unhold(agents) => {
             for agent in agents {
-                sim.unholds(task, agent).await.unwrap();
+                sim.act(|world| world.unholds(task, agent)).await.unwrap();
             }
         }
-        Verb::Leaves(agent) => sim.leaves(task, agent).await.unwrap(),
-        Verb::Completes(agent) => sim.completes(task, agent).await.unwrap(),
+        Verb::Leaves(agent) => sim.act(|world| world.leaves(task, agent)).await.unwrap(),
+        Verb::Completes(agent) => sim.act(|world| world.completes(task, agent)).await.unwrap(),
         Verb::Settle => {
             settle(stage).await;
-            return sim.snapshot(task);
+            return sim.world(|world| world.snapshot(task));
         }
         Verb::Expect { .. } => {}
         other => panic!("the story has a step that this test does not know: {other:?}"),
@@ -170,7 +172,7 @@ async fn rests_on(
     let distinct: BTreeSet<_> = stage.sim.deliveries().into_iter().map(|delivery| delivery.event).collect();
     assert!(!twice || stage.sim.deliveries().len() > distinct.len(), "events arrive twice");
     let task = task.unwrap();
-    let redirects = stage.sim.report(&task).unwrap().redirects;
+    let redirects = stage.sim.world(|world| world.report(&task)).unwrap().redirects;
     let wrong = told(&stage, &format!("restart at {restart_at:?}"), &[task], Vec::new()).await;
     stage.stop().await;
     (pictures, redirects, wrong)
@@ -259,19 +261,19 @@ fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
         for facts in facts_of(stage, outcome).await {
             let (mut call, mut late) = (Call::default(), BTreeSet::new());
             for fact in &facts {
-                match &fact.what {
+                match &fact.kind {
                     _ if !call.is_over() => late.clear(),
-                    What::Begun(step) => drop(late.insert(step.id)),
-                    What::Settled(settled) => drop(late.insert(settled.step.id)),
-                    What::Reservation(_)
-                    | What::Task(_)
-                    | What::Transfer(_)
-                    | What::Stream(_)
-                    | What::Parked(_)
-                    | What::Unconfirmed { .. }
-                    | What::Redriven
-                    | What::Dismissed
-                    | What::Unparked => {}
+                    FactKind::Begun(step) => drop(late.insert(step.id)),
+                    FactKind::Settled(settled) => drop(late.insert(settled.step.id)),
+                    FactKind::Reservation(_)
+                    | FactKind::Task(_)
+                    | FactKind::Transfer(_)
+                    | FactKind::Stream(_)
+                    | FactKind::Parked(_)
+                    | FactKind::Unconfirmed { .. }
+                    | FactKind::Redriven
+                    | FactKind::Dismissed
+                    | FactKind::Unparked => {}
                 }
                 call.apply(fact);
                 if late.len() > 1 {
@@ -289,7 +291,7 @@ fn no_leg_but_the_customers_is_commanded() {
         let customers: Vec<_> = outcome
             .tasks
             .iter()
-            .filter_map(|task| stage.sim.report(task)?.customer)
+            .filter_map(|task| stage.sim.world(|world| world.report(task))?.customer)
             .map(|call| call.to_string())
             .collect();
         let commands = [
@@ -299,7 +301,7 @@ fn no_leg_but_the_customers_is_commanded() {
             OpName::CreateStream,
             OpName::StopStream,
         ];
-        let requests = stage.sim.requests();
+        let requests = stage.sim.world(|world| world.requests().to_vec());
         let strangers = requests.iter().filter(|request| request.op.is_some_and(|op| commands.contains(&op)));
         strangers
             .filter(|request| !customers.iter().any(|customer| request.target.contains(customer)))
@@ -312,7 +314,7 @@ fn no_leg_but_the_customers_is_commanded() {
 fn no_stream_has_the_name_of_an_earlier_one() {
     every_story(async |stage, outcome| {
         let mut wrong = Vec::new();
-        for report in outcome.tasks.iter().filter_map(|task| stage.sim.report(task)) {
+        for report in outcome.tasks.iter().filter_map(|task| stage.sim.world(|world| world.report(task))) {
             let names: BTreeSet<&str> = report.streams.iter().map(|stream| stream.name.as_str()).collect();
             if names.len() < report.streams.len() {
                 wrong.push(format!("{} streams have {} names", report.streams.len(), names.len()));

@@ -2,7 +2,7 @@
 
 use crate::stories::{STRATEGIES, play, told};
 use taskrouter_streams::call::Call;
-use taskrouter_streams::call::fact::What;
+use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::ledger::StreamState;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::Change;
@@ -42,7 +42,7 @@ impl Case<'_> {
             let stage = Testbed::start_with_audio(story.config(&base).unwrap(), &configuration).await.unwrap();
             let outcome = stage.run(&story).await;
             let facts = stage.facts(&outcome.tasks[0]).await.unwrap();
-            let whats: Vec<What> = facts.iter().map(|fact| fact.what.clone()).collect();
+            let whats: Vec<FactKind> = facts.iter().map(|fact| fact.kind.clone()).collect();
             let mut wrong = outcome.failures.clone();
             wrong.extend(judge(*strategy, &Call::fold(&facts), &whats));
             let wrong = told(&stage, way, &outcome.tasks, wrong).await;
@@ -175,7 +175,7 @@ fn a_stream_of_which_nothing_is_heard_is_reported_and_left_running() {
         ..CASE
     }
     .tell(|_, call, whats| {
-        let reported = whats.iter().filter(|what| matches!(what, What::Unconfirmed { .. })).count();
+        let reported = whats.iter().filter(|what| matches!(what, FactKind::Unconfirmed { .. })).count();
         [must(reported == 1, "it was reported once"), must(call.streams().len() == 1, "it was left running")].concat()
     });
 }

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use taskrouter_streams::call::fact::{Fact, What};
+use taskrouter_streams::call::fact::{Fact, FactKind};
 use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
 use twilio_simulator::world::{Mode, Target};
@@ -58,15 +58,15 @@ async fn stage(traces: &str) -> Testbed {
 
 /// A warm transfer, with a restart in the middle; the facts of its call.
 async fn warm_transfer(mut stage: Testbed) -> Vec<Fact> {
-    let task = stage.sim.customer_calls().await;
-    stage.sim.accepts(&task, "alice").await.unwrap();
+    let task = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     settle(&stage).await;
-    stage.sim.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
+    stage.sim.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
     stage = stage.restart().await.unwrap();
     settle(&stage).await;
-    stage.sim.accepts(&task, "bob").await.unwrap();
+    stage.sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
     settle(&stage).await;
-    stage.sim.leaves(&task, "alice").await.unwrap();
+    stage.sim.act(|world| world.leaves(&task, "alice")).await.unwrap();
     settle(&stage).await;
     let facts = stage.facts(&task).await.unwrap();
     stage.stop().await;
@@ -79,11 +79,12 @@ async fn every_event_has_one_trace_to_its_last_step() {
     let facts = warm_transfer(stage(&format!("otlp_url = \"{}\"", collector.url)).await).await;
     let spans = collector.spans().await;
     let (roots, steps): (Vec<&Span>, Vec<&Span>) = spans.iter().partition(|span| span.parent_span_id.is_empty());
-    let events = facts.iter().filter(|fact| fact.what.task_view().is_some() || matches!(fact.what, What::Stream(_)));
+    let events =
+        facts.iter().filter(|fact| fact.kind.task_view().is_some() || matches!(fact.kind, FactKind::Stream(_)));
     assert_eq!(roots.len(), events.count());
     let traces: BTreeSet<&[u8]> = roots.iter().map(|span| span.trace_id.as_slice()).collect();
     assert_eq!(traces.len(), roots.len(), "no two events share a trace");
-    let settled = facts.iter().filter(|fact| matches!(fact.what, What::Settled(_))).count();
+    let settled = facts.iter().filter(|fact| matches!(fact.kind, FactKind::Settled(_))).count();
     assert_eq!(steps.len(), settled);
     let root_of: BTreeMap<&[u8], &Span> = roots.iter().map(|root| (root.trace_id.as_slice(), *root)).collect();
     for step in &steps {
@@ -130,10 +131,10 @@ async fn a_collector_that_is_away_is_waited_for_by_no_call() {
     let away = "otlp_url = \"http://127.0.0.1:9/v1/traces\"\nexport_every_ms = 10\ntimeout_ms = 100";
     let stage = stage(away).await;
     let admin = format!("http://{}", stage.service.admin());
-    let task = stage.sim.customer_calls().await;
-    stage.sim.accepts(&task, "alice").await.unwrap();
+    let task = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     settle(&stage).await;
-    assert_eq!(stage.sim.snapshot(&task).unwrap().streams, ["alice"]);
+    assert_eq!(stage.sim.world(|world| world.snapshot(&task)).unwrap().streams, ["alice"]);
     loop {
         let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
         if metrics
@@ -153,16 +154,16 @@ async fn what_is_more_than_may_wait_for_the_collector_is_dropped_and_counted() {
     let few = format!("otlp_url = \"{}\"\nexport_every_ms = 3600000\nqueue_limit = 3", collector.url);
     let stage = stage(&few).await;
     let admin = format!("http://{}", stage.service.admin());
-    let task = stage.sim.customer_calls().await;
-    stage.sim.accepts(&task, "alice").await.unwrap();
+    let task = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     settle(&stage).await;
-    assert_eq!(stage.sim.snapshot(&task).unwrap().streams, ["alice"]);
+    assert_eq!(stage.sim.world(|world| world.snapshot(&task)).unwrap().streams, ["alice"]);
     let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
     let dropped = metrics.lines().find_map(|line| line.strip_prefix("taskrouter_streams_trace_spans_dropped_total "));
     let dropped: usize = dropped.unwrap().parse().unwrap();
     let facts = stage.facts(&task).await.unwrap();
     stage.stop().await;
-    let begun = facts.iter().filter(|fact| matches!(fact.what, What::Begun(_))).count();
+    let begun = facts.iter().filter(|fact| matches!(fact.kind, FactKind::Begun(_))).count();
     assert_eq!(collector.spans().await.len() + dropped, facts.len() - begun);
     assert!(dropped > 0, "of what goes on in a call more than three wait within an hour");
 }

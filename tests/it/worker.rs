@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use taskrouter_streams::call::fact::{Fact, What};
+use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::config;
 use taskrouter_streams::http::{self, IngressSettings};
@@ -48,7 +48,7 @@ impl Facts for Stalling {
 impl Claims for Stalling {
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
         Box::pin(async move {
-            let is_begun = matches!(fact.what, What::Begun(_));
+            let is_begun = matches!(fact.kind, FactKind::Begun(_));
             let seq = self.inner.append(claim, fact).await?;
             if is_begun && !self.stalls.swap(true, Ordering::Relaxed) {
                 let other = loop {
@@ -176,9 +176,14 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     let accounts = Accounts::new(account, []);
     let worker = tokio::spawn(Worker::new(stalling.clone(), accounts, metrics.clone(), working).run(stop.clone()));
 
-    let redirects = || sim.requests().iter().filter(|request| request.op == Some(OpName::RedirectCall)).count();
-    let task = sim.customer_calls().await;
-    sim.accepts(&task, "alice").await.unwrap();
+    let redirects = || {
+        sim.world(|world| world.requests().to_vec())
+            .iter()
+            .filter(|request| request.op == Some(OpName::RedirectCall))
+            .count()
+    };
+    let task = sim.act(|world| world.customer_calls()).await;
+    sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     until("the loss of the lease", || metrics.work.leases_lost.get() == 1).await;
     assert_eq!(redirects(), 0, "the call belongs to another worker");
 
@@ -186,9 +191,9 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     let other = stalling.other.lock().unwrap().take().unwrap();
     stalling.may_go_on.store(true, Ordering::Relaxed);
     stalling.release(&other, 0, Due::OnFact).await.unwrap();
-    until("the stream", || sim.snapshot(&task).unwrap().streams == ["alice"]).await;
+    until("the stream", || sim.world(|world| world.snapshot(&task)).unwrap().streams == ["alice"]).await;
     assert_eq!(redirects(), 1);
-    assert_eq!(sim.violations(), []);
+    assert_eq!(sim.world(|world| world.violations().to_vec()), []);
     stop.cancel();
     worker.await.unwrap().unwrap();
     sim.stop().await;

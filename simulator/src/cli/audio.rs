@@ -12,7 +12,7 @@ pub(super) fn lines(testbed: &Testbed, task: &TaskSid, began: i64) -> Vec<String
 /// What was not as Twilio documents it, or went to nobody. A stream whose socket failed in the simulated Twilio, as a scenario
 /// can have it, may break off; nothing else is excused.
 pub(super) fn complaints(testbed: &Testbed, task: &TaskSid) -> Vec<String> {
-    let streams = testbed.sim.report(task).map(|report| report.streams).unwrap_or_default();
+    let streams = testbed.sim.world(|world| world.report(task)).map(|report| report.streams).unwrap_or_default();
     let failed = |heard: &Heard| {
         streams.iter().any(|stream| Some(&stream.sid) == heard.stream.as_ref() && stream.failure.is_some())
     };
@@ -64,7 +64,7 @@ fn line(testbed: &Testbed, heard: &Heard, began: i64) -> String {
 
 fn who(testbed: &Testbed, heard: &Heard) -> String {
     let worker = heard.parameters.get("workerSid").and_then(|sid| sid.parse::<WorkerSid>().ok());
-    let name = worker.and_then(|worker| testbed.sim.agent_named(&worker));
+    let name = worker.and_then(|worker| testbed.sim.world(|world| world.agent_name(&worker)));
     name.unwrap_or_else(|| "nobody".to_owned())
 }
 

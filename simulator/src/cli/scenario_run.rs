@@ -2,7 +2,7 @@
 
 use super::audio;
 use anyhow::Context as _;
-use taskrouter_streams::call::fact::{Fact, ReservationChange, What};
+use taskrouter_streams::call::fact::{Fact, FactKind, ReservationChange};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::ReservationSid;
 use taskrouter_streams::config::Mode;
@@ -70,7 +70,7 @@ pub(super) async fn run(
         let heard = audio::lines(&testbed, task, facts.first().map_or(0, |fact| fact.at));
         failures.extend(audio::complaints(&testbed, task));
         figures.audio_after_ms.extend(audio::delays(&testbed, task, |reservation| accepted_at(&facts, reservation)));
-        if let Some(report) = testbed.sim.report(task) {
+        if let Some(report) = testbed.sim.world(|world| world.report(task)) {
             figures.started += report.streams.len();
             figures.stopped += report.streams.iter().filter(|stream| stream.stopped_at.is_some()).count();
             figures.requests += report.requests;
@@ -78,7 +78,7 @@ pub(super) async fn run(
         }
         calls.push((facts, heard));
     }
-    let violations = testbed.sim.violations();
+    let violations = testbed.sim.world(|world| world.violations().to_vec());
     (figures.violations, figures.failures) = (violations.len(), failures.len());
     let violations = violations.iter().map(|violation| format!("VIOLATION: {violation}"));
     let complaints = violations.chain(failures.iter().map(|failure| format!("UNMET EXPECTATION: {failure}"))).collect();
@@ -88,14 +88,14 @@ pub(super) async fn run(
 
 /// Every request to the simulated Twilio that was not a read, in words.
 fn commands(testbed: &Testbed) -> Vec<String> {
-    let requests = testbed.sim.requests().into_iter().map(|request| request.target);
+    let requests = testbed.sim.world(|world| world.requests().to_vec()).into_iter().map(|request| request.target);
     requests.filter(|target| !target.starts_with("GET ")).map(|target| format!("in shadow mode: {target}")).collect()
 }
 
 /// When the service knew that the reservation had been accepted.
 fn accepted_at(facts: &[Fact], reservation: &ReservationSid) -> Option<i64> {
     let accepts = |fact: &&Fact| {
-        matches!(&fact.what, What::Reservation(event)
+        matches!(&fact.kind, FactKind::Reservation(event)
             if event.reservation == *reservation && event.change == ReservationChange::Accepted)
     };
     facts.iter().find(accepts).map(|fact| fact.at)

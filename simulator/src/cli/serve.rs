@@ -212,15 +212,17 @@ impl Serve {
         });
         let outcome = outcome.await;
         let ending = async {
-            for task in sim.tasks() {
+            for task in sim.world(|world| world.tasks()) {
                 // End every call; a customer who has hung up already cannot do so again.
-                let _ = sim.customer_hangs_up(&task).await;
+                let _ = sim.act(|world| world.customer_hangs_up(&task)).await;
             }
             sim.quiet(QUIET_LIMIT).await
         };
         watch.over(&sim, ending).await;
         outcome.failures.iter().for_each(|failure| watch.say(&format!("CANNOT CONTINUE: {failure}")));
-        let well = outcome.failures.is_empty() && sim.violations().is_empty() && !watch.has_seen_failures();
+        let well = outcome.failures.is_empty()
+            && sim.world(|world| world.violations().is_empty())
+            && !watch.has_seen_failures();
         sim.stop().await;
         Ok(well)
     }

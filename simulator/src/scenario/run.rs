@@ -2,7 +2,7 @@
 
 use super::{Expectation, Scenario, Step, Verb};
 use crate::simulator::Simulator;
-use crate::world::InvalidAction;
+use crate::world::{InvalidAction, World};
 use std::time::Duration;
 use taskrouter_streams::call::sid::TaskSid;
 
@@ -68,39 +68,42 @@ async fn perform<F>(
 where
     F: AsyncFn() -> Result<(), String>,
 {
-    let nobody = || InvalidAction("there is no call yet: begin with \"customer calls\"".to_owned());
-    let task = outcome.tasks.last().cloned().ok_or_else(nobody);
+    let no_call = || InvalidAction("there is no call yet: begin with \"customer calls\"".to_owned());
+    let task = outcome.tasks.last().cloned().ok_or_else(no_call);
     match verb {
-        Verb::CustomerCalls => outcome.tasks.push(sim.customer_calls().await),
-        Verb::CustomerWrites => outcome.tasks.push(sim.customer_writes().await),
-        Verb::CallsOut(agent) => outcome.tasks.push(sim.calls_out(agent).await?),
-        Verb::CustomerAnswers => sim.customer_answers(&task?).await?,
-        Verb::CustomerHangsUp => sim.customer_hangs_up(&task?).await?,
-        Verb::ConferenceEnds => sim.conference_ends(&task?).await,
-        Verb::Accepts(agent) => sim.accepts(&task?, agent).await?,
-        Verb::Rejects(agent) => sim.rejects(&task?, agent).await?,
-        Verb::TimesOut(agent) => sim.times_out(&task?, agent).await?,
-        Verb::CannotBeReached(agent) => sim.cannot_be_reached(&task?, agent).await?,
-        Verb::Transfers(from, to, mode) => sim.transfers(&task?, from, to, *mode).await?,
-        Verb::CancelsTransfer(agent) => sim.cancels_transfer(&task?, agent).await?,
+        Verb::CustomerCalls => outcome.tasks.push(sim.act(World::customer_calls).await),
+        Verb::CustomerWrites => outcome.tasks.push(sim.act(World::customer_writes).await),
+        Verb::CallsOut(agent) => outcome.tasks.push(sim.act(|world| world.calls_out(agent)).await?),
+        Verb::CustomerAnswers => sim.act(|world| world.customer_answers(&task?)).await?,
+        Verb::CustomerHangsUp => sim.act(|world| world.customer_hangs_up(&task?)).await?,
+        Verb::ConferenceEnds => {
+            let task = task?;
+            sim.act(|world| world.conference_ends(&task)).await;
+        }
+        Verb::Accepts(agent) => sim.act(|world| world.accepts(&task?, agent)).await?,
+        Verb::Rejects(agent) => sim.act(|world| world.rejects(&task?, agent)).await?,
+        Verb::TimesOut(agent) => sim.act(|world| world.times_out(&task?, agent)).await?,
+        Verb::CannotBeReached(agent) => sim.act(|world| world.cannot_be_reached(&task?, agent)).await?,
+        Verb::Transfers(from, to, mode) => sim.act(|world| world.transfers(&task?, from, to, *mode)).await?,
+        Verb::CancelsTransfer(agent) => sim.act(|world| world.cancels_transfer(&task?, agent)).await?,
         Verb::Hold(agents) => {
             let task = task?;
             for agent in agents {
-                sim.holds(&task, agent).await?;
+                sim.act(|world| world.holds(&task, agent)).await?;
             }
         }
         Verb::Unhold(agents) => {
             let task = task?;
             for agent in agents {
-                sim.unholds(&task, agent).await?;
+                sim.act(|world| world.unholds(&task, agent)).await?;
             }
         }
-        Verb::Leaves(agent) => sim.leaves(&task?, agent).await?,
-        Verb::Completes(agent) => sim.completes(&task?, agent).await?,
+        Verb::Leaves(agent) => sim.act(|world| world.leaves(&task?, agent)).await?,
+        Verb::Completes(agent) => sim.act(|world| world.completes(&task?, agent)).await?,
         Verb::DeliveryFault(event, delivery_fault) => sim.delivery_fault(event.as_deref(), *delivery_fault),
-        Verb::SocketsFail(failure, times) => sim.next_sockets_fail(*failure, *times),
-        Verb::SocketDies(agent) => sim.socket_dies(&task?, agent).await?,
-        Verb::Fault(on, fault) => sim.fault(*on, 1, fault.clone()),
+        Verb::SocketsFail(failure, times) => sim.world(|world| world.next_sockets_fail(*failure, *times)),
+        Verb::SocketDies(agent) => sim.act(|world| world.socket_dies(&task?, agent)).await?,
+        Verb::Fault(on, fault) => sim.faults(|faults| faults.script(*on, 1, fault.clone())),
         Verb::Settle => return Ok(rest(sim, settle).await.err()),
         Verb::Expect { of: Some(other), .. } if other != strategy => {}
         Verb::Expect { all: expectations, .. } => {
@@ -124,9 +127,9 @@ where
         if !sim.quiet(QUIET_LIMIT).await {
             return Err("the simulated Twilio did not come to rest".to_owned());
         }
-        let before = sim.requests().len();
+        let before = sim.world(|world| world.requests().len());
         settle().await?;
-        if sim.is_quiet() && sim.requests().len() == before {
+        if sim.is_quiet() && sim.world(|world| world.requests().len()) == before {
             return Ok(());
         }
     }
@@ -135,7 +138,7 @@ where
 
 /// What is wrong, if anything.
 fn compare(sim: &Simulator, task: &TaskSid, expectation: &Expectation) -> Option<String> {
-    let snapshot = sim.snapshot(task)?;
+    let snapshot = sim.world(|world| world.snapshot(task))?;
     let says = |known: Option<bool>, yes: &str, no: &str| match known {
         Some(true) => yes.to_owned(),
         Some(false) => no.to_owned(),
@@ -156,7 +159,7 @@ fn compare(sim: &Simulator, task: &TaskSid, expectation: &Expectation) -> Option
             (snapshot.over != *over).then(|| format!("the call is {}", if snapshot.over { "over" } else { "live" }))
         }
         Expectation::NoRequests => {
-            let requests = sim.requests().iter().filter(|request| request.task.as_ref() == Some(task)).count();
+            let requests = sim.world(|world| world.report(task))?.requests;
             (requests > 0).then(|| format!("there were {requests} requests"))
         }
     }

@@ -4,27 +4,21 @@
 //! 20429 and 20003 are; the answer to writing the guard of a connecting participant is assumed, and so is every refusal of
 //! a new stream (see `streams.rs`).
 
-use super::event_streams::SinkRequest;
-use super::{Call, Conference, Effect, EventQuery, Misuse, Ms, Role, StreamOrder, Task, World};
+use super::context::VoiceEffect;
+use super::streams::Unstarted;
+use super::voice::Ended;
+use super::{EventQuery, Misuse, PageQuery, SinkRequest, StreamOrder, World};
 use serde_json::{Value, json};
-use taskrouter_streams::call::sid::{CallSid, TaskSid};
-
-/// A page of a list: `Page` and `PageSize`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Page {
-    /// From 0.
-    pub number: usize,
-    /// Rows asked for; Twilio's default is 50.
-    pub size: usize,
-}
+use taskrouter_streams::call::sid::{CallSid, StreamSid, TaskSid};
 
 /// A request that the simulated REST API understands. Path segments are as they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is one endpoint, named in OpName, with its parameters")]
 pub enum Request {
-    FindConferences { friendly_name: Option<String>, status: Option<String>, page: Page },
+    FindConferences { friendly_name: Option<String>, status: Option<String>, page: PageQuery },
     FetchConference { conference: String },
-    ListParticipants { conference: String, page: Page },
+    EndConference { conference: String },
+    ListParticipants { conference: String, page: PageQuery },
     FetchParticipant { conference: String, call: String },
     UpdateParticipant { conference: String, call: String, guard: Option<bool>, hold: Option<bool> },
     FetchCall { call: String },
@@ -33,9 +27,9 @@ pub enum Request {
     CreateStream { call: String, order: StreamOrder },
     StopStream { call: String, stream: String },
     FetchTask { task: String },
-    ListReservations { task: String, page: Page },
+    ListReservations { task: String, page: PageQuery },
     ListEvents { query: EventQuery },
-    ListWorkspaces { name: Option<String>, page: Page },
+    ListWorkspaces { name: Option<String>, page: PageQuery },
     FetchWorkspace { workspace: String },
     UpdateWorkspace { workspace: String, event_callback_url: Option<String>, events_filter: Option<String> },
     Sinks(SinkRequest),
@@ -48,6 +42,8 @@ pub enum OpName {
     FindConferences,
     /// `GET /Conferences/{CF}.json`.
     FetchConference,
+    /// `POST /Conferences/{CF}.json` with `Status`.
+    EndConference,
     /// `GET /Conferences/{CF}/Participants.json`.
     ListParticipants,
     /// `GET /Conferences/{CF}/Participants/{CA}.json`.
@@ -105,6 +101,7 @@ impl Request {
         match self {
             Request::FindConferences { .. } => OpName::FindConferences,
             Request::FetchConference { .. } => OpName::FetchConference,
+            Request::EndConference { .. } => OpName::EndConference,
             Request::ListParticipants { .. } => OpName::ListParticipants,
             Request::FetchParticipant { .. } => OpName::FetchParticipant,
             Request::UpdateParticipant { .. } => OpName::UpdateParticipant,
@@ -122,6 +119,84 @@ impl Request {
             Request::Sinks(request) => request.op(),
         }
     }
+
+    /// Performs the request, which came for `path`, and answers it.
+    pub(super) fn perform(&self, world: &mut World, path: &str) -> Reply {
+        let World { cx, taskrouter, voice, workspace, event_streams, .. } = world;
+        let limit = cx.config.page_size_limit;
+        let reply = match self {
+            Request::FindConferences { friendly_name, status, page } => {
+                let (name, status) = (friendly_name.as_deref(), status.as_deref());
+                let found = voice.conferences.list(name, status);
+                let rows = found.into_iter().map(|conference| conference.body(&cx.account)).collect();
+                let filters = [("FriendlyName", name), ("Status", status)];
+                let filters: Vec<_> = filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+                Some(page.list_2010("conferences", rows, limit, path, &filters))
+            }
+            Request::FetchConference { conference } => {
+                voice.conferences.find(conference).map(|found| found.body(&cx.account))
+            }
+            Request::EndConference { conference } => return end_conference(world, conference, path),
+            Request::ListParticipants { conference, page } => voice.conferences.find(conference).map(|found| {
+                let rows = found.participants().iter().map(|row| row.body(&cx.account, &found.sid)).collect();
+                page.list_2010("participants", rows, limit, path, &[])
+            }),
+            Request::FetchParticipant { conference, call } => {
+                let found = voice.conferences.find(conference).zip(voice.calls.find(call));
+                found.and_then(|(found, call)| Some(found.participant(&call.sid)?.body(&cx.account, &found.sid)))
+            }
+            Request::UpdateParticipant { conference, call, guard, hold } => {
+                return update_participant(world, conference, call, *guard, *hold)
+                    .unwrap_or_else(|| Reply::not_found(path));
+            }
+            Request::FetchCall { call } => voice.calls.find(call).map(|call| call.body(&cx.account)),
+            Request::RedirectCall { call, twiml } => {
+                return command_call(world, call, path, |world, call| world.voice.redirect(&mut world.cx, call, twiml));
+            }
+            Request::EndCall { call } => {
+                return command_call(world, call, path, |world, call| world.voice.end_by_command(&mut world.cx, call));
+            }
+            Request::CreateStream { call, order } => return start_stream(world, call, order, path),
+            Request::StopStream { call, stream } => return stop_stream(world, call, stream, path),
+            Request::FetchTask { task } => taskrouter.find_task(task).map(|task| task.body(cx)),
+            Request::ListReservations { task, page } => taskrouter.find_task(task).map(|task| {
+                let rows = taskrouter.reservations().of(&task.sid).into_iter().map(|found| found.body(cx)).collect();
+                page.list_v1("reservations", rows, limit, path, &[])
+            }),
+            Request::ListEvents { query } => Some(taskrouter.log.list(cx, query, path)),
+            Request::ListWorkspaces { name, page } => Some(workspace.list(cx, name.as_deref(), *page, path)),
+            Request::FetchWorkspace { workspace: sid } => workspace.fetch(cx, sid),
+            Request::UpdateWorkspace { workspace: sid, event_callback_url, events_filter } => {
+                workspace.update(cx, sid, event_callback_url.as_deref(), events_filter.as_deref())
+            }
+            Request::Sinks(request) => return event_streams.perform(cx, request, path),
+        };
+        reply.map_or_else(|| Reply::not_found(path), |body| Reply { status: 200, body })
+    }
+
+    /// The task that the request is about, where that can be told.
+    pub(super) fn subject(&self, world: &World) -> Option<TaskSid> {
+        let task = match self {
+            Request::FindConferences { friendly_name, .. } => friendly_name.as_deref()?,
+            Request::FetchConference { conference }
+            | Request::EndConference { conference }
+            | Request::ListParticipants { conference, .. }
+            | Request::FetchParticipant { conference, .. }
+            | Request::UpdateParticipant { conference, .. } => &world.voice.conferences.find(conference)?.name,
+            Request::FetchCall { call }
+            | Request::RedirectCall { call, .. }
+            | Request::EndCall { call }
+            | Request::CreateStream { call, .. }
+            | Request::StopStream { call, .. } => return Some(world.voice.calls.find(call)?.task.clone()),
+            Request::FetchTask { task } | Request::ListReservations { task, .. } => task,
+            Request::ListEvents { .. }
+            | Request::ListWorkspaces { .. }
+            | Request::FetchWorkspace { .. }
+            | Request::UpdateWorkspace { .. }
+            | Request::Sinks(_) => return None,
+        };
+        world.taskrouter.find_task(task).map(|task| task.sid.clone())
+    }
 }
 
 impl Reply {
@@ -137,162 +212,138 @@ impl Reply {
     }
 }
 
-impl World {
-    /// Performs a request that came for `path` and answers it.
-    pub fn perform(&mut self, request: &Request, path: &str, now: Ms) -> Reply {
-        self.advance(now);
-        let reply = match request {
-            Request::FindConferences { friendly_name, status, page } => {
-                Some(self.find_conferences(friendly_name.as_deref(), status.as_deref(), *page, path))
-            }
-            Request::FetchConference { conference } => self.get_conference(conference).map(|c| self.conference_body(c)),
-            Request::ListParticipants { conference, page } => self.get_conference(conference).map(|found| {
-                let rows = found.rows.iter().map(|row| self.participant_body(found, row)).collect();
-                self.listed("participants", rows, *page, path, &[])
-            }),
-            Request::FetchParticipant { conference, call } => self.get_conference(conference).and_then(|found| {
-                let row = found.rows.iter().find(|row| row.call.as_str() == call)?;
-                Some(self.participant_body(found, row))
-            }),
-            Request::UpdateParticipant { conference, call, guard, hold } => {
-                return self
-                    .update_participant(conference, call, *guard, *hold)
-                    .unwrap_or_else(|| Reply::not_found(path));
-            }
-            Request::FetchCall { call } => self.get_call(call).map(|call| self.call_body(call)),
-            Request::RedirectCall { call, twiml } => return self.command_call(call, Some(twiml), path),
-            Request::EndCall { call } => return self.command_call(call, None, path),
-            Request::CreateStream { call, order } => return self.command_start(call, order, path),
-            Request::StopStream { call, stream } => return self.command_stop(call, stream, path),
-            Request::FetchTask { task } => self.get_task(task).map(|task| self.task_body(task)),
-            Request::ListReservations { task, page } => self.get_task(task).map(|task| {
-                let mut rows: Vec<_> = self.reservations.values().filter(|found| found.task == task.sid).collect();
-                rows.sort_by_key(|found| found.order);
-                self.reservations_listed(rows, *page, path)
-            }),
-            Request::ListEvents { query } => Some(self.events_listed(query, path)),
-            Request::ListWorkspaces { name, page } => Some(self.workspaces_listed(name.as_deref(), *page, path)),
-            Request::FetchWorkspace { workspace } => self.workspace_body(workspace),
-            Request::UpdateWorkspace { workspace, event_callback_url, events_filter } => {
-                self.update_workspace(workspace, event_callback_url.as_deref(), events_filter.as_deref())
-            }
-            Request::Sinks(request) => return self.perform_on_sinks(request, path),
-        };
-        reply.map_or_else(|| Reply::not_found(path), |body| Reply { status: 200, body })
+fn update_participant(
+    world: &mut World,
+    conference: &str,
+    call: &str,
+    guard: Option<bool>,
+    hold: Option<bool>,
+) -> Option<Reply> {
+    let call = world.voice.calls.find(call)?.sid.clone();
+    // A guard that is raised again undoes what was done before the end.
+    if guard == Some(true) && hold.is_none() {
+        check_leg(world, &call)
+    } else {
+        check_command(world, &call)
     }
-
-    /// The task that a request is about, where that can be told.
-    pub fn subject(&self, request: &Request) -> Option<TaskSid> {
-        match request {
-            Request::FindConferences { friendly_name, .. } => {
-                self.get_task(friendly_name.as_deref()?).map(|t| t.sid.clone())
-            }
-            Request::FetchConference { conference }
-            | Request::ListParticipants { conference, .. }
-            | Request::FetchParticipant { conference, .. }
-            | Request::UpdateParticipant { conference, .. } => {
-                let name = &self.get_conference(conference)?.name;
-                self.get_task(name).map(|task| task.sid.clone())
-            }
-            Request::FetchCall { call }
-            | Request::RedirectCall { call, .. }
-            | Request::EndCall { call }
-            | Request::CreateStream { call, .. }
-            | Request::StopStream { call, .. } => self.task_of(&self.get_call(call)?.sid),
-            Request::FetchTask { task } | Request::ListReservations { task, .. } => {
-                self.get_task(task).map(|task| task.sid.clone())
-            }
-            Request::ListEvents { .. }
-            | Request::ListWorkspaces { .. }
-            | Request::FetchWorkspace { .. }
-            | Request::UpdateWorkspace { .. }
-            | Request::Sinks(_) => None,
+    let World { cx, voice, .. } = world;
+    let sid = voice.conferences.find(conference)?.sid.clone();
+    let row = voice.conferences.get_mut(&sid)?.participant_mut(&call)?;
+    if guard.is_some() && !row.connected {
+        // Observed: it "will fail"; status and code are assumed.
+        return Some(Reply::error(400, 20001, "Participant is not connected"));
+    }
+    row.set_hold(hold.unwrap_or(row.hold), cx.now());
+    let (number, held) = (row.row, row.hold);
+    let mut echo = row.clone();
+    echo.guard = guard.unwrap_or(row.guard);
+    let reply = Reply { status: 200, body: echo.body(&cx.account, &sid) };
+    // Observed: written while held, the guard is echoed and not stored; with Hold=false in the same request it is.
+    if let Some(raised) = guard.filter(|_| !held) {
+        let effect = VoiceEffect::Guard { conference: sid.clone(), row: number, raised };
+        if cx.after_voice(cx.config.guard_lag_ms, effect).is_some() {
+            voice.conferences.set_guard(&sid, number, raised);
         }
     }
+    Some(reply)
+}
 
-    /// Notes that somebody asked for an endpoint that does not exist.
-    pub fn unknown_endpoint(&mut self, target: &str, now: Ms) {
-        self.advance(now);
-        self.violated(Misuse::UnknownEndpoint { target: target.to_owned() });
+fn command_call(
+    world: &mut World,
+    call: &str,
+    path: &str,
+    command: impl FnOnce(&mut World, &CallSid) -> Ended,
+) -> Reply {
+    let Some(found) = world.voice.calls.find(call) else {
+        return Reply::not_found(path);
+    };
+    let (sid, live) = (found.sid.clone(), found.is_live());
+    check_command(world, &sid);
+    if !live {
+        return Reply::error(400, 21220, "Call is not in-progress. Cannot redirect.");
     }
+    let ended = command(world, &sid);
+    world.notice(ended);
+    let body = world.voice.calls.get(&sid).map_or(Value::Null, |call| call.body(&world.cx.account));
+    Reply { status: 200, body }
+}
 
-    fn update_participant(&mut self, cf: &str, ca: &str, guard: Option<bool>, hold: Option<bool>) -> Option<Reply> {
-        let call = self.get_call(ca)?.sid.clone();
-        self.check_command(&call);
-        let sid = self.get_conference(cf)?.sid.clone();
-        let (now, lag) = (self.now, self.config.guard_lag_ms);
-        let row = self.conferences.get_mut(&sid)?.rows.iter_mut().find(|row| row.call == call)?;
-        if guard.is_some() && !row.connected {
-            // Observed: it "will fail"; status and code are assumed.
-            return Some(Reply::error(400, 20001, "Participant is not connected"));
+/// `POST …/Streams.json`. That a call which is over is answered 400/21220, as when it is redirected, is assumed; so are
+/// 400/20001 for what Twilio cannot open and for a fifth track, and 409/20409 for a name that is taken: Twilio documents
+/// no code for any of them.
+fn start_stream(world: &mut World, call: &str, order: &StreamOrder, path: &str) -> Reply {
+    let over = || Reply::error(400, 21220, "Call is not in-progress");
+    let Some((sid, live)) = world.voice.calls.find(call).map(|call| (call.sid.clone(), call.is_live())) else {
+        return Reply::not_found(path);
+    };
+    check_command(world, &sid);
+    let World { cx, voice, .. } = world;
+    let Some(call) = voice.calls.get(&sid).filter(|_| live) else { return over() };
+    let stream: StreamSid = cx.mint(StreamSid::PREFIX);
+    let verb = match order.clone().verb(&stream) {
+        Ok(verb) => verb,
+        Err(reason) => {
+            let reply = Reply::error(400, 20001, &reason);
+            cx.violated(Misuse::BadStream { call: sid, reason });
+            return reply;
         }
-        row.hold = hold.unwrap_or(row.hold);
-        row.updated = now;
-        let (id, held) = (row.row, row.hold);
-        let mut echo = row.clone();
-        echo.guard = guard.unwrap_or(row.guard);
-        // Observed: written while held, the guard is echoed and not stored; with Hold=false in the same request it is.
-        if let Some(raised) = guard.filter(|_| !held) {
-            self.after(lag, Effect::Guard { conference: sid.clone(), row: id, raised });
-        }
-        let conference = self.conferences.get(&sid)?;
-        Some(Reply { status: 200, body: self.participant_body(conference, &echo) })
+    };
+    match voice.streams.start(cx, call, stream, verb) {
+        Ok(stream) => Reply { status: 201, body: stream.body(&cx.account, &sid) },
+        Err(Unstarted::CallOver) => over(),
+        Err(Unstarted::NameTaken) => Reply::error(409, 20409, "A stream of this name exists on the call"),
+        Err(Unstarted::NoTrackLeft) => Reply::error(400, 20001, "No track is left on the call"),
     }
+}
 
-    fn command_call(&mut self, ca: &str, twiml: Option<&String>, path: &str) -> Reply {
-        let Some(call) = self.get_call(ca) else {
-            return Reply::not_found(path);
-        };
-        let (sid, live, customer) = (call.sid.clone(), call.live, matches!(call.role, Role::Customer(_)));
-        self.check_command(&sid);
-        if !live {
-            return Reply::error(400, 21220, "Call is not in-progress. Cannot redirect.");
-        }
-        match twiml {
-            Some(text) => self.redirect(&sid, text),
-            None => self.dropped(&sid, customer),
-        }
-        let body = self.calls.get(&sid).map_or(Value::Null, |call| self.call_body(call));
-        Reply { status: 200, body }
+/// `POST …/Streams/{MZ or name}.json`, `Status=stopped`, for streams of either origin (documented). 404/20404 for one
+/// that is over or never was is assumed.
+fn stop_stream(world: &mut World, call: &str, stream: &str, path: &str) -> Reply {
+    let Some(call) = world.voice.calls.find(call).map(|call| call.sid.clone()) else {
+        return Reply::not_found(path);
+    };
+    check_leg(world, &call);
+    let Some(stopped) = world.voice.streams.stop(&mut world.cx, &call, stream) else {
+        return Reply::not_found(path);
+    };
+    Reply { status: 200, body: stopped.body(&world.cx.account, &call) }
+}
+
+/// `POST …/Conferences/{CF}.json`, `Status=completed` (documented). It ends every leg that is in it, so doing it to a customer
+/// who is there drops a caller.
+fn end_conference(world: &mut World, conference: &str, path: &str) -> Reply {
+    let World { cx, voice, .. } = world;
+    let Some(found) = voice.conferences.find(conference).filter(|found| found.is_open()) else {
+        return Reply::not_found(path);
+    };
+    let sid = found.sid.clone();
+    let customers =
+        found.participants().iter().map(|row| row.call.clone()).filter(|call| voice.calls.is_customer(call));
+    for call in customers.collect::<Vec<_>>() {
+        cx.violated(Misuse::CustomerDropped { call, how: super::Drop::HungUp });
     }
+    let ended = voice.end_conference(cx, &sid, "conference-ended-via-api", None);
+    let body = voice.conferences.find(conference).map_or(Value::Null, |found| found.body(&cx.account));
+    world.notice(ended);
+    Reply { status: 200, body }
+}
 
-    /// A command on a worker's leg, or on a call whose end the worker has acknowledged long enough ago, is a violation.
-    pub(super) fn check_command(&mut self, sid: &CallSid) {
-        let Some(call) = self.calls.get(sid) else { return };
-        let (live, worker) = (call.live, matches!(call.role, Role::Worker(_)));
-        let told = self.task_of(sid).and_then(|task| self.tasks.get(&task)?.told_over_at);
-        if !live && told.is_some_and(|told| self.now - told > self.config.over_grace_ms) {
-            self.violated(Misuse::CommandAfterOver { call: sid.clone() });
-        }
-        if worker {
-            self.violated(Misuse::WorkerLegTouched { call: sid.clone() });
-        }
+/// A command on a call whose end the service has acknowledged long enough ago is a violation. Stops are none.
+fn check_command(world: &mut World, sid: &CallSid) {
+    let World { cx, taskrouter, voice, .. } = world;
+    let Some(call) = voice.calls.get(sid) else { return };
+    let told = taskrouter.task(&call.task).and_then(|task| task.told_over_at);
+    if !call.is_live() && told.is_some_and(|told| cx.now() - told > cx.config.over_grace_ms) {
+        cx.violated(Misuse::CommandAfterOver { call: sid.clone() });
     }
+    check_leg(world, sid);
+}
 
-    fn get_conference(&self, sid: &str) -> Option<&Conference> {
-        self.conferences.get(&sid.parse().ok()?)
-    }
-
-    pub(super) fn get_call(&self, sid: &str) -> Option<&Call> {
-        self.calls.get(&sid.parse().ok()?)
-    }
-
-    fn get_task(&self, sid: &str) -> Option<&Task> {
-        self.tasks.get(&sid.parse().ok()?)
-    }
-
-    fn find_conferences(&self, name: Option<&str>, status: Option<&str>, page: Page, path: &str) -> Value {
-        let mut found: Vec<&Conference> = self
-            .conferences
-            .values()
-            .filter(|conference| name.is_none_or(|name| conference.name == name))
-            .filter(|conference| status.is_none_or(|status| conference.status.as_str() == status))
-            .collect();
-        found.sort_by_key(|conference| std::cmp::Reverse(conference.created));
-        let rows = found.into_iter().map(|conference| self.conference_body(conference)).collect();
-        let mut filters = Vec::new();
-        filters.extend(name.map(|name| ("FriendlyName", name)));
-        filters.extend(status.map(|status| ("Status", status)));
-        self.listed("conferences", rows, page, path, &filters)
+/// A command on a worker's leg is a violation.
+fn check_leg(world: &mut World, sid: &CallSid) {
+    let World { cx, voice, .. } = world;
+    let Some(call) = voice.calls.get(sid) else { return };
+    if !call.is_customer() {
+        cx.violated(Misuse::WorkerLegTouched { call: sid.clone() });
     }
 }

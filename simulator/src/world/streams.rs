@@ -1,11 +1,26 @@
 //! Media streams of a leg, started by TwiML or by the Streams resource: unique names, four tracks, and an end with the call.
+//!
+//! ```text
+//! opening → open → stopped            stream-started, then stream-stopped
+//!        ↘      ↘ failed              stream-error, and the stream is over: Twilio does not connect again
+//! ```
+//!
+//! A stream counts from its start (its tracks and its name are taken), whatever its socket does. Where an address has a
+//! local counterpart (`SimConfig::sockets`), the surroundings open a real socket and report; elsewhere it is open after
+//! `socket_open_ms`.
 
-use super::{Misuse, Ms, Reply, SocketFailure, World};
-use taskrouter_streams::call::sid::{CallSid, ReservationSid, StreamSid, TaskSid, WorkerSid};
+use super::calls::Call;
+use super::context::{Context, VoiceEffect};
+use super::time::{iso8601_ms, rfc2822};
+use super::{Event, Misuse, SocketFailure, SocketOrder, SocketTarget};
+use crate::sim_config::Ms;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+use taskrouter_streams::call::sid::{AccountSid, CallSid, EventSid, StreamSid, TaskSid, WorkerSid};
 use taskrouter_streams::twilio::twiml::{MAX_PARAMETERS, StreamVerb, Track, check_stream};
 
 /// Documented: a call forks at most this many tracks.
-pub(super) const TRACKS_PER_CALL: usize = 4;
+const TRACKS_PER_CALL: usize = 4;
 
 /// A stream that the Streams resource is asked for, as it came over the wire.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,8 +51,8 @@ impl StreamOrder {
         }
     }
 
-    /// The same as TwiML would say it; `None` with the reason when Twilio would not take it.
-    fn verb(self, sid: &StreamSid) -> Result<StreamVerb, String> {
+    /// The same as TwiML would say it, or the reason why Twilio would not take it.
+    pub(super) fn verb(self, sid: &StreamSid) -> Result<StreamVerb, String> {
         let track = match self.track.as_deref() {
             // Twilio's own default.
             None => Track::InboundTrack,
@@ -86,12 +101,45 @@ pub struct StreamReport {
     /// It ran until the call was over.
     pub ended_with_call: bool,
     tracks: usize,
+    task: TaskSid,
 }
 
 impl StreamReport {
     /// Whether it was given a name. Documented: the name defaults to the SID.
     pub fn is_named(&self) -> bool {
         self.name != self.sid.as_str()
+    }
+
+    fn is_running(&self) -> bool {
+        self.stopped_at.is_none()
+    }
+
+    pub(super) fn body(&self, account: &AccountSid, call: &CallSid) -> Value {
+        let account = account.as_str();
+        json!({
+            "account_sid": account, "call_sid": call.as_str(), "sid": self.sid.as_str(),
+            "name": self.is_named().then_some(&self.name),
+            "status": if self.is_running() { "in-progress" } else { "stopped" },
+            "date_updated": rfc2822(self.stopped_at.unwrap_or(self.started_at)),
+            "uri": format!("/2010-04-01/Accounts/{account}/Calls/{call}/Streams/{}.json", self.sid),
+        })
+    }
+
+    /// Documented: a form of these fields, if the stream was given a `StatusCallback`. That each change is told once, and a
+    /// stop also of a stream whose socket was never open, is assumed.
+    fn tell(&self, cx: &mut Context, call: &CallSid, event_type: &'static str) {
+        let Some(url) = self.status_callback.clone() else { return };
+        let mut form = vec![
+            ("AccountSid".to_owned(), cx.account.to_string()),
+            ("CallSid".to_owned(), call.to_string()),
+            ("StreamSid".to_owned(), self.sid.to_string()),
+            ("StreamName".to_owned(), self.name.clone()),
+            ("StreamEvent".to_owned(), event_type.to_owned()),
+        ];
+        form.extend(self.failure.map(|failure| ("StreamError".to_owned(), failure.to_string())));
+        form.push(("Timestamp".to_owned(), iso8601_ms(cx.now())));
+        let sid: EventSid = cx.mint(EventSid::PREFIX);
+        cx.tell(Event { sid, event_type, task: self.task.clone(), form, callback_url: Some(url) });
     }
 }
 
@@ -103,67 +151,47 @@ pub(super) enum Unstarted {
     NoTrackLeft,
 }
 
-impl World {
-    /// `POST …/Streams.json`. That a call which is over is answered 400/21220, as when it is redirected, is assumed; so are
-    /// 400/20001 for what Twilio cannot open and for a fifth track, and 409/20409 for a name that is taken: Twilio documents
-    /// no code for any of them.
-    pub(super) fn command_start(&mut self, ca: &str, order: &StreamOrder, path: &str) -> Reply {
-        let Some((call, live)) = self.get_call(ca).map(|call| (call.sid.clone(), call.live)) else {
-            return Reply::not_found(path);
-        };
-        self.check_command(&call);
-        if !live {
-            return Reply::error(400, 21220, "Call is not in-progress");
-        }
-        let sid: StreamSid = self.mint(StreamSid::PREFIX);
-        let verb = match order.clone().verb(&sid) {
-            Ok(verb) => verb,
-            Err(reason) => {
-                let reply = Reply::error(400, 20001, &reason);
-                self.violated(Misuse::BadStream { call, reason });
-                return reply;
-            }
-        };
-        match self.start_stream(&call, sid, verb) {
-            Ok(stream) => Reply { status: 201, body: self.stream_body(&call, &stream) },
-            Err(Unstarted::CallOver) => Reply::error(400, 21220, "Call is not in-progress"),
-            Err(Unstarted::NameTaken) => Reply::error(409, 20409, "A stream of this name exists on the call"),
-            Err(Unstarted::NoTrackLeft) => Reply::error(400, 20001, "No track is left on the call"),
-        }
+/// Every stream of every leg, and what is to be done with their sockets.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    /// In the order of their starts.
+    of_calls: BTreeMap<CallSid, Vec<StreamReport>>,
+    orders: Vec<SocketOrder>,
+    /// What the next streams' sockets meet, by script.
+    failures: VecDeque<SocketFailure>,
+}
+
+impl Streams {
+    /// A leg's streams, in the order of their starts.
+    pub(super) fn of(&self, call: &CallSid) -> &[StreamReport] {
+        self.of_calls.get(call).map_or(&[], Vec::as_slice)
     }
 
-    /// `POST …/Streams/{MZ or name}.json`, `Status=stopped`, for streams of either origin (documented). 404/20404 for one
-    /// that is over or never was is assumed.
-    pub(super) fn command_stop(&mut self, ca: &str, stream: &str, path: &str) -> Reply {
-        let Some(call) = self.get_call(ca).map(|call| call.sid.clone()) else {
-            return Reply::not_found(path);
-        };
-        self.check_command(&call);
-        let Some(stopped) = self.stop_stream(&call, stream) else {
-            return Reply::not_found(path);
-        };
-        Reply { status: 200, body: self.stream_body(&call, &stopped) }
+    pub(super) fn running(&self, call: &CallSid) -> impl DoubleEndedIterator<Item = &StreamReport> {
+        self.of(call).iter().filter(|stream| stream.is_running())
     }
 
     /// Starts a stream on a live leg, whoever asked for it. A name that is taken, or a fifth track, is a violation and starts
     /// nothing. (Whether a stopped stream's name stays taken is a setting: Twilio documents "unique per Call".)
-    pub(super) fn start_stream(
+    pub(super) fn start(
         &mut self,
-        call: &CallSid,
+        cx: &mut Context,
+        leg: &Call,
         sid: StreamSid,
         verb: StreamVerb,
     ) -> Result<StreamReport, Unstarted> {
-        let (now, reuse) = (self.now, self.config.reuse_stream_names);
-        let leg = self.calls.get_mut(call).filter(|leg| leg.live).ok_or(Unstarted::CallOver)?;
-        let running = leg.streams.iter().filter(|stream| stream.stopped_at.is_none());
-        let tracks: usize = running.map(|stream| stream.tracks).sum();
-        let takes = |stream: &StreamReport| stream.name == verb.name && (!reuse || stream.stopped_at.is_none());
-        if leg.streams.iter().any(takes) {
-            self.violated(Misuse::DuplicateStreamName { call: call.clone(), name: verb.name });
+        if !leg.is_live() {
+            return Err(Unstarted::CallOver);
+        }
+        let (call, reuse) = (&leg.sid, cx.config.reuse_stream_names);
+        let tracks: usize = self.running(call).map(|stream| stream.tracks).sum();
+        let takes = |stream: &StreamReport| stream.name == verb.name && (!reuse || stream.is_running());
+        if self.of(call).iter().any(takes) {
+            cx.violated(Misuse::DuplicateStreamName { call: call.clone(), name: verb.name });
             return Err(Unstarted::NameTaken);
         }
         if tracks + verb.track.cost() > TRACKS_PER_CALL {
-            self.violated(Misuse::TrackBudgetExceeded { call: call.clone(), name: verb.name });
+            cx.violated(Misuse::TrackBudgetExceeded { call: call.clone(), name: verb.name });
             return Err(Unstarted::NoTrackLeft);
         }
         let worker = verb.parameters.iter().find(|(name, _)| name == "workerSid");
@@ -175,63 +203,104 @@ impl World {
             worker: worker.and_then(|(_, value)| value.parse().ok()),
             parameters: verb.parameters,
             status_callback: verb.status_callback,
-            started_at: now,
+            started_at: cx.now(),
             opened_at: None,
             failure: None,
             stopped_at: None,
             ended_with_call: false,
             tracks: verb.track.cost(),
+            task: leg.task.clone(),
         };
-        leg.streams.push(stream.clone());
-        self.open_socket(call, &stream);
+        self.of_calls.entry(call.clone()).or_default().push(stream.clone());
+        self.open_socket(cx, call, &stream);
         Ok(stream)
     }
 
-    /// Where the simulator plays the worker's part: what a worker would ask for when an agent comes to the call.
-    pub(super) fn start_by_itself(&mut self, task: &TaskSid, reservation: &ReservationSid) {
-        let customer = self.tasks.get(task).and_then(|task| task.customer.clone());
-        let worker = self.reservations.get(reservation).map(|found| found.worker.clone());
-        let (Some(url), Some(call), Some(worker)) = (self.config.streams_by_itself.clone(), customer, worker) else {
+    fn open_socket(&mut self, cx: &mut Context, call: &CallSid, stream: &StreamReport) {
+        let sid = stream.sid.clone();
+        let (open_ms, limit_ms) = (cx.config.socket_open_ms, cx.config.socket_connect_ms);
+        if let Some(failure) = self.failures.pop_front() {
+            let delay = if failure == SocketFailure::TimedOut { limit_ms } else { open_ms };
+            let effect = VoiceEffect::SocketFails { stream: sid.clone(), failure };
+            if cx.after_voice(delay, effect).is_some() {
+                self.failed(cx, &sid, failure);
+            }
+            return;
+        }
+        let Some(local) = cx.config.sockets.iter().find_map(|route| route.leads(&stream.url)) else {
+            let effect = VoiceEffect::SocketOpens { stream: sid.clone() };
+            if cx.after_voice(open_ms, effect).is_some() {
+                self.opened(cx, &sid);
+            }
             return;
         };
-        let parameters =
-            [("workerSid", worker.as_str()), ("reservationSid", reservation.as_str()), ("taskSid", task.as_str())];
-        let verb = StreamVerb {
-            name: own_name(reservation),
-            url,
-            track: Track::BothTracks,
-            parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            status_callback: None,
-        };
-        let sid: StreamSid = self.mint(StreamSid::PREFIX);
-        // What is refused shows as a violation.
-        let _ = self.start_stream(&call, sid, verb);
-    }
-
-    /// The same when he leaves it.
-    pub(super) fn stop_by_itself(&mut self, task: &TaskSid, reservation: &ReservationSid) {
-        let customer = self.tasks.get(task).and_then(|task| task.customer.clone());
-        if let Some(call) = customer.filter(|_| self.config.streams_by_itself.is_some()) {
-            // It may be over with the call already.
-            let _ = self.stop_stream(&call, &own_name(reservation));
-        }
+        self.orders.push(SocketOrder::Open(Box::new(SocketTarget {
+            account: cx.account.clone(),
+            call: call.clone(),
+            stream: sid,
+            url: stream.url.clone(),
+            local,
+            track: stream.track,
+            parameters: stream.parameters.clone(),
+        })));
     }
 
     /// Stops a running stream by SID or name. `None` when there is none: over, or never there.
-    pub(super) fn stop_stream(&mut self, call: &CallSid, sid_or_name: &str) -> Option<StreamReport> {
-        let now = self.now;
-        let leg = self.calls.get_mut(call)?;
+    pub(super) fn stop(&mut self, cx: &mut Context, call: &CallSid, sid_or_name: &str) -> Option<StreamReport> {
         let meant = |stream: &&mut StreamReport| {
-            stream.stopped_at.is_none() && (stream.name == sid_or_name || stream.sid.as_str() == sid_or_name)
+            stream.is_running() && (stream.name == sid_or_name || stream.sid.as_str() == sid_or_name)
         };
-        let stream = leg.streams.iter_mut().find(meant)?;
-        stream.stopped_at = Some(now);
-        let stopped = stream.clone();
-        self.stream_stopped(call, &stopped.sid);
-        Some(stopped)
+        let stream = self.of_calls.get_mut(call)?.iter_mut().find(meant)?;
+        stream.stopped_at = Some(cx.now());
+        self.orders.push(SocketOrder::Stop(stream.sid.clone()));
+        stream.tell(cx, call, "stream-stopped");
+        Some(stream.clone())
     }
-}
 
-fn own_name(reservation: &ReservationSid) -> String {
-    format!("Stream_{reservation}")
+    /// Ends every running stream of a leg with the leg.
+    pub(super) fn end_with_call(&mut self, cx: &mut Context, call: &CallSid) {
+        for stream in self.of_calls.get_mut(call).into_iter().flatten().filter(|stream| stream.is_running()) {
+            stream.stopped_at = Some(cx.now());
+            stream.ended_with_call = true;
+            self.orders.push(SocketOrder::Stop(stream.sid.clone()));
+            stream.tell(cx, call, "stream-stopped");
+        }
+    }
+
+    /// A running stream's socket is open.
+    pub(super) fn opened(&mut self, cx: &mut Context, sid: &StreamSid) {
+        let Some((call, stream)) = self.running_mut(sid) else { return };
+        stream.opened_at = Some(cx.now());
+        stream.tell(cx, call, "stream-started");
+    }
+
+    /// A running stream's socket could not be opened, or is no more. The stream is over.
+    pub(super) fn failed(&mut self, cx: &mut Context, sid: &StreamSid, failure: SocketFailure) {
+        let Some((call, stream)) = self.running_mut(sid) else { return };
+        stream.stopped_at = Some(cx.now());
+        stream.failure = Some(failure);
+        stream.tell(cx, call, "stream-error");
+    }
+
+    /// The same, with a real socket to cut.
+    pub(super) fn cut(&mut self, cx: &mut Context, sid: &StreamSid) {
+        self.orders.push(SocketOrder::Cut(sid.clone()));
+        self.failed(cx, sid, SocketFailure::ClosedByServer);
+    }
+
+    pub(super) fn fail_next(&mut self, failure: SocketFailure, times: u32) {
+        self.failures.extend((0..times).map(|_| failure));
+    }
+
+    /// Takes what the surroundings are to do with real sockets, oldest first.
+    pub(super) fn take_orders(&mut self) -> Vec<SocketOrder> {
+        std::mem::take(&mut self.orders)
+    }
+
+    fn running_mut(&mut self, sid: &StreamSid) -> Option<(&CallSid, &mut StreamReport)> {
+        self.of_calls.iter_mut().find_map(|(call, streams)| {
+            let stream = streams.iter_mut().find(|stream| &stream.sid == sid && stream.is_running());
+            stream.map(|stream| (call, stream))
+        })
+    }
 }

@@ -1,7 +1,9 @@
-//! What can be seen of the world from outside: the record, the pictures, the reports.
+//! What can be seen of the world from outside: the record, the snapshots, the reports.
 
-use super::{Ms, OpName, Role, StreamReport, Violation, World};
-use taskrouter_streams::call::sid::{CallSid, TaskSid, WorkerSid};
+use super::calls::Call;
+use super::{OpName, StreamReport, World};
+use crate::sim_config::Ms;
+use taskrouter_streams::call::sid::{CallSid, TaskSid};
 
 /// Bad luck that no command caused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,29 @@ pub struct Snapshot {
     pub over: bool,
 }
 
+impl Snapshot {
+    pub(super) fn of(world: &World, task: &TaskSid) -> Option<Self> {
+        let World { taskrouter, voice, .. } = world;
+        let customer = taskrouter.task(task)?.customer.as_ref();
+        let conference = customer.and_then(|call| voice.conferences.of(call));
+        let row = customer.and_then(|call| conference?.participant(call));
+        let agent_of = |stream: &StreamReport| {
+            let agent = stream.worker.as_ref().and_then(|worker| taskrouter.agents.with(worker));
+            agent.map_or_else(|| format!("nobody ({})", stream.name), |agent| agent.name.clone())
+        };
+        let running = customer.into_iter().flat_map(|call| voice.streams.running(call));
+        let mut streams: Vec<String> = running.map(agent_of).collect();
+        streams.sort();
+        Some(Self {
+            streams,
+            held: row.map(|row| row.hold),
+            guard_raised: row.map(|row| row.guard),
+            participants: conference.map_or(0, |conference| conference.participants().len()),
+            over: customer.is_none_or(|call| !voice.calls.is_live(call)),
+        })
+    }
+}
+
 /// What a call went through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallReport {
@@ -82,110 +107,50 @@ pub struct CallReport {
     pub requests: usize,
 }
 
-impl World {
-    /// Every misuse so far.
-    pub fn violations(&self) -> &[Violation] {
-        &self.violations
+impl CallReport {
+    pub(super) fn of(world: &World, task: &TaskSid) -> Option<Self> {
+        let customer = world.taskrouter.task(task)?.customer.clone();
+        let leg = customer.as_ref().and_then(|call| world.voice.calls.get(call));
+        Some(Self {
+            task: task.clone(),
+            outside_ms: leg.map_or(0, |leg| leg.outside_ms(world.cx.now())),
+            redirects: leg.map_or(0, Call::redirects),
+            streams: customer.as_ref().map_or(&[][..], |call| world.voice.streams.of(call)).to_vec(),
+            requests: world.requests.count_about(task),
+            customer,
+        })
+    }
+}
+
+/// Every REST request so far, as it arrived and as it was answered.
+#[derive(Debug, Default)]
+pub(super) struct RequestLog(Vec<RequestRecord>);
+
+impl RequestLog {
+    pub(super) fn all(&self) -> &[RequestRecord] {
+        &self.0
     }
 
-    /// Every piece of bad luck so far.
-    pub fn notes(&self) -> &[Note] {
-        &self.notes
+    pub(super) fn push(&mut self, request: RequestRecord) -> usize {
+        self.0.push(request);
+        self.0.len() - 1
     }
 
-    /// Every REST request so far.
-    pub fn requests(&self) -> &[RequestRecord] {
-        &self.requests
-    }
-
-    /// Writes a request down and returns its number.
-    pub fn record(&mut self, request: RequestRecord) -> usize {
-        self.requests.push(request);
-        self.requests.len() - 1
-    }
-
-    /// Completes a request's record.
-    pub fn answered(&mut self, number: usize, status: Option<u16>, fault: Option<&'static str>, took_effect: bool) {
-        if let Some(request) = self.requests.get_mut(number) {
+    pub(super) fn answered(
+        &mut self,
+        number: usize,
+        status: Option<u16>,
+        fault: Option<&'static str>,
+        took_effect: bool,
+    ) {
+        if let Some(request) = self.0.get_mut(number) {
             request.status = status;
             request.fault = fault;
             request.took_effect = took_effect;
         }
     }
 
-    /// The tasks, oldest first.
-    pub fn tasks(&self) -> Vec<TaskSid> {
-        let mut tasks: Vec<_> = self.tasks.values().collect();
-        tasks.sort_by_key(|task| task.created);
-        tasks.into_iter().map(|task| task.sid.clone()).collect()
-    }
-
-    /// A call at a glance; `None` for an unknown task.
-    pub fn snapshot(&self, task: &TaskSid) -> Option<Snapshot> {
-        let customer = self.tasks.get(task)?.customer.as_ref();
-        let leg = customer.and_then(|customer| self.calls.get(customer));
-        let conference = customer.and_then(|customer| self.conference_of(customer));
-        let rows = conference.and_then(|sid| self.conferences.get(&sid)).map_or(&[][..], |found| &found.rows);
-        let row = rows.iter().find(|row| Some(&row.call) == customer);
-        let running = leg.map_or(&[][..], |leg| &leg.streams).iter().filter(|stream| stream.stopped_at.is_none());
-        let mut streams: Vec<String> = running.map(|stream| self.agent_of(stream)).collect();
-        streams.sort();
-        Some(Snapshot {
-            streams,
-            held: row.map(|row| row.hold),
-            guard_raised: row.map(|row| row.guard),
-            participants: rows.len(),
-            over: leg.is_none_or(|leg| !leg.live),
-        })
-    }
-
-    fn agent_of(&self, stream: &StreamReport) -> String {
-        let name = stream.worker.as_ref().and_then(|worker| self.agent_name(worker));
-        name.unwrap_or_else(|| format!("nobody ({})", stream.name))
-    }
-
-    /// The name of the agent with this SID.
-    pub fn agent_name(&self, worker: &WorkerSid) -> Option<String> {
-        self.agents.iter().find(|agent| &agent.sid == worker).map(|agent| agent.name.clone())
-    }
-
-    /// What a task's call went through so far; `None` for an unknown task.
-    pub fn report(&self, task: &TaskSid) -> Option<CallReport> {
-        let customer = self.tasks.get(task)?.customer.clone();
-        let leg = customer.as_ref().and_then(|customer| self.calls.get(customer));
-        let running = leg.and_then(|leg| leg.outside_since).map_or(0, |since| self.now - since);
-        Some(CallReport {
-            task: task.clone(),
-            outside_ms: leg.map_or(0, |leg| leg.outside_ms) + running,
-            redirects: leg.map_or(0, |leg| leg.redirects),
-            streams: leg.map_or_else(Vec::new, |leg| leg.streams.clone()),
-            requests: self.requests.iter().filter(|request| request.task.as_ref() == Some(task)).count(),
-            customer,
-        })
-    }
-
-    /// The task that a leg belongs to.
-    pub(super) fn task_of(&self, call: &CallSid) -> Option<TaskSid> {
-        match &self.calls.get(call)?.role {
-            Role::Customer(task) => Some(task.clone()),
-            Role::Worker(reservation) => self.reservations.get(reservation).map(|found| found.task.clone()),
-        }
-    }
-
-    /// A task's conference, once there was one.
-    pub fn conference(&self, task: &TaskSid) -> Option<taskrouter_streams::call::sid::ConferenceSid> {
-        self.tasks.get(task)?.conference.clone()
-    }
-
-    /// An agent's SID.
-    pub fn agent_sid(&self, name: &str) -> Option<WorkerSid> {
-        self.agent(name).ok().map(|agent| agent.sid.clone())
-    }
-
-    /// The leg of an agent's current reservation of a task, which no command may touch.
-    pub fn worker_leg(&self, task: &TaskSid, agent: &str) -> Option<CallSid> {
-        let agent = self.agent(agent).ok()?;
-        let mine = self.reservations.values().filter(|found| &found.task == task && found.worker == agent.sid);
-        mine.max_by_key(|found| found.order).and_then(|found| found.leg.clone())
+    pub(super) fn count_about(&self, task: &TaskSid) -> usize {
+        self.0.iter().filter(|request| request.task.as_ref() == Some(task)).count()
     }
 }

@@ -1,6 +1,6 @@
-//! What the worker did that Twilio's customer would have felt.
+//! What the service did that Twilio's customer would have felt.
 
-use super::Ms;
+use crate::sim_config::Ms;
 use std::fmt;
 use taskrouter_streams::call::sid::CallSid;
 

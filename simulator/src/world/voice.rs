@@ -1,283 +1,186 @@
-//! Legs and conferences: who is in, who leaves, and what ends.
+//! Legs, the conferences that they are in, and the streams that they have: what moves a leg, and what ends with it.
 
-use super::status::ConferenceStatus;
-use super::{Call, Conference, Drop, Effect, InvalidAction, Misuse, Ms, Note, Participant, Role, World};
-use taskrouter_streams::call::sid::{CallSid, ConferenceSid, StreamSid, TaskSid};
+use super::calls::{Calls, Role};
+use super::conferences::{Conferences, EndReason};
+use super::context::{Context, VoiceEffect};
+use super::streams::Streams;
+use super::{Drop, Misuse, Note};
+use taskrouter_streams::call::sid::{CallSid, ConferenceSid, StreamSid};
 use taskrouter_streams::twilio::twiml::{self, ConferenceVerb};
 
-impl World {
-    pub(super) fn new_call(&mut self, role: Role) -> CallSid {
-        let sid: CallSid = self.mint(CallSid::PREFIX);
-        let call = Call {
-            sid: sid.clone(),
-            role,
-            live: true,
-            created: self.now,
-            generation: 0,
-            outside_since: None,
-            outside_ms: 0,
-            redirects: 0,
-            streams: Vec::new(),
-            doomed: false,
-        };
-        self.calls.insert(sid.clone(), call);
-        sid
+/// Legs that have ended, in the order in which TaskRouter notices.
+#[must_use = "TaskRouter has to notice"]
+#[derive(Debug, Default)]
+pub(super) struct Ended(pub(super) Vec<CallSid>);
+
+impl Ended {
+    fn one(call: &CallSid) -> Self {
+        Self(vec![call.clone()])
     }
 
-    /// The one conference of that name that is not over. Documented: there is at most one.
-    pub(super) fn open_conference(&self, name: &str) -> Option<ConferenceSid> {
-        let open =
-            |conference: &&Conference| conference.name == name && conference.status != ConferenceStatus::Completed;
-        self.conferences.values().find(open).map(|conference| conference.sid.clone())
+    fn and(mut self, more: Self) -> Self {
+        self.0.extend(more.0);
+        self
     }
+}
 
-    pub(super) fn conference_of(&self, call: &CallSid) -> Option<ConferenceSid> {
-        let holds = |conference: &&Conference| conference.rows.iter().any(|row| &row.call == call);
-        self.conferences.values().find(holds).map(|conference| conference.sid.clone())
-    }
+/// The voice side of the account.
+#[derive(Debug, Default)]
+pub(super) struct Voice {
+    pub(super) calls: Calls,
+    pub(super) conferences: Conferences,
+    pub(super) streams: Streams,
+}
 
-    pub(super) fn row_mut(&mut self, conference: &ConferenceSid, row: u64) -> Option<&mut Participant> {
-        self.conferences.get_mut(conference)?.rows.iter_mut().find(|participant| participant.row == row)
-    }
-
-    /// Lets a leg into the conference of that name, which is made when there is none.
-    pub(super) fn join(&mut self, call: &CallSid, name: &str, guard: bool) -> ConferenceSid {
-        let sid = self.open_conference(name).unwrap_or_else(|| self.new_conference(name));
-        self.minted += 1;
-        let (row, now) = (self.minted, self.now);
-        let participant =
-            Participant { row, call: call.clone(), created: now, updated: now, guard, hold: false, connected: false };
-        if let Some(conference) = self.conferences.get_mut(&sid) {
-            conference.rows.push(participant);
-        }
-        self.after(self.config.connecting_ms, Effect::Connect { conference: sid.clone(), row });
-        sid
-    }
-
-    fn new_conference(&mut self, name: &str) -> ConferenceSid {
-        let sid: ConferenceSid = self.mint(ConferenceSid::PREFIX);
-        let conference = Conference {
-            sid: sid.clone(),
-            name: name.to_owned(),
-            status: ConferenceStatus::Init,
-            created: self.now,
-            updated: self.now,
-            rows: Vec::new(),
-            reason_ended: None,
-            ended_by: None,
-        };
-        self.conferences.insert(sid.clone(), conference);
-        sid
-    }
-
-    pub(super) fn connect(&mut self, conference: &ConferenceSid, row: u64) {
-        let now = self.now;
-        let Some(participant) = self.row_mut(conference, row) else {
-            return;
-        };
-        participant.connected = true;
-        let call = participant.call.clone();
-        if let Some(call) = self.calls.get_mut(&call)
-            && let Some(since) = call.outside_since.take()
-        {
-            call.outside_ms += now - since;
-        }
-        self.changed(conference);
-    }
-
-    /// Two connected participants start a conference (documented). On every change Flex sets its worker's guard to "two
-    /// participants or fewer" (its own bundle), so that a customer's absence raises it.
-    fn changed(&mut self, sid: &ConferenceSid) {
-        let Some(conference) = self.conferences.get_mut(sid) else {
-            return;
-        };
-        conference.updated = self.now;
-        if conference.status == ConferenceStatus::Init
-            && conference.rows.iter().filter(|row| row.connected).count() >= 2
-        {
-            conference.status = ConferenceStatus::InProgress;
-        }
-        let few = conference.rows.len() <= 2;
-        for row in &mut conference.rows {
-            let of_a_worker = self.calls.get(&row.call).is_some_and(|call| matches!(call.role, Role::Worker(_)));
-            if of_a_worker {
-                row.guard = few;
+impl Voice {
+    pub(super) fn happen(&mut self, cx: &mut Context, effect: VoiceEffect) -> Ended {
+        match effect {
+            VoiceEffect::JoinCustomer { call, generation } => self.join_customer(cx, &call, generation),
+            VoiceEffect::Rejoin { call, generation, dial } => return self.rejoin(cx, &call, generation, &dial),
+            VoiceEffect::Connect { conference, row } => {
+                self.conferences.connect(&mut self.calls, &conference, row, cx.now());
             }
+            VoiceEffect::Guard { conference, row, raised } => self.conferences.set_guard(&conference, row, raised),
+            VoiceEffect::SocketOpens { stream } => self.streams.opened(cx, &stream),
+            VoiceEffect::SocketFails { stream, failure } => self.streams.failed(cx, &stream, failure),
+            VoiceEffect::GiveUp { call } => return self.hang_up(cx, &call),
         }
+        Ended::default()
     }
 
-    /// Takes a leg out of its conference. Documented: a raised guard ends the conference, so does the last leaver; one
-    /// remaining participant does not.
-    fn leave(&mut self, call: &CallSid) {
-        let Some(sid) = self.conference_of(call) else { return };
-        let Some(conference) = self.conferences.get_mut(&sid) else {
-            return;
+    /// Lets a leg into the conference of that name, connecting.
+    pub(super) fn join(&mut self, cx: &mut Context, call: &CallSid, name: &str, guard: bool) -> ConferenceSid {
+        let (conference, row) = self.conferences.join(cx, call, name, guard);
+        let effect = VoiceEffect::Connect { conference: conference.clone(), row };
+        if cx.after_voice(cx.config.connecting_ms, effect).is_some() {
+            self.conferences.connect(&mut self.calls, &conference, row, cx.now());
+        }
+        conference
+    }
+
+    /// The customer's leg goes from the queue into the task's conference, unless it was redirected meanwhile.
+    pub(super) fn join_customer(&mut self, cx: &mut Context, sid: &CallSid, generation: u32) {
+        let call = self.calls.get(sid).filter(|call| call.is_at(generation) && call.is_customer());
+        let Some(task) = call.map(|call| call.task.clone()) else { return };
+        // Flex accepts with endConferenceOnCustomerExit=true (its own bundle), so the customer's guard starts raised.
+        self.join(cx, sid, task.as_str(), true);
+    }
+
+    fn rejoin(&mut self, cx: &mut Context, sid: &CallSid, generation: u32, dial: &ConferenceVerb) -> Ended {
+        let Some(call) = self.calls.get(sid).filter(|call| call.is_at(generation)) else {
+            return Ended::default();
         };
-        let Some(place) = conference.rows.iter().position(|row| &row.call == call) else {
-            return;
-        };
-        let row = conference.rows.remove(place);
-        if row.guard {
-            self.end_conference(&sid, "participant-with-end-conference-on-exit-left", Some(call));
-        } else if conference.rows.is_empty() {
-            self.end_conference(&sid, "last-participant-left", Some(call));
+        let astray = call.is_doomed() || !call.is_customer() || call.task.as_str() != dial.room;
+        let found = self.conferences.open(&dial.room).is_some();
+        self.join(cx, sid, &dial.room, dial.end_conference_on_exit);
+        if found {
+            return Ended::default();
+        }
+        if astray {
+            cx.violated(Misuse::RejoinedNewConference { call: sid.clone() });
         } else {
-            self.changed(&sid);
+            cx.note(Note::Stranded { at: cx.now(), call: sid.clone() });
         }
-    }
-
-    /// Ends a conference: every leg still in it runs out of TwiML and hangs up.
-    pub(super) fn end_conference(&mut self, sid: &ConferenceSid, reason: &'static str, by: Option<&CallSid>) {
-        let now = self.now;
-        let Some(conference) = self.conferences.get_mut(sid) else {
-            return;
-        };
-        conference.status = ConferenceStatus::Completed;
-        conference.updated = now;
-        conference.reason_ended = Some(reason);
-        conference.ended_by = by.cloned();
-        let calls: Vec<CallSid> = std::mem::take(&mut conference.rows).into_iter().map(|row| row.call).collect();
-        for call in &calls {
-            self.complete_call(call);
-        }
-        // TaskRouter notices only now, when every leg is over: the customer first, then the agents as they joined.
-        let (customers, workers): (Vec<_>, Vec<_>) = calls
-            .into_iter()
-            .partition(|call| self.calls.get(call).is_some_and(|c| matches!(c.role, Role::Customer(_))));
-        for call in customers.iter().chain(&workers) {
-            self.leg_ended(call);
-        }
-    }
-
-    fn complete_call(&mut self, sid: &CallSid) {
-        let now = self.now;
-        if let Some(call) = self.calls.get_mut(sid) {
-            call.live = false;
-            if let Some(since) = call.outside_since.take() {
-                call.outside_ms += now - since;
-            }
-            let running = call.streams.iter_mut().filter(|stream| stream.stopped_at.is_none());
-            let ended: Vec<StreamSid> = running
-                .map(|stream| {
-                    stream.stopped_at = Some(now);
-                    stream.ended_with_call = true;
-                    stream.sid.clone()
-                })
-                .collect();
-            for stream in &ended {
-                self.stream_stopped(sid, stream);
-            }
-        }
-    }
-
-    fn leg_ended(&mut self, sid: &CallSid) {
-        match self.calls.get(sid).map(|call| call.role.clone()) {
-            Some(Role::Customer(task)) => self.customer_gone(&task),
-            Some(Role::Worker(reservation)) => self.wrap_up(&reservation),
-            None => {}
-        }
+        let gives_up = VoiceEffect::GiveUp { call: sid.clone() };
+        cx.after_voice(cx.config.patience_ms, gives_up).map(|effect| self.happen(cx, effect)).unwrap_or_default()
     }
 
     /// A leg hangs up, wherever it is. A leg that is over stays so.
-    pub(super) fn hang_up(&mut self, sid: &CallSid) {
-        if !self.calls.get(sid).is_some_and(|call| call.live) {
-            return;
-        }
-        self.complete_call(sid);
-        match self.calls.get(sid).map(|call| call.role.clone()) {
-            Some(Role::Customer(task)) => {
-                self.customer_gone(&task);
-                self.leave(sid);
-                self.note_left_behind(sid, &task);
+    pub(super) fn hang_up(&mut self, cx: &mut Context, sid: &CallSid) -> Ended {
+        let Some(call) = self.calls.get(sid).filter(|call| call.is_live()) else {
+            return Ended::default();
+        };
+        let (task, role) = (call.task.clone(), call.role.clone());
+        self.complete(cx, sid);
+        let others = self.leave(cx, sid);
+        match role {
+            Role::Customer => {
+                if self.conferences.open(task.as_str()).is_some() {
+                    // The agents stay among themselves.
+                    cx.note(Note::LeftBehind { at: cx.now(), call: sid.clone() });
+                }
+                Ended::one(sid).and(others)
             }
-            Some(Role::Worker(reservation)) => {
-                self.leave(sid);
-                self.wrap_up(&reservation);
-            }
-            None => {}
+            Role::Worker(_) => others.and(Ended::one(sid)),
         }
     }
 
-    pub(super) fn join_customer(&mut self, sid: &CallSid, generation: u32) {
-        let Some(call) = self.calls.get(sid).filter(|call| call.live && call.generation == generation) else {
-            return;
-        };
-        let Role::Customer(task) = call.role.clone() else {
-            return;
-        };
-        // Flex accepts with endConferenceOnCustomerExit=true (its own bundle), so the customer's guard starts raised.
-        self.join(sid, task.as_str(), true);
+    fn complete(&mut self, cx: &mut Context, sid: &CallSid) {
+        self.calls.complete(sid, cx.now());
+        self.streams.end_with_call(cx, sid);
     }
 
-    pub(super) fn rejoin(&mut self, sid: &CallSid, generation: u32, dial: &ConferenceVerb) {
-        let Some(call) = self.calls.get(sid).filter(|call| call.live && call.generation == generation) else {
-            return;
-        };
-        let (doomed, role) = (call.doomed, call.role.clone());
-        let found = self.open_conference(&dial.room);
-        self.join(sid, &dial.room, dial.end_conference_on_exit);
-        if found.is_none() {
-            if doomed || !matches!(&role, Role::Customer(task) if task.as_str() == dial.room) {
-                self.violated(Misuse::RejoinedNewConference { call: sid.clone() });
-            } else {
-                self.notes.push(Note::Stranded { at: self.now, call: sid.clone() });
-            }
-            self.after(self.config.patience_ms, Effect::GiveUp { call: sid.clone() });
+    fn leave(&mut self, cx: &mut Context, call: &CallSid) -> Ended {
+        match self.conferences.leave(&self.calls, call, cx.now()) {
+            Some((conference, reason)) => self.end_conference(cx, &conference, reason, Some(call)),
+            None => Ended::default(),
         }
+    }
+
+    /// Ends a conference: every leg still in it runs out of TwiML and hangs up. TaskRouter notices only when all of them are
+    /// over: the customer first, then the agents as they joined.
+    pub(super) fn end_conference(
+        &mut self,
+        cx: &mut Context,
+        sid: &ConferenceSid,
+        reason: EndReason,
+        by: Option<&CallSid>,
+    ) -> Ended {
+        let calls = self.conferences.end(sid, reason, by, cx.now());
+        for call in &calls {
+            self.complete(cx, call);
+        }
+        let (customers, workers): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| self.calls.is_customer(call));
+        Ended(customers).and(Ended(workers))
     }
 
     /// New TwiML for a leg (documented: the leg leaves its conference at once). The caller has seen that it is live.
-    pub(super) fn redirect(&mut self, sid: &CallSid, text: &str) {
-        let Some(role) = self.calls.get(sid).map(|call| call.role.clone()) else {
-            return;
-        };
-        let customer = matches!(role, Role::Customer(_));
+    pub(super) fn redirect(&mut self, cx: &mut Context, sid: &CallSid, text: &str) -> Ended {
         let document = match twiml::parse(text) {
             Ok(document) => document,
             Err(error) => {
-                self.violated(Misuse::BadTwiml { call: sid.clone(), reason: error.to_string() });
-                return self.dropped(sid, customer);
+                cx.violated(Misuse::BadTwiml { call: sid.clone(), reason: error.to_string() });
+                return self.end_by_command(cx, sid);
             }
         };
         let doom = self.doom(sid, &document.conference.room);
         if let Some(how) = doom
-            && customer
+            && self.calls.is_customer(sid)
         {
-            self.violated(Misuse::CustomerDropped { call: sid.clone(), how });
+            cx.violated(Misuse::CustomerDropped { call: sid.clone(), how });
         }
         if document.conference.beep {
-            self.violated(Misuse::Beep { call: sid.clone() });
+            cx.violated(Misuse::Beep { call: sid.clone() });
         }
-        let now = self.now;
-        let Some(call) = self.calls.get_mut(sid) else { return };
-        call.redirects += 1;
-        call.generation += 1;
-        call.doomed = doom.is_some();
-        call.outside_since.get_or_insert(now);
-        let generation = call.generation;
-        self.leave(sid);
+        let Some(call) = self.calls.get_mut(sid) else { return Ended::default() };
+        let generation = call.redirected(cx.now(), doom.is_some());
+        let ended = self.leave(cx, sid);
         for name in &document.stop {
-            self.stop_stream(sid, name);
+            self.streams.stop(cx, sid, name);
         }
         for verb in document.start {
             // TwiML has no answer: what is refused shows as a violation only.
-            let stream = self.mint(StreamSid::PREFIX);
-            let _ = self.start_stream(sid, stream, verb);
+            let stream = cx.mint(StreamSid::PREFIX);
+            if let Some(call) = self.calls.get(sid) {
+                let _ = self.streams.start(cx, call, stream, verb);
+            }
         }
-        let effect = Effect::Rejoin { call: sid.clone(), generation, dial: document.conference };
-        self.after(self.config.rejoin_ms, effect);
+        let effect = VoiceEffect::Rejoin { call: sid.clone(), generation, dial: document.conference };
+        match cx.after_voice(cx.config.rejoin_ms, effect) {
+            Some(effect) => ended.and(self.happen(cx, effect)),
+            None => ended,
+        }
     }
 
     /// Why a redirect at this moment cannot lead back, if it cannot.
     fn doom(&self, sid: &CallSid, room: &str) -> Option<Drop> {
-        let Some(conference) = self.conference_of(sid).and_then(|found| self.conferences.get(&found)) else {
+        let Some(conference) = self.conferences.of(sid) else {
             // Already outside: the way back is open as long as the room is.
-            return self.open_conference(room).is_none().then_some(Drop::Alone);
+            return self.conferences.open(room).is_none().then_some(Drop::Alone);
         };
-        let row = conference.rows.iter().find(|row| &row.call == sid)?;
-        if row.guard {
+        if conference.participant(sid)?.guard {
             Some(Drop::GuardRaised)
-        } else if conference.rows.len() == 1 {
+        } else if conference.participants().len() == 1 {
             Some(Drop::Alone)
         } else {
             None
@@ -285,46 +188,10 @@ impl World {
     }
 
     /// A command ends a leg.
-    pub(super) fn dropped(&mut self, sid: &CallSid, customer: bool) {
-        if customer {
-            self.violated(Misuse::CustomerDropped { call: sid.clone(), how: Drop::HungUp });
+    pub(super) fn end_by_command(&mut self, cx: &mut Context, sid: &CallSid) -> Ended {
+        if self.calls.is_customer(sid) {
+            cx.violated(Misuse::CustomerDropped { call: sid.clone(), how: Drop::HungUp });
         }
-        self.hang_up(sid);
-    }
-
-    /// Holds or un-holds the task's customer; false when the customer is in no conference.
-    pub(super) fn set_customer_hold(&mut self, task: &TaskSid, hold: bool) -> bool {
-        let Some(customer) = self.tasks.get(task).and_then(|task| task.customer.clone()) else {
-            return false;
-        };
-        let Some(conference) = self.conference_of(&customer) else {
-            return false;
-        };
-        let now = self.now;
-        let Some(found) = self.conferences.get_mut(&conference) else {
-            return false;
-        };
-        for row in found.rows.iter_mut().filter(|row| row.call == customer) {
-            row.hold = hold;
-            row.updated = now;
-        }
-        true
-    }
-
-    /// The customer hangs up.
-    pub fn customer_hangs_up(&mut self, task: &TaskSid, now: Ms) -> Result<(), InvalidAction> {
-        self.advance(now);
-        let customer = self.tasks.get(task).and_then(|task| task.customer.clone());
-        let customer = customer.ok_or_else(|| InvalidAction("the task has no customer on the phone".to_owned()))?;
-        self.hang_up(&customer);
-        Ok(())
-    }
-
-    /// The task's conference is ended from outside, as by a supervisor. Nothing happens when there is none open.
-    pub fn conference_ends(&mut self, task: &TaskSid, now: Ms) {
-        self.advance(now);
-        if let Some(conference) = self.open_conference(task.as_str()) {
-            self.end_conference(&conference, "conference-ended-via-api", None);
-        }
+        self.hang_up(cx, sid)
     }
 }

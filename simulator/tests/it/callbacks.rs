@@ -89,7 +89,7 @@ fn signed(url: &str, body: &str) -> String {
 #[tokio::test]
 async fn every_event_is_signed_over_the_public_url_and_the_decoded_form() {
     let (sim, inbox, server) = posting("").await;
-    sim.customer_calls().await;
+    sim.act(|world| world.customer_calls()).await;
     for (signature, body) in inbox.seen.lock().unwrap().iter() {
         assert_eq!(signature, &signed(SIGNED_URL, body));
     }
@@ -101,8 +101,8 @@ async fn every_event_is_signed_over_the_public_url_and_the_decoded_form() {
 #[tokio::test]
 async fn a_verb_returns_when_its_events_are_answered_and_the_answers_are_on_record() {
     let (sim, inbox, server) = posting("").await;
-    let task = sim.customer_calls().await;
-    sim.accepts(&task, "alice").await.unwrap();
+    let task = sim.act(|world| world.customer_calls()).await;
+    sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     assert_eq!(inbox.types(), ["task.created", "reservation.created", "reservation.accepted"]);
     assert!(sim.deliveries().iter().all(|delivery| delivery.outcome == Delivered::Answered(204)));
     sim.stop().await;
@@ -114,7 +114,7 @@ async fn a_dropped_event_never_arrives_and_a_duplicated_one_arrives_twice_with_o
     let (sim, inbox, server) = posting("").await;
     sim.delivery_fault(Some("task.created"), DeliveryFault::Dropped);
     sim.delivery_fault(Some("reservation.created"), DeliveryFault::Duplicated);
-    sim.customer_calls().await;
+    sim.act(|world| world.customer_calls()).await;
     assert!(sim.quiet(Duration::from_secs(5)).await);
     assert_eq!(inbox.types(), ["reservation.created", "reservation.created"]);
     let seen = inbox.seen.lock().unwrap().clone();
@@ -127,11 +127,11 @@ async fn a_dropped_event_never_arrives_and_a_duplicated_one_arrives_twice_with_o
 async fn a_swapped_event_follows_the_next_one_and_a_delayed_one_comes_later() {
     let (sim, inbox, server) = posting("").await;
     sim.delivery_fault(Some("task.created"), DeliveryFault::Swapped);
-    let task = sim.customer_calls().await;
+    let task = sim.act(|world| world.customer_calls()).await;
     assert!(sim.quiet(Duration::from_secs(5)).await);
     assert_eq!(inbox.types(), ["reservation.created", "task.created"]);
     sim.delivery_fault(Some("reservation.rejected"), DeliveryFault::Delayed(30));
-    sim.rejects(&task, "alice").await.unwrap();
+    sim.act(|world| world.rejects(&task, "alice")).await.unwrap();
     assert!(sim.quiet(Duration::from_secs(5)).await);
     assert_eq!(inbox.types()[2..], ["reservation.created", "reservation.rejected"]);
     sim.stop().await;
@@ -143,7 +143,7 @@ async fn an_answer_of_503_is_retried_only_when_the_fragment_says_so() {
     for (fragment, attempts) in [("", 1), ("rc=3&rp=5xx,ct,rt", 3)] {
         let (sim, inbox, server) = posting(fragment).await;
         inbox.answers.lock().unwrap().extend([503, 503]);
-        sim.customer_calls().await;
+        sim.act(|world| world.customer_calls()).await;
         let first = sim.deliveries()[0].event.clone();
         let outcomes: Vec<_> = sim
             .deliveries()
@@ -164,7 +164,7 @@ async fn without_a_connection_an_event_is_tried_once_more_and_given_up() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let route = Route { public: PUBLIC_URL.to_owned(), local: format!("http://{port}") };
     sim.post_events_to(Destination { events_url: SIGNED_URL.to_owned(), route });
-    sim.customer_calls().await;
+    sim.act(|world| world.customer_calls()).await;
     let outcomes: Vec<_> = sim.deliveries().iter().map(|delivery| (delivery.attempt, delivery.outcome)).collect();
     let twice = [(1, Delivered::NoConnection), (2, Delivered::NoConnection)];
     assert_eq!(outcomes, [twice, twice].concat());
@@ -193,8 +193,8 @@ async fn streams(sim: &Simulator, task: &TaskSid, name: &str) -> StatusCode {
 }
 
 async fn streams_telling(sim: &Simulator, task: &TaskSid, name: &str, callback: &str) -> StatusCode {
-    let customer = sim.report(task).unwrap().customer.unwrap();
-    let worker = sim.agent("alice").unwrap();
+    let customer = sim.world(|world| world.report(task)).unwrap().customer.unwrap();
+    let worker = sim.world(|world| world.agent_sid("alice")).unwrap();
     let form = [
         ("Url", "wss://media.example/a"),
         ("Name", name),
@@ -206,8 +206,8 @@ async fn streams_telling(sim: &Simulator, task: &TaskSid, name: &str, callback: 
 }
 
 async fn talking_to(sim: &Simulator) -> TaskSid {
-    let task = sim.customer_calls().await;
-    sim.accepts(&task, "alice").await.unwrap();
+    let task = sim.act(|world| world.customer_calls()).await;
+    sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     task
 }
 
@@ -217,14 +217,14 @@ async fn a_streams_callbacks_are_signed_over_its_own_url_with_its_query() {
     let task = talking_to(&sim).await;
     assert_eq!(streams(&sim, &task, "a").await, StatusCode::CREATED);
     assert!(sim.quiet(Duration::from_secs(5)).await);
-    sim.customer_hangs_up(&task).await.unwrap();
+    sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
     assert_eq!(inbox.streams(), ["stream-started a", "stream-stopped a"]);
-    let stream = sim.report(&task).unwrap().streams.remove(0);
+    let stream = sim.world(|world| world.report(&task)).unwrap().streams.remove(0);
     let seen = inbox.seen.lock().unwrap().clone();
     let (signature, body) = seen.iter().find(|(_, body)| body.contains("stream-started")).unwrap();
     assert_eq!(signature, &signed(STATUS_URL, body));
     assert_eq!(parameter(body, "AccountSid"), ACCOUNT);
-    assert_eq!(parameter(body, "CallSid"), sim.report(&task).unwrap().customer.unwrap().as_str());
+    assert_eq!(parameter(body, "CallSid"), sim.world(|world| world.report(&task)).unwrap().customer.unwrap().as_str());
     assert_eq!(parameter(body, "StreamSid"), stream.sid.as_str());
     let at: jiff::Timestamp = parameter(body, "Timestamp").parse().unwrap();
     assert_eq!(Some(at.as_millisecond()), stream.opened_at);
@@ -239,17 +239,17 @@ async fn a_destination_that_refuses_or_hangs_is_told_of_after_the_stream_was_acc
     let (sim, inbox, server) = posting("").await;
     let task = talking_to(&sim).await;
     for (failure, error) in [(SocketFailure::Handshake, "31920"), (SocketFailure::Refused, "31902")] {
-        sim.next_sockets_fail(failure, 1);
+        sim.world(|world| world.next_sockets_fail(failure, 1));
         assert_eq!(streams(&sim, &task, error).await, StatusCode::CREATED);
         assert!(sim.quiet(Duration::from_secs(5)).await);
         assert_eq!(inbox.streams().last().unwrap(), &format!("stream-error {error}"));
         let seen = inbox.seen.lock().unwrap().clone();
         assert!(parameter(&seen.last().unwrap().1, "StreamError").starts_with(error));
     }
-    assert_eq!(sim.snapshot(&task).unwrap().streams, Vec::<String>::new());
+    assert_eq!(sim.world(|world| world.snapshot(&task)).unwrap().streams, Vec::<String>::new());
     assert_eq!(streams(&sim, &task, "well").await, StatusCode::CREATED);
     assert!(sim.quiet(Duration::from_secs(5)).await);
-    assert_eq!(sim.snapshot(&task).unwrap().streams, ["alice"]);
+    assert_eq!(sim.world(|world| world.snapshot(&task)).unwrap().streams, ["alice"]);
     sim.stop().await;
     server.stop(false).await;
 }
@@ -258,13 +258,13 @@ async fn a_destination_that_refuses_or_hangs_is_told_of_after_the_stream_was_acc
 async fn a_socket_that_dies_ends_its_stream_and_is_told_of_once() {
     let (sim, inbox, server) = posting("").await;
     let task = talking_to(&sim).await;
-    assert!(sim.socket_dies(&task, "alice").await.is_err(), "there is none yet");
+    assert!(sim.act(|world| world.socket_dies(&task, "alice")).await.is_err(), "there is none yet");
     streams(&sim, &task, "a").await;
     assert!(sim.quiet(Duration::from_secs(5)).await);
-    sim.socket_dies(&task, "alice").await.unwrap();
-    sim.customer_hangs_up(&task).await.unwrap();
+    sim.act(|world| world.socket_dies(&task, "alice")).await.unwrap();
+    sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
     assert_eq!(inbox.streams(), ["stream-started a", "stream-error a"]);
-    let stream = sim.report(&task).unwrap().streams.remove(0);
+    let stream = sim.world(|world| world.report(&task)).unwrap().streams.remove(0);
     assert_eq!((stream.failure, stream.ended_with_call), (Some(SocketFailure::ClosedByServer), false));
     sim.stop().await;
     server.stop(false).await;
@@ -279,7 +279,7 @@ async fn the_mishaps_of_the_way_befall_a_streams_callbacks_by_name_only() {
     sim.delivery_fault(None, DeliveryFault::Dropped);
     streams(&sim, &task, "a").await;
     assert!(sim.quiet(Duration::from_secs(5)).await);
-    sim.customer_hangs_up(&task).await.unwrap();
+    sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
     assert!(sim.quiet(Duration::from_secs(5)).await);
     assert_eq!(inbox.streams(), ["stream-stopped a", "stream-stopped a"]);
     assert!(!inbox.types().contains(&"reservation.wrapup".to_owned()), "{:?}", inbox.types());
@@ -294,7 +294,7 @@ async fn a_swapped_callback_follows_the_next_one_of_the_streams() {
     sim.delivery_fault(Some("stream-started"), DeliveryFault::Swapped);
     streams(&sim, &task, "a").await;
     assert!(sim.quiet(Duration::from_secs(5)).await);
-    sim.customer_hangs_up(&task).await.unwrap();
+    sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
     assert!(sim.quiet(Duration::from_secs(5)).await);
     assert_eq!(inbox.streams(), ["stream-stopped a", "stream-started a"]);
     sim.stop().await;

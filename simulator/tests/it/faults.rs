@@ -20,10 +20,10 @@ struct Talk {
 impl Talk {
     async fn begin() -> Self {
         let sim = simulator(SimConfig::default()).await;
-        let task = sim.customer_calls().await;
-        sim.accepts(&task, "alice").await.unwrap();
-        let (client, customer) = (Client::of(&sim), sim.report(&task).unwrap().customer.unwrap());
-        let conference = sim.conference(&task).unwrap();
+        let task = sim.act(|world| world.customer_calls()).await;
+        sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
+        let (client, customer) = (Client::of(&sim), sim.world(|world| world.report(&task)).unwrap().customer.unwrap());
+        let conference = sim.world(|world| world.conference(&task)).unwrap();
         Self { sim, client, task, customer, conference }
     }
 
@@ -40,11 +40,11 @@ impl Talk {
 #[tokio::test]
 async fn a_cut_before_the_effect_gives_no_status_and_changes_nothing() {
     let talk = Talk::begin().await;
-    talk.sim.fault(On::Next(OpName::UpdateParticipant), 1, Fault::Cut { took_effect: false });
+    talk.sim.faults(|faults| faults.script(On::Next(OpName::UpdateParticipant), 1, Fault::Cut { took_effect: false }));
     let error = talk.lower().send().await.unwrap_err();
     assert!(error.status().is_none() && !error.is_connect() && !error.is_timeout(), "{error:?}");
-    assert_eq!(talk.sim.snapshot(&talk.task).unwrap().guard_raised, Some(true));
-    assert_eq!(talk.sim.requests()[0].status, None);
+    assert_eq!(talk.sim.world(|world| world.snapshot(&talk.task)).unwrap().guard_raised, Some(true));
+    assert_eq!(talk.sim.world(|world| world.requests().to_vec())[0].status, None);
     assert_eq!(talk.lower().send().await.unwrap().status(), 200);
     talk.sim.stop().await;
 }
@@ -53,14 +53,14 @@ async fn a_cut_before_the_effect_gives_no_status_and_changes_nothing() {
 async fn a_cut_after_the_effect_gives_no_status_though_the_leg_was_redirected() {
     let talk = Talk::begin().await;
     talk.lower().send().await.unwrap();
-    talk.sim.loses_the_next_answer(OpName::RedirectCall);
+    talk.sim.faults(|faults| faults.script(On::Next(OpName::RedirectCall), 1, Fault::Cut { took_effect: true }));
     let error = talk.redirect().send().await.unwrap_err();
     assert!(error.status().is_none(), "{error:?}");
-    assert_eq!(talk.sim.report(&talk.task).unwrap().redirects, 1);
-    let record = talk.sim.requests().pop().unwrap();
+    assert_eq!(talk.sim.world(|world| world.report(&talk.task)).unwrap().redirects, 1);
+    let record = talk.sim.world(|world| world.requests().to_vec()).pop().unwrap();
     assert_eq!((record.fault, record.took_effect), (Some("cut after the effect"), true));
     assert!(talk.sim.quiet(Duration::from_secs(5)).await);
-    assert_eq!(talk.sim.violations(), []);
+    assert_eq!(talk.sim.world(|world| world.violations().to_vec()), []);
     talk.sim.stop().await;
 }
 
@@ -73,24 +73,28 @@ async fn scripted_answers_have_their_status_header_and_body() {
         body,
         took_effect,
     };
-    talk.sim.fault(On::Request(1), 1, answer(429, Some("2"), FaultBody::Json, false));
+    talk.sim.faults(|faults| faults.script(On::Request(1), 1, answer(429, Some("2"), FaultBody::Json, false)));
     let first = talk.lower().send().await.unwrap();
     assert_eq!((first.status().as_u16(), first.headers()["Retry-After"].to_str().unwrap()), (429, "2"));
     assert_eq!(json(first).await["code"], 20429);
-    talk.sim.fault(On::Request(1), 1, answer(503, None, FaultBody::Html, false));
+    talk.sim.faults(|faults| faults.script(On::Request(1), 1, answer(503, None, FaultBody::Html, false)));
     assert!(talk.lower().send().await.unwrap().text().await.unwrap().starts_with("<html>"));
-    talk.sim.fault(On::Request(1), 1, answer(500, None, FaultBody::Empty, true));
+    talk.sim.faults(|faults| faults.script(On::Request(1), 1, answer(500, None, FaultBody::Empty, true)));
     let third = talk.lower().send().await.unwrap();
     assert_eq!(third.status(), 500);
     assert_eq!(third.text().await.unwrap(), "");
-    assert_eq!(talk.sim.snapshot(&talk.task).unwrap().guard_raised, Some(false), "the third took effect");
+    assert_eq!(
+        talk.sim.world(|world| world.snapshot(&talk.task)).unwrap().guard_raised,
+        Some(false),
+        "the third took effect"
+    );
     talk.sim.stop().await;
 }
 
 #[tokio::test]
 async fn a_hanging_request_ends_by_the_clients_time_out_and_does_not_hinder_the_stop() {
     let talk = Talk::begin().await;
-    talk.sim.fault(On::Next(OpName::UpdateParticipant), 1, Fault::Hang { took_effect: false });
+    talk.sim.faults(|faults| faults.script(On::Next(OpName::UpdateParticipant), 1, Fault::Hang { took_effect: false }));
     let error = talk.lower().timeout(Duration::from_millis(50)).send().await.unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
     tokio::time::timeout(Duration::from_secs(10), talk.sim.stop()).await.unwrap();
@@ -100,10 +104,10 @@ async fn a_hanging_request_ends_by_the_clients_time_out_and_does_not_hinder_the_
 async fn the_conference_can_end_just_before_and_just_after_a_request() {
     for (side, status) in [(Side::Before, 404), (Side::After, 200)] {
         let talk = Talk::begin().await;
-        talk.sim.fault(On::Next(OpName::UpdateParticipant), 1, Fault::ConferenceEnds(side));
+        talk.sim.faults(|faults| faults.script(On::Next(OpName::UpdateParticipant), 1, Fault::ConferenceEnds(side)));
         assert_eq!(talk.lower().send().await.unwrap().status(), status);
-        assert!(talk.sim.snapshot(&talk.task).unwrap().over);
-        assert_eq!(talk.sim.violations(), []);
+        assert!(talk.sim.world(|world| world.snapshot(&talk.task)).unwrap().over);
+        assert_eq!(talk.sim.world(|world| world.violations().to_vec()), []);
         talk.sim.stop().await;
     }
 }
@@ -112,10 +116,10 @@ async fn the_conference_can_end_just_before_and_just_after_a_request() {
 async fn the_customer_can_hang_up_just_before_a_redirect() {
     let talk = Talk::begin().await;
     talk.lower().send().await.unwrap();
-    talk.sim.fault(On::Next(OpName::RedirectCall), 1, Fault::CustomerHangsUp(Side::Before));
+    talk.sim.faults(|faults| faults.script(On::Next(OpName::RedirectCall), 1, Fault::CustomerHangsUp(Side::Before)));
     let answer = talk.redirect().send().await.unwrap();
     assert_eq!(json(answer).await["code"], 21220);
-    assert_eq!(talk.sim.violations(), []);
+    assert_eq!(talk.sim.world(|world| world.violations().to_vec()), []);
     talk.sim.stop().await;
 }
 

@@ -20,7 +20,7 @@ mod voice;
 use serde_json::Value;
 use std::process::{Command, Stdio};
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, TaskSid};
-use twilio_simulator::world::{Event, Page, Reply, Request, StreamOrder, World};
+use twilio_simulator::world::{Event, PageQuery, Reply, Request, StreamOrder, World};
 use twilio_simulator::{Ms, Settings, SimConfig, Simulator};
 
 const ACCOUNT: &str = "AC0000000000000000000000000000ac01";
@@ -66,8 +66,8 @@ struct Talk {
 impl Talk {
     fn begin(config: SimConfig) -> Self {
         let mut world = world(config);
-        let task = world.customer_calls(START);
-        world.accepts(&task, "alice", START).unwrap();
+        let task = world.advance(START).customer_calls();
+        world.advance(START).accepts(&task, "alice").unwrap();
         let customer = world.report(&task).unwrap().customer.unwrap();
         let conference = world.conference(&task).unwrap();
         world.take_events();
@@ -80,7 +80,7 @@ impl Talk {
     }
 
     fn perform(&mut self, request: &Request) -> Reply {
-        self.world.perform(request, "/2010-04-01/some/path.json", self.now)
+        self.world.advance(self.now).perform(request, "/2010-04-01/some/path.json")
     }
 
     fn update(&mut self, guard: Option<bool>, hold: Option<bool>) -> Reply {
@@ -112,7 +112,7 @@ impl Talk {
 
     fn participants(&mut self) -> usize {
         let conference = self.conference.to_string();
-        let page = Page { number: 0, size: 50 };
+        let page = PageQuery { number: 0, size: 50 };
         let reply = self.perform(&Request::ListParticipants { conference, page });
         reply.body["participants"].as_array().unwrap().len()
     }

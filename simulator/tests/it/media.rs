@@ -55,13 +55,13 @@ impl Talk {
 }
 
 async fn talking(sim: &Simulator) -> TaskSid {
-    let task = sim.customer_calls().await;
-    sim.accepts(&task, "alice").await.unwrap();
+    let task = sim.act(|world| world.customer_calls()).await;
+    sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     task
 }
 
 async fn streams(sim: &Simulator, task: &TaskSid, name: &str, track: &str) {
-    let customer = sim.report(task).unwrap().customer.unwrap();
+    let customer = sim.world(|world| world.report(task)).unwrap().customer.unwrap();
     let form = [
         ("Url", "wss://media.example/a"),
         ("Name", name),
@@ -87,7 +87,7 @@ async fn fails(sim: &Simulator, task: &TaskSid) -> SocketFailure {
 }
 
 fn stream(sim: &Simulator, task: &TaskSid) -> StreamReport {
-    sim.report(task).unwrap().streams.pop().unwrap()
+    sim.world(|world| world.report(task)).unwrap().streams.pop().unwrap()
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_destination_hears_both_tracks_as_documented_until_the_stop() {
     talk.hears(|heard| heard.first().is_some_and(|heard| heard.total() >= 10)).await;
     let report = stream(&talk.sim, &talk.task);
     assert!(report.opened_at.is_some());
-    let customer = talk.sim.report(&talk.task).unwrap().customer.unwrap();
+    let customer = talk.sim.world(|world| world.report(&talk.task)).unwrap().customer.unwrap();
     let stop = format!("/Calls/{customer}/Streams/{}.json", report.sid);
     Client::of(&talk.sim).post(&stop, &[("Status", "stopped")]).send().await.unwrap();
     assert!(talk.sim.quiet(LIMIT).await);
@@ -116,7 +116,7 @@ async fn a_stream_of_one_track_has_that_one_only_and_ends_with_the_call() {
     talk.streams("a", "inbound_track").await;
     talk.streams("b", "outbound_track").await;
     talk.hears(|heard| heard.len() == 2 && heard.iter().all(|heard| heard.total() > 0)).await;
-    talk.sim.customer_hangs_up(&talk.task).await.unwrap();
+    talk.sim.act(|world| world.customer_hangs_up(&talk.task)).await.unwrap();
     assert!(talk.sim.quiet(LIMIT).await);
     let heard = talk.consumer.heard();
     let tracks: Vec<Vec<&String>> = heard.iter().map(|heard| heard.frames.keys().collect()).collect();
@@ -186,7 +186,7 @@ async fn a_destination_that_is_not_there_refuses_or_hangs_fails_the_stream_with_
         assert_eq!(talk.fails().await, SocketFailure::Handshake);
     }
     assert!(talk.sim.quiet(LIMIT).await);
-    assert_eq!(talk.sim.snapshot(&talk.task).unwrap().streams, Vec::<String>::new());
+    assert_eq!(talk.sim.world(|world| world.snapshot(&talk.task)).unwrap().streams, Vec::<String>::new());
     talk.streams("well", "both_tracks").await;
     talk.hears(|heard| heard.len() == 1 && heard[0].total() > 0).await;
     talk.end().await;
@@ -227,13 +227,13 @@ async fn a_destination_that_leaves_in_the_middle_fails_the_stream_which_is_not_o
 #[tokio::test]
 async fn a_socket_that_dies_by_script_is_cut_without_a_stop() {
     let talk = Talk::begin().await;
-    let worker = talk.sim.agent("alice").unwrap();
-    let customer = talk.sim.report(&talk.task).unwrap().customer.unwrap();
+    let worker = talk.sim.world(|world| world.agent_sid("alice")).unwrap();
+    let customer = talk.sim.world(|world| world.report(&talk.task)).unwrap().customer.unwrap();
     let form =
         [("Url", "wss://media.example/a"), ("Parameter1.Name", "workerSid"), ("Parameter1.Value", worker.as_str())];
     Client::of(&talk.sim).post(&format!("/Calls/{customer}/Streams.json"), &form).send().await.unwrap();
     talk.hears(|heard| heard.first().is_some_and(|heard| heard.total() > 0)).await;
-    talk.sim.socket_dies(&talk.task, "alice").await.unwrap();
+    talk.sim.act(|world| world.socket_dies(&talk.task, "alice")).await.unwrap();
     talk.hears(|heard| heard[0].closed).await;
     assert_eq!(talk.consumer.heard()[0].wrong, ["it ended without stop"]);
     assert_eq!(talk.fails().await, SocketFailure::ClosedByServer);
@@ -245,7 +245,7 @@ async fn a_stream_that_is_stopped_while_its_destination_hangs_is_over_at_once() 
     let talk = Talk::begin().await;
     talk.consumer.misbehaves(Misconduct::Hangs, 1);
     talk.streams("a", "both_tracks").await;
-    let customer = talk.sim.report(&talk.task).unwrap().customer.unwrap();
+    let customer = talk.sim.world(|world| world.report(&talk.task)).unwrap().customer.unwrap();
     let stop = format!("/Calls/{customer}/Streams/a.json");
     assert_eq!(Client::of(&talk.sim).post(&stop, &[("Status", "stopped")]).send().await.unwrap().status(), 200);
     assert!(talk.sim.quiet(Duration::from_secs(4)).await, "it does not wait for the connect timeout of 5 s");

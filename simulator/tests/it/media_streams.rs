@@ -84,7 +84,7 @@ fn a_stream_is_stopped_by_name_or_by_sid_and_only_once() {
 #[test]
 fn streams_end_with_the_call() {
     let mut talk = streaming(&["a"]);
-    talk.world.customer_hangs_up(&talk.task, START).unwrap();
+    talk.world.advance(START).customer_hangs_up(&talk.task).unwrap();
     let stream = talk.world.report(&talk.task).unwrap().streams.remove(0);
     assert!(stream.ended_with_call);
     assert!(stream.stopped_at.is_some());
@@ -144,7 +144,7 @@ fn both_ways_of_starting_share_the_tracks_of_the_call() {
 #[test]
 fn a_stream_on_a_call_that_is_over_or_unknown_is_refused() {
     let mut talk = Talk::begin(SimConfig::default());
-    talk.world.customer_hangs_up(&talk.task, START).unwrap();
+    talk.world.advance(START).customer_hangs_up(&talk.task).unwrap();
     let over = talk.create(order("a"));
     assert_eq!((over.status, &over.body["code"]), (400, &21220.into()));
     let call = "CA00000000000000000000000000000000".to_owned();
@@ -197,7 +197,7 @@ fn a_stream_of_either_origin_tells_its_callback_and_one_without_a_callback_nobod
     talk.stop("b");
     talk.create(order("silent"));
     talk.wait(10);
-    talk.world.customer_hangs_up(&talk.task, talk.now).unwrap();
+    talk.world.advance(talk.now).customer_hangs_up(&talk.task).unwrap();
     let events = talk.world.take_events();
     let told: Vec<_> = events.iter().filter(|event| event.callback_url.as_deref() == Some(callback)).collect();
     let field = |event: &Event, name: &str| event.form.iter().find(|(found, _)| found == name).unwrap().1.clone();
@@ -228,20 +228,20 @@ fn a_world_that_streams_by_itself_does_what_a_worker_would() {
     let config = SimConfig { streams_by_itself: url, ..SimConfig::default() };
     let mut talk = Talk::begin(config.clone());
     let (task, to_bob) = (talk.task.clone(), Target::Agent("bob".to_owned()));
-    talk.world.transfers(&task, "alice", &to_bob, Mode::Warm, START).unwrap();
-    talk.world.accepts(&task, "bob", START).unwrap();
+    talk.world.advance(START).transfers(&task, "alice", &to_bob, Mode::Warm).unwrap();
+    talk.world.advance(START).accepts(&task, "bob").unwrap();
     assert_eq!(talk.world.snapshot(&task).unwrap().streams, ["alice", "bob"]);
-    talk.world.leaves(&task, "alice", START).unwrap();
+    talk.world.advance(START).leaves(&task, "alice").unwrap();
     assert_eq!(talk.world.snapshot(&task).unwrap().streams, ["bob"]);
-    talk.world.leaves(&task, "bob", START).unwrap();
+    talk.world.advance(START).leaves(&task, "bob").unwrap();
     let streams = talk.world.report(&task).unwrap().streams;
     assert_eq!(streams.iter().map(|stream| stream.ended_with_call).collect::<Vec<_>>(), [false, true]);
     assert_eq!(streams[0].parameters[2], ("taskSid".to_owned(), task.to_string()));
     assert_eq!(talk.violations(), Vec::<String>::new());
 
     let mut world = super::world(config);
-    let task = world.calls_out("alice", START).unwrap();
+    let task = world.advance(START).calls_out("alice").unwrap();
     assert_eq!(world.snapshot(&task).unwrap().streams, Vec::<String>::new());
-    world.customer_answers(&task, START).unwrap();
+    world.advance(START).customer_answers(&task).unwrap();
     assert_eq!(world.snapshot(&task).unwrap().streams, ["alice"]);
 }

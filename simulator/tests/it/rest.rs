@@ -42,8 +42,8 @@ impl Client {
 
 async fn talking(config: SimConfig) -> (Simulator, TaskSid) {
     let sim = simulator(config).await;
-    let task = sim.customer_calls().await;
-    sim.accepts(&task, "alice").await.unwrap();
+    let task = sim.act(|world| world.customer_calls()).await;
+    sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     (sim, task)
 }
 
@@ -52,7 +52,7 @@ async fn a_conference_is_found_by_name_and_read() {
     let (sim, task) = talking(SimConfig::default()).await;
     let client = Client::of(&sim);
     let found = client.json(&format!("/Conferences.json?FriendlyName={task}&Status=in-progress&PageSize=20")).await;
-    let conference = sim.conference(&task).unwrap();
+    let conference = sim.world(|world| world.conference(&task)).unwrap();
     assert_eq!(found["conferences"][0]["sid"], conference.as_str());
     assert_eq!(found["page_size"], 20);
     assert_eq!(found["next_page_uri"], Value::Null);
@@ -67,7 +67,7 @@ async fn a_conference_is_found_by_name_and_read() {
 async fn participants_come_in_pages_that_lead_to_one_another() {
     let (sim, task) = talking(SimConfig { page_size_limit: 1, ..SimConfig::default() }).await;
     let client = Client::of(&sim);
-    let conference = sim.conference(&task).unwrap();
+    let conference = sim.world(|world| world.conference(&task)).unwrap();
     let first = client.json(&format!("/Conferences/{conference}/Participants.json?PageSize=50")).await;
     assert_eq!(first["participants"].as_array().unwrap().len(), 1);
     let next = first["next_page_uri"].as_str().unwrap();
@@ -82,7 +82,10 @@ async fn participants_come_in_pages_that_lead_to_one_another() {
 async fn a_guard_a_redirect_and_a_stop_go_over_the_wire() {
     let (sim, task) = talking(SimConfig::default()).await;
     let client = Client::of(&sim);
-    let (conference, customer) = (sim.conference(&task).unwrap(), sim.report(&task).unwrap().customer.unwrap());
+    let (conference, customer) = (
+        sim.world(|world| world.conference(&task)).unwrap(),
+        sim.world(|world| world.report(&task)).unwrap().customer.unwrap(),
+    );
     let path = format!("/Conferences/{conference}/Participants/{customer}.json");
     let answer = client.post(&path, &[("EndConferenceOnExit", "false"), ("Hold", "false")]).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
@@ -94,12 +97,13 @@ async fn a_guard_a_redirect_and_a_stop_go_over_the_wire() {
     let stop = format!("/Calls/{customer}/Streams/a%20name%20&%20more.json");
     let answer = client.post(&stop, &[("Status", "stopped")]).send().await.unwrap();
     assert_eq!(json(answer).await["status"], "stopped");
-    assert_eq!(sim.violations(), []);
-    let ops: Vec<_> = sim.requests().iter().map(|request| (request.op, request.status)).collect();
+    assert_eq!(sim.world(|world| world.violations().to_vec()), []);
+    let ops: Vec<_> =
+        sim.world(|world| world.requests().to_vec()).iter().map(|request| (request.op, request.status)).collect();
     let expected =
         [OpName::UpdateParticipant, OpName::RedirectCall, OpName::StopStream].map(|op| (Some(op), Some(200)));
     assert_eq!(ops, expected);
-    assert!(sim.requests().iter().all(|request| request.task.as_ref() == Some(&task)));
+    assert!(sim.world(|world| world.requests().to_vec()).iter().all(|request| request.task.as_ref() == Some(&task)));
     sim.stop().await;
 }
 
@@ -107,7 +111,7 @@ async fn a_guard_a_redirect_and_a_stop_go_over_the_wire() {
 async fn a_stream_is_created_and_stopped_over_the_wire() {
     let (sim, task) = talking(SimConfig::default()).await;
     let client = Client::of(&sim);
-    let customer = sim.report(&task).unwrap().customer.unwrap();
+    let customer = sim.world(|world| world.report(&task)).unwrap().customer.unwrap();
     let form = [
         ("Url", "wss://media.example/a"),
         ("Name", "a name & more"),
@@ -120,14 +124,15 @@ async fn a_stream_is_created_and_stopped_over_the_wire() {
     let answer = client.post(&format!("/Calls/{customer}/Streams.json"), &form).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::CREATED);
     let sid = json(answer).await["sid"].as_str().unwrap().to_owned();
-    let stream = sim.report(&task).unwrap().streams.remove(0);
+    let stream = sim.world(|world| world.report(&task)).unwrap().streams.remove(0);
     assert_eq!(stream.worker.unwrap().as_str(), "WK0000000000000000000000000000000a");
     assert_eq!(stream.parameters[1], ("x".to_owned(), "1 + 1".to_owned()));
     let stop = client.post(&format!("/Calls/{customer}/Streams/{sid}.json"), &[("Status", "stopped")]);
     assert_eq!(json(stop.send().await.unwrap()).await["status"], "stopped");
-    let ops: Vec<_> = sim.requests().iter().map(|request| (request.op, request.status)).collect();
+    let ops: Vec<_> =
+        sim.world(|world| world.requests().to_vec()).iter().map(|request| (request.op, request.status)).collect();
     assert_eq!(ops, [(Some(OpName::CreateStream), Some(201)), (Some(OpName::StopStream), Some(200))]);
-    assert_eq!(sim.violations(), []);
+    assert_eq!(sim.world(|world| world.violations().to_vec()), []);
     sim.stop().await;
 }
 
@@ -137,7 +142,7 @@ async fn a_task_bears_its_attributes_as_a_string_and_lists_its_reservations() {
     let client = Client::of(&sim);
     let read = client.json(&format!("/v1/Workspaces/{WORKSPACE}/Tasks/{task}")).await;
     let attributes: Value = serde_json::from_str(read["attributes"].as_str().unwrap()).unwrap();
-    assert_eq!(attributes["conference"]["sid"], sim.conference(&task).unwrap().as_str());
+    assert_eq!(attributes["conference"]["sid"], sim.world(|world| world.conference(&task)).unwrap().as_str());
     let listed = client.json(&format!("/v1/Workspaces/{WORKSPACE}/Tasks/{task}/Reservations")).await;
     assert_eq!(listed["reservations"][0]["reservation_status"], "accepted");
     sim.stop().await;
@@ -155,7 +160,7 @@ async fn wrong_credentials_are_refused_and_an_api_key_is_let_in() {
     }
     let key = http.get(&url).basic_auth("SK00000000000000000000000000005e01", Some("the key's secret"));
     assert_eq!(key.send().await.unwrap().status(), StatusCode::OK);
-    assert_eq!(sim.violations(), []);
+    assert_eq!(sim.world(|world| world.violations().to_vec()), []);
     sim.stop().await;
 }
 
@@ -168,12 +173,12 @@ async fn an_unknown_endpoint_is_404_and_a_violation_and_an_unknown_sid_only_404(
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     let body: Value = json(answer).await;
     assert_eq!((&body["code"], &body["status"]), (&20404.into(), &404.into()));
-    assert_eq!(sim.violations(), []);
+    assert_eq!(sim.world(|world| world.violations().to_vec()), []);
     // There is no list of streams either: Twilio has none.
     for path in ["/Nonsense.json", "/Calls/CA00000000000000000000000000000000/Streams.json"] {
         assert_eq!(client.get(path).send().await.unwrap().status(), StatusCode::NOT_FOUND);
     }
-    assert_eq!(sim.violations().len(), 2);
+    assert_eq!(sim.world(|world| world.violations().len()), 2);
     sim.stop().await;
 }
 

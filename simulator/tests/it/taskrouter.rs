@@ -16,8 +16,8 @@ fn get<'a>(event: &'a Event, name: &str) -> &'a str {
 #[test]
 fn a_first_accept_is_told_in_three_events_that_name_the_call() {
     let mut world = world(SimConfig::default());
-    let task = world.customer_calls(START);
-    world.accepts(&task, "alice", START).unwrap();
+    let task = world.advance(START).customer_calls();
+    world.advance(START).accepts(&task, "alice").unwrap();
     let events = world.take_events();
     let told: Vec<_> = events.iter().map(told).collect();
     assert_eq!(told, ["task.created pending", "reservation.created reserved", "reservation.accepted assigned"]);
@@ -34,7 +34,7 @@ fn a_first_accept_is_told_in_three_events_that_name_the_call() {
 #[test]
 fn events_of_one_moment_have_distinct_sids_and_growing_times() {
     let mut world = world(SimConfig::default());
-    world.customer_calls(START);
+    world.advance(START).customer_calls();
     let events = world.take_events();
     assert_ne!(events[0].sid, events[1].sid);
     assert!(get(&events[0], "TimestampMs") < get(&events[1], "TimestampMs"));
@@ -43,17 +43,17 @@ fn events_of_one_moment_have_distinct_sids_and_growing_times() {
 #[test]
 fn warm_the_transferor_wraps_up_as_assigned_and_the_last_agent_as_wrapping() {
     let mut talk = Talk::begin(SimConfig::default());
-    talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
+    talk.world.advance(START).transfers(&talk.task, "alice", &bob(), Mode::Warm).unwrap();
     assert_eq!(talk.row().unwrap()["hold"], true);
-    talk.world.accepts(&talk.task, "bob", START).unwrap();
+    talk.world.advance(START).accepts(&talk.task, "bob").unwrap();
     assert_eq!(talk.row().unwrap()["hold"], true);
     assert_eq!(talk.participants(), 3);
-    talk.world.unholds(&talk.task, "alice", START).unwrap();
-    talk.world.leaves(&talk.task, "alice", START).unwrap();
-    talk.world.completes(&talk.task, "alice", START).unwrap();
+    talk.world.advance(START).unholds(&talk.task, "alice").unwrap();
+    talk.world.advance(START).leaves(&talk.task, "alice").unwrap();
+    talk.world.advance(START).completes(&talk.task, "alice").unwrap();
     assert_eq!(talk.conference_status(), "in-progress");
-    talk.world.leaves(&talk.task, "bob", START).unwrap();
-    talk.world.completes(&talk.task, "bob", START).unwrap();
+    talk.world.advance(START).leaves(&talk.task, "bob").unwrap();
+    talk.world.advance(START).completes(&talk.task, "bob").unwrap();
     assert_eq!(
         talk.events(),
         [
@@ -74,14 +74,14 @@ fn warm_the_transferor_wraps_up_as_assigned_and_the_last_agent_as_wrapping() {
 #[test]
 fn cold_the_transferor_wraps_up_as_reserved_before_anybody_accepts() {
     let mut talk = Talk::begin(SimConfig::default());
-    talk.world.transfers(&talk.task, "alice", &bob(), Mode::Cold, START).unwrap();
+    talk.world.advance(START).transfers(&talk.task, "alice", &bob(), Mode::Cold).unwrap();
     assert_eq!(
         talk.events(),
         ["task.transfer-initiated assigned", "reservation.created reserved", "reservation.wrapup reserved"]
     );
     assert_eq!(talk.participants(), 1);
     assert_eq!(talk.row().unwrap()["hold"], true);
-    talk.world.accepts(&talk.task, "bob", START).unwrap();
+    talk.world.advance(START).accepts(&talk.task, "bob").unwrap();
     assert_eq!(talk.row().unwrap()["hold"], true);
     talk.wait(SimConfig::default().cold_unhold_ms);
     assert_eq!(talk.row().unwrap()["hold"], false);
@@ -92,11 +92,11 @@ fn cold_the_transferor_wraps_up_as_reserved_before_anybody_accepts() {
 fn a_transfer_keeps_the_task_and_the_conference_and_makes_a_new_reservation() {
     let mut talk = Talk::begin(SimConfig::default());
     let before = talk.conference.clone();
-    talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
-    talk.world.accepts(&talk.task, "bob", START).unwrap();
-    talk.world.leaves(&talk.task, "alice", START).unwrap();
-    talk.world.transfers(&talk.task, "bob", &Target::Agent("alice".into()), Mode::Warm, START).unwrap();
-    talk.world.accepts(&talk.task, "alice", START).unwrap();
+    talk.world.advance(START).transfers(&talk.task, "alice", &bob(), Mode::Warm).unwrap();
+    talk.world.advance(START).accepts(&talk.task, "bob").unwrap();
+    talk.world.advance(START).leaves(&talk.task, "alice").unwrap();
+    talk.world.advance(START).transfers(&talk.task, "bob", &Target::Agent("alice".into()), Mode::Warm).unwrap();
+    talk.world.advance(START).accepts(&talk.task, "alice").unwrap();
     let events = talk.world.take_events();
     let accepted: Vec<_> = events.iter().filter(|event| event.event_type == "reservation.accepted").collect();
     assert_eq!(get(accepted[0], "TaskSid"), get(accepted[1], "TaskSid"));
@@ -108,12 +108,12 @@ fn a_transfer_keeps_the_task_and_the_conference_and_makes_a_new_reservation() {
 fn a_rejected_timed_out_or_unreachable_transferee_fails_the_transfer() {
     for (how, status) in [("rejected", "rejects"), ("timeout", "times out"), ("canceled", "cannot be reached")] {
         let mut talk = Talk::begin(SimConfig::default());
-        talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
+        talk.world.advance(START).transfers(&talk.task, "alice", &bob(), Mode::Warm).unwrap();
         talk.events();
         match status {
-            "rejects" => talk.world.rejects(&talk.task, "bob", START),
-            "times out" => talk.world.times_out(&talk.task, "bob", START),
-            _ => talk.world.cannot_be_reached(&talk.task, "bob", START),
+            "rejects" => talk.world.advance(START).rejects(&talk.task, "bob"),
+            "times out" => talk.world.advance(START).times_out(&talk.task, "bob"),
+            _ => talk.world.advance(START).cannot_be_reached(&talk.task, "bob"),
         }
         .unwrap();
         assert_eq!(talk.events(), [format!("reservation.{how} assigned"), "task.transfer-failed assigned".to_owned()]);
@@ -123,9 +123,9 @@ fn a_rejected_timed_out_or_unreachable_transferee_fails_the_transfer() {
 #[test]
 fn a_cold_transfer_that_times_out_leaves_the_customer_alone_and_held() {
     let mut talk = Talk::begin(SimConfig::default());
-    talk.world.transfers(&talk.task, "alice", &bob(), Mode::Cold, START).unwrap();
+    talk.world.advance(START).transfers(&talk.task, "alice", &bob(), Mode::Cold).unwrap();
     talk.events();
-    talk.world.times_out(&talk.task, "bob", START).unwrap();
+    talk.world.advance(START).times_out(&talk.task, "bob").unwrap();
     assert_eq!(talk.events(), ["reservation.timeout pending", "task.transfer-failed pending"]);
     assert_eq!((talk.participants(), talk.conference_status().as_str()), (1, "in-progress"));
 }
@@ -134,13 +134,13 @@ fn a_cold_transfer_that_times_out_leaves_the_customer_alone_and_held() {
 fn a_queue_asks_the_next_agent_after_a_reject_and_fails_when_nobody_is_left() {
     let mut talk = Talk::begin(SimConfig::default());
     let queue = Target::Queue(vec!["bob".to_owned(), "carol".to_owned()]);
-    talk.world.transfers(&talk.task, "alice", &queue, Mode::Warm, START).unwrap();
+    talk.world.advance(START).transfers(&talk.task, "alice", &queue, Mode::Warm).unwrap();
     talk.events();
-    talk.world.rejects(&talk.task, "bob", START).unwrap();
+    talk.world.advance(START).rejects(&talk.task, "bob").unwrap();
     let asked =
         ["reservation.rejected pending", "task.transfer-attempt-failed pending", "reservation.created reserved"];
     assert_eq!(talk.events(), asked);
-    talk.world.rejects(&talk.task, "carol", START).unwrap();
+    talk.world.advance(START).rejects(&talk.task, "carol").unwrap();
     let failed =
         ["reservation.rejected pending", "task.transfer-attempt-failed pending", "task.transfer-failed assigned"];
     assert_eq!(talk.events(), failed);
@@ -149,18 +149,18 @@ fn a_queue_asks_the_next_agent_after_a_reject_and_fails_when_nobody_is_left() {
 #[test]
 fn a_transfer_called_off_cancels_the_offer_and_a_second_one_may_follow() {
     let mut talk = Talk::begin(SimConfig::default());
-    talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
-    assert!(talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).is_err());
+    talk.world.advance(START).transfers(&talk.task, "alice", &bob(), Mode::Warm).unwrap();
+    assert!(talk.world.advance(START).transfers(&talk.task, "alice", &bob(), Mode::Warm).is_err());
     talk.events();
-    talk.world.cancels_transfer(&talk.task, "alice", START).unwrap();
+    talk.world.advance(START).cancels_transfer(&talk.task, "alice").unwrap();
     assert_eq!(talk.events(), ["reservation.canceled assigned", "task.transfer-canceled assigned"]);
-    talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
+    talk.world.advance(START).transfers(&talk.task, "alice", &bob(), Mode::Warm).unwrap();
 }
 
 #[test]
 fn transfer_events_name_the_transfer_and_no_worker() {
     let mut talk = Talk::begin(SimConfig::default());
-    talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
+    talk.world.advance(START).transfers(&talk.task, "alice", &bob(), Mode::Warm).unwrap();
     let event = talk.world.take_events().remove(0);
     assert_eq!((get(&event, "ResourceType"), get(&event, "TransferMode")), ("transfer", "WARM"));
     assert!(get(&event, "ResourceSid").starts_with("TT"));
@@ -171,29 +171,29 @@ fn transfer_events_name_the_transfer_and_no_worker() {
 #[test]
 fn when_the_customer_hangs_up_on_two_agents_only_the_last_wraps_up_as_wrapping() {
     let mut talk = Talk::begin(SimConfig::default());
-    talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
-    talk.world.accepts(&talk.task, "bob", START).unwrap();
+    talk.world.advance(START).transfers(&talk.task, "alice", &bob(), Mode::Warm).unwrap();
+    talk.world.advance(START).accepts(&talk.task, "bob").unwrap();
     talk.events();
-    talk.world.customer_hangs_up(&talk.task, START).unwrap();
+    talk.world.advance(START).customer_hangs_up(&talk.task).unwrap();
     assert_eq!(talk.events(), ["reservation.wrapup assigned", "reservation.wrapup wrapping", "task.wrapup wrapping"]);
 }
 
 #[test]
 fn when_the_customer_hangs_up_the_pending_offer_is_cancelled() {
     let mut talk = Talk::begin(SimConfig::default());
-    talk.world.transfers(&talk.task, "alice", &bob(), Mode::Warm, START).unwrap();
+    talk.world.advance(START).transfers(&talk.task, "alice", &bob(), Mode::Warm).unwrap();
     talk.events();
-    talk.world.customer_hangs_up(&talk.task, START).unwrap();
+    talk.world.advance(START).customer_hangs_up(&talk.task).unwrap();
     let events = talk.events();
     assert!(events[0].starts_with("reservation.canceled"), "{events:?}");
-    assert!(talk.world.accepts(&talk.task, "bob", START).is_err());
+    assert!(talk.world.advance(START).accepts(&talk.task, "bob").is_err());
 }
 
 #[test]
 fn late_conference_attributes_are_told_by_an_update() {
     let mut world = world(SimConfig { conference_attributes_ms: 200, ..SimConfig::default() });
-    let task = world.customer_calls(START);
-    world.accepts(&task, "alice", START).unwrap();
+    let task = world.advance(START).customer_calls();
+    world.advance(START).accepts(&task, "alice").unwrap();
     let accepted = world.take_events().remove(2);
     assert!(!get(&accepted, "TaskAttributes").contains("conference"));
     world.advance(START + 200);
@@ -205,11 +205,11 @@ fn late_conference_attributes_are_told_by_an_update() {
 #[test]
 fn an_outbound_task_names_no_call_until_the_customer_answers() {
     let mut world = world(SimConfig::default());
-    let task = world.calls_out("alice", START).unwrap();
+    let task = world.advance(START).calls_out("alice").unwrap();
     let before = world.take_events();
     assert!(before.iter().all(|event| !get(event, "TaskAttributes").contains("CA")));
     assert!(before.iter().all(|event| get(event, "TaskAttributes").contains("outbound")));
-    world.customer_answers(&task, START).unwrap();
+    world.advance(START).customer_answers(&task).unwrap();
     let after = world.take_events();
     assert_eq!(told(&after[0]), "task.updated assigned");
     assert!(get(&after[0], "TaskAttributes").contains("CA"));
@@ -218,9 +218,14 @@ fn an_outbound_task_names_no_call_until_the_customer_answers() {
 #[test]
 fn a_verb_at_the_wrong_moment_is_impossible_and_says_why() {
     let mut talk = Talk::begin(SimConfig::default());
-    let error = talk.world.accepts(&talk.task, "bob", START).unwrap_err();
+    let error = talk.world.advance(START).accepts(&talk.task, "bob").unwrap_err();
     assert_eq!(error.to_string(), "bob has no reservation that is pending");
     assert!(
-        talk.world.accepts(&talk.task, "nobody", START).unwrap_err().to_string().contains("no agent called nobody")
+        talk.world
+            .advance(START)
+            .accepts(&talk.task, "nobody")
+            .unwrap_err()
+            .to_string()
+            .contains("no agent named nobody")
     );
 }

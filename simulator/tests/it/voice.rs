@@ -2,7 +2,7 @@
 
 use super::{START, Talk, rejoin, start, world};
 use twilio_simulator::SimConfig;
-use twilio_simulator::world::{Mode, Note, Page, Request, Target};
+use twilio_simulator::world::{Mode, Note, PageQuery, Request, Target};
 
 #[test]
 fn the_customer_starts_with_a_raised_guard_and_not_held() {
@@ -125,7 +125,7 @@ fn a_rejoin_after_the_end_makes_a_new_conference_and_is_a_violation() {
     let mut talk = Talk::begin(SimConfig::default());
     talk.redirect(&talk.rejoin(""));
     talk.wait(10);
-    let page = Page { number: 0, size: 50 };
+    let page = PageQuery { number: 0, size: 50 };
     let name = Some(talk.task.to_string());
     let found = talk.perform(&Request::FindConferences { friendly_name: name, status: None, page });
     let rows = found.body["conferences"].as_array().unwrap().clone();
@@ -140,7 +140,7 @@ fn a_rejoin_after_the_end_makes_a_new_conference_and_is_a_violation() {
 fn a_redirect_of_the_only_participant_ends_the_conference_and_is_a_violation() {
     let mut talk = Talk::begin(SimConfig::default());
     talk.update(Some(false), None);
-    talk.world.transfers(&talk.task, "alice", &Target::Agent("bob".into()), Mode::Cold, START).unwrap();
+    talk.world.advance(START).transfers(&talk.task, "alice", &Target::Agent("bob".into()), Mode::Cold).unwrap();
     assert_eq!(talk.participants(), 1);
     assert_eq!(talk.conference_status(), "in-progress");
     talk.redirect(&talk.rejoin(""));
@@ -152,7 +152,7 @@ fn a_conference_that_others_end_meanwhile_is_bad_luck_and_not_a_violation() {
     let mut talk = Talk::begin(SimConfig::default());
     talk.update(Some(false), None);
     talk.redirect(&talk.rejoin(""));
-    talk.world.leaves(&talk.task, "alice", START).unwrap();
+    talk.world.advance(START).leaves(&talk.task, "alice").unwrap();
     assert_eq!(talk.conference_status(), "completed");
     talk.wait(10);
     assert_eq!(talk.violations(), Vec::<String>::new());
@@ -163,11 +163,11 @@ fn a_conference_that_others_end_meanwhile_is_bad_luck_and_not_a_violation() {
 fn the_workers_guard_is_raised_while_two_or_fewer_are_in() {
     let mut talk = Talk::begin(SimConfig::default());
     talk.update(Some(false), None);
-    talk.world.transfers(&talk.task, "alice", &Target::Agent("bob".into()), Mode::Warm, START).unwrap();
-    talk.world.accepts(&talk.task, "bob", START).unwrap();
+    talk.world.advance(START).transfers(&talk.task, "alice", &Target::Agent("bob".into()), Mode::Warm).unwrap();
+    talk.world.advance(START).accepts(&talk.task, "bob").unwrap();
     let guards = |talk: &mut Talk| {
         let conference = talk.conference.to_string();
-        let page = Page { number: 0, size: 50 };
+        let page = PageQuery { number: 0, size: 50 };
         let rows = talk.perform(&Request::ListParticipants { conference, page }).body["participants"].clone();
         let customer = talk.customer.to_string();
         let rows = rows.as_array().unwrap().clone();
@@ -187,7 +187,7 @@ fn the_workers_guard_is_raised_while_two_or_fewer_are_in() {
 #[test]
 fn the_last_agents_leaving_ends_the_call() {
     let mut talk = Talk::begin(SimConfig::default());
-    talk.world.leaves(&talk.task, "alice", START).unwrap();
+    talk.world.advance(START).leaves(&talk.task, "alice").unwrap();
     assert_eq!(talk.conference_status(), "completed");
     assert_eq!(talk.call_status(), "completed");
     assert_eq!(talk.participants(), 0);
@@ -200,10 +200,10 @@ fn the_last_agents_leaving_ends_the_call() {
 fn a_customer_who_hangs_up_with_a_lowered_guard_leaves_the_agent_behind() {
     let mut talk = Talk::begin(SimConfig::default());
     talk.update(Some(false), None);
-    talk.world.customer_hangs_up(&talk.task, START).unwrap();
+    talk.world.advance(START).customer_hangs_up(&talk.task).unwrap();
     assert_eq!(talk.conference_status(), "in-progress");
     assert!(matches!(talk.world.notes(), [Note::LeftBehind { .. }]));
-    talk.world.leaves(&talk.task, "alice", START).unwrap();
+    talk.world.advance(START).leaves(&talk.task, "alice").unwrap();
     assert_eq!(talk.conference_status(), "completed");
 }
 
@@ -245,12 +245,12 @@ fn touching_a_workers_leg_is_a_violation_each_time() {
 #[test]
 fn a_command_after_the_known_end_is_a_violation_once_the_grace_is_over() {
     let mut talk = Talk::begin(SimConfig { over_grace_ms: 1_000, ..SimConfig::default() });
-    talk.world.leaves(&talk.task, "alice", START).unwrap();
+    talk.world.advance(START).leaves(&talk.task, "alice").unwrap();
     let wrapup = talk.world.take_events().into_iter().find(|event| event.event_type == "reservation.wrapup").unwrap();
     talk.wait(5_000);
     talk.stop("anything");
     assert_eq!(talk.violations(), Vec::<String>::new(), "the worker has not been told");
-    talk.world.acknowledged(&wrapup.sid, talk.now);
+    talk.world.advance(talk.now).acknowledged(&wrapup.sid);
     talk.wait(1_000);
     talk.stop("anything");
     assert_eq!(talk.violations(), Vec::<String>::new(), "it may have been on its way");
@@ -263,7 +263,7 @@ fn a_command_after_the_known_end_is_a_violation_once_the_grace_is_over() {
 fn the_same_seed_gives_the_same_sids_and_another_seed_others() {
     let customer = |seed| {
         let mut world = world(SimConfig { seed, ..SimConfig::default() });
-        world.customer_calls(START)
+        world.advance(START).customer_calls()
     };
     assert_eq!(customer(1), customer(1));
     assert_ne!(customer(1), customer(2));

@@ -3,7 +3,7 @@
 
 use super::check::Check;
 use crate::call::sid::{CallSid, ConferenceSid};
-use crate::call::step::{Answer, Operation, Outcome, ParticipantRow};
+use crate::call::step::{Answer, Command, Operation, Outcome, ParticipantRow, Read};
 use crate::config::Settings;
 use crate::twilio::client::{ApiError, Client};
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) 
     let Some(destination) = settings.streams.destinations.first() else {
         return Check::failure(NAME, "no destination is configured", "set streams.destinations");
     };
-    let (conference, before) = match whereabouts(client, call).await {
+    let (conference, before) = match find(client, call).await {
         Ok(Some(found)) => found,
         Ok(None) => {
             return Check::failure(
@@ -41,7 +41,12 @@ pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) 
         Err(_) => None,
     };
     // Also after a start of unknown outcome.
-    let stop = Operation::StopStream { customer: call.clone(), name: name.clone(), sid: None };
+    let stop = Operation::Command(Command::StopStream {
+        customer: call.clone(),
+        name: name.clone(),
+        sid: None,
+        conclusive: true,
+    });
     let stopped = client.perform(&stop).await.outcome;
     if let Err(error) = started {
         return Check::failure(
@@ -64,18 +69,24 @@ fn judge(
 ) -> Check {
     let stayed = |row: &ParticipantRow| row.connected && row.date_created == before.date_created;
     match (later, stopped) {
-        (Some((during, after)), Outcome::Done(_) | Outcome::Gone) if stayed(during) && stayed(after) => Check::ok(
-            NAME,
-            format!(
-                "a stream was started and stopped on {call}, and the leg stayed in its conference: \
+        (Some((during, after)), Outcome::Done(_) | Outcome::NotFound(_) | Outcome::NotInProgress(_))
+            if stayed(during) && stayed(after) =>
+        {
+            Check::ok(
+                NAME,
+                format!(
+                    "a stream was started and stopped on {call}, and the leg stayed in its conference: \
                      streams.strategy = \"streams-api\" can be used"
-            ),
-        ),
-        (Some(_), Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Refused(_)) => Check::failure(
-            NAME,
-            format!("the stream {name} on {call} could not be stopped; it ends with the call"),
-            "keep streams.strategy = \"redirect\"",
-        ),
+                ),
+            )
+        }
+        (Some(_), Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Denied(_) | Outcome::Refused(_)) => {
+            Check::failure(
+                NAME,
+                format!("the stream {name} on {call} could not be stopped; it ends with the call"),
+                "keep streams.strategy = \"redirect\"",
+            )
+        }
         (Some(_) | None, _) => Check::failure(
             NAME,
             format!("{call} left its conference when a stream was started or stopped, or the call ended meanwhile"),
@@ -85,7 +96,7 @@ fn judge(
 }
 
 /// The leg's conference, and its participant there.
-async fn whereabouts(client: &Client, call: &CallSid) -> Result<Option<(ConferenceSid, ParticipantRow)>, ApiError> {
+async fn find(client: &Client, call: &CallSid) -> Result<Option<(ConferenceSid, ParticipantRow)>, ApiError> {
     for conference in client.probe().conferences_in_progress().await?.into_iter().take(CONFERENCES) {
         if let Some(row) = row(client, &conference, call).await {
             return Ok(Some((conference, row)));
@@ -95,9 +106,9 @@ async fn whereabouts(client: &Client, call: &CallSid) -> Result<Option<(Conferen
 }
 
 async fn row(client: &Client, conference: &ConferenceSid, call: &CallSid) -> Option<ParticipantRow> {
-    let read = Operation::ReadParticipants { conference: conference.clone() };
+    let read = Operation::Read(Read::Participants { conference: conference.clone() });
     match client.perform(&read).await.outcome {
         Outcome::Done(Answer::Participants(rows)) => rows.into_iter().find(|row| row.call == *call),
-        Outcome::Done(_) | Outcome::Gone | Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Refused(_) => None,
+        _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::check::Check;
 use crate::call::fact::EpochMs;
-use crate::call::step::{Operation, Outcome};
+use crate::call::step::{Operation, Outcome, Read};
 use crate::cli::setup::event_streams::Delivery;
 use crate::cli::setup::plan::{Owner, Plan, shown};
 use crate::config::Settings;
@@ -39,12 +39,10 @@ pub(super) async fn checks(settings: &Settings, client: &Client, event_streams: 
 async fn calls(settings: &Settings, client: &Client) -> Check {
     const NAME: &str = "voice api";
     let host = settings.twilio.api_base_url.host_str().unwrap_or_default();
-    let search = Operation::FindConference { friendly_name: NO_CONFERENCE.to_owned() };
+    let search = Operation::Read(Read::FindConference { friendly_name: NO_CONFERENCE.to_owned() });
     match client.perform(&search).await.outcome {
         Outcome::Done(_) => Check::ok(NAME, format!("{host} accepts the configured credentials")),
-        outcome @ (Outcome::Gone | Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Refused(_)) => {
-            failed(NAME, host, &ApiError::from(outcome))
-        }
+        outcome => failed(NAME, host, &ApiError::from(outcome)),
     }
 }
 
@@ -102,7 +100,7 @@ fn workspace(settings: &Settings, row: &WorkspaceRow) -> Check {
 async fn streamed(settings: &Settings, client: &Client) -> Check {
     const NAME: &str = "event streams";
     const SETUP: &str = "run `taskrouter-streams setup --event-streams --yes`";
-    let found = match Delivery::new(client, &settings.server.public_url, "").look().await {
+    let found = match Delivery::new(client, &settings.server.public_url, "").read().await {
         Ok(found) => found,
         Err(error) => {
             let host = client.event_streams().base_url().host_str().unwrap_or_default();
@@ -118,12 +116,12 @@ async fn streamed(settings: &Settings, client: &Client) -> Check {
     if status != "active" {
         let remedy =
             "check in the Twilio Console why; if it has failed, delete it and run `setup --event-streams --yes`";
-        return Check::failure(NAME, format!("the sink {} is {status}, and delivers nothing", sink.sid), remedy);
+        return Check::failure(NAME, format!("the sink {} is {status}, so it delivers nothing", sink.sid), remedy);
     }
     if !found.missing.is_empty() {
         return Check::failure(NAME, format!("no subscription includes {}", found.missing.join(", ")), SETUP);
     }
-    if found.brings_subaccounts() {
+    if found.has_subaccounts() {
         let remedy = "create one sink per account: deliveries that the parent account signs for others are refused";
         return Check::warning(NAME, format!("the sink {} also delivers events of subaccounts", sink.sid), remedy);
     }

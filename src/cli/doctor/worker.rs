@@ -46,7 +46,7 @@ fn health(status: u16) -> Check {
 }
 
 fn parked(metrics: &str) -> Check {
-    const NAME: &str = "parked work";
+    const NAME: &str = "parked changes";
     let remedy = "see `calls list --parked`, fix the cause, then run `calls redrive`";
     match gauge(metrics, "calls{state=\"parked\"}") {
         Some(0.0) => Check::ok(NAME, "no change is parked"),

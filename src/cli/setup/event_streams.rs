@@ -73,10 +73,10 @@ impl<'a> Delivery<'a> {
 
     /// Creates what is missing, and prints how to undo that.
     pub(super) async fn carry_out(&self) -> CommandResult {
-        let found = self.look().await.map_err(|error| {
+        let found = self.read().await.map_err(|error| {
             anyhow!(error).context("cannot read the Event Streams configuration, so nothing was changed")
         })?;
-        say(&found.told(&self.destination));
+        say(&found.describe(&self.destination));
         if found.missing.is_empty() {
             say("\nNothing to do.");
             return Ok(ExitCode::SUCCESS);
@@ -102,7 +102,7 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    pub(in crate::cli) async fn look(&self) -> Result<Found, ApiError> {
+    pub(in crate::cli) async fn read(&self) -> Result<Found, ApiError> {
         let ours = |sink: &SinkRow| sink.destination() == Some(self.destination.as_str());
         let mut sinks: Vec<SinkRow> = self.client.event_streams().sinks().await?.into_iter().filter(ours).collect();
         sinks.sort_by_key(|sink| sink.status.as_deref() != Some("active"));
@@ -149,7 +149,7 @@ fn added(subscription: &SubscriptionSid, name: &str) -> String {
 }
 
 impl Found {
-    fn told(&self, destination: &str) -> String {
+    fn describe(&self, destination: &str) -> String {
         let sink = self.sink.as_ref().map_or("none yet".to_owned(), |sink| {
             format!("{} ({})", sink.sid, sink.status.as_deref().unwrap_or("of unknown status"))
         });
@@ -160,7 +160,7 @@ impl Found {
         let mut text = format!("sink          {sink} for {destination}\nsubscription  {subscription}");
         let (total, missing) = (types().count(), self.missing.len());
         text.push_str(&format!("\nevent types   {} of the {total} needed", total - missing));
-        if self.brings_subaccounts() {
+        if self.has_subaccounts() {
             text.push_str(
                 "\n\nA subscription includes the events of subaccounts. The parent account signs them, so the service refuses \
                  every delivery that contains one: create one sink per account.",
@@ -170,7 +170,7 @@ impl Found {
     }
 
     /// Whether a subscription includes events of other accounts.
-    pub(in crate::cli) fn brings_subaccounts(&self) -> bool {
+    pub(in crate::cli) fn has_subaccounts(&self) -> bool {
         self.subscriptions.iter().any(|row| row.of_subaccounts == Some(true))
     }
 }

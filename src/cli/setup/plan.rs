@@ -105,7 +105,7 @@ pub(in crate::cli) fn shown(url: &str) -> String {
     }
     match Url::parse(url) {
         Ok(mut parsed) if parsed.password().is_some() || !parsed.username().is_empty() => {
-            // Fails for URLs without a host only, which have no user either.
+            // Fails only for URLs without a host, which have no user either.
             let _ = parsed.set_password(None);
             let _ = parsed.set_username("hidden");
             printable(parsed.as_str())
@@ -119,7 +119,7 @@ pub(in crate::cli) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// As one word of a POSIX shell.
+/// Quotes a word for a POSIX shell.
 pub(in crate::cli) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -1,9 +1,9 @@
 //! `[accounts.NAME]`: further accounts. Each is read by the same code as `[twilio]` and `[streams]`, from layers in which its
 //! own keys replace theirs; problems name the account's own keys.
 
-use super::Reader;
 use crate::config::layers::{Found, Layers, PREFIX, Raw, SEPARATOR, TWILIO_NAMES};
-use crate::config::{Account, FIRST_ACCOUNT, Problem};
+use crate::config::reader::Reader;
+use crate::config::{AccountConfig, FIRST_ACCOUNT, Problem};
 use std::collections::{BTreeMap, BTreeSet};
 
 const SECTION: &str = "accounts";
@@ -35,7 +35,7 @@ const LONGEST_NAME: usize = 40;
 type Keys = BTreeMap<String, Found>;
 
 /// Every further account, by name; `before` holds all layers before any key was read.
-pub(super) fn accounts(reader: &mut Reader, before: &Keys) -> Option<BTreeMap<String, Account>> {
+pub(super) fn accounts(reader: &mut Reader, before: &Keys) -> Option<BTreeMap<String, AccountConfig>> {
     let (sections, mut fine) = sections(reader);
     let mut taken = Taken::default();
     taken.claim("twilio", |key| before.get(&format!("twilio.{key}")));
@@ -150,7 +150,7 @@ fn values(found: &Found) -> Vec<String> {
     }
 }
 
-fn account(reader: &mut Reader, section: &str, keys: Keys, before: &Keys) -> Option<Account> {
+fn account(reader: &mut Reader, section: &str, keys: Keys, before: &Keys) -> Option<AccountConfig> {
     let own: BTreeSet<String> = keys.keys().map(|key| key.split('.').next().unwrap_or_default().to_owned()).collect();
     let is_replaced = |key: &str| match key.split('.').collect::<Vec<_>>().as_slice() {
         ["twilio", key, ..] => OF_TWILIO.contains(key),
@@ -166,14 +166,14 @@ fn account(reader: &mut Reader, section: &str, keys: Keys, before: &Keys) -> Opt
         layers.found.insert(format!("{above}.{key}"), found);
     }
     let mut alone = Reader::new(layers);
-    let (twilio, streams) = (super::twilio(&mut alone), super::streams::streams(&mut alone));
+    let (twilio, streams) = (super::twilio::twilio(&mut alone), super::streams::streams(&mut alone));
     for problem in alone.into_problems() {
         if let Some(problem) = in_own_terms(problem, section, &own, reader.problems()) {
             let Problem { key, origin, wrong, remedy } = problem;
             reader.item_problem(key, origin, &wrong, &remedy);
         }
     }
-    Some(Account { twilio: twilio?, streams: streams? })
+    Some(AccountConfig { twilio: twilio?, streams: streams? })
 }
 
 /// A problem of an account in terms of its section; `None` for an inherited key whose problem has been reported already.

@@ -1,7 +1,7 @@
 //! The keys that are addresses. No problem quotes one: an address can hold a password.
 
-use super::Reader;
 use crate::config::JournalUrl;
+use crate::config::reader::Reader;
 use crate::telemetry::traces;
 use crate::twilio::client::{HostError, Product, base_url};
 use secrecy::SecretString;

@@ -1,10 +1,10 @@
 //! `[[streams.destinations]]`: where streams go, and which parameters their sockets receive.
 
-use super::Reader;
 use super::addresses::has_userinfo;
 use crate::call::rules::{PARAMETER_CHARACTERS, Piece, Template};
-use crate::config::Destination;
+use crate::config::DestinationConfig;
 use crate::config::layers::{Found, Raw};
+use crate::config::reader::Reader;
 use crate::config::reader::truth_of;
 use crate::twilio::interest::{field_names, is_field};
 use crate::twilio::twiml::{MAX_PARAMETERS, Track, is_stream_url};
@@ -28,7 +28,7 @@ struct Entry {
 
 /// A file's list of tables, or the environment's list of URLs; the environment can also set single items, as in
 /// `TRS__STREAMS__DESTINATIONS__0__URL`.
-pub(super) fn destinations(reader: &mut Reader) -> Option<Vec<Destination>> {
+pub(super) fn destinations(reader: &mut Reader) -> Option<Vec<DestinationConfig>> {
     let mut entries: BTreeMap<usize, Entry> = BTreeMap::new();
     let mut fine = match reader.take(DESTINATIONS) {
         Some(found) => whole_list(reader, found, &mut entries),
@@ -41,7 +41,7 @@ pub(super) fn destinations(reader: &mut Reader) -> Option<Vec<Destination>> {
         reader.problem(DESTINATIONS, "is missing", REMEDY);
         return None;
     }
-    let all: Vec<Option<Destination>> =
+    let all: Vec<Option<DestinationConfig>> =
         entries.into_iter().map(|(place, entry)| destination(reader, place, entry)).collect();
     let all = all.into_iter().collect::<Option<Vec<_>>>().filter(|_| fine)?;
     let names: BTreeSet<&str> = all.iter().map(|destination| destination.name.as_str()).collect();
@@ -98,7 +98,7 @@ fn single_item(reader: &mut Reader, rest: &str, found: Found, entries: &mut BTre
     }
 }
 
-fn destination(reader: &mut Reader, place: usize, entry: Entry) -> Option<Destination> {
+fn destination(reader: &mut Reader, place: usize, entry: Entry) -> Option<DestinationConfig> {
     let Entry { origin, from_environment, mut keys } = entry;
     let mut note = |key: &str, wrong: &str, remedy: &str| {
         reader.item_problem(format!("{DESTINATIONS}.{place}.{key}"), origin.clone(), wrong, remedy);
@@ -144,7 +144,7 @@ fn destination(reader: &mut Reader, place: usize, entry: Entry) -> Option<Destin
     for key in keys.keys() {
         note(key, "is not a key", "the keys there are name, url, track, status_callback and parameters");
     }
-    Some(Destination {
+    Some(DestinationConfig {
         name: name?,
         url: url?,
         track: track?,

@@ -1,9 +1,9 @@
 //! `[[streams.rules]]`: the destinations that streams of certain calls or workers may go to.
 
-use super::Reader;
 use crate::call::rules::{Condition, Rule};
-use crate::config::Destination;
+use crate::config::DestinationConfig;
 use crate::config::layers::Raw;
+use crate::config::reader::Reader;
 use crate::twilio::interest::is_field;
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ const SIMPLE: [(&str, &[&str]); 3] = [
 const ATTRIBUTES: [(&str, &str); 2] =
     [("task_attributes", "task.attributes."), ("worker_attributes", "worker.attributes.")];
 
-pub(super) fn rules(reader: &mut Reader, destinations: Option<&[Destination]>) -> Option<Vec<Rule>> {
+pub(super) fn rules(reader: &mut Reader, destinations: Option<&[DestinationConfig]>) -> Option<Vec<Rule>> {
     let Some(found) = reader.take(RULES) else { return Some(Vec::new()) };
     let Raw::List(items) = found.raw else {
         reader.problem(RULES, "is not a list of tables", REMEDY);
@@ -51,7 +51,7 @@ pub(super) fn rules(reader: &mut Reader, destinations: Option<&[Destination]>) -
 
 fn rule(
     mut keys: BTreeMap<String, Raw>,
-    destinations: Option<&[Destination]>,
+    destinations: Option<&[DestinationConfig]>,
     note: &mut impl FnMut(&str, &str),
 ) -> Option<Rule> {
     let slots = slots(keys.remove("destinations"), destinations, note);
@@ -105,7 +105,7 @@ fn rule(
 /// The destinations that the rule allows, by name.
 fn slots(
     raw: Option<Raw>,
-    destinations: Option<&[Destination]>,
+    destinations: Option<&[DestinationConfig]>,
     note: &mut impl FnMut(&str, &str),
 ) -> Option<Vec<usize>> {
     const KEY: &str = ".destinations";

@@ -2,22 +2,25 @@
 
 use super::destinations::destinations;
 use super::rules::rules;
-use super::{HOUR_MS, Reader};
 use crate::call::policy::Strategy;
-use crate::config::{Eligibility, Streams};
+use crate::config::reader::{HOUR_MS, Reader};
+use crate::config::{EligibilityConfig, StreamsConfig};
 
 /// Twilio's: four tracks of one call can be streamed.
 const TRACKS_PER_CALL: u64 = 4;
 /// A stream's name is this, a worker's SID and a reservation's SID.
 const PREFIX_CHARACTERS: usize = 40;
 
-pub(super) fn streams(reader: &mut Reader) -> Option<Streams> {
+pub(super) fn streams(reader: &mut Reader) -> Option<StreamsConfig> {
     let strategies = [Strategy::Redirect, Strategy::StreamsApi].map(|strategy| (strategy.as_str(), strategy));
     let strategy = reader.choice("streams.strategy", &strategies);
     let name_prefix = name_prefix(reader);
     let track_budget = reader.count("streams.track_budget", 1..=TRACKS_PER_CALL);
     let confirm_within = reader.millis("streams.confirm_within_ms", 1..=HOUR_MS);
     let restart_after = reader.millis("streams.restart_after_ms", 1..=HOUR_MS);
+    let restart_cap = reader.millis("streams.restart_cap_ms", 1..=HOUR_MS);
+    let end_grace = reader.millis("streams.end_grace_ms", 0..=60_000);
+    let verify_sample = reader.number("streams.verify_sample", 0..=1_000);
     let restart_limit = reader.count("streams.restart_limit", 0..=100);
     let quiet_check = reader.millis("streams.quiet_check_ms", 1_000..=24 * HOUR_MS);
     let destinations = destinations(reader);
@@ -29,13 +32,16 @@ pub(super) fn streams(reader: &mut Reader) -> Option<Streams> {
         let remedy = "make it 2 or more, or stream one track only";
         reader.problem("streams.track_budget", format!("is {budget}, less than one of the streams takes"), remedy);
     }
-    Some(Streams {
+    Some(StreamsConfig {
         strategy: strategy?,
         name_prefix: name_prefix?,
         track_budget: track_budget?,
         confirm_within: confirm_within?,
         restart_after: restart_after?,
+        restart_cap: restart_cap?,
         restart_limit: restart_limit?,
+        end_grace: end_grace?,
+        verify_per_mille: u32::try_from(verify_sample?).unwrap_or(0),
         quiet_check: quiet_check?,
         destinations: destinations?,
         rules: rules?,
@@ -54,9 +60,9 @@ fn name_prefix(reader: &mut Reader) -> Option<String> {
     Some(prefix)
 }
 
-pub(super) fn eligibility(reader: &mut Reader) -> Option<Eligibility> {
+pub(super) fn eligibility(reader: &mut Reader) -> Option<EligibilityConfig> {
     let channels = reader.texts("eligibility.channels", "list task channels, as in [\"voice\"]");
     let outbound = reader.truth("eligibility.outbound");
     let outbound_wait = reader.millis("eligibility.outbound_wait_ms", 1..=HOUR_MS);
-    Some(Eligibility { channels: channels?, outbound: outbound?, outbound_wait: outbound_wait? })
+    Some(EligibilityConfig { channels: channels?, outbound: outbound?, outbound_wait: outbound_wait? })
 }

@@ -126,7 +126,7 @@ impl<'a> Batch<'a> {
             if seen.insert(&event.identity) {
                 batch.events.push((event, super::body(&event.fact)?));
                 // Only TaskRouter keeps records to read from.
-                if event.fact.what.task_view().is_some() {
+                if event.fact.kind.task_view().is_some() {
                     batch.newest = batch.newest.max(event.fact.at);
                 }
             }
@@ -141,8 +141,8 @@ impl<'a> Batch<'a> {
                 Value::from(call.as_str()),
                 identity.as_str().into(),
                 body.as_str().into(),
-                fact.what.parks().into(),
-                customer(&fact.what).map(|sid| sid.as_str()).into(),
+                fact.kind.parks().into(),
+                customer(&fact.kind).map(|sid| sid.as_str()).into(),
                 place.into(),
             ]
         }))

@@ -80,8 +80,8 @@ impl Work for Append<'_> {
                 self.claim.call.as_str().into(),
                 self.claim.fence.into(),
                 hash(&self.body).into(),
-                self.fact.what.parks().into(),
-                customer(&self.fact.what).map(|sid| sid.as_str()).into(),
+                self.fact.kind.parks().into(),
+                customer(&self.fact.kind).map(|sid| sid.as_str()).into(),
                 self.body.as_str().into(),
             ],
         )

@@ -29,7 +29,7 @@ pub(super) fn ingest(connection: &Connection, new: &NewFact) -> rusqlite::Result
         .query_row(params![new.call.as_str(), now], |row| row.get(0))?;
     insert(connection, new.call.as_str(), seq, Some(&new.identity), &new.fact)?;
     // Only TaskRouter keeps records to read from.
-    if new.fact.what.task_view().is_some() {
+    if new.fact.kind.task_view().is_some() {
         connection
             .prepare_cached(
                 "INSERT INTO mark (name, at_ms) VALUES ('newest_event', ?1)
@@ -50,12 +50,12 @@ fn insert(connection: &Connection, task: &str, seq: Seq, identity: Option<&str>,
 
 /// What operators look for: once per call rather than with every fact.
 fn mark(connection: &Connection, task: &str, fact: &Fact) -> rusqlite::Result<()> {
-    if let Some(parked) = fact.what.parks() {
+    if let Some(parked) = fact.kind.parks() {
         connection
             .prepare_cached("UPDATE call SET parked = ?2 WHERE task = ?1 AND parked <> ?2")?
             .execute(params![task, parked])?;
     }
-    if let Some(customer) = customer(&fact.what) {
+    if let Some(customer) = customer(&fact.kind) {
         connection
             .prepare_cached("UPDATE call SET customer = ?2 WHERE task = ?1 AND customer IS NOT ?2")?
             .execute(params![task, customer.as_str()])?;

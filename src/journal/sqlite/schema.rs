@@ -46,14 +46,14 @@ const VERSION_2: &str = "
     UPDATE call SET
         changed_ms = coalesce((SELECT body ->> '$.at' FROM fact WHERE fact.task = call.task AND seq = last_seq), 0),
         parked = coalesce((
-            SELECT body -> '$.what.parked' IS NOT NULL FROM fact
-            WHERE fact.task = call.task AND (body -> '$.what.parked' IS NOT NULL OR body ->> '$.what' = 'redriven')
+            SELECT body -> '$.kind.parked' IS NOT NULL FROM fact
+            WHERE fact.task = call.task AND (body -> '$.kind.parked' IS NOT NULL OR body ->> '$.kind' = 'redriven')
             ORDER BY seq DESC LIMIT 1), 0),
         customer = (
-            SELECT coalesce(body ->> '$.what.reservation.task.attributes.customer',
-                            body ->> '$.what.task.task.attributes.customer',
-                            body ->> '$.what.transfer.task.attributes.customer',
-                            body ->> '$.what.settled.outcome.done.task.customer') AS named
+            SELECT coalesce(body ->> '$.kind.reservation.task.attributes.customer',
+                            body ->> '$.kind.task.task.attributes.customer',
+                            body ->> '$.kind.transfer.task.attributes.customer',
+                            body ->> '$.kind.settled.outcome.done.task.customer') AS named
             FROM fact WHERE fact.task = call.task AND named IS NOT NULL ORDER BY seq DESC LIMIT 1);
     CREATE INDEX call_live ON call (changed_ms, task) WHERE over_ms IS NULL;
     CREATE INDEX call_ended ON call (changed_ms, task) WHERE over_ms IS NOT NULL;

@@ -1,10 +1,8 @@
 //! No exporter: this program was built without the feature `opentelemetry`.
 
-use super::{Span, TraceSettings, TracesError};
+use super::span::{Span, TraceSettings, TracesError};
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
-
-/// There is none.
 #[derive(Debug)]
 pub(super) enum Exporter {}
 

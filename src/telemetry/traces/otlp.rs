@@ -1,9 +1,9 @@
-//! The exporter: OTLP over HTTP, by a thread of its own.
+//! The exporter: OTLP over HTTP, on its own thread.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otlp/>. `OTEL_EXPORTER_OTLP_HEADERS` and `OTEL_RESOURCE_ATTRIBUTES` are
 //! read from the environment, as everywhere.
 
-use super::{Span, TraceSettings, TracesError};
+use super::span::{Span, TraceSettings, TracesError};
 use crate::call::fact::EpochMs;
 use crate::telemetry::VERSION;
 use crate::telemetry::metrics::Metrics;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What the program is called where its traces are looked at, unless `OTEL_SERVICE_NAME` says otherwise.
+/// The service name, unless `OTEL_SERVICE_NAME` is set.
 const NAME: &str = "taskrouter-streams";
 
 /// Spans in one request.
@@ -44,7 +44,7 @@ impl Exporter {
             .build()
             .map_err(|error| TracesError { reason: error.to_string() })?;
         let config = BatchConfigBuilder::default()
-            // What is too much is dropped, and counted, before it comes to that.
+            // `record` drops and counts spans before this limit is reached.
             .with_max_queue_size(settings.queue_limit + BATCH)
             .with_max_export_batch_size(BATCH)
             .with_scheduled_delay(settings.export_every)
@@ -76,7 +76,7 @@ impl Exporter {
 
     pub(super) fn close(&self) {
         if let Err(error) = self.processor.shutdown_with_timeout(self.timeout) {
-            tracing::warn!(%error, "the last traces were not exported");
+            tracing::warn!(%error, "could not export the last traces");
         }
     }
 }
@@ -106,7 +106,7 @@ fn data(span: Span) -> SpanData {
     }
 }
 
-/// A span below the root, told from its siblings by `name`.
+/// The identity of a span below the root; `name` tells it from its siblings.
 fn child(root: [u8; 8], name: &str) -> SpanId {
     let digest = Sha256::new().chain_update(root).chain_update(name).finalize();
     let mut bytes = digest.iter().copied();
@@ -122,7 +122,7 @@ fn time(at: EpochMs) -> SystemTime {
 struct Counted {
     inner: SpanExporter,
     metrics: Arc<Metrics>,
-    /// Spans that were handed in and not exported yet.
+    /// Spans that were queued and not exported yet.
     waiting: Arc<AtomicUsize>,
     failing: AtomicBool,
 }
@@ -134,11 +134,11 @@ impl opentelemetry_sdk::trace::SpanExporter for Counted {
         self.metrics.work.round("traces", exported.is_ok());
         let failed_before = self.failing.swap(exported.is_err(), Ordering::Relaxed);
         match (&exported, failed_before) {
-            // Once, however long it lasts.
+            // Logged once per outage.
             (Err(error), false) => {
-                tracing::warn!(%error, "the collector does not take traces; they are lost until it does: look at traces.otlp_url");
+                tracing::warn!(%error, "cannot export traces; they are lost until the collector accepts them: check traces.otlp_url");
             }
-            (Ok(()), true) => tracing::info!("the collector takes traces again"),
+            (Ok(()), true) => tracing::info!("exporting traces works again"),
             (Ok(()), false) | (Err(_), true) => {}
         }
         exported

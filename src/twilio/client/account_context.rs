@@ -4,13 +4,17 @@ use super::hosts::Product;
 use super::request::{Form, Request};
 use super::settings::StreamDestination;
 use crate::call::sid::{AccountSid, CallSid, ConferenceSid, WorkspaceSid};
-use crate::call::step::{Guard, Operation, StreamStart, Trouble};
+use crate::call::step::{Command, Guard, Operation, Read, StreamStart, Trouble};
 use crate::twilio::failure::About;
 use crate::twilio::twiml::{self, ConferenceVerb, Document, StreamVerb};
 use url::form_urlencoded::Serializer;
 
 /// A conference takes 250 participants at most (`maxParticipants`), so one page holds them all.
 const PARTICIPANTS_PER_PAGE: u16 = 250;
+
+/// Twilio tries a callback again on 5xx, on time-outs and when a connection fails. The fragment is not part of what is signed
+/// (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>).
+pub const CALLBACK_RETRIES: &str = "#rc=3&rp=5xx,ct,rt";
 
 /// What every request needs to know of the account besides the operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,39 +32,52 @@ pub struct AccountContext {
 impl AccountContext {
     /// The first request of an operation, or why it cannot be made.
     pub fn request(&self, operation: &Operation) -> Result<Request, Trouble> {
-        Ok(match operation {
-            Operation::FetchTask { task } => {
+        match operation {
+            Operation::Read(read) => Ok(self.read(read)),
+            Operation::Command(command) => self.command(command),
+        }
+    }
+
+    fn read(&self, read: &Read) -> Request {
+        match read {
+            Read::Task { task } => {
                 let path = ["v1", "Workspaces", self.workspace_sid.as_str(), "Tasks", task.as_str()];
                 Request::get(Product::TaskRouter, &path)
             }
-            Operation::FindConference { friendly_name } => {
+            Read::FindConference { friendly_name } => {
                 let mut query = Serializer::new(String::new());
                 query.append_pair("FriendlyName", friendly_name).append_pair("Status", "in-progress");
                 self.get(&["Conferences.json"]).with_query(query.finish())
             }
-            Operation::FetchConference { conference } => self.get(&["Conferences", &format!("{conference}.json")]),
-            Operation::ReadParticipants { conference } => self
+            Read::Conference { conference } => self.get(&["Conferences", &format!("{conference}.json")]),
+            Read::Participants { conference } => self
                 .get(&["Conferences", conference.as_str(), "Participants.json"])
                 .with_query(format!("PageSize={PARTICIPANTS_PER_PAGE}")),
-            Operation::UpdateCustomer { conference, customer, guard, hold } => {
+            Read::Call { call } => self.get(&["Calls", &format!("{call}.json")]),
+        }
+    }
+
+    fn command(&self, command: &Command) -> Result<Request, Trouble> {
+        Ok(match command {
+            Command::UpdateCustomer { conference, customer, guard, hold } => {
                 self.update(conference, customer, *guard, *hold)
             }
-            Operation::Redirect { customer, room, stop, start } => {
-                let twiml = self.redirect_twiml(room, stop, start)?;
-                self.command(&["Calls", &format!("{customer}.json")], vec![("Twiml".into(), twiml)])
+            Command::Redirect { customer, friendly_name, guard, stop, start, .. } => {
+                let twiml = self.redirect_twiml(friendly_name, *guard, stop, start)?;
+                self.about_call(&["Calls", &format!("{customer}.json")], vec![("Twiml".into(), twiml)])
             }
-            Operation::CreateStream { customer, stream } => {
+            Command::CreateStream { customer, stream } => {
                 let form = create_form(self.stream_verb(stream)?);
-                Request { is_command: false, ..self.command(&["Calls", customer.as_str(), "Streams.json"], form) }
+                self.about_call(&["Calls", customer.as_str(), "Streams.json"], form)
             }
-            Operation::StopStream { customer, name, sid } => {
+            Command::StopStream { customer, name, sid, .. } => {
                 let which = sid.as_ref().map_or(name.as_str(), |sid| sid.as_str());
                 let path = ["Calls", customer.as_str(), "Streams", &format!("{which}.json")];
-                self.command(&path, vec![("Status".into(), "stopped".to_owned())])
+                self.about_call(&path, vec![("Status".into(), "stopped".to_owned())])
             }
-            Operation::FetchCall { customer } => {
-                Request { about: About::Call, ..self.get(&["Calls", &format!("{customer}.json")]) }
-            }
+            Command::EndConference { conference } => self
+                .get(&["Conferences", &format!("{conference}.json")])
+                .with_form(vec![("Status".into(), "completed".to_owned())]),
         })
     }
 
@@ -77,22 +94,36 @@ impl AccountContext {
         guard: Option<Guard>,
         hold: Option<bool>,
     ) -> Request {
-        let guard = guard.map(|guard| match guard {
-            Guard::Raised => ("EndConferenceOnExit".into(), "true".to_owned()),
-            Guard::Lowered => ("EndConferenceOnExit".into(), "false".to_owned()),
-        });
-        let hold = hold.map(|hold| ("Hold".into(), hold.to_string()));
+        let mut form = Form::new();
+        match guard {
+            Some(Guard::Raised) => form.push(("EndConferenceOnExit".into(), "true".to_owned())),
+            Some(Guard::Lowered) => {
+                form.push(("EndConferenceOnExit".into(), "false".to_owned()));
+                // A leg that entered with a beep would beep when we take it out.
+                form.push(("BeepOnExit".into(), "false".to_owned()));
+            }
+            None => {}
+        }
+        form.extend(hold.map(|hold| ("Hold".into(), hold.to_string())));
         let path = ["Conferences", conference.as_str(), "Participants", &format!("{customer}.json")];
-        self.get(&path).with_form(guard.into_iter().chain(hold).collect())
+        self.get(&path).with_form(form)
     }
 
-    fn command(&self, path: &[&str], form: Form) -> Request {
-        Request { about: About::Call, is_command: true, ..self.get(path).with_form(form) }
+    /// A command whose refusal with 21220 says that the call is not in progress.
+    fn about_call(&self, path: &[&str], form: Form) -> Request {
+        Request { about: About::Call, ..self.get(path).with_form(form) }
     }
 
-    fn redirect_twiml(&self, room: &str, stop: &[String], start: &[StreamStart]) -> Result<String, Trouble> {
+    fn redirect_twiml(
+        &self,
+        friendly_name: &str,
+        guard: Guard,
+        stop: &[String],
+        start: &[StreamStart],
+    ) -> Result<String, Trouble> {
         let start = start.iter().map(|stream| self.stream_verb(stream)).collect::<Result<Vec<_>, _>>()?;
-        let conference = ConferenceVerb { room: room.to_owned(), beep: false, end_conference_on_exit: true };
+        let end_conference_on_exit = guard == Guard::Raised;
+        let conference = ConferenceVerb { room: friendly_name.to_owned(), beep: false, end_conference_on_exit };
         let document = Document { stop: stop.to_vec(), start, conference };
         twiml::render(&document).map_err(|error| not_sent(error.to_string()))
     }
@@ -116,7 +147,9 @@ impl AccountContext {
             track: destination.track,
             parameters: sids.into_iter().chain(stream.parameters.iter().cloned()).collect(),
             // The callback itself names only the leg, which may have had another task before.
-            status_callback: destination.confirms.then(|| format!("{}?task={}", self.status_url, stream.task)),
+            status_callback: destination
+                .confirms
+                .then(|| format!("{}?task={}{CALLBACK_RETRIES}", self.status_url, stream.task)),
         })
     }
 }
@@ -134,5 +167,5 @@ fn create_form(stream: StreamVerb) -> Form {
 }
 
 fn not_sent(reason: String) -> Trouble {
-    Trouble { status: None, code: None, reason, retry_after_ms: None }
+    Trouble { status: None, code: None, reason, retry_after_ms: None, lost: false }
 }

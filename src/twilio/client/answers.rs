@@ -4,11 +4,16 @@
 use super::account_context::AccountContext;
 use crate::call::fact::CallAttributes;
 use crate::call::sid::{CallSid, ConferenceSid, StreamSid};
-use crate::call::step::{Answer, ConferenceRow, Guard, Operation, ParticipantRow};
+use crate::call::step::{
+    Answer, CallRow, CallStatus, Command, ConferenceRow, Guard, Operation, ParticipantRow, Read, Role,
+};
 use crate::twilio::attributes::Attributes;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use serde::Deserialize;
+
+/// What the address of a far end begins with that is no telephone: <https://www.twilio.com/docs/voice/api/call-resource>.
+const ADDRESSES: [&str; 2] = ["client:", "sip:"];
 
 /// A 2xx whose body is not what Twilio documents.
 const UNREADABLE: &str = "Twilio's answer could not be read";
@@ -21,11 +26,16 @@ struct WireTask {
 #[derive(Deserialize)]
 struct WireStream {
     sid: Option<String>,
+    status: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct WireCall {
+    sid: Option<String>,
     status: Option<String>,
+    direction: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +58,8 @@ struct WireParticipant {
     hold: Option<bool>,
     status: Option<String>,
     date_created: Option<String>,
+    label: Option<String>,
+    coaching: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -67,7 +79,7 @@ pub struct Reader<'a> {
 
 /// What a body turned out to be.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Read {
+pub enum Body {
     /// The whole answer, or its last page.
     Whole(Answer),
     /// A page; the next one has this query.
@@ -96,24 +108,31 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the body of a 2xx. The error is in our own words.
-    pub fn read(&mut self, body: &[u8]) -> Result<Read, &'static str> {
+    pub fn read(&mut self, body: &[u8]) -> Result<Body, &'static str> {
         let answer = match self.operation {
-            Operation::FetchTask { .. } => read_task(body).map(Answer::Task),
-            Operation::FindConference { friendly_name } => {
+            Operation::Read(Read::Task { .. }) => read_task(body).map(Answer::Task),
+            Operation::Read(Read::FindConference { friendly_name }) => {
                 read_conferences(body, friendly_name).map(Answer::Conference)
             }
-            Operation::FetchConference { .. } => read_conference(body).map(|row| Answer::Conference(Some(row))),
-            Operation::ReadParticipants { conference } => return self.page(conference, body),
-            Operation::UpdateCustomer { customer, .. } => read_participant(body, customer).map(Answer::Participant),
-            // A body without a SID is no failure: the stream was accepted, and its name will do.
-            Operation::CreateStream { .. } => Some(Answer::Stream(read_stream(body))),
-            Operation::FetchCall { .. } => read_call(body).map(|live| Answer::Call { live }),
-            Operation::Redirect { .. } | Operation::StopStream { .. } => Some(Answer::Accepted),
+            Operation::Read(Read::Conference { .. }) => read_conference(body).map(|row| Answer::Conference(Some(row))),
+            Operation::Read(Read::Participants { conference }) => return self.page(conference, body),
+            Operation::Read(Read::Call { .. }) => read_call(body).map(Answer::Call),
+            Operation::Command(Command::UpdateCustomer { customer, .. }) => {
+                read_participant(body, customer).map(Answer::Participant)
+            }
+            Operation::Command(Command::CreateStream { .. }) => read_stream(body).map(Answer::Stream),
+            Operation::Command(Command::StopStream { .. }) => read_stopped(body).then_some(Answer::Accepted),
+            Operation::Command(Command::Redirect { customer, .. }) => {
+                names(body, customer.as_str()).then_some(Answer::Accepted)
+            }
+            Operation::Command(Command::EndConference { conference }) => {
+                names(body, conference.as_str()).then_some(Answer::Accepted)
+            }
         };
-        answer.map(Read::Whole).ok_or(UNREADABLE)
+        answer.map(Body::Whole).ok_or(UNREADABLE)
     }
 
-    fn page(&mut self, conference: &ConferenceSid, body: &[u8]) -> Result<Read, &'static str> {
+    fn page(&mut self, conference: &ConferenceSid, body: &[u8]) -> Result<Body, &'static str> {
         // Twilio writes `next_page_uri` without the base's own path.
         let account = &self.context.account_sid;
         let path = format!("/2010-04-01/Accounts/{account}/Conferences/{conference}/Participants.json");
@@ -121,10 +140,10 @@ impl<'a> Reader<'a> {
         self.rows.extend(page.rows);
         self.pages_left = self.pages_left.saturating_sub(1);
         match page.next {
-            None => Ok(Read::Whole(Answer::Participants(std::mem::take(&mut self.rows)))),
+            None => Ok(Body::Whole(Answer::Participants(std::mem::take(&mut self.rows)))),
             Some(NextPage::Elsewhere) => Err("the list's next page is at another address, which is not followed"),
             Some(NextPage::Query(_)) if self.pages_left == 0 => Err("the list has more pages than twilio.max_pages"),
-            Some(NextPage::Query(query)) => Ok(Read::NextPage(query)),
+            Some(NextPage::Query(query)) => Ok(Body::NextPage(query)),
         }
     }
 }
@@ -140,11 +159,31 @@ fn read_stream(body: &[u8]) -> Option<StreamSid> {
     serde_json::from_slice::<WireStream>(body).ok()?.sid?.parse().ok()
 }
 
-/// `GET …/Calls/{CA}.json`: whether the call has not ended. An unknown status counts as live, because a call that is
-/// believed to have ended is never looked at again.
-fn read_call(body: &[u8]) -> Option<bool> {
-    let status = serde_json::from_slice::<WireCall>(body).ok()?.status?;
-    Some(!matches!(status.as_str(), "completed" | "busy" | "failed" | "no-answer" | "canceled"))
+/// `POST …/Streams/{MZ or name}.json`: documented is `status: "stopped"`.
+fn read_stopped(body: &[u8]) -> bool {
+    let stream = serde_json::from_slice::<WireStream>(body).ok();
+    stream.is_some_and(|stream| stream.sid.is_some() && stream.status.as_deref() == Some("stopped"))
+}
+
+/// Whether it is the representation of this resource.
+fn names(body: &[u8], sid: &str) -> bool {
+    let body = serde_json::from_slice::<WireCall>(body).ok();
+    body.and_then(|body| body.sid).is_some_and(|found| found == sid)
+}
+
+/// `GET …/Calls/{CA}.json`. An unknown status counts as live, because a call that is believed to have ended is never looked
+/// at again.
+fn read_call(body: &[u8]) -> Option<CallRow> {
+    let call = serde_json::from_slice::<WireCall>(body).ok()?;
+    let status = match call.status?.as_str() {
+        "queued" | "initiated" | "ringing" => CallStatus::Coming,
+        "completed" | "busy" | "failed" | "no-answer" | "canceled" => CallStatus::Over,
+        _ => CallStatus::Live,
+    };
+    let inbound = call.direction.is_some_and(|direction| direction.starts_with("inbound"));
+    let far_end = if inbound { call.from } else { call.to };
+    let client = far_end.is_some_and(|end| ADDRESSES.iter().any(|scheme| end.starts_with(scheme)));
+    Some(CallRow { status, inbound, client })
 }
 
 /// `GET …/Conferences.json`: the newest one in progress of exactly this name. Twilio allows one.
@@ -209,6 +248,12 @@ impl WireParticipant {
             hold: self.hold,
             connected: self.status.is_none_or(|status| status == "connected"),
             date_created: self.date_created,
+            role: match self.label.as_deref() {
+                _ if self.coaching == Some(true) => Role::Other,
+                None | Some("") => Role::Unsaid,
+                Some("customer") => Role::Customer,
+                Some(_) => Role::Other,
+            },
         }
     }
 }

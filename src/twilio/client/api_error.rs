@@ -18,7 +18,7 @@ impl ApiError {
     /// A 2xx whose body is not what Twilio documents.
     pub(super) fn unreadable() -> Self {
         let reason = "Twilio's answer could not be read".to_owned();
-        ApiError::Refused(Trouble { status: None, code: None, reason, retry_after_ms: None })
+        ApiError::Refused(Trouble { status: None, code: None, reason, retry_after_ms: None, lost: false })
     }
 }
 
@@ -32,9 +32,11 @@ impl From<Outcome> for ApiError {
     /// An outcome that is an answer is never passed here; if one were, nothing better would be known of it.
     fn from(outcome: Outcome) -> Self {
         match outcome {
-            Outcome::Gone | Outcome::Done(_) => ApiError::NotFound,
+            Outcome::NotFound(_) | Outcome::Done(_) => ApiError::NotFound,
             Outcome::TryLater(trouble) | Outcome::Unknown(trouble) => ApiError::Later(trouble),
-            Outcome::Refused(trouble) => ApiError::Refused(trouble),
+            Outcome::NotInProgress(trouble) | Outcome::Denied(trouble) | Outcome::Refused(trouble) => {
+                ApiError::Refused(trouble)
+            }
         }
     }
 }

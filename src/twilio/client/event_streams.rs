@@ -25,7 +25,6 @@ pub struct EventStreams<'a>(pub(super) &'a Transport);
 /// The properties of a sink that matter here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct SinkRow {
-    /// Begins with DG.
     pub sid: SinkSid,
     /// `status`: "initialized", "validating", "active" or "failed".
     pub status: Option<String>,
@@ -37,7 +36,6 @@ pub struct SinkRow {
 /// The properties of a subscription that matter here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct SubscriptionRow {
-    /// Begins with DF.
     pub sid: SubscriptionSid,
     /// `receive_events_from_subaccounts`.
     #[serde(rename = "receive_events_from_subaccounts")]

@@ -3,6 +3,9 @@ use crate::twilio::failure::About;
 use std::borrow::Cow;
 use url::Url;
 
+/// The parameter of the Streams resource.
+const CALLBACK: &str = "StatusCallback";
+
 /// The names and values of a form, in order.
 pub type Form = Vec<(Cow<'static, str>, String)>;
 
@@ -13,18 +16,15 @@ pub struct Request {
     pub product: Product,
     /// The path's segments below the host's base, not percent-encoded.
     pub path: Vec<String>,
-    /// Percent-encoded.
     pub query: Option<String>,
     /// The form of a POST.
     pub form: Option<Form>,
     /// The resource that decides what a failure means.
     pub about: About,
-    /// For a command any 2xx is success, whatever its body.
-    pub is_command: bool,
 }
 
 impl Request {
-    /// A GET that is no command.
+    /// A GET.
     pub(super) fn get(product: Product, path: &[&str]) -> Self {
         Self {
             product,
@@ -32,7 +32,6 @@ impl Request {
             query: None,
             form: None,
             about: About::Other,
-            is_command: false,
         }
     }
 
@@ -43,6 +42,19 @@ impl Request {
     /// Makes a POST of it.
     pub(super) fn with_form(self, form: Form) -> Self {
         Self { form: Some(form), ..self }
+    }
+
+    /// Whether the address of its status callback has a fragment.
+    pub(super) fn has_callback_fragment(&self) -> bool {
+        let callback = self.form.iter().flatten().find(|(name, _)| name == CALLBACK);
+        callback.is_some_and(|(_, address)| address.contains('#'))
+    }
+
+    /// Without it Twilio retries callbacks as it does by default.
+    pub(super) fn drop_callback_fragment(&mut self) {
+        for (_, address) in self.form.iter_mut().flatten().filter(|(name, _)| name == CALLBACK) {
+            address.truncate(address.find('#').unwrap_or(address.len()));
+        }
     }
 
     /// The address below a base, with the path percent-encoded.

@@ -40,7 +40,6 @@ pub struct ClientSettings {
 pub enum Credentials {
     /// An API key (SK…) and its secret.
     ApiKey {
-        /// Begins with SK.
         key: String,
         /// Never logged.
         secret: SecretString,

@@ -1,6 +1,7 @@
 //! Sends requests: connections, credentials, permits and limits. Each request is sent once and its answer judged.
 
 use super::api_error::ApiError;
+use super::arming::Arming;
 use super::hosts::{Product, events_beside};
 use super::request::Request;
 use super::settings::{ClientSettings, Credentials};
@@ -59,6 +60,7 @@ impl std::fmt::Debug for Transport {
 /// One operation's requests, and what the last answer said.
 pub(super) struct Exchange {
     operation: &'static str,
+    arming: Arming,
     deadline: Instant,
     pub(super) status: Option<u16>,
     pub(super) request_id: Option<String>,
@@ -74,7 +76,11 @@ impl Transport {
         }
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let http = reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        // Bytes that a dead connection has not delivered by then are dropped with it: nothing of a command arrives later.
+        #[cfg(target_os = "linux")]
+        let builder = builder.tcp_user_timeout(settings.request_timeout);
+        let http = builder
             .user_agent(user_agent())
             .default_headers(headers)
             .connect_timeout(settings.connect_timeout)
@@ -126,9 +132,9 @@ impl Transport {
     }
 
     /// Begins an operation: its deadline counts from here.
-    pub(super) fn exchange(&self, operation: &'static str) -> Exchange {
+    pub(super) fn exchange(&self, operation: &'static str, arming: Arming) -> Exchange {
         let deadline = Instant::now() + self.request_timeout;
-        Exchange { operation, deadline, status: None, request_id: None, date: None }
+        Exchange { operation, arming, deadline, status: None, request_id: None, date: None }
     }
 
     /// Sends once, with a permit of its own. The body of a 2xx, and when Twilio answered by its own clock.
@@ -138,7 +144,7 @@ impl Transport {
         request: &Request,
     ) -> Result<(Vec<u8>, Option<EpochMs>), ApiError> {
         let _permit = self.permit().await;
-        let mut exchange = self.exchange(operation);
+        let mut exchange = self.exchange(operation, Arming::always());
         let body = self.send(&mut exchange, request).await?;
         Ok((body, exchange.date))
     }
@@ -180,10 +186,6 @@ impl Transport {
     /// Sends once. The body of a 2xx; anything else as its verdict.
     pub(super) async fn send(&self, exchange: &mut Exchange, request: &Request) -> Result<Vec<u8>, Outcome> {
         let mut response = self.respond(exchange, request).await?;
-        if request.is_command {
-            // Read only so that the connection can be used again: the request was taken, whatever the body is.
-            return Ok(beginning(&mut response, self.answer_limit_bytes).await.unwrap_or_default());
-        }
         self.whole_body(exchange, &mut response).await
     }
 
@@ -202,7 +204,8 @@ impl Transport {
         if let Some(form) = &request.form {
             let body = serde_urlencoded::to_string(form)
                 .map_err(|_| Outcome::Refused(exchange.trouble("the request could not be written as a form")))?;
-            sending = sending.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+            sending =
+                sending.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(exchange.arming.body(body));
         }
         // Each page has a status of its own.
         exchange.status = None;
@@ -238,26 +241,33 @@ impl Transport {
 }
 
 impl Exchange {
-    /// Perhaps processed; `reason` is in our own words.
+    /// Answered, and not as Twilio answers; `reason` is in our own words.
     pub(super) fn unknown(&self, reason: &str) -> Outcome {
         Outcome::Unknown(self.trouble(reason))
     }
 
+    /// No whole answer came.
+    fn lost(&self, reason: &str) -> Outcome {
+        Outcome::Unknown(Trouble { lost: true, ..self.trouble(reason) })
+    }
+
     fn trouble(&self, reason: &str) -> Trouble {
-        Trouble { status: self.status, code: None, reason: reason.to_owned(), retry_after_ms: None }
+        Trouble { status: self.status, code: None, reason: reason.to_owned(), retry_after_ms: None, lost: false }
     }
 
     /// reqwest's error holds the URL and the network's own words, so only its kind is used.
     fn failed(&self, error: &reqwest::Error) -> Outcome {
-        if error.is_connect() {
+        if self.arming.is_disarmed() {
+            Outcome::TryLater(self.trouble("the command was given up, because it could not be sent in time"))
+        } else if error.is_connect() {
             // No TCP or TLS connection, so not a byte of the request has left.
             Outcome::TryLater(self.trouble("could not connect to Twilio"))
         } else if error.is_timeout() {
-            self.unknown("Twilio did not answer in time")
+            self.lost("Twilio did not answer in time")
         } else if self.status.is_some() {
-            self.unknown("Twilio's answer was cut off")
+            self.lost("Twilio's answer was cut off")
         } else {
-            self.unknown("the connection broke before Twilio answered")
+            self.lost("the connection broke before Twilio answered")
         }
     }
 }

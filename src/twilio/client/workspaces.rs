@@ -19,7 +19,6 @@ pub struct Workspaces<'a>(pub(super) &'a Transport);
 /// The properties of a workspace that matter here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkspaceRow {
-    /// Begins with WS.
     pub sid: WorkspaceSid,
     /// `friendly_name`.
     pub name: String,

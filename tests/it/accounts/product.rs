@@ -2,7 +2,7 @@
 
 use super::*;
 use secrecy::ExposeSecret as _;
-use taskrouter_streams::call::fact::What;
+use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::sid::AccountSid;
 use taskrouter_streams::call::step::Change;
 use taskrouter_streams::journal::{CallQuery, NewFact, now};
@@ -17,24 +17,29 @@ use twilio_simulator::world::OpName;
 #[tokio::test]
 async fn calls_of_both_accounts_go_to_the_destinations_of_each_in_the_way_of_each() {
     let town = Town::rises(&[]).await;
-    let (green, blue) = (town.green.customer_calls().await, town.blue.customer_calls().await);
+    let (green, blue) =
+        (town.green.act(|world| world.customer_calls()).await, town.blue.act(|world| world.customer_calls()).await);
     for (sim, task) in [(&town.green, &green), (&town.blue, &blue)] {
-        sim.accepts(task, "alice").await.unwrap();
+        sim.act(|world| world.accepts(task, "alice")).await.unwrap();
         streaming(sim, task, &["alice"]).await;
-        sim.transfers(task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
-        sim.accepts(task, "bob").await.unwrap();
+        sim.act(|world| world.transfers(task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
+        sim.act(|world| world.accepts(task, "bob")).await.unwrap();
     }
     for (sim, task, urls, redirects) in [
         (&town.green, &green, ["wss://green.example.com/a", "wss://green.example.com/b"], true),
         (&town.blue, &blue, ["wss://blue.example.com/a", "wss://blue.example.com/a"], false),
     ] {
         streaming(sim, task, &["alice", "bob"]).await;
-        let report = sim.report(task).unwrap();
+        let report = sim.world(|world| world.report(task)).unwrap();
         assert_eq!(report.streams.iter().map(|stream| stream.url.as_str()).collect::<Vec<_>>(), urls);
         assert_eq!(report.redirects > 0, redirects, "each account has a strategy of its own");
-        assert!(sim.requests().iter().all(|request| request.op.is_some()), "{:?}", sim.requests());
+        assert!(
+            sim.world(|world| world.requests().to_vec()).iter().all(|request| request.op.is_some()),
+            "{:?}",
+            sim.world(|world| world.requests().to_vec())
+        );
         assert!(sim.deliveries().iter().all(|each| each.outcome == Delivered::Answered(204)), "{:?}", sim.deliveries());
-        assert_eq!(sim.violations(), []);
+        assert_eq!(sim.world(|world| world.violations().to_vec()), []);
     }
     town.falls().await;
 }
@@ -42,8 +47,8 @@ async fn calls_of_both_accounts_go_to_the_destinations_of_each_in_the_way_of_eac
 #[tokio::test]
 async fn what_another_account_says_of_a_call_changes_nothing() {
     let town = Town::rises(&[]).await;
-    let task = town.green.customer_calls().await;
-    town.green.accepts(&task, "alice").await.unwrap();
+    let task = town.green.act(|world| world.customer_calls()).await;
+    town.green.act(|world| world.accepts(&task, "alice")).await.unwrap();
     streaming(&town.green, &task, &["alice"]).await;
     town.settles().await;
     let facts = town.facts(&task).await.len();
@@ -72,9 +77,9 @@ async fn what_another_account_says_of_a_call_changes_nothing() {
     assert_eq!(town.call(&task).await, before, "the fold is deaf to them");
     let story = timeline::render(&town.facts(&task).await);
     assert_eq!(story.matches("ignored: an event of AC").count(), 2, "{story}");
-    town.green.leaves(&task, "alice").await.unwrap();
+    town.green.act(|world| world.leaves(&task, "alice")).await.unwrap();
     streaming(&town.green, &task, &[]).await;
-    assert_eq!(town.green.violations(), []);
+    assert_eq!(town.green.world(|world| world.violations().to_vec()), []);
     town.falls().await;
 }
 
@@ -82,14 +87,14 @@ async fn what_another_account_says_of_a_call_changes_nothing() {
 async fn a_call_that_was_journaled_before_there_were_several_accounts_is_the_firsts() {
     let town = Town::rises(&[]).await;
     town.green.post_events_to(nowhere());
-    let task = town.green.customer_calls().await;
-    town.green.accepts(&task, "alice").await.unwrap();
-    for told in town.green.events() {
+    let task = town.green.act(|world| world.customer_calls()).await;
+    town.green.act(|world| world.accepts(&task, "alice")).await.unwrap();
+    for told in town.green.world(|world| world.events().cloned().collect::<Vec<_>>()) {
         let form: Vec<Pair<'_>> = told.form.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
         let Content::Ours { task, identity, what } = event::parse(&form, &Interest::default()).unwrap().content else {
             continue;
         };
-        let mut written = serde_json::to_value(Fact { at: now(), what }).unwrap();
+        let mut written = serde_json::to_value(Fact { at: now(), kind: what }).unwrap();
         let account = |value: &mut serde_json::Value| {
             let kind = value["what"].as_object_mut().unwrap().values_mut().next().unwrap();
             kind["task"].as_object_mut().unwrap().remove("account")
@@ -99,10 +104,10 @@ async fn a_call_that_was_journaled_before_there_were_several_accounts_is_the_fir
         town.service.journal().ingest(NewFact { call: task, identity, fact }).await.unwrap();
     }
     streaming(&town.green, &task, &["alice"]).await;
-    assert_eq!(town.blue.requests(), []);
+    assert_eq!(town.blue.world(|world| world.requests().to_vec()), []);
     // What is told of it from now on names its account.
     town.introduces();
-    town.green.leaves(&task, "alice").await.unwrap();
+    town.green.act(|world| world.leaves(&task, "alice")).await.unwrap();
     streaming(&town.green, &task, &[]).await;
     assert_eq!(town.call(&task).await.account().map(AccountSid::as_str), Some(GREEN.0));
     town.falls().await;
@@ -112,13 +117,13 @@ async fn a_call_that_was_journaled_before_there_were_several_accounts_is_the_fir
 async fn a_token_is_rotated_while_a_call_goes_on() {
     const NEXT: &str = "blues-next-token";
     let mut town = Town::rises(&[]).await;
-    let task = town.blue.customer_calls().await;
-    town.blue.accepts(&task, "alice").await.unwrap();
+    let task = town.blue.act(|world| world.customer_calls()).await;
+    town.blue.act(|world| world.accepts(&task, "alice")).await.unwrap();
     streaming(&town.blue, &task, &["alice"]).await;
     // Promoted before we know it: refused, and Twilio's records have it still.
     town.blue.promotes(SecretString::from(NEXT));
-    town.blue.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
-    town.blue.accepts(&task, "bob").await.unwrap();
+    town.blue.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
+    town.blue.act(|world| world.accepts(&task, "bob")).await.unwrap();
     assert!(town.blue.deliveries().iter().any(|each| each.outcome == Delivered::Answered(403)));
     let both = format!("{},{NEXT}", BLUE.2);
     town = town.restarts(&[("TRS__ACCOUNTS__BLUE__AUTH_TOKENS", &both)]).await;
@@ -135,24 +140,29 @@ async fn a_token_is_rotated_while_a_call_goes_on() {
     town = town.restarts(&[("TRS__ACCOUNTS__BLUE__AUTH_TOKENS", NEXT)]).await;
     assert_eq!(town.post("/taskrouter/events", &event(2), BLUE.2).await, 403);
     assert_eq!(town.post("/taskrouter/events", &event(2), NEXT).await, 204);
-    town.blue.unholds(&task, "alice").await.unwrap();
-    town.blue.leaves(&task, "alice").await.unwrap();
+    town.blue.act(|world| world.unholds(&task, "alice")).await.unwrap();
+    town.blue.act(|world| world.leaves(&task, "alice")).await.unwrap();
     streaming(&town.blue, &task, &["bob"]).await;
-    assert_eq!(town.blue.violations(), []);
+    assert_eq!(town.blue.world(|world| world.violations().to_vec()), []);
     town.falls().await;
 }
 
 #[tokio::test]
 async fn wrong_credentials_of_one_account_do_not_hurt_the_calls_of_the_other() {
     let town = Town::rises(&[("TRS__ACCOUNTS__BLUE__API_SECRET", "not-the-secret")]).await;
-    let (blue, green) = (town.blue.customer_calls().await, town.green.customer_calls().await);
-    town.blue.accepts(&blue, "alice").await.unwrap();
+    let (blue, green) =
+        (town.blue.act(|world| world.customer_calls()).await, town.green.act(|world| world.customer_calls()).await);
+    town.blue.act(|world| world.accepts(&blue, "alice")).await.unwrap();
     town.until("blue's change is parked", async || town.call(&blue).await.parked().count() > 0).await;
-    town.green.accepts(&green, "alice").await.unwrap();
+    town.green.act(|world| world.accepts(&green, "alice")).await.unwrap();
     streaming(&town.green, &green, &["alice"]).await;
-    assert_eq!(town.blue.snapshot(&blue).unwrap().streams, Vec::<String>::new());
-    assert!(town.blue.requests().iter().all(|request| request.status == Some(401)), "{:?}", town.blue.requests());
-    assert!(town.green.requests().iter().all(|request| request.status != Some(401)));
+    assert_eq!(town.blue.world(|world| world.snapshot(&blue)).unwrap().streams, Vec::<String>::new());
+    assert!(
+        town.blue.world(|world| world.requests().to_vec()).iter().all(|request| request.status == Some(401)),
+        "{:?}",
+        town.blue.world(|world| world.requests().to_vec())
+    );
+    assert!(town.green.world(|world| world.requests().to_vec()).iter().all(|request| request.status != Some(401)));
     assert_eq!(town.call(&green).await.parked().count(), 0);
     town.falls().await;
 }
@@ -168,15 +178,21 @@ async fn an_account_that_twilio_does_not_answer_leaves_room_for_the_calls_of_the
         ("TRS__SHUTDOWN__GRACE_MS", "100"),
     ])
     .await;
-    town.blue.fault(On::Next(OpName::CreateStream), 99, Fault::Hang { took_effect: false });
+    town.blue.faults(|faults| faults.script(On::Next(OpName::CreateStream), 99, Fault::Hang { took_effect: false }));
     for _ in 0..3 {
-        let task = town.blue.customer_calls().await;
-        town.blue.accepts(&task, "alice").await.unwrap();
+        let task = town.blue.act(|world| world.customer_calls()).await;
+        town.blue.act(|world| world.accepts(&task, "alice")).await.unwrap();
     }
-    let hanging = || town.blue.requests().iter().filter(|request| request.op == Some(OpName::CreateStream)).count();
+    let hanging = || {
+        town.blue
+            .world(|world| world.requests().to_vec())
+            .iter()
+            .filter(|request| request.op == Some(OpName::CreateStream))
+            .count()
+    };
     town.until("blue hangs", async || hanging() == 1).await;
-    let task = town.green.customer_calls().await;
-    town.green.accepts(&task, "alice").await.unwrap();
+    let task = town.green.act(|world| world.customer_calls()).await;
+    town.green.act(|world| world.accepts(&task, "alice")).await.unwrap();
     streaming(&town.green, &task, &["alice"]).await;
     assert_eq!(hanging(), 1, "a minute has not passed");
     town.falls().await;
@@ -185,14 +201,14 @@ async fn an_account_that_twilio_does_not_answer_leaves_room_for_the_calls_of_the
 #[tokio::test]
 async fn a_call_whose_account_is_no_longer_configured_is_parked_and_asked_about_with_nobodys_credentials() {
     let mut town = Town::rises(&[]).await;
-    let task = town.blue.customer_calls().await;
-    town.blue.accepts(&task, "alice").await.unwrap();
+    let task = town.blue.act(|world| world.customer_calls()).await;
+    town.blue.act(|world| world.accepts(&task, "alice")).await.unwrap();
     streaming(&town.blue, &task, &["alice"]).await;
     town.settles().await;
 
-    let asked = town.blue.requests().len();
+    let asked = town.blue.world(|world| world.requests().len());
     town = town.restarts(&[("", "")]).await;
-    town.blue.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
+    town.blue.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
     assert!(town.blue.deliveries().iter().any(|each| each.outcome == Delivered::Answered(403)), "it is nobody's now");
     for number in 1..3 {
         // As an operator's, which make the call due.
@@ -201,23 +217,23 @@ async fn a_call_whose_account_is_no_longer_configured_is_parked_and_asked_about_
             matches!(town.call(&task).await.parked().collect::<Vec<_>>().as_slice(), [(Change::Serve, why)] if why.contains(BLUE.0))
         })
         .await;
-        let parked = town.facts(&task).await.iter().filter(|fact| matches!(fact.what, What::Parked(_))).count();
+        let parked = town.facts(&task).await.iter().filter(|fact| matches!(fact.kind, FactKind::Parked(_))).count();
         assert_eq!(parked, number, "once each time");
     }
     let rows = town.service.journal().calls(CallQuery { limit: 9, ..CallQuery::default() }).await.unwrap();
     assert!(rows.iter().any(|row| row.call == task && row.parked), "{rows:?}");
-    assert_eq!(town.blue.requests().len(), asked);
-    let of_green = town.green.requests();
+    assert_eq!(town.blue.world(|world| world.requests().len()), asked);
+    let of_green = town.green.world(|world| world.requests().to_vec());
     assert!(of_green.iter().all(|request| request.op == Some(OpName::ListEvents)), "green's own records: {of_green:?}");
 
     // Back again: what happened meanwhile is read from the records, and the call goes on.
     town = town.restarts(&[]).await;
-    town.blue.accepts(&task, "bob").await.unwrap();
+    town.blue.act(|world| world.accepts(&task, "bob")).await.unwrap();
     streaming(&town.blue, &task, &["alice", "bob"]).await;
     assert_eq!(town.call(&task).await.parked().count(), 0, "work on it tells that it was not given up");
     town.until("nothing is listed as parked", async || town.service.journal().backlog().await.unwrap().parked == 0)
         .await;
-    assert_eq!(town.blue.violations(), []);
+    assert_eq!(town.blue.world(|world| world.violations().to_vec()), []);
     town.falls().await;
 }
 
@@ -226,15 +242,15 @@ async fn what_was_missed_is_read_from_the_records_of_each_account() {
     let mut town = Town::rises(&[]).await;
     let mut tasks = Vec::new();
     for sim in [&town.green, &town.blue] {
-        let task = sim.customer_calls().await;
-        sim.accepts(&task, "alice").await.unwrap();
+        let task = sim.act(|world| world.customer_calls()).await;
+        sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
         streaming(sim, &task, &["alice"]).await;
         tasks.push(task);
     }
     for (sim, task) in [&town.green, &town.blue].into_iter().zip(&tasks) {
         sim.post_events_to(nowhere());
-        sim.transfers(task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm).await.unwrap();
-        sim.accepts(task, "bob").await.unwrap();
+        sim.act(|world| world.transfers(task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
+        sim.act(|world| world.accepts(task, "bob")).await.unwrap();
     }
     town = town.restarts(&[]).await;
     for (sim, task) in [&town.green, &town.blue].into_iter().zip(&tasks) {
@@ -259,11 +275,11 @@ async fn the_commands_know_the_accounts() {
         ("blue", &town.blue, format!("-u \"{}:$TRS__ACCOUNTS__BLUE__AUTH_TOKENS\"", BLUE.0)),
         (GREEN.0, &town.green, "-u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\"".to_owned()),
     ] {
-        assert_eq!(sim.workspace().event_callback_url, "");
+        assert_eq!(sim.world(|world| world.workspace().event_callback_url.clone()), "");
         let (code, said) = town.run(&["setup", "--yes", "--account", account]).await;
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains(&login), "{said}");
-        assert!(sim.workspace().event_callback_url.starts_with(PUBLIC_URL));
+        assert!(sim.world(|world| world.workspace().event_callback_url.clone()).starts_with(PUBLIC_URL));
     }
 
     // doctor looks at all of them, or at one.
@@ -290,8 +306,8 @@ async fn the_commands_know_the_accounts() {
     let mut tasks = Vec::new();
     for sim in [&town.green, &town.blue] {
         sim.post_events_to(nowhere());
-        let task = sim.customer_calls().await;
-        sim.accepts(&task, "alice").await.unwrap();
+        let task = sim.act(|world| world.customer_calls()).await;
+        sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
         tasks.push(task);
     }
     let (code, said) = town.run(&["backfill", "--since", "10m"]).await;
@@ -306,7 +322,8 @@ async fn the_commands_know_the_accounts() {
 #[tokio::test]
 async fn an_operator_sees_whose_call_it_is_when_there_are_several_accounts() {
     let mut town = Town::rises(&[]).await;
-    let (green, blue) = (town.green.customer_calls().await, town.blue.customer_calls().await);
+    let (green, blue) =
+        (town.green.act(|world| world.customer_calls()).await, town.blue.act(|world| world.customer_calls()).await);
     let (_, list) = town.run(&["calls", "list"]).await;
     for (task, name) in [(&green, "twilio"), (&blue, "blue")] {
         let line = list.lines().find(|line| line.starts_with(task.as_str())).unwrap_or_else(|| panic!("{list}"));
@@ -334,21 +351,21 @@ async fn setup_finds_the_workspace_of_an_account_that_has_none_configured() {
     assert!(said.contains("--workspace") && said.contains(BLUE.1), "{said}");
     let (code, said) = town.run_with(&["setup", "--account", "blue", "--workspace", BLUE.1, "--yes"], &missing).await;
     assert_eq!(code, Some(0), "{said}");
-    assert!(town.blue.workspace().event_callback_url.starts_with(PUBLIC_URL));
-    assert_eq!(town.green.workspace().event_callback_url, "");
+    assert!(town.blue.world(|world| world.workspace().event_callback_url.clone()).starts_with(PUBLIC_URL));
+    assert_eq!(town.green.world(|world| world.workspace().event_callback_url.clone()), "");
     town.falls().await;
 }
 
 #[tokio::test]
 async fn an_account_that_cannot_be_asked_is_told_and_the_others_are_served_by_the_commands() {
     let town = Town::rises(&[]).await;
-    let task = town.green.customer_calls().await;
-    town.green.accepts(&task, "alice").await.unwrap();
+    let task = town.green.act(|world| world.customer_calls()).await;
+    town.green.act(|world| world.accepts(&task, "alice")).await.unwrap();
     streaming(&town.green, &task, &["alice"]).await;
     let wrong = [("TRS__ACCOUNTS__BLUE__API_SECRET", "wrong")];
     let (code, said) = town.run_with(&["backfill", "--since", "10m"], &wrong).await;
     assert_eq!(code, Some(1), "{said}");
-    let events = town.green.events().len();
+    let events = town.green.world(|world| world.events().count());
     assert!(
         said.contains(&format!("{events} of {events} were accepted")) && said.contains("refused the credentials"),
         "{said}"
@@ -363,7 +380,7 @@ async fn an_account_that_cannot_be_asked_is_told_and_the_others_are_served_by_th
 impl Town {
     /// As an operator does.
     async fn redrives(&self, task: &TaskSid, number: usize) {
-        let fact = Fact { at: now(), what: What::Redriven };
+        let fact = Fact { at: now(), kind: FactKind::Redriven };
         let redriven = NewFact { call: task.clone(), identity: format!("redriven:{task}:{number}"), fact };
         self.service.journal().ingest(redriven).await.unwrap();
     }

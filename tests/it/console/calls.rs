@@ -84,7 +84,7 @@ async fn after_an_outage(calls: usize) -> Testbed {
     let outage = [&["customer calls"][..], &["the next redirect is answered 503"; 40], &["alice accepts", "settle"]];
     for _ in 1..calls {
         stage.run(&story(&outage.concat())).await;
-        stage.sim.clear_faults();
+        stage.sim.faults(|faults| faults.clear());
     }
     stage
 }
@@ -159,7 +159,7 @@ async fn health_is_asked_from_a_shell_without_a_token() {
     assert!(said(&health).starts_with("{\"commit\":"), "{}", said(&health));
     stage.stop().await;
     let (code, gone) = complained(&program("health", &["--admin", &admin], &[]).await);
-    assert!(code == Some(1) && gone.contains("nobody listens"), "{gone}");
+    assert!(code == Some(1) && gone.contains("could not connect"), "{gone}");
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
         (&["--admin", &admin, "list"], &[("TRS__ADMIN__TOKEN", "wrong")], 1, "set TRS__ADMIN__TOKEN"),
         (&["--admin", &admin, "show", &unknown], &token, 1, "no such call"),
         (&["--admin", &admin, "show", "../metrics"], &token, 1, "name a call by its task"),
-        (&["--admin", "http://127.0.0.1:9", "list"], &[], 1, "nobody listens at http://127.0.0.1:9"),
+        (&["--admin", "http://127.0.0.1:9", "list"], &[], 1, "could not connect to http://127.0.0.1:9"),
         (&["list"], &[("TRS__ADMIN__LISTEN", "127.0.0.1:0")], 2, "pass --admin"),
         (
             &["list"],

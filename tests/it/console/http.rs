@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use taskrouter_streams::call::fact::{
-    CallAttributes, EventStamp, Fact, ReservationChange, ReservationEvent, TaskStatus, TaskView, What,
+    CallAttributes, EventStamp, Fact, FactKind, ReservationChange, ReservationEvent, TaskStatus, TaskView,
 };
 use taskrouter_streams::console::view::AccountNames;
 use taskrouter_streams::console::{ConsoleSettings, console};
@@ -71,7 +71,7 @@ async fn what_was_given_up_is_tried_again_once_and_then_there_is_nothing_to_try(
     assert_eq!((call["parked"].as_array().unwrap().len(), live), (0, 1), "{call}");
     assert_eq!(status(&stage, Method::POST, &format!("/calls/{task}/redrive"), &[]).await, 409);
     let facts = stage.facts(&task.parse().unwrap()).await.unwrap();
-    assert_eq!(facts.iter().filter(|fact| fact.what == What::Redriven).count(), 1);
+    assert_eq!(facts.iter().filter(|fact| fact.kind == FactKind::Redriven).count(), 1);
     stage.stop().await;
 }
 
@@ -79,11 +79,11 @@ async fn what_was_given_up_is_tried_again_once_and_then_there_is_nothing_to_try(
 async fn what_was_given_up_and_dismissed_is_left_alone_and_not_shown_as_parked() {
     let stage = busy_stage("").await;
     let task = json(&stage, "/calls?state=parked").await["calls"][0]["task"].as_str().unwrap().to_owned();
-    let requests = stage.sim.requests().len();
+    let requests = stage.sim.world(|world| world.requests().len());
     let ours = [("sec-fetch-site", "same-origin")];
     assert_eq!(status(&stage, Method::POST, &format!("/console/calls/{task}/dismiss"), &ours).await, 303);
     stage.at_rest().await.unwrap();
-    assert_eq!(stage.sim.requests().len(), requests, "nothing is asked of Twilio");
+    assert_eq!(stage.sim.world(|world| world.requests().len()), requests, "nothing is asked of Twilio");
     assert!(json(&stage, "/calls?state=parked").await["calls"].as_array().unwrap().is_empty());
     let page = text(&stage, &format!("/console/calls/{task}")).await;
     assert!(page.contains("an operator dismisses the parked changes") && !page.contains("id=\"redrive\""), "{page}");
@@ -135,11 +135,7 @@ async fn a_page_of_somebody_else_can_change_nothing() {
     }
     let ours: &[&[(&str, &str)]] = &[&[("sec-fetch-site", "same-origin")], &[("origin", &us)], &[]];
     for headers in ours {
-        assert_eq!(
-            status(&stage, Method::POST, &path, headers).await,
-            404,
-            "let in, and there is no such call: {headers:?}"
-        );
+        assert_eq!(status(&stage, Method::POST, &path, headers).await, 404, "let in, and no such call: {headers:?}");
     }
     stage.stop().await;
 }
@@ -258,7 +254,7 @@ fn accepted(n: u32) -> NewFact {
         worker_fields: BTreeMap::new(),
     };
     let call = event.task.task.clone();
-    NewFact { call, identity: format!("EV{n}"), fact: Fact { at, what: What::Reservation(event) } }
+    NewFact { call, identity: format!("EV{n}"), fact: Fact { at, kind: FactKind::Reservation(event) } }
 }
 
 #[tokio::test]
@@ -393,7 +389,7 @@ async fn a_page_is_sent_again_when_it_changes_and_ends_with_the_service() {
     }
     assert!(heard.starts_with("data: <dl"), "{heard}");
     assert_eq!(status(&stage, Method::GET, "/console/live", &[]).await, 503, "one view is all that there may be");
-    let task = stage.sim.customer_calls().await;
+    let task = stage.sim.act(|world| world.customer_calls()).await;
     let new = format!("/console/calls/{task}");
     while !heard.contains(&new) {
         heard.push_str(&String::from_utf8_lossy(&follow.chunk().await.unwrap().unwrap()));

@@ -38,7 +38,7 @@ pub(crate) async fn busy_stage(extra: &str) -> Testbed {
     let parked =
         [&["customer calls"][..], &["the next redirect is answered 503"; 40], &["alice accepts", "settle"]].concat();
     stage.run(&story(&parked)).await;
-    stage.sim.clear_faults();
+    stage.sim.faults(|faults| faults.clear());
     stage
 }
 

@@ -81,14 +81,14 @@ async fn a_page_follows_what_happens_keeps_the_focus_and_can_be_paused() {
     browser.until("return document.querySelectorAll('tbody tr').length === 4").await;
     browser.run("window.loaded = 'once'; document.querySelector('tbody tr:first-child th a').focus()").await;
     let focused = browser.text("return document.activeElement.id").await;
-    stage.sim.customer_calls().await;
+    stage.sim.act(|world| world.customer_calls()).await;
     browser.until("return document.querySelectorAll('tbody tr').length === 5").await;
     assert_eq!(browser.text("return window.loaded").await, "once", "the page was not loaded again");
     assert_eq!(browser.text("return document.activeElement.id").await, focused);
 
     browser.run("document.getElementById('live').click()").await;
     assert_eq!(browser.text("return document.getElementById('live').textContent").await, "Paused");
-    stage.sim.customer_calls().await;
+    stage.sim.act(|world| world.customer_calls()).await;
     stage.at_rest().await.unwrap();
     assert_eq!(browser.run("return document.querySelectorAll('tbody tr').length").await, 5);
     browser.run("document.getElementById('live').click()").await;

@@ -2,7 +2,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test cares about one operation and leaves the others alike")]
 
 use super::story::*;
-use taskrouter_streams::call::fact::{Parked, ReservationChange, StreamChange, TaskStatus, What};
+use taskrouter_streams::call::fact::{FactKind, Parked, ReservationChange, StreamChange, TaskStatus};
 use taskrouter_streams::call::ledger::StreamState;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::rules::{Condition, Destination, Piece, Rule, Template};
@@ -19,7 +19,7 @@ fn confirming(policy: &mut Policy) {
     policy.destinations.iter_mut().for_each(|destination| destination.confirms = true);
 }
 
-fn told(name: &str, stream: u32, change: StreamChange) -> What {
+fn told(name: &str, stream: u32, change: StreamChange) -> FactKind {
     stream_event(START, name, stream, change)
 }
 
@@ -201,7 +201,7 @@ fn what_was_given_up_for_want_of_the_customers_leg_is_due_again_when_an_event_na
             }
             Next::WaitUntil(at) => story.now = at,
             Next::Park(parked) => {
-                story.learn(What::Parked(parked));
+                story.learn(FactKind::Parked(parked));
                 break;
             }
             next => panic!("{next:?}"),
@@ -211,7 +211,7 @@ fn what_was_given_up_for_want_of_the_customers_leg_is_due_again_when_an_event_na
     let mut known = view(TaskStatus::Assigned, 2);
     known.attributes.outbound = true;
     story.learn(reservation_event(START, ReservationChange::Created, 2, 2, known));
-    assert_eq!(story.next(), Next::Report(What::Unparked), "whoever lists what is parked learns of it");
+    assert_eq!(story.next(), Next::Report(FactKind::Unparked), "whoever lists what is parked learns of it");
     assert_eq!(story.run(), ["create stream"]);
 }
 
@@ -225,9 +225,9 @@ fn a_stream_that_is_not_confirmed_in_time_is_reported_once() {
     let Next::WaitUntil(at) = story.next() else { panic!("{:?}", story.next()) };
     assert_eq!(at, story.now + story.policy.confirm_ms);
     story.now = at;
-    let report = Next::Report(What::Unconfirmed { name: name(1, 1) });
+    let report = Next::Report(FactKind::Unconfirmed { name: name(1, 1) });
     assert_eq!(story.next(), report);
-    story.learn(What::Unconfirmed { name: name(1, 1) });
+    story.learn(FactKind::Unconfirmed { name: name(1, 1) });
     assert!(story.rests());
     story.learn(told(&name(1, 1), 1, StreamChange::Started));
     assert_eq!(story.call.streams()[0].state, StreamState::Confirmed);
@@ -254,10 +254,10 @@ fn a_failed_stream_is_started_again_under_a_new_name_a_few_times_and_then_parked
         let Next::Park(Parked { change, reason }) = story.next() else { panic!("{:?}", story.next()) };
         assert_eq!(change, Change::Start(reservation(1)));
         assert!(reason.contains("31921"), "{reason}");
-        story.learn(What::Parked(Parked { change, reason }));
+        story.learn(FactKind::Parked(Parked { change, reason }));
         assert!(story.rests());
         // An operator who has mended the destination wants it to be tried again.
-        story.learn(What::Redriven);
+        story.learn(FactKind::Redriven);
         story.run();
         assert_eq!(story.live().len(), 1, "{strategy:?}");
     }
@@ -386,13 +386,13 @@ fn the_first_rule_that_fits_picks_the_destination_or_none() {
         ];
         let mut view = view(TaskStatus::Assigned, 1);
         view.fields.insert("task.attributes.consent".to_owned(), vec![consent.to_owned()]);
-        let What::Reservation(mut event) = reservation_event(START, ReservationChange::Accepted, 1, 1, view) else {
+        let FactKind::Reservation(mut event) = reservation_event(START, ReservationChange::Accepted, 1, 1, view) else {
             unreachable!()
         };
         event
             .worker_fields
             .insert("worker.attributes.languages".to_owned(), vec!["fr".to_owned(), language.to_owned()]);
-        story.learn(What::Reservation(event));
+        story.learn(FactKind::Reservation(event));
         story.run();
         assert_eq!(
             story.call.streams().iter().map(|stream| stream.slot).collect::<Vec<_>>(),
@@ -429,11 +429,11 @@ fn parameters_hold_fields_and_are_cut_to_twilios_limit() {
     story.policy.destinations[0].parameters = vec![("who".to_owned(), template), ("long".to_owned(), long)];
     let mut view = view(TaskStatus::Assigned, 1);
     view.fields.insert("task.attributes.long".to_owned(), vec!["é".repeat(900)]);
-    let What::Reservation(mut event) = reservation_event(START, ReservationChange::Accepted, 1, 1, view) else {
+    let FactKind::Reservation(mut event) = reservation_event(START, ReservationChange::Accepted, 1, 1, view) else {
         unreachable!()
     };
     event.worker_fields.insert("worker.name".to_owned(), vec!["a\u{0}lice".to_owned()]);
-    story.learn(What::Reservation(event));
+    story.learn(FactKind::Reservation(event));
     let step = story.step();
     let Operation::CreateStream { stream, .. } = &step.operation else { panic!("{step:?}") };
     assert_eq!(stream.parameters[0], ("who".to_owned(), format!("agent alice on {}", customer())));
@@ -448,9 +448,9 @@ fn dismissed_changes_stay_given_up_and_are_not_shown() {
     story.begin(&create);
     story.settle(create, Outcome::Refused(trouble(Some(400))));
     let Next::Park(parked) = story.next() else { panic!("{:?}", story.next()) };
-    story.learn(What::Parked(parked));
+    story.learn(FactKind::Parked(parked));
     assert_eq!(story.call.parked().count(), 1);
-    story.learn(What::Dismissed);
+    story.learn(FactKind::Dismissed);
     assert_eq!(story.call.parked().count(), 0);
     assert_eq!(story.run(), Vec::<String>::new());
 }

@@ -4,7 +4,7 @@ use super::story::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use taskrouter_streams::call::fact::{
-    Fact, ReservationChange, StreamChange, TaskStatus, TransferChange, TransferMode, What,
+    Fact, FactKind, ReservationChange, StreamChange, TaskStatus, TransferChange, TransferMode,
 };
 use taskrouter_streams::call::policy::Strategy as Way;
 use taskrouter_streams::call::step::{Answer, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Step};
@@ -20,7 +20,7 @@ fn reservation_changes() -> impl Strategy<Value = ReservationChange> {
 }
 
 /// An event of three agents' call. Everybody keeps his reservation's worker.
-fn events() -> impl Strategy<Value = What> {
+fn events() -> impl Strategy<Value = FactKind> {
     let status =
         prop_oneof![8 => Just(TaskStatus::Assigned), 1 => Just(TaskStatus::Reserved), 1 => Just(TaskStatus::Wrapping)];
     let transfers = prop::sample::select(vec![
@@ -48,14 +48,14 @@ fn events() -> impl Strategy<Value = What> {
 }
 
 /// The same events, some of them again, in another order.
-fn stories_told_twice() -> impl Strategy<Value = (Vec<What>, Vec<What>)> {
+fn stories_told_twice() -> impl Strategy<Value = (Vec<FactKind>, Vec<FactKind>)> {
     prop::collection::vec(events(), 1..12)
         .prop_flat_map(|told| {
             let again = prop::sample::subsequence(told.clone(), 0..=told.len());
             (Just(told), again)
         })
         .prop_flat_map(|(told, again)| {
-            let twice: Vec<What> = told.iter().cloned().chain(again).collect();
+            let twice: Vec<FactKind> = told.iter().cloned().chain(again).collect();
             (Just(told), Just(twice).prop_shuffle())
         })
 }
@@ -66,7 +66,7 @@ struct Draw {
     kind: u8,
     rows: Vec<ParticipantRow>,
     pass_ms: i64,
-    event: Option<What>,
+    event: Option<FactKind>,
     stream: Option<(StreamChange, u32)>,
 }
 
@@ -229,7 +229,7 @@ fn play(strategy: Way, draws: &[Draw]) -> usize {
                 }
                 story.settle(step, outcome);
             }
-            Next::Park(parked) => story.learn(What::Parked(parked)),
+            Next::Park(parked) => story.learn(FactKind::Parked(parked)),
             Next::Report(what) => story.learn(what),
             Next::WaitUntil(at) => {
                 assert!(at > story.now, "a wait for the past would spin");
@@ -256,7 +256,7 @@ proptest! {
     /// I6.
     #[test]
     fn any_order_and_repetition_of_the_same_events_folds_to_the_same_call((told, again) in stories_told_twice()) {
-        let fact = |what: &What| Fact { at: START, what: what.clone() };
+        let fact = |what: &What| Fact { at: START, kind: what.clone() };
         let (told, again): (Vec<Fact>, Vec<Fact>) = (told.iter().map(fact).collect(), again.iter().map(fact).collect());
         prop_assert_eq!(Call::fold(&told), Call::fold(&again));
     }

@@ -3,7 +3,7 @@
 use super::story::*;
 use std::collections::BTreeSet;
 use taskrouter_streams::call::Next;
-use taskrouter_streams::call::fact::{Parked, StreamChange, TaskStatus, TransferChange, TransferMode, What};
+use taskrouter_streams::call::fact::{FactKind, Parked, StreamChange, TaskStatus, TransferChange, TransferMode};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::{Answer, Change, ConferenceRow, Guard, Operation, Outcome, Step};
 
@@ -158,9 +158,9 @@ fn what_was_only_assumed_to_run_is_started_anew_when_it_is_redriven() {
     story.begin(&redirect);
     story.settle(redirect, Outcome::Unknown(trouble(None)));
     let change = Change::Start(reservation(1));
-    story.learn(What::Parked(Parked { change, reason: "it could not be looked at".to_owned() }));
+    story.learn(FactKind::Parked(Parked { change, reason: "it could not be looked at".to_owned() }));
     story.run();
-    story.learn(What::Redriven);
+    story.learn(FactKind::Redriven);
     let done = story.run();
     assert!(done.contains(&"stop stream".to_owned()), "whatever has that name is stopped: {done:?}");
     assert_eq!(story.live(), [format!("{}_2", name(1, 1))]);
@@ -337,7 +337,7 @@ fn a_stream_that_nobody_is_meant_to_hear_keeps_its_tracks_until_it_is_stopped() 
         story.begin(&stop);
         story.settle(stop, Outcome::Refused(trouble(Some(400))));
         let Next::Park(parked) = story.next() else { panic!("a refusal is given up") };
-        story.learn(What::Parked(parked));
+        story.learn(FactKind::Parked(parked));
     }
     let done = story.run();
     assert!(!done.iter().any(|step| step.contains("+1")), "no tracks are left: {done:?}");
@@ -427,9 +427,9 @@ fn what_could_not_be_done_ahead_of_a_transfer_is_not_left_given_up_after_its_end
         let given_up = Parked { change: Change::LowerAhead, reason: "it did not work".to_owned() };
         if told_after_the_end {
             story.transfer(TransferChange::Canceled, 1);
-            story.learn(What::Parked(given_up));
+            story.learn(FactKind::Parked(given_up));
         } else {
-            story.learn(What::Parked(given_up));
+            story.learn(FactKind::Parked(given_up));
             assert_eq!(story.call.parked().count(), 1);
             story.transfer(TransferChange::Canceled, 1);
         }

@@ -3,7 +3,7 @@
 
 use super::story::*;
 use taskrouter_streams::call::Next;
-use taskrouter_streams::call::fact::{ReservationChange, TaskStatus, TransferChange, What};
+use taskrouter_streams::call::fact::{FactKind, ReservationChange, TaskStatus, TransferChange};
 use taskrouter_streams::call::step::{Answer, Change, Guard, Operation, Outcome, Step, Trouble};
 
 fn stops_and_starts(step: &Step) -> (Vec<String>, Vec<String>) {
@@ -181,7 +181,7 @@ fn a_stream_that_cannot_be_stopped_keeps_its_tracks_also_when_its_agent_stays() 
     story.run();
     let change = Change::Stop(reservation(1));
     let parked = taskrouter_streams::call::fact::Parked { change, reason: "it did not work".to_owned() };
-    story.learn(What::Parked(parked));
+    story.learn(FactKind::Parked(parked));
     story.accepted(3, 3);
     story.run();
     assert_eq!(story.live().len(), 2, "four tracks are two streams: {:?}", story.live());
@@ -274,7 +274,7 @@ fn fail_until_parked(outcome: &Outcome) -> (Story, i64, Change) {
             }
             Next::Park(parked) => {
                 let (after, change) = (story.now - begun, parked.change.clone());
-                story.learn(What::Parked(parked));
+                story.learn(FactKind::Parked(parked));
                 return (story, after, change);
             }
             next @ (Next::Report(_) | Next::Idle | Next::Over) => panic!("{next:?}"),
@@ -290,7 +290,7 @@ fn a_change_that_fails_is_parked_after_half_a_minute_and_tried_again_on_demand()
     assert!((24_000..=31_000).contains(&after), "after {after} ms");
     assert_eq!(story.run(), Vec::<String>::new());
     assert_eq!(story.call.parked().count(), 1);
-    story.learn(What::Redriven);
+    story.learn(FactKind::Redriven);
     story.run();
     assert_eq!(story.live(), [name(1, 1)]);
     assert_eq!(story.call.parked().count(), 0);

@@ -1,8 +1,8 @@
 //! A call told from both sides: TaskRouter's events, and a Twilio of a few lines that answers the steps.
 
 use taskrouter_streams::call::fact::{
-    CallAttributes, EventStamp, Fact, Parked, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
-    TaskStatus, TaskView, TransferChange, TransferEvent, TransferMode, What,
+    CallAttributes, EventStamp, Fact, FactKind, Parked, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
+    TaskStatus, TaskView, TransferChange, TransferEvent, TransferMode,
 };
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::rules::{Destination, Fields};
@@ -85,8 +85,8 @@ pub(super) fn view(status: TaskStatus, version: u64) -> TaskView {
     }
 }
 
-pub(super) fn reservation_event(at: i64, change: ReservationChange, number: u32, by: u32, task: TaskView) -> What {
-    What::Reservation(ReservationEvent {
+pub(super) fn reservation_event(at: i64, change: ReservationChange, number: u32, by: u32, task: TaskView) -> FactKind {
+    FactKind::Reservation(ReservationEvent {
         stamp: EventStamp { sid: None, at },
         change,
         reservation: reservation(number),
@@ -97,7 +97,7 @@ pub(super) fn reservation_event(at: i64, change: ReservationChange, number: u32,
     })
 }
 
-pub(super) fn transfer_event(at: i64, change: TransferChange, number: u32, task: TaskView) -> What {
+pub(super) fn transfer_event(at: i64, change: TransferChange, number: u32, task: TaskView) -> FactKind {
     transfer_event_as(at, change, number, None, task)
 }
 
@@ -107,8 +107,8 @@ pub(super) fn transfer_event_as(
     number: u32,
     mode: Option<TransferMode>,
     task: TaskView,
-) -> What {
-    What::Transfer(TransferEvent {
+) -> FactKind {
+    FactKind::Transfer(TransferEvent {
         stamp: EventStamp { sid: None, at },
         change,
         transfer: Some(sid("TT", number)),
@@ -119,9 +119,9 @@ pub(super) fn transfer_event_as(
     })
 }
 
-pub(super) fn stream_event(at: i64, name: &str, stream: u32, change: StreamChange) -> What {
+pub(super) fn stream_event(at: i64, name: &str, stream: u32, change: StreamChange) -> FactKind {
     let error = (change == StreamChange::Error).then_some(31_921);
-    What::Stream(StreamEvent {
+    FactKind::Stream(StreamEvent {
         account: None,
         at,
         call: customer(),
@@ -219,8 +219,8 @@ impl Story {
         story
     }
 
-    pub(super) fn learn(&mut self, what: What) {
-        let fact = Fact { at: self.now, what };
+    pub(super) fn learn(&mut self, what: FactKind) {
+        let fact = Fact { at: self.now, kind: what };
         self.call.apply(&fact);
         self.facts.push(fact);
     }
@@ -276,14 +276,14 @@ impl Story {
 
     pub(super) fn begin(&mut self, step: &Step) {
         if step.operation.is_announced() {
-            self.learn(What::Begun(step.clone()));
+            self.learn(FactKind::Begun(step.clone()));
         }
     }
 
     pub(super) fn settle(&mut self, step: Step, outcome: Outcome) {
         let sent_at = self.now;
         self.now += 10;
-        self.learn(What::Settled(Settled { step, sent_at, outcome, request_id: None, assumed: None }));
+        self.learn(FactKind::Settled(Settled { step, sent_at, outcome, request_id: None, assumed: None }));
     }
 
     /// Performs one step as the world answers.
@@ -320,7 +320,7 @@ impl Story {
                 }
                 Next::Park(parked) => {
                     given_up.push(parked.clone());
-                    self.learn(What::Parked(parked));
+                    self.learn(FactKind::Parked(parked));
                 }
                 Next::Report(what) => self.learn(what),
                 Next::WaitUntil(at) if at - self.now < REST_MS => {

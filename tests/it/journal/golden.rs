@@ -133,15 +133,15 @@ async fn records_a_golden_journal() {
         let at = facts.last().unwrap().at;
         let parked = Parked { change: Change::Stop(reservation), reason: "given up after 30 s".to_owned() };
         let ends = [
-            What::Parked(parked.clone()),
-            What::Redriven,
-            What::Parked(parked.clone()),
-            What::Dismissed,
-            What::Parked(parked),
-            What::Unparked,
-            What::Unconfirmed { name: "Stream_x".to_owned() },
+            FactKind::Parked(parked.clone()),
+            FactKind::Redriven,
+            FactKind::Parked(parked.clone()),
+            FactKind::Dismissed,
+            FactKind::Parked(parked),
+            FactKind::Unparked,
+            FactKind::Unconfirmed { name: "Stream_x".to_owned() },
         ];
-        facts.extend(ends.into_iter().map(|what| Fact { at, what }));
+        facts.extend(ends.into_iter().map(|what| Fact { at, kind: what }));
         let (mut text, mut folded, mut call) = (String::new(), String::new(), Call::default());
         for fact in &facts {
             call.apply(fact);

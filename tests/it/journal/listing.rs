@@ -28,12 +28,13 @@ fn naming(call: u32, leg: u32, at: i64) -> NewFact {
         attributes: attributes(leg),
         fields: Fields::new(),
     };
-    let what = What::Task(TaskEvent { stamp: EventStamp { sid: None, at }, change: TaskChange::Updated, task: view });
-    NewFact { call: task(call), identity: format!("{call}/names {leg}"), fact: Fact { at, what } }
+    let what =
+        FactKind::Task(TaskEvent { stamp: EventStamp { sid: None, at }, change: TaskChange::Updated, task: view });
+    NewFact { call: task(call), identity: format!("{call}/names {leg}"), fact: Fact { at, kind: what } }
 }
 
 fn parked() -> Fact {
-    Fact { at: 1, what: What::Parked(Parked { change: Change::LowerAhead, reason: "a reason".to_owned() }) }
+    Fact { at: 1, kind: FactKind::Parked(Parked { change: Change::LowerAhead, reason: "a reason".to_owned() }) }
 }
 
 async fn rows(journal: &dyn Journal, state: CallState) -> Vec<CallRow> {
@@ -131,7 +132,7 @@ pub(super) async fn a_call_is_parked_until_it_is_redriven(store: &impl Store) {
         journal.append(claim, fact(3)).await.unwrap();
     }
     assert_eq!(rows(&*journal, CallState::Parked).await.len(), 2);
-    let redriven = Fact { at: 1, what: What::Redriven };
+    let redriven = Fact { at: 1, kind: FactKind::Redriven };
     let asked = NewFact { call: task(1), identity: "asked by an operator".to_owned(), fact: redriven.clone() };
     journal.ingest(asked).await.unwrap();
     assert_eq!(listed(&*journal, CallState::Parked).await, [task(2)]);
@@ -140,7 +141,7 @@ pub(super) async fn a_call_is_parked_until_it_is_redriven(store: &impl Store) {
     assert_eq!(rows(&*journal, CallState::Parked).await, []);
     journal.append(other, parked()).await.unwrap();
     assert_eq!(listed(&*journal, CallState::Parked).await, [task(2)]);
-    journal.append(other, Fact { at: 2, what: What::Unparked }).await.unwrap();
+    journal.append(other, Fact { at: 2, kind: FactKind::Unparked }).await.unwrap();
     assert_eq!(rows(&*journal, CallState::Parked).await, [], "also when nobody redrove it");
     assert_eq!(journal.backlog().await.unwrap().parked, 0);
 }
@@ -173,8 +174,8 @@ pub(super) async fn a_call_is_found_by_its_sid_or_its_customers_or_their_beginni
     let claim = claims.iter().find(|claim| claim.call == task(0x30)).unwrap();
     let step = Step { id: 1, operation: Operation::FetchTask { task: task(0x30) }, why: vec![Change::LowerAhead] };
     let outcome = Outcome::Done(Answer::Task(attributes(0x888)));
-    let settled = What::Settled(Settled { step, sent_at: 1, outcome, request_id: None, assumed: None });
-    journal.append(claim, Fact { at: 1, what: settled }).await.unwrap();
+    let settled = FactKind::Settled(Settled { step, sent_at: 1, outcome, request_id: None, assumed: None });
+    journal.append(claim, Fact { at: 1, kind: settled }).await.unwrap();
     assert_eq!(found(&*journal, customer(0x888).as_str()).await, [task(0x30)]);
     let row = &rows(&*journal, CallState::All).await[0];
     assert_eq!(row.customer, Some(customer(0x888)));

@@ -1,10 +1,10 @@
 //! Between the core and the world without a network: what the HTTP client and the simulator's door do with requests and
 //! answers, by their own functions.
 
-use taskrouter_streams::call::fact::What;
+use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::rules;
 use taskrouter_streams::call::step::{Operation, Outcome, Trouble};
-use taskrouter_streams::twilio::client::{AccountContext, Read, Reader, StreamDestination};
+use taskrouter_streams::twilio::client::{AccountContext, Body, Reader, StreamDestination};
 use taskrouter_streams::twilio::event::{Content, parse};
 use taskrouter_streams::twilio::failure::{ErrorResponse, verdict};
 use taskrouter_streams::twilio::interest::Interest;
@@ -72,7 +72,7 @@ impl Bridge {
 
     /// The world's answer, as the worker reads it. The lab's conferences fit one page.
     pub(super) fn perform(&self, crossing: &Crossing, world: &mut World, now: i64) -> Outcome {
-        let reply = world.perform(&crossing.meant, &crossing.path, now);
+        let reply = world.advance(now).perform(&crossing.meant, &crossing.path);
         self.read(crossing, reply.status, None, reply.body.to_string().as_bytes(), now)
     }
 
@@ -98,26 +98,27 @@ impl Bridge {
             return verdict(ErrorResponse { status, retry_after, body }, crossing.asked.about, now);
         }
         match Reader::new(&self.client, &crossing.operation, 1).read(body) {
-            Ok(Read::Whole(answer)) => Outcome::Done(answer),
-            Ok(Read::NextPage(_)) => panic!("the lab's lists have one page"),
+            Ok(Body::Whole(answer)) => Outcome::Done(answer),
+            Ok(Body::NextPage(_)) => panic!("the lab's lists have one page"),
             Err(reason) => Outcome::Unknown(Trouble {
                 status: Some(status),
                 code: None,
                 reason: reason.to_owned(),
                 retry_after_ms: None,
+                lost: false,
             }),
         }
     }
 
     /// An event, as the worker's door reads it: its identity and the fact, unless it is none of ours.
-    pub(super) fn receive(&self, event: &Event, now: i64) -> Option<(String, What)> {
+    pub(super) fn receive(&self, event: &Event, now: i64) -> Option<(String, FactKind)> {
         let mut body = url::form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(&event.form);
         let body = body.finish();
         let pairs = parse_pairs(body.as_bytes());
         if event.callback_url.is_some() {
             return match stream_status::parse(&pairs, now).expect("the simulator's callbacks are well-formed").content {
-                StatusContent::Stream { identity, event } => Some((identity, What::Stream(event))),
+                StatusContent::Stream { identity, event } => Some((identity, FactKind::Stream(event))),
                 StatusContent::NotOurs => None,
             };
         }
@@ -137,5 +138,5 @@ impl Crossing {
 /// The connection broke, or the client lost its patience.
 pub(super) fn unanswered() -> Outcome {
     let reason = "the connection broke before Twilio answered".to_owned();
-    Outcome::Unknown(Trouble { status: None, code: None, reason, retry_after_ms: None })
+    Outcome::Unknown(Trouble { status: None, code: None, reason, retry_after_ms: None, lost: true })
 }

@@ -1,7 +1,7 @@
 //! What TaskRouter's events say, kept by simpler means than the core's: the measure that the core is held to.
 
 use std::collections::BTreeMap;
-use taskrouter_streams::call::fact::{ReservationChange, TaskChange, TaskStatus, TransferChange, What};
+use taskrouter_streams::call::fact::{FactKind, ReservationChange, TaskChange, TaskStatus, TransferChange};
 use taskrouter_streams::call::sid::{ReservationSid, WorkerSid};
 
 /// What a set of events amounts to, in whatever order they come.
@@ -22,7 +22,7 @@ struct Seat {
 }
 
 impl Ledger {
-    pub(super) fn learn(&mut self, what: &What) {
+    pub(super) fn learn(&mut self, what: &FactKind) {
         if let Some(view) = what.task_view() {
             let order = (view.version.unwrap_or(0), stamp(what));
             if order >= self.newest {
@@ -32,7 +32,7 @@ impl Ledger {
             }
         }
         match what {
-            What::Reservation(event) => {
+            FactKind::Reservation(event) => {
                 let seat = self.seats.entry(event.reservation.clone()).or_default();
                 seat.worker.clone_from(&event.worker);
                 match event.change {
@@ -47,7 +47,7 @@ impl Ledger {
                     | ReservationChange::Failed => seat.left = true,
                 }
             }
-            What::Task(event) => match event.change {
+            FactKind::Task(event) => match event.change {
                 TaskChange::Created | TaskChange::Updated => {}
                 TaskChange::Wrapup
                 | TaskChange::Completed
@@ -55,7 +55,7 @@ impl Ledger {
                 | TaskChange::Deleted
                 | TaskChange::SystemDeleted => self.ended = true,
             },
-            What::Transfer(event) => {
+            FactKind::Transfer(event) => {
                 let key = event.transfer.as_ref().map(ToString::to_string).unwrap_or_default();
                 let (begun, ended) = self.transfers.entry(key).or_default();
                 match event.change {
@@ -64,14 +64,15 @@ impl Ledger {
                     TransferChange::Failed | TransferChange::Canceled | TransferChange::Completed => *ended = true,
                 }
             }
-            What::Begun(_)
-            | What::Settled(_)
-            | What::Parked(_)
-            | What::Redriven
-            | What::Dismissed
-            | What::Unparked
-            | What::Stream(_)
-            | What::Unconfirmed { .. } => {}
+            FactKind::Begun(_)
+            | FactKind::Settled(_)
+            | FactKind::Parked(_)
+            | FactKind::Redriven
+            | FactKind::Dismissed
+            | FactKind::Unparked
+            | FactKind::Stream(_)
+            | FactKind::Recovered(_)
+            | FactKind::Noticed(_) => {}
         }
     }
 
@@ -98,18 +99,19 @@ impl Ledger {
     }
 }
 
-fn stamp(what: &What) -> i64 {
+fn stamp(what: &FactKind) -> i64 {
     match what {
-        What::Reservation(event) => event.stamp.at,
-        What::Task(event) => event.stamp.at,
-        What::Transfer(event) => event.stamp.at,
-        What::Begun(_)
-        | What::Settled(_)
-        | What::Parked(_)
-        | What::Redriven
-        | What::Dismissed
-        | What::Unparked
-        | What::Stream(_)
-        | What::Unconfirmed { .. } => 0,
+        FactKind::Reservation(event) => event.stamp.at,
+        FactKind::Task(event) => event.stamp.at,
+        FactKind::Transfer(event) => event.stamp.at,
+        FactKind::Begun(_)
+        | FactKind::Settled(_)
+        | FactKind::Parked(_)
+        | FactKind::Redriven
+        | FactKind::Dismissed
+        | FactKind::Unparked
+        | FactKind::Stream(_)
+        | FactKind::Recovered(_)
+        | FactKind::Noticed(_) => 0,
     }
 }

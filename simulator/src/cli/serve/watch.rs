@@ -61,12 +61,17 @@ impl Watch {
             self.delivery(delivery);
         }
         // A request is recorded when it arrives, and complete when it is answered.
-        for request in sim.requests().iter().skip(seen.requests).take_while(|request| request.is_over()) {
+        for request in sim
+            .world(|world| world.requests().to_vec())
+            .iter()
+            .skip(seen.requests)
+            .take_while(|request| request.is_over())
+        {
             seen.requests += 1;
             self.request(request);
         }
-        for task in sim.tasks() {
-            for stream in sim.report(&task).map_or_else(Vec::new, |report| report.streams) {
+        for task in sim.world(|world| world.tasks()) {
+            for stream in sim.world(|world| world.report(&task)).map_or_else(Vec::new, |report| report.streams) {
                 let state = state(&stream);
                 if seen.streams.insert(stream.sid.to_string(), state) != Some(state) {
                     seen.failures += usize::from(stream.failure.is_some());
@@ -74,7 +79,7 @@ impl Watch {
                 }
             }
         }
-        for violation in sim.violations().iter().skip(seen.violations) {
+        for violation in sim.world(|world| world.violations().to_vec()).iter().skip(seen.violations) {
             seen.violations += 1;
             self.say(&format!("  VIOLATION: {violation}"));
         }
@@ -109,7 +114,7 @@ impl Watch {
     }
 
     fn stream(&self, sim: &Simulator, stream: &StreamReport, state: &str) {
-        let who = stream.worker.as_ref().and_then(|worker| sim.agent_named(worker));
+        let who = stream.worker.as_ref().and_then(|worker| sim.world(|world| world.agent_name(worker)));
         let who = who.map_or_else(String::new, |who| format!(" of {who}"));
         let why = stream.failure.map_or_else(String::new, |failure| format!(": {failure}"));
         self.say(&format!("  stream {}{who} to {}: {state}{why}", stream.sid, stream.url));

@@ -1,33 +1,33 @@
-//! One night: world and worker in one thread, time as a number, everything else from the plan.
+//! One run: world and worker in one thread, time as a number, everything else from the plan.
 
 use super::bridge::{Bridge, Crossing, unanswered};
 use super::ledger::Ledger;
-use super::plan::{AGENTS, Action, Crash, DeliveryFault, Plan};
+use super::plan::{AGENTS, Action, Crash, DeliveryFault, Plan, REQUEST_TIMEOUT_MS};
 use super::{
-    dice,
     hold::{Deed, Hold},
+    rng,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use taskrouter_streams::call::fact::{EpochMs, Fact, ReservationChange, TransferChange, TransferMode, What};
+use taskrouter_streams::call::fact::{EpochMs, Fact, FactKind, ReservationChange, TransferChange, TransferMode};
 use taskrouter_streams::call::sid::{EventSid, TaskSid, WorkerSid};
-use taskrouter_streams::call::step::{Answer, Operation, Outcome, Settled, Step};
-use taskrouter_streams::call::{Call, Next};
+use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Settled, Step};
+use taskrouter_streams::call::{Around, Call, Next};
 use twilio_simulator::callbacks;
 use twilio_simulator::faults::{Fault, Faults, Side};
 use twilio_simulator::scenario::Verb;
 use twilio_simulator::world::{Event, InvalidAction, Mode, OpName, Snapshot, Target, World};
 
-/// When every night begins.
+/// When every run begins.
 pub(super) const START: EpochMs = 1_700_000_000_000;
-
-/// `twilio.request_timeout_ms`.
-const REQUEST_TIMEOUT_MS: i64 = 5_000;
 
 /// Whatever happens, all is at rest again after this time: some changes are given up, one after the other.
 const REST_LIMIT_MS: i64 = 400_000;
 
-/// A night under way.
-pub(super) struct Night<'a> {
+/// What comes later than this is no movement: a look at a quiet call, a try of what was given up.
+const SLOW_MS: i64 = 20_000;
+
+/// A run under way.
+pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
     bridge: Bridge,
     pub(super) world: World,
@@ -39,7 +39,7 @@ pub(super) struct Night<'a> {
     worker: Worker,
     /// Requests of workers that have died.
     strays: Vec<Flight>,
-    letters: BTreeMap<(EpochMs, u32), Letter>,
+    deliveries: BTreeMap<(EpochMs, u32), Delivery>,
     /// What happened to the events in the world, and what has been told.
     pub(super) truth: Ledger,
     pub(super) told: Ledger,
@@ -55,7 +55,7 @@ pub(super) struct Night<'a> {
     /// The worker has heard that the transfer is cold; and that it was accepted.
     cold_heard: (bool, bool),
     scripted: Faults,
-    mishaps: Vec<(Option<String>, callbacks::DeliveryFault)>,
+    delivery_faults: Vec<(Option<String>, callbacks::DeliveryFault)>,
     pub(super) counted: Counted,
     /// An event has been lost.
     pub(super) lossy: bool,
@@ -82,7 +82,7 @@ pub(super) struct Night<'a> {
 pub(super) struct Counted {
     pub(super) requests: u32,
     pub(super) events: u32,
-    letters: u32,
+    deliveries: u32,
     pub(super) redirects: u32,
     /// Races that nobody can win: a caller lost, a hold against everybody's will, a hold that missed the customer or
     /// cannot be told from another.
@@ -114,7 +114,7 @@ struct Flight {
 }
 
 /// An event on its way.
-struct Letter {
+struct Delivery {
     number: u32,
     sid: EventSid,
     identity: String,
@@ -123,14 +123,14 @@ struct Letter {
     foretells: bool,
     /// How many transfers there had been.
     transfer: u32,
-    what: What,
+    what: FactKind,
 }
 
 impl Counted {
     pub(super) fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.events += other.events;
-        self.letters += other.letters;
+        self.deliveries += other.deliveries;
         self.redirects += other.redirects;
         self.lost_races += other.lost_races;
         self.held_races += other.held_races;
@@ -138,7 +138,7 @@ impl Counted {
     }
 }
 
-impl<'a> Night<'a> {
+impl<'a> Run<'a> {
     pub(super) fn new(plan: &'a Plan) -> Self {
         let bridge = Bridge::new(&plan.policy.destinations);
         Self {
@@ -151,7 +151,7 @@ impl<'a> Night<'a> {
             known_events: BTreeSet::new(),
             worker: Worker::default(),
             strays: Vec::new(),
-            letters: BTreeMap::new(),
+            deliveries: BTreeMap::new(),
             truth: Ledger::default(),
             told: Ledger::default(),
             hold: Hold::default(),
@@ -162,7 +162,7 @@ impl<'a> Night<'a> {
             cold_acceptance: false,
             cold_heard: (false, false),
             scripted: Faults::default(),
-            mishaps: Vec::new(),
+            delivery_faults: Vec::new(),
             counted: Counted::default(),
             lossy: false,
             last_told: 0,
@@ -208,7 +208,7 @@ impl<'a> Night<'a> {
 
     /// An operator wants what was given up to be tried again.
     pub(super) fn redrive(&mut self) -> Result<(), String> {
-        self.append(What::Redriven);
+        self.append(FactKind::Redriven);
         self.settle_moment()
     }
 
@@ -238,10 +238,10 @@ impl<'a> Night<'a> {
         let flights = worker.flight.iter().chain(&self.strays);
         let flights = flights.map(|flight| flight.answer.as_ref().map_or(flight.arrives_at, |(at, _)| *at)).min();
         let wake = worker.wake.filter(|_| worker.flight.is_none() && worker.down_until.is_none());
-        // A look at a call that has gone quiet is no movement.
-        let wake = wake.filter(|at| *at < self.now + self.plan.policy.quiet_ms / 2);
-        let letter = self.letters.first_key_value().map(|((at, _), _)| *at);
-        let due = [self.world.next_due(), flights, wake, letter, worker.down_until].into_iter().flatten().min();
+        // A look at a call that has gone quiet is no movement, nor is a try now and then of what was given up.
+        let wake = wake.filter(|at| *at < self.now + SLOW_MS);
+        let delivery = self.deliveries.first_key_value().map(|((at, _), _)| *at);
+        let due = [self.world.next_due(), flights, wake, delivery, worker.down_until].into_iter().flatten().min();
         due.map(|due| due.max(self.now))
     }
 
@@ -256,9 +256,9 @@ impl<'a> Night<'a> {
     /// Everything that follows at this very moment.
     fn settle_moment(&mut self) -> Result<(), String> {
         self.post_events();
-        while let Some(entry) = self.letters.first_entry().filter(|entry| entry.key().0 <= self.now) {
-            let letter = entry.remove();
-            self.receive(letter);
+        while let Some(entry) = self.deliveries.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let delivery = entry.remove();
+            self.receive(delivery);
         }
         self.fly()?;
         self.work()?;
@@ -277,12 +277,12 @@ impl<'a> Night<'a> {
             if let (Some(name), Some(sid)) = (parameter("WorkerName"), parameter("WorkerSid")) {
                 self.workers.insert(name, sid.parse().unwrap());
             }
-            let mut dice = dice::at(self.plan.seed, u64::from(self.counted.events));
-            let due = self.now + dice.ms(1, self.plan.delivery_ms.max(1));
-            let accepts = matches!(&what, What::Reservation(event) if event.change == ReservationChange::Accepted);
+            let mut rng = rng::at(self.plan.seed, u64::from(self.counted.events));
+            let due = self.now + rng.ms(1, self.plan.delivery_ms.max(1));
+            let accepts = matches!(&what, FactKind::Reservation(event) if event.change == ReservationChange::Accepted);
             let foretells = accepts && std::mem::take(&mut self.cold_acceptance);
             let (happened_at, transfer) = (self.now, self.transfers);
-            let letter = |identity: &str| Letter {
+            let delivery = |identity: &str| Delivery {
                 number,
                 happened_at,
                 foretells,
@@ -291,68 +291,68 @@ impl<'a> Night<'a> {
                 identity: identity.to_owned(),
                 what: what.clone(),
             };
-            match self.mishap(&event) {
+            match self.delivery_fault(&event) {
                 Some(DeliveryFault::Lost) => {
                     self.lossy = true;
                     self.log(format!("{} is lost", event.event_type));
                 }
-                Some(DeliveryFault::Late(ms)) => self.post(due + ms, letter(&identity)),
+                Some(DeliveryFault::Late(ms)) => self.post(due + ms, delivery(&identity)),
                 Some(DeliveryFault::Twice(ms, recognised)) => {
-                    self.post(due, letter(&identity));
+                    self.post(due, delivery(&identity));
                     let again = if recognised { identity.clone() } else { format!("{identity} again") };
-                    self.post(due + ms, letter(&again));
+                    self.post(due + ms, delivery(&again));
                 }
-                None => self.post(due, letter(&identity)),
+                None => self.post(due, delivery(&identity)),
             }
         }
     }
 
-    fn mishap(&mut self, event: &Event) -> Option<DeliveryFault> {
+    fn delivery_fault(&mut self, event: &Event) -> Option<DeliveryFault> {
         let meant = |(wanted, _): &(Option<String>, callbacks::DeliveryFault)| {
             wanted.as_deref().is_none_or(|w| w == event.event_type)
         };
-        if let Some(place) = self.mishaps.iter().position(meant) {
-            return Some(match self.mishaps.remove(place).1 {
+        if let Some(place) = self.delivery_faults.iter().position(meant) {
+            return Some(match self.delivery_faults.remove(place).1 {
                 callbacks::DeliveryFault::Dropped => DeliveryFault::Lost,
                 callbacks::DeliveryFault::Duplicated => DeliveryFault::Twice(1, true),
                 callbacks::DeliveryFault::Delayed(ms) => DeliveryFault::Late(i64::try_from(ms).unwrap()),
                 callbacks::DeliveryFault::Swapped => DeliveryFault::Late(10),
             });
         }
-        self.plan.mishaps.get(&self.counted.events).copied().filter(|_| !self.calm)
+        self.plan.delivery_faults.get(&self.counted.events).copied().filter(|_| !self.calm)
     }
 
-    fn post(&mut self, due: EpochMs, letter: Letter) {
-        self.counted.letters += 1;
-        self.letters.insert((due, self.counted.letters), letter);
+    fn post(&mut self, due: EpochMs, delivery: Delivery) {
+        self.counted.deliveries += 1;
+        self.deliveries.insert((due, self.counted.deliveries), delivery);
     }
 
-    fn receive(&mut self, letter: Letter) {
-        if self.known_events.insert(letter.identity) {
-            self.reordered |= letter.number < self.last_told;
-            self.last_told = letter.number;
-            self.told.learn(&letter.what);
-            if matches!(&letter.what, What::Transfer(event) if event.change == TransferChange::Initiated) {
+    fn receive(&mut self, delivery: Delivery) {
+        if self.known_events.insert(delivery.identity) {
+            self.reordered |= delivery.number < self.last_told;
+            self.last_told = delivery.number;
+            self.told.learn(&delivery.what);
+            if matches!(&delivery.what, FactKind::Transfer(event) if event.change == TransferChange::Initiated) {
                 self.hold.transfer_told();
             }
-            let cold = matches!(&letter.what, What::Transfer(event) if event.mode == Some(TransferMode::Cold));
+            let cold = matches!(&delivery.what, FactKind::Transfer(event) if event.mode == Some(TransferMode::Cold));
             // Of the newest transfer: the next one begins with a hold, which comes later.
-            let newest = letter.transfer == self.transfers;
+            let newest = delivery.transfer == self.transfers;
             self.cold_heard.0 |= cold && newest;
-            self.cold_heard.1 |= letter.foretells && newest;
-            if self.cold_heard == (true, true) && (cold || letter.foretells) {
+            self.cold_heard.1 |= delivery.foretells && newest;
+            if self.cold_heard == (true, true) && (cold || delivery.foretells) {
                 self.hold.foretold(self.now);
             }
-            if letter.happened_at >= self.last_leave_at {
+            if delivery.happened_at >= self.last_leave_at {
                 self.leave_told_at.get_or_insert(self.now);
             }
-            self.append(letter.what);
+            self.append(delivery.what);
         }
-        self.world.acknowledged(&letter.sid, self.now);
+        self.world.advance(self.now).acknowledged(&delivery.sid);
     }
 
-    fn append(&mut self, what: What) {
-        self.facts.push(Fact { at: self.now, what });
+    fn append(&mut self, what: FactKind) {
+        self.facts.push(Fact { at: self.now, kind: what });
         let number = self.facts.len();
         if let Some(away) = self.plan.crashes.get(&Crash::AfterFact(number)).filter(|_| !self.calm) {
             self.log(format!("the worker dies after fact {number}"));
@@ -389,7 +389,7 @@ impl<'a> Night<'a> {
                 self.hear(&flight, &outcome);
                 let settled =
                     Settled { step: flight.step, sent_at: flight.sent_at, outcome, request_id: None, assumed: None };
-                self.append(What::Settled(settled));
+                self.append(FactKind::Settled(settled));
             }
             answer => self.worker.flight = Some(Flight { answer, ..flight }),
         }
@@ -411,9 +411,11 @@ impl<'a> Night<'a> {
             Outcome::Done(
                 Answer::Task(_) | Answer::Conference(_) | Answer::Stream(_) | Answer::Call { .. } | Answer::Accepted,
             )
-            | Outcome::Gone
+            | Outcome::NotFound(_)
+            | Outcome::NotInProgress(_)
             | Outcome::TryLater(_)
             | Outcome::Unknown(_)
+            | Outcome::Denied(_)
             | Outcome::Refused(_) => return,
         };
         self.hold.told(flight.sent_at, given_at, held);
@@ -427,7 +429,7 @@ impl<'a> Night<'a> {
         if let Some(fault) = &fault {
             self.log(format!("request {}: {}", flight.number, fault.name()));
         }
-        let half = dice::at(self.plan.seed, u64::from(flight.number) << 32).ms(1, self.plan.latency_ms.max(1));
+        let half = rng::at(self.plan.seed, u64::from(flight.number) << 32).ms(1, self.plan.latency_ms.max(1));
         let (outcome, pause) = match &fault {
             None => (self.perform(flight), half),
             Some(fault @ Fault::Answer { took_effect, .. }) => {
@@ -464,9 +466,9 @@ impl<'a> Night<'a> {
         let Some(task) = self.task.clone() else { return };
         self.somebody_leaves();
         if matches!(fault, Some(Fault::ConferenceEnds(_))) {
-            self.world.conference_ends(&task, self.now);
+            self.world.advance(self.now).conference_ends(&task);
         } else {
-            self.world.customer_hangs_up(&task, self.now).ok();
+            self.world.advance(self.now).customer_hangs_up(&task).ok();
         }
     }
 
@@ -501,9 +503,9 @@ impl<'a> Night<'a> {
             }
             self.worker.seen = self.facts.len();
             self.worker.wake = None;
-            match self.worker.call.next(self.now, &self.plan.policy) {
+            match self.worker.call.next(self.now, &self.plan.policy, Around::default()) {
                 Next::Do(step) => self.begin(step),
-                Next::Park(parked) => self.append(What::Parked(parked)),
+                Next::Park(parked) => self.append(FactKind::Parked(parked)),
                 Next::Report(what) => self.append(what),
                 Next::WaitUntil(at) if at <= self.now => return Err(format!("it waits for the past: {at}")),
                 Next::WaitUntil(at) => {
@@ -517,8 +519,8 @@ impl<'a> Night<'a> {
     }
 
     fn begin(&mut self, step: Step) {
-        if step.operation.is_announced() {
-            self.append(What::Begun(step.clone()));
+        if step.operation.command().is_some() {
+            self.append(FactKind::Begun(step.clone()));
             if self.worker.down_until.is_some() {
                 return;
             }
@@ -527,12 +529,12 @@ impl<'a> Night<'a> {
         let number = self.counted.requests;
         match self.bridge.send(&step.operation) {
             Ok(crossing) => {
-                let half = dice::at(self.plan.seed, u64::from(number) << 32 | 1).ms(1, self.plan.latency_ms.max(1));
+                let half = rng::at(self.plan.seed, u64::from(number) << 32 | 1).ms(1, self.plan.latency_ms.max(1));
                 let arrives_at = self.now + half;
                 self.worker.flight =
                     Some(Flight { number, step, crossing, sent_at: self.now, arrives_at, answer: None });
             }
-            Err(outcome) => self.append(What::Settled(Settled {
+            Err(outcome) => self.append(FactKind::Settled(Settled {
                 step,
                 sent_at: self.now,
                 outcome,
@@ -552,7 +554,7 @@ impl<'a> Night<'a> {
 }
 
 /// What people do.
-impl Night<'_> {
+impl Run<'_> {
     pub(super) fn act(&mut self, action: &Action) -> Result<(), String> {
         let verb = match action {
             Action::Rest => {
@@ -609,7 +611,7 @@ impl Night<'_> {
     pub(super) fn tell(&mut self, verb: &Verb) -> Result<(), InvalidAction> {
         let now = self.now;
         if let Verb::CustomerCalls = verb {
-            self.task = Some(self.world.customer_calls(now));
+            self.task = Some(self.world.advance(now).customer_calls());
             return Ok(());
         }
         let task = self.task.clone().ok_or_else(|| InvalidAction("nobody has called".to_owned()))?;
@@ -618,24 +620,24 @@ impl Night<'_> {
         let world = &mut self.world;
         match verb {
             Verb::CustomerCalls => {}
-            Verb::CustomerWrites => self.task = Some(world.customer_writes(now)),
-            Verb::CallsOut(agent) => self.task = Some(world.calls_out(agent, now)?),
-            Verb::CustomerAnswers => world.customer_answers(&task, now)?,
-            Verb::CustomerHangsUp => world.customer_hangs_up(&task, now)?,
-            Verb::ConferenceEnds => world.conference_ends(&task, now),
+            Verb::CustomerWrites => self.task = Some(world.advance(now).customer_writes()),
+            Verb::CallsOut(agent) => self.task = Some(world.advance(now).calls_out(agent)?),
+            Verb::CustomerAnswers => world.advance(now).customer_answers(&task)?,
+            Verb::CustomerHangsUp => world.advance(now).customer_hangs_up(&task)?,
+            Verb::ConferenceEnds => world.advance(now).conference_ends(&task),
             Verb::Accepts(agent) => {
                 let cold = self.truth.has_open_transfer() && self.mode == Some(Mode::Cold);
-                world.accepts(&task, agent, now)?;
+                world.advance(now).accepts(&task, agent)?;
                 if cold {
                     self.cold_acceptance = true;
                     self.hold.handed_over_cold(now, now + self.plan.behaviour.cold_unhold_ms);
                 }
             }
-            Verb::Rejects(agent) => world.rejects(&task, agent, now)?,
-            Verb::TimesOut(agent) => world.times_out(&task, agent, now)?,
-            Verb::CannotBeReached(agent) => world.cannot_be_reached(&task, agent, now)?,
+            Verb::Rejects(agent) => world.advance(now).rejects(&task, agent)?,
+            Verb::TimesOut(agent) => world.advance(now).times_out(&task, agent)?,
+            Verb::CannotBeReached(agent) => world.advance(now).cannot_be_reached(&task, agent)?,
             Verb::Transfers(from, to, mode) => {
-                world.transfers(&task, from, to, *mode, now)?;
+                world.advance(now).transfers(&task, from, to, *mode)?;
                 self.hold.flex_will(now + self.plan.behaviour.transfer_hold_ms, true);
                 self.mode = Some(*mode);
                 self.hold.transfer_begins();
@@ -644,24 +646,24 @@ impl Night<'_> {
                     self.somebody_leaves();
                 }
             }
-            Verb::CancelsTransfer(agent) => world.cancels_transfer(&task, agent, now)?,
+            Verb::CancelsTransfer(agent) => world.advance(now).cancels_transfer(&task, agent)?,
             Verb::Hold(agents) => {
                 for agent in agents {
-                    world.holds(&task, agent, now)?;
+                    world.advance(now).holds(&task, agent)?;
                     self.hold.wanted(now, true, was_held);
                 }
             }
             Verb::Unhold(agents) => {
                 for agent in agents {
-                    world.unholds(&task, agent, now)?;
+                    world.advance(now).unholds(&task, agent)?;
                     self.hold.wanted(now, false, was_held);
                 }
             }
-            Verb::Leaves(agent) => world.leaves(&task, agent, now)?,
-            Verb::Completes(agent) => world.completes(&task, agent, now)?,
+            Verb::Leaves(agent) => world.advance(now).leaves(&task, agent)?,
+            Verb::Completes(agent) => world.advance(now).completes(&task, agent)?,
             Verb::SocketsFail(failure, times) => world.next_sockets_fail(*failure, *times),
-            Verb::SocketDies(agent) => world.socket_dies(&task, agent, now)?,
-            Verb::DeliveryFault(event, mishap) => self.mishaps.push((event.clone(), *mishap)),
+            Verb::SocketDies(agent) => world.advance(now).socket_dies(&task, agent)?,
+            Verb::DeliveryFault(event, delivery_fault) => self.delivery_faults.push((event.clone(), *delivery_fault)),
             Verb::Fault(on, fault) => self.scripted.script(*on, 1, fault.clone()),
             Verb::Settle | Verb::Expect { .. } => {}
         }
@@ -675,7 +677,10 @@ impl Night<'_> {
 }
 
 fn takes_off(operation: &Operation) -> bool {
-    matches!(operation, Operation::Redirect { .. } | Operation::UpdateCustomer { hold: Some(false), .. })
+    matches!(
+        operation,
+        Operation::Command(Command::Redirect { .. } | Command::UpdateCustomer { hold: Some(false), .. })
+    )
 }
 
 fn names(first: u32) -> impl Iterator<Item = String> {

@@ -1,0 +1,519 @@
+//! Twilio as a pure state machine: tasks, reservations, legs, conferences, participants and streams under Twilio's rules.
+//!
+//! Time is an argument, effects that come later are in a schedule ([`World::advance`]), SIDs follow from the seed. There is
+//! no clock, no network, no task and no lock in it.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `taskrouter` | tasks, reservations, transfers, and the events that tell of them |
+//! | `voice` | legs (`calls`), `conferences` and `streams`, and what ends with what |
+//! | `rest` | what each request does and what it is answered |
+//! | `workspace`, `event_streams` | settings that are kept, shown and changed |
+//! | `context` | what all of these share: the time, SIDs, the schedule, the record of misuse |
+//!
+//! The two sides meet in [`World`] only: a verb of a person is a few steps on one side and the other.
+//!
+//! What the rules are and how sure they are stands with each: "documented" means Twilio's own pages, "observed" a public
+//! report, "assumed" neither.
+
+mod agents;
+mod calls;
+mod conferences;
+mod context;
+mod event;
+mod event_log;
+mod event_streams;
+mod paging;
+mod reservations;
+mod rest;
+mod sockets;
+mod status;
+mod streams;
+mod task;
+mod taskrouter;
+mod time;
+mod transfer;
+mod view;
+mod violation;
+mod voice;
+mod workspace;
+
+pub(crate) use context::scramble;
+pub use event::Event;
+pub use event_log::EventQuery;
+pub use event_streams::{EventStreams, Sink, SinkRequest, Subscription};
+pub use paging::PageQuery;
+pub use rest::{OpName, Reply, Request};
+pub use sockets::{SocketFailure, SocketOrder, SocketTarget};
+pub use streams::{StreamOrder, StreamReport};
+pub use transfer::{Mode, Target};
+pub use view::{CallReport, Note, RequestRecord, Snapshot};
+pub use violation::{Drop, Misuse, Violation};
+pub use workspace::Workspace;
+
+use crate::sim_config::{Ms, SimConfig};
+use calls::Role;
+use context::{Context, Effect, VoiceEffect};
+use status::ReservationStatus;
+use taskrouter::TaskRouter;
+use taskrouter_streams::call::sid::{
+    AccountSid, CallSid, ConferenceSid, EventSid, ReservationSid, StreamSid, TaskSid, WorkerSid, WorkspaceSid,
+};
+use taskrouter_streams::twilio::twiml::{StreamVerb, Track};
+use transfer::OfferFailure;
+use view::RequestLog;
+use voice::{Ended, Voice};
+
+/// An action that makes no sense at this moment, such as accepting without an offer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidAction(pub String);
+
+/// The whole of the simulated Twilio account.
+#[derive(Debug)]
+pub struct World {
+    cx: Context,
+    taskrouter: TaskRouter,
+    voice: Voice,
+    workspace: Workspace,
+    event_streams: EventStreams,
+    requests: RequestLog,
+}
+
+impl World {
+    /// An account with its agents, at rest, at the time `now`.
+    pub fn new(config: SimConfig, account: AccountSid, workspace: WorkspaceSid, now: Ms) -> Self {
+        let mut cx = Context::new(config, account, workspace, now);
+        Self {
+            taskrouter: TaskRouter::new(&mut cx),
+            cx,
+            voice: Voice::default(),
+            workspace: Workspace::default(),
+            event_streams: EventStreams::default(),
+            requests: RequestLog::default(),
+        }
+    }
+
+    /// Lets everything happen that is due by `now`, in order. A `now` in the past changes nothing.
+    pub fn advance(&mut self, now: Ms) -> &mut Self {
+        while let Some(effect) = self.cx.take_due(now) {
+            self.happen(effect);
+        }
+        self.cx.move_on(now);
+        self
+    }
+
+    /// When the next scheduled effect is due; `None` when nothing is on its way.
+    pub fn next_due(&self) -> Option<Ms> {
+        self.cx.next_due()
+    }
+
+    /// The world's clock.
+    pub fn now(&self) -> Ms {
+        self.cx.now()
+    }
+
+    /// Takes the events that Twilio wants to tell, oldest first.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        self.cx.take_events()
+    }
+
+    /// The service has answered this event with 2xx: from now on it is supposed to know.
+    pub fn acknowledged(&mut self, event: &EventSid) {
+        self.taskrouter.acknowledged(event, self.cx.now());
+    }
+
+    fn happen(&mut self, effect: Effect) {
+        match effect {
+            Effect::Hold { task, hold } => {
+                self.set_customer_hold(&task, hold);
+            }
+            Effect::Attributes { task } => self.taskrouter.write_attributes(&mut self.cx, &task, true),
+            Effect::Voice(effect) => {
+                let ended = self.voice.happen(&mut self.cx, effect);
+                self.notice(ended);
+            }
+        }
+    }
+
+    fn after(&mut self, delay: Ms, effect: Effect) {
+        if let Some(effect) = self.cx.after(delay, effect) {
+            self.happen(effect);
+        }
+    }
+
+    /// TaskRouter notices that legs have ended.
+    fn notice(&mut self, ended: Ended) {
+        for sid in ended.0 {
+            let Some(call) = self.voice.calls.get(&sid) else { continue };
+            let task = call.task.clone();
+            match call.role.clone() {
+                Role::Customer => self.taskrouter.customer_gone(&mut self.cx, &task),
+                Role::Worker(reservation) => self.wrap_up(&task, &reservation),
+            }
+        }
+    }
+
+    fn hang_up(&mut self, call: &CallSid) {
+        let ended = self.voice.hang_up(&mut self.cx, call);
+        self.notice(ended);
+    }
+
+    fn wrap_up(&mut self, task: &TaskSid, sid: &ReservationSid) {
+        let reservation = self.taskrouter.reservations().get(sid);
+        if reservation.is_none_or(|found| found.status != ReservationStatus::Accepted) {
+            return;
+        }
+        self.stop_own_stream(task, sid);
+        let live = self.taskrouter.customer(task).is_some_and(|call| self.voice.calls.is_live(call));
+        self.taskrouter.wrap_up(&mut self.cx, task, sid, live);
+    }
+
+    // What people do.
+
+    /// A customer calls in: a voice task, offered to the first agent.
+    pub fn customer_calls(&mut self) -> TaskSid {
+        let task = self.taskrouter.create_task(&mut self.cx, "voice", false);
+        let call = self.voice.calls.create(&mut self.cx, &task, Role::Customer);
+        self.taskrouter.set_customer(&task, &call);
+        self.taskrouter.announce(&mut self.cx, &task);
+        task
+    }
+
+    /// A customer writes: a chat task, which has no call.
+    pub fn customer_writes(&mut self) -> TaskSid {
+        let task = self.taskrouter.create_task(&mut self.cx, "chat", false);
+        self.taskrouter.announce(&mut self.cx, &task);
+        task
+    }
+
+    /// An agent calls a customer from Flex's dial pad: accepted at once, the customer's leg comes with the answer.
+    pub fn calls_out(&mut self, agent: &str) -> Result<TaskSid, InvalidAction> {
+        let worker = self.taskrouter.agents.named(agent)?.sid.clone();
+        let task = self.taskrouter.create_task(&mut self.cx, "voice", true);
+        self.taskrouter.offer_only_to(&task, worker);
+        self.taskrouter.announce(&mut self.cx, &task);
+        self.accepts(&task, agent)?;
+        Ok(task)
+    }
+
+    /// The customer of an outbound call picks up.
+    pub fn customer_answers(&mut self, task: &TaskSid) -> Result<(), InvalidAction> {
+        let waiting = self.taskrouter.task(task).is_some_and(|task| task.outbound && task.customer.is_none());
+        if !waiting || self.voice.conferences.open(task.as_str()).is_none() {
+            return Err(InvalidAction("no outbound call is ringing".to_owned()));
+        }
+        let call = self.voice.calls.create(&mut self.cx, task, Role::Customer);
+        self.taskrouter.set_customer(task, &call);
+        self.voice.join_customer(&mut self.cx, &call, 0);
+        // Observed: an outbound task's conference attributes come by task.updated.
+        self.taskrouter.write_attributes(&mut self.cx, task, true);
+        for reservation in self.taskrouter.reservations().with(task, ReservationStatus::Accepted) {
+            self.start_own_stream(task, &reservation);
+        }
+        Ok(())
+    }
+
+    /// The customer hangs up.
+    pub fn customer_hangs_up(&mut self, task: &TaskSid) -> Result<(), InvalidAction> {
+        let customer = self.taskrouter.customer(task).cloned();
+        let customer = customer.ok_or_else(|| InvalidAction("the task has no customer on the phone".to_owned()))?;
+        self.hang_up(&customer);
+        Ok(())
+    }
+
+    /// The task's conference is ended from outside, as by a supervisor. Nothing happens when there is none open.
+    pub fn conference_ends(&mut self, task: &TaskSid) {
+        if let Some(conference) = self.voice.conferences.open(task.as_str()) {
+            let ended = self.voice.end_conference(&mut self.cx, &conference, "conference-ended-via-api", None);
+            self.notice(ended);
+        }
+    }
+
+    /// An agent accepts an offer: the agent's leg joins the conference named by the TaskSid, the customer is moved in after it.
+    pub fn accepts(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
+        let reservation = self.taskrouter.accept(task, agent)?;
+        if self.taskrouter.task(task).is_some_and(|task| task.is_voice()) {
+            self.connect_agent(task, &reservation);
+            self.start_own_stream(task, &reservation);
+        }
+        self.taskrouter.emit(&mut self.cx, task, "reservation.accepted", Some(&reservation));
+        if self.taskrouter.finish_transfer(&mut self.cx, task) == Some(Mode::Cold) {
+            // In Flex the transferee's browser un-holds the customer, for a cold transfer only (Flex's own bundle).
+            self.after(self.cx.config.cold_unhold_ms, Effect::Hold { task: task.clone(), hold: false });
+        }
+        Ok(())
+    }
+
+    fn connect_agent(&mut self, task: &TaskSid, reservation: &ReservationSid) {
+        let leg = self.voice.calls.create(&mut self.cx, task, Role::Worker(reservation.clone()));
+        let conference = self.voice.join(&mut self.cx, &leg, task.as_str(), true);
+        let first = self.taskrouter.agent_joined(task, reservation, &leg, conference);
+        let outbound = self.taskrouter.task(task).is_some_and(|task| task.outbound);
+        if let Some(call) = self.taskrouter.customer(task).filter(|_| first).cloned() {
+            let joins = VoiceEffect::JoinCustomer { call, generation: 0 };
+            self.after(self.cx.config.customer_join_ms, Effect::Voice(joins));
+        }
+        let delay = self.cx.config.conference_attributes_ms;
+        if outbound || self.cx.config.conference_attributes_missing {
+            // An outbound task's come when the customer answers.
+        } else if delay <= 0 {
+            self.taskrouter.write_attributes(&mut self.cx, task, false);
+        } else {
+            self.after(delay, Effect::Attributes { task: task.clone() });
+        }
+    }
+
+    /// An agent rejects an offer.
+    pub fn rejects(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
+        self.taskrouter.offer_failed(&mut self.cx, task, agent, OfferFailure::Rejected)
+    }
+
+    /// An agent lets an offer time out.
+    pub fn times_out(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
+        self.taskrouter.offer_failed(&mut self.cx, task, agent, OfferFailure::TimedOut)
+    }
+
+    /// An agent's leg cannot be dialled: TaskRouter cancels the reservation.
+    pub fn cannot_be_reached(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
+        self.taskrouter.offer_failed(&mut self.cx, task, agent, OfferFailure::Unreachable)
+    }
+
+    /// An agent transfers the task. The server holds the customer, in both modes (Twilio's own tests); cold, the
+    /// transferor's leg then leaves, so that its wrapup comes before anybody has accepted.
+    pub fn transfers(&mut self, task: &TaskSid, from: &str, target: &Target, mode: Mode) -> Result<(), InvalidAction> {
+        let leg = self.live_leg(task, from)?;
+        self.taskrouter.begin_transfer(&mut self.cx, task, from, target, mode)?;
+        self.after(self.cx.config.transfer_hold_ms, Effect::Hold { task: task.clone(), hold: true });
+        if mode == Mode::Cold {
+            // Flex lowers its worker's guard before a cold transfer (its own bundle), so the customer stays.
+            let conference = self.voice.conferences.of_mut(&leg);
+            if let Some(row) = conference.and_then(|conference| conference.participant_mut(&leg)) {
+                row.guard = false;
+            }
+            self.hang_up(&leg);
+        }
+        Ok(())
+    }
+
+    /// The transferor calls the transfer off.
+    pub fn cancels_transfer(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
+        self.taskrouter.cancel_transfer(&mut self.cx, task, agent)
+    }
+
+    /// An agent puts the customer on hold, in Flex.
+    pub fn holds(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
+        self.agent_sets_hold(task, agent, true)
+    }
+
+    /// An agent takes the customer off hold, in Flex.
+    pub fn unholds(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
+        self.agent_sets_hold(task, agent, false)
+    }
+
+    fn agent_sets_hold(&mut self, task: &TaskSid, agent: &str, hold: bool) -> Result<(), InvalidAction> {
+        self.live_leg(task, agent)?;
+        if self.set_customer_hold(task, hold) {
+            return Ok(());
+        }
+        Err(InvalidAction("the customer is not in the conference".to_owned()))
+    }
+
+    /// Holds or un-holds the task's customer; false when the customer is in no conference.
+    fn set_customer_hold(&mut self, task: &TaskSid, hold: bool) -> bool {
+        let customer = self.taskrouter.customer(task);
+        customer.is_some_and(|call| self.voice.conferences.set_hold(call, hold, self.cx.now()))
+    }
+
+    /// An agent hangs up: the reservation wraps up. An agent whose leg is over already stays so.
+    pub fn leaves(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
+        let statuses = [ReservationStatus::Accepted, ReservationStatus::Wrapping];
+        let found = self.taskrouter.reservation_of(task, agent, &statuses)?;
+        let (sid, leg) = (found.sid.clone(), found.leg.clone());
+        match leg {
+            Some(leg) => self.hang_up(&leg),
+            None => self.wrap_up(task, &sid),
+        }
+        Ok(())
+    }
+
+    /// An agent completes a reservation after wrapping up; with the last one the task completes.
+    pub fn completes(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
+        self.taskrouter.complete(&mut self.cx, task, agent)
+    }
+
+    /// The leg with which an agent is in the conference now.
+    fn live_leg(&self, task: &TaskSid, agent: &str) -> Result<CallSid, InvalidAction> {
+        let found = self.taskrouter.reservation_of(task, agent, &[ReservationStatus::Accepted])?;
+        let leg = found.leg.clone().filter(|leg| self.voice.conferences.of(leg).is_some());
+        leg.ok_or_else(|| InvalidAction(format!("{agent} is not in the conference")))
+    }
+
+    // Streams.
+
+    /// Where the simulator plays the service's part: what a service would ask for when an agent comes to the call.
+    fn start_own_stream(&mut self, task: &TaskSid, reservation: &ReservationSid) {
+        let call = self.taskrouter.customer(task).and_then(|call| self.voice.calls.get(call));
+        let worker = self.taskrouter.reservations().get(reservation).map(|found| found.worker.clone());
+        let (Some(url), Some(call), Some(worker)) = (self.cx.config.streams_by_itself.clone(), call, worker) else {
+            return;
+        };
+        let parameters =
+            [("workerSid", worker.as_str()), ("reservationSid", reservation.as_str()), ("taskSid", task.as_str())];
+        let verb = StreamVerb {
+            name: own_name(reservation),
+            url,
+            track: Track::BothTracks,
+            parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            status_callback: None,
+        };
+        let sid: StreamSid = self.cx.mint(StreamSid::PREFIX);
+        // What is refused shows as a violation.
+        let _ = self.voice.streams.start(&mut self.cx, call, sid, verb);
+    }
+
+    /// The same when the agent leaves it.
+    fn stop_own_stream(&mut self, task: &TaskSid, reservation: &ReservationSid) {
+        if self.cx.config.streams_by_itself.is_some()
+            && let Some(call) = self.taskrouter.customer(task)
+        {
+            // It may be over with the call already.
+            let _ = self.voice.streams.stop(&mut self.cx, call, &own_name(reservation));
+        }
+    }
+
+    /// The sockets of the next `times` streams fail like this.
+    pub fn next_sockets_fail(&mut self, failure: SocketFailure, times: u32) {
+        self.voice.streams.fail_next(failure, times);
+    }
+
+    /// The socket of an agent's newest running stream dies.
+    pub fn socket_dies(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
+        let worker = &self.taskrouter.agents.named(agent)?.sid;
+        let customer = self.taskrouter.customer(task).into_iter();
+        let mine = |stream: &&StreamReport| stream.worker.as_ref() == Some(worker);
+        let stream = customer.flat_map(|call| self.voice.streams.running(call)).rfind(mine);
+        let stream = stream.map(|stream| stream.sid.clone());
+        let stream = stream.ok_or_else(|| InvalidAction(format!("no stream of {agent} is running")))?;
+        self.voice.streams.cut(&mut self.cx, &stream);
+        Ok(())
+    }
+
+    /// The socket of a stream is open.
+    pub fn socket_opened(&mut self, stream: &StreamSid) {
+        self.voice.streams.opened(&mut self.cx, stream);
+    }
+
+    /// The socket of a stream could not be opened, or is no more. The stream is over.
+    pub fn socket_failed(&mut self, stream: &StreamSid, failure: SocketFailure) {
+        self.voice.streams.failed(&mut self.cx, stream, failure);
+    }
+
+    /// Takes what the surroundings are to do with real sockets, oldest first.
+    pub fn take_sockets(&mut self) -> Vec<SocketOrder> {
+        self.voice.streams.take_orders()
+    }
+
+    // Requests, and what can be seen.
+
+    /// Performs a request that came for `path` and answers it.
+    pub fn perform(&mut self, request: &Request, path: &str) -> Reply {
+        request.perform(self, path)
+    }
+
+    /// The task that a request is about, where that can be told.
+    pub fn subject(&self, request: &Request) -> Option<TaskSid> {
+        request.subject(self)
+    }
+
+    /// Notes that somebody asked for an endpoint that does not exist.
+    pub fn unknown_endpoint(&mut self, target: &str) {
+        self.cx.violated(Misuse::UnknownEndpoint { target: target.to_owned() });
+    }
+
+    /// Records a request and returns its number.
+    pub fn record(&mut self, request: RequestRecord) -> usize {
+        self.requests.push(request)
+    }
+
+    /// Completes a request's record.
+    pub fn answered(&mut self, number: usize, status: Option<u16>, fault: Option<&'static str>, took_effect: bool) {
+        self.requests.answered(number, status, fault, took_effect);
+    }
+
+    /// Every REST request so far.
+    pub fn requests(&self) -> &[RequestRecord] {
+        self.requests.all()
+    }
+
+    /// Every misuse so far.
+    pub fn violations(&self) -> &[Violation] {
+        self.cx.violations()
+    }
+
+    /// Every piece of bad luck so far.
+    pub fn notes(&self) -> &[Note] {
+        self.cx.notes()
+    }
+
+    /// Every event of TaskRouter so far, oldest first.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.taskrouter.log.events()
+    }
+
+    /// Moves what happened before the last event into the past, until each event has so long to the next.
+    pub fn spread_events(&mut self, apart: Ms) {
+        self.taskrouter.log.spread(apart);
+    }
+
+    /// What the workspace is set to, to look at or to change as in Twilio's Console.
+    pub fn workspace(&mut self) -> &mut Workspace {
+        &mut self.workspace
+    }
+
+    /// What Event Streams is set to, to look at or to change as in Twilio's Console.
+    pub fn event_streams(&mut self) -> &mut EventStreams {
+        &mut self.event_streams
+    }
+
+    /// The tasks, oldest first.
+    pub fn tasks(&self) -> Vec<TaskSid> {
+        self.taskrouter.tasks()
+    }
+
+    /// A task's conference, once there was one.
+    pub fn conference(&self, task: &TaskSid) -> Option<ConferenceSid> {
+        self.taskrouter.task(task)?.conference.clone()
+    }
+
+    /// An agent's SID.
+    pub fn agent_sid(&self, name: &str) -> Option<WorkerSid> {
+        self.taskrouter.agents.named(name).ok().map(|agent| agent.sid.clone())
+    }
+
+    /// The name of the agent with this SID.
+    pub fn agent_name(&self, worker: &WorkerSid) -> Option<String> {
+        self.taskrouter.agents.with(worker).map(|agent| agent.name.clone())
+    }
+
+    /// The leg of an agent's newest reservation of a task, which no command may touch.
+    pub fn worker_leg(&self, task: &TaskSid, agent: &str) -> Option<CallSid> {
+        let agent = self.taskrouter.agents.named(agent).ok()?;
+        self.taskrouter.reservations().newest_of(task, &agent.sid)?.leg.clone()
+    }
+
+    /// A call at a glance; `None` for an unknown task.
+    pub fn snapshot(&self, task: &TaskSid) -> Option<Snapshot> {
+        Snapshot::of(self, task)
+    }
+
+    /// What a task's call went through so far; `None` for an unknown task.
+    pub fn report(&self, task: &TaskSid) -> Option<CallReport> {
+        CallReport::of(self, task)
+    }
+}
+
+/// The name of a stream that the simulator starts by itself.
+fn own_name(reservation: &ReservationSid) -> String {
+    format!("Stream_{reservation}")
+}

@@ -1,0 +1,393 @@
+//! TaskRouter: tasks, reservations, transfers, and the events that tell of them.
+
+use super::agents::Agents;
+use super::context::Context;
+use super::event_log::EventLog;
+use super::reservations::{Reservation, Reservations};
+use super::status::{ReservationStatus, TaskStatus, TransferStatus};
+use super::task::Task;
+use super::transfer::{Mode, OfferFailure, Target, Transfer};
+use super::{Event, InvalidAction};
+use crate::sim_config::Ms;
+use std::collections::{BTreeMap, VecDeque};
+use taskrouter_streams::call::sid::{
+    CallSid, ConferenceSid, EventSid, ReservationSid, TaskQueueSid, TaskSid, TransferSid, WorkerSid,
+};
+
+/// TaskRouter's side of the account.
+#[derive(Debug)]
+pub(super) struct TaskRouter {
+    pub(super) agents: Agents,
+    tasks: BTreeMap<TaskSid, Task>,
+    reservations: Reservations,
+    pub(super) log: EventLog,
+    /// The events that tell of a task's end.
+    ends: BTreeMap<EventSid, TaskSid>,
+}
+
+impl TaskRouter {
+    /// With the configured agents, and no task.
+    pub(super) fn new(cx: &mut Context) -> Self {
+        Self {
+            agents: Agents::new(cx),
+            tasks: BTreeMap::new(),
+            reservations: Reservations::default(),
+            log: EventLog::default(),
+            ends: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn task(&self, sid: &TaskSid) -> Option<&Task> {
+        self.tasks.get(sid)
+    }
+
+    /// The task that a path names.
+    pub(super) fn find_task(&self, sid: &str) -> Option<&Task> {
+        self.tasks.get(&sid.parse().ok()?)
+    }
+
+    /// Oldest first.
+    pub(super) fn tasks(&self) -> Vec<TaskSid> {
+        let mut tasks: Vec<_> = self.tasks.values().collect();
+        tasks.sort_by_key(|task| task.created);
+        tasks.into_iter().map(|task| task.sid.clone()).collect()
+    }
+
+    pub(super) fn reservations(&self) -> &Reservations {
+        &self.reservations
+    }
+
+    pub(super) fn customer(&self, task: &TaskSid) -> Option<&CallSid> {
+        self.task(task)?.customer.as_ref()
+    }
+
+    /// The newest reservation of an agent on a task that is in one of these statuses.
+    pub(super) fn reservation_of(
+        &self,
+        task: &TaskSid,
+        agent: &str,
+        statuses: &[ReservationStatus],
+    ) -> Result<&Reservation, InvalidAction> {
+        let worker = &self.agents.named(agent)?.sid;
+        let mine = |found: &&Reservation| &found.worker == worker && statuses.contains(&found.status);
+        self.reservations.of(task).into_iter().rfind(mine).ok_or_else(|| {
+            let names: Vec<_> = statuses.iter().map(|status| status.as_str()).collect();
+            InvalidAction(format!("{agent} has no reservation that is {}", names.join(" or ")))
+        })
+    }
+
+    /// A new task for every agent, one after the other; nobody is told yet.
+    pub(super) fn create_task(&mut self, cx: &mut Context, channel: &'static str, outbound: bool) -> TaskSid {
+        let sid: TaskSid = cx.mint(TaskSid::PREFIX);
+        let task = Task {
+            sid: sid.clone(),
+            channel,
+            outbound,
+            status: TaskStatus::Pending,
+            version: 0,
+            created: cx.now(),
+            customer: None,
+            attributes: None,
+            conference: None,
+            candidates: self.agents.sids().cloned().collect(),
+            transfer: None,
+            told_over_at: None,
+        };
+        self.tasks.insert(sid.clone(), task);
+        sid
+    }
+
+    /// Tells of a new task and offers it to the first candidate.
+    pub(super) fn announce(&mut self, cx: &mut Context, task: &TaskSid) {
+        self.emit(cx, task, "task.created", None);
+        self.offer_next(cx, task);
+    }
+
+    pub(super) fn offer_only_to(&mut self, task: &TaskSid, worker: WorkerSid) {
+        if let Some(found) = self.tasks.get_mut(task) {
+            found.candidates = VecDeque::from([worker]);
+        }
+    }
+
+    pub(super) fn set_customer(&mut self, task: &TaskSid, call: &CallSid) {
+        if let Some(found) = self.tasks.get_mut(task) {
+            found.customer = Some(call.clone());
+        }
+    }
+
+    /// An agent's leg has joined the task's conference; whether it is the first.
+    pub(super) fn agent_joined(
+        &mut self,
+        task: &TaskSid,
+        reservation: &ReservationSid,
+        leg: &CallSid,
+        conference: ConferenceSid,
+    ) -> bool {
+        self.reservations.set_leg(reservation, leg);
+        self.tasks.get_mut(task).is_some_and(|found| found.conference.replace(conference).is_none())
+    }
+
+    /// Writes `conference` into the task's attributes.
+    pub(super) fn write_attributes(&mut self, cx: &mut Context, task: &TaskSid, announced: bool) {
+        let accepted = |found: &&Reservation| found.status == ReservationStatus::Accepted;
+        let leg = self.reservations.of(task).into_iter().rfind(accepted).and_then(|found| found.leg.clone());
+        let Some(found) = self.tasks.get_mut(task) else { return };
+        if let (Some(conference), Some(leg)) = (found.conference.clone(), leg) {
+            found.attributes = Some((conference, leg));
+        }
+        if announced {
+            found.version += 1;
+            self.emit(cx, task, "task.updated", None);
+        }
+    }
+
+    /// Tells of the task, and of the reservation where there is one, as they are now.
+    pub(super) fn emit(
+        &mut self,
+        cx: &mut Context,
+        task: &TaskSid,
+        event_type: &'static str,
+        reservation: Option<&ReservationSid>,
+    ) {
+        let Some(found) = self.tasks.get(task) else { return };
+        let at = self.log.next_time(cx.now());
+        let reservation = reservation.and_then(|sid| self.reservations.get(sid));
+        let with_agent = reservation.map(|found| (found, self.agents.with(&found.worker)));
+        let event = Event::of_task(cx, at, event_type, found, with_agent);
+        if found.is_ending() {
+            self.ends.insert(event.sid.clone(), task.clone());
+        }
+        self.log.push(at, event.clone());
+        cx.tell(event);
+    }
+
+    /// The service has answered this event with 2xx: from now on it is supposed to know.
+    pub(super) fn acknowledged(&mut self, event: &EventSid, now: Ms) {
+        if let Some(task) = self.ends.get(event).and_then(|task| self.tasks.get_mut(task)) {
+            task.told_over_at.get_or_insert(now);
+        }
+    }
+
+    /// Offers the task to the next candidate; false when there is none left.
+    fn offer_next(&mut self, cx: &mut Context, task: &TaskSid) -> bool {
+        let Some(worker) = self.tasks.get_mut(task).and_then(|task| task.candidates.pop_front()) else {
+            return false;
+        };
+        let sid = self.reservations.create(cx, task, worker);
+        self.set_status(task, TaskStatus::Reserved);
+        self.emit(cx, task, "reservation.created", Some(&sid));
+        true
+    }
+
+    /// An agent takes the offer; nobody is told yet.
+    pub(super) fn accept(&mut self, task: &TaskSid, agent: &str) -> Result<ReservationSid, InvalidAction> {
+        let sid = self.reservation_of(task, agent, &[ReservationStatus::Pending])?.sid.clone();
+        self.reservations.set_status(&sid, ReservationStatus::Accepted);
+        self.set_status(task, TaskStatus::Assigned);
+        Ok(sid)
+    }
+
+    /// An agent completes a reservation after wrapping up; with the last one the task completes.
+    pub(super) fn complete(&mut self, cx: &mut Context, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
+        use ReservationStatus::{Accepted, Completed, Pending, Wrapping};
+        let sid = self.reservation_of(task, agent, &[Wrapping])?.sid.clone();
+        self.reservations.set_status(&sid, Completed);
+        let open = [Pending, Accepted, Wrapping].into_iter().any(|status| self.reservations.has(task, status));
+        let last = !open && self.task(task).is_some_and(|task| task.status == TaskStatus::Wrapping);
+        if last {
+            self.set_status(task, TaskStatus::Completed);
+        }
+        self.emit(cx, task, "reservation.completed", Some(&sid));
+        if last {
+            self.emit(cx, task, "task.completed", None);
+        }
+        Ok(())
+    }
+
+    /// An agent's leg is over: the accepted reservation wraps up. Observed in Twilio's own tests: the task is `wrapping` for
+    /// the last agent, `assigned` or `reserved` for one who leaves others behind.
+    pub(super) fn wrap_up(&mut self, cx: &mut Context, task: &TaskSid, sid: &ReservationSid, customer_is_live: bool) {
+        self.reservations.set_status(sid, ReservationStatus::Wrapping);
+        let talking = self.reservations.has(task, ReservationStatus::Accepted);
+        let offered = self.reservations.has(task, ReservationStatus::Pending);
+        let last = !(talking || offered && customer_is_live);
+        if talking {
+            self.touch(task);
+        } else {
+            self.set_status(task, if last { TaskStatus::Wrapping } else { TaskStatus::Reserved });
+        }
+        self.emit(cx, task, "reservation.wrapup", Some(sid));
+        if last {
+            self.emit(cx, task, "task.wrapup", None);
+        }
+    }
+
+    /// The customer's leg is over. Observed: a pending offer is cancelled, and the transfer stays `initiated`.
+    pub(super) fn customer_gone(&mut self, cx: &mut Context, task: &TaskSid) {
+        let Some(found) = self.tasks.get_mut(task).filter(|found| !found.is_ending()) else {
+            return;
+        };
+        found.candidates.clear();
+        let pending = self.reservations.with(task, ReservationStatus::Pending);
+        for sid in &pending {
+            self.reservations.set_status(sid, ReservationStatus::Canceled);
+        }
+        let talking = self.reservations.has(task, ReservationStatus::Accepted);
+        let wrapping = self.reservations.has(task, ReservationStatus::Wrapping);
+        if talking {
+            self.touch(task);
+        } else {
+            self.set_status(task, if wrapping { TaskStatus::Wrapping } else { TaskStatus::Canceled });
+        }
+        for sid in &pending {
+            self.emit(cx, task, "reservation.canceled", Some(sid));
+        }
+        if !talking {
+            self.emit(cx, task, if wrapping { "task.wrapup" } else { "task.canceled" }, None);
+        }
+    }
+
+    /// An agent on the call begins a transfer, which is offered to the first candidate.
+    pub(super) fn begin_transfer(
+        &mut self,
+        cx: &mut Context,
+        task: &TaskSid,
+        from: &str,
+        target: &Target,
+        mode: Mode,
+    ) -> Result<(), InvalidAction> {
+        let by = self.reservation_of(task, from, &[ReservationStatus::Accepted])?;
+        let (by_reservation, by_worker) = (by.sid.clone(), by.worker.clone());
+        if self.task(task).is_some_and(|task| task.open_transfer().is_some()) {
+            return Err(InvalidAction("another transfer of this task is under way".to_owned()));
+        }
+        let (names, to_queue) = match target {
+            Target::Agent(name) => (std::slice::from_ref(name), None),
+            Target::Queue(names) => (names.as_slice(), Some(cx.mint::<TaskQueueSid>(TaskQueueSid::PREFIX))),
+        };
+        let candidates = names
+            .iter()
+            .map(|name| Ok(self.agents.named(name)?.sid.clone()))
+            .collect::<Result<VecDeque<_>, InvalidAction>>()?;
+        let transfer = Transfer {
+            sid: cx.mint(TransferSid::PREFIX),
+            mode,
+            to_worker: if to_queue.is_none() { candidates.front().cloned() } else { None },
+            to_queue,
+            by_reservation,
+            by_worker,
+            started: cx.now(),
+            status: TransferStatus::Initiated,
+            failed: None,
+        };
+        if let Some(found) = self.tasks.get_mut(task) {
+            found.transfer = Some(transfer);
+            found.candidates = candidates;
+            found.version += 1;
+        }
+        self.emit(cx, task, "task.transfer-initiated", None);
+        self.offer_next(cx, task);
+        Ok(())
+    }
+
+    /// The transferor calls the transfer off.
+    pub(super) fn cancel_transfer(
+        &mut self,
+        cx: &mut Context,
+        task: &TaskSid,
+        agent: &str,
+    ) -> Result<(), InvalidAction> {
+        let mine = &self.reservation_of(task, agent, &[ReservationStatus::Accepted])?.sid;
+        let open = self.task(task).and_then(Task::open_transfer);
+        if open.is_none_or(|transfer| &transfer.by_reservation != mine) {
+            return Err(InvalidAction(format!("{agent} has no transfer under way")));
+        }
+        let pending = self.reservations.with(task, ReservationStatus::Pending);
+        for sid in &pending {
+            self.reservations.set_status(sid, ReservationStatus::Canceled);
+        }
+        self.set_status(task, TaskStatus::Assigned);
+        for sid in &pending {
+            self.emit(cx, task, "reservation.canceled", Some(sid));
+        }
+        self.end_transfer(task, TransferStatus::Canceled, None);
+        self.emit(cx, task, "task.transfer-canceled", None);
+        Ok(())
+    }
+
+    /// An agent's offer comes to nothing: the next candidate is asked, or the transfer fails.
+    pub(super) fn offer_failed(
+        &mut self,
+        cx: &mut Context,
+        task: &TaskSid,
+        agent: &str,
+        failure: OfferFailure,
+    ) -> Result<(), InvalidAction> {
+        let sid = self.reservation_of(task, agent, &[ReservationStatus::Pending])?.sid.clone();
+        let (status, event) = failure.reservation();
+        self.reservations.set_status(&sid, status);
+        let transfer = self.task(task).and_then(Task::open_transfer);
+        let to_queue = transfer.map(|transfer| transfer.to_queue.is_some());
+        let talking = self.reservations.has(task, ReservationStatus::Accepted) && to_queue != Some(true);
+        self.set_status(task, if talking { TaskStatus::Assigned } else { TaskStatus::Pending });
+        self.emit(cx, task, event, Some(&sid));
+        match to_queue {
+            None => {
+                self.offer_next(cx, task);
+            }
+            Some(true) => {
+                self.note_failed_attempt(task);
+                self.emit(cx, task, "task.transfer-attempt-failed", None);
+                if !self.offer_next(cx, task) {
+                    self.fail_transfer(cx, task, failure);
+                }
+            }
+            Some(false) => self.fail_transfer(cx, task, failure),
+        }
+        Ok(())
+    }
+
+    fn fail_transfer(&mut self, cx: &mut Context, task: &TaskSid, failure: OfferFailure) {
+        let talking = self.reservations.has(task, ReservationStatus::Accepted);
+        self.set_status(task, if talking { TaskStatus::Assigned } else { TaskStatus::Pending });
+        self.end_transfer(task, TransferStatus::Failed, Some(failure.reason()));
+        self.emit(cx, task, "task.transfer-failed", None);
+    }
+
+    /// Completes the transfer under way, if there is one, and says how it was made.
+    pub(super) fn finish_transfer(&mut self, cx: &mut Context, task: &TaskSid) -> Option<Mode> {
+        let mode = self.task(task)?.open_transfer()?.mode;
+        self.end_transfer(task, TransferStatus::Complete, None);
+        self.emit(cx, task, "task.transfer-completed", None);
+        Some(mode)
+    }
+
+    fn note_failed_attempt(&mut self, task: &TaskSid) {
+        if let Some(transfer) = self.tasks.get_mut(task).and_then(|found| found.transfer.as_mut()) {
+            transfer.failed =
+                Some("Transfer attempt failed on reservation reject because there are no more pending reservations");
+        }
+    }
+
+    fn end_transfer(&mut self, task: &TaskSid, status: TransferStatus, reason: Option<&'static str>) {
+        let Some(found) = self.tasks.get_mut(task) else { return };
+        found.candidates.clear();
+        if let Some(transfer) = &mut found.transfer {
+            transfer.status = status;
+            transfer.failed = reason;
+        }
+    }
+
+    fn set_status(&mut self, task: &TaskSid, status: TaskStatus) {
+        if let Some(found) = self.tasks.get_mut(task) {
+            found.set_status(status);
+        }
+    }
+
+    /// A change that shows in the version only.
+    fn touch(&mut self, task: &TaskSid) {
+        if let Some(found) = self.tasks.get_mut(task) {
+            found.version += 1;
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A value at Twilio that we write, that others write too, and that only a reading proves.
+//!
+//! ```text
+//! write:  begun ──▶ taken | perhaps taken        (or not performed: as if it had never been begun)
+//! read:   proves the value once no write can land after it
+//! ```
+//!
+//! The answer to a write is an echo, and Twilio's own copies lag; so two writes of different values may land in either order
+//! for a while, and a reading from that time proves nothing.
+
+use super::fact::EpochMs;
+use super::policy::Policy;
+
+/// What we wrote, and what was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Register<T> {
+    /// As it was read before our first write.
+    original: Option<T>,
+    write: Option<Write<T>>,
+    /// An earlier write of another value that had not been seen to land.
+    contrary: Option<Write<T>>,
+    read: Option<Reading<T>>,
+    /// Readings since the write.
+    polls: u32,
+}
+
+/// A value that we sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Write<T> {
+    value: T,
+    /// The same value had been taken before, and was not seen.
+    again: bool,
+    sent_at: EpochMs,
+    end: WriteEnd,
+}
+
+/// How sending it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WriteEnd {
+    Begun,
+    Taken(EpochMs),
+    Unknown(EpochMs),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reading<T> {
+    value: T,
+    asked_at: EpochMs,
+    at: EpochMs,
+}
+
+/// How a value that should be stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Read, after everything that could change it.
+    Proven,
+    /// Written and not read yet, or perhaps about to be overwritten by an earlier write: read again.
+    Awaited(Poll),
+    /// It has to be written.
+    Missing,
+}
+
+/// Something that is being waited for by reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Poll {
+    pub(super) since: EpochMs,
+    pub(super) polls: u32,
+    pub(super) last_at: EpochMs,
+}
+
+impl Poll {
+    pub(super) fn begin(at: EpochMs) -> Self {
+        Self { since: at, polls: 0, last_at: at }
+    }
+
+    pub(super) fn polled(&mut self, at: EpochMs) {
+        self.polls += 1;
+        self.last_at = at;
+    }
+}
+
+impl<T> Default for Register<T> {
+    fn default() -> Self {
+        Self { original: None, write: None, contrary: None, read: None, polls: 0 }
+    }
+}
+
+impl<T: Copy + PartialEq> Register<T> {
+    /// A write is sent. Until it settles it counts as perhaps taken.
+    pub(super) fn begun(&mut self, value: T, at: EpochMs) {
+        let earlier = self.write.take();
+        let again = earlier.as_ref().is_some_and(|w| w.value == value && matches!(w.end, WriteEnd::Taken(_)));
+        if let Some(earlier) = earlier.filter(|earlier| earlier.value != value && !self.shows(earlier)) {
+            self.contrary = Some(earlier);
+        }
+        self.write = Some(Write { value, again, sent_at: at, end: WriteEnd::Begun });
+        self.polls = 0;
+    }
+
+    pub(super) fn taken(&mut self, at: EpochMs) {
+        self.ended(WriteEnd::Taken(at));
+    }
+
+    pub(super) fn perhaps_taken(&mut self, at: EpochMs) {
+        self.ended(WriteEnd::Unknown(at));
+    }
+
+    fn ended(&mut self, end: WriteEnd) {
+        if let Some(write) = &mut self.write {
+            write.end = end;
+        }
+    }
+
+    /// Takes a reading into account.
+    pub(super) fn read(&mut self, value: T, asked_at: EpochMs, at: EpochMs) {
+        if self.write.is_none() {
+            self.original = Some(value);
+        }
+        self.read = Some(Reading { value, asked_at, at });
+        self.polls += 1;
+    }
+
+    /// As it was before our first write.
+    pub(super) fn original(&self) -> Option<T> {
+        self.original
+    }
+
+    /// The last value that we wrote, unless it has been undone.
+    pub(super) fn written(&self) -> Option<T> {
+        self.write.as_ref().map(|write| write.value)
+    }
+
+    /// Whether a value that had been taken has been written once more.
+    pub(super) fn is_rewritten(&self) -> bool {
+        self.write.as_ref().is_some_and(|write| write.again)
+    }
+
+    /// The last word on it: a reading that is newer than our last write.
+    pub(super) fn known(&self) -> Option<T> {
+        let read = self.read.as_ref()?;
+        self.write.as_ref().is_none_or(|write| self.shows(write)).then_some(read.value)
+    }
+
+    /// Our hand is off it: it is as it was before our first write.
+    pub(super) fn undone(&mut self) {
+        *self = Self { original: self.original, read: self.read.take(), ..Self::default() };
+    }
+
+    /// The resource that bore the value is gone; the next one will bear it as it was before our first write.
+    pub(super) fn left(&mut self) {
+        *self = Self { original: self.original, ..Self::default() };
+    }
+
+    /// Another resource bears the value now.
+    pub(super) fn renewed(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether a reading shows the effect of this write.
+    fn shows(&self, write: &Write<T>) -> bool {
+        let settled = match write.end {
+            WriteEnd::Taken(at) => at,
+            WriteEnd::Begun | WriteEnd::Unknown(_) => return false,
+        };
+        let shows = |read: &Reading<T>| read.value == write.value && read.asked_at >= settled;
+        self.contrary.is_none() && self.read.as_ref().is_some_and(shows)
+    }
+
+    /// How a value that should be stands.
+    pub(super) fn standing(&self, value: T, now: EpochMs, policy: &Policy) -> Standing {
+        let Some(write) = self.write.as_ref().filter(|write| write.value == value) else { return Standing::Missing };
+        let WriteEnd::Taken(taken_at) = write.end else { return Standing::Missing };
+        let certain_from = self.certain_from(policy);
+        match &self.read {
+            Some(read) if read.value == value && read.asked_at >= certain_from => Standing::Proven,
+            Some(read) if read.value == value && now < certain_from + policy.verify_guard_ms => {
+                Standing::Awaited(Poll { since: read.at, polls: u32::MAX, last_at: read.at })
+            }
+            read => {
+                let last_at = read.as_ref().map_or(taken_at, |read| read.at.max(taken_at));
+                let poll = Poll { since: taken_at, polls: self.polls, last_at };
+                if now < taken_at + policy.verify_guard_ms { Standing::Awaited(poll) } else { Standing::Missing }
+            }
+        }
+    }
+
+    /// From when on a reading proves the value: our write is taken, and no other one can land any more.
+    fn certain_from(&self, policy: &Policy) -> EpochMs {
+        let own = self.write.as_ref().map_or(EpochMs::MIN, |write| match write.end {
+            WriteEnd::Taken(at) => at,
+            WriteEnd::Begun | WriteEnd::Unknown(_) => EpochMs::MAX,
+        });
+        let other = self.contrary.as_ref().map_or(EpochMs::MIN, |write| match write.end {
+            WriteEnd::Taken(at) => at + policy.verify_guard_ms,
+            WriteEnd::Unknown(_) => write.sent_at + policy.landing_ms,
+            WriteEnd::Begun => write.sent_at + policy.unsettled_ms,
+        });
+        own.max(other)
+    }
+}

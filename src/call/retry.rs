@@ -1,0 +1,205 @@
+//! Tries, and giving up: one entry per goal.
+//!
+//! ```text
+//! (none) ──went badly──▶ tried ──for too long──▶ parked ──tried now and then──▶ reached (the entry goes)
+//! ```
+
+use super::fact::{EpochMs, Parked};
+use super::policy::Policy;
+use super::step::{Goal, Step, Trouble};
+use std::collections::BTreeMap;
+
+/// Every goal that is not reached at the first try.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Retries {
+    entries: BTreeMap<Goal, Entry>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Entry {
+    retry: Option<Retry>,
+    parked: Option<GivenUp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct GivenUp {
+    reason: String,
+    at: EpochMs,
+    /// An operator has seen it and does not want it.
+    dismissed: bool,
+}
+
+/// Tries of one goal that have not gone well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// What kind of difficulty the last one was.
+    pub kind: RetryKind,
+    /// Its description.
+    pub reason: String,
+    /// When the first one settled.
+    pub first_at: EpochMs,
+    /// When the last one settled.
+    pub last_at: EpochMs,
+    /// How many there were.
+    pub count: u32,
+    /// The last step's number.
+    pub step: u32,
+    /// The last answer's `Retry-After`, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// Kinds of difficulty, which are waited out differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryKind {
+    /// Nothing failed: somebody else has to do something first.
+    Waiting,
+    /// Twilio or the way to it failed.
+    Failing,
+    /// Twilio does not let us, or does not know what it should: twice more, in case it was one bad moment.
+    Denied,
+    /// Twilio refused; trying again would not help.
+    Refused,
+}
+
+/// When a goal may be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Readiness {
+    Now,
+    At(EpochMs),
+    /// It has been tried for long enough.
+    Exhausted(Parked),
+    /// An operator does not want it.
+    Never,
+}
+
+impl Retries {
+    /// Somebody else has to do something first.
+    pub(super) fn waits(&mut self, step: &Step, at: EpochMs, reason: &str, concerns: impl Fn(&Goal) -> bool) {
+        self.note(step, at, RetryKind::Waiting, reason.to_owned(), None, concerns);
+    }
+
+    /// A request failed.
+    pub(super) fn failed(&mut self, step: &Step, at: EpochMs, kind: RetryKind, trouble: &Trouble) {
+        let code = trouble.code.map(|code| format!(", Twilio error {code}")).unwrap_or_default();
+        let reason = format!("{}: {}{code}", step.operation.name(), trouble.reason);
+        self.note(step, at, kind, reason, trouble.retry_after_ms, |_| true);
+    }
+
+    fn note(
+        &mut self,
+        step: &Step,
+        at: EpochMs,
+        kind: RetryKind,
+        reason: String,
+        retry_after_ms: Option<u64>,
+        concerns: impl Fn(&Goal) -> bool,
+    ) {
+        for goal in step.why.iter().filter(|goal| concerns(goal)) {
+            let retry = self.entries.entry(goal.clone()).or_default().retry.get_or_insert_with(|| Retry {
+                kind,
+                reason: String::new(),
+                first_at: at,
+                last_at: at,
+                count: 0,
+                step: step.id,
+                retry_after_ms: None,
+            });
+            retry.kind = softened(kind, goal);
+            retry.reason.clone_from(&reason);
+            retry.last_at = at;
+            retry.count += 1;
+            retry.step = step.id;
+            retry.retry_after_ms = retry_after_ms;
+        }
+    }
+
+    /// The goal is not in difficulties any more. What was given up stays so until it is reached for good.
+    pub(super) fn went_well(&mut self, goal: &Goal) {
+        if let Some(entry) = self.entries.get_mut(goal) {
+            entry.retry = None;
+        }
+    }
+
+    pub(super) fn parked(&mut self, parked: &Parked, at: EpochMs) {
+        let entry = self.entries.entry(parked.goal.clone()).or_default();
+        entry.parked = Some(GivenUp { reason: parked.reason.clone(), at, dismissed: false });
+    }
+
+    /// The goal is reached, moot, or to be tried as if for the first time.
+    pub(super) fn forget(&mut self, goal: &Goal) {
+        self.entries.remove(goal);
+    }
+
+    /// The same of all goals of a kind.
+    pub(super) fn forget_all(&mut self, of: impl Fn(&Goal) -> bool) {
+        self.entries.retain(|goal, _| !of(goal));
+    }
+
+    pub(super) fn dismissed(&mut self) {
+        self.entries.values_mut().filter_map(|entry| entry.parked.as_mut()).for_each(|parked| parked.dismissed = true);
+    }
+
+    pub(super) fn is_parked(&self, goal: &Goal) -> bool {
+        self.entries.get(goal).is_some_and(|entry| entry.parked.is_some())
+    }
+
+    /// Whether it has been tried and did not go well.
+    pub(super) fn is_tried(&self, goal: &Goal) -> bool {
+        self.entries.get(goal).is_some_and(|entry| entry.retry.is_some())
+    }
+
+    /// How often it has been tried and did not go well.
+    pub(super) fn count(&self, goal: &Goal) -> u32 {
+        self.entries.get(goal).and_then(|entry| entry.retry.as_ref()).map_or(0, |retry| retry.count)
+    }
+
+    /// What was given up and not dismissed, and why.
+    pub(super) fn all_parked(&self) -> impl Iterator<Item = (&Goal, &str)> {
+        self.entries.iter().filter_map(|(goal, entry)| {
+            let parked = entry.parked.as_ref().filter(|parked| !parked.dismissed)?;
+            Some((goal, parked.reason.as_str()))
+        })
+    }
+
+    /// When the goal may be tried. After it was given up, only now and then.
+    pub(super) fn readiness(&self, goal: &Goal, now: EpochMs, outbound: bool, policy: &Policy) -> Readiness {
+        let Some(Entry { retry, parked }) = self.entries.get(goal) else { return Readiness::Now };
+        let at = match (retry, parked) {
+            (_, Some(parked)) if parked.dismissed => return Readiness::Never,
+            (retry, Some(parked)) => {
+                let last = retry.as_ref().map_or(parked.at, |retry| retry.last_at.max(parked.at));
+                last + policy.slow_retry_ms
+            }
+            (Some(retry), None) if policy.is_exhausted(retry, outbound) => {
+                return Readiness::Exhausted(Parked { goal: goal.clone(), reason: retry.reason.clone() });
+            }
+            (Some(retry), None) => policy.next_try(retry, outbound),
+            (None, None) => return Readiness::Now,
+        };
+        if at > now { Readiness::At(at) } else { Readiness::Now }
+    }
+}
+
+/// What mends our own doing, and stops, are not left undone because of one refusal.
+fn softened(kind: RetryKind, goal: &Goal) -> RetryKind {
+    match (kind, goal) {
+        (
+            RetryKind::Refused,
+            Goal::Stop(_) | Goal::RaiseGuard | Goal::HoldAgain | Goal::Rejoin | Goal::EndConference | Goal::CheckCall,
+        ) => RetryKind::Failing,
+        (
+            kind,
+            Goal::Start(_)
+            | Goal::Stop(_)
+            | Goal::LowerGuard
+            | Goal::RaiseGuard
+            | Goal::HoldAgain
+            | Goal::Rejoin
+            | Goal::FindCustomer
+            | Goal::CheckCall
+            | Goal::VerifyLeg
+            | Goal::EndConference
+            | Goal::Serve,
+        ) => kind,
+    }
+}

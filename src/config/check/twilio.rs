@@ -1,0 +1,74 @@
+//! `[twilio]`.
+
+use super::addresses;
+use crate::config::reader::{HOUR_MS, Reader};
+use crate::config::settings::TwilioConfig;
+use crate::twilio::client::Credentials;
+use secrecy::SecretString;
+
+/// The longest answer that may be read.
+const GIB: u64 = 1 << 30;
+
+pub(super) fn twilio(reader: &mut Reader) -> Option<TwilioConfig> {
+    let account_sid = reader.sid(
+        "twilio.account_sid",
+        "an account SID (AC + 32 hex digits)",
+        "set it, or TWILIO_ACCOUNT_SID, to the account's SID",
+    );
+    let auth_tokens = reader.secrets("twilio.auth_tokens", "set TWILIO_AUTH_TOKEN to the account's auth token");
+    let workspace_sid = reader.sid(
+        "twilio.workspace_sid",
+        "a workspace SID (WS + 32 hex digits)",
+        "set it, or TWILIO_WORKSPACE_SID, to the workspace's SID",
+    );
+    let credentials = credentials(reader, auth_tokens.as_deref());
+    let base_urls = addresses::base_urls(reader);
+    let connect_timeout = reader.millis("twilio.connect_timeout_ms", 1..=60_000);
+    let request_timeout = reader.millis("twilio.request_timeout_ms", 1..=60_000);
+    let max_in_flight = reader.count("twilio.max_in_flight", 1..=1000);
+    let pool_idle = reader.millis("twilio.pool_idle_ms", 1..=HOUR_MS);
+    let answer_limit_bytes = reader.count("twilio.answer_limit_bytes", 1024..=GIB);
+    let max_pages = reader.count("twilio.max_pages", 1..=1000);
+    let (api_base_url, taskrouter_base_url) = base_urls?;
+    Some(TwilioConfig {
+        account_sid: account_sid?,
+        auth_tokens: auth_tokens?,
+        workspace_sid: workspace_sid?,
+        credentials: credentials?,
+        api_base_url,
+        taskrouter_base_url,
+        connect_timeout: connect_timeout?,
+        request_timeout: request_timeout?,
+        max_in_flight: max_in_flight?,
+        pool_idle: pool_idle?,
+        answer_limit_bytes: answer_limit_bytes?,
+        max_pages: max_pages?,
+    })
+}
+
+fn credentials(reader: &mut Reader, tokens: Option<&[SecretString]>) -> Option<Credentials> {
+    let key = reader.optional_text("twilio.api_key");
+    let secret = reader.optional_secret("twilio.api_secret");
+    let remedy = "set both TWILIO_API_KEY and TWILIO_API_SECRET, or neither";
+    match (key, secret) {
+        (Some(key), Some(secret)) if is_key_sid(&key) => Some(Credentials::ApiKey { key, secret }),
+        (Some(_), Some(_)) => {
+            let remedy = "copy the key's SID; its secret belongs in twilio.api_secret";
+            reader.problem("twilio.api_key", "is not an API key SID (SK + 32 hex digits)", remedy);
+            None
+        }
+        (Some(_), None) => {
+            reader.problem("twilio.api_secret", "is missing although twilio.api_key is set", remedy);
+            None
+        }
+        (None, Some(_)) => {
+            reader.problem("twilio.api_key", "is missing although twilio.api_secret is set", remedy);
+            None
+        }
+        (None, None) => tokens?.first().cloned().map(Credentials::AuthToken),
+    }
+}
+
+fn is_key_sid(text: &str) -> bool {
+    text.strip_prefix("SK").is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+}
