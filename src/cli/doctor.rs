@@ -36,7 +36,7 @@ pub(super) struct Doctor {
     event_streams: bool,
     /// Start and stop a stream on this live call (CA…, the customer's leg) and check that the leg stays in its conference
     ///
-    /// Shows whether streams.strategy = "streams-api" works for this account. The first destination receives two seconds
+    /// Shows whether streams.strategy = "streams-api", the default, works for this account. The first destination receives two seconds
     /// of audio.
     #[arg(long, value_name = "CA…")]
     probe_call: Option<CallSid>,

@@ -25,6 +25,13 @@ impl Serve {
         for key in &settings.without_effect {
             tracing::warn!("{key}");
         }
+        if settings.strategy_by_default {
+            tracing::info!(
+                "streams.strategy is not set, so it is \"{}\": set it to \"redirect\" for the other way, or to this one \
+                 to silence this line",
+                settings.streams.strategy.as_str()
+            );
+        }
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
         let service = Service::start(&settings).await?;

@@ -59,6 +59,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
         reader.problem("assignment.enabled", "is true, but mode is \"shadow\", which sends no commands", remedy);
     }
     cross_check(&mut reader);
+    let strategy_by_default = !reader.is_written("streams.strategy");
     let without_effect = without_effect(&reader, journal.as_ref().map(|journal| &journal.url), &replaced);
     let all = || {
         Some(Settings {
@@ -78,6 +79,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             shutdown: shutdown?,
             traces: traces?,
             log: log?,
+            strategy_by_default,
             without_effect,
         })
     };

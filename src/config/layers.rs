@@ -2,7 +2,7 @@
 
 use super::problem::ConfigError;
 use config::{File, FileFormat, Source, Value, ValueKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The reference of every key, and the lowest layer.
 pub(super) const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -54,6 +54,8 @@ pub(super) struct Found {
 #[derive(Default)]
 pub(super) struct Layers {
     pub(super) found: BTreeMap<String, Found>,
+    /// Keys that a file sets to their default.
+    pub(super) repeated: BTreeSet<String>,
     /// A file's lists of tables that an environment variable replaced as a whole, by key.
     pub(super) replaced: BTreeMap<String, Replaced>,
     /// Variables that begin like ours and have one underscore where two belong.
@@ -118,7 +120,9 @@ impl Layers {
             }
             raw @ (Raw::Table(_) | Raw::Text(_) | Raw::Integer(_) | Raw::Truth(_) | Raw::List(_) | Raw::Other) => {
                 // A copy of the defaults sets nothing.
-                if self.found.get(&key).is_none_or(|found| found.origin != DEFAULT_ORIGIN || found.raw != raw) {
+                if self.found.get(&key).is_some_and(|found| found.origin == DEFAULT_ORIGIN && found.raw == raw) {
+                    self.repeated.insert(key);
+                } else {
                     self.found.insert(key, Found { raw, origin: origin.to_owned(), from_environment: false });
                 }
             }

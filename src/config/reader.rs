@@ -2,6 +2,7 @@
 
 use super::layers::{DEFAULT_ORIGIN, Found, Layers, PREFIX, Raw, SEPARATOR};
 use super::problem::{ConfigError, Problem};
+use crate::call::sid::NotASid;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub(super) const HOUR_MS: u64 = 3_600_000;
 pub(super) struct Reader {
     left: BTreeMap<String, Found>,
     miswritten: Vec<String>,
+    repeated: BTreeSet<String>,
     known: BTreeSet<&'static str>,
     origins: BTreeMap<&'static str, String>,
     numbers: BTreeMap<&'static str, u64>,
@@ -30,6 +32,7 @@ impl Reader {
         Reader {
             left: layers.found,
             miswritten: layers.miswritten,
+            repeated: layers.repeated,
             known: BTreeSet::new(),
             origins: BTreeMap::new(),
             numbers: BTreeMap::new(),
@@ -120,6 +123,11 @@ impl Reader {
         self.origins.get(key).map(String::as_str).filter(|origin| *origin != DEFAULT_ORIGIN)
     }
 
+    /// Whether a file or a variable names a key that was read, perhaps with its default.
+    pub(super) fn is_written(&self, key: &str) -> bool {
+        self.set_by(key).is_some() || self.repeated.contains(key)
+    }
+
     /// Takes a key that must be there.
     pub(super) fn required(&mut self, key: &'static str, remedy: &str) -> Option<Found> {
         let found = self.take(key);
@@ -156,20 +164,20 @@ impl Reader {
         }
     }
 
-    /// A SID, which is never quoted; `what` it is stands with its article, as in "an account SID (AC + 32 hex digits)".
-    pub(super) fn sid<T: FromStr>(&mut self, key: &'static str, what: &str, remedy: &str) -> Option<T> {
+    /// A SID, which is never quoted.
+    pub(super) fn sid<T: FromStr<Err = NotASid>>(&mut self, key: &'static str, remedy: &str) -> Option<T> {
         let text = self.text(key, remedy)?;
         let lower_case =
             |text: &str| text.get(2..).is_some_and(|digits| !digits.contains(|c: char| c.is_ascii_uppercase()));
         match text.parse() {
             Ok(sid) if lower_case(&text) => Some(sid),
             Ok(_) => {
-                let wrong = format!("is not {what}: its digits are in upper case, and SIDs are compared as written");
+                let wrong = "has digits in upper case, and SIDs are compared as written";
                 self.problem(key, wrong, "copy it from the Twilio Console, which shows it in lower case");
                 None
             }
-            Err(_) => {
-                self.problem(key, format!("is not {what}"), remedy);
+            Err(error) => {
+                self.problem(key, format!("is {error}"), remedy);
                 None
             }
         }

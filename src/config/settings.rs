@@ -42,6 +42,8 @@ pub struct Settings {
     /// `[traces]`; absent without an address.
     pub traces: Option<TraceSettings>,
     pub log: LogConfig,
+    /// Neither file nor environment names `streams.strategy`, so that the default applies.
+    pub strategy_by_default: bool,
     /// Keys that are set and not used: fine in a file that several processes share, otherwise probably a mistake.
     pub without_effect: Vec<WithoutEffect>,
 }

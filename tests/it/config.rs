@@ -90,7 +90,7 @@ fn the_defaults_are_the_contract() {
     assert_eq!(settings.twilio.api_base_url.as_str(), "https://api.twilio.com/");
     assert_eq!(settings.twilio.taskrouter_base_url.as_str(), "https://taskrouter.twilio.com/");
     assert_eq!(settings.twilio.connect_timeout, Duration::from_millis(2000));
-    assert_eq!(settings.twilio.request_timeout, Duration::from_millis(5000));
+    assert_eq!(settings.twilio.request_timeout, Duration::from_millis(4000));
     assert_eq!(settings.twilio.max_in_flight, 20);
     assert_eq!(sqlite(&settings), Some(Path::new("taskrouter-streams.db")));
     assert_eq!((settings.journal.queue_limit, settings.journal.batch_limit), (4096, 512));
@@ -108,7 +108,14 @@ fn the_defaults_are_the_contract() {
     assert_eq!(settings.redirect.rejoin, Duration::from_millis(10_000));
     assert_eq!(settings.redirect.poll, [0, 50, 100, 200].map(Duration::from_millis));
     assert_eq!(settings.redirect.reading_max_age, Duration::from_millis(1000));
-    assert_eq!(settings.streams.strategy, Streaming::Redirect);
+    assert_eq!(settings.redirect.watch, Duration::from_millis(10_000));
+    assert_eq!(settings.retry.slow, Duration::from_millis(30_000));
+    assert_eq!(settings.retry.doubt, Duration::from_millis(1000));
+    assert_eq!(settings.retry.landing_margin, Duration::from_millis(1000));
+    assert_eq!((settings.streams.strategy, settings.strategy_by_default), (Streaming::StreamsApi, true));
+    assert_eq!((settings.streams.verify_per_mille, settings.streams.restart_limit), (20, 5));
+    assert_eq!(settings.streams.end_grace, Duration::from_millis(1000));
+    assert_eq!(settings.streams.restart_cap, Duration::from_millis(15_000));
     assert_eq!((settings.streams.name_prefix.as_str(), settings.streams.track_budget), ("Stream_", 4));
     assert_eq!(settings.shutdown.grace, Duration::from_secs(10));
     assert_eq!((settings.log.format, settings.log.filter.as_str()), (LogFormat::Text, "info"));
@@ -118,6 +125,8 @@ fn the_defaults_are_the_contract() {
 fn the_default_text_given_as_a_file_changes_nothing() {
     let plain = accepted("", &environment());
     let doubled = accepted(config::default_text(), &environment());
+    assert!(!doubled.strategy_by_default, "it names the strategy");
+    let doubled = Settings { strategy_by_default: true, ..doubled };
     assert_eq!(format!("{plain:?}"), format!("{doubled:?}"));
 }
 
@@ -269,11 +278,14 @@ fn no_limit_may_be_zero_negative_or_without_measure() {
         "retry.first_ms",
         "retry.cap_ms",
         "retry.give_up_ms",
+        "retry.slow_ms",
+        "retry.doubt_ms",
         "redirect.verify_guard_ms",
         "redirect.rejoin_ms",
-        "redirect.doubt_ms",
+        "redirect.watch_ms",
         "redirect.reading_max_age_ms",
         "streams.track_budget",
+        "streams.restart_cap_ms",
         "shutdown.grace_ms",
     ];
     for key in keys {
@@ -288,9 +300,9 @@ fn no_limit_may_be_zero_negative_or_without_measure() {
 
 #[test]
 fn numbers_that_contradict_each_other_are_refused() {
-    only_problem("journal.lease_ms", "[journal]\nlease_ms = 7000", &environment());
-    accepted("[journal]\nlease_ms = 7001", &environment());
-    only_problem("twilio.connect_timeout_ms", "[twilio]\nconnect_timeout_ms = 5001", &environment());
+    only_problem("journal.lease_ms", "[journal]\nlease_ms = 6000", &environment());
+    accepted("[journal]\nlease_ms = 6001", &environment());
+    only_problem("twilio.connect_timeout_ms", "[twilio]\nconnect_timeout_ms = 4001", &environment());
     only_problem("journal.batch_limit", "[journal]\nbatch_limit = 4097", &environment());
     only_problem("journal.statement_timeout_ms", "[journal]\nstatement_timeout_ms = 15001", &environment());
     only_problem("retry.first_ms", "[retry]\nfirst_ms = 5001", &environment());
@@ -328,9 +340,11 @@ fn what_has_no_default_is_asked_for() {
 fn a_malformed_sid_is_refused_and_not_shown() {
     for wrong in [SECRET, WORKSPACE, "AC123", "ac00000000000000000000000000000001"] {
         let problem = only_problem("twilio.account_sid", "", &with(&[("TWILIO_ACCOUNT_SID", wrong)]));
+        assert_eq!(problem.wrong, "is not an account SID (AC + 32 hex digits)");
         assert!(!problem.to_string().contains(wrong), "{problem}");
     }
-    only_problem("twilio.workspace_sid", "", &with(&[("TWILIO_WORKSPACE_SID", ACCOUNT)]));
+    let problem = only_problem("twilio.workspace_sid", "", &with(&[("TWILIO_WORKSPACE_SID", ACCOUNT)]));
+    assert_eq!(problem.wrong, "is not a workspace SID (WS + 32 hex digits)");
 }
 
 #[test]
@@ -542,8 +556,8 @@ fn a_public_url_with_the_path_of_a_request_is_refused() {
 fn another_strategy_or_format_is_refused_with_the_choices() {
     let problem = only_problem("streams.strategy", "[streams]\nstrategy = \"streams\"", &environment());
     assert!(problem.wrong.contains("streams") && problem.remedy.contains("\"redirect\""), "{problem}");
-    let by_api = accepted("[streams]\nstrategy = \"streams-api\"", &environment());
-    assert_eq!(by_api.streams.strategy, Streaming::StreamsApi);
+    let by_redirect = accepted("[streams]\nstrategy = \"redirect\"", &environment());
+    assert_eq!((by_redirect.streams.strategy, by_redirect.strategy_by_default), (Streaming::Redirect, false));
     let problem = only_problem("log.format", "[log]\nformat = \"xml\"", &environment());
     assert!(problem.remedy.contains("\"text\" or \"json\""), "{problem}");
     only_problem("log.filter", "[log]\nfilter = \"==\"", &environment());

@@ -40,7 +40,7 @@ fn without_further_accounts_there_is_the_first_and_it_is_the_whole() {
 #[test]
 fn an_account_says_who_it_is_and_takes_over_the_rest() {
     let file = format!(
-        "{BLUE}[twilio]\nmax_in_flight = 7\nregion = \"ie1\"\n[streams]\nstrategy = \"streams-api\"\ntrack_budget = 3\n"
+        "{BLUE}[twilio]\nmax_in_flight = 7\nregion = \"ie1\"\n[streams]\nstrategy = \"redirect\"\ntrack_budget = 3\n"
     );
     let settings = accepted(&file, &blue());
     let blue = own(&settings, "blue");
@@ -50,7 +50,7 @@ fn an_account_says_who_it_is_and_takes_over_the_rest() {
     assert!(matches!(&blue.twilio.credentials, Credentials::AuthToken(token) if token.expose_secret() == BLUES_TOKEN));
     assert_eq!(blue.twilio.api_base_url.as_str(), "https://api.twilio.com/", "a region is not taken over");
     assert_eq!((blue.twilio.max_in_flight, blue.streams.track_budget), (7, 3));
-    assert_eq!((blue.streams.strategy, urls(&blue)), (Strategy::StreamsApi, urls(&settings)));
+    assert_eq!((blue.streams.strategy, urls(&blue)), (Strategy::Redirect, urls(&settings)));
     let first = own(&settings, FIRST_ACCOUNT);
     assert_eq!(first.twilio.account_sid, settings.twilio.account_sid);
     assert_eq!(first.twilio.api_base_url.as_str(), "https://api.dublin.ie1.twilio.com/");
@@ -59,7 +59,7 @@ fn an_account_says_who_it_is_and_takes_over_the_rest() {
 #[test]
 fn an_account_has_a_region_key_strategy_destinations_and_rules_of_its_own() {
     let file = format!(
-        "{BLUE}region = \"ie1\"\napi_key = \"SK000000000000000000000000000000b3\"\nstrategy = \"streams-api\"\n\
+        "{BLUE}region = \"ie1\"\napi_key = \"SK000000000000000000000000000000b3\"\nstrategy = \"redirect\"\n\
          [[accounts.blue.destinations]]\nname = \"only\"\nurl = \"wss://blue.example.com/a\"\n\
          parameters = {{ who = \"{{worker.name}}\" }}\n\
          [[accounts.blue.rules]]\nchannel = \"voice\"\ndestinations = [\"only\"]\n"
@@ -70,9 +70,9 @@ fn an_account_has_a_region_key_strategy_destinations_and_rules_of_its_own() {
     let blue = own(&settings, "blue");
     assert_eq!(blue.twilio.api_base_url.as_str(), "https://api.dublin.ie1.twilio.com/");
     assert!(matches!(&blue.twilio.credentials, Credentials::ApiKey { key, .. } if key.ends_with("b3")));
-    assert_eq!((blue.streams.strategy, urls(&blue)), (Strategy::StreamsApi, vec!["wss://blue.example.com/a"]));
+    assert_eq!((blue.streams.strategy, urls(&blue)), (Strategy::Redirect, vec!["wss://blue.example.com/a"]));
     assert_eq!(blue.streams.rules.len(), 1);
-    assert_eq!((settings.streams.strategy, settings.streams.rules.len()), (Strategy::Redirect, 0));
+    assert_eq!((settings.streams.strategy, settings.streams.rules.len()), (Strategy::StreamsApi, 0));
     // What is kept of an event is each account's own affair.
     assert!(blue.interest().fields.contains("worker.name") && settings.interest().fields.is_empty());
 }

@@ -202,7 +202,7 @@ async fn what_is_wrong_is_found_and_nothing_else() {
         (
             &[("TWILIO_AUTH_TOKEN", "wrong")],
             1,
-            &[["auth token", "failure", "every event will be rejected"], ["public url", "failure", "403"]],
+            &[["auth token", "failure", "every event will be refused"], ["public url", "failure", "403"]],
         ),
         (
             &[("TRS__TWILIO__AUTH_TOKENS", "a-token-for-tests,an-old-one")],
@@ -247,7 +247,7 @@ async fn what_is_wrong_is_found_and_nothing_else() {
             0,
             &[["configuration", "warning", "journal.pool_size (from TRS__JOURNAL__POOL_SIZE)"]],
         ),
-        (&[("TRS__ADMIN__LISTEN", "127.0.0.1:9")], 0, &[["worker", "warning", "no worker answers"]]),
+        (&[("TRS__ADMIN__LISTEN", "127.0.0.1:9")], 0, &[["worker", "warning", "no service answers"]]),
         (&[("TWILIO_API_KEY", ""), ("TWILIO_API_SECRET", "")], 0, &[["configuration", "warning", "auth token"]]),
     ] {
         clinic.finds(changed, code, expected).await;
@@ -456,7 +456,7 @@ async fn a_stopped_worker_leaves_its_journal_and_its_checks_say_so() {
             &[
                 ["public url", "failure", "could not connect"],
                 ["signatures", "failure", "could not connect"],
-                ["worker", "warning", "no worker"],
+                ["worker", "warning", "no service"],
             ],
         )
         .await;
@@ -477,7 +477,7 @@ async fn a_probe_tells_whether_a_leg_stays_in_its_conference() {
     let customer = clinic.sim.world(|world| world.report(&task)).unwrap().customer.unwrap().to_string();
     let (code, said) = clinic.run(&["doctor", "--probe-call", &customer], &[]).await;
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("stayed in its conference"), "{said}");
+    assert!(said.contains("stayed in its conference, as streams.strategy = \"streams-api\" needs"), "{said}");
     let streams = clinic.sim.world(|world| world.report(&task)).unwrap().streams;
     assert_eq!(streams.len(), 1);
     assert!(streams[0].stopped_at.is_some() && streams[0].name.starts_with("Stream_probe_"));

@@ -227,6 +227,37 @@ fn serve_warns_of_a_key_that_has_no_effect() {
 }
 
 #[test]
+fn serve_says_once_which_strategy_a_configuration_gets_that_leaves_it_out() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("config.toml");
+    let lines = |configured: &str, variables: &[(&str, &str)]| {
+        std::fs::write(&file, configured).unwrap();
+        let mut child = program()
+            .args(["serve", "--config"])
+            .arg(&file)
+            .envs(ENVIRONMENT)
+            .env("TRS__JOURNAL__URL", format!("sqlite:{}", directory.path().join("journal.db").display()))
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+        let said = text(&child.wait_with_output().unwrap().stderr);
+        said.lines().filter(|line| line.contains("streams.strategy")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let left_out = lines("", &[]);
+    assert_eq!(left_out.len(), 1, "{left_out:?}");
+    assert!(left_out[0].contains("INFO") && left_out[0].contains("\"streams-api\""), "{left_out:?}");
+    for strategy in ["redirect", "streams-api"] {
+        assert_eq!(lines(&format!("[streams]\nstrategy = \"{strategy}\""), &[]), [""; 0]);
+        assert_eq!(lines("", &[("TRS__STREAMS__STRATEGY", strategy)]), [""; 0]);
+    }
+}
+
+#[test]
 fn serve_without_a_configuration_names_every_missing_key_and_exits_with_2() {
     let output = program().arg("serve").output().unwrap();
     assert_eq!(output.status.code(), Some(2));

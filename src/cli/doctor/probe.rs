@@ -52,7 +52,7 @@ pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) 
         return Check::failure(
             NAME,
             format!("no stream could be started: {error}"),
-            "keep streams.strategy = \"redirect\"",
+            "check the rights of the API key, or set streams.strategy = \"redirect\"",
         );
     }
     tokio::time::sleep(LOOK_AFTER).await;
@@ -75,8 +75,8 @@ fn judge(
             Check::ok(
                 NAME,
                 format!(
-                    "a stream was started and stopped on {call}, and the leg stayed in its conference: \
-                     streams.strategy = \"streams-api\" can be used"
+                    "a stream was started and stopped on {call}, and the leg stayed in its conference, as \
+                     streams.strategy = \"streams-api\" needs"
                 ),
             )
         }
@@ -84,13 +84,13 @@ fn judge(
             Check::failure(
                 NAME,
                 format!("the stream {name} on {call} could not be stopped; it ends with the call"),
-                "keep streams.strategy = \"redirect\"",
+                "set streams.strategy = \"redirect\"",
             )
         }
         (Some(_) | None, _) => Check::failure(
             NAME,
             format!("{call} left its conference when a stream was started or stopped, or the call ended meanwhile"),
-            "try another call; if it happens again, keep streams.strategy = \"redirect\"",
+            "try another call; if it happens again, set streams.strategy = \"redirect\"",
         ),
     }
 }

@@ -19,7 +19,7 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
     match asked {
         Ok((status, metrics)) => vec![health(status), parked(&metrics), orphans(&metrics)],
         Err(_) => {
-            let found = format!("no worker answers at {base}, so its parked work is unknown");
+            let found = format!("no service answers at {base}, so its parked changes are unknown");
             let remedy = "start `serve`, or set admin.listen to its address";
             vec![Check::warning("worker", found, remedy)]
         }

@@ -10,17 +10,9 @@ use secrecy::SecretString;
 const GIB: u64 = 1 << 30;
 
 pub(super) fn twilio(reader: &mut Reader) -> Option<TwilioConfig> {
-    let account_sid = reader.sid(
-        "twilio.account_sid",
-        "an account SID (AC + 32 hex digits)",
-        "set it, or TWILIO_ACCOUNT_SID, to the account's SID",
-    );
+    let account_sid = reader.sid("twilio.account_sid", "set it, or TWILIO_ACCOUNT_SID, to the account's SID");
     let auth_tokens = reader.secrets("twilio.auth_tokens", "set TWILIO_AUTH_TOKEN to the account's auth token");
-    let workspace_sid = reader.sid(
-        "twilio.workspace_sid",
-        "a workspace SID (WS + 32 hex digits)",
-        "set it, or TWILIO_WORKSPACE_SID, to the workspace's SID",
-    );
+    let workspace_sid = reader.sid("twilio.workspace_sid", "set it, or TWILIO_WORKSPACE_SID, to the workspace's SID");
     let credentials = credentials(reader, auth_tokens.as_deref());
     let base_urls = addresses::base_urls(reader);
     let connect_timeout = reader.millis("twilio.connect_timeout_ms", 1..=60_000);
