@@ -218,7 +218,8 @@ impl Decision<'_> {
     /// Stops a stream that should not run, without touching the call.
     fn stop(&self, stream: &Stream) -> Option<Next> {
         let goal = Goal::Stop(stream.name.clone());
-        let nobody_since = self.call.task.unentitled_since().filter(|_| self.call.accepted().is_empty() || self.call.is_over());
+        let nobody_since =
+            self.call.task.unentitled_since().filter(|_| self.call.accepted().is_empty() || self.call.is_over());
         if let Some(due) = nobody_since.map(|at| at + self.policy.end_grace_ms).filter(|due| *due > self.now) {
             return Some(Next::WaitUntil(due));
         }
@@ -240,8 +241,7 @@ impl Decision<'_> {
         let Some(customer) = self.call.customer() else {
             return if nothing { Vec::new() } else { self.find_customer().into_iter().collect() };
         };
-        let check = (!plan.check.is_empty())
-            .then(|| self.attempt(&plan.check, |why| self.fetch_call(customer, why)));
+        let check = (!plan.check.is_empty()).then(|| self.attempt(&plan.check, |why| self.fetch_call(customer, why)));
         let redirect = (!shared.is_empty()).then(|| self.redirect(shared, customer));
         let creates = plan.start.iter().filter(|start| !shared.starts(start)).map(|start| self.create(start, customer));
         check.into_iter().chain(redirect).chain(creates).collect()

@@ -132,7 +132,8 @@ impl<'a> Decision<'a> {
             if slots.is_empty() {
                 continue;
             }
-            let running = self.call.streams.live().find(|stream| stream.reservation == *sid).map(|stream| stream.tracks);
+            let running =
+                self.call.streams.live().find(|stream| stream.reservation == *sid).map(|stream| stream.tracks);
             // Which slot a new one will get depends on what is started beside it: room for the dearest.
             let dearest = || slots.iter().map(|slot| self.policy.tracks(*slot)).max().unwrap_or(0);
             let cost = running.unwrap_or_else(dearest);

@@ -375,7 +375,8 @@ impl Streams {
 
     /// How often in a row the streams of this reservation ended without our asking, and when the last one did.
     pub(super) fn failures(&self, reservation: &ReservationSid) -> (u32, Option<&Stream>) {
-        let own = self.rows.iter().rev().filter(|stream| stream.reservation == *reservation && stream.over_at().is_some());
+        let own =
+            self.rows.iter().rev().filter(|stream| stream.reservation == *reservation && stream.over_at().is_some());
         let failed = own.filter(|stream| !matches!(stream.closed, Some(Closed::Void(_))));
         let (mut count, mut last) = (0, None);
         for stream in failed.take_while(|stream| stream.failed_at().is_some()) {
@@ -521,7 +522,8 @@ impl Streams {
     /// Twilio tells of a stream. One that nobody asked for has a name of ours all the same: it is one to be stopped.
     pub(super) fn tell(&mut self, event: &StreamEvent, at: EpochMs) {
         if self.find(&event.name).is_none() {
-            let Some(reservation) = reservation_in(&event.name).filter(|_| event.change == StreamChange::Started) else {
+            let Some(reservation) = reservation_in(&event.name).filter(|_| event.change == StreamChange::Started)
+            else {
                 return;
             };
             self.rows.push(Stream::unasked(event, reservation));
