@@ -376,7 +376,8 @@ impl Leg {
     pub(super) fn redirect_begun(&mut self, step: &Step, at: EpochMs) {
         let row_before = self.reading.as_ref().and_then(|reading| reading.customer.clone());
         let poll = Poll::begin(at);
-        self.whereabouts = Whereabouts::Perhaps(Redirect { step: step.clone(), sent_at: at, end: None, poll, row_before });
+        self.whereabouts =
+            Whereabouts::Perhaps(Redirect { step: step.clone(), sent_at: at, end: None, poll, row_before });
     }
 
     /// It took effect: Twilio took it, or it was seen to have.

@@ -7,8 +7,8 @@ use super::policy::Policy;
 use super::retry::{Retries, RetryKind};
 use super::sid::{AccountSid, CallSid, ConferenceSid, ReservationSid, TaskSid};
 use super::step::{
-    Answer, Assumed, CallRow, CallStatus, Command, ConferenceRow, Goal, Guard, Operation, Outcome, ParticipantRow, Read,
-    Settled, Step, StreamStart, Trouble,
+    Answer, Assumed, CallRow, CallStatus, Command, ConferenceRow, Goal, Guard, Operation, Outcome, ParticipantRow,
+    Read, Settled, Step, StreamStart, Trouble,
 };
 use super::streams::{Stream, Streams};
 use super::task::{Reservation, Task};
@@ -465,7 +465,8 @@ impl Call {
             }
         }
         if row.status == CallStatus::Coming {
-            self.retries.waits(step, at, "the customer's call is not answered yet", |goal| matches!(goal, Goal::Start(_)));
+            self.retries
+                .waits(step, at, "the customer's call is not answered yet", |goal| matches!(goal, Goal::Start(_)));
         }
     }
 

@@ -221,7 +221,11 @@ fn update_participant(
 ) -> Option<Reply> {
     let call = world.voice.calls.find(call)?.sid.clone();
     // A guard that is raised again undoes what was done before the end.
-    if guard == Some(true) && hold.is_none() { check_leg(world, &call) } else { check_command(world, &call) }
+    if guard == Some(true) && hold.is_none() {
+        check_leg(world, &call)
+    } else {
+        check_command(world, &call)
+    }
     let World { cx, voice, .. } = world;
     let sid = voice.conferences.find(conference)?.sid.clone();
     let row = voice.conferences.get_mut(&sid)?.participant_mut(&call)?;
@@ -313,7 +317,8 @@ fn end_conference(world: &mut World, conference: &str, path: &str) -> Reply {
         return Reply::not_found(path);
     };
     let sid = found.sid.clone();
-    let customers = found.participants().iter().map(|row| row.call.clone()).filter(|call| voice.calls.is_customer(call));
+    let customers =
+        found.participants().iter().map(|row| row.call.clone()).filter(|call| voice.calls.is_customer(call));
     for call in customers.collect::<Vec<_>>() {
         cx.violated(Misuse::CustomerDropped { call, how: super::Drop::HungUp });
     }

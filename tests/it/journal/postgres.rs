@@ -262,7 +262,7 @@ async fn an_event_that_the_database_objects_to_does_not_take_its_batch_along() {
 async fn a_nul_in_a_fact_is_kept() {
     let Some(database) = Database::new().await else { return };
     let journal = open(settings(database.url(), LONG)).await;
-    let operation = Operation::FindConference { friendly_name: "a\0b".to_owned() };
+    let operation = Operation::Read(Read::FindConference { friendly_name: "a\0b".to_owned() });
     let odd = Fact { at: 1, kind: FactKind::Begun(Step { id: 1, operation, why: Vec::new() }) };
     let event = NewFact { call: task(1), identity: "EV1".to_owned(), fact: odd.clone() };
     assert_eq!(journal.ingest(event).await.unwrap(), Ingested::New);
@@ -480,7 +480,7 @@ async fn a_text_is_stored_as_it_is_whatever_it_holds_and_however_the_server_read
         let journal = open(settings(database.url(), LONG)).await;
         let call = u32::try_from(round).unwrap();
         let with = |text: &str| {
-            let operation = Operation::FindConference { friendly_name: text.to_owned() };
+            let operation = Operation::Read(Read::FindConference { friendly_name: text.to_owned() });
             Fact { at: 1, kind: FactKind::Begun(Step { id: 1, operation, why: Vec::new() }) }
         };
         for text in odd {

@@ -12,16 +12,16 @@
 //! `LAB_SEEDS=n` runs that many seeds beyond the checked-in ones, from `LAB_FROM` on; `LAB_SEED=s` runs one and tells it.
 
 mod bridge;
-pub(crate) mod rng;
 mod hold;
 mod laws;
 mod ledger;
-mod run;
 mod plan;
+pub(crate) mod rng;
+mod run;
 mod stories;
 
-use run::{Counted, Run, START};
 use plan::Plan;
+use run::{Counted, Run, START};
 use std::fmt::Write as _;
 use taskrouter_streams::timeline;
 

@@ -4,11 +4,11 @@ use super::bridge::{Bridge, Crossing, unanswered};
 use super::ledger::Ledger;
 use super::plan::{AGENTS, Action, Crash, DeliveryFault, Plan, REQUEST_TIMEOUT_MS};
 use super::{
-    rng,
     hold::{Deed, Hold},
+    rng,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use taskrouter_streams::call::fact::{EpochMs, Fact, ReservationChange, TransferChange, TransferMode, FactKind};
+use taskrouter_streams::call::fact::{EpochMs, Fact, FactKind, ReservationChange, TransferChange, TransferMode};
 use taskrouter_streams::call::sid::{EventSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Settled, Step};
 use taskrouter_streams::call::{Around, Call, Next};
