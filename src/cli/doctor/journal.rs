@@ -42,6 +42,9 @@ fn file(path: &Path) -> Option<Check> {
     let error = SqliteJournal::examine(path).err()?;
     let remedy = match error {
         OpenError::TooNew { .. } => "run the version that wrote it, or name another file in journal.url",
+        OpenError::Damaged { .. } => {
+            "restore a backup, or move the file away, start the worker and run `backfill --since`"
+        }
         OpenError::Unopenable { .. } | OpenError::InUse { .. } => {
             "give it, and the files beside it, to the worker's user, or name another file in journal.url"
         }

@@ -252,6 +252,10 @@ impl Workload for PostgresJournal {
     fn backlog(&self) -> Promise<'_, Backlog> {
         Box::pin(self.sessions.run(&Count))
     }
+
+    fn ready(&self) -> Promise<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 impl Reading for PostgresJournal {

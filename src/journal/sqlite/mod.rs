@@ -1,7 +1,7 @@
 //! The embedded journal: one SQLite file, used by one process.
 //!
 //! One thread owns the only writing connection and commits many writes at once; another reads, so that a reader never
-//! waits for an fsync. A write is answered after the commit that holds it. A file lock beside the file keeps a second process out.
+//! waits for an fsync. A write is answered after the commit that holds it. A lock on the file keeps a second process out.
 
 mod examine;
 mod listing;
@@ -9,6 +9,7 @@ mod ops;
 mod queue;
 mod reader;
 mod schema;
+mod wal;
 mod writer;
 
 use super::{
@@ -22,8 +23,10 @@ use queue::{Message, Read, Request, Write, Written};
 use reader::unavailable;
 use rusqlite::Connection;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -55,6 +58,8 @@ pub struct SqliteJournal {
     queue_limit: usize,
     lease: Duration,
     hint: Arc<Notify>,
+    /// A commit has failed since something was last written to see.
+    refusing: Arc<AtomicBool>,
     failed: watch::Receiver<Option<JournalError>>,
     threads: Mutex<Option<Threads>>,
 }
@@ -62,7 +67,6 @@ pub struct SqliteJournal {
 struct Threads {
     writer: JoinHandle<()>,
     reader: JoinHandle<()>,
-    lock: File,
 }
 
 impl SqliteJournal {
@@ -71,7 +75,7 @@ impl SqliteJournal {
     /// # Errors
     /// When another process has the file, or it cannot be opened, or a newer version wrote it.
     pub fn open(settings: SqliteSettings) -> Result<Self, OpenError> {
-        let lock = lock(&settings.path)?;
+        let lock = Arc::new(lock(&settings.path)?);
         let connection = schema::open_for_writing(&settings.path)?;
         let reading = schema::open_for_reading(&settings.path)?;
         let hint = Arc::new(Notify::new());
@@ -82,14 +86,15 @@ impl SqliteJournal {
             path: settings.path.display().to_string(),
             reason: reason.to_string(),
         };
-        let writer = writer::Writer::new(connection, &settings, hint.clone(), failing);
+        let refusing = Arc::new(AtomicBool::new(false));
+        let writer = writer::Writer::new(connection, &settings, hint.clone(), refusing.clone(), failing);
         let writer = std::thread::Builder::new()
             .name("journal-writer".to_owned())
-            .spawn(move || writer.run(write_queue))
+            .spawn(held_during(lock.clone(), move || writer.run(write_queue)))
             .map_err(unopenable)?;
         let reader = std::thread::Builder::new()
             .name("journal-reader".to_owned())
-            .spawn(move || reader::run(&reading, read_queue))
+            .spawn(held_during(lock, move || reader::run(reading, read_queue)))
             .map_err(unopenable)?;
         Ok(Self {
             writes,
@@ -98,8 +103,9 @@ impl SqliteJournal {
             queue_limit: settings.queue_limit,
             lease: settings.lease,
             hint,
+            refusing,
             failed,
-            threads: Mutex::new(Some(Threads { writer, reader, lock })),
+            threads: Mutex::new(Some(Threads { writer, reader })),
         })
     }
 
@@ -136,16 +142,27 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// A lock on a file beside the journal: SQLite's own locks would let a second process in, whose leases we would not see.
+/// Makes the file, which only its owner may read, or finds it, and locks it: SQLite's own locks would let a second process in,
+/// whose leases we would not see. The lock is `flock`'s, which does not meet SQLite's and holds by whatever name the file is
+/// opened. It lasts until the last connection is closed: closing any descriptor of the file ends SQLite's locks.
 fn lock(path: &Path) -> Result<File, OpenError> {
     let shown = path.display().to_string();
     let unopenable = |reason: std::io::Error| OpenError::Unopenable { path: shown.clone(), reason: reason.to_string() };
+    let mut options = OpenOptions::new();
     let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock")).map_err(unopenable)?;
+        options.create(true).truncate(false).read(true).write(true).mode(0o600).open(path).map_err(unopenable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: shown }),
         Err(TryLockError::Error(reason)) => Err(unopenable(reason)),
+    }
+}
+
+/// The work of a thread that uses the file, which stays locked until it has ended.
+fn held_during(lock: Arc<File>, work: impl FnOnce()) -> impl FnOnce() {
+    move || {
+        work();
+        drop(lock);
     }
 }
 
@@ -226,6 +243,16 @@ impl Workload for SqliteJournal {
     fn backlog(&self) -> Promise<'_, Backlog> {
         Box::pin(self.read(|connection| reader::backlog(connection).map_err(unavailable)))
     }
+
+    fn ready(&self) -> Promise<'_, ()> {
+        Box::pin(async move {
+            // A claim of nothing is committed also on a disk that takes no writes, and proves nothing.
+            if self.refusing.swap(false, Ordering::Relaxed) {
+                return self.write(|connection| ops::try_out(connection).map(Written::quietly)).await;
+            }
+            Ok(())
+        })
+    }
 }
 
 impl Reading for SqliteJournal {
@@ -253,14 +280,15 @@ impl Journal for SqliteJournal {
     fn close(&self) -> Promise<'_, ()> {
         Box::pin(async move {
             let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some(Threads { writer, reader, lock }) = threads else { return Ok(()) };
+            let Some(Threads { writer, reader }) = threads else { return Ok(()) };
+            let writes = self.writes.clone();
             // A thread that is gone already needs no word.
             let _ = self.reads.send(Message::Close);
-            let _ = self.writes.send(Message::Close);
             let ended = tokio::task::spawn_blocking(move || {
-                let ended = (reader.join(), writer.join());
-                drop(lock);
-                ended.0.is_ok() && ended.1.is_ok()
+                // First, so that no reading of ours keeps the log from being folded.
+                let reader = reader.join();
+                let _ = writes.send(Message::Close);
+                reader.is_ok() && writer.join().is_ok()
             });
             match ended.await {
                 Ok(true) => Ok(()),

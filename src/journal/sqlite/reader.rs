@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Answers until told to close.
-pub(super) fn run(connection: &Connection, mut queue: mpsc::UnboundedReceiver<Message<Read>>) {
+pub(super) fn run(connection: Connection, mut queue: mpsc::UnboundedReceiver<Message<Read>>) {
     while let Some(Message::Work(read)) = queue.blocking_recv() {
-        read(connection);
+        read(&connection);
     }
 }
 

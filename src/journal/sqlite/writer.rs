@@ -1,24 +1,27 @@
 //! The thread that owns the only writing connection.
 
 use super::SqliteSettings;
+use super::beside;
 use super::queue::{Completion, Message, Write};
+use super::wal::WriteAheadLog;
 use crate::journal::JournalError;
 use crate::telemetry::metrics::Commits;
 use rusqlite::ffi::SQLITE_IOERR_WRITE;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::sync::{Notify, mpsc, watch};
 
 /// Commits what arrives, as much as has gathered at once.
 pub(super) struct Writer {
     connection: Connection,
-    wal: PathBuf,
-    wal_limit_bytes: u64,
+    wal: WriteAheadLog,
     batch_limit: usize,
     commits: Commits,
     hint: Arc<Notify>,
+    /// Set when a commit fails.
+    refusing: Arc<AtomicBool>,
     failing: watch::Sender<Option<JournalError>>,
 }
 
@@ -27,17 +30,18 @@ impl Writer {
         connection: Connection,
         settings: &SqliteSettings,
         hint: Arc<Notify>,
+        refusing: Arc<AtomicBool>,
         failing: watch::Sender<Option<JournalError>>,
     ) -> Self {
-        let mut wal = settings.path.as_os_str().to_owned();
-        wal.push("-wal");
+        let commits = settings.commits.clone();
+        let wal = beside(&settings.path, "-wal");
         Self {
             connection,
-            wal: wal.into(),
-            wal_limit_bytes: settings.wal_limit_bytes,
+            wal: WriteAheadLog::new(wal, settings.wal_limit_bytes, commits.wal_bytes.clone()),
             batch_limit: settings.batch_limit,
-            commits: settings.commits.clone(),
+            commits,
             hint,
+            refusing,
             failing,
         }
     }
@@ -69,12 +73,10 @@ impl Writer {
                 return;
             }
             if closing {
-                self.checkpoint();
+                self.wal.fold(&self.connection);
                 return;
             }
-            if self.wal.metadata().is_ok_and(|wal| wal.len() > self.wal_limit_bytes) {
-                self.checkpoint();
-            }
+            self.wal.keep_small(&self.connection);
         }
     }
 
@@ -106,6 +108,9 @@ impl Writer {
             })
             .map_err(|error| verdict(&error));
         self.commits.seconds.observe(began.elapsed().as_secs_f64());
+        if committed.is_err() {
+            self.refusing.store(true, Ordering::Relaxed);
+        }
         let makes_due = committed.is_ok() && completions.iter().any(|completion| completion.makes_due);
         for completion in completions {
             completion.answer(committed.clone());
@@ -124,14 +129,6 @@ impl Writer {
         match committed {
             Err(fatal @ JournalError::Fatal { .. }) => Err(fatal),
             Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
-    /// Folds the write-ahead log into the file. A reader in the middle of something makes it incomplete; the next one goes on.
-    fn checkpoint(&self) {
-        let done = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        if let Err(error) = done {
-            tracing::warn!(%error, "the write-ahead log could not be folded into the journal; trying again later");
         }
     }
 }
