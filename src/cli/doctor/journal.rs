@@ -86,12 +86,12 @@ fn disk(path: &Path) -> Check {
 }
 
 fn database(found: &Examination) -> Check {
-    let Examination { connected, write, may_write, is_standby, fsync } = *found;
+    let Examination { connected, write, may_write, is_read_only, fsync } = *found;
     let connected = format!("PostgreSQL, connected in {} ms", connected.as_millis());
-    if is_standby {
+    if is_read_only {
         return Check::failure(
             NAME,
-            format!("{connected}, is a standby and takes no writes"),
+            format!("{connected}, takes no writes: it is a standby, or its default_transaction_read_only is on"),
             "name the primary in journal.url",
         );
     }

@@ -23,8 +23,8 @@ pub struct Examination {
     pub write: Option<Duration>,
     /// Whether the role may write facts, or make the tables for them.
     pub may_write: bool,
-    /// It follows another server, and takes no writes.
-    pub is_standby: bool,
+    /// It takes no writes: it follows another server, or its `default_transaction_read_only` is on.
+    pub is_read_only: bool,
     /// Whether what it has committed survives its machine.
     pub fsync: bool,
 }
@@ -42,7 +42,7 @@ impl PostgresJournal {
         let connected = began.elapsed();
         let server = schema::server(&mut connection, &shown).await?;
         let mut write = None;
-        if server.may_write && !server.is_standby {
+        if server.may_write && !server.is_read_only {
             if server.has_tables {
                 schema::version(&mut connection, &shown).await?;
             }
@@ -62,7 +62,7 @@ impl PostgresJournal {
             connected,
             write,
             may_write: server.may_write,
-            is_standby: server.is_standby,
+            is_read_only: server.is_read_only,
             fsync: server.fsync,
         })
     }

@@ -24,11 +24,11 @@ use crate::journal;
 use crate::telemetry::metrics::Commits;
 pub use examine::Examination;
 use ingest::{Batcher, Message, Waiting};
-use ops::{Append, CloseGap, OpenGap, PruneChunk, Release, Renew, TakeLeases};
+use ops::{Append, CloseGap, OpenGap, PruneChunk, Release, Renew, TakeLeases, TryOut};
 use reader::{Bodies, Count, NewestEvent, NextDue, Page};
 use secrecy::{ExposeSecret as _, SecretString};
 use session::{Sessions, describe};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -83,13 +83,7 @@ impl PostgresJournal {
         let options = options(&settings)?;
         let shown = shown(&options);
         let durable = prepare(&options, &shown, settings.acquire_timeout).await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.pool_size)
-            .acquire_timeout(settings.acquire_timeout)
-            // A connection that has died says so when it is used, which costs no round trip of its own.
-            .test_before_acquire(false)
-            .connect_lazy_with(options.clone());
-        let sessions = Arc::new(Sessions::new(pool, settings.statement_timeout, durable));
+        let sessions = Arc::new(Sessions::new(options.clone(), &settings, durable));
         let (hint, stop, tasks) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
         let (events, queue) = mpsc::unbounded_channel();
         let own_origin = origin();
@@ -254,7 +248,7 @@ impl Workload for PostgresJournal {
     }
 
     fn ready(&self) -> Promise<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(async move { if self.sessions.was_refused() { self.sessions.run(&TryOut).await } else { Ok(()) } })
     }
 }
 
