@@ -8,8 +8,9 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY src ./src
 COPY config ./config
-COPY fixtures ./fixtures
 COPY benches ./benches
+# Not built, but a member of the workspace.
+COPY simulator ./simulator
 ARG COMMIT=unknown
 ENV TRS_BUILD_COMMIT=$COMMIT
 RUN cargo build --release --locked --features opentelemetry --bin taskrouter-streams

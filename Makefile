@@ -1,6 +1,7 @@
 # Everything that a user or CI does. `make` alone lists it.
 
 BIN := target/debug/taskrouter-streams
+SIMULATOR := target/debug/twilio-simulator
 PORT ?= 8080
 
 .DEFAULT_GOAL := help
@@ -14,12 +15,12 @@ setup:
 	@command -v cc >/dev/null || { echo "a C compiler is missing (SQLite and TLS need one): apt-get install build-essential, or your system's like" >&2; exit 1; }
 
 demo: setup ## a call with transfers, worker and simulated Twilio, no account needed
-	@cargo build --quiet --locked
-	@$(BIN) demo $(ARGS)
+	@cargo build --quiet --locked --package twilio-simulator
+	@$(SIMULATOR) demo $(ARGS)
 
 sim: setup ## the simulated Twilio alone, to try a consumer: ARGS="--stream-to ws://127.0.0.1:9000/audio"
-	@cargo build --quiet --locked
-	@$(BIN) sim serve $(ARGS)
+	@cargo build --quiet --locked --package twilio-simulator
+	@$(SIMULATOR) serve $(ARGS)
 
 run: setup ## the worker, configured by the environment and CONFIG=file
 	@cargo build --quiet --locked
@@ -36,10 +37,10 @@ tunnel: ## make the local port reachable for Twilio through ngrok
 	@ngrok http $(PORT)
 
 check: setup ## formatting, lints, documentation
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --all-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --all-features --no-deps --document-private-items
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps --document-private-items
 
 setup-test: ## what the tests need besides: PostgreSQL and PgBouncer, which Debian and its like install here
 	@missing=; \
@@ -56,7 +57,7 @@ browser: # for the console's tests; without one they say that they were skipped
 	@command -v chromedriver >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y --no-install-recommends chromium chromium-driver fonts-dejavu-core; } || echo "no chromedriver: the console is not tried in a browser (apt-get install chromium chromium-driver, or your system's like)" >&2
 
 test: setup setup-test browser ## every test
-	cargo test --locked --all-features
+	cargo test --locked --workspace --all-features
 	cargo test --locked --test it -- config program
 
 lab: setup ## random nights on a virtual clock: SEEDS=100000, FROM=0, or SEED=n to see one

@@ -102,7 +102,7 @@ pub struct Admin {
     pub token: Option<SecretString>,
     pub live_every: Duration,
     pub live_views: usize,
-    pub census: Duration,
+    pub stream_gauges: Duration,
 }
 
 /// `[twilio]`: whose account, and how its API is asked.
@@ -335,7 +335,7 @@ impl Settings {
 
     /// The part that the Twilio client needs; `status_path` is where the public listener takes status callbacks.
     pub fn client(&self, status_path: &str) -> ClientSettings {
-        let destinations = self.streams.destinations.iter().map(|destination| client::Destination {
+        let destinations = self.streams.destinations.iter().map(|destination| client::StreamDestination {
             url: destination.url.clone(),
             track: destination.track,
             confirms: destination.status_callback,

@@ -8,22 +8,25 @@
 //! | [`call`] | the pure core: facts in, the next step out; no clock, no network, no disk |
 //! | [`twilio`] | Twilio's words: signatures, event bodies, TwiML, the REST client |
 //! | [`journal`] | durable facts and claims on calls |
-//! | [`http`] | the signed door and the probes |
+//! | [`ingest`] | takes facts from outside into the journal |
+//! | [`http`] | the listeners: signed events, and the probes |
 //! | [`console`] | the operator's page: calls, their stories, and what was given up |
 //! | [`worker`] | asks the core for the next step, performs it, journals how it ended |
-//! | [`sim`] | Twilio seen from outside, over real HTTP, for `demo` and the tests |
-//! | [`cli`] | the commands; the only place where all of these meet |
+//! | [`service`] | the composition root: the only place where all of these meet |
+//! | [`cli`] | the commands: they parse arguments and call the service |
 //!
-//! Dependencies point one way: `cli` → `http`, `worker`, `console` → `twilio`, `journal` → `call`; and `cli` → `sim` →
-//! `twilio::{signature, twiml}`, `call::sid`. `tests/it/architecture.rs` holds it.
+//! Dependencies point one way: `cli` → `service` → `http`, `worker`, `console` → `twilio`, `journal` → `call`; `config` and
+//! `telemetry` stand beside them. `tests/it/architecture.rs` holds it. The simulated Twilio of `demo` and the tests is a
+//! package of its own, `twilio-simulator`.
 
 pub mod call;
 pub mod cli;
 pub mod config;
 pub mod console;
 pub mod http;
+pub mod ingest;
 pub mod journal;
-pub mod sim;
+pub mod service;
 pub mod telemetry;
 pub mod timeline;
 pub mod twilio;

@@ -9,10 +9,10 @@ use taskrouter_streams::call::fact::{
 };
 use taskrouter_streams::call::rules::Fields;
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::journal::{Journal, NewFact};
-use taskrouter_streams::sim::Behaviour;
 use tempfile::TempDir;
+use twilio_simulator::SimConfig;
+use twilio_simulator::testbed::Testbed;
 
 const CALLS: u32 = 100_000;
 
@@ -63,7 +63,7 @@ fn created(number: u32) -> NewFact {
 async fn recover(name: &str, journal_url: &str) {
     let before = resident_bytes();
     let began = Instant::now();
-    let stage = Stage::set_on(journal_url, Behaviour::default(), "").await.unwrap();
+    let stage = Testbed::start_on(journal_url, SimConfig::default(), "").await.unwrap();
     let ready = began.elapsed();
     while stage.service.journal().backlog().await.unwrap().active > 0 {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -79,5 +79,5 @@ async fn recover(name: &str, journal_url: &str) {
         more / 1024,
         more / CALLS as usize
     );
-    stage.clear().await;
+    stage.stop().await;
 }

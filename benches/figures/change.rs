@@ -1,9 +1,9 @@
 //! How long a change takes, and how many requests.
 
 use std::time::Duration;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::world::{Mode, OpName, Target};
+use twilio_simulator::SimConfig;
+use twilio_simulator::testbed::Testbed;
+use twilio_simulator::world::{Mode, OpName, Target};
 
 const ROUNDS: usize = 15;
 const LATENCY_MS: u64 = 80;
@@ -14,8 +14,8 @@ pub(crate) async fn latency() {
     let (mut first, mut transferee, mut requests) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 0..ROUNDS {
         let behaviour =
-            Behaviour { seed: seed as u64, latency_ms: LATENCY_MS, guard_lag_ms: LAG_MS, ..Behaviour::default() };
-        let stage = Stage::set(behaviour, "").await.unwrap();
+            SimConfig { seed: seed as u64, latency_ms: LATENCY_MS, guard_lag_ms: LAG_MS, ..SimConfig::default() };
+        let stage = Testbed::start(behaviour, "").await.unwrap();
         let task = stage.sim.customer_calls().await;
         stage.sim.accepts(&task, "alice").await.unwrap();
         stage.at_rest().await.unwrap();
@@ -46,7 +46,7 @@ pub(crate) async fn latency() {
         transferee.push(redirects[1] - accepts[1]);
         requests.push((after_first, before_second - after_first, stage.sim.requests().len() - before_second));
         assert!(stage.sim.violations().is_empty());
-        stage.clear().await;
+        stage.stop().await;
     }
     first.sort_unstable();
     transferee.sort_unstable();

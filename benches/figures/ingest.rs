@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
 use taskrouter_streams::twilio::signature;
+use twilio_simulator::SimConfig;
+use twilio_simulator::testbed::Testbed;
 
 const CONNECTIONS: usize = 32;
 const SPAN: Duration = Duration::from_secs(3);
@@ -14,9 +14,9 @@ const SPAN: Duration = Duration::from_secs(3);
 /// thread each, in turns.
 pub(crate) async fn rates(postgres: Option<&str>) {
     let extra = "[server]\nthreads = 1\n";
-    let sqlite = Stage::set(Behaviour::default(), extra).await.unwrap();
+    let sqlite = Testbed::start(SimConfig::default(), extra).await.unwrap();
     let other = match postgres {
-        Some(url) => Some(Stage::set_on(url, Behaviour::default(), extra).await.unwrap()),
+        Some(url) => Some(Testbed::start_on(url, SimConfig::default(), extra).await.unwrap()),
         None => None,
     };
     let mut doors = vec![("bare 204", bare_server()), ("SQLite", sqlite.service.public())];
@@ -39,9 +39,9 @@ pub(crate) async fn rates(postgres: Option<&str>) {
             }
         }
     }
-    sqlite.clear().await;
+    sqlite.stop().await;
     if let Some(stage) = other {
-        stage.clear().await;
+        stage.stop().await;
     }
 }
 

@@ -1,9 +1,8 @@
 //! The figures that the README and the closing notes report, each beside a baseline measured in the same run: `make bench`.
-//! `make bench ONLY=ingest` (or change, strategies, steps, backlog, census, memory) measures only that.
+//! `make bench ONLY=ingest` (or change, strategies, steps, backlog, stream_gauges, memory) measures only that.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and stops when it cannot go on")]
 
 mod backlog;
-mod census;
 mod change;
 #[path = "../../tests/it/postgres/cluster.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
@@ -13,6 +12,7 @@ mod journals;
 mod memory;
 mod steps;
 mod strategies;
+mod stream_gauges;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -42,8 +42,8 @@ fn main() {
         if wanted("backlog") {
             backlog::figures(database(port, "backlog").await.as_deref()).await;
         }
-        if wanted("census") {
-            census::times(database(port, "census").await.as_deref()).await;
+        if wanted("stream_gauges") {
+            stream_gauges::times(database(port, "stream_gauges").await.as_deref()).await;
         }
         if wanted("memory") {
             memory::of_a_call();

@@ -5,7 +5,7 @@ use taskrouter_streams::call::fact::Fact;
 
 const CALLS: usize = 20_000;
 
-/// The folded form of a whole warm transfer, as a lane holds it while it works on the call.
+/// The folded form of a whole warm transfer, as a call task holds it.
 pub(crate) fn of_a_call() {
     let facts: Vec<Fact> = include_str!("../../fixtures/journal/v1.redirect.jsonl")
         .lines()

@@ -3,8 +3,8 @@
 use std::time::Instant;
 use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
+use twilio_simulator::SimConfig;
+use twilio_simulator::testbed::Testbed;
 
 /// Calls at once.
 const CALLS: usize = 300;
@@ -24,10 +24,10 @@ pub(crate) async fn rates(postgres: [Option<String>; 2]) {
 
 async fn rate(strategy: Strategy, url: Option<&str>) -> String {
     let configuration = format!("[streams]\nstrategy = \"{}\"\n", strategy.as_str());
-    let behaviour = Behaviour { latency_ms: 0, ..Behaviour::default() };
+    let behaviour = SimConfig { latency_ms: 0, ..SimConfig::default() };
     let stage = match url {
-        Some(url) => Stage::set_on(url, behaviour, &configuration).await.unwrap(),
-        None => Stage::set(behaviour, &configuration).await.unwrap(),
+        Some(url) => Testbed::start_on(url, behaviour, &configuration).await.unwrap(),
+        None => Testbed::start(behaviour, &configuration).await.unwrap(),
     };
     let mut tasks = Vec::with_capacity(CALLS);
     for _ in 0..CALLS {
@@ -38,7 +38,8 @@ async fn rate(strategy: Strategy, url: Option<&str>) -> String {
     for task in &tasks {
         stage.sim.accepts(task, "alice").await.unwrap();
     }
-    let all_run = || tasks.iter().all(|task| stage.sim.picture(task).is_some_and(|picture| picture.streams.len() == 1));
+    let all_run =
+        || tasks.iter().all(|task| stage.sim.snapshot(task).is_some_and(|picture| picture.streams.len() == 1));
     while !all_run() {
         stage.at_rest().await.unwrap();
     }
@@ -50,6 +51,6 @@ async fn rate(strategy: Strategy, url: Option<&str>) -> String {
         steps += facts.iter().map(|fact| u32::from(matches!(fact.what, What::Settled(_)))).sum::<u32>();
     }
     assert!(stage.sim.violations().is_empty());
-    stage.clear().await;
+    stage.stop().await;
     format!("{:>5.0}/s ({steps} in {:.2} s)", f64::from(steps) / took.as_secs_f64(), took.as_secs_f64())
 }

@@ -1,9 +1,9 @@
 //! Accept → the request that starts the stream, by both strategies beside each other.
 
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::world::OpName;
+use twilio_simulator::SimConfig;
+use twilio_simulator::testbed::Testbed;
+use twilio_simulator::world::OpName;
 
 /// Calls of each kind: the 99th percentile is the second longest.
 const CALLS: usize = 100;
@@ -21,7 +21,7 @@ pub(crate) async fn side_by_side() {
 
 async fn delays(strategy: Strategy, op: OpName, latency_ms: u64) -> String {
     let configuration = format!("[streams]\nstrategy = \"{}\"\n", strategy.as_str());
-    let stage = Stage::set(Behaviour { latency_ms, ..Behaviour::default() }, &configuration).await.unwrap();
+    let stage = Testbed::start(SimConfig { latency_ms, ..SimConfig::default() }, &configuration).await.unwrap();
     let (mut all, mut before_it) = (Vec::with_capacity(CALLS), 0);
     for _ in 0..CALLS {
         let task = stage.sim.customer_calls().await;
@@ -38,7 +38,7 @@ async fn delays(strategy: Strategy, op: OpName, latency_ms: u64) -> String {
         stage.at_rest().await.unwrap();
     }
     assert!(stage.sim.violations().is_empty());
-    stage.clear().await;
+    stage.stop().await;
     all.sort_unstable();
     format!("{:>3} / {:>3} ms after {before_it} requests", all[CALLS / 2], all[CALLS * 99 / 100 - 1])
 }

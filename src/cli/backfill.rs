@@ -3,7 +3,7 @@
 //! They are posted to the worker's own door, so that it works whichever store the journal is in, and whoever has it.
 
 use super::accounts::Chosen;
-use super::door::Door;
+use super::ingress_client::IngressClient;
 use super::{CommandResult, Configured, complain, misused, say};
 use crate::call::fact::EpochMs;
 use crate::config::Settings;
@@ -70,7 +70,7 @@ impl Backfill {
     /// Tells the worker what is in one account's records; whether it took all of it.
     async fn fill(&self, settings: &Settings) -> anyhow::Result<bool> {
         let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
-        let door = Door::new(settings, self.to.clone())?;
+        let ingress = IngressClient::new(settings, self.to.clone())?;
         let now = jiff::Timestamp::now().as_millisecond();
         let since = now.saturating_sub(EpochMs::try_from(self.since.as_millis()).unwrap_or(EpochMs::MAX));
         let first = EventsPage::first(since, now + CLOCK_MARGIN_MS);
@@ -79,11 +79,11 @@ impl Backfill {
         let mut taken = 0;
         // The newest are listed first, and the oldest happened first.
         for record in records.iter().rev() {
-            match door.knock(EVENTS_PATH, &event_record::pairs(record), true).await {
+            match ingress.post(EVENTS_PATH, &event_record::pairs(record), true).await {
                 Ok(status) if (200..300).contains(&status) => taken += 1,
                 Ok(status) => say(&format!("{}: answered with {status}", name(record))),
                 Err(reason) => {
-                    let base = door.base();
+                    let base = ingress.base();
                     anyhow::bail!(
                         "{base}: {reason}, after {taken} events: is the worker running there? `--to` names another place"
                     );
@@ -103,7 +103,7 @@ async fn read(client: &Client, first: EventsPage, limit: usize) -> anyhow::Resul
             count < limit,
             "there are more than backfill.max_events = {limit} events: raise it, or look back less far"
         );
-        let (mut found, next) = client.events(&asked).await.context("TaskRouter's records cannot be read")?;
+        let (mut found, next) = client.event_log().page(&asked).await.context("TaskRouter's records cannot be read")?;
         event_record::keep_new(&mut found, &mut seen);
         count += found.len();
         let matters = |record: &Record| record.get("event_type").and_then(Value::as_str).is_some_and(event::matters);

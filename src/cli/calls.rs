@@ -10,7 +10,7 @@ use reqwest::Method;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-/// What the service gives at once, at most.
+/// CallsCommand the service gives at once, at most.
 const LONGEST_PAGE: u16 = 500;
 
 #[derive(clap::Args)]
@@ -23,11 +23,11 @@ pub(super) struct Calls {
     #[command(flatten)]
     admin: Admin,
     #[command(subcommand)]
-    what: What,
+    command: CallsCommand,
 }
 
 #[derive(clap::Subcommand)]
-enum What {
+enum CallsCommand {
     /// The calls, the most recently changed first.
     List {
         /// Only calls with a change that was given up.
@@ -55,14 +55,14 @@ enum What {
         json: bool,
     },
     /// Try again whatever of a call was given up.
-    Redrive(Parked),
+    Redrive(ParkedArgs),
     /// Leave as it is whatever of a call was given up.
-    Dismiss(Parked),
+    Dismiss(ParkedArgs),
 }
 
 /// Calls with a change that was given up.
 #[derive(clap::Args)]
-struct Parked {
+struct ParkedArgs {
     /// The task (WT…), or the customer's leg (CA…).
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     sid: Option<String>,
@@ -81,8 +81,8 @@ impl Calls {
             Err(error) => return Ok(misused(&error)),
         };
         let paint = Paint { colours: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
-        match self.what {
-            What::List { parked, live, limit, after, json } => {
+        match self.command {
+            CallsCommand::List { parked, live, limit, after, json } => {
                 let state = match (parked, live) {
                     (true, _) => "parked",
                     (false, true) => "live",
@@ -91,13 +91,13 @@ impl Calls {
                 let list = page(&service, state, limit, after.as_deref()).await?;
                 if json { print_json(&list)? } else { paint.list(&list) }
             }
-            What::Show { sid, json } => {
+            CallsCommand::Show { sid, json } => {
                 let task = task(&service, &sid).await?;
                 let story: CallStory = service.get(&format!("/calls/{task}")).await?;
                 if json { print_json(&story)? } else { paint.story(&story) }
             }
-            What::Redrive(parked) => act(&service, &parked, REDRIVE).await?,
-            What::Dismiss(parked) => act(&service, &parked, DISMISS).await?,
+            CallsCommand::Redrive(parked) => act(&service, &parked, REDRIVE).await?,
+            CallsCommand::Dismiss(parked) => act(&service, &parked, DISMISS).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -110,20 +110,20 @@ async fn page(service: &Running, state: &str, limit: u16, after: Option<&str>) -
     service.get(&format!("/calls?{}", query.finish())).await
 }
 
-/// What is done about everything of a call that was given up.
+/// CallsCommand is done about everything of a call that was given up.
 #[derive(Clone, Copy)]
-struct Act {
+struct ParkedAction {
     /// As the service calls it.
     word: &'static str,
     outcome: &'static str,
 }
 
-const REDRIVE: Act =
-    Act { word: "redrive", outcome: "what was given up is tried again; `calls show` tells how it goes" };
-const DISMISS: Act = Act { word: "dismiss", outcome: "what was given up is left as it is" };
+const REDRIVE: ParkedAction =
+    ParkedAction { word: "redrive", outcome: "what was given up is tried again; `calls show` tells how it goes" };
+const DISMISS: ParkedAction = ParkedAction { word: "dismiss", outcome: "what was given up is left as it is" };
 
-async fn act(service: &Running, asked: &Parked, act: Act) -> anyhow::Result<()> {
-    let Act { word, outcome } = act;
+async fn act(service: &Running, asked: &ParkedArgs, act: ParkedAction) -> anyhow::Result<()> {
+    let ParkedAction { word, outcome } = act;
     let (said, whose) = match &asked.sid {
         Some(sid) => {
             let task = task(service, sid).await?;

@@ -1,7 +1,7 @@
 //! `doctor`: whether everything is as the worker needs it, and what to do where it is not.
 
 mod check;
-mod door;
+mod ingress;
 mod journal;
 mod probe;
 mod sockets;
@@ -103,7 +103,7 @@ impl Doctor {
 
     async fn account(&self, settings: &Settings) -> anyhow::Result<Vec<Check>> {
         let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
-        let asked = tokio::join!(twilio::checks(settings, &client, self.event_streams), door::checks(settings));
+        let asked = tokio::join!(twilio::checks(settings, &client, self.event_streams), ingress::checks(settings));
         let (twilio, door) = asked;
         Ok(std::iter::once(configuration(settings)).chain(twilio).chain(door?).collect())
     }

@@ -2,23 +2,16 @@
 //! three plain lines on standard error.
 
 mod accounts;
-mod audio;
 mod backfill;
 mod calls;
-mod compare;
-mod demo;
 mod doctor;
-mod door;
 mod health;
+mod ingress_client;
 mod replay;
 mod running;
 mod serve;
-pub mod service;
 mod setup;
 mod sign;
-mod sim;
-pub mod stage;
-mod telling;
 
 use clap::{Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -50,8 +43,6 @@ struct Arguments {
 enum Command {
     /// Take TaskRouter's events and keep the streams right.
     Serve(serve::Serve),
-    /// Show it at work: worker and simulated Twilio on loopback ports, no account needed.
-    Demo(demo::Demo),
     /// Ask a running service whether it is ready.
     Health(health::Health),
     /// List the calls of a running service, show one's story, try again or dismiss what was given up.
@@ -66,9 +57,6 @@ enum Command {
     Replay(replay::Replay),
     /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
     Sign(sign::Sign),
-    /// Run the simulated Twilio alone, to try a consumer of streams or a worker against it.
-    #[command(subcommand)]
-    Sim(sim::Sim),
     /// Print the default configuration: every key, with its unit and reason.
     Config,
 }
@@ -102,7 +90,6 @@ fn environment() -> BTreeMap<String, String> {
 pub async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
-        Command::Demo(demo) => demo.run().await,
         Command::Health(health) => health.run().await,
         Command::Calls(calls) => calls.run().await,
         Command::Setup(setup) => setup.run().await,
@@ -110,7 +97,6 @@ pub async fn run() -> ExitCode {
         Command::Backfill(backfill) => backfill.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
-        Command::Sim(sim) => sim.run().await,
         Command::Config => {
             say(crate::config::default_text());
             Ok(ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 //! The running service, asked over its admin listener.
 
 use super::Configured;
-use super::door::reachable;
+use super::ingress_client::reachable;
 use anyhow::{Context as _, anyhow};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};

@@ -1,7 +1,7 @@
 //! `serve`: the service, until a signal.
 
-use super::service::Service;
 use super::{CommandResult, Configured, misused, say};
+use crate::service::Service;
 use crate::telemetry;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,15 +29,13 @@ impl Serve {
         let mut interrupted = signal(SignalKind::interrupt())?;
         let service = Service::start(&settings).await?;
         say(&format!("ready: events on http://{}, health on http://{}", service.public(), service.admin()));
-        let failure = tokio::select! {
-            _ = terminated.recv() => None,
-            _ = interrupted.recv() => None,
-            error = service.failed() => Some(error),
+        let signalled = async {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = interrupted.recv() => {}
+            }
         };
-        service.stop().await;
-        match failure {
-            None => Ok(ExitCode::SUCCESS),
-            Some(error) => Err(error.into()),
-        }
+        service.run_until(signalled).await?;
+        Ok(ExitCode::SUCCESS)
     }
 }

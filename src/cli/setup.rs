@@ -8,7 +8,7 @@ use super::{CommandResult, Configured, environment, misused, say};
 use crate::config::{self, ConfigError, Settings};
 use crate::http::EVENTS_PATH;
 use crate::http::STREAM_STATUS_PATH;
-use crate::twilio::client::{Client, Unanswered, WorkspaceRow};
+use crate::twilio::client::{ApiError, Client, WorkspaceRow};
 use anyhow::{Context as _, anyhow, bail};
 use event_streams::Delivery;
 use plan::{Owner, Plan};
@@ -77,13 +77,13 @@ impl Setup {
             return Ok(ExitCode::SUCCESS);
         }
         if self.list {
-            say(&listed(&client.workspaces().await.map_err(asking)?));
+            say(&listed(&client.workspaces().list().await.map_err(asking)?));
             return Ok(ExitCode::SUCCESS);
         }
         let configured = Some(&settings.twilio.workspace_sid).filter(|sid| !stood_in.contains(sid.as_str()));
         let row = match (&self.workspace, configured) {
-            (None, Some(sid)) => client.workspace(sid).await.map_err(asking)?.0,
-            (wanted, _) => match pick(client.workspaces().await.map_err(asking)?, wanted.as_deref()) {
+            (None, Some(sid)) => client.workspaces().fetch(sid).await.map_err(asking)?.0,
+            (wanted, _) => match pick(client.workspaces().list().await.map_err(asking)?, wanted.as_deref()) {
                 Ok(row) => row,
                 Err(error) => return Ok(misused(&error)),
             },
@@ -141,11 +141,11 @@ impl Setup {
             say("\nNothing was changed: run it again with --yes.");
             return Ok(ExitCode::from(WOULD_CHANGE));
         }
-        let changed = client.tell_events(&row.sid, &plan.url, &plan.filter).await.map_err(|error| match error {
-            Unanswered::Refused(_) => anyhow!(error).context(
+        let changed = client.workspaces().set_event_callback(&row.sid, &plan.url, &plan.filter).await.map_err(|error| match error {
+            ApiError::Refused(_) => anyhow!(error).context(
                 "Twilio refused the change: if it does not know one of the event types, --all-events leaves the filter out",
             ),
-            Unanswered::Later(_) | Unanswered::NotFound => {
+            ApiError::Later(_) | ApiError::NotFound => {
                 anyhow!(error).context("it is not known whether the workspace was changed: run setup again to see")
             }
         })?;
@@ -157,7 +157,7 @@ impl Setup {
     }
 }
 
-fn asking(error: Unanswered) -> anyhow::Error {
+fn asking(error: ApiError) -> anyhow::Error {
     anyhow!(error).context("the account's workspaces cannot be read")
 }
 

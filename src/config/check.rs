@@ -117,8 +117,14 @@ fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<Admin> {
     let token = admin_token(reader);
     let live_every = reader.millis("admin.live_every_ms", 50..=HOUR_MS);
     let live_views = reader.count("admin.live_views", 1..=10_000);
-    let census = reader.millis("admin.census_ms", 50..=HOUR_MS);
-    Some(Admin { listen: listen?, token: token?, live_every: live_every?, live_views: live_views?, census: census? })
+    let stream_gauges = reader.millis("admin.stream_gauges_ms", 50..=HOUR_MS);
+    Some(Admin {
+        listen: listen?,
+        token: token?,
+        live_every: live_every?,
+        live_views: live_views?,
+        stream_gauges: stream_gauges?,
+    })
 }
 
 /// The outer `None` is a problem, the inner one no token.

@@ -1,21 +1,23 @@
-//! One call: what is parked, its lanes, its agents and streams, and its story in words.
+//! One call: its parked changes, its diagram, its agents and streams, and its story in words.
 
-use super::Console;
-use super::act::Act;
-use super::lanes;
-use super::look::task;
-use super::pages::{Frame, agent_class, guard, hold, page, sid, slot_class, state, time};
-use super::refusal::{Page, Refusal};
+use super::actions::Action;
+use super::diagram;
+use super::error::ConsoleError;
+use super::layout::{Frame, page};
+use super::page_error::PageError;
+use super::queries::task;
+use super::state::Console;
 use super::view::{CallStory, CallView, LineView, StreamView};
+use super::widgets::{agent_class, guard, hold, sid, slot_class, state, time};
 use crate::call::sid::TaskSid;
 use actix_web::{HttpResponse, web};
 use maud::{Markup, html};
 
-/// From here on a word is a name or a SID, which has 34 characters.
+/// A longer word is a name or a SID, which has 34 characters.
 const LONG_WORD: usize = 30;
 
 /// `GET /console/calls/{WT}`.
-pub(super) async fn show(console: web::Data<Console>, path: web::Path<String>) -> Result<HttpResponse, Page> {
+pub(super) async fn show(console: web::Data<Console>, path: web::Path<String>) -> Result<HttpResponse, PageError> {
     let task = task(&path)?;
     let content = content(&console, &task).await?;
     let title = format!("Call {task}");
@@ -24,44 +26,42 @@ pub(super) async fn show(console: web::Data<Console>, path: web::Path<String>) -
 }
 
 /// `POST /console/calls/{WT}/redrive`.
-pub(super) async fn redrive(console: web::Data<Console>, path: web::Path<String>) -> Result<HttpResponse, Page> {
-    done(&console, &path, Act::Redrive).await
+pub(super) async fn redrive(console: web::Data<Console>, path: web::Path<String>) -> Result<HttpResponse, PageError> {
+    done(&console, &path, Action::Redrive).await
 }
 
 /// `POST /console/calls/{WT}/dismiss`.
-pub(super) async fn dismiss(console: web::Data<Console>, path: web::Path<String>) -> Result<HttpResponse, Page> {
-    done(&console, &path, Act::Dismiss).await
+pub(super) async fn dismiss(console: web::Data<Console>, path: web::Path<String>) -> Result<HttpResponse, PageError> {
+    done(&console, &path, Action::Dismiss).await
 }
 
-/// Back to the call, by GET, so that a reload does nothing twice.
-async fn done(console: &Console, path: &str, act: Act) -> Result<HttpResponse, Page> {
+/// Redirects to the call, so that a reload does not repeat the action.
+async fn done(console: &Console, path: &str, action: Action) -> Result<HttpResponse, PageError> {
     let task = task(path)?;
-    console.act(&task, act).await?;
+    console.actions.perform(&task, action).await?;
     Ok(HttpResponse::SeeOther().insert_header(("Location", format!("/console/calls/{task}"))).finish())
 }
 
 /// The call itself, without its frame.
-pub(super) async fn content(console: &Console, task: &TaskSid) -> Result<Markup, Refusal> {
-    let (facts, _) = console.facts(task).await?;
-    let CallStory { call, timeline } =
-        CallStory::of(task, &facts, &console.settings.accounts).ok_or(Refusal::NoSuchCall)?;
+pub(super) async fn content(console: &Console, task: &TaskSid) -> Result<Markup, ConsoleError> {
+    let (CallStory { call, timeline }, facts) = console.queries.story(task).await?;
     Ok(html! {
         p.crumbs { a id="back" href="/console" { "Calls" } }
         div.title { h1 { "Call " span.sid { (task) } } div { (state(&call)) } }
         @if call.shadow {
-            p.hint { "Shadow mode: guard, hold and streams are shown as they would be. Nothing was commanded." }
+            p.hint { "Shadow mode: guard, hold and streams are shown as they would be. No command was sent." }
         }
         @if !call.parked.is_empty() { (parked(&call)) }
         (summary(&call))
-        section aria-labelledby="lanes-heading" {
-            h2 id="lanes-heading" { "What happened, drawn" }
-            (lanes::draw(&facts))
+        section aria-labelledby="diagram-heading" {
+            h2 id="diagram-heading" { "Diagram" }
+            (diagram::draw(&facts))
             (legend(call.shadow))
         }
         (agents(&call))
         (streams(&call))
         section aria-labelledby="story-heading" {
-            h2 id="story-heading" { "What happened, in words" }
+            h2 id="story-heading" { "Timeline" }
             (story(&timeline))
         }
     })
@@ -69,17 +69,17 @@ pub(super) async fn content(console: &Console, task: &TaskSid) -> Result<Markup,
 
 fn parked(call: &CallView) -> Markup {
     html! {
-        section.given-up aria-labelledby="parked-heading" {
-            h2 id="parked-heading" { "Parked: given up until somebody decides" }
+        section.parked-changes aria-labelledby="parked-heading" {
+            h2 id="parked-heading" { "Parked changes" }
             ul { @for parked in &call.parked { li { strong { (parked.change) } ": " (parked.reason) } } }
-            div.acts {
+            div.actions {
                 form method="post" action=(format!("/console/calls/{}/redrive", call.task)) {
                     button.primary id="redrive" { "Redrive" }
-                    span.hint { "Try all of it again" }
+                    span.hint { "Retry all of them" }
                 }
                 form method="post" action=(format!("/console/calls/{}/dismiss", call.task)) {
                     button id="dismiss" { "Dismiss" }
-                    span.hint { "Leave it as it is" }
+                    span.hint { "Leave them undone" }
                 }
             }
         }
@@ -90,7 +90,7 @@ fn summary(call: &CallView) -> Markup {
     html! {
         dl.summary {
             @if let Some(account) = &call.account { div { dt { "Account" } dd { (account) } } }
-            div { dt { "Customer's leg" } dd.sid { @match &call.customer { Some(leg) => (leg), None => "not known yet" } } }
+            div { dt { "Customer's leg" } dd.sid { @match &call.customer { Some(leg) => (leg), None => "unknown" } } }
             div { dt { "Guard" } dd { (guard(call)) } }
             div { dt { "Hold" } dd { (hold(call)) } }
             div { dt { "Facts" } dd { (call.facts) } }
@@ -113,7 +113,7 @@ fn legend(shadow: bool) -> Markup {
         ("request parked", "parked"),
     ];
     if shadow {
-        marks.push(("request not-sent", "decided and not sent"));
+        marks.push(("request not-sent", "not sent (shadow mode)"));
     }
     html! {
         ul.legend aria-label="What the colours mean" {
@@ -128,7 +128,7 @@ fn agents(call: &CallView) -> Markup {
     html! {
         section aria-labelledby="agents-heading" {
             h2 id="agents-heading" { "Agents" }
-            @if call.agents.is_empty() { p.empty { "The call has not been offered to anybody yet." } } @else {
+            @if call.agents.is_empty() { p.empty { "No agent has been offered the call yet." } } @else {
                 div.table id="agents" data-keep-scroll {
                     table {
                         thead { tr { th scope="col" { "Agent" } th scope="col" { "Status" } th scope="col" { "Worker" } th scope="col" { "Reservation" } } }
@@ -137,7 +137,7 @@ fn agents(call: &CallView) -> Markup {
                                 tr {
                                     th scope="row" { (agent.name) }
                                     td { span class=(agent_class(&agent.status)) { (agent.status) } }
-                                    td.sid { @match &agent.worker { Some(worker) => (worker), None => "not known" } }
+                                    td.sid { @match &agent.worker { Some(worker) => (worker), None => "unknown" } }
                                     td.sid { (agent.reservation) }
                                 }
                             }
@@ -174,7 +174,7 @@ fn streams(call: &CallView) -> Markup {
     }
 }
 
-/// A line's text, with what is too long to be read shortened: names of streams, and SIDs.
+/// A line's text with long names and SIDs shortened.
 fn words(text: &str) -> Markup {
     html! {
         @for (place, word) in text.split(' ').enumerate() {
@@ -200,7 +200,7 @@ fn stream_state(stream: &StreamView) -> Markup {
             (stream.state)
             @if let Some(error) = stream.error { ", Twilio error " (error) }
         }
-        @if stream.live && stream.unconfirmed { " " span.pill.held { "nothing heard of its socket" } }
+        @if stream.live && stream.unconfirmed { " " span.pill.held { "socket not confirmed" } }
         @if stream.live && stream.orphan { " " span.pill.parked { "orphan" } }
     }
 }

@@ -1,11 +1,13 @@
-//! Pages that are kept up to date: the same content again whenever it changes, as server-sent events.
+//! Live pages: their content is sent again whenever it changes, as server-sent events.
 //!
-//! The content is made anew every `admin.live_every_ms` and compared, which is right on every store and whichever process
-//! changed the call.
+//! The content is rendered every `admin.live_every_ms` and compared. That works with every store, whichever process changed
+//! the call.
 
-use super::look::{Asked, task};
-use super::refusal::Refusal;
-use super::{Console, call_page, pages};
+use super::error::ConsoleError;
+use super::queries::{ListQuery, task};
+use super::state::Console;
+use super::{call_page, pages};
+use crate::telemetry::metrics::Metrics;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Bytes;
@@ -13,50 +15,75 @@ use actix_web::{HttpResponse, web};
 use maud::Markup;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-/// Something is sent this often, so that a reader who has gone away is noticed.
+/// Something is sent at least this often, so that a reader who has left is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// `GET /console/live`: the list.
-pub(super) async fn list(console: web::Data<Console>, asked: web::Query<Asked>) -> Result<HttpResponse, Refusal> {
-    let asked = asked.into_inner();
-    let shown = console.clone();
-    follow(&console, async move || pages::list_content(&shown, &asked).await)
+pub(super) async fn list(
+    console: web::Data<Console>,
+    views: web::Data<LiveViews>,
+    query: web::Query<ListQuery>,
+) -> Result<HttpResponse, ConsoleError> {
+    let query = query.into_inner();
+    views.follow(async move || pages::list_content(&console, &query).await)
 }
 
 /// `GET /console/calls/{WT}/live`: a call.
-pub(super) async fn call(console: web::Data<Console>, path: web::Path<String>) -> Result<HttpResponse, Refusal> {
+pub(super) async fn call(
+    console: web::Data<Console>,
+    views: web::Data<LiveViews>,
+    path: web::Path<String>,
+) -> Result<HttpResponse, ConsoleError> {
     let task = task(&path)?;
-    let shown = console.clone();
-    follow(&console, async move || call_page::content(&shown, &task).await)
+    views.follow(async move || call_page::content(&console, &task).await)
 }
 
-fn follow<F>(console: &web::Data<Console>, content: F) -> Result<HttpResponse, Refusal>
-where
-    F: AsyncFn() -> Result<Markup, Refusal> + 'static,
-{
-    let room = console.views.clone().try_acquire_owned().map_err(|_| Refusal::TooManyViews)?;
-    // One message: a reader who is slow gets the newest content once he is ready, not all that he has missed.
-    let (sender, receiver) = mpsc::channel(1);
-    let shown = console.clone();
-    console.tasks.spawn_local(async move {
-        shown.metrics.work.live_views.inc();
-        tokio::select! {
-            () = send(&content, &sender, shown.settings.live_every) => {}
-            () = sender.closed() => {}
-            () = shown.stop.cancelled() => {}
-        }
-        shown.metrics.work.live_views.dec();
-        drop(room);
-    });
-    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/event-stream")).body(Events { receiver }))
+/// The live pages under way.
+pub(super) struct LiveViews {
+    metrics: Arc<Metrics>,
+    permits: Arc<Semaphore>,
+    every: Duration,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
-/// Sends the content whenever it has changed, until the reader is gone or there is nothing any more.
-async fn send(content: &impl AsyncFn() -> Result<Markup, Refusal>, sender: &mpsc::Sender<Bytes>, every: Duration) {
+impl LiveViews {
+    /// At most `limit` pages at once, each checked for changes after every pause.
+    pub(super) fn new(metrics: Arc<Metrics>, limit: usize, every: Duration, stop: CancellationToken) -> Self {
+        Self { metrics, permits: Arc::new(Semaphore::new(limit)), every, tasks: TaskTracker::new(), stop }
+    }
+
+    fn follow<F>(&self, content: F) -> Result<HttpResponse, ConsoleError>
+    where
+        F: AsyncFn() -> Result<Markup, ConsoleError> + 'static,
+    {
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| ConsoleError::TooManyViews)?;
+        // One message: a slow reader gets the newest content next, not everything that was missed.
+        let (sender, receiver) = mpsc::channel(1);
+        let (metrics, every, stop) = (self.metrics.clone(), self.every, self.stop.clone());
+        self.tasks.spawn_local(async move {
+            metrics.work.live_views.inc();
+            tokio::select! {
+                () = send(&content, &sender, every) => {}
+                () = sender.closed() => {}
+                () = stop.cancelled() => {}
+            }
+            metrics.work.live_views.dec();
+            drop(permit);
+        });
+        Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/event-stream")).body(Events { receiver }))
+    }
+}
+
+/// Sends the content whenever it has changed, until the reader leaves or the call is deleted.
+async fn send(content: &impl AsyncFn() -> Result<Markup, ConsoleError>, sender: &mpsc::Sender<Bytes>, every: Duration) {
     let mut shown = String::new();
     let mut quiet = Duration::ZERO;
     loop {
@@ -66,14 +93,14 @@ async fn send(content: &impl AsyncFn() -> Result<Markup, Refusal>, sender: &mpsc
                 Some(event(&shown))
             }
             Ok(_) if quiet < HEARTBEAT => None,
-            // A comment: the reader need not know of it. The journal may be back next time.
-            Ok(_) | Err(Refusal::Journal(_)) => Some(Bytes::from_static(b":\n\n")),
+            // A comment, which readers ignore. The journal may answer next time.
+            Ok(_) | Err(ConsoleError::Journal(_)) => Some(Bytes::from_static(b":\n\n")),
             Err(
-                Refusal::NoSuchCall
-                | Refusal::Nothing
-                | Refusal::Misunderstood(_)
-                | Refusal::NothingParked
-                | Refusal::TooManyViews,
+                ConsoleError::NoSuchCall
+                | ConsoleError::NoSuchPage
+                | ConsoleError::InvalidQuery(_)
+                | ConsoleError::NothingParked
+                | ConsoleError::TooManyViews,
             ) => return,
         };
         quiet = if message.is_some() { Duration::ZERO } else { quiet + every };

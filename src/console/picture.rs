@@ -1,23 +1,23 @@
-//! Stories as one picture that stands by itself: an SVG file.
+//! Stories as a self-contained SVG file.
 
-use super::lanes::{Drawing, drawing};
+use super::diagram::{Drawing, drawing};
 use crate::call::fact::Fact;
 use maud::html;
 
-/// The lanes' colours on white, as the console has them by day.
+/// The diagram's colours on white, as in the console's light theme.
 const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#16202b}.heading{font-size:17px;font-weight:650}\
-.tick-label{font-size:11.5px;fill:#5a6672}.tick{stroke:#dde1e6;stroke-dasharray:2 4}.lane-line{stroke:#dde1e6}\
+.tick-label{font-size:11.5px;fill:#5a6672}.tick{stroke:#dde1e6;stroke-dasharray:2 4}.row-line{stroke:#dde1e6}\
 .customer{fill:#44617f}.customer.lowered{fill:#9cb6d0}.customer.held{fill:#e0a030}.customer.away{fill:#d4574e}\
 .agent{fill:#3aa56f}.agent.offered{fill:none;stroke:#44617f;stroke-dasharray:3 3}.agent.wrapping{fill:#cfe4d8}\
 .stream.unheard{opacity:.55}.slot-0{fill:#1f6fd6}.slot-1{fill:#a13fb8}.slot-2{fill:#0e8577}.slot-3{fill:#b25a00}\
 .slot-4{fill:#b02a60}.slot-5{fill:#5a6b00}.request{fill:#5a6672}.request.failed{fill:#e0a030}.request.parked{fill:#b3261e}";
 
-/// Room for the lanes' names.
+/// The width of the rows' names.
 const NAMES: f64 = 160.0;
 const HEADING: f64 = 40.0;
 const EDGE: f64 = 16.0;
 
-/// Draws stories below each other, each under its heading.
+/// Draws stories one below the other, each under its heading.
 pub fn picture(stories: &[(&str, &[Fact])]) -> String {
     let drawn: Vec<(&str, Drawing)> = stories.iter().map(|(heading, facts)| (*heading, drawing(facts))).collect();
     let wide = drawn.iter().map(|(_, drawing)| drawing.wide).fold(0.0, f64::max) + NAMES + 2.0 * EDGE;
@@ -30,13 +30,13 @@ pub fn picture(stories: &[(&str, &[Fact])]) -> String {
     let markup = html! {
         svg xmlns="http://www.w3.org/2000/svg" width=(format!("{wide:.0}")) height=(format!("{high:.0}"))
             viewBox=(format!("0 0 {wide:.0} {high:.0}")) role="img" {
-            title { "A call's lanes over time: the customer, the agents, the streams, and the worker's requests" }
+            title { "A call over time: the customer, the agents, the streams, and the worker's requests" }
             style { (STYLE) }
             rect width="100%" height="100%" fill="#ffffff" {}
             @for ((heading, drawing), top) in drawn.iter().zip(tops) {
                 text.heading x=(EDGE) y=(format!("{:.0}", top + 20.0)) { (heading) }
                 g transform=(format!("translate({EDGE} {:.0})", top + HEADING)) { (drawing.names) }
-                g transform=(format!("translate({} {:.0})", EDGE + NAMES, top + HEADING)) { (drawing.lanes) }
+                g transform=(format!("translate({} {:.0})", EDGE + NAMES, top + HEADING)) { (drawing.rows) }
             }
         }
     };

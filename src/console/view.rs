@@ -1,4 +1,4 @@
-//! What is shown of a call: SIDs, states and times. Attributes, names and phone numbers have no field here.
+//! What is shown of a call: SIDs, states and times. There are no fields for attributes, names and phone numbers.
 
 use crate::call::Call;
 use crate::call::fact::{EpochMs, Fact};
@@ -10,30 +10,30 @@ use crate::timeline::{self, Kind, Line};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A call at a glance.
+/// The summary of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallView {
     /// The task.
     pub task: TaskSid,
-    /// Of several accounts, the one whose call it is, by its name in the configuration, else by its SID.
+    /// With several accounts, the name of the call's account in the configuration, else its SID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// The customer's leg, once it is known.
     pub customer: Option<CallSid>,
     /// Whether the conversation is over.
     pub over: bool,
-    /// Decided and shown only: none of our commands was sent.
+    /// Shadow mode: no command was sent.
     #[serde(default)]
     pub shadow: bool,
-    /// "raised" or "lowered", by the last word on it; nothing while it is being changed.
+    /// "raised" or "lowered" when last read; absent while it is being changed.
     pub guard: Option<String>,
-    /// Whether the customer is held, by the last word on it.
+    /// Whether the customer was on hold when last read.
     pub held: Option<bool>,
     /// The agents, in the order in which they were offered the call.
     pub agents: Vec<AgentView>,
     /// The streams, in the order in which they were started.
     pub streams: Vec<StreamView>,
-    /// What was given up.
+    /// Changes that are parked.
     pub parked: Vec<ParkedView>,
     /// How many facts there are.
     pub facts: i64,
@@ -44,11 +44,11 @@ pub struct CallView {
 /// An agent on a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentView {
-    /// As the timeline calls him: "agent A".
+    /// As in the timeline: "agent A".
     pub name: String,
-    /// His worker, once an event has named it.
+    /// The WorkerSid, once an event has named it.
     pub worker: Option<WorkerSid>,
-    /// His reservation.
+    /// The ReservationSid.
     pub reservation: ReservationSid,
     /// "offered", "on the call", "wrapping up" or "gone".
     pub status: String,
@@ -61,25 +61,25 @@ pub struct StreamView {
     pub name: String,
     /// Which destination it goes to: "A" is the first.
     pub destination: String,
-    /// Whom it is for, as the timeline calls him.
+    /// The agent it is for, as in the timeline.
     pub agent: String,
-    /// Whether it has tracks on the customer's leg, as far as anybody knows; in shadow mode, whether it would have.
+    /// Whether it runs on the customer's leg, as far as is known; in shadow mode, whether it would.
     pub live: bool,
     /// "accepted" by Twilio, "running" once its socket is known to be open, "stopped" by us, "ended" otherwise, or "failed"; in shadow
     /// mode "would run" or "would be over".
     pub state: String,
-    /// Nobody is meant to hear it: it started after it had been given up.
+    /// It started after it had been given up, so nobody is meant to receive it.
     pub orphan: bool,
-    /// Nothing was heard of its socket in time.
+    /// Its socket was not confirmed in time.
     pub unconfirmed: bool,
-    /// Twilio's number for what went wrong.
+    /// Twilio's error number.
     pub error: Option<u32>,
 }
 
-/// A change that was given up.
+/// A parked change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedView {
-    /// What was to be done.
+    /// What was to be changed.
     pub change: String,
     /// Why it was given up.
     pub reason: String,
@@ -103,9 +103,9 @@ pub struct LineView {
     pub after_ms: i64,
     /// "event", "stream", "warning", "step", "not-sent" (shadow mode), "failure", "parked" or "operator".
     pub kind: String,
-    /// What happened, and of a step how it ended.
+    /// What happened; for a step, also how it ended.
     pub text: String,
-    /// Of a step: what for.
+    /// The purpose of a step.
     pub why: Option<String>,
 }
 
@@ -114,16 +114,16 @@ pub struct LineView {
 pub struct CallList {
     /// The most recently changed first.
     pub calls: Vec<CallView>,
-    /// `after` of the next page, when there is one.
+    /// `after` of the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// How accounts are called, the first one first. With fewer than two there is nothing to tell apart.
+/// The names of the accounts, in order. With fewer than two, none is shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountNames(pub Vec<(AccountSid, String)>);
 
 impl AccountNames {
-    /// The name of the account whose call it is; calls that name none are the first one's.
+    /// The name of a call's account; calls that name none belong to the first.
     fn name(&self, account: Option<&AccountSid>) -> Option<String> {
         let Self(names) = self;
         let (first, _) = names.first().filter(|_| names.len() > 1)?;
@@ -208,7 +208,7 @@ fn status(status: ReservationStatus) -> &'static str {
     }
 }
 
-/// A call takes its streams with it, whether or not Twilio has told so.
+/// The end of a call ends its streams, whether or not Twilio has reported that.
 fn stream_state(state: StreamState, over: bool, shadow: bool) -> &'static str {
     match (state, over) {
         (StreamState::Accepted | StreamState::Confirmed, false) if shadow => "would run",

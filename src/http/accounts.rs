@@ -1,57 +1,57 @@
-//! Whose events are taken, and with whose tokens a request is checked.
+//! The accounts whose events are accepted, and whose tokens a request is checked with.
 //!
-//! A form names its account and is checked with that account's tokens; a sink's delivery is signed by its URL alone, which
-//! names nobody, so the tokens that fit tell whose it is. Either way, what then is read must be of that very account.
+//! A form names its account and is checked with that account's tokens. A sink's delivery is signed by its URL alone, which
+//! names no account, so the tokens that fit identify it. Either way, what is read afterwards must be of the same account.
 
-use super::refusal::Refusal;
+use super::responses::Rejection;
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::twilio::event;
 use crate::twilio::interest::Interest;
 use crate::twilio::signature::{Pair, Verifier};
 
-/// An account whose events are taken.
+/// An account whose events are accepted.
 #[derive(Debug)]
-pub struct Account {
-    /// Checks signatures by its tokens.
+pub struct IngressAccount {
+    /// Has the account's tokens.
     pub verifier: Verifier,
-    /// Its SID.
+    /// Begins with AC.
     pub account: AccountSid,
-    /// Its workspace, whose events are taken.
+    /// Events of other workspaces are rejected.
     pub workspace: WorkspaceSid,
-    /// What of its events is kept.
+    /// Which parts of an event are kept.
     pub interest: Interest,
 }
 
-impl Account {
-    /// Refuses what is of another account, though it be signed with a token of this account.
-    pub(super) fn is_named(&self, account: &AccountSid) -> Result<(), Refusal> {
+impl IngressAccount {
+    /// Rejects content of another account that is signed with a token of this one.
+    pub(super) fn require_account(&self, account: &AccountSid) -> Result<(), Rejection> {
         if *account == self.account {
             return Ok(());
         }
-        tracing::warn!(signed_by = %self.account, %account, "refused what is of another account");
-        Err(Refusal::Forbidden)
+        tracing::warn!(signed_by = %self.account, %account, "rejected content of another account");
+        Err(Rejection::Forbidden)
     }
 
-    /// Refuses what is of another account or workspace, though it be signed with a token of this account.
-    pub(super) fn owns(&self, account: &AccountSid, workspace: &WorkspaceSid) -> Result<(), Refusal> {
+    /// Rejects content of another account or workspace that is signed with a token of this account.
+    pub(super) fn require_workspace(&self, account: &AccountSid, workspace: &WorkspaceSid) -> Result<(), Rejection> {
         if *account == self.account && *workspace == self.workspace {
             return Ok(());
         }
-        tracing::warn!(signed_by = %self.account, %account, %workspace, "refused what is of another workspace");
-        Err(Refusal::Forbidden)
+        tracing::warn!(signed_by = %self.account, %account, %workspace, "rejected content of another workspace");
+        Err(Rejection::Forbidden)
     }
 }
 
-/// The account with whose tokens a form is checked: the one that it names. That is to be believed once they fit; a form that
-/// names none of ours is checked as well, so that the time to a refusal does not tell which accounts there are.
-pub(super) fn named<'a>(accounts: &'a [Account], pairs: &[Pair<'_>]) -> Option<&'a Account> {
+/// The account that a form names. To be trusted only once its tokens fit. A form that names none of ours is checked with the
+/// first account's tokens, so that the time to a rejection does not reveal which accounts exist.
+pub(super) fn named<'a>(accounts: &'a [IngressAccount], pairs: &[Pair<'_>]) -> Option<&'a IngressAccount> {
     let name = event::account(pairs);
     accounts.iter().find(|account| Some(account.account.as_str()) == name).or_else(|| accounts.first())
 }
 
-/// The account whose token signed this URL alone; else the first, whose tokens will not fit either.
-pub(super) fn signer<'a>(accounts: &'a [Account], target: &str, header: &[u8]) -> Option<&'a Account> {
-    // No early exit: the time taken must not tell whose tokens fit.
+/// The account whose token signed this URL alone; else the first, whose tokens do not fit either.
+pub(super) fn signer<'a>(accounts: &'a [IngressAccount], target: &str, header: &[u8]) -> Option<&'a IngressAccount> {
+    // No early exit: the time taken must not reveal whose tokens fit.
     let fits = accounts.iter().fold(None, |fits, account| {
         let signs = account.verifier.signs_url(target, header);
         fits.or_else(|| signs.then_some(account))

@@ -1,6 +1,7 @@
-//! The private listener: is the process alive, should it be sent events, which build is it, and how does it do?
+//! The admin listener: probes, the build, and metrics.
 //!
-//! What is here holds no names, numbers or SIDs, so probes and collectors need no token. What does is the console's.
+//! None of them shows names, numbers or SIDs, so probes and collectors need no token. The console, which does, has its own
+//! access rules.
 
 use crate::journal::{Backlog, JournalError, Workload};
 use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
@@ -14,19 +15,19 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A journal that takes longer than this to count its calls is not ready. Probes commonly wait no longer themselves.
+/// A journal that takes longer to count its calls is not ready. Probes commonly wait no longer themselves.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-/// What the probes and the collector are answered from.
-struct Gauges {
+struct AdminState {
     journal: Arc<dyn Workload>,
     metrics: Arc<Metrics>,
 }
 
 /// Serves on `listener`, which must be private: `GET /health/live` (200 while the process runs), `GET /health/ready` and
-/// `GET /health` (200 when the journal answers within two seconds and the last commit went through, else 503; the latter says which build this is as well),
-/// `GET /metrics`, and what `more` adds. Signals are the caller's; the server stops through its handle, waiting up to
-/// `shutdown_grace_s` seconds for requests under way.
+/// `GET /health` (200 when the journal answers within two seconds and its last commit succeeded, else 503; `/health` also
+/// shows the build),
+/// `GET /metrics`, and what `more` adds. The server handles no signals and stops through its handle,
+/// waiting up to `shutdown_grace_s` seconds for requests under way.
 pub fn admin(
     journal: Arc<dyn Workload>,
     metrics: Arc<Metrics>,
@@ -34,10 +35,10 @@ pub fn admin(
     listener: TcpListener,
     shutdown_grace_s: u64,
 ) -> std::io::Result<Server> {
-    let gauges = web::Data::new(Gauges { journal, metrics });
+    let state = web::Data::new(AdminState { journal, metrics });
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(gauges.clone())
+            .app_data(state.clone())
             .route("/health", web::get().to(health))
             .route("/health/live", web::get().to(live))
             .route("/health/ready", web::get().to(ready))
@@ -52,7 +53,7 @@ pub fn admin(
     Ok(server)
 }
 
-impl Gauges {
+impl AdminState {
     async fn backlog(&self) -> Result<Backlog, String> {
         in_time(self.journal.backlog()).await
     }
@@ -84,23 +85,23 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({"status": "live"}))
 }
 
-async fn ready(gauges: web::Data<Gauges>) -> HttpResponse {
-    let (code, status) = gauges.readiness().await;
+async fn ready(state: web::Data<AdminState>) -> HttpResponse {
+    let (code, status) = state.readiness().await;
     HttpResponse::build(code).json(serde_json::json!({"status": status}))
 }
 
-async fn health(gauges: web::Data<Gauges>) -> HttpResponse {
-    let (code, status) = gauges.readiness().await;
+async fn health(state: web::Data<AdminState>) -> HttpResponse {
+    let (code, status) = state.readiness().await;
     HttpResponse::build(code).json(serde_json::json!({"status": status, "version": VERSION, "commit": COMMIT}))
 }
 
-/// A journal that does not answer leaves the numbers of calls as they were: the other metrics are needed then most.
-async fn render(gauges: web::Data<Gauges>) -> HttpResponse {
-    if let Ok(Backlog { active, waiting, live, parked }) = gauges.backlog().await {
-        for (state, count) in [("active", active), ("waiting", waiting), ("live", live), ("parked", parked)] {
+/// If the journal does not answer, the numbers of calls stay as they were and the other metrics are still served.
+async fn render(state: web::Data<AdminState>) -> HttpResponse {
+    if let Ok(Backlog { active, waiting, live, parked }) = state.backlog().await {
+        for (name, count) in [("active", active), ("waiting", waiting), ("live", live), ("parked", parked)] {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
-            gauges.metrics.work.calls.get_or_create(&[("state", state)]).set(count);
+            state.metrics.work.calls.get_or_create(&[("state", name)]).set(count);
         }
     }
-    HttpResponse::Ok().insert_header((CONTENT_TYPE, MEDIA_TYPE)).body(gauges.metrics.render())
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, MEDIA_TYPE)).body(state.metrics.render())
 }

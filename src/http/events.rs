@@ -1,27 +1,28 @@
 //! `POST /taskrouter/events`: TaskRouter's event callbacks, one event in a form.
 
-use super::counted;
-use super::refusal::Refusal;
-use super::routes::{Door, new_fact, taken};
+use super::metrics;
+use super::responses::{Rejection, no_content};
 use super::signed;
+use super::state::IngestState;
+use crate::ingest::new_fact;
 use crate::twilio::event::{self, Content};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 pub(super) async fn receive(
     request: HttpRequest,
     payload: web::Payload,
-    door: web::Data<Door>,
-) -> Result<HttpResponse, Refusal> {
-    let body = signed::read(&request, payload, &door, door.settings.body_limit_bytes).await?;
-    let (account, pairs) = body.form(&request, &door)?;
+    state: web::Data<IngestState>,
+) -> Result<HttpResponse, Rejection> {
+    let body = signed::read(&request, payload, &state, state.settings.body_limit_bytes).await?;
+    let (account, pairs) = body.form(&request, &state)?;
     let envelope = event::parse(&pairs, &account.interest).map_err(|malformed| {
-        tracing::warn!(%malformed, "refused an authentic event");
-        Refusal::Malformed(malformed.to_string())
+        tracing::warn!(%malformed, "rejected an authentic event that is malformed");
+        Rejection::Malformed(malformed.to_string())
     })?;
-    account.owns(&envelope.account, &envelope.workspace)?;
+    account.require_workspace(&envelope.account, &envelope.workspace)?;
     match envelope.content {
-        Content::Ours { task, identity, what } => door.keep(vec![new_fact(task, identity, what)]).await?,
-        Content::NotOurs => counted::not_ours(&door),
+        Content::Ours { task, identity, what } => state.ingest_all(vec![new_fact(task, identity, what)]).await?,
+        Content::NotOurs => metrics::count_not_ours(&state.metrics),
     }
-    Ok(taken())
+    Ok(no_content())
 }

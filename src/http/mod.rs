@@ -1,29 +1,35 @@
-//! The two listeners: the public one, where Twilio posts its events, and the private one, for probes.
+//! The two listeners: the public one, to which Twilio posts, and the admin one, for probes, metrics and the console.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `routes` | the paths of the public listener, and what its handlers share |
-//! | `accounts` | whose events are taken, and with whose tokens they are checked |
-//! | `signed` | a body within limits, and Twilio's signature over it |
-//! | `refusal` | every answer that is not 204 |
+//! | `settings` | limits and accounts of the public listener |
+//! | `routes` | its paths |
+//! | `state` | what its handlers share: takes facts into the journal |
+//! | `signed` | reads a body within limits and checks Twilio's signature |
+//! | `accounts` | whose tokens a request is checked with |
 //! | `events` | TaskRouter's event callbacks |
-//! | `stream_status` | status callbacks of streams |
 //! | `event_streams` | the same events from an Event Streams sink |
-//! | `counted` | what the public listener counts |
-//! | `assignment` | assignment callbacks, where they are switched on |
-//! | `admin` | the probes |
+//! | `stream_status` | status callbacks of streams |
+//! | `assignment` | assignment callbacks, if enabled |
+//! | `responses` | its answers: 204, or why not |
+//! | `metrics`, `log_throttle` | what it counts and logs |
+//! | `admin` | the admin listener: probes and metrics |
 
 mod accounts;
 mod admin;
 mod assignment;
-mod counted;
 mod event_streams;
 mod events;
-mod refusal;
+mod log_throttle;
+mod metrics;
+mod responses;
 mod routes;
+mod settings;
 mod signed;
+mod state;
 mod stream_status;
 
-pub use accounts::Account;
+pub use accounts::IngressAccount;
 pub use admin::admin;
-pub use routes::{EVENT_STREAMS_PATH, EVENTS_PATH, IngressSettings, STREAM_STATUS_PATH, public};
+pub use routes::{EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH, public};
+pub use settings::IngressSettings;

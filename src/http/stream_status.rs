@@ -1,38 +1,36 @@
 //! `POST /streams/status?task=WT…`: status callbacks of streams.
 
-use super::counted;
-use super::refusal::Refusal;
-use super::routes::{Door, new_fact, taken};
+use super::metrics;
+use super::responses::{Rejection, no_content};
 use super::signed;
+use super::state::IngestState;
 use crate::call::fact::What;
 use crate::call::sid::TaskSid;
+use crate::ingest::new_fact;
 use crate::journal;
-use crate::twilio::stream_status::{self, Told};
+use crate::twilio::stream_status::{self, StatusContent};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 pub(super) async fn receive(
     request: HttpRequest,
     payload: web::Payload,
-    door: web::Data<Door>,
-) -> Result<HttpResponse, Refusal> {
-    let body = signed::read(&request, payload, &door, door.settings.body_limit_bytes).await?;
-    let (account, pairs) = body.form(&request, &door)?;
+    state: web::Data<IngestState>,
+) -> Result<HttpResponse, Rejection> {
+    let body = signed::read(&request, payload, &state, state.settings.body_limit_bytes).await?;
+    let (account, pairs) = body.form(&request, &state)?;
     let status = stream_status::parse(&pairs, journal::now()).map_err(|malformed| {
-        tracing::warn!(%malformed, "refused an authentic status callback");
-        Refusal::Malformed(malformed.to_string())
+        tracing::warn!(%malformed, "rejected an authentic status callback that is malformed");
+        Rejection::Malformed(malformed.to_string())
     })?;
-    if status.account != account.account {
-        tracing::warn!(signed_by = %account.account, account = %status.account, "refused a status callback of another account");
-        return Err(Refusal::Forbidden);
-    }
-    match (status.told, task(&request)) {
-        (Told::Stream { identity, event }, Some(task)) => {
-            door.keep(vec![new_fact(task, identity, What::Stream(event))]).await?;
+    account.require_account(&status.account)?;
+    match (status.content, task(&request)) {
+        (StatusContent::Stream { identity, event }, Some(task)) => {
+            state.ingest_all(vec![new_fact(task, identity, What::Stream(event))]).await?;
         }
-        // Of a stream that this program did not start.
-        (Told::Stream { .. } | Told::NotOurs, _) => counted::not_ours(&door),
+        // About a stream that this program did not start.
+        (StatusContent::Stream { .. } | StatusContent::NotOurs, _) => metrics::count_not_ours(&state.metrics),
     }
-    Ok(taken())
+    Ok(no_content())
 }
 
 fn task(request: &HttpRequest) -> Option<TaskSid> {

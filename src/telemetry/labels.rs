@@ -1,84 +1,40 @@
-//! Facts and outcomes as labels: each one of a few words of this program.
+//! Labels of metrics and spans. Each is one of a few words of this program.
 
-use crate::call::fact::{ReservationChange, StreamChange, TaskChange, TransferChange, What};
+use crate::call::fact::What;
 use crate::call::step::{Assumed, Change, Outcome};
+use crate::twilio::event_types::EventType;
 
-/// Every word of [`event`] for what comes from outside.
-pub const EVENTS: [&str; 26] = [
-    "reservation.created",
-    "reservation.accepted",
-    "reservation.wrapup",
-    "reservation.completed",
-    "reservation.rejected",
-    "reservation.timeout",
-    "reservation.canceled",
-    "reservation.rescinded",
-    "reservation.failed",
-    "task.created",
-    "task.updated",
-    "task.wrapup",
-    "task.completed",
-    "task.canceled",
-    "task.deleted",
-    "task.system-deleted",
-    "task.transfer-initiated",
-    "task.transfer-attempt-failed",
-    "task.transfer-failed",
-    "task.transfer-canceled",
-    "task.transfer-completed",
-    "stream-started",
-    "stream-stopped",
-    "stream-error",
-    "redriven",
-    "dismissed",
-];
+/// Commands of operators, beside Twilio's events.
+const OPERATOR: [&str; 2] = ["redriven", "dismissed"];
 
-/// A fact that came from outside, by Twilio's own event name where it has one.
+/// Every label of [`event`] for a fact from outside.
+pub fn events() -> impl Iterator<Item = &'static str> {
+    EventType::ALL.into_iter().map(EventType::name).chain(OPERATOR)
+}
+
+/// A fact from outside by Twilio's name for the event, or by the operator's command; "ours" for the worker's own facts.
 pub fn event(what: &What) -> &'static str {
+    let [redriven, dismissed] = OPERATOR;
     match what {
-        What::Reservation(event) => match event.change {
-            ReservationChange::Created => "reservation.created",
-            ReservationChange::Accepted => "reservation.accepted",
-            ReservationChange::Wrapup => "reservation.wrapup",
-            ReservationChange::Completed => "reservation.completed",
-            ReservationChange::Rejected => "reservation.rejected",
-            ReservationChange::Timeout => "reservation.timeout",
-            ReservationChange::Canceled => "reservation.canceled",
-            ReservationChange::Rescinded => "reservation.rescinded",
-            ReservationChange::Failed => "reservation.failed",
-        },
-        What::Task(event) => match event.change {
-            TaskChange::Created => "task.created",
-            TaskChange::Updated => "task.updated",
-            TaskChange::Wrapup => "task.wrapup",
-            TaskChange::Completed => "task.completed",
-            TaskChange::Canceled => "task.canceled",
-            TaskChange::Deleted => "task.deleted",
-            TaskChange::SystemDeleted => "task.system-deleted",
-        },
-        What::Transfer(event) => match event.change {
-            TransferChange::Initiated => "task.transfer-initiated",
-            TransferChange::AttemptFailed => "task.transfer-attempt-failed",
-            TransferChange::Failed => "task.transfer-failed",
-            TransferChange::Canceled => "task.transfer-canceled",
-            TransferChange::Completed => "task.transfer-completed",
-        },
-        What::Stream(event) => match event.change {
-            StreamChange::Started => "stream-started",
-            StreamChange::Stopped => "stream-stopped",
-            StreamChange::Error => "stream-error",
-        },
-        What::Redriven => "redriven",
-        What::Dismissed => "dismissed",
-        What::Begun(_) | What::Settled(_) | What::Parked(_) | What::Unconfirmed { .. } | What::Unparked => "ours",
+        What::Redriven => redriven,
+        What::Dismissed => dismissed,
+        What::Reservation(_)
+        | What::Task(_)
+        | What::Transfer(_)
+        | What::Stream(_)
+        | What::Begun(_)
+        | What::Settled(_)
+        | What::Parked(_)
+        | What::Unconfirmed { .. }
+        | What::Unparked => EventType::of(what).map_or("ours", EventType::name),
     }
 }
 
-/// Every word of [`change`].
+/// Every label of [`change`].
 pub const CHANGES: [&str; 9] =
     ["start", "stop", "lower_ahead", "raise_guard", "hold_again", "rejoin", "orphan", "reconcile", "serve"];
 
-/// What a change is about.
+/// The kind of a change.
 pub fn change(change: &Change) -> &'static str {
     match change {
         Change::Start(_) => "start",
@@ -93,7 +49,7 @@ pub fn change(change: &Change) -> &'static str {
     }
 }
 
-/// How a step ended; "not_sent" is a command that went well in shadow mode.
+/// How a step ended; "not_sent" is a command withheld in shadow mode.
 pub fn outcome(outcome: &Outcome, assumed: Option<Assumed>) -> &'static str {
     match outcome {
         Outcome::Done(_) if assumed == Some(Assumed::NotSent) => "not_sent",
@@ -105,14 +61,14 @@ pub fn outcome(outcome: &Outcome, assumed: Option<Assumed>) -> &'static str {
     }
 }
 
-/// A path of the public listener; `pattern` is the router's.
+/// A path of the public listener; `pattern` comes from the router.
 pub fn path(pattern: Option<&str>) -> &'static str {
     const PATHS: [&str; 4] =
         ["/taskrouter/events", "/taskrouter/event-streams", "/taskrouter/assignment", "/streams/status"];
     PATHS.into_iter().find(|path| Some(*path) == pattern).unwrap_or("other")
 }
 
-/// An HTTP status: those that mean something of their own, else its class; "none" without an answer.
+/// An HTTP status: some by number, others by class; "none" without an answer.
 pub fn status(status: Option<u16>) -> &'static str {
     match status {
         None => "none",

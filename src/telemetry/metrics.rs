@@ -1,8 +1,8 @@
-//! Metrics: every instrument that there is, and their text for Prometheus.
+//! Every metric, and their text for Prometheus.
 //!
-//! The composition root makes one [`Metrics`] and hands it to whoever counts; there is no registry per process, so that tests
-//! can run several services side by side. Labels are `&'static str`: nothing that comes from the network can become one, so
-//! the number of series is bounded by this program's text and no name or attribute can be injected.
+//! The composition root creates one [`Metrics`] and passes it on. There is no registry per process, so that tests can run
+//! several services side by side. Labels are `&'static str`, so nothing from the network can become one: the number of series
+//! is bounded, and no name or attribute can be injected.
 
 use super::labels;
 use prometheus_client::encoding::prometheus_text;
@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 use std::sync::atomic::AtomicU64;
 
-/// What every name begins with.
+/// The prefix of every name.
 pub const PREFIX: &str = "taskrouter_streams";
 
 /// The media type of [`Metrics::render`].
@@ -22,10 +22,10 @@ pub const MEDIA_TYPE: &str = prometheus_text::CONTENT_TYPE;
 /// Names and values of an instrument's labels.
 pub type Labels<const N: usize> = [(&'static str, &'static str); N];
 
-/// Whole numbers that only grow, one for each combination of labels.
+/// Counters, one for each combination of labels.
 pub type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
-/// Times, one distribution for each combination of labels.
+/// Histograms of seconds, one for each combination of labels.
 pub type Times<const N: usize> = Family<Labels<N>, Histogram>;
 
 /// Seconds, from a fast disk's fsync to the longest wait for a participant. One set for all, so that panels can be compared.
@@ -34,36 +34,36 @@ const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 /// Writes in one commit, up to the default of `journal.batch_limit`.
 const WRITES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// Every instrument, by who counts with it.
+/// Every metric, by who counts with it.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// The public listener.
-    pub door: Door,
-    /// Steps and the requests that they are.
-    pub steps: Steps,
-    /// Streams.
-    pub streams: Streams,
+    /// The public listener and the operators' routes.
+    pub ingress: IngressMetrics,
+    /// Steps and requests to Twilio.
+    pub steps: StepMetrics,
+    /// Streams, by call and over all calls.
+    pub streams: StreamMetrics,
     /// The journal's commits.
     pub commits: Commits,
-    /// What goes on in the background.
-    pub work: Work,
+    /// Calls in work, and background tasks.
+    pub work: WorkMetrics,
 }
 
-/// What the public listener and the operators' routes count.
+/// Requests and events, counted by the public listener and the operators' routes.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
-pub struct Door {
+pub struct IngressMetrics {
     pub answers: Counters<2>,
     pub answer_seconds: Times<1>,
     pub events: Counters<2>,
     pub event_delay_seconds: Histogram,
 }
 
-/// What a call's lane counts of its steps.
+/// Steps, counted by call tasks.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
-pub struct Steps {
+pub struct StepMetrics {
     pub settled: Counters<2>,
     pub settle_delay_seconds: Histogram,
     pub requests: Counters<2>,
@@ -73,10 +73,10 @@ pub struct Steps {
     pub compensations: Counters<1>,
 }
 
-/// What a call's lane, and the census, count of streams.
+/// Streams, counted by call tasks and by the stream gauges.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
-pub struct Streams {
+pub struct StreamMetrics {
     pub started: Counter,
     pub stopped: Counter,
     pub unconfirmed: Counter,
@@ -86,7 +86,7 @@ pub struct Streams {
     pub orphaned: Gauge,
 }
 
-/// What a journal tells of its commits.
+/// Commits, counted by the journal.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
 pub struct Commits {
@@ -95,12 +95,12 @@ pub struct Commits {
     pub wal_bytes: Gauge,
 }
 
-/// What is going on, and the rounds of the background tasks.
+/// Work in progress, and rounds of the background tasks.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each has its help text, which Prometheus reads too")]
-pub struct Work {
+pub struct WorkMetrics {
     pub calls: Family<Labels<1>, Gauge>,
-    pub lanes: Gauge,
+    pub call_tasks: Gauge,
     pub leases_lost: Counter,
     pub backfilled: Counter,
     pub rounds: Counters<2>,
@@ -108,7 +108,7 @@ pub struct Work {
     pub spans_dropped: Counter,
 }
 
-/// Registers under the prefix, and gives the instrument to whoever counts with it.
+/// Registers metrics under the prefix.
 struct Names(Registry);
 
 impl Names {
@@ -119,37 +119,37 @@ impl Names {
 }
 
 impl Metrics {
-    /// All at nothing. `version` and `commit` say which build this is.
+    /// All at zero. `version` and `commit` identify the build.
     pub fn new(version: &'static str, commit: &'static str) -> Self {
         let mut names = Names(Registry::with_prefix(PREFIX));
-        let help = "Always 1; the labels say which build this is";
+        let help = "Always 1; the labels identify the build";
         let build: Family<Labels<2>, Gauge> = names.add("build_info", help, Family::default());
         build.get_or_create(&[("version", version), ("commit", commit)]).set(1);
         let metrics = Self {
-            door: Door::new(&mut names),
-            steps: Steps::new(&mut names),
-            streams: Streams::new(&mut names),
+            ingress: IngressMetrics::new(&mut names),
+            steps: StepMetrics::new(&mut names),
+            streams: StreamMetrics::new(&mut names),
             commits: Commits::new(&mut names),
-            work: Work::new(&mut names),
+            work: WorkMetrics::new(&mut names),
             registry: names.0,
         };
-        metrics.begin_at_nothing();
+        metrics.begin_at_zero();
         metrics
     }
 
-    /// A series that appears with its first count looks to Prometheus as if nothing had happened: those that must not be missed are there
-    /// from the beginning.
-    fn begin_at_nothing(&self) {
+    /// Prometheus cannot see the first increase of a series that appears with it. Series that matter for alerts exist from the
+    /// start.
+    fn begin_at_zero(&self) {
         for change in labels::CHANGES {
             self.steps.parked.get_or_create(&[("change", change)]).inc_by(0);
         }
         for change in ["raise_guard", "hold_again"] {
             self.steps.compensations.get_or_create(&[("change", change)]).inc_by(0);
         }
-        for event in labels::EVENTS {
-            self.door.events.get_or_create(&[("type", event), ("verdict", "refused")]).inc_by(0);
+        for event in labels::events() {
+            self.ingress.events.get_or_create(&[("type", event), ("verdict", "refused")]).inc_by(0);
         }
-        for task in ["dispatcher", "janitor", "census", "backfill", "traces"] {
+        for task in ["dispatcher", "janitor", "stream_gauges", "backfill", "traces"] {
             self.work.rounds.get_or_create(&[("task", task), ("outcome", "failed")]).inc_by(0);
         }
     }
@@ -163,30 +163,30 @@ impl Metrics {
     }
 }
 
-impl Door {
+impl IngressMetrics {
     fn new(names: &mut Names) -> Self {
         Self {
             answers: names.add("answers", "Answers of the public listener, by path and status", Family::default()),
             answer_seconds: names.add(
                 "answer_seconds",
-                "Seconds from a request's head to its answer, by path: an event is on disk by then",
+                "Seconds from a request's head to its answer, by path; an event has been committed by then",
                 times(),
             ),
             events: names.add(
                 "events",
-                "Facts brought to the door, by type and verdict (new, duplicate, not_ours, refused)",
+                "Events received, by type and verdict (new, duplicate, not_ours, refused)",
                 Family::default(),
             ),
             event_delay_seconds: names.add(
                 "event_delay_seconds",
-                "Seconds from an event, by Twilio's clock, to its journaling, by ours",
+                "Seconds from an event, by Twilio's clock, to its commit, by ours",
                 seconds(),
             ),
         }
     }
 }
 
-impl Steps {
+impl StepMetrics {
     fn new(names: &mut Names) -> Self {
         Self {
             settled: names.add("steps", "Steps by operation and outcome", Family::default()),
@@ -202,41 +202,33 @@ impl Steps {
             ),
             request_seconds: names.add(
                 "twilio_request_seconds",
-                "Seconds of a request to Twilio, with the wait for its turn, by operation",
+                "Seconds of a request to Twilio, by operation",
                 times(),
             ),
-            retries: names.add(
-                "retries",
-                "Operations tried again for a change for which they had failed, by operation",
-                Family::default(),
-            ),
-            parked: names.add("parked", "Changes that were given up, by kind", Family::default()),
+            retries: names.add("retries", "Operations retried after a failure, by operation", Family::default()),
+            parked: names.add("parked", "Changes that were parked, by kind", Family::default()),
             compensations: names.add(
                 "compensations",
-                "Guards raised and customers held again after we had changed them, by kind",
+                "Guards raised and holds restored after we had changed them, by kind",
                 Family::default(),
             ),
         }
     }
 }
 
-impl Streams {
+impl StreamMetrics {
     fn new(names: &mut Names) -> Self {
         Self {
-            started: names.add("streams_started", "Streams that were started", Counter::default()),
-            stopped: names.add(
-                "streams_stopped",
-                "Streams that were stopped while their call went on",
-                Counter::default(),
-            ),
+            started: names.add("streams_started", "Streams started", Counter::default()),
+            stopped: names.add("streams_stopped", "Streams stopped while their call went on", Counter::default()),
             seconds: names.add(
                 "stream_seconds",
-                "Seconds that streams ran, added up at each census, which in each process is of the whole journal",
+                "Seconds that streams ran, added up at each count; each process counts the whole journal",
                 Counter::default(),
             ),
             unconfirmed: names.add(
                 "streams_unconfirmed",
-                "Streams whose socket nobody had heard of in time",
+                "Streams whose socket was not confirmed in time",
                 Counter::default(),
             ),
             start_delay_seconds: names.add(
@@ -246,12 +238,12 @@ impl Streams {
             ),
             live: names.add(
                 "streams_live",
-                "Streams that run, by the last census, which in each process is of the whole journal",
+                "Streams that run, at the last count; each process counts the whole journal",
                 Gauge::default(),
             ),
             orphaned: names.add(
                 "streams_orphaned",
-                "Streams that run for an agent who is not on the call, by the last census",
+                "Streams that run for an agent who is not on the call, at the last count",
                 Gauge::default(),
             ),
         }
@@ -269,30 +261,30 @@ impl Commits {
     }
 }
 
-/// Counts that nobody reads.
+/// Not registered: for journals whose commits nobody reads.
 impl Default for Commits {
     fn default() -> Self {
         Self { writes: Histogram::new(WRITES), seconds: seconds(), wal_bytes: Gauge::default() }
     }
 }
 
-impl Work {
+impl WorkMetrics {
     fn new(names: &mut Names) -> Self {
         Self {
             calls: names.add(
                 "calls",
-                "Calls in the journal: active (due or worked on), waiting (for a time), live (not over), parked",
+                "Calls in the journal: active (due or in work), waiting (for a time), live (not over), parked",
                 Family::default(),
             ),
-            lanes: names.add("lanes", "Calls that this process works on", Gauge::default()),
+            call_tasks: names.add("call_tasks", "Calls that this process is handling", Gauge::default()),
             leases_lost: names.add(
                 "leases_lost",
-                "Calls that another worker took over while this one worked on them",
+                "Calls that another worker took over while this one handled them",
                 Counter::default(),
             ),
             backfilled: names.add(
                 "events_backfilled",
-                "Events that had not arrived and were read from TaskRouter's records",
+                "Events that were not delivered and were fetched from TaskRouter's records",
                 Counter::default(),
             ),
             rounds: names.add(
@@ -309,7 +301,7 @@ impl Work {
         }
     }
 
-    /// Notes that a background task has ended a round.
+    /// Counts a round of a background task.
     pub fn round(&self, task: &'static str, done: bool) {
         let outcome = if done { "done" } else { "failed" };
         self.rounds.get_or_create(&[("task", task), ("outcome", outcome)]).inc();

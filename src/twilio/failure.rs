@@ -1,7 +1,7 @@
 //! What an unsuccessful answer means: Twilio's error bodies and headers, read into a verdict ([`Outcome`]).
 //!
-//! Twilio's specification documents success only, so the reading is lenient: any body, of any form, is fine, and the
-//! status decides where the body does not say more. No text of an answer is passed on, only numbers.
+//! Twilio's specification documents only success, so any body is accepted. The status decides where the body does not say
+//! more. Only numbers of an answer are passed on, never text.
 
 use crate::call::fact::EpochMs;
 use crate::call::step::{Outcome, Trouble};
@@ -13,43 +13,43 @@ pub const CALL_NOT_IN_PROGRESS: u32 = 21220;
 /// Too many requests at once; never processed: <https://www.twilio.com/docs/api/errors/20429>.
 pub const TOO_MANY_REQUESTS: u32 = 20429;
 
-/// Whose state a failed request was about.
+/// The resource that a failed request was about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
-    /// The call itself: 21220 means that it is over.
+    /// The call itself: 21220 means that it has ended.
     Call,
-    /// Something else.
+    /// Another resource.
     Other,
 }
 
-/// An answer other than 2xx, as far as it is read.
+/// The parts of an answer other than 2xx that are read.
 #[derive(Debug, Clone, Copy)]
-pub struct Refusal<'a> {
+pub struct ErrorResponse<'a> {
     /// HTTP status.
     pub status: u16,
-    /// `Retry-After`, as it came.
+    /// The `Retry-After` header.
     pub retry_after: Option<&'a str>,
     /// The body, or its beginning.
     pub body: &'a [u8],
 }
 
 /// The verdict on an answer other than 2xx; `now` is for a `Retry-After` that is a date.
-pub fn verdict(refusal: Refusal<'_>, about: About, now: EpochMs) -> Outcome {
-    let code = error_code(refusal.body);
+pub fn verdict(error: ErrorResponse<'_>, about: About, now: EpochMs) -> Outcome {
+    let code = error_code(error.body);
     let trouble = |reason: &str| Trouble {
-        status: Some(refusal.status),
+        status: Some(error.status),
         code,
         reason: reason.to_owned(),
-        retry_after_ms: refusal.retry_after.and_then(|text| retry_after_ms(text, now)),
+        retry_after_ms: error.retry_after.and_then(|text| retry_after_ms(text, now)),
     };
-    let client_error = (400..500).contains(&refusal.status);
+    let client_error = (400..500).contains(&error.status);
     if client_error && about == About::Call && code == Some(CALL_NOT_IN_PROGRESS) {
         return Outcome::Gone;
     }
     if client_error && code == Some(TOO_MANY_REQUESTS) {
         return Outcome::TryLater(trouble("Twilio has too many requests of this account at once"));
     }
-    match refusal.status {
+    match error.status {
         300..400 => Outcome::Refused(trouble(
             "Twilio's address answered with a redirect, which is not followed: check the base URL",
         )),
@@ -57,7 +57,7 @@ pub fn verdict(refusal: Refusal<'_>, about: About, now: EpochMs) -> Outcome {
             Outcome::Refused(trouble("Twilio refused the credentials: check the account, the key and the region"))
         }
         404 | 410 => Outcome::Gone,
-        // 408 may come from a proxy that has passed the request on already.
+        // 408 may come from a proxy that has already forwarded the request.
         408 => Outcome::Unknown(trouble("the request took too long to arrive")),
         409 => Outcome::TryLater(trouble("Twilio was changing the same resource")),
         425 => Outcome::TryLater(trouble("Twilio was not ready for the request")),

@@ -1,4 +1,4 @@
-//! Twilio's words, and the only place where they are spelled: signatures, event bodies, TwiML, the REST API.
+//! Twilio's wire formats: signatures, event bodies, TwiML, the REST API. Its names are spelled nowhere else.
 
 pub mod assignment;
 pub mod attributes;
@@ -6,6 +6,7 @@ pub mod client;
 pub mod event;
 pub mod event_record;
 pub mod event_stream;
+pub mod event_types;
 pub mod failure;
 pub mod interest;
 mod payload;

@@ -2,8 +2,9 @@
 //! Source: <https://www.twilio.com/docs/voice/api/stream-resource#statuscallback-parameters>.
 
 use super::event::{Malformed, Parameters};
+use super::event_types::EventType;
 use super::signature::Pair;
-use crate::call::fact::{EpochMs, StreamChange, StreamEvent};
+use crate::call::fact::{EpochMs, StreamEvent};
 use crate::call::sid::{AccountSid, StreamSid};
 
 /// The longest name that one of our streams can have: a prefix of 40, two SIDs of 34 and a number.
@@ -12,27 +13,27 @@ const NAME_CHARACTERS: usize = 128;
 /// One status callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// `AccountSid`: whose it is.
+    /// `AccountSid`.
     pub account: AccountSid,
-    /// What it says.
-    pub told: Told,
+    /// What it is about.
+    pub content: StatusContent,
 }
 
-/// What a status callback says, as far as it matters here.
+/// The content of a status callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
-    /// A stream began, ended or failed.
+pub enum StatusContent {
+    /// A stream started, ended or failed.
     Stream {
         /// The same on every delivery of the callback.
         identity: String,
-        /// The fact.
+        /// To be journaled.
         event: StreamEvent,
     },
-    /// Another event, or a name that none of our streams has.
+    /// Another event, or a name that is not of our form.
     NotOurs,
 }
 
-/// Reads a status callback; one without a time happened `now`.
+/// Reads a status callback. One without a time counts as of `now`.
 pub fn parse(pairs: &[Pair<'_>], now: EpochMs) -> Result<Status, Malformed> {
     let parameters = Parameters(pairs);
     let account: AccountSid = parameters.strict("AccountSid")?;
@@ -40,19 +41,17 @@ pub fn parse(pairs: &[Pair<'_>], now: EpochMs) -> Result<Status, Malformed> {
     let stream: StreamSid = parameters.strict("StreamSid")?;
     let kind = parameters.text("StreamEvent")?;
     let name = parameters.get("StreamName").unwrap_or(stream.as_str()).to_owned();
-    let change = match kind {
-        "stream-started" => Some(StreamChange::Started),
-        "stream-stopped" => Some(StreamChange::Stopped),
-        "stream-error" => Some(StreamChange::Error),
-        _ => None,
+    let change = match EventType::named(kind) {
+        Some(EventType::Stream(change)) => Some(change),
+        Some(EventType::Reservation(_) | EventType::Task(_) | EventType::Transfer(_)) | None => None,
     };
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     let is_ours = name.len() <= NAME_CHARACTERS && name.bytes().all(is_plain);
-    let told = match change.filter(|_| is_ours) {
-        None => Told::NotOurs,
+    let content = match change.filter(|_| is_ours) {
+        None => StatusContent::NotOurs,
         Some(change) => {
             let at = parameters.lenient::<jiff::Timestamp>("Timestamp").map(jiff::Timestamp::as_millisecond);
-            // A stream begins and ends once.
+            // A stream starts and ends once.
             let identity = format!("{kind}|{stream}");
             let error = parameters.get("StreamError").and_then(leading_number);
             let event = StreamEvent {
@@ -64,13 +63,13 @@ pub fn parse(pairs: &[Pair<'_>], now: EpochMs) -> Result<Status, Malformed> {
                 change,
                 error,
             };
-            Told::Stream { identity, event }
+            StatusContent::Stream { identity, event }
         }
     };
-    Ok(Status { account, told })
+    Ok(Status { account, content })
 }
 
-/// Twilio's number at the beginning of its message; the rest is text from the network.
+/// Twilio's error number at the beginning of its message. The rest may be any text.
 fn leading_number(message: &str) -> Option<u32> {
     let message = message.trim_start();
     let end = message.find(|c: char| !c.is_ascii_digit()).unwrap_or(message.len());

@@ -1,49 +1,49 @@
-//! What the worker works on the calls of each account with.
+//! The accounts whose calls the worker handles.
 
 use crate::call::Policy;
 use crate::call::sid::AccountSid;
 use crate::twilio::client::Client;
 use std::sync::Arc;
 
-/// What is needed to work on the calls of one account.
+/// What the worker needs for the calls of one account.
 #[derive(Debug)]
-pub struct Account {
-    /// Whose calls.
+pub struct WorkerAccount {
+    /// The account that owns the calls.
     pub account: AccountSid,
-    /// Asks Twilio, with this account's credentials.
+    /// Uses this account's credentials.
     pub client: Arc<Client>,
-    /// The limits of the core, for this account.
+    /// The core's limits for this account.
     pub policy: Policy,
 }
 
-/// All accounts whose calls are worked on.
+/// All accounts whose calls the worker handles.
 #[derive(Debug, Clone)]
 pub struct Accounts {
-    first: Arc<Account>,
-    further: Vec<Arc<Account>>,
+    first: Arc<WorkerAccount>,
+    others: Vec<Arc<WorkerAccount>>,
 }
 
 impl Accounts {
-    /// The first account has the calls that name none: those that were journaled before there could be several.
-    pub fn new(first: Account, further: impl IntoIterator<Item = Account>) -> Self {
-        Self { first: Arc::new(first), further: further.into_iter().map(Arc::new).collect() }
+    /// Calls that name no account belong to `first`.
+    pub fn new(first: WorkerAccount, others: impl IntoIterator<Item = WorkerAccount>) -> Self {
+        Self { first: Arc::new(first), others: others.into_iter().map(Arc::new).collect() }
     }
 
-    /// Every account.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Account>> {
-        std::iter::once(&self.first).chain(&self.further)
+    /// The first account and the others, in order.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<WorkerAccount>> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 
     pub(super) fn are_several(&self) -> bool {
-        !self.further.is_empty()
+        !self.others.is_empty()
     }
 
-    pub(super) fn first(&self) -> &Account {
+    pub(super) fn first(&self) -> &WorkerAccount {
         &self.first
     }
 
-    /// The account whose call it is; none when that one is not configured, and another's credentials must not be used.
-    pub(super) fn of(&self, account: Option<&AccountSid>) -> Option<&Arc<Account>> {
+    /// The account that owns the call. `None` when it is not configured: another account's credentials must not be used.
+    pub(super) fn of(&self, account: Option<&AccountSid>) -> Option<&Arc<WorkerAccount>> {
         match account {
             None => Some(&self.first),
             Some(sid) => self.all().find(|account| account.account == *sid),

@@ -1,17 +1,17 @@
-//! What happened while nobody listened: events that TaskRouter told in vain are read from its records and journaled like
-//! any other. An event that had arrived after all is a duplicate.
+//! Fetches events that were not delivered from TaskRouter's records and journals them like any other. An event that was
+//! delivered after all is a duplicate.
 //!
-//! Events may be missing since the last one that arrived before a start, and since the first one that the journal could not take.
-//! Where such a gap begins is remembered in the journal until it is filled, so that neither a stop in the middle nor a Twilio
-//! that is away makes it forgotten.
+//! A gap opens at a start, since the last event before it, and in an outage of the journal, since the first event that was
+//! refused. The journal remembers where a gap begins until it is filled. So it survives a restart and an outage of Twilio.
 
-use super::accounts::Account;
-use crate::call::fact::{EpochMs, Fact};
+use super::accounts::WorkerAccount;
+use crate::call::fact::EpochMs;
+use crate::ingest::{Ingester, new_fact};
 use crate::journal::{self, Coverage, Ingested, JournalError, NewFact, Outage};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::traces::{Span, Traces};
-use crate::twilio::client::{EventsPage, Unanswered, Unlisted};
+use crate::telemetry::traces::Traces;
+use crate::twilio::client::{ApiError, EventsPage, PagingError};
 use crate::twilio::event::Content;
 use crate::twilio::event_record::{self, Record};
 use crate::twilio::interest::Interest;
@@ -21,77 +21,77 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Events that wait for the journal at a time: few beside its queue, so that those that arrive meanwhile find room.
+/// Events in the journal's queue at a time: few beside its size, so that events that arrive meanwhile find room.
 const INGEST_AT_ONCE: usize = 32;
 
-/// How far back is looked, and how patiently.
+/// How far back and how persistently events are fetched.
 #[derive(Debug, Clone)]
 pub struct BackfillSettings {
     /// The longest gap that is filled.
     pub max_age: Duration,
-    /// Where the events that had not arrived are traced.
+    /// Where fetched events are traced.
     pub traces: Traces,
-    /// How much of the time before the gap is read again: clocks differ, and events were on their way.
+    /// How much of the time before the gap is read too: clocks differ, and events were on their way.
     pub overlap: Duration,
-    /// The most events of a workspace that are read.
+    /// The most events that are read of a workspace.
     pub max_events: usize,
-    /// Before a gap that could not be filled is tried again.
+    /// The pause before a gap that could not be filled is retried.
     pub again: Duration,
-    /// Before the first repeat of a request that failed; doubled each time.
+    /// The pause before the first retry of a failed request; doubled each time.
     pub retry_first: Duration,
-    /// Between repeats at most.
+    /// The longest pause between retries.
     pub retry_cap: Duration,
-    /// After this long a request is given up, and with it what is left of the gap until it is tried again.
+    /// A request that fails for longer than this ends the attempt to fill the gap.
     pub give_up: Duration,
 }
 
-/// Whose events are fetched, and what of them is kept.
+/// An account whose events are fetched.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The account, with its client.
-    pub account: Arc<Account>,
-    /// What of an event is kept.
+    /// Has the client that fetches them.
+    pub account: Arc<WorkerAccount>,
+    /// Which parts of an event are kept.
     pub interest: Interest,
 }
 
-/// What a look back found.
+/// How many events were found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Found {
+struct EventCount {
     /// Events of any type in TaskRouter's records.
     read: usize,
-    /// Of them, events that had not arrived.
+    /// Of them, events that had not been delivered.
     missed: usize,
 }
 
-/// Why a gap was not filled, or not to its end.
+/// Why a gap was not filled completely.
 #[derive(Debug, thiserror::Error)]
-enum Unfilled {
-    #[error("TaskRouter's records cannot be read: {0}")]
-    Twilio(#[from] Unanswered),
+enum BackfillError {
+    #[error("cannot read TaskRouter's records: {0}")]
+    Twilio(#[from] ApiError),
     #[error(transparent)]
     Journal(#[from] JournalError),
-    #[error("there are more events than backfill.max_events = {0}")]
+    #[error("the gap has more events than backfill.max_events = {0}")]
     TooMany(usize),
     #[error("{0}")]
-    Unlisted(#[from] Unlisted),
-    #[error("it was stopped")]
+    Paging(#[from] PagingError),
+    #[error("the worker was stopped")]
     Stopped,
 }
 
-/// Fills gaps until it is stopped. Nothing else waits for it.
-pub struct Gaps {
+/// Fills gaps in the background.
+pub struct Backfiller {
     journal: Arc<dyn Coverage>,
     sources: Vec<Source>,
     outage: Arc<Outage>,
     metrics: Arc<Metrics>,
     settings: BackfillSettings,
-    /// Where the gap that is open begins.
+    /// Where the open gap begins.
     open: Option<EpochMs>,
 }
 
-impl Gaps {
-    /// Opens the gap since the newest event in the journal, if there is any. To be called before events are taken again: the
-    /// first of them would be newer than the whole gap.
+impl Backfiller {
+    /// Opens a gap since the newest event in the journal, if there is one. Call it before the listeners start: the first new
+    /// event would hide the gap.
     pub async fn since_the_newest_event(
         journal: Arc<dyn Coverage>,
         sources: Vec<Source>,
@@ -101,18 +101,18 @@ impl Gaps {
     ) -> Self {
         let opened = match journal.newest_event().await {
             Ok(Some(newest)) => journal.open_gap(newest).await.map(Some),
-            // A journal without events has missed none.
+            // A new journal has no gap.
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
         let open = opened.unwrap_or_else(|error| {
-            tracing::error!(%error, "whether events were missed before the start cannot be told: run `backfill --since` with the time for which the worker was away");
+            tracing::error!(%error, "cannot determine whether events were missed while stopped; run `backfill --since` with the time of the stop");
             None
         });
         Self { journal, sources, outage, metrics, settings, open }
     }
 
-    /// Fills what is open, and whatever is opened by an outage of the journal.
+    /// Fills the open gap, and those that outages of the journal open, until `shutdown`.
     pub async fn run(mut self, shutdown: CancellationToken) {
         loop {
             let filled = match self.open {
@@ -134,26 +134,24 @@ impl Gaps {
     async fn reopen(&mut self, since: EpochMs) {
         let from = self.open.map_or(since, |open| open.min(since));
         tracing::warn!(
-            "events were refused while the journal could not take them; those that are not sent again are fetched"
+            "events were refused while the journal was unavailable; fetching those that Twilio does not send again"
         );
-        // In memory at least.
+        // Kept in memory if the journal fails again.
         self.open = Some(self.journal.open_gap(from).await.unwrap_or(from));
     }
 
-    /// Whether nothing of the gap is left that another attempt could fill.
+    /// Returns whether the gap is closed: another attempt would find nothing more.
     async fn fill(&self, from: EpochMs, shutdown: &CancellationToken) -> bool {
         let now = journal::now();
         let since = (from - ms(self.settings.overlap)).max(now - ms(self.settings.max_age));
         if since > from {
-            tracing::warn!(
-                "nothing arrived for longer than backfill.max_age_minutes; what happened before that stays unknown"
-            );
+            tracing::warn!("the gap is longer than backfill.max_age_minutes; events before that are not fetched");
         }
         let page = EventsPage::first(since, now + ms(self.settings.overlap));
         let mut fills = JoinSet::new();
         for source in &self.sources {
-            let backfill = Backfill {
-                journal: self.journal.clone(),
+            let backfill = AccountBackfill {
+                ingester: Ingester::new(self.journal.clone(), self.settings.traces.clone(), INGEST_AT_ONCE),
                 source: source.clone(),
                 metrics: self.metrics.clone(),
                 settings: self.settings.clone(),
@@ -162,64 +160,64 @@ impl Gaps {
             fills.spawn(backfill.fill(page.clone()));
         }
         let is_done = fills.join_all().await.into_iter().all(|done| done);
-        // One that stays open is only filled once more.
+        // A gap that cannot be closed is filled once more, which does no harm.
         is_done && self.journal.close_gap(from).await.is_ok()
     }
 }
 
-type Page = (Vec<Record>, Result<Option<EventsPage>, Unlisted>);
+type RecordsPage = (Vec<Record>, Result<Option<EventsPage>, PagingError>);
 
-struct Backfill {
-    journal: Arc<dyn Coverage>,
+struct AccountBackfill {
+    ingester: Ingester,
     source: Source,
     metrics: Arc<Metrics>,
     settings: BackfillSettings,
     shutdown: CancellationToken,
 }
 
-impl Backfill {
-    /// Fills one account's gap and says so in the log; whether another attempt would be of no use.
+impl AccountBackfill {
+    /// Fills one account's gap and logs the result. Returns whether another attempt would find nothing more.
     async fn fill(self, page: EventsPage) -> bool {
-        let mut found = Found::default();
+        let mut found = EventCount::default();
         let filled = self.run(page, &mut found).await;
-        let Found { read, missed } = found;
+        let EventCount { read, missed } = found;
         let account = &self.source.account.account;
         self.metrics.work.backfilled.inc_by(u64::try_from(missed).unwrap_or(u64::MAX));
-        if !matches!(filled, Err(Unfilled::Stopped)) {
+        if !matches!(filled, Err(BackfillError::Stopped)) {
             self.metrics.work.round("backfill", filled.is_ok());
         }
         match filled {
-            Ok(()) if missed == 0 => tracing::debug!(%account, read, "no event was missed"),
+            Ok(()) if missed == 0 => tracing::debug!(%account, read, "no events were missed"),
             Ok(()) => {
-                tracing::warn!(%account, read, missed, "events that had not arrived were read from TaskRouter's records");
+                tracing::warn!(%account, read, missed, "fetched events that had not been delivered");
             }
-            Err(Unfilled::Stopped) => {
-                tracing::info!(%account, read, missed, "stopped while fetching events that may be missing; the next start goes on with it");
+            Err(BackfillError::Stopped) => {
+                tracing::info!(%account, read, missed, "stopped while fetching missed events; the next start continues");
                 return false;
             }
-            Err(error @ (Unfilled::Twilio(_) | Unfilled::Journal(_))) => {
-                tracing::error!(%account, %error, read, missed, again_ms = ms(self.settings.again), "events may be missing; they are asked for again");
+            Err(error @ (BackfillError::Twilio(_) | BackfillError::Journal(_))) => {
+                tracing::error!(%account, %error, read, missed, again_ms = ms(self.settings.again), "cannot fetch missed events; will retry");
                 return false;
             }
-            Err(error @ (Unfilled::TooMany(_) | Unfilled::Unlisted(_))) => {
-                tracing::error!(%account, %error, read, missed, "events are missing that happened before those that were read: calls that are still live may lack a stream, or have one too many");
+            Err(error @ (BackfillError::TooMany(_) | BackfillError::Paging(_))) => {
+                tracing::error!(%account, %error, read, missed, "older events of the gap were not fetched: calls that are still live may lack a stream or have one too many");
             }
         }
         true
     }
 
-    async fn run(&self, first: EventsPage, found: &mut Found) -> Result<(), Unfilled> {
+    async fn run(&self, first: EventsPage, found: &mut EventCount) -> Result<(), BackfillError> {
         let (mut page, mut facts, mut seen) = (Some(first), Vec::new(), BTreeSet::new());
-        let mut whole = Ok(());
+        let mut complete = Ok(());
         while let Some(asked) = page {
             if found.read >= self.settings.max_events {
-                whole = Err(Unfilled::TooMany(self.settings.max_events));
+                complete = Err(BackfillError::TooMany(self.settings.max_events));
                 break;
             }
             let (mut records, next) = match self.page(&asked).await {
                 Ok(answer) => answer,
                 Err(error) => {
-                    whole = Err(error);
+                    complete = Err(error);
                     break;
                 }
             };
@@ -229,81 +227,65 @@ impl Backfill {
             page = match next {
                 Ok(next) => next,
                 Err(error) => {
-                    whole = Err(error.into());
+                    complete = Err(error.into());
                     break;
                 }
             };
         }
-        // What was read is used also when there was more to read. Oldest first, as it happened.
+        // What was read is used even if there is more to read. Oldest first, as it happened.
         facts.reverse();
-        found.missed = self.keep(facts).await?;
-        whole
+        found.missed = self.ingest_all(facts).await?;
+        complete
     }
 
-    async fn page(&self, asked: &EventsPage) -> Result<Page, Unfilled> {
+    async fn page(&self, asked: &EventsPage) -> Result<RecordsPage, BackfillError> {
         let (began, mut pause) = (Instant::now(), self.settings.retry_first);
         loop {
             let answer = tokio::select! {
-                answer = self.source.account.client.events(asked) => answer,
-                () = self.shutdown.cancelled() => return Err(Unfilled::Stopped),
+                answer = self.source.account.client.event_log().page(asked) => answer,
+                () = self.shutdown.cancelled() => return Err(BackfillError::Stopped),
             };
             self.count(&answer);
             match answer {
                 Ok(page) => return Ok(page),
-                Err(Unanswered::Later(trouble)) if began.elapsed() < self.settings.give_up => {
+                Err(ApiError::Later(trouble)) if began.elapsed() < self.settings.give_up => {
                     let asked = trouble.retry_after_ms.map_or(Duration::ZERO, Duration::from_millis);
                     self.wait(asked.max(pause).min(self.settings.retry_cap)).await?;
                     pause = pause.saturating_mul(2);
                 }
-                Err(error @ (Unanswered::Later(_) | Unanswered::Refused(_) | Unanswered::NotFound)) => {
+                Err(error @ (ApiError::Later(_) | ApiError::Refused(_) | ApiError::NotFound)) => {
                     return Err(error.into());
                 }
             }
         }
     }
 
-    fn count<T>(&self, answer: &Result<T, Unanswered>) {
+    fn count<T>(&self, answer: &Result<T, ApiError>) {
         let status = match answer {
             Ok(_) => Some(200),
-            Err(Unanswered::Later(trouble) | Unanswered::Refused(trouble)) => trouble.status,
-            Err(Unanswered::NotFound) => Some(404),
+            Err(ApiError::Later(trouble) | ApiError::Refused(trouble)) => trouble.status,
+            Err(ApiError::NotFound) => Some(404),
         };
         let labels = [("operation", "list events"), ("status", labels::status(status))];
         self.metrics.steps.requests.get_or_create(&labels).inc();
     }
 
-    /// Journals what was found and says how much of it was new. A journal that is busy with events that arrive is given
-    /// time.
-    async fn keep(&self, mut facts: Vec<NewFact>) -> Result<usize, Unfilled> {
+    /// Journals the events and returns how many were new. An overloaded journal is retried.
+    async fn ingest_all(&self, mut facts: Vec<NewFact>) -> Result<usize, BackfillError> {
         let (mut missed, began) = (0, Instant::now());
         while !facts.is_empty() {
-            let rest = facts.split_off(facts.len().min(INGEST_AT_ONCE));
-            let mut ingests = JoinSet::new();
-            for fact in std::mem::replace(&mut facts, rest) {
-                let journal = self.journal.clone();
-                let span = self.settings.traces.event(&fact.call, &fact.fact);
-                ingests.spawn(async move {
-                    let ingested = journal.ingest(fact.clone()).await;
-                    ingested.map(|ingested| (ingested, span)).map_err(|error| (fact, error))
-                });
-            }
             let mut busy = false;
-            for ingested in ingests.join_all().await {
-                match ingested {
-                    Ok((Ingested::New, span)) => {
-                        missed += 1;
-                        if let Some(span) = span {
-                            self.settings.traces.record(Span { to: journal::now(), ..span });
-                        }
-                    }
-                    Ok((Ingested::Duplicate, _)) => {}
-                    Err((fact, JournalError::Overloaded { .. } | JournalError::Unavailable { .. }))
+            for (fact, result) in self.ingester.ingest_batch(&mut facts).await {
+                match result {
+                    Ok(Ingested::New) => missed += 1,
+                    Ok(Ingested::Duplicate) => {}
+                    Err(JournalError::Overloaded { .. } | JournalError::Unavailable { .. })
                         if began.elapsed() < self.settings.give_up =>
                     {
                         facts.push(fact);
                         busy = true;
                     }
-                    Err((_, error)) => return Err(error.into()),
+                    Err(error) => return Err(error.into()),
                 }
             }
             if busy {
@@ -313,25 +295,23 @@ impl Backfill {
         Ok(missed)
     }
 
-    /// What a record tells of a call, if anything.
+    /// The fact that a record holds, if it is about a voice task.
     fn fact(&self, record: &Record) -> Option<NewFact> {
         let envelope = event_record::parse(record, &self.source.interest).ok()?;
-        // They were asked for with this account's credentials, and are not to be taken for another's.
+        // Fetched with this account's credentials, so another account's event is not to be trusted.
         if envelope.account != self.source.account.account {
             return None;
         }
         match envelope.content {
-            Content::Ours { task, identity, what } => {
-                Some(NewFact { call: task, identity, fact: Fact { at: journal::now(), what } })
-            }
+            Content::Ours { task, identity, what } => Some(new_fact(task, identity, what)),
             Content::NotOurs => None,
         }
     }
 
-    async fn wait(&self, pause: Duration) -> Result<(), Unfilled> {
+    async fn wait(&self, pause: Duration) -> Result<(), BackfillError> {
         tokio::select! {
             () = tokio::time::sleep(pause) => Ok(()),
-            () = self.shutdown.cancelled() => Err(Unfilled::Stopped),
+            () = self.shutdown.cancelled() => Err(BackfillError::Stopped),
         }
     }
 }

@@ -1,31 +1,17 @@
-//! Claims calls that are due and runs a lane for each.
+//! Claims calls that are due and runs a task for each.
 
 use super::accounts::Accounts;
-use super::lane::Lane;
+use super::call_task::CallTask;
+use super::settings::WorkerSettings;
 use crate::journal::{Claim, Claims, JournalError};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::traces::Traces;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How much the worker does at once.
-#[derive(Debug, Clone)]
-pub struct WorkerSettings {
-    /// Calls worked on in parallel.
-    pub max_calls: usize,
-    /// Between looks at the journal when no commit wakes the worker. Also the longest pause that a lane keeps its
-    /// claim through.
-    pub poll: Duration,
-    /// Calls that begin now are decided and shown; Twilio is only read.
-    pub shadow: bool,
-    /// Where steps are traced.
-    pub traces: Traces,
-}
-
-/// Works on the calls of a journal until told to stop.
+/// Handles the calls of a journal until told to stop.
 pub struct Worker {
     journal: Arc<dyn Claims>,
     accounts: Arc<Accounts>,
@@ -34,43 +20,43 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that performs its steps through the client of the call's account.
+    /// Each call's steps use the client of its account.
     pub fn new(journal: Arc<dyn Claims>, accounts: Accounts, metrics: Arc<Metrics>, settings: WorkerSettings) -> Self {
         Self { journal, accounts: Arc::new(accounts), metrics, settings: Arc::new(settings) }
     }
 
-    /// Works until `shutdown`, then lets every lane finish its step and give its call back.
+    /// Runs until `shutdown`, then lets every call task finish its step and release its call.
     ///
     /// # Errors
     /// When the journal has failed for good: the process must stop.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), JournalError> {
-        let lanes = TaskTracker::new();
-        let room = Arc::new(Semaphore::new(self.settings.max_calls));
-        let (mut end, mut away) = (Ok(()), false);
+        let tasks = TaskTracker::new();
+        let permits = Arc::new(Semaphore::new(self.settings.max_calls));
+        let (mut end, mut is_failing) = (Ok(()), false);
         while !shutdown.is_cancelled() {
             let hint = self.journal.hint();
             let woken = hint.notified();
             tokio::pin!(woken);
-            // Before the claim, so that a commit between the claim and the wait is not slept through.
+            // Enabled before the claim: a commit between the claim and the wait must wake us.
             woken.as_mut().enable();
-            let claimed = self.claim(&room, &lanes, &shutdown).await;
+            let claimed = self.claim(&permits, &tasks, &shutdown).await;
             self.metrics.work.round("dispatcher", claimed.is_ok());
             let pause = match claimed {
-                Ok(room_left) => {
-                    if std::mem::take(&mut away) {
-                        tracing::info!("calls can be claimed again");
+                Ok(has_capacity) => {
+                    if std::mem::take(&mut is_failing) {
+                        tracing::info!("claiming calls works again");
                     }
-                    // Without room, until a lane ends and wakes us.
-                    if room_left { self.pause().await } else { self.settings.poll }
+                    // At capacity, a call task that ends wakes us.
+                    if has_capacity { self.pause().await } else { self.settings.poll }
                 }
                 Err(error @ JournalError::Fatal { .. }) => {
                     end = Err(error);
                     break;
                 }
                 Err(error) => {
-                    // Once, however long it lasts.
-                    if !std::mem::replace(&mut away, true) {
-                        tracing::warn!(%error, "no call can be claimed; trying until one can");
+                    // Logged once per outage.
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::warn!(%error, "cannot claim calls; retrying until the journal answers");
                     }
                     self.settings.poll
                 }
@@ -81,35 +67,35 @@ impl Worker {
                 () = shutdown.cancelled() => {}
             }
         }
-        lanes.close();
-        lanes.wait().await;
+        tasks.close();
+        tasks.wait().await;
         end
     }
 
-    /// Takes as many calls as there is room for; says whether there is room left.
+    /// Claims as many calls as there are free permits; returns whether permits are left.
     async fn claim(
         &self,
-        room: &Arc<Semaphore>,
-        lanes: &TaskTracker,
+        permits: &Arc<Semaphore>,
+        tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<bool, JournalError> {
-        let mut permits = Vec::new();
-        while let Ok(permit) = room.clone().try_acquire_owned() {
-            permits.push(permit);
+        let mut free = Vec::new();
+        while let Ok(permit) = permits.clone().try_acquire_owned() {
+            free.push(permit);
         }
-        if permits.is_empty() {
+        if free.is_empty() {
             return Ok(false);
         }
         let asked = Instant::now();
-        let claims = self.journal.claim(permits.len()).await?;
-        let room_left = claims.len() < permits.len();
-        for (claim, permit) in claims.into_iter().zip(permits) {
-            lanes.spawn(self.lane(claim, asked, permit, shutdown.clone()));
+        let claims = self.journal.claim(free.len()).await?;
+        let has_capacity = claims.len() < free.len();
+        for (claim, permit) in claims.into_iter().zip(free) {
+            tasks.spawn(self.call_task(claim, asked, permit, shutdown.clone()));
         }
-        Ok(room_left)
+        Ok(has_capacity)
     }
 
-    fn lane(
+    fn call_task(
         &self,
         claim: Claim,
         claimed: Instant,
@@ -119,7 +105,7 @@ impl Worker {
         let task = claim.call.clone();
         let hint = self.journal.hint();
         let metrics = self.metrics.clone();
-        let lane = Lane::new(
+        let call_task = CallTask::new(
             self.journal.clone(),
             self.accounts.clone(),
             metrics.clone(),
@@ -129,23 +115,23 @@ impl Worker {
             shutdown,
         );
         async move {
-            metrics.work.lanes.inc();
-            match lane.run().await {
+            metrics.work.call_tasks.inc();
+            match call_task.run().await {
                 Ok(()) => {}
                 Err(JournalError::LeaseLost { .. }) => {
                     metrics.work.leases_lost.inc();
-                    tracing::warn!(task_sid = %task, "another worker has taken this call over");
+                    tracing::warn!(task_sid = %task, "another worker has taken over this call");
                 }
                 Err(error @ (JournalError::Unavailable { .. } | JournalError::Overloaded { .. })) => {
-                    tracing::warn!(task_sid = %task, %error, "work on this call pauses until the journal is back");
+                    tracing::warn!(task_sid = %task, %error, "the journal is unavailable; this call is taken up again once it is back");
                 }
                 Err(error @ JournalError::Fatal { .. }) => {
-                    tracing::error!(task_sid = %task, %error, "work on this call stopped; its lease will run out and it will be taken up again");
+                    tracing::error!(task_sid = %task, %error, "the journal failed; this call is taken up again when its lease expires");
                 }
             }
-            metrics.work.lanes.dec();
+            metrics.work.call_tasks.dec();
             drop(permit);
-            // There is room for one more call.
+            // A permit is free for the next call.
             hint.notify_one();
         }
     }

@@ -1,20 +1,30 @@
-//! The worker: takes calls that are due, asks the core for the next step, performs it, journals how it ended.
+//! The worker: claims calls that are due, asks the core for the next step, performs it and journals how it ended.
 //!
-//! Calls run in parallel; within a call there is one step at a time. The `dispatcher` claims calls and owns the lanes; a
-//! `lane` is one call's loop and its `meter` counts what happens there; the `census` counts what runs on all calls;
-//! `accounts` holds what is needed for each account's calls; `shadow` stands in for Twilio where nothing may be commanded; a
-//! lane's `trace` goes to a collector; `backfill` fetches the events that did not arrive.
+//! Calls run in parallel; within a call there is one step at a time.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `settings` | how much is done at once |
+//! | `accounts` | credentials and policy, per account |
+//! | `dispatcher` | claims calls and runs a task for each |
+//! | `call_task` | one call's loop: fold, ask, perform, journal |
+//! | `call_metrics`, `trace` | what a call task counts and traces |
+//! | `shadow` | stands in for Twilio where nothing may be commanded |
+//! | `stream_gauges` | counts the streams of all live calls |
+//! | `backfill` | fetches events that were not delivered |
 
 mod accounts;
 mod backfill;
-mod census;
+mod call_metrics;
+mod call_task;
 mod dispatcher;
-mod lane;
-mod meter;
+mod settings;
 mod shadow;
+mod stream_gauges;
 mod trace;
 
-pub use accounts::{Account, Accounts};
-pub use backfill::{BackfillSettings, Gaps, Source};
-pub use census::census;
-pub use dispatcher::{Worker, WorkerSettings};
+pub use accounts::{Accounts, WorkerAccount};
+pub use backfill::{BackfillSettings, Backfiller, Source};
+pub use dispatcher::Worker;
+pub use settings::WorkerSettings;
+pub use stream_gauges::StreamGauges;

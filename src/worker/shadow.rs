@@ -1,34 +1,34 @@
 //! Shadow mode: everything is decided, and Twilio is only read.
 //!
-//! A command is not sent. It is settled as Twilio would have answered it, by a reading in its place, and what it would have
-//! changed of the customer shows in the readings that follow: so the core decides what it would decide live. All of it is
-//! told from the facts, so that it survives a restart.
+//! A command is not sent. A reading in its place predicts Twilio's answer, and later readings are changed to show what the
+//! command would have done to the customer's guard and hold. So the core decides what it would decide live. All of this is
+//! derived from the facts, so that it survives a restart.
 //!
-//! A call is finished in the mode in which its first command was decided. Streams that run, a lowered guard and a lifted
-//! hold want their end, also when the process has been started again in the other mode.
+//! A call is finished in the mode in which its first command was decided, also when the process restarts in the other mode:
+//! streams that run must be stopped, and the guard and the hold restored.
 
 use crate::call::Call;
 use crate::call::fact::{Fact, What};
 use crate::call::sid::{CallSid, ConferenceSid};
 use crate::call::step::{Answer, Assumed, Guard, Operation, Outcome, ParticipantRow, Settled};
-use crate::twilio::client::{Performed, Turn};
+use crate::twilio::client::{Performed, Permit};
 use std::borrow::Cow;
 
-/// What a call would look like had our commands been sent.
+/// What a call would look like if our commands had been sent.
 pub(super) struct Shadow {
-    /// The mode of calls that nothing has been decided for.
+    /// The mode of new calls.
     by_settings: bool,
-    /// The mode of this one's first command.
+    /// The mode in which this call's first command was decided.
     begun: Option<bool>,
-    /// The customer's guard, as we would have left it, until he leaves the conference.
+    /// The customer's guard as we would have left it, until the customer leaves the conference.
     guard: Option<(ConferenceSid, Guard)>,
-    /// Where we would have taken the customer off hold, until somebody really does.
-    lifted: Option<ConferenceSid>,
+    /// The conference in which we would have taken the customer off hold, until somebody does.
+    unheld: Option<ConferenceSid>,
 }
 
-/// A step as it was settled.
-pub(super) struct Shown {
-    /// The name of what was asked of Twilio, when anything was.
+/// How a step ended, performed or predicted.
+pub(super) struct ShadowResult {
+    /// The operation that was sent to Twilio, if any.
     pub(super) asked: Option<&'static str>,
     pub(super) performed: Performed,
     pub(super) assumed: Option<Assumed>,
@@ -36,15 +36,15 @@ pub(super) struct Shown {
 
 impl Shadow {
     pub(super) fn new(by_settings: bool) -> Self {
-        Self { by_settings, begun: None, guard: None, lifted: None }
+        Self { by_settings, begun: None, guard: None, unheld: None }
     }
 
-    /// Whether commands of this call are not sent.
+    /// Whether this call's commands are withheld.
     pub(super) fn is_on(&self) -> bool {
         self.begun.unwrap_or(self.by_settings)
     }
 
-    /// Takes note of a fact that `call` has just folded.
+    /// Notes a fact that `call` has just folded.
     pub(super) fn folded(&mut self, fact: &Fact, call: &Call) {
         match &fact.what {
             What::Begun(_) => _ = self.begun.get_or_insert(false),
@@ -70,24 +70,24 @@ impl Shadow {
         let Outcome::Done(answer) = outcome else { return };
         match (&step.operation, answer) {
             (Operation::UpdateCustomer { conference, guard, hold, .. }, Answer::Participant(row)) if not_sent => {
-                // Twilio takes a guard from nobody who is held.
+                // Twilio does not change the guard of a participant on hold.
                 if let (Some(guard), false) = (guard, row.hold == Some(true)) {
                     self.guard = Some((conference.clone(), *guard));
                 }
                 match hold {
-                    Some(true) => self.lifted = None,
-                    Some(false) => self.lifted = Some(conference.clone()),
+                    Some(true) => self.unheld = None,
+                    Some(false) => self.unheld = Some(conference.clone()),
                     None => {}
                 }
             }
-            // He comes back not held, and with the guard that our TwiML raises.
+            // The customer returns off hold, and with the guard that our TwiML raises.
             (Operation::Redirect { .. }, _) if not_sent => {
-                self.lifted = self.guard.take().map(|(conference, _)| conference);
+                self.unheld = self.guard.take().map(|(conference, _)| conference);
             }
             (Operation::ReadParticipants { .. }, Answer::Participants(rows)) => {
                 let is_customer = |row: &ParticipantRow| Some(&row.call) == call.customer();
                 if rows.iter().any(is_customer) && !matches!(assumed, Some(Assumed::Seen { hold: true, .. })) {
-                    self.lifted = None;
+                    self.unheld = None;
                 }
             }
             (
@@ -105,8 +105,8 @@ impl Shadow {
         }
     }
 
-    /// What is asked of Twilio in place of `operation`; `None` when nothing needs to be.
-    fn question(operation: &Operation) -> Option<Cow<'_, Operation>> {
+    /// The reading that is sent in place of `operation`; `None` when none is needed.
+    fn substitute(operation: &Operation) -> Option<Cow<'_, Operation>> {
         match operation {
             Operation::UpdateCustomer { conference, .. } => {
                 Some(Cow::Owned(Operation::ReadParticipants { conference: conference.clone() }))
@@ -114,7 +114,7 @@ impl Shadow {
             Operation::Redirect { customer, .. } | Operation::CreateStream { customer, .. } => {
                 Some(Cow::Owned(Operation::FetchCall { customer: customer.clone() }))
             }
-            // Whatever Twilio answers to it means that the stream is over.
+            // Any answer to it means that the stream has ended.
             Operation::StopStream { .. } => None,
             Operation::FetchTask { .. }
             | Operation::FindConference { .. }
@@ -124,27 +124,32 @@ impl Shadow {
         }
     }
 
-    /// Reads what tells how Twilio would answer.
-    pub(super) async fn perform(&self, turn: Turn<'_>, operation: &Operation, customer: Option<&CallSid>) -> Shown {
-        let Some(question) = Self::question(operation) else {
+    /// Sends a reading in place of a command and predicts how Twilio would have answered the command.
+    pub(super) async fn perform(
+        &self,
+        permit: Permit<'_>,
+        operation: &Operation,
+        customer: Option<&CallSid>,
+    ) -> ShadowResult {
+        let Some(reading) = Self::substitute(operation) else {
             let performed = Performed { outcome: Outcome::Done(Answer::Accepted), request_id: None, status: None };
-            return Shown { asked: None, performed, assumed: Some(Assumed::NotSent) };
+            return ShadowResult { asked: None, performed, assumed: Some(Assumed::NotSent) };
         };
-        let Performed { outcome, request_id, status } = turn.perform(&question).await;
-        let (outcome, seen) = self.as_if(&question, outcome, customer);
+        let Performed { outcome, request_id, status } = permit.perform(&reading).await;
+        let (outcome, seen) = self.as_if(&reading, outcome, customer);
         let (outcome, assumed) = if operation.is_command() {
-            (foretold(operation, outcome), Some(Assumed::NotSent))
+            (predicted(operation, outcome), Some(Assumed::NotSent))
         } else {
             (outcome, seen)
         };
-        let asked = Some(question.name());
-        Shown { asked, performed: Performed { outcome, request_id, status }, assumed }
+        let asked = Some(reading.name());
+        ShadowResult { asked, performed: Performed { outcome, request_id, status }, assumed }
     }
 
-    /// A reading, as it would be had our commands been sent.
-    fn as_if(&self, question: &Operation, outcome: Outcome, customer: Option<&CallSid>) -> (Outcome, Option<Assumed>) {
+    /// The reading as it would be if our commands had been sent.
+    fn as_if(&self, reading: &Operation, outcome: Outcome, customer: Option<&CallSid>) -> (Outcome, Option<Assumed>) {
         let (Operation::ReadParticipants { conference }, Outcome::Done(Answer::Participants(mut rows))) =
-            (question, outcome.clone())
+            (reading, outcome.clone())
         else {
             return (outcome, None);
         };
@@ -153,7 +158,7 @@ impl Shadow {
             if let Some((_, guard)) = self.guard.as_ref().filter(|(of, _)| of == conference) {
                 guard_assumed = row.guard.replace(*guard) != Some(*guard);
             }
-            if self.lifted.as_ref() == Some(conference) && row.hold == Some(true) {
+            if self.unheld.as_ref() == Some(conference) && row.hold == Some(true) {
                 row.hold = Some(false);
                 hold_assumed = true;
             }
@@ -164,8 +169,8 @@ impl Shadow {
     }
 }
 
-/// How Twilio would have answered the command, by what it answered to the question in its place.
-fn foretold(command: &Operation, answered: Outcome) -> Outcome {
+/// How Twilio would have answered the command, by its answer to the reading.
+fn predicted(command: &Operation, answered: Outcome) -> Outcome {
     match (command, answered) {
         (Operation::UpdateCustomer { customer, guard, hold, .. }, Outcome::Done(Answer::Participants(rows))) => {
             match rows.into_iter().find(|row| row.call == *customer && row.connected) {
@@ -184,7 +189,7 @@ fn foretold(command: &Operation, answered: Outcome) -> Outcome {
             Outcome::Done(Answer::Stream(None))
         }
         (_, Outcome::Done(_)) => Outcome::Done(Answer::Accepted),
-        // Whatever became of the question, the command was certainly not performed.
+        // However the reading ended, the command was certainly not performed.
         (_, Outcome::Unknown(trouble)) => Outcome::TryLater(trouble),
         (_, ended @ (Outcome::Gone | Outcome::TryLater(_) | Outcome::Refused(_))) => ended,
     }

@@ -1,5 +1,5 @@
-//! One trace for each event: what was done about it. A change of an agent's stream is about the newest event of his reservation,
-//! whatever else is about the newest event of the call.
+//! One trace per event, with the steps that followed from it. A change of an agent's stream belongs to the newest event of
+//! their reservation; any other change belongs to the newest event of the call.
 
 use crate::call::fact::{EpochMs, Fact, What};
 use crate::call::sid::{ReservationSid, TaskSid};
@@ -8,11 +8,11 @@ use crate::telemetry::labels;
 use crate::telemetry::traces::{Span, SpanId, Traces};
 use std::collections::BTreeMap;
 
-/// The traces of one call's lane.
+/// The traces of one call.
 pub(super) struct Trace {
     traces: Traces,
     task: TaskSid,
-    /// Of the newest event. Its own span is recorded where it was taken.
+    /// The newest event. Its own span is recorded by whoever ingests it.
     newest: Option<SpanId>,
     newest_of: BTreeMap<ReservationSid, SpanId>,
 }
@@ -22,7 +22,7 @@ impl Trace {
         Self { traces, task, newest: None, newest_of: BTreeMap::new() }
     }
 
-    /// Takes note of a fact; `fresh` when it was not there when the lane began.
+    /// Traces a fact. `fresh`: it was journaled after the call was claimed.
     pub(super) fn folded(&mut self, fact: &Fact, fresh: bool) {
         if !self.traces.are_wanted() {
             return;
@@ -39,8 +39,8 @@ impl Trace {
             What::Settled(settled) if fresh => self.step(settled, fact.at),
             What::Parked(parked) if fresh => {
                 let reason = format!("{}: {}", parked.change, parked.reason);
-                let root = self.about(std::slice::from_ref(&parked.change));
-                self.record(root, "given up", fact.at, fact.at, Vec::new(), Some(reason));
+                let root = self.cause(std::slice::from_ref(&parked.change));
+                self.record(root, "parked", fact.at, fact.at, Vec::new(), Some(reason));
             }
             What::Settled(_)
             | What::Parked(_)
@@ -67,11 +67,11 @@ impl Trace {
                 Some(trouble.reason.clone())
             }
         };
-        self.record(self.about(&step.why), step.operation.name(), *sent_at, at, attributes, failure);
+        self.record(self.cause(&step.why), step.operation.name(), *sent_at, at, attributes, failure);
     }
 
-    /// The event that these changes are about.
-    fn about(&self, changes: &[Change]) -> Option<SpanId> {
+    /// The event that these changes followed from.
+    fn cause(&self, changes: &[Change]) -> Option<SpanId> {
         let of_reservation = changes.iter().find_map(|change| match change {
             Change::Start(reservation) | Change::Stop(reservation) => self.newest_of.get(reservation),
             Change::LowerAhead

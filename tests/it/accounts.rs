@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::Fact;
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::cli::service::Service;
 use taskrouter_streams::config;
-use taskrouter_streams::sim::callbacks::Destination;
-use taskrouter_streams::sim::world::{Mode, Target};
-use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
+use taskrouter_streams::service::Service;
 use taskrouter_streams::twilio::signature::sign;
 use tempfile::TempDir;
+use twilio_simulator::callbacks::Destination;
+use twilio_simulator::world::{Mode, Target};
+use twilio_simulator::{Route, Settings, SimConfig, Simulator};
 
 /// Far beyond what any of it takes.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ struct Town {
 
 async fn twilio(site: Site, api_key: Option<(String, SecretString)>, seed: u64) -> Simulator {
     let settings = Settings {
-        behaviour: Behaviour { seed, ..Behaviour::default() },
+        config: SimConfig { seed, ..SimConfig::default() },
         account: site.0.parse().unwrap(),
         auth_token: SecretString::from(site.2),
         api_key,
@@ -62,7 +62,7 @@ fn nowhere() -> Destination {
 async fn streaming(sim: &Simulator, task: &TaskSid, agents: &[&str]) {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let streams = sim.picture(task).unwrap().streams;
+        let streams = sim.snapshot(task).unwrap().streams;
         if streams == agents {
             return;
         }

@@ -2,19 +2,19 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
 use taskrouter_streams::twilio::assignment::parse;
 use taskrouter_streams::twilio::signature::{Pair, sign};
+use twilio_simulator::SimConfig;
+use twilio_simulator::testbed::Testbed;
 
 const CALL: &str = "CA00000000000000000000000000000001";
 
-async fn stage(extra: &str) -> Stage {
-    Stage::set(Behaviour::default(), &format!("[server]\nthreads = 1\n{extra}")).await.unwrap()
+async fn stage(extra: &str) -> Testbed {
+    Testbed::start(SimConfig::default(), &format!("[server]\nthreads = 1\n{extra}")).await.unwrap()
 }
 
 /// The parameters of a recorded one.
-fn form(stage: &Stage, attributes: &str) -> Vec<(&'static str, String)> {
+fn form(stage: &Testbed, attributes: &str) -> Vec<(&'static str, String)> {
     let settings = stage.settings();
     vec![
         ("AccountSid", settings.twilio.account_sid.to_string()),
@@ -31,7 +31,7 @@ fn form(stage: &Stage, attributes: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-async fn post(stage: &Stage, form: &[(&str, String)], token: &str) -> (u16, Option<Value>) {
+async fn post(stage: &Testbed, form: &[(&str, String)], token: &str) -> (u16, Option<Value>) {
     let path = "/taskrouter/assignment";
     let signature = sign(&format!("{}{path}", stage.settings().server.public_url), form, token);
     let url = format!("http://{}{path}", stage.service.public());
@@ -40,7 +40,7 @@ async fn post(stage: &Stage, form: &[(&str, String)], token: &str) -> (u16, Opti
     (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).ok())
 }
 
-fn token(stage: &Stage) -> String {
+fn token(stage: &Testbed) -> String {
     use secrecy::ExposeSecret;
     stage.settings().twilio.auth_tokens[0].expose_secret().to_owned()
 }
@@ -50,7 +50,7 @@ async fn there_is_no_such_path_unless_it_is_switched_on() {
     let stage = stage("").await;
     let form = form(&stage, &json!({"call_sid": CALL}).to_string());
     assert_eq!(post(&stage, &form, &token(&stage)).await.0, 404);
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_caller_is_put_into_a_conference_without_beeps_and_everybody_else_is_l
         let answer = post(&stage, &form(&stage, &attributes), &token(&stage)).await;
         assert_eq!(answer, (200, Some(expected.clone())), "{attributes}");
     }
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_number_to_show_is_sent_along() {
     let stage = stage("[assignment]\nenabled = true\nfrom = \"+15550100001\"").await;
     let (_, answer) = post(&stage, &form(&stage, &json!({"call_sid": CALL}).to_string()), &token(&stage)).await;
     assert_eq!(answer.unwrap()["from"], "+15550100001");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn nobody_but_our_workspace_is_answered() {
         assert_eq!(post(&stage, &foreign, &token(&stage)).await.0, 403);
     }
     assert_eq!(post(&stage, &good[2..], &token(&stage)).await.0, 400);
-    stage.clear().await;
+    stage.stop().await;
 }
 
 proptest! {

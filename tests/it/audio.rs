@@ -3,20 +3,20 @@
 use crate::stories::{play, story, told};
 use std::time::Duration;
 use taskrouter_streams::call::fact::What;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::consumer::{Heard, Misconduct};
-use taskrouter_streams::sim::scenario::read;
+use twilio_simulator::SimConfig;
+use twilio_simulator::consumer::{Heard, Misconduct};
+use twilio_simulator::scenario::read;
+use twilio_simulator::testbed::Testbed;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-async fn stage(strategy: &str, extra: &str) -> Stage {
+async fn stage(strategy: &str, extra: &str) -> Testbed {
     let extra = format!("[server]\nthreads = 1\n[streams]\nstrategy = \"{strategy}\"\n{extra}");
-    Stage::set_with_audio(Behaviour::default(), &extra).await.unwrap()
+    Testbed::start_with_audio(SimConfig::default(), &extra).await.unwrap()
 }
 
 /// The agents in the order in which their streams were heard.
-fn agents(stage: &Stage) -> Vec<String> {
+fn agents(stage: &Testbed) -> Vec<String> {
     let name = |heard: &Heard| stage.sim.agent_named(&heard.parameters["workerSid"].parse().unwrap()).unwrap();
     stage.heard().iter().map(name).collect()
 }
@@ -25,7 +25,7 @@ fn agents(stage: &Stage) -> Vec<String> {
 fn every_agents_audio_is_heard_as_documented_whatever_the_strategy() {
     play(&["redirect", "streams-api"], async |strategy| {
         let stage = stage(strategy, "").await;
-        let outcome = stage.tell(&story("chain-of-three")).await;
+        let outcome = stage.run(&story("chain-of-three")).await;
         // What the story expects of guard and hold is the redirect's.
         let mut wrong = outcome.failures.clone();
         wrong.retain(|failure| failure.contains("streams are"));
@@ -41,7 +41,7 @@ fn every_agents_audio_is_heard_as_documented_whatever_the_strategy() {
             }
         }
         let wrong = told(&stage, strategy, &outcome.tasks, wrong).await;
-        stage.clear().await;
+        stage.stop().await;
         wrong
     });
 }
@@ -53,7 +53,7 @@ fn a_socket_that_dies_is_followed_by_another_while_the_agent_stays() {
         let steps = r#"["customer calls", "alice accepts", "settle", "expect stream alice", "the socket of alice dies",
             "settle", "expect stream alice", "customer hangs up", "settle", "expect no streams"]"#;
         let text = format!("name = \"x\"\ntitle = \"x\"\nsteps = {steps}");
-        let outcome = stage.tell(&read(&text).unwrap()).await;
+        let outcome = stage.run(&read(&text).unwrap()).await;
         let mut wrong = outcome.failures.clone();
         let consumer = stage.consumer.as_ref().unwrap();
         if !consumer.until(|heard| heard.len() == 2 && heard.iter().all(|heard| heard.closed), LIMIT).await {
@@ -64,7 +64,7 @@ fn a_socket_that_dies_is_followed_by_another_while_the_agent_stays() {
             wrong.push(format!("{:?}", stage.heard()));
         }
         let wrong = told(&stage, strategy, &outcome.tasks, wrong).await;
-        stage.clear().await;
+        stage.stop().await;
         wrong
     });
 }
@@ -77,7 +77,7 @@ fn a_destination_that_goes_on_refusing_is_asked_a_few_times_and_the_stream_is_pa
         let steps =
             r#"["customer calls", "alice accepts", "settle", "expect no streams, not held, guard raised, call live"]"#;
         let text = format!("name = \"x\"\ntitle = \"x\"\nsteps = {steps}");
-        let outcome = stage.tell(&read(&text).unwrap()).await;
+        let outcome = stage.run(&read(&text).unwrap()).await;
         let mut wrong = outcome.failures.clone();
         let streams = stage.sim.report(&outcome.tasks[0]).unwrap().streams;
         if streams.len() != 3 || streams.iter().any(|stream| stream.failure.is_none()) {
@@ -89,7 +89,7 @@ fn a_destination_that_goes_on_refusing_is_asked_a_few_times_and_the_stream_is_pa
             wrong.push(format!("{parked} changes are parked, heard was {:?}", stage.heard()));
         }
         let wrong = told(&stage, strategy, &outcome.tasks, wrong).await;
-        stage.clear().await;
+        stage.stop().await;
         wrong
     });
 }

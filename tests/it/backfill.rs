@@ -10,28 +10,28 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::EpochMs;
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::http::STREAM_STATUS_PATH;
 use taskrouter_streams::journal::CallQuery;
-use taskrouter_streams::sim::callbacks::Destination;
-use taskrouter_streams::sim::faults::{Fault, On};
-use taskrouter_streams::sim::world::{Mode, OpName, Target};
-use taskrouter_streams::sim::{Behaviour, Route};
-use taskrouter_streams::twilio::client::{Client, EventsPage, Unanswered, Unlisted};
+use taskrouter_streams::twilio::client::{ApiError, Client, EventsPage, PagingError};
 use taskrouter_streams::twilio::event::{self, Content};
 use taskrouter_streams::twilio::event_record;
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::Pair;
+use twilio_simulator::callbacks::Destination;
+use twilio_simulator::faults::{Fault, On};
+use twilio_simulator::testbed::Testbed;
+use twilio_simulator::world::{Mode, OpName, Target};
+use twilio_simulator::{Route, SimConfig};
 
 /// Far beyond what any recovery takes.
 const LIMIT: Duration = Duration::from_secs(30);
 
-async fn stage(extra: &str) -> Stage {
-    Stage::set(Behaviour::default(), &format!("[server]\nthreads = 1\n{extra}")).await.unwrap()
+async fn stage(extra: &str) -> Testbed {
+    Testbed::start(SimConfig::default(), &format!("[server]\nthreads = 1\n{extra}")).await.unwrap()
 }
 
 /// From now on events go where nobody listens.
-fn away(stage: &Stage) {
+fn away(stage: &Testbed) {
     stage.sim.post_events_to(Destination {
         events_url: "https://streams.example.com/taskrouter/events#rc=0".to_owned(),
         route: Route { public: "https://streams.example.com".to_owned(), local: "http://127.0.0.1:9".to_owned() },
@@ -39,7 +39,7 @@ fn away(stage: &Stage) {
 }
 
 /// A call that alice has, as the worker knows, and that bob has as well, as it does not.
-async fn missed_transfer(stage: &Stage) -> TaskSid {
+async fn missed_transfer(stage: &Testbed) -> TaskSid {
     let task = stage.sim.customer_calls().await;
     stage.sim.accepts(&task, "alice").await.unwrap();
     settle(stage).await;
@@ -50,11 +50,11 @@ async fn missed_transfer(stage: &Stage) -> TaskSid {
     task
 }
 
-fn streams(stage: &Stage, task: &TaskSid) -> Vec<String> {
-    stage.sim.picture(task).unwrap().streams
+fn streams(stage: &Testbed, task: &TaskSid) -> Vec<String> {
+    stage.sim.snapshot(task).unwrap().streams
 }
 
-async fn until(stage: &Stage, task: &TaskSid, expected: &[&str]) {
+async fn until(stage: &Testbed, task: &TaskSid, expected: &[&str]) {
     let deadline = Instant::now() + LIMIT;
     while streams(stage, task) != expected {
         if Instant::now() > deadline {
@@ -65,11 +65,11 @@ async fn until(stage: &Stage, task: &TaskSid, expected: &[&str]) {
     }
 }
 
-fn asked(stage: &Stage, op: OpName) -> usize {
+fn asked(stage: &Testbed, op: OpName) -> usize {
     stage.sim.requests().iter().filter(|request| request.op == Some(op)).count()
 }
 
-async fn asked_at_least(stage: &Stage, op: OpName, times: usize) {
+async fn asked_at_least(stage: &Testbed, op: OpName, times: usize) {
     let deadline = Instant::now() + LIMIT;
     while asked(stage, op) < times {
         assert!(Instant::now() < deadline, "{op:?} was asked {} times", asked(stage, op));
@@ -90,7 +90,7 @@ async fn what_happened_while_the_worker_was_away_is_caught_up_with_at_its_start(
     until(&stage, &task, &["bob"]).await;
     settle(&stage).await;
     assert!(stage.sim.violations().is_empty(), "{:?}", stage.sim.violations());
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_call_of_which_nothing_arrived_is_found_as_well() {
     let stage = stage.restart().await.unwrap();
     until(&stage, &unknown, &["alice"]).await;
     assert_eq!(streams(&stage, &known), Vec::<String>::new());
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_journal_without_events_has_missed_none_and_one_that_missed_none_learn
     asked_at_least(&stage, OpName::ListEvents, 1).await;
     settle(&stage).await;
     assert_eq!(stage.facts(&task).await.unwrap(), before);
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn twilio_may_be_slow_to_tell_and_events_that_arrive_do_not_wait_for_it() 
     until(&stage, &other, &["alice"]).await;
     assert_eq!(streams(&stage, &task), ["alice"], "the third request still hangs");
     until(&stage, &task, &["alice", "bob"]).await;
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -146,13 +146,13 @@ async fn a_refusal_is_not_repeated() {
     asked_at_least(&stage, OpName::ListEvents, 1).await;
     settle(&stage).await;
     assert_eq!(asked(&stage, OpName::ListEvents), 1);
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
 async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
-    let behaviour = Behaviour { page_size_limit: 2, ..Behaviour::default() };
-    let stage = Stage::set(behaviour, "[server]\nthreads = 1\n[backfill]\nmax_events = 4").await.unwrap();
+    let behaviour = SimConfig { page_size_limit: 2, ..SimConfig::default() };
+    let stage = Testbed::start(behaviour, "[server]\nthreads = 1\n[backfill]\nmax_events = 4").await.unwrap();
     stage.sim.customer_calls().await;
     settle(&stage).await;
     away(&stage);
@@ -161,7 +161,7 @@ async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
     }
     // A list that is longer than an answer is read span by span.
     stage.sim.spread_records(1_500);
-    let known = async |stage: &Stage| {
+    let known = async |stage: &Testbed| {
         stage.service.journal().calls(CallQuery { limit: 100, ..CallQuery::default() }).await.unwrap().len()
     };
     let before = known(&stage).await;
@@ -175,18 +175,18 @@ async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
     settle(&stage).await;
     assert_eq!(asked(&stage, OpName::ListEvents), 3, "two events each, and one of them again");
     assert!(known(&stage).await < before + 5, "not all of them");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 /// When the worker last asked for events from.
-fn asked_from(stage: &Stage) -> i64 {
+fn asked_from(stage: &Testbed) -> i64 {
     let requests = stage.sim.requests();
     let listed = requests.iter().rev().find(|request| request.op == Some(OpName::ListEvents)).unwrap();
     let (_, start) = listed.parameters.iter().find(|(name, _)| name == "StartDate").unwrap();
     start.parse::<jiff::Timestamp>().unwrap().as_millisecond()
 }
 
-async fn until_closed(stage: &Stage, from: EpochMs) {
+async fn until_closed(stage: &Testbed, from: EpochMs) {
     let deadline = Instant::now() + LIMIT;
     let journal = stage.service.journal();
     // A gap that begins later would be answered with the one that is open.
@@ -215,7 +215,7 @@ async fn a_gap_that_was_not_filled_is_filled_after_the_next_start_however_much_h
     until(&stage, &task, &["alice", "bob"]).await;
     assert!((newest - asked_from(&stage)).abs() <= 1_001, "from {}, the gap begins at {newest}", asked_from(&stage));
     until_closed(&stage, newest).await;
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -228,13 +228,13 @@ async fn a_gap_that_twilio_was_away_for_is_filled_when_it_is_back() {
     let rendered = rendered(&stage).await;
     assert!(rendered.contains("{task=\"backfill\",outcome=\"failed\"}"), "{rendered}");
     assert!(rendered.contains("{operation=\"list events\",status=\"503\"} 12"), "{rendered}");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
 async fn events_that_the_journal_could_not_take_are_fetched_when_it_takes_events_again() {
     let Some(database) = Database::new().await else { return };
-    let stage = Stage::set_on(&database.url(), Behaviour::default(), "[server]\nthreads = 1").await.unwrap();
+    let stage = Testbed::start_on(&database.url(), SimConfig::default(), "[server]\nthreads = 1").await.unwrap();
     // Refused once, and not sent again.
     stage.sim.post_events_to(Destination {
         events_url: "https://streams.example.com/taskrouter/events#rc=0".to_owned(),
@@ -261,7 +261,7 @@ async fn events_that_the_journal_could_not_take_are_fetched_when_it_takes_events
     // The first that is taken says that the outage is over.
     stage.sim.customer_calls().await;
     until(&stage, &task, &["alice", "bob"]).await;
-    stage.clear().await;
+    stage.stop().await;
 }
 
 /// The records of all that has happened, each once.
@@ -270,7 +270,7 @@ async fn records(client: &Client) -> Vec<event_record::Record> {
     let (mut page, mut all, mut seen) =
         (Some(EventsPage::first(now - 600_000, now + 60_000)), Vec::new(), BTreeSet::new());
     while let Some(asked) = page {
-        let (mut records, next) = client.events(&asked).await.unwrap();
+        let (mut records, next) = client.event_log().page(&asked).await.unwrap();
         records.retain(|record| seen.insert(event_record::sid(record).unwrap().to_owned()));
         all.extend(records);
         page = next.unwrap();
@@ -291,27 +291,27 @@ async fn a_second_in_which_much_happened_is_read_as_a_whole() {
         stage.sim.spread_records(apart_ms);
         assert_eq!(records(&client).await.len(), told, "{apart_ms} ms apart");
     }
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
 async fn more_than_twilio_lists_is_said_to_be_so() {
-    let behaviour = Behaviour { page_size_limit: 3, ..Behaviour::default() };
-    let stage = Stage::set(behaviour, "[server]\nthreads = 1").await.unwrap();
+    let behaviour = SimConfig { page_size_limit: 3, ..SimConfig::default() };
+    let stage = Testbed::start(behaviour, "[server]\nthreads = 1").await.unwrap();
     for _ in 0..4 {
         stage.sim.customer_calls().await;
     }
     stage.sim.spread_records(0);
     let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
     let now = jiff::Timestamp::now().as_millisecond();
-    let (_, next) = client.events(&EventsPage::first(now - 600_000, now + 60_000)).await.unwrap();
-    let (_, next) = client.events(&next.unwrap().unwrap()).await.unwrap();
-    let (_, next) = client.events(&next.unwrap().unwrap()).await.unwrap();
-    assert_eq!(next, Err(Unlisted::Crowded));
+    let (_, next) = client.event_log().page(&EventsPage::first(now - 600_000, now + 60_000)).await.unwrap();
+    let (_, next) = client.event_log().page(&next.unwrap().unwrap()).await.unwrap();
+    let (_, next) = client.event_log().page(&next.unwrap().unwrap()).await.unwrap();
+    assert_eq!(next, Err(PagingError::Crowded));
     let output = run(&stage, &["backfill", "--since", "10m"], &[]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("look back less far"), "{}", text(&output.stderr));
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -335,7 +335,7 @@ async fn a_record_tells_the_same_as_the_callback_of_the_same_event() {
         }
     }
     assert!(types.len() >= 7, "{types:?}");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -358,14 +358,14 @@ async fn credentials_that_twilio_refuses_are_told_from_an_outage() {
     let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
     let page = EventsPage::first(0, 1);
     stage.sim.fault(On::Next(OpName::ListEvents), 1, Fault::status(401));
-    assert!(matches!(client.events(&page).await, Err(Unanswered::Refused(_))));
+    assert!(matches!(client.event_log().page(&page).await, Err(ApiError::Refused(_))));
     stage.sim.fault(On::Next(OpName::ListEvents), 1, Fault::status(503));
-    assert!(matches!(client.events(&page).await, Err(Unanswered::Later(_))));
-    stage.clear().await;
+    assert!(matches!(client.event_log().page(&page).await, Err(ApiError::Later(_))));
+    stage.stop().await;
 }
 
 /// A worker's configuration for a command, as environment variables.
-pub(crate) fn environment(stage: &Stage) -> Vec<(&'static str, String)> {
+pub(crate) fn environment(stage: &Testbed) -> Vec<(&'static str, String)> {
     let settings = stage.settings();
     vec![
         ("TWILIO_ACCOUNT_SID", settings.twilio.account_sid.to_string()),
@@ -380,7 +380,7 @@ pub(crate) fn environment(stage: &Stage) -> Vec<(&'static str, String)> {
 }
 
 /// Runs the program beside the stage, with more variables; an empty one is taken away.
-pub(crate) async fn run(stage: &Stage, arguments: &[&str], more: &[(&str, &str)]) -> Output {
+pub(crate) async fn run(stage: &Testbed, arguments: &[&str], more: &[(&str, &str)]) -> Output {
     let mut command = program();
     command.args(arguments).envs(environment(stage));
     for (name, value) in more {
@@ -407,7 +407,7 @@ async fn the_command_tells_a_running_worker_what_it_missed() {
     assert_eq!(run(&stage, &["backfill", "--since", "10m"], &[]).await.status.code(), Some(0));
     settle(&stage).await;
     assert_eq!(stage.facts(&task).await.unwrap().len(), facts, "a second time changes nothing");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -427,5 +427,5 @@ async fn the_command_says_what_is_wrong() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?} {more:?}: {all}");
         assert!(all.contains(said), "{arguments:?} {more:?}: {all}");
     }
-    stage.clear().await;
+    stage.stop().await;
 }

@@ -83,7 +83,7 @@ fn the_defaults_are_the_contract() {
     assert_eq!(settings.server.event_streams_body_limit_bytes, 16 * 1024 * 1024);
     assert_eq!(settings.server.retry_after, Duration::from_secs(1));
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:9090");
-    assert_eq!(settings.admin.census, Duration::from_secs(15));
+    assert_eq!(settings.admin.stream_gauges, Duration::from_secs(15));
     assert!(settings.admin.token.is_none());
     assert_eq!((settings.admin.live_every, settings.admin.live_views), (Duration::from_secs(1), 32));
     assert_eq!(settings.twilio.api_base_url.as_str(), "https://api.twilio.com/");

@@ -14,16 +14,16 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-use taskrouter_streams::cli::service::Service;
 use taskrouter_streams::config;
-use taskrouter_streams::sim::faults::{Fault, On};
-use taskrouter_streams::sim::world::{OpName, Violation};
-use taskrouter_streams::sim::{Behaviour, Settings, Simulator};
+use taskrouter_streams::service::Service;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use twilio_simulator::faults::{Fault, On};
+use twilio_simulator::world::{OpName, Violation};
+use twilio_simulator::{Settings, SimConfig, Simulator};
 
 /// A worker that is set up well, with all that it needs.
 struct Clinic {
@@ -78,7 +78,7 @@ impl Clinic {
     async fn opens() -> Self {
         let directory = TempDir::new().unwrap();
         let sim = Simulator::start(Settings {
-            behaviour: Behaviour::default(),
+            config: SimConfig::default(),
             account: ACCOUNT.parse().unwrap(),
             auth_token: SecretString::from(TOKEN),
             api_key: Some(("SK00000000000000000000000000000001".to_owned(), SecretString::from("a-secret"))),
@@ -219,17 +219,21 @@ async fn what_is_wrong_is_found_and_nothing_else() {
             1,
             &[["taskrouter", "failure", "404"], ["public url", "failure", "403"]],
         ),
-        (&[("TRS__TWILIO__API_BASE_URL", "http://127.0.0.1:9")], 1, &[["voice api", "failure", "no connection"]]),
+        (&[("TRS__TWILIO__API_BASE_URL", "http://127.0.0.1:9")], 1, &[["voice api", "failure", "could not connect"]]),
         (
             &[("TRS__SERVER__PUBLIC_URL", "http://127.0.0.1:9")],
             1,
             &[
                 ["workspace", "failure", "somebody else"],
-                ["public url", "failure", "no connection"],
-                ["signatures", "failure", "no connection"],
+                ["public url", "failure", "could not connect"],
+                ["signatures", "failure", "could not connect"],
             ],
         ),
-        (&[("TRS__STREAMS__DESTINATIONS", "wss://127.0.0.1:9/a")], 1, &[["destination", "failure", "no connection"]]),
+        (
+            &[("TRS__STREAMS__DESTINATIONS", "wss://127.0.0.1:9/a")],
+            1,
+            &[["destination", "failure", "could not connect"]],
+        ),
         (&[("TRS__STREAMS__DESTINATIONS", &at("404"))], 0, &[["destination", "warning", "404"]]),
         (&[("TRS__STREAMS__DESTINATIONS", &at("403"))], 0, &[]),
         (&[("SSL_CERT_FILE", stranger.to_str().unwrap())], 1, &[["destination", "failure", "certificate"]]),
@@ -377,16 +381,16 @@ async fn a_journal_that_somebody_else_has_made_is_found() {
 #[tokio::test]
 async fn a_workspace_that_tells_too_little_or_somebody_else_is_found() {
     let clinic = Clinic::opens().await;
-    let ours = clinic.sim.office();
-    clinic.sim.refurnish(|office| office.events_filter = "task.created,reservation.accepted".to_owned());
+    let ours = clinic.sim.workspace();
+    clinic.sim.configure_workspace(|office| office.events_filter = "task.created,reservation.accepted".to_owned());
     clinic.finds(&[], 1, &[["workspace", "failure", "reservation.wrapup"]]).await;
-    clinic.sim.refurnish(|office| office.events_filter = String::new());
+    clinic.sim.configure_workspace(|office| office.events_filter = String::new());
     clinic.finds(&[], 0, &[]).await;
-    clinic
-        .sim
-        .refurnish(|office| office.event_callback_url = ours.event_callback_url.replace("#rc=3&rp=5xx,ct,rt", ""));
+    clinic.sim.configure_workspace(|office| {
+        office.event_callback_url = ours.event_callback_url.replace("#rc=3&rp=5xx,ct,rt", "")
+    });
     clinic.finds(&[], 0, &[["workspace", "warning", "repeats none"]]).await;
-    clinic.sim.refurnish(|office| office.event_callback_url = "https://a:b@crm.example.com/hook".to_owned());
+    clinic.sim.configure_workspace(|office| office.event_callback_url = "https://a:b@crm.example.com/hook".to_owned());
     clinic.finds(&[], 1, &[["workspace", "failure", "https://hidden@crm.example.com/hook"]]).await;
     clinic.closes().await;
 }
@@ -394,7 +398,7 @@ async fn a_workspace_that_tells_too_little_or_somebody_else_is_found() {
 #[tokio::test]
 async fn with_event_streams_the_sink_and_its_subscription_are_looked_at_instead() {
     let clinic = Clinic::opens().await;
-    clinic.sim.refurnish(|office| office.event_callback_url = "https://crm.example.com/hook".to_owned());
+    clinic.sim.configure_workspace(|office| office.event_callback_url = "https://crm.example.com/hook".to_owned());
     let finds = async |code: i32, words: &str| {
         let (found_code, complaints) = clinic.complaints(&["--event-streams"], &[]).await;
         assert_eq!(found_code, Some(code), "{complaints:?}");
@@ -408,15 +412,15 @@ async fn with_event_streams_the_sink_and_its_subscription_are_looked_at_instead(
     let (code, said) = clinic.run(&["setup", "--event-streams", "--yes"], &[]).await;
     assert_eq!(code, Some(0), "{said}");
     finds(0, "").await;
-    let lost = clinic.sim.plumbing().subscriptions[0].types[5].clone();
-    clinic.sim.replumb(|plumbing| plumbing.subscriptions[0].types.retain(|name| *name != lost));
+    let lost = clinic.sim.event_streams().subscriptions[0].types[5].clone();
+    clinic.sim.configure_event_streams(|plumbing| plumbing.subscriptions[0].types.retain(|name| *name != lost));
     finds(1, &lost).await;
-    clinic.sim.replumb(|plumbing| {
+    clinic.sim.configure_event_streams(|plumbing| {
         plumbing.subscriptions[0].types.push(lost);
         plumbing.subscriptions[0].of_subaccounts = true;
     });
     finds(0, "subaccounts").await;
-    clinic.sim.replumb(|plumbing| plumbing.sinks[0].status = "failed".to_owned());
+    clinic.sim.configure_event_streams(|plumbing| plumbing.sinks[0].status = "failed".to_owned());
     finds(1, "failed").await;
     clinic.sim.fault(On::Next(OpName::ListSinks), 1, Fault::status(403));
     finds(0, "403").await;
@@ -446,8 +450,8 @@ async fn a_stopped_worker_leaves_its_journal_and_its_checks_say_so() {
             &[],
             1,
             &[
-                ["public url", "failure", "no connection"],
-                ["signatures", "failure", "no connection"],
+                ["public url", "failure", "could not connect"],
+                ["signatures", "failure", "could not connect"],
                 ["worker", "warning", "no worker"],
             ],
         )

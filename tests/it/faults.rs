@@ -4,11 +4,11 @@ use super::stories::{play, story, told};
 use std::time::Duration;
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::step::Change;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::faults::{Fault, FaultBody, On, Side};
-use taskrouter_streams::sim::scenario::{Scenario, Step, Verb};
-use taskrouter_streams::sim::world::OpName;
+use twilio_simulator::SimConfig;
+use twilio_simulator::faults::{Fault, FaultBody, On, Side};
+use twilio_simulator::scenario::{Scenario, Step, Verb};
+use twilio_simulator::testbed::Testbed;
+use twilio_simulator::world::OpName;
 
 /// Short patience, so that what must be given up is given up soon.
 const QUICK: &str = "[server]\nthreads = 1\n[retry]\nfirst_ms = 10\ncap_ms = 50\ngive_up_ms = 5000\n\
@@ -65,22 +65,22 @@ fn each_operation(faults: &[(&'static str, Fault)]) -> Vec<Case> {
     cases
 }
 
-async fn stage(story: &Scenario) -> Stage {
+async fn stage(story: &Scenario) -> Testbed {
     let extra = format!("{QUICK}[twilio]\nconnect_timeout_ms = 300\nrequest_timeout_ms = 300\n");
-    Stage::set(story.behaviour(&Behaviour::default()).unwrap(), &extra).await.unwrap()
+    Testbed::start(story.config(&SimConfig::default()).unwrap(), &extra).await.unwrap()
 }
 
 /// Tells the story with the fault; complains about violations, unrest and what `judge` finds in the stage afterwards.
 async fn strike(
     (name, on, label, fault): &Case,
-    judge: impl AsyncFn(&Stage, &Call, Vec<String>) -> Vec<String>,
+    judge: impl AsyncFn(&Testbed, &Call, Vec<String>) -> Vec<String>,
     tell: impl Fn(&mut Scenario),
 ) -> Vec<String> {
     let mut story = story(name);
     tell(&mut story);
     let stage = stage(&story).await;
     stage.sim.fault(*on, 1, fault.clone());
-    let outcome = stage.tell(&story).await;
+    let outcome = stage.run(&story).await;
     let mut wrong = Vec::new();
     if !stage.sim.quiet(Duration::from_secs(10)).await {
         wrong.push("the world does not come to rest".to_owned());
@@ -90,7 +90,7 @@ async fn strike(
     let call = Call::fold(&stage.facts(task).await.unwrap());
     wrong.extend(judge(&stage, &call, outcome.failures).await);
     let wrong = told(&stage, &format!("{name}, {on:?}, {label}"), &outcome.tasks, wrong).await;
-    stage.clear().await;
+    stage.stop().await;
     wrong
 }
 
@@ -103,7 +103,7 @@ fn is_met(name: &str, on: On) -> bool {
     }
 }
 
-fn met(stage: &Stage, name: &str, on: On) -> Option<String> {
+fn met(stage: &Testbed, name: &str, on: On) -> Option<String> {
     let should = is_met(name, on);
     (should && stage.sim.faults_left() > 0).then(|| "the fault was never met".to_owned())
 }
@@ -111,7 +111,7 @@ fn met(stage: &Stage, name: &str, on: On) -> Option<String> {
 #[test]
 fn what_passes_is_repeated_until_the_story_rests_as_if_nothing_had_been() {
     play(&each_operation(&passing()), async |case| {
-        let judge = async |stage: &Stage, call: &Call, mut failures: Vec<String>| {
+        let judge = async |stage: &Testbed, call: &Call, mut failures: Vec<String>| {
             failures.extend(met(stage, case.0, case.1));
             failures.extend(call.parked().map(|(change, reason)| format!("parked: {change}: {reason}")));
             failures
@@ -133,7 +133,7 @@ fn what_passes_passes_at_every_request_of_a_transfer() {
             cases.extend(faults.iter().map(|(label, fault)| (name, On::Request(number), *label, fault.clone())));
         }
     }
-    play(&cases, async |case| strike(case, async |_: &Stage, _: &Call, failures| failures, |_| {}).await);
+    play(&cases, async |case| strike(case, async |_: &Testbed, _: &Call, failures| failures, |_| {}).await);
 }
 
 /// Tells as far as the first agent's stream would run.
@@ -156,13 +156,13 @@ fn a_refused_change_is_parked_and_the_guard_and_the_hold_are_as_they_were() {
     let cases: Vec<Case> =
         each_operation(&refused).into_iter().filter(|case| case.1 != On::Next(OpName::StopStream)).collect();
     play(&cases, async |case| {
-        let judge = async |stage: &Stage, call: &Call, mut failures: Vec<String>| {
+        let judge = async |stage: &Testbed, call: &Call, mut failures: Vec<String>| {
             failures.extend(met(stage, case.0, case.1));
             let parked: Vec<_> = call.parked().collect();
             if !matches!(parked.as_slice(), [(Change::Start(_), _)]) {
                 failures.push(format!("parked: {parked:?}"));
             }
-            let picture = call.task().and_then(|task| stage.sim.picture(task)).unwrap();
+            let picture = call.task().and_then(|task| stage.sim.snapshot(task)).unwrap();
             if (picture.guard_raised, picture.held, picture.over) != (Some(true), Some(false), false) {
                 failures.push(format!("afterwards {picture:?}"));
             }
@@ -187,17 +187,17 @@ fn a_refusal_during_a_transfer_leaves_the_guard_raised_and_the_customer_as_the_a
         let verb = Verb::Fault(On::Next(*op), Fault::status(401));
         story.steps.insert(accepted, Step { words: "a refusal".to_owned(), verb });
         let stage = stage(&story).await;
-        let outcome = stage.tell(&story).await;
+        let outcome = stage.run(&story).await;
         let mut wrong = outcome.failures.clone();
         let task = outcome.tasks.first().unwrap();
         let call = Call::fold(&stage.facts(task).await.unwrap());
         let starts = call.parked().filter(|(change, _)| matches!(change, Change::Start(_))).count();
-        let picture = stage.sim.picture(task).unwrap();
+        let picture = stage.sim.snapshot(task).unwrap();
         if (starts, picture.guard_raised, picture.held) != (1, Some(true), Some(*held)) {
             wrong.push(format!("afterwards {picture:?}, parked {:?}", call.parked().collect::<Vec<_>>()));
         }
         let wrong = told(&stage, &format!("{name}, {op:?}"), &outcome.tasks, wrong).await;
-        stage.clear().await;
+        stage.stop().await;
         wrong
     });
 }
@@ -207,7 +207,7 @@ fn a_refusal_during_a_transfer_leaves_the_guard_raised_and_the_customer_as_the_a
 fn something_not_found_never_leads_to_a_violation() {
     let missing = [("404", Fault::status(404))];
     play(&each_operation(&missing), async |case| {
-        let judge = async |stage: &Stage, _: &Call, mut failures: Vec<String>| {
+        let judge = async |stage: &Testbed, _: &Call, mut failures: Vec<String>| {
             // After such an answer to these two the worker takes the call, or the stream, for gone.
             if matches!(case.1, On::Next(OpName::RedirectCall | OpName::StopStream)) {
                 failures.clear();
@@ -235,10 +235,10 @@ fn the_call_may_end_before_and_after_every_request() {
     }
     play(&cases, async |case| {
         // What the agents cannot do any more, and what then is not as expected, is the story's and not the worker's.
-        let judge = async |stage: &Stage, call: &Call, failures: Vec<String>| {
+        let judge = async |stage: &Testbed, call: &Call, failures: Vec<String>| {
             let unrest = failures.into_iter().filter(|failure| failure.contains("come to rest")).collect::<Vec<_>>();
             let struck = stage.sim.faults_left() == 0;
-            let live = call.task().and_then(|task| stage.sim.picture(task)).is_some_and(|picture| !picture.over);
+            let live = call.task().and_then(|task| stage.sim.snapshot(task)).is_some_and(|picture| !picture.over);
             unrest.into_iter().chain((struck && live).then(|| "the call goes on".to_owned())).collect()
         };
         strike(case, judge, |_| {}).await

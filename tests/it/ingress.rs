@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use taskrouter_streams::http::{Account, IngressSettings, admin, public};
+use taskrouter_streams::http::{IngressAccount, IngressSettings, admin, public};
 use taskrouter_streams::journal::{Backlog, Ingest, Ingested, JournalError, NewFact, Promise, Workload};
 use taskrouter_streams::telemetry::metrics::Metrics;
 use taskrouter_streams::telemetry::traces::Traces;
@@ -68,8 +68,8 @@ pub(crate) fn sid(prefix: &str, n: u32) -> String {
 }
 
 /// The account of this number, with these tokens and the workspace of the same number.
-pub(crate) fn account(number: u32, tokens: &[&str]) -> Account {
-    Account {
+pub(crate) fn account(number: u32, tokens: &[&str]) -> IngressAccount {
+    IngressAccount {
         verifier: Verifier::new(BASE, tokens.iter().map(|token| SecretString::from(*token)).collect()).unwrap(),
         account: sid("AC", number).parse().unwrap(),
         workspace: sid("WS", number).parse().unwrap(),
@@ -81,7 +81,7 @@ pub(crate) fn serve(journal: Arc<Fake>, private: bool) -> SocketAddr {
     serve_all(journal, vec![account(1, &["token"])], private)
 }
 
-pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<Account>, private: bool) -> SocketAddr {
+pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<IngressAccount>, private: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

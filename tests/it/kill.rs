@@ -7,10 +7,10 @@ use crate::several::keep_the_records_away;
 use secrecy::SecretString;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::sim::callbacks::Destination;
-use taskrouter_streams::sim::world::{Mode, Target};
-use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
 use tempfile::TempDir;
+use twilio_simulator::callbacks::Destination;
+use twilio_simulator::world::{Mode, Target};
+use twilio_simulator::{Route, Settings, SimConfig, Simulator};
 
 /// Far beyond what any recovery takes; a wait that fails says what it waited for.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -55,7 +55,7 @@ struct Night {
 impl Night {
     async fn begins(store: Store, strategy: &'static str, kill_at: Option<usize>) -> Self {
         let sim = Simulator::start(Settings {
-            behaviour: Behaviour { seed: kill_at.unwrap_or(0) as u64 + 1, latency_ms: 30, ..Behaviour::default() },
+            config: SimConfig { seed: kill_at.unwrap_or(0) as u64 + 1, latency_ms: 30, ..SimConfig::default() },
             account: ACCOUNT.parse().unwrap(),
             auth_token: SecretString::from(TOKEN),
             api_key: None,
@@ -90,7 +90,7 @@ impl Night {
                 drop(self.serving.take());
                 self.serve();
             }
-            let picture = self.sim.picture(task).unwrap();
+            let picture = self.sim.snapshot(task).unwrap();
             if picture.streams == streams && picture.held == Some(held) && picture.guard_raised == Some(guard_raised) {
                 return;
             }

@@ -6,9 +6,9 @@ use crate::several::{Balancer, Load, every_call_is_told_whole, nothing_acknowled
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taskrouter_streams::journal::{Backlog, Journal as _, SqliteJournal, SqliteSettings, Workload as _};
-use taskrouter_streams::sim::Simulator;
 use taskrouter_streams::telemetry::metrics::Commits;
 use tempfile::TempDir;
+use twilio_simulator::Simulator;
 
 /// Far beyond what any recovery takes; a wait that fails says what it waited for.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -11,7 +11,6 @@ mod architecture;
 mod assignment;
 mod audio;
 mod backfill;
-mod census;
 mod client;
 mod config;
 mod config_accounts;
@@ -36,9 +35,8 @@ mod setup;
 mod several;
 mod shadow;
 mod signature;
-mod sim_serve;
-mod simulator;
 mod stories;
+mod stream_gauges;
 mod stream_status;
 mod streams;
 #[cfg(feature = "opentelemetry")]

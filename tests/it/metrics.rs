@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::scenario::{self, Scenario};
 use taskrouter_streams::telemetry::metrics::PREFIX;
+use twilio_simulator::SimConfig;
+use twilio_simulator::scenario::{self, Scenario};
+use twilio_simulator::testbed::Testbed;
 
 /// Every sample, by name and labels.
 pub(crate) type Samples = BTreeMap<String, f64>;
@@ -18,11 +18,11 @@ pub(crate) fn samples(text: &str) -> Samples {
         .collect()
 }
 
-pub(crate) async fn get(stage: &Stage, path: &str) -> reqwest::Response {
+pub(crate) async fn get(stage: &Testbed, path: &str) -> reqwest::Response {
     reqwest::get(format!("http://{}{path}", stage.service.admin())).await.unwrap()
 }
 
-pub(crate) async fn rendered(stage: &Stage) -> String {
+pub(crate) async fn rendered(stage: &Testbed) -> String {
     get(stage, "/metrics").await.text().await.unwrap()
 }
 
@@ -31,7 +31,7 @@ fn named(name: &str) -> String {
 }
 
 /// Waits until the metrics are as `wanted` says.
-async fn until(stage: &Stage, wanted: impl Fn(&Samples) -> bool) -> Samples {
+async fn until(stage: &Testbed, wanted: impl Fn(&Samples) -> bool) -> Samples {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let text = rendered(stage).await;
@@ -48,14 +48,14 @@ pub(crate) fn story(steps: &[&str]) -> Scenario {
     scenario::read(&format!("name = \"told\"\ntitle = \"Told\"\nsteps = {steps:?}")).unwrap()
 }
 
-async fn stage() -> Stage {
-    Stage::set(Behaviour::default(), "[server]\nthreads = 1\n[admin]\ncensus_ms = 100").await.unwrap()
+async fn stage() -> Testbed {
+    Testbed::start(SimConfig::default(), "[server]\nthreads = 1\n[admin]\nstream_gauges_ms = 100").await.unwrap()
 }
 
 #[tokio::test]
 async fn a_warm_transfer_is_counted_event_by_event_and_step_by_step() {
     let stage = stage().await;
-    let outcome = stage.tell(&super::stories::story("warm-transfer")).await;
+    let outcome = stage.run(&super::stories::story("warm-transfer")).await;
     assert_eq!(outcome.failures, Vec::<String>::new());
     let samples = samples(&rendered(&stage).await);
     let value =
@@ -86,16 +86,16 @@ async fn a_warm_transfer_is_counted_event_by_event_and_step_by_step() {
     assert!(value("journal_commit_writes_sum") >= value("journal_commit_writes_count"));
     assert!(value("event_delay_seconds_count") > 0.0);
     assert_eq!(value("calls{state=\"live\"}"), 0.0);
-    for task in ["dispatcher", "janitor", "census"] {
+    for task in ["dispatcher", "janitor", "stream_gauges"] {
         assert!(value(&format!("background_rounds_total{{task=\"{task}\",outcome=\"done\"}}")) > 0.0, "{task}");
     }
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
 async fn what_runs_is_counted_also_after_a_restart() {
     let stage = stage().await;
-    let told = stage.tell(&story(&["customer calls", "alice accepts", "settle", "expect stream alice"])).await;
+    let told = stage.run(&story(&["customer calls", "alice accepts", "settle", "expect stream alice"])).await;
     assert_eq!(told.failures, Vec::<String>::new());
     let stage = stage.restart().await.unwrap();
     let samples = until(&stage, |samples| {
@@ -105,23 +105,23 @@ async fn what_runs_is_counted_also_after_a_restart() {
     assert_eq!(samples.get(&named("streams_orphaned")), Some(&0.0));
     assert_eq!(samples.get(&named("streams_started_total")), Some(&0.0), "counted before the restart");
     assert_eq!(samples.get(&named("calls{state=\"live\"}")), Some(&1.0));
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
 async fn a_change_that_is_given_up_and_its_tries_are_counted() {
     let extra = "[server]\nthreads = 1\n[retry]\nfirst_ms = 1\ncap_ms = 5\ngive_up_ms = 20";
-    let stage = Stage::set(Behaviour::default(), extra).await.unwrap();
+    let stage = Testbed::start(SimConfig::default(), extra).await.unwrap();
     let refused: Vec<&str> = std::iter::repeat_n("the next redirect is answered 503", 40).collect();
     let steps = [&["customer calls"][..], &refused, &["alice accepts", "settle"]].concat();
-    stage.tell(&story(&steps)).await;
+    stage.run(&story(&steps)).await;
     let samples = samples(&rendered(&stage).await);
     assert_eq!(samples.get(&named("parked_total{change=\"start\"}")), Some(&1.0));
     assert_eq!(samples.get(&named("calls{state=\"parked\"}")), Some(&1.0));
     assert!(samples.get(&named("retries_total{operation=\"redirect\"}")) > Some(&0.0), "{samples:#?}");
     assert!(samples.get(&named("steps_total{operation=\"redirect\",outcome=\"unknown\"}")) > Some(&0.0));
     assert!(samples.get(&named("twilio_requests_total{operation=\"redirect\",status=\"503\"}")) > Some(&0.0));
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn the_text_is_what_prometheus_reads_and_every_name_is_ours() {
     }
     let build = format!("build_info{{version=\"{}\",commit=\"unknown\"}}", env!("CARGO_PKG_VERSION"));
     assert_eq!(samples(&text).get(&named(&build)), Some(&1.0), "{text}");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn nothing_that_strangers_send_becomes_a_label() {
     let text = rendered(&stage).await;
     assert!(!text.to_lowercase().contains("evil") && !text.contains("injected"), "{text}");
     assert_eq!(samples(&text).get(&named("answers_total{path=\"other\",status=\"404\"}")), Some(&3.0));
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -163,5 +163,5 @@ async fn health_says_which_build_this_is() {
         health,
         serde_json::json!({"status": "ready", "version": env!("CARGO_PKG_VERSION"), "commit": "unknown"})
     );
-    stage.clear().await;
+    stage.stop().await;
 }

@@ -272,41 +272,9 @@ fn sign_prints_what_twilio_documents() {
 }
 
 #[test]
-fn the_demo_of_one_story_ends_well_and_an_unknown_one_is_refused() {
-    let told =
-        program().args(["demo", "--scenario", "first-accept", "--latency-ms", "0", "--lag-ms", "0"]).output().unwrap();
-    assert!(told.status.success(), "{}", text(&told.stdout));
-    assert!(text(&told.stdout).contains("1 stories, 0 violations, 0 expectations not met"));
-    assert!(text(&told.stdout).contains("audio of alice at /a: from "));
-    assert_eq!(program().args(["demo", "--scenario", "nothing"]).output().unwrap().status.code(), Some(2));
-}
-
-#[test]
-fn the_demo_takes_a_socket_that_dies_by_the_story_for_no_fault_of_the_worker() {
-    for strategy in ["redirect", "streams-api"] {
-        let told =
-            program().args(["demo", "--brief", "--scenario", "socket-dies", "--strategy", strategy]).output().unwrap();
-        assert!(told.status.success(), "{}", text(&told.stdout));
-    }
-}
-
-#[test]
 fn help_names_every_command_and_the_exit_codes() {
     let help = text(&program().arg("--help").output().unwrap().stdout);
-    for word in [
-        "serve",
-        "demo",
-        "health",
-        "calls",
-        "setup",
-        "doctor",
-        "backfill",
-        "replay",
-        "sign",
-        "sim",
-        "config",
-        "Exit codes",
-    ] {
+    for word in ["serve", "health", "calls", "setup", "doctor", "backfill", "replay", "sign", "config", "Exit codes"] {
         assert!(help.contains(word), "{word} is missing in: {help}");
     }
 }

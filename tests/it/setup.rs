@@ -4,26 +4,26 @@ use crate::backfill::run;
 use crate::program::text;
 use serde_json::json;
 use std::process::Output;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::faults::{Fault, On};
-use taskrouter_streams::sim::world::{OpName, Plumbing, Sink};
 use taskrouter_streams::twilio::event;
+use twilio_simulator::SimConfig;
+use twilio_simulator::faults::{Fault, On};
+use twilio_simulator::testbed::Testbed;
+use twilio_simulator::world::{EventStreams, OpName, Sink};
 
 const OURS: &str = "https://streams.example.com/taskrouter/events#rc=3&rp=5xx,ct,rt";
 const OTHERS: &str = "https://somebody:their-password@crm.example.com/hook?id=7";
 /// The account's workspace where nothing happens.
 const SANDBOX: &str = "WS000000000000000000000000000000ff";
 
-async fn stage() -> Stage {
-    Stage::set(Behaviour::default(), "[server]\nthreads = 1").await.unwrap()
+async fn stage() -> Testbed {
+    Testbed::start(SimConfig::default(), "[server]\nthreads = 1").await.unwrap()
 }
 
 fn all(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
-async fn setup(stage: &Stage, arguments: &[&str]) -> (Option<i32>, String) {
+async fn setup(stage: &Testbed, arguments: &[&str]) -> (Option<i32>, String) {
     let arguments = [&["setup"], arguments].concat();
     let output = run(stage, &arguments, &[]).await;
     (output.status.code(), all(&output))
@@ -33,7 +33,7 @@ fn filter() -> String {
     event::types().collect::<Vec<_>>().join(",")
 }
 
-fn updates(stage: &Stage) -> usize {
+fn updates(stage: &Testbed) -> usize {
     stage.sim.requests().iter().filter(|request| request.op == Some(OpName::UpdateWorkspace)).count()
 }
 
@@ -48,18 +48,21 @@ async fn it_shows_first_changes_with_yes_and_then_finds_nothing_to_do() {
     let (code, said) = setup(&stage, &["--yes"]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("--data-urlencode 'EventCallbackUrl='"), "how to undo it: {said}");
-    assert_eq!((stage.sim.office().event_callback_url.as_str(), stage.sim.office().events_filter), (OURS, filter()));
+    assert_eq!(
+        (stage.sim.workspace().event_callback_url.as_str(), stage.sim.workspace().events_filter),
+        (OURS, filter())
+    );
 
     let (code, said) = setup(&stage, &[]).await;
     assert_eq!((code, updates(&stage)), (Some(0), 1), "{said}");
     assert!(said.contains("Nothing to do"), "{said}");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
 async fn somebody_elses_url_stays_unless_it_is_to_be_replaced_and_its_password_is_not_shown() {
     let stage = stage().await;
-    stage.sim.refurnish(|office| {
+    stage.sim.configure_workspace(|office| {
         office.event_callback_url = OTHERS.to_owned();
         office.events_filter = "task.created".to_owned();
     });
@@ -73,10 +76,10 @@ async fn somebody_elses_url_stays_unless_it_is_to_be_replaced_and_its_password_i
 
     let (code, said) = setup(&stage, &["--yes", "--replace"]).await;
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!(stage.sim.office().event_callback_url, OURS);
+    assert_eq!(stage.sim.workspace().event_callback_url, OURS);
     assert!(said.contains("--data-urlencode 'EventsFilter=task.created'"), "how to undo it: {said}");
     assert!(said.contains("crm.example.com/hook?id=7") && !said.contains("their-password"), "{said}");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -85,21 +88,21 @@ async fn our_own_url_with_other_overrides_or_another_filter_is_set_right() {
     for (url, filter) in
         [(OURS, "task.created"), (OURS.split('#').next().unwrap(), ""), (&OURS.replace("rc=3", "rc=1"), "")]
     {
-        stage.sim.refurnish(|office| {
+        stage.sim.configure_workspace(|office| {
             office.event_callback_url = url.to_owned();
             office.events_filter = filter.to_owned();
         });
         let (code, said) = setup(&stage, &["--yes"]).await;
         assert_eq!(code, Some(0), "{said}");
-        assert_eq!(stage.sim.office().event_callback_url, OURS);
+        assert_eq!(stage.sim.workspace().event_callback_url, OURS);
     }
     // The order and the spaces of a filter mean nothing.
     let reversed: Vec<&str> = event::types().collect::<Vec<_>>().into_iter().rev().collect();
-    stage.sim.refurnish(|office| office.events_filter = reversed.join(", "));
+    stage.sim.configure_workspace(|office| office.events_filter = reversed.join(", "));
     assert_eq!(setup(&stage, &[]).await.0, Some(0));
     let (code, said) = setup(&stage, &["--yes", "--all-events"]).await;
-    assert_eq!((code, stage.sim.office().events_filter.as_str()), (Some(0), ""), "{said}");
-    stage.clear().await;
+    assert_eq!((code, stage.sim.workspace().events_filter.as_str()), (Some(0), ""), "{said}");
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -124,8 +127,8 @@ async fn a_workspace_is_picked_by_sid_or_name_and_listed_when_there_are_several(
     assert!(all(&output).contains("--workspace") && all(&output).contains(SANDBOX), "{}", all(&output));
     let output = run(&stage, &["setup", "--workspace", "Flex Task Assignment", "--yes"], &nothing).await;
     assert_eq!(output.status.code(), Some(0), "{}", all(&output));
-    assert_eq!(stage.sim.office().event_callback_url, OURS);
-    stage.clear().await;
+    assert_eq!(stage.sim.workspace().event_callback_url, OURS);
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -135,7 +138,7 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
         ("TWILIO_AUTH_TOKEN", "another-token", 1, "refused the credentials"),
         ("TWILIO_WORKSPACE_SID", "WS00000000000000000000000000000bad", 1, "does not know it"),
         ("TRS__SERVER__PUBLIC_URL", "http://streams.example.com", 2, "server.public_url"),
-        ("TRS__TWILIO__TASKROUTER_BASE_URL", "http://127.0.0.1:9", 1, "no connection"),
+        ("TRS__TWILIO__TASKROUTER_BASE_URL", "http://127.0.0.1:9", 1, "could not connect"),
     ] {
         let output = run(&stage, &["setup", "--yes"], &[(variable, value)]).await;
         assert_eq!(output.status.code(), Some(code), "{variable}: {}", all(&output));
@@ -151,17 +154,17 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
     assert_eq!(code, Some(1));
     assert!(said.contains("not known whether"), "{said}");
     assert_eq!(setup(&stage, &[]).await.0, Some(0), "it had taken effect");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
 async fn a_hostile_workspace_name_cannot_command_the_terminal() {
     let stage = stage().await;
-    stage.sim.refurnish(|office| office.name = "a\u{1b}[2Jb\nc".to_owned());
+    stage.sim.configure_workspace(|office| office.name = "a\u{1b}[2Jb\nc".to_owned());
     let (code, said) = setup(&stage, &[]).await;
     assert_eq!(code, Some(3));
     assert!(!said.contains('\u{1b}') && said.contains("a\u{fffd}[2Jb\u{fffd}c"), "{said}");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -174,7 +177,7 @@ async fn the_calls_for_event_streams_are_printed_with_every_type() {
         assert!(said.contains(&format!(r#"'Types={{"type":"com.twilio.taskrouter.{name}"}}'"#)), "{name}");
     }
     assert!(stage.sim.requests().is_empty(), "nothing is asked or changed");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 const SINK: &str = "https://streams.example.com/taskrouter/event-streams";
@@ -196,7 +199,7 @@ fn wanted() -> Vec<String> {
     event::types().map(|name| format!("com.twilio.taskrouter.{name}")).collect()
 }
 
-fn made(stage: &Stage) -> usize {
+fn made(stage: &Testbed) -> usize {
     let makes = [OpName::CreateSink, OpName::CreateSubscription, OpName::AddSubscribedEvent];
     stage.sim.requests().iter().filter(|request| request.op.is_some_and(|op| makes.contains(&op))).count()
 }
@@ -204,13 +207,13 @@ fn made(stage: &Stage) -> usize {
 #[tokio::test]
 async fn event_streams_are_made_once_with_yes_and_the_undo_is_printed() {
     // Ours is on the second page of the sinks, and the types are on four.
-    let behaviour = Behaviour { page_size_limit: 6, ..Behaviour::default() };
-    let stage = Stage::set(behaviour, "[server]\nthreads = 1").await.unwrap();
+    let behaviour = SimConfig { page_size_limit: 6, ..SimConfig::default() };
+    let stage = Testbed::start(behaviour, "[server]\nthreads = 1").await.unwrap();
     let others: Vec<Sink> = std::iter::repeat_n(others(), 3).flatten().collect();
-    stage.sim.replumb(|plumbing| plumbing.sinks.clone_from(&others));
+    stage.sim.configure_event_streams(|plumbing| plumbing.sinks.clone_from(&others));
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
     assert_eq!(code, Some(0), "{said}");
-    let Plumbing { sinks, subscriptions } = stage.sim.plumbing();
+    let EventStreams { sinks, subscriptions } = stage.sim.event_streams();
     let [before @ .., own] = sinks.as_slice() else { panic!("there are none") };
     assert_eq!(before, others, "nobody else's is touched");
     let ours = json!({"destination": SINK, "method": "POST", "batch_events": true});
@@ -221,13 +224,13 @@ async fn event_streams_are_made_once_with_yes_and_the_undo_is_printed() {
     let [first, second] = undo.as_slice() else { panic!("{said}") };
     assert!(first.contains(&format!("/v1/Subscriptions/{}", subscription.sid)), "{said}");
     assert!(second.contains(&format!("/v1/Sinks/{}", own.sid)), "{said}");
-    assert_eq!(stage.sim.office().event_callback_url, "", "the Event Callback URL is left alone");
+    assert_eq!(stage.sim.workspace().event_callback_url, "", "the Event Callback URL is left alone");
 
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
     assert_eq!((code, made(&stage)), (Some(0), 2), "{said}");
     assert!(said.contains("Nothing to do") && said.contains(&own.sid), "{said}");
     assert_eq!(stage.sim.violations(), []);
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -238,13 +241,13 @@ async fn a_sink_and_a_subscription_that_are_there_are_used_and_completed() {
         status: status.to_owned(),
         configuration: json!({"destination": SINK, "method": "POST"}),
     };
-    stage.sim.replumb(|plumbing| plumbing.sinks = vec![sink("failed", 8), sink("active", 9)]);
+    stage.sim.configure_event_streams(|plumbing| plumbing.sinks = vec![sink("failed", 8), sink("active", 9)]);
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
     assert_eq!((code, made(&stage)), (Some(0), 1), "the subscription alone: {said}");
     assert!(said.contains("/v1/Subscriptions/DF") && !said.contains("/v1/Sinks/"), "{said}");
 
     let lost = wanted()[3].clone();
-    stage.sim.replumb(|plumbing| {
+    stage.sim.configure_event_streams(|plumbing| {
         plumbing.subscriptions[0].types.retain(|name| *name != lost);
         plumbing.subscriptions[0].of_subaccounts = true;
     });
@@ -252,12 +255,12 @@ async fn a_sink_and_a_subscription_that_are_there_are_used_and_completed() {
     assert_eq!((code, made(&stage)), (Some(0), 2), "{said}");
     assert!(said.contains("20 of 21") && said.contains(&format!("SubscribedEvents/{lost}")), "{said}");
     assert!(said.contains("events of subaccounts"), "{said}");
-    let mut types = stage.sim.plumbing().subscriptions[0].types.clone();
+    let mut types = stage.sim.event_streams().subscriptions[0].types.clone();
     types.sort();
     let mut all = wanted();
     all.sort();
     assert_eq!(types, all);
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -270,16 +273,16 @@ async fn what_goes_wrong_with_event_streams_is_said_and_what_was_made_is_used_th
     stage.sim.fault(On::Next(OpName::CreateSubscription), 1, Fault::status(400));
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
     assert_eq!(code, Some(1), "{said}");
-    let sink = stage.sim.plumbing().sinks[0].sid.clone();
+    let sink = stage.sim.event_streams().sinks[0].sid.clone();
     assert!(said.contains(&format!("curl -X DELETE {}/v1/Sinks/{sink}", stage.sim.api_base_url())), "{said}");
     assert!(said.contains("run setup again") && said.contains("HTTP 400"), "{said}");
 
-    stage.sim.replumb(|plumbing| plumbing.sinks[0].status = "failed".to_owned());
+    stage.sim.configure_event_streams(|plumbing| plumbing.sinks[0].status = "failed".to_owned());
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
     assert!(code == Some(1) && said.contains(&sink) && said.contains("delete it"), "{said}");
 
-    stage.sim.replumb(|plumbing| plumbing.sinks[0].status = "active".to_owned());
+    stage.sim.configure_event_streams(|plumbing| plumbing.sinks[0].status = "active".to_owned());
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
-    assert_eq!((code, stage.sim.plumbing().sinks.len()), (Some(0), 1), "{said}");
-    stage.clear().await;
+    assert_eq!((code, stage.sim.event_streams().sinks.len()), (Some(0), 1), "{said}");
+    stage.stop().await;
 }

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::journal::{Backlog, CallQuery, Journal};
-use taskrouter_streams::sim::callbacks::{Delivered, Destination};
-use taskrouter_streams::sim::faults::{Fault, On};
-use taskrouter_streams::sim::world::{Mode, OpName, Target};
-use taskrouter_streams::sim::{Behaviour, Route, Settings, Simulator};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use twilio_simulator::callbacks::{Delivered, Destination};
+use twilio_simulator::faults::{Fault, On};
+use twilio_simulator::world::{Mode, OpName, Target};
+use twilio_simulator::{Route, Settings, SimConfig, Simulator};
 
 /// Far beyond what any recovery takes; a wait that fails says what it waited for.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -132,7 +132,7 @@ impl Load {
 /// A simulated Twilio, and the address that it posts to.
 pub(crate) async fn twilio(seed: u64, latency_ms: u64) -> (Arc<Simulator>, Balancer) {
     let sim = Simulator::start(Settings {
-        behaviour: Behaviour { seed, latency_ms, ..Behaviour::default() },
+        config: SimConfig { seed, latency_ms, ..SimConfig::default() },
         account: ACCOUNT.parse().unwrap(),
         auth_token: SecretString::from(TOKEN),
         api_key: None,
@@ -292,7 +292,7 @@ async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
 async fn until(sim: &Simulator, task: &TaskSid, streams: &[&str], held: bool) {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let picture = sim.picture(task).unwrap();
+        let picture = sim.snapshot(task).unwrap();
         // With the guard still lowered, a customer who hangs up would leave the agents to themselves.
         let settled = picture.guard_raised == Some(true) && picture.held == Some(held) && picture.participants > 1;
         if picture.streams == streams && settled {

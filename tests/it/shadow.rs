@@ -7,18 +7,18 @@ use taskrouter_streams::call::fact::{Fact, What};
 use taskrouter_streams::call::ledger::StreamState;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::Assumed;
-use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::config::Mode;
-use taskrouter_streams::sim::scenario::{self, STORIES};
-use taskrouter_streams::sim::world::{Mode as TransferMode, Target};
 use taskrouter_streams::timeline;
+use twilio_simulator::scenario::{self, SCENARIOS};
+use twilio_simulator::testbed::Testbed;
+use twilio_simulator::world::{Mode as TransferMode, Target};
 
 fn shadow(strategy: Strategy) -> String {
     format!("mode = \"shadow\"\n{}", configuration(strategy))
 }
 
 /// What was asked of Twilio besides reading.
-fn commands_sent(stage: &Stage) -> Vec<String> {
+fn commands_sent(stage: &Testbed) -> Vec<String> {
     let targets = stage.sim.requests().into_iter().map(|request| request.target);
     targets.filter(|target| !target.starts_with("GET ")).collect()
 }
@@ -37,11 +37,11 @@ fn changes_decided(facts: &[Fact]) -> BTreeSet<String> {
 
 #[test]
 fn whatever_happens_in_shadow_mode_twilio_is_only_read() {
-    let cases: Vec<_> = STORIES.iter().flat_map(|story| STRATEGIES.map(|strategy| (story, strategy))).collect();
+    let cases: Vec<_> = SCENARIOS.iter().flat_map(|story| STRATEGIES.map(|strategy| (story, strategy))).collect();
     play(&cases, async |((name, text), strategy)| {
         let story = scenario::read(text).unwrap();
         let stage = stage_of(&story, &shadow(*strategy)).await;
-        let outcome = stage.tell(&story).await;
+        let outcome = stage.run(&story).await;
         let mut wrong = commands_sent(&stage);
         wrong.extend(stage.sim.violations().iter().map(ToString::to_string));
         for facts in facts_of(&stage, &outcome).await {
@@ -51,7 +51,7 @@ fn whatever_happens_in_shadow_mode_twilio_is_only_read() {
                 facts.iter().filter(|fact| matches!(fact.what, What::Begun(_))).map(|fact| format!("{fact:?}")),
             );
         }
-        stage.clear().await;
+        stage.stop().await;
         wrong.into_iter().map(|complaint| format!("{name}, {}: {complaint}", strategy.as_str())).collect()
     });
 }
@@ -74,10 +74,10 @@ fn in_shadow_mode_the_same_is_decided_as_live() {
         let mut decided = Vec::new();
         for configuration in [configuration(*strategy), shadow(*strategy)] {
             let stage = stage_of(&story, &configuration).await;
-            let outcome = stage.tell(&story).await;
+            let outcome = stage.run(&story).await;
             let facts = facts_of(&stage, &outcome).await;
             decided.push(facts.iter().map(|facts| changes_decided(facts)).collect::<Vec<_>>());
-            stage.clear().await;
+            stage.stop().await;
         }
         let same = decided[0] == decided[1] && decided[0].iter().any(|changes| !changes.is_empty());
         let complaint = || format!("{name}, {}: live {:#?}, shadow {:#?}", strategy.as_str(), decided[0], decided[1]);
@@ -86,7 +86,7 @@ fn in_shadow_mode_the_same_is_decided_as_live() {
 }
 
 /// A warm transfer up to the consult in the `first` mode, and its end in the other.
-async fn across_modes(strategy: Strategy, first: Mode, then: Mode) -> (Stage, Vec<Fact>) {
+async fn across_modes(strategy: Strategy, first: Mode, then: Mode) -> (Testbed, Vec<Fact>) {
     let first = format!("mode = \"{}\"\n{}", first.as_str(), configuration(strategy));
     let stage = stage_of(&story("warm-transfer"), &first).await;
     let task = stage.sim.customer_calls().await;
@@ -118,7 +118,7 @@ async fn a_call_that_began_live_is_finished_live_so_that_nothing_of_it_is_left_b
         let (stage, facts) = across_modes(strategy, Mode::Live, Mode::Shadow).await;
         assert_eq!(not_sent(&facts), 0, "{}", timeline::render(&facts));
         let task = Call::fold(&facts).task().unwrap().clone();
-        let picture = stage.sim.picture(&task).unwrap();
+        let picture = stage.sim.snapshot(&task).unwrap();
         assert_eq!(picture.streams, ["bob"], "{}", timeline::render(&facts));
         assert_eq!(picture.guard_raised, Some(true));
         // One that begins now is not touched.
@@ -128,7 +128,7 @@ async fn a_call_that_began_live_is_finished_live_so_that_nothing_of_it_is_left_b
         settle(&stage).await;
         assert_eq!(commands_sent(&stage).len(), sent);
         assert_eq!(Call::fold(&stage.facts(&next).await.unwrap()).streams().len(), 1, "and yet decided");
-        stage.clear().await;
+        stage.stop().await;
     }
 }
 
@@ -143,8 +143,8 @@ async fn a_call_that_began_in_shadow_mode_stays_there_because_its_agents_have_no
         let next = stage.sim.customer_calls().await;
         stage.sim.accepts(&next, "alice").await.unwrap();
         settle(&stage).await;
-        assert_eq!(stage.sim.picture(&next).unwrap().streams, ["alice"]);
-        stage.clear().await;
+        assert_eq!(stage.sim.snapshot(&next).unwrap().streams, ["alice"]);
+        stage.stop().await;
     }
 }
 
@@ -164,11 +164,11 @@ async fn whoever_looks_at_a_call_sees_that_nothing_of_it_was_sent() {
         call["timeline"].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap()).collect();
     assert!(lines.iter().any(|line| line.starts_with("would redirect the customer: start Stream_")), "{lines:?}");
     let page = get(format!("/console/calls/{task}")).await;
-    for shown in [">shadow<", ">would run<", "request not-sent", "decided and not sent"] {
+    for shown in [">shadow<", ">would run<", "request not-sent", "not sent (shadow mode)"] {
         assert!(page.contains(shown), "{shown} in {page}");
     }
     let metrics = get("/metrics".to_owned()).await;
     assert!(metrics.contains("outcome=\"not_sent\""), "{metrics}");
     assert!(metrics.contains("taskrouter_streams_streams_started_total 0\n"), "{metrics}");
-    stage.clear().await;
+    stage.stop().await;
 }

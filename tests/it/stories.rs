@@ -7,18 +7,18 @@ use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::{Fact, What};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::callbacks::Mishap;
-use taskrouter_streams::sim::scenario::{self, Outcome, STORIES, Scenario, Verb};
-use taskrouter_streams::sim::world::{OpName, Picture};
 use taskrouter_streams::timeline;
+use twilio_simulator::SimConfig;
+use twilio_simulator::callbacks::DeliveryFault;
+use twilio_simulator::scenario::{self, Outcome, SCENARIOS, Scenario, Verb};
+use twilio_simulator::testbed::Testbed;
+use twilio_simulator::world::{OpName, Snapshot};
 
 /// How many stages stand at once.
 const STAGES: usize = 8;
 
 pub(crate) fn story(name: &str) -> Scenario {
-    let (_, text) = STORIES.iter().find(|(known, _)| *known == name).unwrap();
+    let (_, text) = SCENARIOS.iter().find(|(known, _)| *known == name).unwrap();
     scenario::read(text).unwrap()
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn play<C: Sync>(cases: &[C], case: impl AsyncFn(&C) -> Vec<String> +
 }
 
 /// The timelines of a telling, to put under a complaint.
-pub(crate) async fn timelines(stage: &Stage, tasks: &[TaskSid]) -> String {
+pub(crate) async fn timelines(stage: &Testbed, tasks: &[TaskSid]) -> String {
     let mut text = String::new();
     for task in tasks {
         text.push_str(&timeline::render(&stage.facts(task).await.unwrap()));
@@ -53,7 +53,7 @@ pub(crate) async fn timelines(stage: &Stage, tasks: &[TaskSid]) -> String {
 }
 
 /// Complaints about a telling, each with its name, and the timelines below.
-pub(crate) async fn told(stage: &Stage, name: &str, tasks: &[TaskSid], mut wrong: Vec<String>) -> Vec<String> {
+pub(crate) async fn told(stage: &Testbed, name: &str, tasks: &[TaskSid], mut wrong: Vec<String>) -> Vec<String> {
     wrong.extend(stage.sim.violations().iter().map(|violation| format!("VIOLATION: {violation}")));
     if wrong.is_empty() {
         return wrong;
@@ -62,8 +62,8 @@ pub(crate) async fn told(stage: &Stage, name: &str, tasks: &[TaskSid], mut wrong
     vec![format!("── {name}: {}\n{timelines}", wrong.join("\n   "))]
 }
 
-pub(crate) async fn stage_of(story: &Scenario, extra: &str) -> Stage {
-    Stage::set(story.behaviour(&Behaviour::default()).unwrap(), extra).await.unwrap()
+pub(crate) async fn stage_of(story: &Scenario, extra: &str) -> Testbed {
+    Testbed::start(story.config(&SimConfig::default()).unwrap(), extra).await.unwrap()
 }
 
 /// Both ways of making changes.
@@ -74,20 +74,20 @@ pub(crate) fn configuration(strategy: Strategy) -> String {
 }
 
 /// Tells every story to a worker of each strategy and asks `check` about each.
-fn every_story(check: impl AsyncFn(&Stage, &Outcome) -> Vec<String> + Sync) {
-    let cases: Vec<_> = STORIES.iter().flat_map(|story| STRATEGIES.map(|strategy| (story, strategy))).collect();
+fn every_story(check: impl AsyncFn(&Testbed, &Outcome) -> Vec<String> + Sync) {
+    let cases: Vec<_> = SCENARIOS.iter().flat_map(|story| STRATEGIES.map(|strategy| (story, strategy))).collect();
     play(&cases, async |((name, text), strategy)| {
         let story = scenario::read(text).unwrap();
         let stage = stage_of(&story, &configuration(*strategy)).await;
-        let outcome = stage.tell(&story).await;
+        let outcome = stage.run(&story).await;
         let wrong = check(&stage, &outcome).await;
         let wrong = told(&stage, &format!("{name}, {}", strategy.as_str()), &outcome.tasks, wrong).await;
-        stage.clear().await;
+        stage.stop().await;
         wrong
     });
 }
 
-pub(crate) async fn facts_of(stage: &Stage, outcome: &Outcome) -> Vec<Vec<Fact>> {
+pub(crate) async fn facts_of(stage: &Testbed, outcome: &Outcome) -> Vec<Vec<Fact>> {
     let mut all = Vec::new();
     for task in &outcome.tasks {
         all.push(stage.facts(task).await.unwrap());
@@ -96,7 +96,7 @@ pub(crate) async fn facts_of(stage: &Stage, outcome: &Outcome) -> Vec<Vec<Fact>>
 }
 
 /// Waits until the world is quiet and the worker at rest, and neither has moved the other meanwhile.
-pub(crate) async fn settle(stage: &Stage) {
+pub(crate) async fn settle(stage: &Testbed) {
     for _ in 0..50 {
         assert!(stage.sim.quiet(std::time::Duration::from_secs(20)).await, "the world does not come to rest");
         let before = stage.sim.requests().len();
@@ -110,7 +110,7 @@ pub(crate) async fn settle(stage: &Stage) {
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the story has only a few of the verbs")]
 /// Performs a step of the warm transfer; returns the picture when it was one of settling.
-async fn perform(stage: &Stage, task: &mut Option<TaskSid>, verb: &Verb) -> Option<Picture> {
+async fn perform(stage: &Testbed, task: &mut Option<TaskSid>, verb: &Verb) -> Option<Snapshot> {
     let sim = &stage.sim;
     if let Verb::CustomerCalls = verb {
         *task = Some(sim.customer_calls().await);
@@ -129,7 +129,7 @@ async fn perform(stage: &Stage, task: &mut Option<TaskSid>, verb: &Verb) -> Opti
         Verb::Completes(agent) => sim.completes(task, agent).await.unwrap(),
         Verb::Settle => {
             settle(stage).await;
-            return sim.picture(task);
+            return sim.snapshot(task);
         }
         Verb::Expect { .. } => {}
         other => panic!("the story has a step that this test does not know: {other:?}"),
@@ -144,20 +144,20 @@ async fn rests(
     strategy: Strategy,
     restart_at: Option<usize>,
     twice: bool,
-) -> (Vec<Picture>, u32, Vec<String>) {
+) -> (Vec<Snapshot>, u32, Vec<String>) {
     let stage = stage_of(story, &configuration(strategy)).await;
     rests_on(stage, story, restart_at, twice).await
 }
 
 async fn rests_on(
-    mut stage: Stage,
+    mut stage: Testbed,
     story: &Scenario,
     restart_at: Option<usize>,
     twice: bool,
-) -> (Vec<Picture>, u32, Vec<String>) {
+) -> (Vec<Snapshot>, u32, Vec<String>) {
     if twice {
         for _ in 0..200 {
-            stage.sim.mishap(None, Mishap::Duplicated);
+            stage.sim.delivery_fault(None, DeliveryFault::Duplicated);
         }
     }
     let (mut task, mut pictures) = (None, Vec::new());
@@ -172,7 +172,7 @@ async fn rests_on(
     let task = task.unwrap();
     let redirects = stage.sim.report(&task).unwrap().redirects;
     let wrong = told(&stage, &format!("restart at {restart_at:?}"), &[task], Vec::new()).await;
-    stage.clear().await;
+    stage.stop().await;
     (pictures, redirects, wrong)
 }
 
@@ -206,8 +206,8 @@ fn a_restart_in_the_middle_of_a_warm_transfer_changes_nothing_on_postgresql_eith
         let places: Vec<usize> = (0..story.steps.len()).collect();
         play(&places, async |place| {
             let Some(database) = Database::new().await else { return Vec::new() };
-            let behaviour = story.behaviour(&Behaviour::default()).unwrap();
-            let stage = Stage::set_on(&database.url(), behaviour, &configuration(strategy)).await.unwrap();
+            let behaviour = story.config(&SimConfig::default()).unwrap();
+            let stage = Testbed::start_on(&database.url(), behaviour, &configuration(strategy)).await.unwrap();
             let (pictures, _, mut wrong) = rests_on(stage, &story, Some(*place), false).await;
             if pictures != on_sqlite.0 {
                 let expected = &on_sqlite.0;
@@ -251,7 +251,7 @@ fn the_fold_of_the_journal_is_the_same_at_every_prefix() {
     });
 }
 
-/// A lane performs one step at a time and catches up in between: only the step that was decided already may still follow.
+/// A call task performs one step at a time and catches up in between: only the step that was decided already may still follow.
 #[test]
 fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
     every_story(async |stage, outcome| {

@@ -4,7 +4,7 @@ use crate::ingress::{BASE, FORM, fake, raw, send, serve, sid, status};
 use std::borrow::Cow;
 use taskrouter_streams::call::fact::StreamChange;
 use taskrouter_streams::twilio::signature::sign;
-use taskrouter_streams::twilio::stream_status::{Status, Told, parse};
+use taskrouter_streams::twilio::stream_status::{Status, StatusContent, parse};
 
 fn form(event: &str, name: &str) -> Vec<(&'static str, String)> {
     vec![
@@ -35,7 +35,9 @@ fn each_event_becomes_a_fact_with_an_identity_of_its_own() {
         ("stream-stopped", StreamChange::Stopped),
         ("stream-error", StreamChange::Error),
     ] {
-        let Told::Stream { identity, event: told } = read(&form(event, "Stream_1")).told else { panic!("{event}") };
+        let StatusContent::Stream { identity, event: told } = read(&form(event, "Stream_1")).content else {
+            panic!("{event}")
+        };
         assert_eq!(identity, format!("{event}|{}", sid("MZ", 1)));
         assert_eq!((told.change, told.name.as_str(), told.at), (change, "Stream_1", 1_795_600_800_250));
     }
@@ -46,7 +48,7 @@ fn of_an_error_only_twilios_number_is_kept() {
     for (text, number) in [("31921 - closed by +15550100", Some(31_921)), ("31920", Some(31_920)), ("closed", None)] {
         let mut form = form("stream-error", "Stream_1");
         form[5].1 = text.to_owned();
-        let Told::Stream { event, .. } = read(&form).told else { panic!("{text}") };
+        let StatusContent::Stream { event, .. } = read(&form).content else { panic!("{text}") };
         assert_eq!(event.error, number);
         assert!(!format!("{event:?}").contains("0100"));
     }
@@ -60,7 +62,7 @@ fn other_events_and_names_that_none_of_ours_has_are_not_ours() {
         ("stream-started", "a\nb"),
         ("stream-started", &"x".repeat(129)),
     ] {
-        assert_eq!(read(&form(event, name)).told, Told::NotOurs, "{event} {name}");
+        assert_eq!(read(&form(event, name)).content, StatusContent::NotOurs, "{event} {name}");
     }
 }
 
@@ -68,7 +70,7 @@ fn other_events_and_names_that_none_of_ours_has_are_not_ours() {
 fn what_lacks_a_time_happened_now_and_what_lacks_a_sid_is_malformed() {
     let mut undated = form("stream-started", "Stream_1");
     undated[6].1 = "yesterday".to_owned();
-    let Told::Stream { event, .. } = read(&undated).told else { panic!() };
+    let StatusContent::Stream { event, .. } = read(&undated).content else { panic!() };
     assert_eq!(event.at, 77);
     for missing in ["AccountSid", "CallSid", "StreamSid", "StreamEvent"] {
         let form: Vec<_> =

@@ -6,9 +6,9 @@ use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::ledger::StreamState;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::Change;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::scenario::read;
+use twilio_simulator::SimConfig;
+use twilio_simulator::scenario::read;
+use twilio_simulator::testbed::Testbed;
 
 /// Times that a test can wait for.
 const QUICK: &str = "restart_after_ms = 20\nconfirm_within_ms = 300\n";
@@ -30,23 +30,23 @@ impl Case<'_> {
         let text = format!("name = \"x\"\ntitle = \"x\"\nsteps = {:?}\n[settings]\n{}", self.steps, self.settings);
         let story = read(&text).unwrap();
         play(&STRATEGIES, async |strategy| {
-            let base = Behaviour {
+            let base = SimConfig {
                 agents: self.agents.iter().map(|name| (*name).to_owned()).collect(),
-                ..Behaviour::default()
+                ..SimConfig::default()
             };
             let Case { streams, more, .. } = self;
             let way = strategy.as_str();
             let configuration = format!(
                 "[server]\nthreads = 1\n[streams]\nstrategy = \"{way}\"\n{QUICK}{streams}\n[redirect]\ndoubt_ms = 100\n{more}"
             );
-            let stage = Stage::set_with_audio(story.behaviour(&base).unwrap(), &configuration).await.unwrap();
-            let outcome = stage.tell(&story).await;
+            let stage = Testbed::start_with_audio(story.config(&base).unwrap(), &configuration).await.unwrap();
+            let outcome = stage.run(&story).await;
             let facts = stage.facts(&outcome.tasks[0]).await.unwrap();
             let whats: Vec<What> = facts.iter().map(|fact| fact.what.clone()).collect();
             let mut wrong = outcome.failures.clone();
             wrong.extend(judge(*strategy, &Call::fold(&facts), &whats));
             let wrong = told(&stage, way, &outcome.tasks, wrong).await;
-            stage.clear().await;
+            stage.stop().await;
             wrong
         });
     }

@@ -9,9 +9,9 @@ use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use taskrouter_streams::call::fact::{Fact, What};
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::world::{Mode, Target};
+use twilio_simulator::SimConfig;
+use twilio_simulator::testbed::Testbed;
+use twilio_simulator::world::{Mode, Target};
 
 /// A collector, and what it was sent.
 struct Collector {
@@ -51,13 +51,13 @@ impl Collector {
     }
 }
 
-async fn stage(traces: &str) -> Stage {
+async fn stage(traces: &str) -> Testbed {
     let configuration = format!("[traces]\n{traces}\n");
-    Stage::set(story("warm-transfer").behaviour(&Behaviour::default()).unwrap(), &configuration).await.unwrap()
+    Testbed::start(story("warm-transfer").config(&SimConfig::default()).unwrap(), &configuration).await.unwrap()
 }
 
 /// A warm transfer, with a restart in the middle; the facts of its call.
-async fn warm_transfer(mut stage: Stage) -> Vec<Fact> {
+async fn warm_transfer(mut stage: Testbed) -> Vec<Fact> {
     let task = stage.sim.customer_calls().await;
     stage.sim.accepts(&task, "alice").await.unwrap();
     settle(&stage).await;
@@ -69,7 +69,7 @@ async fn warm_transfer(mut stage: Stage) -> Vec<Fact> {
     stage.sim.leaves(&task, "alice").await.unwrap();
     settle(&stage).await;
     let facts = stage.facts(&task).await.unwrap();
-    stage.clear().await;
+    stage.stop().await;
     facts
 }
 
@@ -133,7 +133,7 @@ async fn a_collector_that_is_away_is_waited_for_by_no_call() {
     let task = stage.sim.customer_calls().await;
     stage.sim.accepts(&task, "alice").await.unwrap();
     settle(&stage).await;
-    assert_eq!(stage.sim.picture(&task).unwrap().streams, ["alice"]);
+    assert_eq!(stage.sim.snapshot(&task).unwrap().streams, ["alice"]);
     loop {
         let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
         if metrics
@@ -144,7 +144,7 @@ async fn a_collector_that_is_away_is_waited_for_by_no_call() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -156,12 +156,12 @@ async fn what_is_more_than_may_wait_for_the_collector_is_dropped_and_counted() {
     let task = stage.sim.customer_calls().await;
     stage.sim.accepts(&task, "alice").await.unwrap();
     settle(&stage).await;
-    assert_eq!(stage.sim.picture(&task).unwrap().streams, ["alice"]);
+    assert_eq!(stage.sim.snapshot(&task).unwrap().streams, ["alice"]);
     let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
     let dropped = metrics.lines().find_map(|line| line.strip_prefix("taskrouter_streams_trace_spans_dropped_total "));
     let dropped: usize = dropped.unwrap().parse().unwrap();
     let facts = stage.facts(&task).await.unwrap();
-    stage.clear().await;
+    stage.stop().await;
     let begun = facts.iter().filter(|fact| matches!(fact.what, What::Begun(_))).count();
     assert_eq!(collector.spans().await.len() + dropped, facts.len() - begun);
     assert!(dropped > 0, "of what goes on in a call more than three wait within an hour");

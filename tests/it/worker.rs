@@ -8,21 +8,21 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::{Fact, What};
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::cli::service;
 use taskrouter_streams::config;
 use taskrouter_streams::http::{self, IngressSettings};
 use taskrouter_streams::journal::{Claim, Claims, Due, Facts, Promise, Seq, SqliteJournal, SqliteSettings};
-use taskrouter_streams::sim::callbacks::Destination;
-use taskrouter_streams::sim::world::OpName;
-use taskrouter_streams::sim::{self, Behaviour, Route, Simulator};
+use taskrouter_streams::service;
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::telemetry::traces::Traces;
 use taskrouter_streams::twilio::client::Client;
 use taskrouter_streams::twilio::signature::Verifier;
-use taskrouter_streams::worker::{Account, Accounts, Worker, WorkerSettings};
+use taskrouter_streams::worker::{Accounts, Worker, WorkerAccount, WorkerSettings};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use twilio_simulator::callbacks::Destination;
+use twilio_simulator::world::OpName;
+use twilio_simulator::{Route, Settings, SimConfig, Simulator};
 
 const ACCOUNT: &str = "AC7a5c0000000000000000000000000001";
 const WORKSPACE: &str = "WS7a5c0000000000000000000000000002";
@@ -114,7 +114,7 @@ fn ingress(settings: &config::Settings) -> IngressSettings {
     IngressSettings {
         traces: Traces::default(),
         outage: Arc::default(),
-        accounts: vec![http::Account {
+        accounts: vec![http::IngressAccount {
             verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
             account: ACCOUNT.parse().unwrap(),
             workspace: WORKSPACE.parse().unwrap(),
@@ -135,8 +135,8 @@ fn ingress(settings: &config::Settings) -> IngressSettings {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to() {
-    let sim = Simulator::start(sim::Settings {
-        behaviour: Behaviour::default(),
+    let sim = Simulator::start(Settings {
+        config: SimConfig::default(),
         account: ACCOUNT.parse().unwrap(),
         auth_token: SecretString::from(TOKEN),
         api_key: None,
@@ -172,7 +172,7 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     let stop = CancellationToken::new();
     let working =
         WorkerSettings { max_calls: 8, poll: Duration::from_millis(50), shadow: false, traces: Traces::default() };
-    let account = Account { account: ACCOUNT.parse().unwrap(), client, policy: service::policy(&settings) };
+    let account = WorkerAccount { account: ACCOUNT.parse().unwrap(), client, policy: service::policy(&settings) };
     let accounts = Accounts::new(account, []);
     let worker = tokio::spawn(Worker::new(stalling.clone(), accounts, metrics.clone(), working).run(stop.clone()));
 
@@ -186,7 +186,7 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     let other = stalling.other.lock().unwrap().take().unwrap();
     stalling.may_go_on.store(true, Ordering::Relaxed);
     stalling.release(&other, 0, Due::OnFact).await.unwrap();
-    until("the stream", || sim.picture(&task).unwrap().streams == ["alice"]).await;
+    until("the stream", || sim.snapshot(&task).unwrap().streams == ["alice"]).await;
     assert_eq!(redirects(), 1);
     assert_eq!(sim.violations(), []);
     stop.cancel();

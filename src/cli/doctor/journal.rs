@@ -1,9 +1,9 @@
 //! The journal's store: can it be written, and how long does that take?
 
 use super::check::Check;
-use crate::cli::service::postgres_settings;
 use crate::config::{JournalUrl, Settings};
 use crate::journal::{Examination, OpenError, PostgresJournal, SqliteJournal};
+use crate::service::postgres_settings;
 use crate::telemetry::metrics::Commits;
 use std::io::Write as _;
 use std::path::Path;

@@ -5,7 +5,7 @@ use super::check::Check;
 use crate::call::sid::{CallSid, ConferenceSid};
 use crate::call::step::{Answer, Operation, Outcome, ParticipantRow};
 use crate::config::Settings;
-use crate::twilio::client::{Client, Unanswered};
+use crate::twilio::client::{ApiError, Client};
 use std::time::Duration;
 
 const NAME: &str = "streams api";
@@ -32,7 +32,7 @@ pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) 
         Err(error) => return Check::failure(NAME, error.to_string(), "see the checks of Twilio's APIs"),
     };
     let name = format!("{}probe_{}", settings.streams.name_prefix, jiff::Timestamp::now().as_millisecond());
-    let started = client.start_probe(call, &name, &destination.url).await;
+    let started = client.probe().start(call, &name, &destination.url).await;
     let during = match &started {
         Ok(()) => {
             tokio::time::sleep(LOOK_AFTER).await;
@@ -85,8 +85,8 @@ fn judge(
 }
 
 /// The conference that the leg is in, and its row there.
-async fn whereabouts(client: &Client, call: &CallSid) -> Result<Option<(ConferenceSid, ParticipantRow)>, Unanswered> {
-    for conference in client.conferences_in_progress().await?.into_iter().take(CONFERENCES) {
+async fn whereabouts(client: &Client, call: &CallSid) -> Result<Option<(ConferenceSid, ParticipantRow)>, ApiError> {
+    for conference in client.probe().conferences_in_progress().await?.into_iter().take(CONFERENCES) {
         if let Some(row) = row(client, &conference, call).await {
             return Ok(Some((conference, row)));
         }

@@ -8,7 +8,7 @@ use crate::cli::setup::plan::{Owner, Plan, shown};
 use crate::config::Settings;
 use crate::http::EVENTS_PATH;
 use crate::http::STREAM_STATUS_PATH;
-use crate::twilio::client::{Client, ClientSettings, Credentials, Unanswered, WorkspaceRow};
+use crate::twilio::client::{ApiError, Client, ClientSettings, Credentials, WorkspaceRow};
 
 /// No conference is called like this, so that a search for it ends with nothing found.
 const NO_CONFERENCE: &str = "taskrouter-streams-doctor";
@@ -23,13 +23,13 @@ const NETWORK: &str = "check this machine's way to Twilio (DNS, firewall), and t
 pub(super) async fn checks(settings: &Settings, client: &Client, event_streams: bool) -> Vec<Check> {
     let mut checks = vec![calls(settings, client).await];
     let host = settings.twilio.taskrouter_base_url.host_str().unwrap_or_default();
-    match client.workspace(&settings.twilio.workspace_sid).await {
+    match client.workspaces().fetch(&settings.twilio.workspace_sid).await {
         Ok((row, date)) => {
             checks.push(Check::ok("taskrouter", format!("{host} answers, with the configured credentials")));
             checks.push(if event_streams { streamed(settings, client).await } else { workspace(settings, &row) });
             checks.push(clock(date));
         }
-        Err(error) => checks.push(unanswered("taskrouter", host, &error)),
+        Err(error) => checks.push(failed("taskrouter", host, &error)),
     }
     checks.extend(tokens(settings).await);
     checks
@@ -43,7 +43,7 @@ async fn calls(settings: &Settings, client: &Client) -> Check {
     match client.perform(&search).await.outcome {
         Outcome::Done(_) => Check::ok(NAME, format!("{host} answers, with the configured credentials")),
         outcome @ (Outcome::Gone | Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Refused(_)) => {
-            unanswered(NAME, host, &Unanswered::from(outcome))
+            failed(NAME, host, &ApiError::from(outcome))
         }
     }
 }
@@ -58,20 +58,20 @@ async fn tokens(settings: &Settings) -> Vec<Check> {
         let client = Client::new(ClientSettings { credentials, ..settings.client(STREAM_STATUS_PATH) });
         let Ok(client) = client else { continue };
         let which = if tokens.len() == 1 { String::new() } else { format!(" {number} of {}", tokens.len()) };
-        checks.push(match client.workspace(&settings.twilio.workspace_sid).await {
+        checks.push(match client.workspaces().fetch(&settings.twilio.workspace_sid).await {
             // A workspace that is not there is another check's complaint: the token was let in.
-            Ok(_) | Err(Unanswered::NotFound) => Check::ok(NAME, format!("token{which} is the account's")),
-            Err(Unanswered::Refused(_)) if tokens.len() > 1 => Check::warning(
+            Ok(_) | Err(ApiError::NotFound) => Check::ok(NAME, format!("token{which} is the account's")),
+            Err(ApiError::Refused(_)) if tokens.len() > 1 => Check::warning(
                 NAME,
                 format!("token{which} is not one of the account's"),
                 "fine in the middle of a rotation; otherwise take it out of twilio.auth_tokens",
             ),
-            Err(Unanswered::Refused(_)) => Check::failure(
+            Err(ApiError::Refused(_)) => Check::failure(
                 NAME,
                 "the token is not the account's, so every event will be refused",
                 "set TWILIO_AUTH_TOKEN to the primary auth token of the account that owns the workspace",
             ),
-            Err(error @ Unanswered::Later(_)) => Check::warning(NAME, error.to_string(), NETWORK),
+            Err(error @ ApiError::Later(_)) => Check::warning(NAME, error.to_string(), NETWORK),
         });
     }
     checks
@@ -105,7 +105,7 @@ async fn streamed(settings: &Settings, client: &Client) -> Check {
     let found = match Delivery::new(client, &settings.server.public_url, "").look().await {
         Ok(found) => found,
         Err(error) => {
-            let host = client.events_base_url().host_str().unwrap_or_default();
+            let host = client.event_streams().base_url().host_str().unwrap_or_default();
             return Check::warning(
                 NAME,
                 format!("{host}: {error}"),
@@ -145,15 +145,15 @@ fn clock(date: Option<EpochMs>) -> Check {
     Check::warning(NAME, found, "synchronise this machine's clock (NTP)")
 }
 
-fn unanswered(name: &'static str, host: &str, error: &Unanswered) -> Check {
+fn failed(name: &'static str, host: &str, error: &ApiError) -> Check {
     let found = format!("{host}: {error}");
     match error {
-        Unanswered::NotFound => Check::failure(
+        ApiError::NotFound => Check::failure(
             name,
             found,
             "check TWILIO_WORKSPACE_SID, and that it belongs to TWILIO_ACCOUNT_SID; `setup --list` shows the account's",
         ),
-        Unanswered::Refused(_) => Check::failure(name, found, CREDENTIALS),
-        Unanswered::Later(_) => Check::failure(name, found, NETWORK),
+        ApiError::Refused(_) => Check::failure(name, found, CREDENTIALS),
+        ApiError::Later(_) => Check::failure(name, found, NETWORK),
     }
 }

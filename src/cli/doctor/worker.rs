@@ -1,7 +1,7 @@
 //! The running worker, as its admin listener tells.
 
 use super::check::Check;
-use crate::cli::door::reachable;
+use crate::cli::ingress_client::reachable;
 use crate::config::Settings;
 use crate::telemetry::metrics::PREFIX;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use super::plan::quoted;
 use crate::call::sid::SubscriptionSid;
 use crate::cli::{CommandResult, say};
 use crate::http::EVENT_STREAMS_PATH;
-use crate::twilio::client::{Client, SinkRow, SubscriptionRow, Unanswered, sink_configuration};
+use crate::twilio::client::{ApiError, Client, SinkRow, SubscriptionRow, sink_configuration};
 use crate::twilio::event;
 use crate::twilio::event_stream::TYPE_PREFIX;
 use anyhow::{anyhow, bail};
@@ -36,7 +36,7 @@ fn types() -> impl Iterator<Item = String> {
 
 impl<'a> Delivery<'a> {
     pub(in crate::cli) fn new(client: &'a Client, public_url: &str, login: &'a str) -> Self {
-        let base = client.events_base_url().as_str().trim_end_matches('/');
+        let base = client.event_streams().base_url().as_str().trim_end_matches('/');
         Self { client, destination: format!("{public_url}{EVENT_STREAMS_PATH}"), base, login }
     }
 
@@ -102,41 +102,41 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    pub(in crate::cli) async fn look(&self) -> Result<Found, Unanswered> {
+    pub(in crate::cli) async fn look(&self) -> Result<Found, ApiError> {
         let ours = |sink: &SinkRow| sink.destination() == Some(self.destination.as_str());
-        let mut sinks: Vec<SinkRow> = self.client.sinks().await?.into_iter().filter(ours).collect();
+        let mut sinks: Vec<SinkRow> = self.client.event_streams().sinks().await?.into_iter().filter(ours).collect();
         sinks.sort_by_key(|sink| sink.status.as_deref() != Some("active"));
         let sink = sinks.into_iter().next();
         let subscriptions = match &sink {
-            Some(sink) => self.client.subscriptions(&sink.sid).await?,
+            Some(sink) => self.client.event_streams().subscriptions(&sink.sid).await?,
             None => Vec::new(),
         };
         let mut told = Vec::new();
         for subscription in &subscriptions {
-            told.extend(self.client.subscribed(&subscription.sid).await?);
+            told.extend(self.client.event_streams().event_types(&subscription.sid).await?);
         }
         Ok(Found { sink, subscriptions, missing: types().filter(|name| !told.contains(name)).collect() })
     }
 
     /// Notes in `made` what has been made, as paths below the version, also when it ends early.
-    async fn make(&self, found: &Found, made: &mut Vec<String>) -> Result<(), Unanswered> {
+    async fn make(&self, found: &Found, made: &mut Vec<String>) -> Result<(), ApiError> {
         let sink = match &found.sink {
             Some(sink) => sink.sid.clone(),
             None => {
-                let sink = self.client.create_sink(&self.destination).await?.sid;
+                let sink = self.client.event_streams().create_sink(&self.destination).await?.sid;
                 say(&format!("\nmade  sink {sink}"));
                 made.push(format!("Sinks/{sink}"));
                 sink
             }
         };
         let Some(SubscriptionRow { sid, .. }) = found.subscriptions.first() else {
-            let sid = self.client.subscribe(&sink, &found.missing).await?.sid;
+            let sid = self.client.event_streams().subscribe(&sink, &found.missing).await?.sid;
             say(&format!("made  subscription {sid}, {} event types", found.missing.len()));
             made.push(format!("Subscriptions/{sid}"));
             return Ok(());
         };
         for name in &found.missing {
-            self.client.subscribe_to(sid, name).await?;
+            self.client.event_streams().add_event_type(sid, name).await?;
             say(&format!("made  {name} in subscription {sid}"));
             made.push(added(sid, name));
         }

@@ -1,7 +1,7 @@
-//! The bodies of successful answers, read into what the core uses. Every property is nullable in Twilio's
-//! specification and unknown ones are ignored; what the core cannot do without makes the body unreadable (`None`).
+//! Reads the bodies of successful answers into what the core uses. Every property is nullable in Twilio's specification, and
+//! unknown ones are ignored. A body without a property that the core needs is unreadable (`None`).
 
-use super::Site;
+use super::account_context::AccountContext;
 use crate::call::fact::CallAttributes;
 use crate::call::sid::{CallSid, ConferenceSid, StreamSid};
 use crate::call::step::{Answer, ConferenceRow, Guard, Operation, ParticipantRow};
@@ -59,7 +59,7 @@ struct WireParticipants {
 /// Reads the bodies of one operation's successful answers, page after page.
 #[derive(Debug)]
 pub struct Reader<'a> {
-    site: &'a Site,
+    context: &'a AccountContext,
     operation: &'a Operation,
     rows: Vec<ParticipantRow>,
     pages_left: usize,
@@ -75,7 +75,7 @@ pub enum Read {
 }
 
 /// One page of participants.
-struct Page {
+struct ParticipantsPage {
     rows: Vec<ParticipantRow>,
     /// The query string of the next page, when there is one.
     next: Option<NextPage>,
@@ -85,17 +85,17 @@ struct Page {
 enum NextPage {
     /// The same list with this query string.
     Query(String),
-    /// Some other place, where our credentials are not sent.
+    /// Another address, to which our credentials are not sent.
     Elsewhere,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader for the answers to this operation, of which a list may have so many pages.
-    pub fn new(site: &'a Site, operation: &'a Operation, max_pages: usize) -> Self {
-        Self { site, operation, rows: Vec::new(), pages_left: max_pages }
+    /// For the answers to `operation`. A list may have `max_pages` pages.
+    pub fn new(context: &'a AccountContext, operation: &'a Operation, max_pages: usize) -> Self {
+        Self { context, operation, rows: Vec::new(), pages_left: max_pages }
     }
 
-    /// Reads the body of a 2xx; in our own words, why it is of no use.
+    /// Reads the body of a 2xx. The error is in our own words.
     pub fn read(&mut self, body: &[u8]) -> Result<Read, &'static str> {
         let answer = match self.operation {
             Operation::FetchTask { .. } => read_task(body).map(Answer::Task),
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
             Operation::FetchConference { .. } => read_conference(body).map(|row| Answer::Conference(Some(row))),
             Operation::ReadParticipants { conference } => return self.page(conference, body),
             Operation::UpdateCustomer { customer, .. } => read_participant(body, customer).map(Answer::Participant),
-            // A body that tells no SID is no failure: the stream was taken, and its name will do.
+            // A body without a SID is no failure: the stream was accepted, and its name will do.
             Operation::CreateStream { .. } => Some(Answer::Stream(read_stream(body))),
             Operation::FetchCall { .. } => read_call(body).map(|live| Answer::Call { live }),
             Operation::Redirect { .. } | Operation::StopStream { .. } => Some(Answer::Accepted),
@@ -114,15 +114,15 @@ impl<'a> Reader<'a> {
     }
 
     fn page(&mut self, conference: &ConferenceSid, body: &[u8]) -> Result<Read, &'static str> {
-        // Without the base's own path: that is how Twilio writes `next_page_uri`.
-        let account = &self.site.account_sid;
+        // Twilio writes `next_page_uri` without the base's own path.
+        let account = &self.context.account_sid;
         let path = format!("/2010-04-01/Accounts/{account}/Conferences/{conference}/Participants.json");
         let page = read_participants(body, &path).ok_or(UNREADABLE)?;
         self.rows.extend(page.rows);
         self.pages_left = self.pages_left.saturating_sub(1);
         match page.next {
             None => Ok(Read::Whole(Answer::Participants(std::mem::take(&mut self.rows)))),
-            Some(NextPage::Elsewhere) => Err("the list's next page lies somewhere else, where it is not followed"),
+            Some(NextPage::Elsewhere) => Err("the list's next page is at another address, which is not followed"),
             Some(NextPage::Query(_)) if self.pages_left == 0 => Err("the list has more pages than twilio.max_pages"),
             Some(NextPage::Query(query)) => Ok(Read::NextPage(query)),
         }
@@ -140,14 +140,14 @@ fn read_stream(body: &[u8]) -> Option<StreamSid> {
     serde_json::from_slice::<WireStream>(body).ok()?.sid?.parse().ok()
 }
 
-/// `GET …/Calls/{CA}.json`: whether the call is on its way or in progress. An unknown status is taken for live, because a
-/// call believed to be over is left alone for ever.
+/// `GET …/Calls/{CA}.json`: whether the call has not ended. An unknown status counts as live, because a call that is
+/// believed to have ended is never looked at again.
 fn read_call(body: &[u8]) -> Option<bool> {
     let status = serde_json::from_slice::<WireCall>(body).ok()?.status?;
     Some(!matches!(status.as_str(), "completed" | "busy" | "failed" | "no-answer" | "canceled"))
 }
 
-/// `GET …/Conferences.json`: the newest in progress of exactly this name, of which Twilio allows one.
+/// `GET …/Conferences.json`: the newest one in progress of exactly this name. Twilio allows one.
 fn read_conferences(body: &[u8], friendly_name: &str) -> Option<Option<ConferenceRow>> {
     let list: WireConferences = serde_json::from_slice(body).ok()?;
     let rows = list.conferences.into_iter().filter_map(|wire| {
@@ -155,7 +155,7 @@ fn read_conferences(body: &[u8], friendly_name: &str) -> Option<Option<Conferenc
         Some((created, wire.into_row()?))
     });
     let candidates = rows.filter(|(_, row)| row.in_progress && row.friendly_name == friendly_name);
-    // `max_by` would take the last of equals; the first is Twilio's own order.
+    // `max_by` would take the last of equals; Twilio lists the newest first.
     let newest = candidates.reduce(|best, next| if next.0 > best.0 { next } else { best });
     Some(newest.map(|(_, row)| row))
 }
@@ -165,18 +165,18 @@ fn read_conference(body: &[u8]) -> Option<ConferenceRow> {
     serde_json::from_slice::<WireConference>(body).ok()?.into_row()
 }
 
-/// `POST …/Participants/{CA}.json`: without a `call_sid` it is the one that was asked for.
-fn read_participant(body: &[u8], asked: &CallSid) -> Option<ParticipantRow> {
+/// `POST …/Participants/{CA}.json`: without a `call_sid` it is the one that was requested.
+fn read_participant(body: &[u8], requested: &CallSid) -> Option<ParticipantRow> {
     let wire: WireParticipant = serde_json::from_slice(body).ok()?;
     let call = match &wire.call_sid {
-        None => asked.clone(),
-        Some(sid) => sid.parse().ok().filter(|found| found == asked)?,
+        None => requested.clone(),
+        Some(sid) => sid.parse().ok().filter(|found| found == requested)?,
     };
     Some(wire.into_row(call))
 }
 
-/// One page of `GET …/Participants.json`, asked for at `path`. A row without a call is nobody who could be counted.
-fn read_participants(body: &[u8], path: &str) -> Option<Page> {
+/// One page of `GET …/Participants.json`, requested at `path`. A row without a call is ignored.
+fn read_participants(body: &[u8], path: &str) -> Option<ParticipantsPage> {
     let page: WireParticipants = serde_json::from_slice(body).ok()?;
     let rows = page.participants.into_iter().filter_map(|wire| {
         let call = wire.call_sid.as_deref()?.parse().ok()?;
@@ -186,11 +186,11 @@ fn read_participants(body: &[u8], path: &str) -> Option<Page> {
         Some((place, query)) if place == path => NextPage::Query(query.to_owned()),
         _ => NextPage::Elsewhere,
     });
-    Some(Page { rows: rows.collect(), next })
+    Some(ParticipantsPage { rows: rows.collect(), next })
 }
 
 impl WireConference {
-    /// Without its name it is of no use: dialling a guessed name would make a new conference.
+    /// `None` without a name: dialling a guessed one would create another conference.
     fn into_row(self) -> Option<ConferenceRow> {
         Some(ConferenceRow {
             sid: self.sid?.parse().ok()?,

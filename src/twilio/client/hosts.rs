@@ -1,9 +1,9 @@
-//! Which hosts Twilio's REST API is at: `{product}.{edge}.{region}.twilio.com`.
+//! The hosts of Twilio's REST API: `{product}.{edge}.{region}.twilio.com`.
 //! Source: <https://www.twilio.com/docs/global-infrastructure/using-the-twilio-rest-api-in-a-non-us-region>.
 
 use url::Url;
 
-/// A Twilio product with hosts of its own.
+/// A Twilio product with its own hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Product {
     /// Calls, conferences, participants, streams.
@@ -14,13 +14,13 @@ pub enum Product {
     Events,
 }
 
-/// A region or edge that makes no host.
+/// A region or edge that gives no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
-    /// The region's edge is not known here.
-    #[error("the edge of this region is not known: set twilio.edge (TWILIO_EDGE) as well")]
+    /// The edge of the region is not known.
+    #[error("the edge of this region is unknown: set twilio.edge (TWILIO_EDGE) as well")]
     UnknownRegion,
-    /// Something that cannot stand in a host name.
+    /// Not a label of a host name.
     #[error("a region or edge is made of lower-case letters, digits and hyphens, as in \"ie1\" and \"dublin\"")]
     NotAName,
 }
@@ -38,8 +38,8 @@ const EDGES: [(&str, &str); 8] = [
     ("br1", "sao-paulo"),
 ];
 
-/// The base URL of a product, without a slash at its end. Neither region nor edge is the plain host, a region alone
-/// goes to its own edge, an edge alone to us1.
+/// The base URL of a product, without a trailing slash. Without region and edge it is the plain host; a region alone uses its
+/// own edge, an edge alone us1.
 pub fn base_url(product: Product, region: Option<&str>, edge: Option<&str>) -> Result<String, HostError> {
     let product = match product {
         Product::Api => "api",
@@ -57,12 +57,11 @@ pub fn base_url(product: Product, region: Option<&str>, edge: Option<&str>) -> R
     Ok(format!("https://{product}.{edge}.{region}.twilio.com"))
 }
 
-/// Where the Events API is: beside TaskRouter's at the same edge and region, or at the same address where that is no host of
-/// Twilio's.
+/// The base URL of the Events API: TaskRouter's edge and region, or the same address if that is not a host of Twilio's.
 pub(super) fn events_beside(taskrouter: &Url) -> Url {
     let mut url = taskrouter.clone();
     if let Some(rest) = taskrouter.host_str().and_then(|host| host.strip_prefix("taskrouter.")) {
-        // Fails for URLs without a host only.
+        // Fails only for URLs without a host.
         let _ = url.set_host(Some(&format!("events.{rest}")));
     }
     url

@@ -1,8 +1,10 @@
-//! The account's workspaces: where TaskRouter tells its events.
+//! The account's workspaces, whose Event Callback URL TaskRouter posts events to.
 //! Source: <https://www.twilio.com/docs/taskrouter/api/workspace>.
 
-use super::Client;
-use super::unanswered::{Unanswered, taskrouter};
+use super::api_error::ApiError;
+use super::hosts::Product;
+use super::request::Request;
+use super::transport::Transport;
 use crate::call::fact::EpochMs;
 use crate::call::sid::WorkspaceSid;
 use serde::Deserialize;
@@ -10,16 +12,20 @@ use serde::Deserialize;
 /// Accounts have few workspaces; Flex accounts have one.
 const WORKSPACES_PER_PAGE: u16 = 100;
 
-/// A workspace, as far as it matters here.
+/// Reads and configures workspaces.
+#[derive(Debug, Clone, Copy)]
+pub struct Workspaces<'a>(pub(super) &'a Transport);
+
+/// The properties of a workspace that matter here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkspaceRow {
-    /// Its SID.
+    /// Begins with WS.
     pub sid: WorkspaceSid,
     /// `friendly_name`.
     pub name: String,
     /// `event_callback_url`, with its fragment; empty when there is none.
     pub event_callback_url: String,
-    /// `events_filter`; empty when every event is told.
+    /// `events_filter`; empty when every event is sent.
     pub events_filter: String,
 }
 
@@ -31,45 +37,42 @@ struct WireWorkspace {
     events_filter: Option<String>,
 }
 
-impl Client {
-    /// Every workspace of the account.
-    ///
-    /// # Errors
-    /// When Twilio does not answer with them.
-    pub async fn workspaces(&self) -> Result<Vec<WorkspaceRow>, Unanswered> {
-        let request = taskrouter(&["v1", "Workspaces"], Some(format!("PageSize={WORKSPACES_PER_PAGE}")), None);
-        let rows = self.pages("list workspaces", request, "workspaces").await?;
+impl Workspaces<'_> {
+    /// Lists every workspace of the account.
+    pub async fn list(self) -> Result<Vec<WorkspaceRow>, ApiError> {
+        let query = format!("PageSize={WORKSPACES_PER_PAGE}");
+        let request = Request::get(Product::TaskRouter, &["v1", "Workspaces"]).with_query(query);
+        let rows = self.0.fetch_all("list workspaces", request, "workspaces").await?;
         let rows: Result<Vec<WireWorkspace>, _> = rows.into_iter().map(serde_json::from_value).collect();
-        let rows = rows.map_err(|_| Unanswered::unreadable())?;
+        let rows = rows.map_err(|_| ApiError::unreadable())?;
         Ok(rows.into_iter().filter_map(WireWorkspace::into_row).collect())
     }
 
-    /// A workspace, and the time by Twilio's clock.
-    ///
-    /// # Errors
-    /// When there is no such workspace, or Twilio does not answer.
-    pub async fn workspace(&self, sid: &WorkspaceSid) -> Result<(WorkspaceRow, Option<EpochMs>), Unanswered> {
-        let request = taskrouter(&["v1", "Workspaces", sid.as_str()], None, None);
-        let (body, date) = self.asked("fetch workspace", &request).await?;
-        Ok((read(&body).ok_or_else(Unanswered::unreadable)?, date))
+    /// Fetches a workspace, and the time by Twilio's clock.
+    pub async fn fetch(self, sid: &WorkspaceSid) -> Result<(WorkspaceRow, Option<EpochMs>), ApiError> {
+        let (body, date) = self.0.fetch("fetch workspace", &resource(sid)).await?;
+        Ok((read(&body).ok_or_else(ApiError::unreadable)?, date))
     }
 
-    /// Tells a workspace's events at `event_callback_url`, those that `events_filter` lists; empty means all.
+    /// Sets where a workspace's events are posted, and which; an empty filter means all.
     ///
     /// # Errors
-    /// When Twilio does not do so; [`Unanswered::Later`] leaves open whether it did.
-    pub async fn tell_events(
-        &self,
+    /// After [`ApiError::Later`] the change may have been made.
+    pub async fn set_event_callback(
+        self,
         sid: &WorkspaceSid,
         event_callback_url: &str,
         events_filter: &str,
-    ) -> Result<WorkspaceRow, Unanswered> {
+    ) -> Result<WorkspaceRow, ApiError> {
         let form = [("EventCallbackUrl", event_callback_url), ("EventsFilter", events_filter)];
         let form = form.map(|(name, value)| (name.into(), value.to_owned())).to_vec();
-        let request = taskrouter(&["v1", "Workspaces", sid.as_str()], None, Some(form));
-        let (body, _) = self.asked("update workspace", &request).await?;
-        read(&body).ok_or_else(Unanswered::unreadable)
+        let (body, _) = self.0.fetch("update workspace", &resource(sid).with_form(form)).await?;
+        read(&body).ok_or_else(ApiError::unreadable)
     }
+}
+
+fn resource(sid: &WorkspaceSid) -> Request {
+    Request::get(Product::TaskRouter, &["v1", "Workspaces", sid.as_str()])
 }
 
 fn read(body: &[u8]) -> Option<WorkspaceRow> {

@@ -6,13 +6,13 @@ use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::sid::AccountSid;
 use taskrouter_streams::call::step::Change;
 use taskrouter_streams::journal::{CallQuery, NewFact, now};
-use taskrouter_streams::sim::callbacks::Delivered;
-use taskrouter_streams::sim::faults::{Fault, On};
-use taskrouter_streams::sim::world::OpName;
 use taskrouter_streams::timeline;
 use taskrouter_streams::twilio::event::{self, Content};
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::Pair;
+use twilio_simulator::callbacks::Delivered;
+use twilio_simulator::faults::{Fault, On};
+use twilio_simulator::world::OpName;
 
 #[tokio::test]
 async fn calls_of_both_accounts_go_to_the_destinations_of_each_in_the_way_of_each() {
@@ -150,7 +150,7 @@ async fn wrong_credentials_of_one_account_do_not_hurt_the_calls_of_the_other() {
     town.until("blue's change is parked", async || town.call(&blue).await.parked().count() > 0).await;
     town.green.accepts(&green, "alice").await.unwrap();
     streaming(&town.green, &green, &["alice"]).await;
-    assert_eq!(town.blue.picture(&blue).unwrap().streams, Vec::<String>::new());
+    assert_eq!(town.blue.snapshot(&blue).unwrap().streams, Vec::<String>::new());
     assert!(town.blue.requests().iter().all(|request| request.status == Some(401)), "{:?}", town.blue.requests());
     assert!(town.green.requests().iter().all(|request| request.status != Some(401)));
     assert_eq!(town.call(&green).await.parked().count(), 0);
@@ -259,11 +259,11 @@ async fn the_commands_know_the_accounts() {
         ("blue", &town.blue, format!("-u \"{}:$TRS__ACCOUNTS__BLUE__AUTH_TOKENS\"", BLUE.0)),
         (GREEN.0, &town.green, "-u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\"".to_owned()),
     ] {
-        assert_eq!(sim.office().event_callback_url, "");
+        assert_eq!(sim.workspace().event_callback_url, "");
         let (code, said) = town.run(&["setup", "--yes", "--account", account]).await;
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains(&login), "{said}");
-        assert!(sim.office().event_callback_url.starts_with(PUBLIC_URL));
+        assert!(sim.workspace().event_callback_url.starts_with(PUBLIC_URL));
     }
 
     // doctor looks at all of them, or at one.
@@ -334,8 +334,8 @@ async fn setup_finds_the_workspace_of_an_account_that_has_none_configured() {
     assert!(said.contains("--workspace") && said.contains(BLUE.1), "{said}");
     let (code, said) = town.run_with(&["setup", "--account", "blue", "--workspace", BLUE.1, "--yes"], &missing).await;
     assert_eq!(code, Some(0), "{said}");
-    assert!(town.blue.office().event_callback_url.starts_with(PUBLIC_URL));
-    assert_eq!(town.green.office().event_callback_url, "");
+    assert!(town.blue.workspace().event_callback_url.starts_with(PUBLIC_URL));
+    assert_eq!(town.green.workspace().event_callback_url, "");
     town.falls().await;
 }
 

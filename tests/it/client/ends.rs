@@ -251,7 +251,7 @@ async fn a_connection_that_cannot_be_made_is_safe_to_repeat() {
         let performed = client.perform(&operation).await;
         let (found, trouble) = end(performed.outcome);
         assert_eq!((found, performed.request_id), (End::TryLater, None));
-        assert_eq!(trouble.unwrap().reason, "no connection to Twilio could be made");
+        assert_eq!(trouble.unwrap().reason, "could not connect to Twilio");
     }
 }
 
@@ -378,7 +378,7 @@ async fn a_request_is_one_debug_line_and_shows_no_secret() {
     let (performed, script) = performed(&redirect(), [reply]).await;
     drop(guard);
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let ours: Vec<&str> = text.lines().filter(|line| line.contains("asked Twilio")).collect();
+    let ours: Vec<&str> = text.lines().filter(|line| line.contains("request to Twilio")).collect();
     assert_eq!(ours.len(), 1, "{text}");
     for part in ["DEBUG", "operation=\"redirect\"", "status=400", "ms=", REQUEST] {
         assert!(ours[0].contains(part), "{part} in {}", ours[0]);

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use std::time::Duration;
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, ReservationSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{Guard, Operation, Outcome, StreamStart};
-use taskrouter_streams::twilio::client::{Client, ClientSettings, Credentials, Destination, Performed};
+use taskrouter_streams::twilio::client::{Client, ClientSettings, Credentials, Performed, StreamDestination};
 use taskrouter_streams::twilio::twiml::Track;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
@@ -32,8 +32,12 @@ fn settings(base: &str) -> ClientSettings {
         api_base_url: base.parse().unwrap(),
         taskrouter_base_url: base.parse().unwrap(),
         destinations: vec![
-            Destination { url: "wss://audio.example.com/a".into(), track: Track::BothTracks, confirms: false },
-            Destination { url: "wss://audio.example.com/b&c".into(), track: Track::InboundTrack, confirms: false },
+            StreamDestination { url: "wss://audio.example.com/a".into(), track: Track::BothTracks, confirms: false },
+            StreamDestination {
+                url: "wss://audio.example.com/b&c".into(),
+                track: Track::InboundTrack,
+                confirms: false,
+            },
         ],
         status_url: "https://streams.example.com/streams/status".into(),
         connect_timeout: Duration::from_secs(5),

@@ -121,7 +121,7 @@ async fn a_stream_is_created_with_its_parameters_numbered_and_its_status_told_to
     let stream = StreamStart { parameters: vec![("who".into(), "a&b é".into())], ..start(0) };
     let mut settings = settings("http://unused");
     settings.destinations[0].confirms = true;
-    let site = taskrouter_streams::twilio::client::Site {
+    let site = taskrouter_streams::twilio::client::AccountContext {
         account_sid: settings.account_sid,
         workspace_sid: settings.workspace_sid,
         destinations: settings.destinations,

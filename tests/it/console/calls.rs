@@ -3,9 +3,9 @@
 use super::{busy_stage, story, text};
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
-use taskrouter_streams::cli::stage::Stage;
+use twilio_simulator::testbed::Testbed;
 
-async fn calls(stage: &Stage, arguments: &[&str]) -> Output {
+async fn calls(stage: &Testbed, arguments: &[&str]) -> Output {
     command(&[&["--admin", &format!("http://{}", stage.service.admin())], arguments].concat(), &[]).await
 }
 
@@ -65,7 +65,7 @@ async fn calls_are_listed_shown_and_redriven_in_the_terminal() {
     assert!(text(&stage, "/calls?state=parked").await.contains("\"calls\":[]"));
     let (code, again) = complained(&calls(&stage, &["redrive", &task]).await);
     assert!(code == Some(1) && again.contains("nothing of this call is parked"), "{again}");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -75,15 +75,15 @@ async fn what_was_given_up_is_dismissed_in_the_terminal_by_the_customers_leg() {
     let leg = parked["calls"][0]["customer"].as_str().unwrap();
     assert!(said(&calls(&stage, &["dismiss", leg]).await).contains("is left as it is"));
     assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 /// A stage on which Twilio was away for so long that the streams of so many calls were given up.
-async fn after_an_outage(calls: usize) -> Stage {
+async fn after_an_outage(calls: usize) -> Testbed {
     let stage = busy_stage("").await;
     let outage = [&["customer calls"][..], &["the next redirect is answered 503"; 40], &["alice accepts", "settle"]];
     for _ in 1..calls {
-        stage.tell(&story(&outage.concat())).await;
+        stage.run(&story(&outage.concat())).await;
         stage.sim.clear_faults();
     }
     stage
@@ -115,8 +115,8 @@ async fn calls_are_listed_page_by_page() {
     }
     assert_eq!(found, all);
     let (code, complaint) = complained(&calls(&stage, &["list", "--after", "x&limit=1"]).await);
-    assert!(code == Some(1) && complaint.contains("after is not the end of a page"), "{complaint}");
-    stage.clear().await;
+    assert!(code == Some(1) && complaint.contains("after must be `next` of the previous page"), "{complaint}");
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn whatever_was_given_up_in_an_outage_is_tried_again_at_once() {
         said(&calls(&stage, &["redrive", "--all"]).await),
         "0 calls: what was given up is tried again; `calls show` tells how it goes\n"
     );
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn whatever_was_given_up_in_an_outage_is_dismissed_at_once() {
     let stage = after_an_outage(2).await;
     assert_eq!(said(&calls(&stage, &["dismiss", "--all"]).await), "2 calls: what was given up is left as it is\n");
     assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn health_is_asked_from_a_shell_without_a_token() {
     let admin = format!("http://{}", stage.service.admin());
     let health = program("health", &["--admin", &admin], &[]).await;
     assert!(said(&health).starts_with("{\"commit\":"), "{}", said(&health));
-    stage.clear().await;
+    stage.stop().await;
     let (code, gone) = complained(&program("health", &["--admin", &admin], &[]).await);
     assert!(code == Some(1) && gone.contains("nobody listens"), "{gone}");
 }
@@ -194,7 +194,7 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
         assert!(!complaint.contains("long-enough"), "{complaint}");
     }
     assert!(said(&command(&["--admin", &admin, "list"], &token).await).contains("live, 1 parked"));
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -210,5 +210,5 @@ async fn a_shell_beside_the_service_needs_nothing_of_its_configuration_but_where
     std::fs::write(&file, format!("[admin]\nlisten = \"{admin}\"\n[server]\nnot_known_yet = 1\n")).unwrap();
     let list = command(&["list", "--config", file.to_str().unwrap()], &environment[1..]).await;
     assert!(said(&list).contains("live, 1 parked"));
-    stage.clear().await;
+    stage.stop().await;
 }

@@ -9,23 +9,23 @@ use std::time::Duration;
 use taskrouter_streams::call::fact::{
     CallAttributes, EventStamp, Fact, ReservationChange, ReservationEvent, TaskStatus, TaskView, What,
 };
-use taskrouter_streams::cli::stage::Stage;
 use taskrouter_streams::console::view::AccountNames;
 use taskrouter_streams::console::{ConsoleSettings, console};
 use taskrouter_streams::http::admin;
 use taskrouter_streams::journal::{Ingest as _, NewFact, SqliteJournal, SqliteSettings};
-use taskrouter_streams::sim::Behaviour;
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::twilio::signature::{parse_pairs, sign};
 use tokio_util::sync::CancellationToken;
+use twilio_simulator::SimConfig;
+use twilio_simulator::testbed::Testbed;
 
 const TOKEN: &str = "a-token-that-is-long-enough";
 
-async fn json(stage: &Stage, path: &str) -> Value {
+async fn json(stage: &Testbed, path: &str) -> Value {
     serde_json::from_str(&text(stage, path).await).unwrap()
 }
 
-async fn status(stage: &Stage, method: Method, path: &str, headers: &[(&str, &str)]) -> u16 {
+async fn status(stage: &Testbed, method: Method, path: &str, headers: &[(&str, &str)]) -> u16 {
     answer(stage.service.admin(), method, path, headers).await.status().as_u16()
 }
 
@@ -53,10 +53,10 @@ async fn calls_are_listed_found_and_shown() {
     let why: Vec<&str> = story["timeline"].as_array().unwrap().iter().filter_map(|line| line["why"].as_str()).collect();
     assert!(why.contains(&"start agent B's stream") && why.contains(&"hold the customer again"), "{why:?}");
     let page = text(&stage, &format!("/console/calls/{}", consult["task"].as_str().unwrap())).await;
-    for shown in ["<svg", "Stream B, agent B", "to start agent B's stream", "on the way back into the conference"] {
+    for shown in ["<svg", "Stream B, agent B", "to start agent B's stream", "rejoining the conference"] {
         assert!(page.contains(&shown.replace('\'', "&#39;")) || page.contains(shown), "{shown} is missing in {page}");
     }
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn what_was_given_up_is_tried_again_once_and_then_there_is_nothing_to_try(
     assert_eq!(status(&stage, Method::POST, &format!("/calls/{task}/redrive"), &[]).await, 409);
     let facts = stage.facts(&task.parse().unwrap()).await.unwrap();
     assert_eq!(facts.iter().filter(|fact| fact.what == What::Redriven).count(), 1);
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn what_was_given_up_and_dismissed_is_left_alone_and_not_shown_as_parked()
     let page = text(&stage, &format!("/console/calls/{task}")).await;
     assert!(page.contains("an operator dismisses what was given up") && !page.contains("id=\"redrive\""), "{page}");
     assert_eq!(status(&stage, Method::POST, &format!("/calls/{task}/dismiss"), &[]).await, 409);
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -107,14 +107,14 @@ async fn what_is_not_there_is_said_in_the_language_of_whoever_asks() {
         assert_eq!(found.status(), code, "{path}");
     }
     assert!(text(&stage, &format!("/calls/{unknown}")).await.starts_with("{\"error\":"));
-    assert!(text(&stage, &format!("/console/calls/{unknown}")).await.contains("<h1>That did not work</h1>"));
+    assert!(text(&stage, &format!("/console/calls/{unknown}")).await.contains("<h1>Request failed</h1>"));
     assert_eq!(status(&stage, Method::POST, &format!("/calls/{unknown}/redrive"), &[]).await, 404);
     assert_eq!(
         status(&stage, Method::GET, &format!("/calls/{unknown}/redrive"), &[]).await,
         404,
         "GET changes nothing"
     );
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn a_page_of_somebody_else_can_change_nothing() {
             "let in, and there is no such call: {headers:?}"
         );
     }
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn a_name_that_leads_here_is_no_way_in_without_a_token() {
         assert_eq!(status(&stage, Method::GET, "/console", &[("host", host)]).await, code, "{host}");
     }
     assert_eq!(status(&stage, Method::GET, "/metrics", &[("host", "probe.example")]).await, 200);
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn the_token_is_asked_for_and_taken_as_password_or_bearer() {
     for open in ["/health", "/health/live", "/health/ready", "/metrics"] {
         assert_eq!(status(&stage, Method::GET, open, &[]).await, 200, "{open}");
     }
-    stage.clear().await;
+    stage.stop().await;
 }
 
 /// A console on a journal of its own.
@@ -322,7 +322,7 @@ async fn every_answer_tells_browsers_what_they_may_do_with_it() {
     for inline in ["<style", " style=", " onclick", "javascript:", "http://", "https://"] {
         assert!(!page.contains(inline), "{inline} is in {page}");
     }
-    stage.clear().await;
+    stage.stop().await;
 }
 
 /// Names and attributes are anybody's words. Some may have to be kept; none is shown.
@@ -330,7 +330,7 @@ async fn every_answer_tells_browsers_what_they_may_do_with_it() {
 async fn hostile_names_and_attributes_show_nowhere() {
     // A rule that names a field makes the journal keep it.
     let rule = "[[streams.rules]]\ntask_queue = \"Nobody\"\nworker_attributes = { name = \"x\" }\ndestinations = []";
-    let stage = Stage::set(Behaviour::default(), &format!("[server]\nthreads = 1\n{rule}")).await.unwrap();
+    let stage = Testbed::start(SimConfig::default(), &format!("[server]\nthreads = 1\n{rule}")).await.unwrap();
     let hostile = "</title></svg><script>alert(1)</script>\"'\u{1b}[31m{{7*7}}\r\nEVIL";
     let attributes = serde_json::json!({"call_sid": format!("CA{:032x}", 5), "from": "+15557654321", "name": hostile});
     let task = format!("WT{:032x}", 5);
@@ -379,7 +379,7 @@ async fn hostile_names_and_attributes_show_nowhere() {
     assert!(text(&stage, "/console?state=all").await.contains(&task), "the call itself is there");
     let facts = format!("{:?}", stage.facts(&task.parse().unwrap()).await.unwrap());
     assert!(facts.contains("EVIL"), "there was something to show: {facts}");
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -399,6 +399,6 @@ async fn a_page_is_sent_again_when_it_changes_and_ends_with_the_service() {
         heard.push_str(&String::from_utf8_lossy(&follow.chunk().await.unwrap().unwrap()));
     }
     // The listener waits for answers under way: one that did not end would use up the whole grace.
-    stage.clear().await;
+    stage.stop().await;
     while let Ok(Some(_)) = follow.chunk().await {}
 }

@@ -8,15 +8,15 @@ mod pages;
 use super::metrics::story;
 use reqwest::{Method, Response};
 use std::net::SocketAddr;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
+use twilio_simulator::SimConfig;
+use twilio_simulator::testbed::Testbed;
 
 /// Live calls, one in each state that a page shows, and one whose stream was given up.
-pub(crate) async fn busy_stage(extra: &str) -> Stage {
+pub(crate) async fn busy_stage(extra: &str) -> Testbed {
     let extra = format!(
         "[server]\nthreads = 1\n[streams]\nconfirm_within_ms = 300\n[retry]\nfirst_ms = 1\ncap_ms = 5\ngive_up_ms = 20\n[admin]\nlive_every_ms = 50\n{extra}"
     );
-    let stage = Stage::set(Behaviour { latency_ms: 5, ..Behaviour::default() }, &extra).await.unwrap();
+    let stage = Testbed::start(SimConfig { latency_ms: 5, ..SimConfig::default() }, &extra).await.unwrap();
     let told = [
         &[
             "customer calls",
@@ -32,12 +32,12 @@ pub(crate) async fn busy_stage(extra: &str) -> Stage {
         &["customer calls", "alice accepts", "settle"],
     ];
     for steps in told {
-        let outcome = stage.tell(&story(steps)).await;
+        let outcome = stage.run(&story(steps)).await;
         assert_eq!(outcome.failures, Vec::<String>::new());
     }
     let parked =
         [&["customer calls"][..], &["the next redirect is answered 503"; 40], &["alice accepts", "settle"]].concat();
-    stage.tell(&story(&parked)).await;
+    stage.run(&story(&parked)).await;
     stage.sim.clear_faults();
     stage
 }
@@ -53,6 +53,6 @@ pub(crate) async fn answer(admin: SocketAddr, method: Method, path: &str, header
 }
 
 /// What is answered to a GET.
-pub(crate) async fn text(stage: &Stage, path: &str) -> String {
+pub(crate) async fn text(stage: &Testbed, path: &str) -> String {
     answer(stage.service.admin(), Method::GET, path, &[]).await.text().await.unwrap()
 }

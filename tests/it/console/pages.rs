@@ -29,7 +29,7 @@ async fn the_pages_are_sound_in_a_real_browser() {
     browser.press(&format!("{TAB}{ENTER}")).await;
     assert_eq!(browser.text("return document.activeElement.id").await, "main", "the first stop skips to the content");
     browser.run("document.querySelector('tbody tr:last-child th a').click()").await;
-    browser.until("return document.querySelectorAll('.lanes svg rect').length > 10").await;
+    browser.until("return document.querySelectorAll('.diagram svg rect').length > 10").await;
     let ground = async || browser.text("return getComputedStyle(document.body).backgroundColor").await;
     let dark = ground().await;
     picture(&browser, "call-dark").await;
@@ -70,7 +70,7 @@ async fn the_pages_are_sound_in_a_real_browser() {
         "no script fails and the policy has nothing to refuse"
     );
     browser.close().await;
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_page_follows_what_happens_keeps_the_focus_and_can_be_paused() {
     browser.run("document.getElementById('live').click()").await;
     browser.until("return document.querySelectorAll('tbody tr').length === 6").await;
     browser.close().await;
-    stage.clear().await;
+    stage.stop().await;
 }
 
 #[tokio::test]
@@ -107,9 +107,9 @@ async fn what_was_given_up_is_redriven_from_its_page() {
     picture(&browser, "parked").await;
     browser.run("document.getElementById('redrive').focus()").await;
     browser.press(ENTER).await;
-    browser.until("return !document.querySelector('.given-up') && !!document.querySelector('.story')").await;
+    browser.until("return !document.querySelector('.parked-changes') && !!document.querySelector('.story')").await;
     browser.until("return document.querySelector('.story').innerText.includes('an operator redrives the call')").await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     browser.close().await;
-    stage.clear().await;
+    stage.stop().await;
 }

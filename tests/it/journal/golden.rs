@@ -10,8 +10,8 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::Parked;
-use taskrouter_streams::cli::stage::Stage;
-use taskrouter_streams::sim::Behaviour;
+use twilio_simulator::SimConfig;
+use twilio_simulator::testbed::Testbed;
 
 const JOURNALS: [&str; 4] = ["v1.redirect", "v1.streams-api", "v2.redirect", "v2.shadow"];
 
@@ -126,8 +126,8 @@ fn the_newest_golden_journals_hold_what_the_first_had_not() {
 #[ignore = "writes the golden journals of a version; those of a version that was released are never written again"]
 async fn records_a_golden_journal() {
     for (name, extra) in NEWEST {
-        let stage = Stage::set(Behaviour::default(), extra).await.unwrap();
-        let outcome = stage.tell(&story("warm-transfer")).await;
+        let stage = Testbed::start(SimConfig::default(), extra).await.unwrap();
+        let outcome = stage.run(&story("warm-transfer")).await;
         let mut facts = stage.facts(&outcome.tasks[0]).await.unwrap();
         let reservation = Call::fold(&facts).reservations().next().unwrap().0.clone();
         let at = facts.last().unwrap().at;
@@ -151,6 +151,6 @@ async fn records_a_golden_journal() {
         std::fs::create_dir_all(file(name, "jsonl").parent().unwrap()).unwrap();
         std::fs::write(file(name, "jsonl"), text).unwrap();
         std::fs::write(file(name, "folded"), folded).unwrap();
-        stage.clear().await;
+        stage.stop().await;
     }
 }

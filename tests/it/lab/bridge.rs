@@ -4,16 +4,15 @@
 use taskrouter_streams::call::fact::What;
 use taskrouter_streams::call::rules;
 use taskrouter_streams::call::step::{Operation, Outcome, Trouble};
-use taskrouter_streams::sim;
-use taskrouter_streams::sim::faults::{Fault, FaultBody};
-use taskrouter_streams::sim::world::{Event, OpName, Reply, Request, World};
-use taskrouter_streams::twilio::client::{Destination, Read, Reader, Site};
+use taskrouter_streams::twilio::client::{AccountContext, Read, Reader, StreamDestination};
 use taskrouter_streams::twilio::event::{Content, parse};
-use taskrouter_streams::twilio::failure::{Refusal, verdict};
+use taskrouter_streams::twilio::failure::{ErrorResponse, verdict};
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::parse_pairs;
-use taskrouter_streams::twilio::stream_status::{self, Told};
+use taskrouter_streams::twilio::stream_status::{self, StatusContent};
 use taskrouter_streams::twilio::twiml::Track;
+use twilio_simulator::faults::{Fault, FaultBody};
+use twilio_simulator::world::{Event, OpName, Reply, Request, World};
 use url::Url;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
@@ -22,9 +21,9 @@ const WORKSPACE: &str = "WS00000000000000000000000000000001";
 /// Both sides' idea of whose account it is.
 #[derive(Debug)]
 pub(super) struct Bridge {
-    client: Site,
+    client: AccountContext,
     base: Url,
-    door: sim::Site,
+    door: twilio_simulator::Site,
 }
 
 /// A request on its way.
@@ -39,22 +38,23 @@ pub(super) struct Crossing {
 impl Bridge {
     /// Streams go where the policy says.
     pub(super) fn new(destinations: &[rules::Destination]) -> Self {
-        let destination = |to: &rules::Destination| Destination {
+        let destination = |to: &rules::Destination| StreamDestination {
             url: "wss://audio.example.com/a".to_owned(),
             track: if to.tracks == 2 { Track::BothTracks } else { Track::InboundTrack },
             confirms: to.confirms,
         };
-        let client = Site {
+        let client = AccountContext {
             account_sid: ACCOUNT.parse().unwrap(),
             workspace_sid: WORKSPACE.parse().unwrap(),
             destinations: destinations.iter().map(destination).collect(),
             status_url: "https://streams.example.com/streams/status".to_owned(),
         };
-        let door = sim::Site { account: client.account_sid.clone(), workspace: client.workspace_sid.clone() };
+        let door =
+            twilio_simulator::Site { account: client.account_sid.clone(), workspace: client.workspace_sid.clone() };
         Self { client, base: Url::parse("http://twilio.invalid").unwrap(), door }
     }
 
-    pub(super) fn world(&self, behaviour: sim::Behaviour, now: i64) -> World {
+    pub(super) fn world(&self, behaviour: twilio_simulator::SimConfig, now: i64) -> World {
         World::new(behaviour, self.door.account.clone(), self.door.workspace.clone(), now)
     }
 
@@ -95,7 +95,7 @@ impl Bridge {
 
     fn read(&self, crossing: &Crossing, status: u16, retry_after: Option<&str>, body: &[u8], now: i64) -> Outcome {
         if !(200..300).contains(&status) {
-            return verdict(Refusal { status, retry_after, body }, crossing.asked.about, now);
+            return verdict(ErrorResponse { status, retry_after, body }, crossing.asked.about, now);
         }
         match Reader::new(&self.client, &crossing.operation, 1).read(body) {
             Ok(Read::Whole(answer)) => Outcome::Done(answer),
@@ -116,9 +116,9 @@ impl Bridge {
         let body = body.finish();
         let pairs = parse_pairs(body.as_bytes());
         if event.callback_url.is_some() {
-            return match stream_status::parse(&pairs, now).expect("the simulator's callbacks are well-formed").told {
-                Told::Stream { identity, event } => Some((identity, What::Stream(event))),
-                Told::NotOurs => None,
+            return match stream_status::parse(&pairs, now).expect("the simulator's callbacks are well-formed").content {
+                StatusContent::Stream { identity, event } => Some((identity, What::Stream(event))),
+                StatusContent::NotOurs => None,
             };
         }
         match parse(&pairs, &Interest::default()).expect("the simulator's events are well-formed").content {

@@ -7,7 +7,7 @@ use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::Fact;
 use taskrouter_streams::call::sid::ReservationSid;
 use taskrouter_streams::call::step::Change;
-use taskrouter_streams::sim::world::{Drop, Misuse};
+use twilio_simulator::world::{Drop, Misuse};
 
 /// What holds at every moment: I1, I2, I4, I5 by the world's own record, of I8 that nobody is held for no reason, and I9 whenever there
 /// is a new fact. How facts are written is tried at rest.

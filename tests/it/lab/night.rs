@@ -2,7 +2,7 @@
 
 use super::bridge::{Bridge, Crossing, unanswered};
 use super::ledger::Ledger;
-use super::plan::{AGENTS, Action, Crash, Mishap, Plan};
+use super::plan::{AGENTS, Action, Crash, DeliveryFault, Plan};
 use super::{
     dice,
     hold::{Deed, Hold},
@@ -12,10 +12,10 @@ use taskrouter_streams::call::fact::{EpochMs, Fact, ReservationChange, TransferC
 use taskrouter_streams::call::sid::{EventSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{Answer, Operation, Outcome, Settled, Step};
 use taskrouter_streams::call::{Call, Next};
-use taskrouter_streams::sim::callbacks;
-use taskrouter_streams::sim::faults::{Fault, Faults, Side};
-use taskrouter_streams::sim::scenario::Verb;
-use taskrouter_streams::sim::world::{Event, Impossible, Mode, OpName, Picture, Target, World};
+use twilio_simulator::callbacks;
+use twilio_simulator::faults::{Fault, Faults, Side};
+use twilio_simulator::scenario::Verb;
+use twilio_simulator::world::{Event, InvalidAction, Mode, OpName, Snapshot, Target, World};
 
 /// When every night begins.
 pub(super) const START: EpochMs = 1_700_000_000_000;
@@ -55,7 +55,7 @@ pub(super) struct Night<'a> {
     /// The worker has heard that the transfer is cold; and that it was accepted.
     cold_heard: (bool, bool),
     scripted: Faults,
-    mishaps: Vec<(Option<String>, callbacks::Mishap)>,
+    mishaps: Vec<(Option<String>, callbacks::DeliveryFault)>,
     pub(super) counted: Counted,
     /// An event has been lost.
     pub(super) lossy: bool,
@@ -192,8 +192,8 @@ impl<'a> Night<'a> {
         &self.facts[..self.worker.seen]
     }
 
-    pub(super) fn picture(&self) -> Option<Picture> {
-        self.world.picture(self.task.as_ref()?)
+    pub(super) fn picture(&self) -> Option<Snapshot> {
+        self.world.snapshot(self.task.as_ref()?)
     }
 
     /// Whether the customer is held, unless he is not in the conference.
@@ -292,12 +292,12 @@ impl<'a> Night<'a> {
                 what: what.clone(),
             };
             match self.mishap(&event) {
-                Some(Mishap::Lost) => {
+                Some(DeliveryFault::Lost) => {
                     self.lossy = true;
                     self.log(format!("{} is lost", event.event_type));
                 }
-                Some(Mishap::Late(ms)) => self.post(due + ms, letter(&identity)),
-                Some(Mishap::Twice(ms, recognised)) => {
+                Some(DeliveryFault::Late(ms)) => self.post(due + ms, letter(&identity)),
+                Some(DeliveryFault::Twice(ms, recognised)) => {
                     self.post(due, letter(&identity));
                     let again = if recognised { identity.clone() } else { format!("{identity} again") };
                     self.post(due + ms, letter(&again));
@@ -307,15 +307,16 @@ impl<'a> Night<'a> {
         }
     }
 
-    fn mishap(&mut self, event: &Event) -> Option<Mishap> {
-        let meant =
-            |(wanted, _): &(Option<String>, callbacks::Mishap)| wanted.as_deref().is_none_or(|w| w == event.event_type);
+    fn mishap(&mut self, event: &Event) -> Option<DeliveryFault> {
+        let meant = |(wanted, _): &(Option<String>, callbacks::DeliveryFault)| {
+            wanted.as_deref().is_none_or(|w| w == event.event_type)
+        };
         if let Some(place) = self.mishaps.iter().position(meant) {
             return Some(match self.mishaps.remove(place).1 {
-                callbacks::Mishap::Dropped => Mishap::Lost,
-                callbacks::Mishap::Duplicated => Mishap::Twice(1, true),
-                callbacks::Mishap::Delayed(ms) => Mishap::Late(i64::try_from(ms).unwrap()),
-                callbacks::Mishap::Swapped => Mishap::Late(10),
+                callbacks::DeliveryFault::Dropped => DeliveryFault::Lost,
+                callbacks::DeliveryFault::Duplicated => DeliveryFault::Twice(1, true),
+                callbacks::DeliveryFault::Delayed(ms) => DeliveryFault::Late(i64::try_from(ms).unwrap()),
+                callbacks::DeliveryFault::Swapped => DeliveryFault::Late(10),
             });
         }
         self.plan.mishaps.get(&self.counted.events).copied().filter(|_| !self.calm)
@@ -605,13 +606,13 @@ impl Night<'_> {
     }
 
     /// Performs a step of a story.
-    pub(super) fn tell(&mut self, verb: &Verb) -> Result<(), Impossible> {
+    pub(super) fn tell(&mut self, verb: &Verb) -> Result<(), InvalidAction> {
         let now = self.now;
         if let Verb::CustomerCalls = verb {
             self.task = Some(self.world.customer_calls(now));
             return Ok(());
         }
-        let task = self.task.clone().ok_or_else(|| Impossible("nobody has called".to_owned()))?;
+        let task = self.task.clone().ok_or_else(|| InvalidAction("nobody has called".to_owned()))?;
         let before = self.held();
         let was_held = before == Some(true);
         let world = &mut self.world;
@@ -660,7 +661,7 @@ impl Night<'_> {
             Verb::Completes(agent) => world.completes(&task, agent, now)?,
             Verb::SocketsFail(failure, times) => world.next_sockets_fail(*failure, *times),
             Verb::SocketDies(agent) => world.socket_dies(&task, agent, now)?,
-            Verb::Mishap(event, mishap) => self.mishaps.push((event.clone(), *mishap)),
+            Verb::DeliveryFault(event, mishap) => self.mishaps.push((event.clone(), *mishap)),
             Verb::Fault(on, fault) => self.scripted.script(*on, 1, fault.clone()),
             Verb::Settle | Verb::Expect { .. } => {}
         }

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use taskrouter_streams::call::Policy;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::rules::Destination;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::faults::{Fault, FaultBody, Side};
-use taskrouter_streams::sim::scenario::Verb;
-use taskrouter_streams::sim::world::Mode;
+use twilio_simulator::SimConfig;
+use twilio_simulator::faults::{Fault, FaultBody, Side};
+use twilio_simulator::scenario::Verb;
+use twilio_simulator::world::Mode;
 
 pub(super) const AGENTS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
@@ -18,13 +18,13 @@ pub(super) const AGENTS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) policy: Policy,
-    pub(super) behaviour: Behaviour,
+    pub(super) behaviour: SimConfig,
     /// What people do, each after a pause in milliseconds.
     pub(super) actions: Vec<(i64, Action)>,
     /// What goes wrong with the n-th request.
     pub(super) faults: BTreeMap<u32, Fault>,
     /// What becomes of the n-th event.
-    pub(super) mishaps: BTreeMap<u32, Mishap>,
+    pub(super) mishaps: BTreeMap<u32, DeliveryFault>,
     /// Where the worker dies, and for how many milliseconds it is away.
     pub(super) crashes: BTreeMap<Crash, i64>,
     /// Half a request takes so many milliseconds at most.
@@ -63,7 +63,7 @@ pub(super) enum Action {
 
 /// What becomes of an event on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mishap {
+pub(super) enum DeliveryFault {
     Lost,
     /// So many milliseconds later than it would have arrived.
     Late(i64),
@@ -129,7 +129,7 @@ impl Plan {
                     plan.mishaps.insert(number, disorder(&mut dice));
                 }
                 if weather.lossy && dice.percent(10) {
-                    plan.mishaps.insert(number, Mishap::Lost);
+                    plan.mishaps.insert(number, DeliveryFault::Lost);
                 }
             }
         }
@@ -147,7 +147,7 @@ impl Plan {
     }
 
     pub(super) fn is_lossy(&self) -> bool {
-        self.mishaps.values().any(|mishap| *mishap == Mishap::Lost)
+        self.mishaps.values().any(|mishap| *mishap == DeliveryFault::Lost)
     }
 
     /// Nothing goes wrong with requests, events or workers.
@@ -157,7 +157,7 @@ impl Plan {
 
     /// How much there is to read in it.
     pub(super) fn weight(&self) -> usize {
-        let plain = Behaviour { agents: self.behaviour.agents.clone(), seed: self.seed, ..Behaviour::default() };
+        let plain = SimConfig { agents: self.behaviour.agents.clone(), seed: self.seed, ..SimConfig::default() };
         let odd = usize::from(self.behaviour != plain)
             + usize::from(self.policy != plain_policy())
             + usize::from(self.latency_ms > 2)
@@ -178,7 +178,7 @@ impl Plan {
         with(&|plan| plan.mishaps.clear());
         with(&|plan| {
             plan.behaviour =
-                Behaviour { agents: plan.behaviour.agents.clone(), seed: plan.seed, ..Behaviour::default() }
+                SimConfig { agents: plan.behaviour.agents.clone(), seed: plan.seed, ..SimConfig::default() }
         });
         with(&|plan| plan.latency_ms = 2);
         with(&|plan| plan.delivery_ms = 1);
@@ -215,12 +215,12 @@ fn policy(dice: &mut Dice) -> Policy {
     }
 }
 
-fn behaviour(dice: &mut Dice, seed: u64, weather: Weather) -> Behaviour {
+fn behaviour(dice: &mut Dice, seed: u64, weather: Weather) -> SimConfig {
     let agents = AGENTS.map(str::to_owned).to_vec();
     if !weather.lags {
-        return Behaviour { seed, agents, ..Behaviour::default() };
+        return SimConfig { seed, agents, ..SimConfig::default() };
     }
-    Behaviour {
+    SimConfig {
         seed,
         agents,
         guard_lag_ms: dice.of(&[0, 60, 400, 1_500]),
@@ -231,7 +231,7 @@ fn behaviour(dice: &mut Dice, seed: u64, weather: Weather) -> Behaviour {
         conference_attributes_missing: dice.percent(20),
         transfer_hold_ms: dice.of(&[0, 100, 900]),
         cold_unhold_ms: dice.of(&[5, 300, 2_000]),
-        ..Behaviour::default()
+        ..SimConfig::default()
     }
 }
 
@@ -299,10 +299,10 @@ fn fault(dice: &mut Dice) -> Fault {
     }
 }
 
-fn disorder(dice: &mut Dice) -> Mishap {
+fn disorder(dice: &mut Dice) -> DeliveryFault {
     match dice.below(3) {
-        0 => Mishap::Late(dice.ms(1, 300)),
-        1 => Mishap::Late(dice.ms(1, 4_000)),
-        _ => Mishap::Twice(dice.ms(0, 3_000), dice.percent(50)),
+        0 => DeliveryFault::Late(dice.ms(1, 300)),
+        1 => DeliveryFault::Late(dice.ms(1, 4_000)),
+        _ => DeliveryFault::Twice(dice.ms(0, 3_000), dice.percent(50)),
     }
 }

@@ -5,10 +5,10 @@ use super::night::Night;
 use super::plan::{Action, Crash, Plan, plain_policy};
 use std::collections::BTreeMap;
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::sim::Behaviour;
-use taskrouter_streams::sim::scenario::{self, STORIES, Scenario, Verb};
-use taskrouter_streams::sim::world::Picture;
 use taskrouter_streams::timeline;
+use twilio_simulator::SimConfig;
+use twilio_simulator::scenario::{self, SCENARIOS, Scenario, Verb};
+use twilio_simulator::world::Snapshot;
 
 /// How long a dead worker is missed.
 const AWAY_MS: i64 = 30;
@@ -21,7 +21,7 @@ fn plan(story: &Scenario, strategy: Strategy, crash: Option<Crash>) -> Plan {
     Plan {
         seed: 1,
         policy,
-        behaviour: story.behaviour(&Behaviour::default()).unwrap(),
+        behaviour: story.config(&SimConfig::default()).unwrap(),
         actions: story.steps.iter().map(|step| (1, Action::Tell(step.verb.clone()))).collect(),
         faults: BTreeMap::new(),
         mishaps: BTreeMap::new(),
@@ -32,7 +32,7 @@ fn plan(story: &Scenario, strategy: Strategy, crash: Option<Crash>) -> Plan {
 }
 
 /// What can be seen at every rest of the story; and how many facts and requests there were.
-fn rests(plan: &Plan) -> Result<(Vec<Option<Picture>>, usize, u32), String> {
+fn rests(plan: &Plan) -> Result<(Vec<Option<Snapshot>>, usize, u32), String> {
     let mut night = Night::new(plan);
     let mut pictures = Vec::new();
     let told = plan.actions.iter().try_for_each(|(pause, action)| {
@@ -50,7 +50,7 @@ fn rests(plan: &Plan) -> Result<(Vec<Option<Picture>>, usize, u32), String> {
 
 fn every_crash(strategy: Strategy) {
     let mut complaints = Vec::new();
-    for (name, text) in STORIES {
+    for (name, text) in SCENARIOS {
         let story = scenario::read(text).unwrap();
         let (undisturbed, facts, requests) =
             rests(&plan(&story, strategy, None)).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));

@@ -1,0 +1,102 @@
+//! One scenario run against the service and a simulated Twilio, with its figures.
+
+use super::audio;
+use anyhow::Context as _;
+use taskrouter_streams::call::fact::{Fact, ReservationChange, What};
+use taskrouter_streams::call::policy::Strategy;
+use taskrouter_streams::call::sid::ReservationSid;
+use taskrouter_streams::config::Mode;
+use twilio_simulator::SimConfig;
+use twilio_simulator::scenario::Scenario;
+use twilio_simulator::testbed::Testbed;
+
+/// What came of a scenario.
+pub(super) struct ScenarioRun {
+    /// The facts of each of its calls, and what was heard of them.
+    pub(super) calls: Vec<(Vec<Fact>, Vec<String>)>,
+    /// Its figures.
+    pub(super) figures: Figures,
+    /// Every violation and every unmet expectation, in words.
+    pub(super) complaints: Vec<String>,
+}
+
+/// The figures of a scenario.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Figures {
+    pub(super) started: usize,
+    pub(super) stopped: usize,
+    pub(super) requests: usize,
+    /// From an agent's accepting to the first frame of audio, ms, for each stream.
+    pub(super) audio_after_ms: Vec<i64>,
+    /// The customer's time outside the conference, ms.
+    pub(super) outside_ms: i64,
+    pub(super) violations: usize,
+    pub(super) failures: usize,
+}
+
+impl Figures {
+    pub(super) fn is_good(&self) -> bool {
+        self.violations == 0 && self.failures == 0
+    }
+
+    /// The median of the streams' times from accept to audio, ms.
+    pub(super) fn median_audio_after_ms(&self) -> Option<i64> {
+        let mut sorted = self.audio_after_ms.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
+    }
+}
+
+/// Runs the scenario on a testbed of its own, with real sockets. In shadow mode its expectations cannot come true; that
+/// nothing was commanded is expected instead.
+pub(super) async fn run(
+    scenario: &Scenario,
+    base: &SimConfig,
+    strategy: Strategy,
+    mode: Mode,
+) -> anyhow::Result<ScenarioRun> {
+    let sim_config = scenario.config(base).with_context(|| format!("the scenario {} cannot be run", scenario.name))?;
+    let configuration = format!("mode = \"{}\"\n[streams]\nstrategy = \"{}\"\n", mode.as_str(), strategy.as_str());
+    let testbed = Testbed::start_with_audio(sim_config, &configuration).await.context("the demo cannot start")?;
+    let outcome = testbed.run(scenario).await;
+    let mut figures = Figures::default();
+    let mut failures = match mode {
+        Mode::Live => outcome.failures,
+        Mode::Shadow => commands(&testbed),
+    };
+    let mut calls = Vec::new();
+    for task in &outcome.tasks {
+        let facts = testbed.facts(task).await?;
+        let heard = audio::lines(&testbed, task, facts.first().map_or(0, |fact| fact.at));
+        failures.extend(audio::complaints(&testbed, task));
+        figures.audio_after_ms.extend(audio::delays(&testbed, task, |reservation| accepted_at(&facts, reservation)));
+        if let Some(report) = testbed.sim.report(task) {
+            figures.started += report.streams.len();
+            figures.stopped += report.streams.iter().filter(|stream| stream.stopped_at.is_some()).count();
+            figures.requests += report.requests;
+            figures.outside_ms += report.outside_ms;
+        }
+        calls.push((facts, heard));
+    }
+    let violations = testbed.sim.violations();
+    (figures.violations, figures.failures) = (violations.len(), failures.len());
+    let violations = violations.iter().map(|violation| format!("VIOLATION: {violation}"));
+    let complaints = violations.chain(failures.iter().map(|failure| format!("UNMET EXPECTATION: {failure}"))).collect();
+    testbed.stop().await;
+    Ok(ScenarioRun { calls, figures, complaints })
+}
+
+/// Every request to the simulated Twilio that was not a read, in words.
+fn commands(testbed: &Testbed) -> Vec<String> {
+    let requests = testbed.sim.requests().into_iter().map(|request| request.target);
+    requests.filter(|target| !target.starts_with("GET ")).map(|target| format!("in shadow mode: {target}")).collect()
+}
+
+/// When the service knew that the reservation had been accepted.
+fn accepted_at(facts: &[Fact], reservation: &ReservationSid) -> Option<i64> {
+    let accepts = |fact: &&Fact| {
+        matches!(&fact.what, What::Reservation(event)
+            if event.reservation == *reservation && event.change == ReservationChange::Accepted)
+    };
+    facts.iter().find(accepts).map(|fact| fact.at)
+}

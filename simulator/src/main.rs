@@ -1,0 +1,10 @@
+//! The `twilio-simulator` program: see `--help`.
+
+mod cli;
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::run().await
+}

@@ -1,0 +1,224 @@
+//! Reads scenario files.
+
+use super::{Expectation, Scenario, ScenarioError, Step, Verb};
+use crate::callbacks::DeliveryFault;
+use crate::faults::{Fault, On, Side};
+use crate::sim_config::SimConfig;
+use crate::world::{Mode, OpName, SocketFailure, Target};
+use serde::Deserialize;
+
+/// The endpoints as scenario files call them.
+const OPERATIONS: [(&str, OpName); 11] = [
+    ("find conference", OpName::FindConferences),
+    ("fetch conference", OpName::FetchConference),
+    ("read participants", OpName::ListParticipants),
+    ("fetch participant", OpName::FetchParticipant),
+    ("update customer", OpName::UpdateParticipant),
+    ("fetch call", OpName::FetchCall),
+    ("redirect", OpName::RedirectCall),
+    ("create stream", OpName::CreateStream),
+    ("stop stream", OpName::StopStream),
+    ("fetch task", OpName::FetchTask),
+    ("list reservations", OpName::ListReservations),
+];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    title: String,
+    steps: Vec<String>,
+    #[serde(default)]
+    settings: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Reads a scenario from the text of its file, and checks its settings.
+pub fn read(text: &str) -> Result<Scenario, ScenarioError> {
+    let form = |error: config::ConfigError| ScenarioError::Form(error.to_string());
+    let source = config::File::from_str(text, config::FileFormat::Toml);
+    let file: File =
+        config::Config::builder().add_source(source).build().map_err(form)?.try_deserialize().map_err(form)?;
+    let parse = |(place, words): (usize, String)| match parse_step(&words) {
+        Ok(verb) => Ok(Step { words, verb }),
+        Err(reason) => Err(ScenarioError::Step { number: place + 1, words, reason }),
+    };
+    let steps = file.steps.into_iter().enumerate().map(parse).collect::<Result<_, _>>()?;
+    let scenario = Scenario { name: file.name, title: file.title, settings: file.settings, steps };
+    scenario.config(&SimConfig::default())?;
+    Ok(scenario)
+}
+
+/// Reads one step; the error says what would be right.
+pub fn parse_step(words: &str) -> Result<Verb, String> {
+    match words {
+        "customer calls" => return Ok(Verb::CustomerCalls),
+        "customer writes" => return Ok(Verb::CustomerWrites),
+        "customer answers" => return Ok(Verb::CustomerAnswers),
+        "customer hangs up" => return Ok(Verb::CustomerHangsUp),
+        "conference ends" => return Ok(Verb::ConferenceEnds),
+        "settle" => return Ok(Verb::Settle),
+        _ => {}
+    }
+    if let Some(list) = words.strip_prefix("expect ") {
+        return expect(list);
+    }
+    for (start, side) in [(" before the next ", Side::Before), (" after the next ", Side::After)] {
+        if let Some((what, op)) = words.split_once(start) {
+            let fault = match what {
+                "the conference ends" => Fault::ConferenceEnds(side),
+                "the customer hangs up" => Fault::CustomerHangsUp(side),
+                _ => return Err("expected \"the conference ends\" or \"the customer hangs up\"".to_owned()),
+            };
+            return Ok(Verb::Fault(On::Next(operation(op)?), fault));
+        }
+    }
+    if let Some(rest) = words.strip_prefix("the destination ") {
+        return destination(rest);
+    }
+    if let Some(name) = words.strip_prefix("the socket of ").and_then(|rest| rest.strip_suffix(" dies")) {
+        return Ok(Verb::SocketDies(agent(name)?));
+    }
+    if let Some(rest) = words.strip_prefix("the next ") {
+        return what_goes_wrong(rest);
+    }
+    if let Some((from, rest)) = words.split_once(" transfers to ") {
+        return transfer(from, rest);
+    }
+    for (ending, many, hold) in [(" holds", " hold", true), (" unholds", " unhold", false)] {
+        if let Some(names) = words.strip_suffix(ending).or_else(|| words.strip_suffix(many)) {
+            let names = agents(names)?;
+            return Ok(if hold { Verb::Hold(names) } else { Verb::Unhold(names) });
+        }
+    }
+    type Make = fn(String) -> Verb;
+    let verbs: [(&str, Make); 8] = [
+        (" calls out", Verb::CallsOut),
+        (" accepts", Verb::Accepts),
+        (" rejects", Verb::Rejects),
+        (" times out", Verb::TimesOut),
+        (" cannot be reached", Verb::CannotBeReached),
+        (" cancels the transfer", Verb::CancelsTransfer),
+        (" leaves", Verb::Leaves),
+        (" completes", Verb::Completes),
+    ];
+    for (ending, verb) in verbs {
+        if let Some(name) = words.strip_suffix(ending) {
+            return Ok(verb(agent(name)?));
+        }
+    }
+    Err("unknown step: `twilio_simulator::scenario::Verb` documents every wording".to_owned())
+}
+
+fn expect(list: &str) -> Result<Verb, String> {
+    let (of, list) = match list.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        Some((way, list)) => (Some(way.to_owned()), list),
+        None => (None, list),
+    };
+    let all = list.split(", ").map(expectation).collect::<Result<_, _>>()?;
+    Ok(Verb::Expect { of, all })
+}
+
+fn transfer(from: &str, rest: &str) -> Result<Verb, String> {
+    let (to, mode) = rest.rsplit_once(", ").ok_or("end the transfer with \", warm\" or \", cold\"")?;
+    let mode = match mode {
+        "warm" => Mode::Warm,
+        "cold" => Mode::Cold,
+        _ => return Err("end the transfer with \", warm\" or \", cold\"".to_owned()),
+    };
+    let target = match to.strip_prefix("the queue of ") {
+        Some(names) => Target::Queue(agents(names)?),
+        None => Target::Agent(agent(to)?),
+    };
+    Ok(Verb::Transfers(agent(from)?, target, mode))
+}
+
+fn destination(rest: &str) -> Result<Verb, String> {
+    let hint =
+        "expected \"the destination refuses the next stream\" or \"the destination hangs on the next 3 streams\"";
+    let (failure, which) = match (rest.strip_prefix("refuses the next "), rest.strip_prefix("hangs on the next ")) {
+        (Some(which), _) => (SocketFailure::Handshake, which),
+        (None, Some(which)) => (SocketFailure::TimedOut, which),
+        (None, None) => return Err(hint.to_owned()),
+    };
+    let times = match which {
+        "stream" => 1,
+        _ => which.strip_suffix(" streams").and_then(|number| number.parse().ok()).ok_or(hint)?,
+    };
+    Ok(Verb::SocketsFail(failure, times))
+}
+
+fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
+    let (what, how) = rest.split_once(" is ").ok_or("expected \"the next … is …\"")?;
+    if let Ok(op) = operation(what) {
+        let fault = match how {
+            "cut before its effect" => Fault::Cut { took_effect: false },
+            "cut after its effect" => Fault::Cut { took_effect: true },
+            _ => match how.strip_prefix("answered ").and_then(|status| status.parse().ok()) {
+                Some(status) if (400..600).contains(&status) => Fault::status(status),
+                _ => {
+                    return Err(
+                        "expected \"answered 503\", \"cut before its effect\" or \"cut after its effect\"".to_owned()
+                    );
+                }
+            },
+        };
+        return Ok(Verb::Fault(On::Next(op), fault));
+    }
+    let event = match what {
+        "event" => None,
+        "stream-started" | "stream-stopped" | "stream-error" => Some(what.to_owned()),
+        _ if what.contains('.') && !what.contains(' ') => Some(what.to_owned()),
+        _ => {
+            return Err(format!("\"{what}\" is not an event type, \"event\" or an operation"));
+        }
+    };
+    let delivery_fault = match how {
+        "dropped" => DeliveryFault::Dropped,
+        "duplicated" => DeliveryFault::Duplicated,
+        "swapped" => DeliveryFault::Swapped,
+        _ => {
+            let span = how.strip_prefix("delayed by ").and_then(|span| span.strip_suffix(" ms")?.parse().ok());
+            DeliveryFault::Delayed(
+                span.ok_or("expected \"dropped\", \"duplicated\", \"swapped\" or \"delayed by 50 ms\"")?,
+            )
+        }
+    };
+    Ok(Verb::DeliveryFault(event, delivery_fault))
+}
+
+fn expectation(words: &str) -> Result<Expectation, String> {
+    match words {
+        "no streams" => Ok(Expectation::Streams(Vec::new())),
+        "held" => Ok(Expectation::Held(true)),
+        "not held" => Ok(Expectation::Held(false)),
+        "guard raised" => Ok(Expectation::GuardRaised(true)),
+        "guard lowered" => Ok(Expectation::GuardRaised(false)),
+        "call over" => Ok(Expectation::Over(true)),
+        "call live" => Ok(Expectation::Over(false)),
+        "no requests" => Ok(Expectation::NoRequests),
+        _ => {
+            let names = words.strip_prefix("streams ").or_else(|| words.strip_prefix("stream "));
+            let names = names.ok_or_else(|| format!("\"{words}\" cannot be expected"))?;
+            let mut names = agents(names)?;
+            names.sort();
+            Ok(Expectation::Streams(names))
+        }
+    }
+}
+
+fn operation(name: &str) -> Result<OpName, String> {
+    let found = OPERATIONS.iter().find(|(known, _)| *known == name).map(|(_, op)| *op);
+    found.ok_or_else(|| {
+        let known: Vec<_> = OPERATIONS.iter().map(|(known, _)| *known).collect();
+        format!("\"{name}\" is not an operation; known are: {}", known.join(", "))
+    })
+}
+
+fn agents(list: &str) -> Result<Vec<String>, String> {
+    list.split(" and ").map(agent).collect()
+}
+
+fn agent(name: &str) -> Result<String, String> {
+    let fits = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    if fits { Ok(name.to_owned()) } else { Err(format!("\"{name}\" is not an agent's name: lower-case letters only")) }
+}

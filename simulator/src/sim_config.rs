@@ -1,0 +1,117 @@
+//! How the simulated Twilio behaves: every delay and limit, with its unit.
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch, or a span of them.
+pub type Ms = i64;
+
+/// The knobs of the world and its surroundings. A scenario file overrides single ones under `[settings]`.
+///
+/// Unless said otherwise a delay of 0 means "at once". The defaults are those of a fast, well-behaved Twilio.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SimConfig {
+    /// Seeds every SID, so that two runs of the same steps name everything alike.
+    pub seed: u64,
+    /// The agents, in the order in which a new task is offered.
+    pub agents: Vec<String>,
+    /// Until a written guard takes effect and is read back, ms; the write's own answer echoes it at once.
+    pub guard_lag_ms: Ms,
+    /// From a redirect until the leg is in the conference again, ms.
+    pub rejoin_ms: Ms,
+    /// From `reservation.accepted` until the customer is moved into the conference, ms.
+    pub customer_join_ms: Ms,
+    /// How long a participant is `connecting` before it is `connected`, ms; its guard cannot be written meanwhile.
+    pub connecting_ms: Ms,
+    /// From `reservation.accepted` until `TaskAttributes` bear `conference`, ms; later than 0 a `task.updated` tells.
+    pub conference_attributes_ms: Ms,
+    /// `TaskAttributes` never bear `conference`.
+    pub conference_attributes_missing: bool,
+    /// From the initiation of a transfer until the server has the customer on hold, ms.
+    pub transfer_hold_ms: Ms,
+    /// From a transferee's accepting a cold transfer until Flex in his browser un-holds the customer, ms.
+    pub cold_unhold_ms: Ms,
+    /// How long a customer alone in a wrong conference waits before hanging up, ms.
+    pub patience_ms: Ms,
+    /// How long after acknowledging that the task is over the worker may still have commands on the way, ms.
+    pub over_grace_ms: Ms,
+    /// Whether a stream may bear the name of one that has stopped. Twilio documents "unique per Call" and leaves it open;
+    /// a name that a running stream bears is refused either way.
+    pub reuse_stream_names: bool,
+    /// The simulator plays the worker's part as well: it streams both tracks of the customer's leg here (`wss://…`) for every
+    /// agent on the call.
+    pub streams_by_itself: Option<String>,
+    /// Where the sockets of streams are opened for real: addresses that begin with a public base (`wss://…`) are seen from
+    /// this machine under a local one (`ws://…`). The sockets of other streams open in name only.
+    pub sockets: Vec<Route>,
+    /// From a stream's start until its socket is open, where that is in name only, ms.
+    pub socket_open_ms: Ms,
+    /// How long a destination may take to answer the handshake, ms.
+    pub socket_connect_ms: Ms,
+    /// Most rows of one page, whatever `PageSize` asks for. Twilio's own is 1000.
+    pub page_size_limit: usize,
+    /// Time that every REST request takes, ms: half before it is processed, half after.
+    pub latency_ms: u64,
+}
+
+impl Default for SimConfig {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            agents: ["alice", "bob", "carol"].map(str::to_owned).to_vec(),
+            guard_lag_ms: 0,
+            rejoin_ms: 10,
+            customer_join_ms: 0,
+            connecting_ms: 0,
+            conference_attributes_ms: 0,
+            conference_attributes_missing: false,
+            transfer_hold_ms: 0,
+            cold_unhold_ms: 5,
+            patience_ms: 200,
+            over_grace_ms: 2_000,
+            reuse_stream_names: false,
+            streams_by_itself: None,
+            sockets: Vec::new(),
+            socket_open_ms: 5,
+            socket_connect_ms: 5_000,
+            page_size_limit: 1_000,
+            latency_ms: 0,
+        }
+    }
+}
+
+/// Where public addresses are, seen from this machine: the part of a proxy or a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// What the addresses begin with, as in `https://streams.example.com`. No trailing slash.
+    pub public: String,
+    /// What that is replaced by, as in `http://127.0.0.1:8080`. No trailing slash.
+    pub local: String,
+}
+
+impl Route {
+    /// Where `url` is, if it lies below the public address.
+    pub fn leads(&self, url: &str) -> Option<String> {
+        let rest = url.strip_prefix(&self.public)?;
+        let below = rest.is_empty() || rest.starts_with(['/', '?']);
+        below.then(|| format!("{}{rest}", self.local))
+    }
+}
+
+/// Settings that do not fit [`SimConfig`].
+#[derive(Debug, thiserror::Error)]
+#[error("[settings]: {0}")]
+pub struct BadSettings(String);
+
+impl SimConfig {
+    /// The same with the named knobs set otherwise. Unknown names and wrong types are refused.
+    pub fn overridden(&self, overrides: &serde_json::Map<String, serde_json::Value>) -> Result<Self, BadSettings> {
+        let bad = |error: serde_json::Error| BadSettings(error.to_string());
+        let mut all = serde_json::to_value(self).map_err(bad)?;
+        if let Some(object) = all.as_object_mut() {
+            object.extend(overrides.clone());
+        }
+        serde_json::from_value(all).map_err(bad)
+    }
+}

@@ -1,0 +1,144 @@
+//! Faults over real sockets.
+
+use super::rest::Client;
+use super::{json, rejoin, simulator};
+use proptest::prelude::*;
+use std::time::Duration;
+use taskrouter_streams::call::sid::{CallSid, ConferenceSid, TaskSid};
+use twilio_simulator::faults::{Fault, FaultBody, Faults, Mix, On, Side};
+use twilio_simulator::world::OpName;
+use twilio_simulator::{SimConfig, Simulator};
+
+struct Talk {
+    sim: Simulator,
+    client: Client,
+    task: TaskSid,
+    customer: CallSid,
+    conference: ConferenceSid,
+}
+
+impl Talk {
+    async fn begin() -> Self {
+        let sim = simulator(SimConfig::default()).await;
+        let task = sim.customer_calls().await;
+        sim.accepts(&task, "alice").await.unwrap();
+        let (client, customer) = (Client::of(&sim), sim.report(&task).unwrap().customer.unwrap());
+        let conference = sim.conference(&task).unwrap();
+        Self { sim, client, task, customer, conference }
+    }
+
+    fn lower(&self) -> reqwest::RequestBuilder {
+        let path = format!("/Conferences/{}/Participants/{}.json", self.conference, self.customer);
+        self.client.post(&path, &[("EndConferenceOnExit", "false")])
+    }
+
+    fn redirect(&self) -> reqwest::RequestBuilder {
+        self.client.post(&format!("/Calls/{}.json", self.customer), &[("Twiml", &rejoin("", self.task.as_str()))])
+    }
+}
+
+#[tokio::test]
+async fn a_cut_before_the_effect_gives_no_status_and_changes_nothing() {
+    let talk = Talk::begin().await;
+    talk.sim.fault(On::Next(OpName::UpdateParticipant), 1, Fault::Cut { took_effect: false });
+    let error = talk.lower().send().await.unwrap_err();
+    assert!(error.status().is_none() && !error.is_connect() && !error.is_timeout(), "{error:?}");
+    assert_eq!(talk.sim.snapshot(&talk.task).unwrap().guard_raised, Some(true));
+    assert_eq!(talk.sim.requests()[0].status, None);
+    assert_eq!(talk.lower().send().await.unwrap().status(), 200);
+    talk.sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_cut_after_the_effect_gives_no_status_though_the_leg_was_redirected() {
+    let talk = Talk::begin().await;
+    talk.lower().send().await.unwrap();
+    talk.sim.loses_the_next_answer(OpName::RedirectCall);
+    let error = talk.redirect().send().await.unwrap_err();
+    assert!(error.status().is_none(), "{error:?}");
+    assert_eq!(talk.sim.report(&talk.task).unwrap().redirects, 1);
+    let record = talk.sim.requests().pop().unwrap();
+    assert_eq!((record.fault, record.took_effect), (Some("cut after the effect"), true));
+    assert!(talk.sim.quiet(Duration::from_secs(5)).await);
+    assert_eq!(talk.sim.violations(), []);
+    talk.sim.stop().await;
+}
+
+#[tokio::test]
+async fn scripted_answers_have_their_status_header_and_body() {
+    let talk = Talk::begin().await;
+    let answer = |status, retry_after: Option<&str>, body, took_effect| Fault::Answer {
+        status,
+        retry_after: retry_after.map(str::to_owned),
+        body,
+        took_effect,
+    };
+    talk.sim.fault(On::Request(1), 1, answer(429, Some("2"), FaultBody::Json, false));
+    let first = talk.lower().send().await.unwrap();
+    assert_eq!((first.status().as_u16(), first.headers()["Retry-After"].to_str().unwrap()), (429, "2"));
+    assert_eq!(json(first).await["code"], 20429);
+    talk.sim.fault(On::Request(1), 1, answer(503, None, FaultBody::Html, false));
+    assert!(talk.lower().send().await.unwrap().text().await.unwrap().starts_with("<html>"));
+    talk.sim.fault(On::Request(1), 1, answer(500, None, FaultBody::Empty, true));
+    let third = talk.lower().send().await.unwrap();
+    assert_eq!(third.status(), 500);
+    assert_eq!(third.text().await.unwrap(), "");
+    assert_eq!(talk.sim.snapshot(&talk.task).unwrap().guard_raised, Some(false), "the third took effect");
+    talk.sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_hanging_request_ends_by_the_clients_time_out_and_does_not_hinder_the_stop() {
+    let talk = Talk::begin().await;
+    talk.sim.fault(On::Next(OpName::UpdateParticipant), 1, Fault::Hang { took_effect: false });
+    let error = talk.lower().timeout(Duration::from_millis(50)).send().await.unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    tokio::time::timeout(Duration::from_secs(10), talk.sim.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_conference_can_end_just_before_and_just_after_a_request() {
+    for (side, status) in [(Side::Before, 404), (Side::After, 200)] {
+        let talk = Talk::begin().await;
+        talk.sim.fault(On::Next(OpName::UpdateParticipant), 1, Fault::ConferenceEnds(side));
+        assert_eq!(talk.lower().send().await.unwrap().status(), status);
+        assert!(talk.sim.snapshot(&talk.task).unwrap().over);
+        assert_eq!(talk.sim.violations(), []);
+        talk.sim.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_customer_can_hang_up_just_before_a_redirect() {
+    let talk = Talk::begin().await;
+    talk.lower().send().await.unwrap();
+    talk.sim.fault(On::Next(OpName::RedirectCall), 1, Fault::CustomerHangsUp(Side::Before));
+    let answer = talk.redirect().send().await.unwrap();
+    assert_eq!(json(answer).await["code"], 21220);
+    assert_eq!(talk.sim.violations(), []);
+    talk.sim.stop().await;
+}
+
+#[test]
+fn the_nth_request_from_now_is_met_and_no_other() {
+    let mut faults = Faults::default();
+    faults.script(On::Request(3), 1, Fault::status(503));
+    let met: Vec<bool> = (0..5).map(|_| faults.take(OpName::FetchTask).is_some()).collect();
+    assert_eq!(met, [false, false, true, false, false]);
+    assert_eq!(faults.left(), 0);
+}
+
+proptest! {
+    #[test]
+    fn random_faults_are_the_same_for_the_same_seed(seed: u64) {
+        let mix = Mix { rate_limited: 300, cut_after_effect: 300, ..Mix::default() };
+        let draw = || {
+            let mut faults = Faults::default();
+            faults.randomly(mix, seed);
+            (0..50).map(|_| faults.take(OpName::RedirectCall)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(draw(), draw());
+        let met = draw().into_iter().flatten().count();
+        prop_assert!((5..50).contains(&met), "about 30 of 50: {}", met);
+    }
+}

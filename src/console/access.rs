@@ -1,0 +1,164 @@
+//! Access to the console.
+//!
+//! On loopback no token is required unless one is set. Elsewhere one is: programs send it as `Authorization: Bearer`, browsers
+//! as the password of HTTP Basic (with any name), for which they ask without a cookie. Off loopback and without a token, access
+//! is denied. Probes and metrics hold no personal data and are served regardless.
+//!
+//! A browser sends credentials, and reaches loopback, on behalf of any page that it shows. Therefore:
+//! - A request that changes something must come from our own pages: `Sec-Fetch-Site: same-origin`, else our own `Origin`.
+//!   Every current browser sends `Origin` with a POST, so a request without both headers comes from no page.
+//! - Without a token, `Host` must be an IP address or `localhost`. The owner of any other name could point it at this machine,
+//!   and their page would count as ours (DNS rebinding).
+//!
+//! Forms need no CSRF token: these checks depend on no secret, cookie or clock.
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use actix_web::middleware::Next;
+use actix_web::{HttpResponse, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use std::net::IpAddr;
+use subtle::ConstantTimeEq;
+
+/// Scripts and styles only from our own files, nothing inline; no other origin may frame a page or receive a form.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// `same-origin` rather than `no-referrer`, with which browsers would send `Origin: null` with our own forms.
+const HEADERS: [(HeaderName, &str); 7] = [
+    (CONTENT_SECURITY_POLICY, POLICY),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (REFERRER_POLICY, "same-origin"),
+    (CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// The rules of one console.
+pub(super) struct Access {
+    token: Option<SecretString>,
+    is_private: bool,
+}
+
+/// Why access is denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Denied {
+    Disabled,
+    NoToken,
+    ForeignHost,
+    CrossSite,
+}
+
+impl Access {
+    pub(super) fn new(token: Option<SecretString>, is_private: bool) -> Self {
+        Self { token, is_private }
+    }
+
+    fn check(&self, headers: &HeaderMap, changes: bool) -> Result<(), Denied> {
+        match &self.token {
+            Some(token) if !is_given(headers, token) => return Err(Denied::NoToken),
+            Some(_) => {}
+            None if !self.is_private => return Err(Denied::Disabled),
+            None if !has_unforgeable_host(headers) => return Err(Denied::ForeignHost),
+            None => {}
+        }
+        if changes && !is_from_us(headers) { Err(Denied::CrossSite) } else { Ok(()) }
+    }
+}
+
+/// Checks access, and adds the security headers to the answer.
+pub(super) async fn guard(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, actix_web::Error> {
+    let changes = !request.method().is_safe();
+    let denied = match request.app_data::<web::Data<Access>>() {
+        Some(access) => access.check(request.headers(), changes).err(),
+        None => Some(Denied::Disabled),
+    };
+    let mut answer = match denied {
+        None => next.call(request).await?.map_into_left_body(),
+        Some(denied) => request.into_response(denied.answer()).map_into_right_body(),
+    };
+    for (name, value) in HEADERS {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Ok(answer)
+}
+
+impl Denied {
+    fn answer(self) -> HttpResponse {
+        let (mut response, why) = match self {
+            Denied::Disabled => (
+                HttpResponse::Forbidden(),
+                "Calls are shown only on loopback or with a token: set admin.token, or admin.listen to 127.0.0.1.",
+            ),
+            Denied::NoToken => {
+                let mut response = HttpResponse::Unauthorized();
+                response.insert_header((WWW_AUTHENTICATE, "Basic realm=\"taskrouter-streams\", charset=\"UTF-8\""));
+                (response, "The token is missing or wrong: send admin.token as the password, or as a Bearer token.")
+            }
+            Denied::ForeignHost => (
+                HttpResponse::Forbidden(),
+                "Without admin.token, use an IP address or localhost instead of a host name.",
+            ),
+            Denied::CrossSite => (HttpResponse::Forbidden(), "Cross-site request refused."),
+        };
+        response.content_type("text/plain; charset=utf-8").body(why)
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn is_given(headers: &HeaderMap, token: &SecretString) -> bool {
+    let Some((scheme, rest)) = text(headers, &AUTHORIZATION).and_then(|value| value.split_once(' ')) else {
+        return false;
+    };
+    let given = if scheme.eq_ignore_ascii_case("bearer") {
+        rest.trim().as_bytes().to_vec()
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let pair = STANDARD.decode(rest.trim()).unwrap_or_default();
+        pair.splitn(2, |byte| *byte == b':').nth(1).map(<[u8]>::to_vec).unwrap_or_default()
+    } else {
+        return false;
+    };
+    // Digests, so that the time does not reveal the length either.
+    let expected = Sha256::digest(token.expose_secret().as_bytes());
+    Sha256::digest(&given).ct_eq(&expected).into()
+}
+
+/// The part of `Host` or of an origin ahead of the port.
+fn host(authority: &str) -> &str {
+    match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    }
+}
+
+fn has_unforgeable_host(headers: &HeaderMap) -> bool {
+    let Some(host) = text(headers, &HOST).map(host) else { return false };
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+}
+
+fn is_from_us(headers: &HeaderMap) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    match headers.get(ORIGIN) {
+        None => true,
+        Some(origin) => {
+            let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
+            authority.is_some() && authority == text(headers, &HOST)
+        }
+    }
+}

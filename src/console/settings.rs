@@ -1,0 +1,18 @@
+use super::view::AccountNames;
+use secrecy::SecretString;
+use std::time::Duration;
+
+/// How the console works.
+#[derive(Debug, Clone)]
+pub struct ConsoleSettings {
+    /// Required to see calls, if set.
+    pub token: Option<SecretString>,
+    /// Only this machine can reach the listener, so no token is required.
+    pub is_private: bool,
+    /// The pause between checks whether a live page has changed.
+    pub live_every: Duration,
+    /// Live pages at once; further ones do not update.
+    pub live_views: usize,
+    /// The names of the accounts.
+    pub accounts: AccountNames,
+}

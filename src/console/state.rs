@@ -1,0 +1,19 @@
+use super::actions::Actions;
+use super::queries::Queries;
+use super::view::AccountNames;
+use crate::journal::Operators;
+use crate::telemetry::metrics::Metrics;
+use std::sync::Arc;
+
+/// What the handlers share.
+pub(super) struct Console {
+    pub(super) queries: Queries,
+    pub(super) actions: Actions,
+}
+
+impl Console {
+    pub(super) fn new(journal: Arc<dyn Operators>, metrics: Arc<Metrics>, accounts: AccountNames) -> Self {
+        let queries = Queries::new(journal.clone(), accounts);
+        Self { actions: Actions::new(journal, metrics, queries.clone()), queries }
+    }
+}

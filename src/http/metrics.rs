@@ -1,0 +1,83 @@
+//! What the public listener counts: every answer, and every fact that it receives.
+
+use crate::call::fact::{Fact, What};
+use crate::telemetry::labels;
+use crate::telemetry::metrics::Metrics;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::web;
+use std::time::{Duration, Instant};
+
+/// Counts the answer to a request, whatever it is.
+pub(super) async fn answers(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let began = Instant::now();
+    let metrics = request.app_data::<web::Data<Metrics>>().cloned();
+    let answer = next.call(request).await?;
+    if let Some(metrics) = metrics {
+        let path = labels::path(answer.request().match_pattern().as_deref());
+        let status = labels::status(Some(answer.status().as_u16()));
+        let ingress = &metrics.ingress;
+        ingress.answers.get_or_create(&[("path", path), ("status", status)]).inc();
+        ingress.answer_seconds.get_or_create(&[("path", path)]).observe(began.elapsed().as_secs_f64());
+    }
+    Ok(answer)
+}
+
+/// What is counted of a fact once its result is known.
+pub(super) struct IngestLabels {
+    kind: &'static str,
+    delay: Option<Duration>,
+}
+
+/// What became of a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    New,
+    Duplicate,
+    Refused,
+}
+
+impl IngestLabels {
+    pub(super) fn new(fact: &Fact) -> Self {
+        Self { kind: labels::event(&fact.what), delay: delay(fact) }
+    }
+
+    pub(super) fn count(&self, metrics: &Metrics, verdict: Verdict) {
+        let word = match verdict {
+            Verdict::New => "new",
+            Verdict::Duplicate => "duplicate",
+            Verdict::Refused => "refused",
+        };
+        metrics.ingress.events.get_or_create(&[("type", self.kind), ("verdict", word)]).inc();
+        if let (Verdict::New, Some(delay)) = (verdict, self.delay) {
+            metrics.ingress.event_delay_seconds.observe(delay.as_secs_f64());
+        }
+    }
+}
+
+/// Counts an authentic event that is not about a voice task of ours.
+pub(super) fn count_not_ours(metrics: &Metrics) {
+    metrics.ingress.events.get_or_create(&[("type", "other"), ("verdict", "not_ours")]).inc();
+}
+
+/// How long ago the event happened, by Twilio's clock. Never negative, because clocks differ.
+fn delay(fact: &Fact) -> Option<Duration> {
+    let at = match &fact.what {
+        What::Reservation(event) => event.stamp.at,
+        What::Task(event) => event.stamp.at,
+        What::Transfer(event) => event.stamp.at,
+        What::Stream(event) => event.at,
+        What::Begun(_)
+        | What::Settled(_)
+        | What::Parked(_)
+        | What::Unconfirmed { .. }
+        | What::Redriven
+        | What::Dismissed
+        | What::Unparked => return None,
+    };
+    Some(Duration::from_millis(u64::try_from(fact.at - at).unwrap_or(0)))
+}

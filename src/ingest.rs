@@ -1,0 +1,51 @@
+//! Journals facts from outside, several at a time, and traces the new ones. Both the listener and the backfiller use it.
+
+use crate::call::fact::{Fact, What};
+use crate::call::sid::TaskSid;
+use crate::journal::{self, Ingest, Ingested, JournalError, NewFact};
+use crate::telemetry::traces::{Span, Traces};
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// Journals facts in batches.
+pub struct Ingester {
+    journal: Arc<dyn Ingest>,
+    traces: Traces,
+    at_once: usize,
+}
+
+impl Ingester {
+    /// `at_once` limits how many facts of one caller wait in the journal's queue at a time.
+    pub fn new(journal: Arc<dyn Ingest>, traces: Traces, at_once: usize) -> Self {
+        Self { journal, traces, at_once: at_once.max(1) }
+    }
+
+    /// Takes the next batch from `facts` and journals it. Returns each fact with its result, after the commit of the last.
+    ///
+    /// A batch shares a commit; all facts of a large delivery at once would crowd out everybody else's.
+    pub async fn ingest_batch(&self, facts: &mut Vec<NewFact>) -> Vec<(NewFact, Result<Ingested, JournalError>)> {
+        let rest = facts.split_off(facts.len().min(self.at_once));
+        let mut ingests = JoinSet::new();
+        for fact in std::mem::replace(facts, rest) {
+            let (journal, span) = (self.journal.clone(), self.traces.event(&fact.call, &fact.fact));
+            ingests.spawn(async move {
+                let result = journal.ingest(fact.clone()).await;
+                (fact, span, result)
+            });
+        }
+        let finished = ingests.join_all().await.into_iter();
+        finished
+            .map(|(fact, span, result)| {
+                if let (Some(span), Ok(Ingested::New)) = (span, &result) {
+                    self.traces.record(Span { to: journal::now(), ..span });
+                }
+                (fact, result)
+            })
+            .collect()
+    }
+}
+
+/// A fact that becomes known now.
+pub fn new_fact(task: TaskSid, identity: String, what: What) -> NewFact {
+    NewFact { call: task, identity, fact: Fact { at: journal::now(), what } }
+}

@@ -1,0 +1,383 @@
+//! The composition root: the one place where settings, listeners, journal, client and worker are put together.
+//!
+//! [`Service::start`] makes a running service of [`Settings`], [`Service::run_until`] keeps it until a signal or a failed journal,
+//! and [`Service::stop`] ends it in order. Commands, benches, tests and the simulator's testbed all start it here.
+
+use crate::call::Policy;
+use crate::call::rules::Destination;
+use crate::config::{self, JournalUrl, Mode, Settings};
+use crate::console::view::AccountNames;
+use crate::console::{ConsoleSettings, console};
+use crate::http::{self, IngressSettings};
+use crate::journal::{
+    Journal, JournalError, OpenError, Outage, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
+};
+use crate::telemetry::metrics::{Commits, Metrics};
+use crate::telemetry::traces::{Traces, TracesError};
+use crate::telemetry::{COMMIT, VERSION};
+use crate::twilio::client::{Client, ClientError};
+use crate::twilio::signature::{Verifier, VerifierError};
+use crate::worker::{
+    Accounts, BackfillSettings, Backfiller, Source, StreamGauges, Worker, WorkerAccount, WorkerSettings,
+};
+use actix_web::dev::ServerHandle;
+use secrecy::SecretString;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// For the journal to close when nothing is left of `shutdown.grace_ms`: one that answers needs no more.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+
+/// A service that cannot start; each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be had.
+    #[error("{key} = {address} cannot be listened on: {reason}")]
+    Listen {
+        /// The configuration key.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The public URL or the tokens cannot be used for signatures.
+    #[error("server.public_url or twilio.auth_tokens cannot be used: {0}")]
+    Signature(#[from] VerifierError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
+    /// The client for Twilio's API cannot be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// A running service.
+pub struct Service {
+    public: SocketAddr,
+    admin: SocketAddr,
+    journal: Arc<dyn Journal>,
+    servers: Vec<ServerHandle>,
+    listeners: Vec<JoinHandle<std::io::Result<()>>>,
+    worker: JoinHandle<Result<(), JournalError>>,
+    janitor: JoinHandle<()>,
+    backfiller: JoinHandle<()>,
+    stream_gauges: JoinHandle<()>,
+    traces: Traces,
+    stop: CancellationToken,
+    grace: Duration,
+}
+
+impl Service {
+    /// Opens the journal, binds both listeners and starts to work.
+    ///
+    /// # Errors
+    /// When something that the settings name cannot be had.
+    pub async fn start(settings: &Settings) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new(VERSION, COMMIT));
+        let journal = open_journal(settings, metrics.commits.clone()).await?;
+        let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
+        let accounts = accounts(settings)?;
+        let outage = Arc::new(Outage::default());
+        let ingress = ingress_settings(settings, &traces, outage.clone())?;
+        let sources = accounts.all().cloned().zip(settings.by_account());
+        let sources = sources.map(|(account, (_, own))| Source { account, interest: own.interest() }).collect();
+        let (own, look_back) = (journal.clone(), backfill_settings(settings, &traces));
+        let backfiller = Backfiller::since_the_newest_event(own, sources, outage, metrics.clone(), look_back).await;
+        if settings.mode == Mode::Shadow {
+            tracing::warn!(
+                "mode = \"shadow\": calls that begin now are decided and shown, in the console and by `calls show`, and not commanded; one that began live is finished live"
+            );
+        }
+        let (public_listener, public) = bind("server.listen", settings.server.listen)?;
+        let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
+        let grace = settings.shutdown.grace;
+        let stop = CancellationToken::new();
+        let operators = console(journal.clone(), metrics.clone(), console_settings(settings), stop.clone());
+        let listen = |key, address, reason| StartError::Listen { key, address, reason };
+        let servers = [
+            http::public(ingress, journal.clone(), metrics.clone(), public_listener)
+                .map_err(|reason| listen("server.listen", public, reason))?,
+            http::admin(journal.clone(), metrics.clone(), operators, admin_listener, grace.as_secs())
+                .map_err(|reason| listen("admin.listen", admin, reason))?,
+        ];
+        let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings, &traces));
+        let janitor = prune_loop(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
+        let stream_gauges = StreamGauges::new(journal.clone(), metrics, settings.admin.stream_gauges);
+        Ok(Self {
+            public,
+            admin,
+            journal,
+            servers: servers.iter().map(actix_web::dev::Server::handle).collect(),
+            listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
+            worker: tokio::spawn(worker.run(stop.clone())),
+            janitor: tokio::spawn(janitor),
+            backfiller: tokio::spawn(backfiller.run(stop.clone())),
+            stream_gauges: tokio::spawn(stream_gauges.run(stop.clone())),
+            traces,
+            stop,
+            grace,
+        })
+    }
+
+    /// Where events arrive.
+    pub fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where the probes answer.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The journal, to look at.
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.journal
+    }
+
+    /// Works until `shutdown` resolves, then stops in order.
+    ///
+    /// # Errors
+    /// When the journal has failed for good.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), JournalError> {
+        let failure = tokio::select! {
+            () = shutdown => None,
+            error = self.journal.failed() => Some(error),
+        };
+        self.stop().await;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
+    /// `shutdown.grace_ms`. What is left over goes on after the next start.
+    pub async fn stop(self) {
+        let Self {
+            journal,
+            servers,
+            listeners,
+            mut worker,
+            janitor,
+            backfiller,
+            stream_gauges,
+            traces,
+            stop,
+            grace,
+            ..
+        } = self;
+        let deadline = Instant::now() + grace;
+        stop.cancel();
+        let orderly = async {
+            for server in &servers {
+                server.stop(true).await;
+            }
+            for listener in listeners {
+                if let Ok(Err(error)) = listener.await {
+                    tracing::warn!(%error, "a listener ended with an error");
+                }
+            }
+            if let Ok(Err(error)) = (&mut worker).await {
+                tracing::error!(%error, "the worker ended with an error");
+            }
+        };
+        if tokio::time::timeout_at(deadline, orderly).await.is_err() {
+            tracing::warn!(
+                "steps were still under way when shutdown.grace_ms ran out; the next start goes on with them"
+            );
+            worker.abort();
+        }
+        janitor.abort();
+        backfiller.abort();
+        stream_gauges.abort();
+        let closing = async {
+            traces.close().await;
+            journal.close().await
+        };
+        match tokio::time::timeout_at(deadline.max(Instant::now() + LAST_MOMENT), closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
+            }
+            Err(_) => tracing::warn!("the journal did not close in time; the next start recovers it"),
+        }
+    }
+}
+
+/// Deletes what is past retention, every `prune_every`, until `stop`.
+async fn prune_loop(
+    journal: Arc<dyn Journal>,
+    metrics: Arc<Metrics>,
+    settings: config::Journal,
+    stop: CancellationToken,
+) {
+    loop {
+        let pruned = journal.prune(settings.retention).await;
+        metrics.work.round("janitor", pruned.is_ok());
+        match pruned {
+            Ok(0) => {}
+            Ok(calls) => tracing::info!(calls, "calls past retention were deleted from the journal"),
+            Err(error) => tracing::warn!(%error, "calls past retention could not be deleted; trying again later"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(settings.prune_every) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Opens the journal that the settings name.
+async fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
+    let journal = &settings.journal;
+    match &journal.url {
+        JournalUrl::Sqlite(path) => Ok(Arc::new(SqliteJournal::open(SqliteSettings {
+            path: path.clone(),
+            queue_limit: journal.queue_limit,
+            batch_limit: journal.batch_limit,
+            lease: journal.lease,
+            wal_limit_bytes: journal.wal_limit_bytes,
+            commits,
+        })?)),
+        JournalUrl::Postgres(url) => {
+            Ok(Arc::new(PostgresJournal::open(postgres_settings(journal, url, commits)).await?))
+        }
+    }
+}
+
+/// For the database that the settings name.
+pub(crate) fn postgres_settings(journal: &config::Journal, url: &SecretString, commits: Commits) -> PostgresSettings {
+    PostgresSettings {
+        url: url.clone(),
+        pool_size: journal.pool_size,
+        acquire_timeout: journal.acquire_timeout,
+        statement_timeout: journal.statement_timeout,
+        listen: journal.listen,
+        queue_limit: journal.queue_limit,
+        batch_limit: journal.batch_limit,
+        lease: journal.lease,
+        commits,
+    }
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listen = |reason| StartError::Listen { key, address, reason };
+    let listener = TcpListener::bind(address).map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    Ok((listener, bound))
+}
+
+fn ingress_settings(
+    settings: &Settings,
+    traces: &Traces,
+    outage: Arc<Outage>,
+) -> Result<IngressSettings, VerifierError> {
+    let server = &settings.server;
+    let mut accounts = Vec::new();
+    for (_, settings) in settings.by_account() {
+        accounts.push(http::IngressAccount {
+            verifier: Verifier::new(&server.public_url, settings.twilio.auth_tokens.clone())?,
+            account: settings.twilio.account_sid.clone(),
+            workspace: settings.twilio.workspace_sid.clone(),
+            interest: settings.interest(),
+        });
+    }
+    Ok(IngressSettings {
+        accounts,
+        traces: traces.clone(),
+        outage,
+        assignment: settings.assignment.clone(),
+        body_limit_bytes: server.body_limit_bytes,
+        event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
+        ingest_at_once: settings.journal.batch_limit,
+        retry_after_s: server.retry_after.as_secs(),
+        threads: server.threads,
+        client_timeout: server.client_timeout,
+        keep_alive: server.keep_alive,
+        max_connections: server.max_connections,
+        shutdown_grace_s: settings.shutdown.grace.as_secs(),
+    })
+}
+
+fn console_settings(settings: &Settings) -> ConsoleSettings {
+    let config::Admin { listen, token, live_every, live_views, .. } = settings.admin.clone();
+    let named = |(name, own): (String, Settings)| (own.twilio.account_sid, name);
+    let accounts = AccountNames(settings.by_account().into_iter().map(named).collect());
+    ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views, accounts }
+}
+
+fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
+    WorkerSettings {
+        max_calls: settings.worker.max_calls,
+        poll: settings.worker.poll,
+        shadow: settings.mode == Mode::Shadow,
+        traces: traces.clone(),
+    }
+}
+
+/// What each account's calls are worked on with.
+fn accounts(settings: &Settings) -> Result<Accounts, ClientError> {
+    let account = |settings: &Settings| -> Result<WorkerAccount, ClientError> {
+        Ok(WorkerAccount {
+            account: settings.twilio.account_sid.clone(),
+            client: Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?),
+            policy: policy(settings),
+        })
+    };
+    let mut further = Vec::new();
+    for (_, settings) in settings.by_account().iter().skip(1) {
+        further.push(account(settings)?);
+    }
+    Ok(Accounts::new(account(settings)?, further))
+}
+
+fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
+    let Settings { backfill, retry, .. } = settings;
+    BackfillSettings {
+        max_age: backfill.max_age,
+        traces: traces.clone(),
+        again: backfill.again,
+        overlap: backfill.overlap,
+        max_events: backfill.max_events,
+        retry_first: retry.first,
+        retry_cap: retry.cap,
+        give_up: retry.give_up,
+    }
+}
+
+/// The core's limits for the first account's calls.
+pub fn policy(settings: &Settings) -> Policy {
+    let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let Settings { redirect, retry, streams, eligibility, .. } = settings;
+    let destinations = streams.destinations.iter().map(|destination| Destination {
+        tracks: destination.track.cost(),
+        parameters: destination.parameters.clone(),
+        confirms: destination.status_callback,
+    });
+    Policy {
+        strategy: streams.strategy,
+        channels: eligibility.channels.clone(),
+        outbound: eligibility.outbound,
+        outbound_wait_ms: ms(eligibility.outbound_wait),
+        destinations: destinations.collect(),
+        rules: streams.rules.clone(),
+        track_budget: streams.track_budget,
+        name_prefix: streams.name_prefix.clone(),
+        verify_guard_ms: ms(redirect.verify_guard),
+        rejoin_ms: ms(redirect.rejoin),
+        doubt_ms: ms(redirect.doubt),
+        poll_ms: redirect.poll.iter().copied().map(ms).collect(),
+        reading_max_age_ms: ms(redirect.reading_max_age),
+        retry_first_ms: ms(retry.first),
+        retry_cap_ms: ms(retry.cap),
+        give_up_ms: ms(retry.give_up),
+        confirm_ms: ms(streams.confirm_within),
+        restart_ms: ms(streams.restart_after),
+        restart_limit: u32::try_from(streams.restart_limit).unwrap_or(u32::MAX),
+        quiet_ms: ms(streams.quiet_check),
+    }
+}
