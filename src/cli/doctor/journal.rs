@@ -2,7 +2,7 @@
 
 use super::check::Check;
 use crate::config::{JournalUrl, Settings};
-use crate::journal::{Examination, OpenError, PostgresJournal, SqliteJournal};
+use crate::journal::{Examination, OpenError, examine_database, examine_file};
 use crate::service::postgres_settings;
 use crate::telemetry::metrics::Commits;
 use std::io::Write as _;
@@ -29,7 +29,7 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
         }
         JournalUrl::Postgres(url) => {
             let settings = postgres_settings(&settings.journal, url, Commits::default());
-            vec![match PostgresJournal::examine(&settings).await {
+            vec![match examine_database(&settings).await {
                 Ok(examination) => database(&examination),
                 Err(error) => Check::failure(NAME, error.to_string(), "check journal.url, and that the database is up"),
             }]
@@ -39,7 +39,7 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
 
 /// What is wrong with the journal's file, where there is one.
 fn file(path: &Path) -> Option<Check> {
-    let error = SqliteJournal::examine(path).err()?;
+    let error = examine_file(path).err()?;
     let remedy = match error {
         OpenError::TooNew { .. } => "run the version that wrote it, or name another file in journal.url",
         OpenError::Damaged { .. } => {

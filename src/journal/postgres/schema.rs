@@ -3,7 +3,7 @@
 //! Every statement names the schema, because a search path is a session's and would not survive a pooler. During a rolling
 //! restart the version before still works on the same tables: a migration adds, and removes only what no version in use reads.
 
-use super::session::{describe, plain};
+use super::error::{READ_ONLY, describe};
 use crate::journal::OpenError;
 use sqlx::{Connection as _, PgConnection};
 
@@ -64,7 +64,7 @@ pub(super) async fn migrate(connection: &mut PgConnection, shown: &str) -> Resul
         .map_err(unopenable)?;
     let server = server(&mut transaction, shown).await?;
     if server.is_read_only {
-        return Err(OpenError::Unopenable { path: shown.to_owned(), reason: super::session::READ_ONLY.to_owned() });
+        return Err(OpenError::Unopenable { path: shown.to_owned(), reason: READ_ONLY.to_owned() });
     }
     if !server.fsync {
         tracing::warn!("fsync is off in this PostgreSQL: what was acknowledged can be lost when its machine fails");
@@ -153,4 +153,9 @@ pub(super) async fn version(connection: &mut PgConnection, shown: &str) -> Resul
         return Err(OpenError::TooNew { path: shown.to_owned(), found, known });
     }
     Ok(found)
+}
+
+/// Statements without parameters, as they are.
+async fn plain(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(sql).execute(connection).await.map(drop)
 }

@@ -1,10 +1,10 @@
 //! The file's form: pragmas, tables and their versions.
 
-use super::beside;
+use super::file::beside;
 use crate::journal::OpenError;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Before 3.51.3 two connections that write and checkpoint at once can corrupt a file (sqlite.org/wal.html#walresetbug).
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -92,7 +92,10 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
     connection.execute_batch(pragmas).map_err(unopenable)?;
     if was_killed {
+        let began = Instant::now();
         check(&connection, &shown)?;
+        let seconds = began.elapsed().as_secs_f64();
+        tracing::info!(seconds, "the last process was not stopped in order; its journal was checked and is whole");
     }
     migrate(&mut connection, &shown)?;
     // This process has just begun, so no lease can be its own.

@@ -3,13 +3,16 @@
 //! Somebody who reads the file (a backup, a replication, a forgotten prompt) keeps the log from being folded for as long as
 //! their reading lasts. Events must not wait for that: what cannot be folded now is tried again later, and told.
 
+use super::error::reason;
 use super::schema::BUSY;
+use super::turns::Turns;
 use prometheus_client::metrics::gauge::Gauge;
 use rusqlite::Connection;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Until the next attempt after a first that a reader prevented: our own reader is done within milliseconds.
+/// Until the next attempt after a first that a reader prevented.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// An attempt costs a look at the readers, and a sync when some of the log could be folded.
@@ -25,6 +28,7 @@ pub(super) struct WriteAheadLog {
     path: PathBuf,
     limit_bytes: u64,
     bytes: Gauge,
+    turns: Arc<Turns>,
     pause: Duration,
     next: Instant,
     prevented_since: Option<Instant>,
@@ -32,9 +36,9 @@ pub(super) struct WriteAheadLog {
 }
 
 impl WriteAheadLog {
-    pub(super) fn new(path: PathBuf, limit_bytes: u64, bytes: Gauge) -> Self {
+    pub(super) fn new(path: PathBuf, limit_bytes: u64, bytes: Gauge, turns: Arc<Turns>) -> Self {
         let (pause, next) = (FIRST_PAUSE, Instant::now());
-        Self { path, limit_bytes, bytes, pause, next, prevented_since: None, told: None }
+        Self { path, limit_bytes, bytes, turns, pause, next, prevented_since: None, told: None }
     }
 
     /// Folds the log when it is over its limit, and it is time for an attempt. To be called after every commit.
@@ -46,7 +50,7 @@ impl WriteAheadLog {
 
     /// Folds as much of the log as nobody is reading, and empties it when that is all of it.
     pub(super) fn fold(&mut self, connection: &Connection) {
-        match checkpoint(connection) {
+        match self.turns.fold(|| checkpoint(connection)) {
             Ok(true) => {
                 if self.told.take().is_some() {
                     tracing::info!("the write-ahead log could be folded into the journal again");
@@ -54,7 +58,7 @@ impl WriteAheadLog {
                 (self.pause, self.prevented_since) = (FIRST_PAUSE, None);
             }
             Ok(false) => self.put_off("somebody is reading the file"),
-            Err(error) => self.put_off(&super::writer::reason(&error)),
+            Err(error) => self.put_off(&reason(&error)),
         }
         self.measure();
     }

@@ -1,13 +1,14 @@
 //! The thread that owns the only writing connection.
 
-use super::SqliteSettings;
-use super::beside;
+use super::error::verdict;
+use super::file::beside;
 use super::queue::{Completion, Message, Write};
+use super::settings::SqliteSettings;
+use super::turns::Turns;
 use super::wal::WriteAheadLog;
 use crate::journal::JournalError;
 use crate::telemetry::metrics::Commits;
-use rusqlite::ffi::SQLITE_IOERR_WRITE;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -31,13 +32,14 @@ impl Writer {
         settings: &SqliteSettings,
         hint: Arc<Notify>,
         refusing: Arc<AtomicBool>,
+        turns: Arc<Turns>,
         failing: watch::Sender<Option<JournalError>>,
     ) -> Self {
         let commits = settings.commits.clone();
         let wal = beside(&settings.path, "-wal");
         Self {
             connection,
-            wal: WriteAheadLog::new(wal, settings.wal_limit_bytes, commits.wal_bytes.clone()),
+            wal: WriteAheadLog::new(wal, settings.wal_limit_bytes, commits.wal_bytes.clone(), turns),
             batch_limit: settings.batch_limit,
             commits,
             hint,
@@ -130,29 +132,5 @@ impl Writer {
             Err(fatal @ JournalError::Fatal { .. }) => Err(fatal),
             Ok(()) | Err(_) => Ok(()),
         }
-    }
-}
-
-/// A full disk, a lock, or a write that is refused, as by a disk that has turned read-only, leaves the file as it was: what was not
-/// committed is not there. After a failed fsync or a damaged page nobody can say what it holds.
-fn verdict(error: &rusqlite::Error) -> JournalError {
-    let reason = reason(error);
-    let extended = error.sqlite_error().map(|failure| failure.extended_code);
-    match error.sqlite_error_code() {
-        Some(ErrorCode::SystemIoFailure) if extended == Some(SQLITE_IOERR_WRITE) => {
-            JournalError::Unavailable { reason }
-        }
-        Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            JournalError::Fatal { reason }
-        }
-        Some(_) | None => JournalError::Unavailable { reason },
-    }
-}
-
-/// What went wrong, by SQLite's code only: its messages can hold values.
-pub(super) fn reason(error: &rusqlite::Error) -> String {
-    match error.sqlite_error() {
-        Some(failure) => failure.to_string(),
-        None => "a statement could not be executed".to_owned(),
     }
 }

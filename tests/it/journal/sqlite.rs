@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use taskrouter_streams::journal::{CallQuery, Due, JournalError, OpenError, SqliteJournal, SqliteSettings};
+use taskrouter_streams::journal::{
+    CallQuery, Due, JournalError, OpenError, SqliteJournal, SqliteSettings, examine_file,
+};
 use taskrouter_streams::telemetry::metrics::Commits;
 
 /// Names the file to the child process of the kill test.
@@ -116,7 +118,7 @@ async fn a_file_that_a_killed_process_left_damaged_is_refused() {
     }
     let side = rusqlite::Connection::open(dir.file()).unwrap();
     side.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    SqliteJournal::examine(&dir.file()).unwrap();
+    examine_file(&dir.file()).unwrap();
     ingest(&*journal, 2, 1).await;
     // As a kill would leave them.
     let killed = dir.0.path().join("killed.db");
@@ -124,14 +126,14 @@ async fn a_file_that_a_killed_process_left_damaged_is_refused() {
         std::fs::copy(format!("{}{ending}", dir.file().display()), format!("{}{ending}", killed.display())).unwrap();
     }
     SqliteJournal::open(settings(&killed)).unwrap().close().await.unwrap();
-    SqliteJournal::examine(&killed).unwrap();
+    examine_file(&killed).unwrap();
 
     // A page of facts, in the middle of the file.
     let mut bytes = std::fs::read(&killed).unwrap();
     let middle = bytes.len() / 4096 / 2 * 4096;
     bytes[middle..middle + 4096].fill(0xff);
     std::fs::write(&killed, bytes).unwrap();
-    let at_rest = SqliteJournal::examine(&killed);
+    let at_rest = examine_file(&killed);
     assert!(matches!(at_rest, Err(OpenError::Damaged { .. })), "{at_rest:?}");
     std::fs::copy(format!("{}-wal", dir.file().display()), format!("{}-wal", killed.display())).unwrap();
     let refusal = refusal(&killed);
