@@ -20,7 +20,7 @@ pub struct PostgresSettings {
     pub statement_timeout: Duration,
     /// Whether processes wake one another by NOTIFY. It needs a session, which a transaction pooler does not give.
     pub listen: bool,
-    /// Events that may wait for the database; more are answered with [`JournalError::Overloaded`].
+    /// Events that may wait for the database; more are answered with [`JournalError::Overloaded`](crate::journal::JournalError::Overloaded).
     pub queue_limit: usize,
     /// Events in one commit.
     pub batch_limit: usize,

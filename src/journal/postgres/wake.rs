@@ -35,7 +35,7 @@ pub(super) async fn listen(
         () = listening => {}
         () = stop.cancelled() => {}
     }
-    // Dropped rather than closed in order: a database that does not answer would have the last word.
+    // Dropped rather than closed: closing would wait for a database that may never answer.
 }
 
 async fn pass_on(pool: &PgPool, own_origin: &str, hint: &Notify) -> Result<(), sqlx::Error> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct SqliteSettings {
     /// The file; made when missing.
     pub path: PathBuf,
-    /// Events that may wait for the disk; more are answered with [`JournalError::Overloaded`]. The worker's own writes are
+    /// Events that may wait for the disk; more are answered with [`JournalError::Overloaded`](crate::journal::JournalError::Overloaded). The worker's own writes are
     /// not counted: they are bounded by the calls that it works on, and work in flight must be able to finish.
     pub queue_limit: usize,
     /// Writes in one commit.

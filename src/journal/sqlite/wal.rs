@@ -74,7 +74,7 @@ impl WriteAheadLog {
                 reason,
                 bytes = self.measure(),
                 limit = self.limit_bytes,
-                "the write-ahead log grows: it cannot be folded into the journal; end whatever reads the file for long"
+                "the write-ahead log grows and cannot be folded into the journal: end whatever reads the file for long"
             );
         }
     }
@@ -86,7 +86,7 @@ impl WriteAheadLog {
     }
 }
 
-/// Whether all of it was folded. The mode would wait for readers, and that is what is kept from it.
+/// Whether all of it was folded. TRUNCATE would wait for readers; without a busy timeout it does what PASSIVE does instead.
 fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(Duration::ZERO)?;
     let prevented = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
