@@ -75,7 +75,7 @@ fn delay(fact: &Fact) -> Option<Duration> {
         | FactKind::Settled(_)
         | FactKind::Parked(_)
         | FactKind::Recovered(_)
-            | FactKind::Noticed(_)
+        | FactKind::Noticed(_)
         | FactKind::Redriven
         | FactKind::Dismissed
         | FactKind::Unparked => return None,

@@ -30,7 +30,9 @@ pub(super) fn always(run: &mut Run<'_>) -> Result<(), String> {
         let raced = drop && run.last_leave_at >= run.last_reading_at && untold;
         // Who has lost the word that the task is over may take an offer that is accepted all the same for its going on.
         let unheard = run.lossy && !run.told.is_over() && matches!(violation.what, Misuse::CommandAfterOver { .. });
-        if !(raced || rejoined && run.doomed_by_race || unheard) {
+        // Sent before the end was known, and carried out after it.
+        let landed = run.landed_at == violation.at && matches!(violation.what, Misuse::CommandAfterOver { .. });
+        if !(raced || landed || rejoined && run.doomed_by_race || unheard) {
             return Err(text);
         }
         run.doomed_by_race |= raced;
@@ -92,13 +94,7 @@ pub(super) fn at_rest(run: &mut Run<'_>, strict: bool) -> Result<(), String> {
     let agents = ledger.on_the_call().len();
     let talks_alone = agents == 1 && !open;
     // Who has lost a wrapup, or hears of it late, takes a lone customer for one who talks.
-    if !lossy
-        && !run.reordered
-        && !held
-        && run.hold.is_wanted()
-        && !talks_alone
-        && !parked.contains(&Goal::HoldAgain)
-    {
+    if !lossy && !run.reordered && !held && run.hold.is_wanted() && !talks_alone && !parked.contains(&Goal::HoldAgain) {
         return Err(format!("I8: the customer is not held again ({agents} agents, transfer open: {open})"));
     }
     Ok(())
@@ -124,8 +120,7 @@ fn streams(run: &Run<'_>, on: Vec<&ReservationSid>, parked: &BTreeSet<Goal>) -> 
         return Err(format!("I3: streams of {extra:?} still run"));
     }
     let stuck = parked.iter().any(|change| matches!(change, Goal::Stop(_)));
-    let missing: Vec<_> =
-        wanted.iter().filter(|sid| !running.contains(sid) && !is_parked(sid, false)).collect();
+    let missing: Vec<_> = wanted.iter().filter(|sid| !running.contains(sid) && !is_parked(sid, false)).collect();
     if !stuck && !missing.is_empty() {
         return Err(format!("I3: no stream of {missing:?}"));
     }

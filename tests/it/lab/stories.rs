@@ -1,8 +1,8 @@
 //! The stories that come with the program, with a worker that dies at every single point of them.
 
 use super::laws;
-use super::run::Run;
 use super::plan::{Action, Crash, Plan, plain_policy};
+use super::run::Run;
 use std::collections::BTreeMap;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::timeline;
@@ -26,6 +26,7 @@ fn plan(story: &Scenario, strategy: Strategy, crash: Option<Crash>) -> Plan {
         faults: BTreeMap::new(),
         delivery_faults: BTreeMap::new(),
         crashes: crash.map(|crash| (crash, AWAY_MS)).into_iter().collect(),
+        late: BTreeMap::new(),
         latency_ms: 2,
         delivery_ms: 1,
     }
