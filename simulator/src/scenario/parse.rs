@@ -92,11 +92,8 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
         "settle" => return Ok(Verb::Settle),
         _ => {}
     }
-    if let Some((_, action)) = CALL_ACTIONS.iter().find(|(known, _)| *known == words) {
-        return Ok(Verb::Happens(*action));
-    }
-    if let Some((_, new)) = NEW_TASKS.iter().find(|(known, _)| *known == words) {
-        return Ok(Verb::Comes(new.clone()));
+    if let Some(verb) = happening(words) {
+        return Ok(verb);
     }
     if let Some(span) = words.strip_prefix("wait ") {
         return Ok(Verb::Wait(milliseconds(span).ok_or("expected \"wait 3000 ms\"")?));
@@ -155,6 +152,13 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
         }
     }
     Err("unknown step: `twilio_simulator::scenario::Verb` documents every wording".to_owned())
+}
+
+/// What happens to a call beside its customer and its agents, and other tasks.
+fn happening(words: &str) -> Option<Verb> {
+    let action = CALL_ACTIONS.iter().find(|(known, _)| *known == words).map(|(_, action)| Verb::Happens(*action));
+    let new = || NEW_TASKS.iter().find(|(known, _)| *known == words).map(|(_, new)| Verb::Comes(new.clone()));
+    action.or_else(new)
 }
 
 fn expect(list: &str) -> Result<Verb, String> {
