@@ -189,7 +189,9 @@ impl Decision<'_> {
             return Next::Report(FactKind::Noticed(Notice::RedirectVoid));
         }
         let goal = [Goal::Rejoin];
-        let Some(conference) = self.call.conference() else { return self.attempt(&goal, |why| self.find_conference(why)) };
+        let Some(conference) = self.call.conference() else {
+            return self.attempt(&goal, |why| self.find_conference(why));
+        };
         let gap = (self.policy.poll_gap(poll.polls) << poll.polls.saturating_sub(4).min(8)).min(DOUBT_POLL_MS);
         let due = (poll.last_at + gap).min(lands_by.max(poll.last_at + 1));
         self.attempt(&goal, |why| self.read_at(due, conference, why))
@@ -286,7 +288,7 @@ impl Decision<'_> {
         let (name, conference) = self.leg.unverified()?;
         let goal = Goal::VerifyLeg;
         match self.readiness(&goal) {
-            Readiness::Exhausted(_) => Some(self.notice(Notice::LegUnverified { name: name.to_owned() })),
+            Readiness::Exhausted(..) => Some(self.notice(Notice::LegUnverified { name: name.to_owned() })),
             Readiness::Now | Readiness::At(_) | Readiness::Never => {
                 Some(self.attempt(&[goal], |why| self.read_at(self.now, conference, why)))
             }
@@ -298,7 +300,7 @@ impl Decision<'_> {
         if self.call.looked_in_vain() {
             return None;
         }
-        if let Readiness::Exhausted(_) = self.readiness(&Goal::FindCustomer) {
+        if let Readiness::Exhausted(..) = self.readiness(&Goal::FindCustomer) {
             return Some(self.notice(Notice::NoCall));
         }
         let task = self.call.task()?;
@@ -476,7 +478,9 @@ impl Decision<'_> {
         let mut soonest = None;
         for goal in goals {
             let at = match self.readiness(goal) {
-                Readiness::Exhausted(parked) => return Next::Park(parked),
+                Readiness::Exhausted(parked, since) => {
+                    return self.is_call_there(goal, since).unwrap_or(Next::Park(parked));
+                }
                 Readiness::Now => self.now,
                 Readiness::At(at) => at,
                 Readiness::Never => continue,
@@ -488,6 +492,13 @@ impl Decision<'_> {
             Some(at) if at > self.now => Next::WaitUntil(at),
             Some(_) => how(goals.to_vec()),
         }
+    }
+
+    /// Before a stream is given up: a call that is over needs none.
+    fn is_call_there(&self, goal: &Goal, since: EpochMs) -> Option<Next> {
+        let unsure = matches!(goal, Goal::Start(_)) && !self.leg.is_alive_since(since);
+        let customer = self.call.customer().filter(|_| unsure && !self.call.retries.is_parked(&Goal::CheckCall))?;
+        Some(self.attempt(&[Goal::CheckCall], |why| self.fetch_call(customer, why)))
     }
 }
 

@@ -95,15 +95,7 @@ impl Poll {
 
 impl<T> Default for Register<T> {
     fn default() -> Self {
-        Self {
-            original: None,
-            touched: false,
-            write: None,
-            contrary: None,
-            strays: Vec::new(),
-            read: None,
-            polls: 0,
-        }
+        Self { original: None, touched: false, write: None, contrary: None, strays: Vec::new(), read: None, polls: 0 }
     }
 }
 

@@ -68,8 +68,8 @@ pub enum RetryKind {
 pub(super) enum Readiness {
     Now,
     At(EpochMs),
-    /// It has been tried for long enough.
-    Exhausted(Parked),
+    /// It has been tried for long enough, since that time.
+    Exhausted(Parked, EpochMs),
     /// An operator does not want it.
     Never,
 }
@@ -175,7 +175,10 @@ impl Retries {
                 last + policy.slow_retry_ms
             }
             (Some(retry), None) if policy.is_exhausted(retry, outbound) => {
-                return Readiness::Exhausted(Parked { goal: goal.clone(), reason: retry.reason.clone() });
+                return Readiness::Exhausted(
+                    Parked { goal: goal.clone(), reason: retry.reason.clone() },
+                    retry.first_at,
+                );
             }
             (Some(retry), None) => policy.next_try(retry, outbound),
             (None, None) => return Readiness::Now,

@@ -382,8 +382,10 @@ impl Call {
             (_, Outcome::Done(_)) => {
                 self.retries.waits(step, at, "the answer was not of the kind that was asked for", |_| true);
             }
-            (_, Outcome::Refused(trouble)) => self.retries.failed(step, at, RetryKind::Refused, trouble),
-            (_, Outcome::Denied(trouble)) => self.retries.failed(step, at, RetryKind::Denied, trouble),
+            // What was only asked for may be asked again.
+            (_, Outcome::Refused(trouble) | Outcome::Denied(trouble)) => {
+                self.retries.failed(step, at, RetryKind::Denied, trouble);
+            }
             (
                 _,
                 Outcome::NotFound(trouble)

@@ -21,6 +21,8 @@ const DISCARD_FACTOR: usize = 4;
 pub(super) struct Unverified {
     body: Vec<u8>,
     is_form: bool,
+    /// What the address that Twilio was given ends with, where nobody has published whether it is signed.
+    fragment: Option<&'static str>,
 }
 
 /// A body that Twilio signed for us.
@@ -39,13 +41,18 @@ pub(super) async fn read(
     limit: usize,
 ) -> Result<Unverified, Rejection> {
     match tokio::time::timeout(state.settings.client_timeout, whole(request, payload, limit)).await {
-        Ok(Ok(body)) => Ok(Unverified { body, is_form: is_form(request) }),
+        Ok(Ok(body)) => Ok(Unverified { body, is_form: is_form(request), fragment: None }),
         Ok(Err(rejection)) => Err(rejection),
         Err(_) => Err(Rejection::TooSlow),
     }
 }
 
 impl Unverified {
+    /// A signature over the address with this fragment is valid too.
+    pub(super) fn with_fragment(self, fragment: &'static str) -> Self {
+        Self { fragment: Some(fragment), ..self }
+    }
+
     /// The body and its account, if Twilio's signature is valid.
     pub(super) fn verify<'a>(
         &'a self,
@@ -93,8 +100,12 @@ impl Unverified {
         let (header, target) = (signature(request).map_err(|reason| (reason, None))?, target(request));
         let accounts = &state.settings.accounts;
         let account = if self.is_form { named(accounts, pairs) } else { signer(accounts, target, header) };
+        let with_fragment = self.fragment.map(|fragment| format!("{target}{fragment}"));
+        let signs = |account: &&IngressAccount, target: &str| {
+            account.verifier.verify(target, self.is_form, &self.body, pairs, header)
+        };
         account
-            .filter(|account| account.verifier.verify(target, self.is_form, &self.body, pairs, header))
+            .filter(|account| signs(account, target) || with_fragment.as_ref().is_some_and(|url| signs(account, url)))
             .ok_or(("X-Twilio-Signature does not match", account))
     }
 }

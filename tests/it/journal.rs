@@ -34,7 +34,8 @@ fn task(number: u32) -> TaskSid {
 /// A fact that can be told from any other, with text that a careless store would break.
 fn fact(number: i64) -> Fact {
     let friendly_name = format!("{number}: \"quoted\", 'quoted', \\ and \u{1f4de}\n");
-    let step = Step { id: 1, operation: Operation::Read(Read::FindConference { friendly_name }), why: vec![Goal::LowerGuard] };
+    let step =
+        Step { id: 1, operation: Operation::Read(Read::FindConference { friendly_name }), why: vec![Goal::LowerGuard] };
     Fact { at: number, kind: FactKind::Begun(step) }
 }
 

@@ -566,8 +566,15 @@ impl<'a> Run<'a> {
             Ok(crossing) => {
                 let half = rng::at(self.plan.seed, u64::from(number) << 32 | 1).ms(1, self.plan.latency_ms.max(1));
                 let arrives_at = self.now + half;
-                self.worker.flight =
-                    Some(Flight { number, step, crossing, sent_at: self.now, arrives_at, landing: false, answer: None });
+                self.worker.flight = Some(Flight {
+                    number,
+                    step,
+                    crossing,
+                    sent_at: self.now,
+                    arrives_at,
+                    landing: false,
+                    answer: None,
+                });
             }
             Err(outcome) => self.append(FactKind::Settled(Settled {
                 step,
