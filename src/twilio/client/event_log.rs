@@ -80,7 +80,7 @@ impl EventsPage {
             (true, false) => {
                 let mut times = records.iter().filter_map(event_record::at);
                 let newest = times.next();
-                let (Some(newest), Some(oldest)) = (newest, times.last().or(newest)) else {
+                let (Some(newest), Some(oldest)) = (newest, times.next_back().or(newest)) else {
                     return Err(PagingError::Disordered);
                 };
                 if newest < oldest {
