@@ -78,7 +78,19 @@ fn written() -> impl Strategy<Value = String> {
         quoted[1..quoted.len() - 1].to_owned()
     });
     let faults = prop::sample::select(vec![
-        "\\ud83d", "\\udc00", "\\ud83d\\u0041", "\\u12", "\\u", "\\q", "\n", "\r", "\t", "\u{0}", "\u{1f}", "\u{feff}", "\\ud83d\\ud83d\\ude00",
+        "\\ud83d",
+        "\\udc00",
+        "\\ud83d\\u0041",
+        "\\u12",
+        "\\u",
+        "\\q",
+        "\n",
+        "\r",
+        "\t",
+        "\u{0}",
+        "\u{1f}",
+        "\u{feff}",
+        "\\ud83d\\ud83d\\ude00",
     ]);
     let pieces = prop_oneof![2 => plain, 1 => faults.prop_map(str::to_owned)];
     prop::collection::vec(pieces, 0..6).prop_map(|pieces| pieces.concat())
@@ -86,7 +98,8 @@ fn written() -> impl Strategy<Value = String> {
 
 /// A value as somebody may write it.
 fn values() -> impl Strategy<Value = String> {
-    let words = prop::sample::select(vec!["NaN", "Infinity", "-Infinity", "1e999", "null", "true", "-3.5", "undefined"]);
+    let words =
+        prop::sample::select(vec!["NaN", "Infinity", "-Infinity", "1e999", "null", "true", "-3.5", "undefined"]);
     let leaf = prop_oneof![words.prop_map(str::to_owned), written().prop_map(|text| format!("\"{text}\""))];
     leaf.prop_recursive(3, 12, 3, |inner| {
         let list = prop::collection::vec(inner.clone(), 0..3).prop_map(|items| format!("[{}]", items.join(" ,")));

@@ -191,7 +191,11 @@ fn every_element_is_judged_alone() {
     let expected = only(&good);
     for fault in [r"\ud83d", r"\udc00 x", r"\q", "a\nb", "\u{1}", "\u{feff}"] {
         let body = format!("[{}]", text.replacen('{', &format!("{{\"note\":\"{fault}\",\"n\":NaN,"), 1));
-        assert_eq!(parse(body.as_bytes(), &Interest::default(), NOW).unwrap(), std::slice::from_ref(&expected), "{fault:?}");
+        assert_eq!(
+            parse(body.as_bytes(), &Interest::default(), NOW).unwrap(),
+            std::slice::from_ref(&expected),
+            "{fault:?}"
+        );
     }
     let (before, after) = text.split_at(1);
     let body = [b"[", before.as_bytes(), b"\"note\":\"\xff\xfe\",", after.as_bytes(), b"]"].concat();

@@ -248,7 +248,8 @@ fn a_stop_that_is_denied_thrice_is_parked() {
 fn a_call_that_could_not_be_looked_at_is_parked_until_it_is_seen() {
     let (mut story, create) = starting(Strategy::StreamsApi);
     story.settle(create, not_found());
-    let parked = story.until_parked(|operation| operation.command().is_none().then(|| Outcome::TryLater(trouble(None))));
+    let parked =
+        story.until_parked(|operation| operation.command().is_none().then(|| Outcome::TryLater(trouble(None))));
     assert_eq!(parked.goal, Goal::CheckCall);
     let parked_at = story.now;
     loop {
