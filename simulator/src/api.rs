@@ -1,7 +1,8 @@
 //! The world's REST resources over HTTP, with latency and faults.
 
-use super::faults::{Fault, FaultBody, Side};
+use super::faults::{Fault, FaultBody, Lost, Side};
 use super::shared::Shared;
+use super::sim_config::Ms;
 use super::world::{EventQuery, PageQuery, Reply, Request, RequestRecord, SinkRequest, StreamOrder};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Server;
@@ -58,7 +59,7 @@ async fn answer(http: HttpRequest, body: Bytes, shared: Data<Shared>) -> HttpRes
     let fault = request.as_ref().and_then(|request| shared.fault_for(request.op()));
     let name = fault.as_ref().map(Fault::name);
     let (ending, took_effect) = match request {
-        Some(request) => play(&shared, &request, &path, fault),
+        Some(request) => play(&shared, (number, &request), &path, fault),
         None if admitted => {
             shared.with(|world| world.unknown_endpoint(&target));
             (Ending::Due(Reply::not_found(&path)), false)
@@ -75,7 +76,7 @@ async fn answer(http: HttpRequest, body: Bytes, shared: Data<Shared>) -> HttpRes
 }
 
 /// Performs the request as far as the fault lets it; also says whether it was performed.
-fn play(shared: &Shared, request: &Request, path: &str, fault: Option<Fault>) -> (Ending, bool) {
+fn play(shared: &Shared, (number, request): (usize, &Request), path: &str, fault: Option<Fault>) -> (Ending, bool) {
     let perform = || shared.with(|world| world.perform(request, path));
     let perform_if = |wanted: bool| {
         if wanted {
@@ -90,6 +91,15 @@ fn play(shared: &Shared, request: &Request, path: &str, fault: Option<Fault>) ->
         }
         Some(Fault::Cut { took_effect }) => (Ending::Cut, perform_if(took_effect)),
         Some(Fault::Hang { took_effect }) => (Ending::Hang, perform_if(took_effect)),
+        Some(Fault::LandsLate { lost, after_ms }) => {
+            let delay = Ms::try_from(after_ms).unwrap_or(Ms::MAX);
+            shared.with(|world| world.perform_later(number, request.clone(), path.to_owned(), delay));
+            let ending = match lost {
+                Lost::Cut => Ending::Cut,
+                Lost::Hang => Ending::Hang,
+            };
+            (ending, false)
+        }
         Some(fault @ (Fault::ConferenceEnds(side) | Fault::CustomerHangsUp(side))) => {
             let strike = || {
                 shared.with(|world| {
@@ -224,24 +234,12 @@ async fn pause(span: Duration) {
 
 async fn send(ending: Ending, request_id: &str) -> HttpResponse {
     match ending {
-        Ending::Due(reply) => json(&reply, request_id, None),
+        Ending::Due(Reply { status, body }) => {
+            head(status, request_id, None).content_type("application/json").body(body.to_string())
+        }
         Ending::Faulty { status, retry_after, body } => {
-            let code = match status {
-                401 => 20003,
-                403 => 20006,
-                404 => 20404,
-                429 => 20429,
-                503 => 20503,
-                _ => 20500,
-            };
-            let reply = Reply::error(status, code, "simulated failure");
-            match body {
-                FaultBody::Json => json(&reply, request_id, retry_after.as_deref()),
-                FaultBody::Html => head(status, request_id, retry_after.as_deref())
-                    .content_type("text/html")
-                    .body("<html><body><h1>upstream failure</h1></body></html>"),
-                FaultBody::Empty => head(status, request_id, retry_after.as_deref()).finish(),
-            }
+            let (content_type, text) = body.render(status);
+            head(status, request_id, retry_after.as_deref()).content_type(content_type).body(text)
         }
         Ending::Cut => cut(),
         Ending::Hang => {
@@ -259,10 +257,6 @@ fn head(status: u16, request_id: &str, retry_after: Option<&str>) -> actix_web::
         head.insert_header((header::RETRY_AFTER, value));
     }
     head
-}
-
-fn json(reply: &Reply, request_id: &str, retry_after: Option<&str>) -> HttpResponse {
-    head(reply.status, request_id, retry_after).content_type("application/json").body(reply.body.to_string())
 }
 
 /// Ends the connection without an answer: the server writes a head and its body together, so that a body which fails at

@@ -1,6 +1,6 @@
 //! What goes wrong on purpose: scripted for a test, or drawn from a seed.
 
-use super::world::OpName;
+use super::world::{OpName, Reply};
 
 /// One thing that goes wrong with one REST request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +26,26 @@ pub enum Fault {
         /// Whether the request is performed all the same.
         took_effect: bool,
     },
+    /// The answer is lost, and the request is performed when nobody waits for it any more.
+    LandsLate {
+        /// How the answer is lost.
+        lost: Lost,
+        /// From the answer's loss to the effect, ms: at most what a client's own time-out is.
+        after_ms: u64,
+    },
     /// The task's conference ends right before or after the request is performed.
     ConferenceEnds(Side),
     /// The customer hangs up right before or after the request is performed.
     CustomerHangsUp(Side),
+}
+
+/// How an answer is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// The connection is cut at once.
+    Cut,
+    /// The client waits in vain.
+    Hang,
 }
 
 /// The body of a faulty answer.
@@ -39,8 +55,41 @@ pub enum FaultBody {
     Json,
     /// A proxy's page.
     Html,
+    /// A line of plain text, as a load balancer writes it.
+    PlainText,
+    /// An error in XML, as Twilio's older interfaces write it.
+    Xml,
+    /// Twilio's JSON, cut off in the middle.
+    TruncatedJson,
     /// Nothing.
     Empty,
+}
+
+impl FaultBody {
+    /// Its content type and its text, for an answer of this status.
+    pub fn render(self, status: u16) -> (&'static str, String) {
+        let code = match status {
+            400 => 20001,
+            401 => 20003,
+            403 => 20006,
+            404 => 20404,
+            429 => 20429,
+            503 => 20503,
+            _ => 20500,
+        };
+        let json = || Reply::error(status, code, "simulated failure").body.to_string();
+        match self {
+            Self::Json => ("application/json", json()),
+            Self::TruncatedJson => ("application/json", json().chars().take(20).collect()),
+            Self::Html => ("text/html", "<html><body><h1>upstream failure</h1></body></html>".to_owned()),
+            Self::PlainText => ("text/plain", "no healthy upstream\n".to_owned()),
+            Self::Xml => (
+                "application/xml",
+                format!("<TwilioResponse><RestException><Status>{status}</Status></RestException></TwilioResponse>"),
+            ),
+            Self::Empty => ("text/plain", String::new()),
+        }
+    }
 }
 
 /// Around a request's being performed.
@@ -96,6 +145,8 @@ impl Fault {
             Fault::Cut { took_effect: true } => "cut after the effect",
             Fault::Hang { took_effect: false } => "hang before the effect",
             Fault::Hang { took_effect: true } => "hang after the effect",
+            Fault::LandsLate { lost: Lost::Cut, .. } => "cut, and the effect later",
+            Fault::LandsLate { lost: Lost::Hang, .. } => "hang, and the effect later",
             Fault::ConferenceEnds(_) => "conference ends",
             Fault::CustomerHangsUp(_) => "customer hangs up",
         }

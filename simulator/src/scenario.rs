@@ -26,7 +26,7 @@ pub use run::{Outcome, narrate, run};
 use super::callbacks::DeliveryFault;
 use super::faults::{Fault, On};
 use super::sim_config::{BadSettings, SimConfig};
-use super::world::{Mode, SocketFailure, Target};
+use super::world::{CallAction, Mode, NewTask, SocketFailure, Target};
 
 /// A call or several, step by step, with what is expected of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,10 +91,22 @@ pub enum Verb {
     /// "the destination refuses the next stream", "the destination hangs on the next 3 streams": Twilio accepts them and
     /// tells of the failure.
     SocketsFail(SocketFailure, u32),
-    /// "the socket of alice dies": of her newest running stream.
+    /// "the socket of alice dies": of that agent's newest running stream.
     SocketDies(String),
-    /// "the next redirect is answered 503", "… is cut before its effect", "… is cut after its effect", "the conference
-    /// ends before the next redirect", "the customer hangs up after the next redirect".
+    /// "an outside number joins", "an outside number joins, guard raised", "the outside number leaves", "a supervisor listens
+    /// in", "the supervisor leaves", "the customer goes to a survey", "the task is cancelled", "the task is deleted", "Flex
+    /// raises the guard", "Flex lowers the guard".
+    Happens(CallAction),
+    /// "a callback task comes" (or "voicemail", "internal"), "alice calls bob", "the customer is queued again", "another task
+    /// names the same call". Later steps are about this task, or where that is impossible for an agent about an older one of the same call.
+    Comes(NewTask),
+    /// "the next stop is ignored", "the next 3 stops are ignored": they are answered as if they were carried out.
+    StopsIgnored(u32),
+    /// "wait 3000 ms".
+    Wait(u64),
+    /// "the next redirect is answered 503", "… is answered 200 with HTML" (or "nothing", "plain text", "XML", "truncated
+    /// JSON"), "… is answered 500 after its effect", "… is cut before its effect", "… is cut after its effect", "… hangs
+    /// before its effect", "… is cut and lands 800 ms later", "… hangs and lands 800 ms later", "the conference ends before the next redirect", "the customer hangs up after the next redirect".
     Fault(On, Fault),
     /// "settle": until nothing moves any more.
     Settle,
@@ -120,6 +132,8 @@ pub enum Expectation {
     Over(bool),
     /// "no requests": about this task.
     NoRequests,
+    /// "no commands": about this task, whatever was read.
+    NoCommands,
 }
 
 /// A scenario file that cannot be used.

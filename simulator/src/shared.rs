@@ -124,8 +124,20 @@ impl Shared {
             Some(wanted) => wanted == event.event_type,
             None => event.callback_url.is_none(),
         };
-        let place = delivery_faults.iter().position(meant)?;
-        Some(delivery_faults.remove(place).1)
+        match delivery_faults.iter().position(meant) {
+            Some(place) => Some(delivery_faults.remove(place).1),
+            None => self.usual_fault_of(event),
+        }
+    }
+
+    /// What the settings say of every status callback.
+    fn usual_fault_of(&self, event: &Event) -> Option<DeliveryFault> {
+        event.callback_url.as_ref()?;
+        let config = &self.settings.config;
+        if config.callbacks_lost.iter().any(|lost| lost == event.event_type) {
+            return Some(DeliveryFault::Dropped);
+        }
+        (config.callbacks_late_ms > 0).then_some(DeliveryFault::Delayed(config.callbacks_late_ms))
     }
 
     pub(super) fn destination(&self) -> Option<Destination> {

@@ -21,6 +21,27 @@ pub struct SimConfig {
     pub rejoin_ms: Ms,
     /// From `reservation.accepted` until the customer is moved into the conference, ms.
     pub customer_join_ms: Ms,
+    /// The customer's own address, as the Calls resource and the attributes bear it: a number, or `client:…` of an in-app caller.
+    pub customer_address: String,
+    /// The customer of an outbound call is in the conference, `ringing`, from the agent's accepting on.
+    pub outbound_rings: bool,
+    /// How long an outside number, a supervisor or a colleague is `ringing` before the leg is connected, ms.
+    pub ringing_ms: Ms,
+    /// A recorder has written the worker's leg into the attributes of outbound calls, as `call_sid`.
+    pub recorder_attributes: bool,
+    /// There is TwiML behind the conference, as of a survey: when the conference ends, the customer's leg lives on. A leg
+    /// that was redirected has none.
+    pub survey: bool,
+    /// Streams outlive a redirect of their leg (observed; Twilio documents it for `<Start>` only).
+    pub streams_survive_redirects: bool,
+    /// What `POST …/Streams.json` is answered: 201, or 200.
+    pub stream_created_status: u16,
+    /// The streams' status callbacks that are lost, as in `["stream-started"]`.
+    pub callbacks_lost: Vec<String>,
+    /// How late the others come, ms.
+    pub callbacks_late_ms: u64,
+    /// Whether a status callback's URL may have a fragment; else a stream that has one is refused with 400.
+    pub callback_fragments: bool,
     /// How long a participant is `connecting` before it is `connected`, ms; its guard cannot be written meanwhile.
     pub connecting_ms: Ms,
     /// From `reservation.accepted` until `TaskAttributes` bear `conference`, ms; later than 0 a `task.updated` tells.
@@ -62,6 +83,16 @@ impl Default for SimConfig {
             guard_lag_ms: 0,
             rejoin_ms: 10,
             customer_join_ms: 0,
+            customer_address: "+15550100002".to_owned(),
+            outbound_rings: false,
+            ringing_ms: 0,
+            recorder_attributes: false,
+            survey: false,
+            streams_survive_redirects: true,
+            stream_created_status: 201,
+            callbacks_lost: Vec::new(),
+            callbacks_late_ms: 0,
+            callback_fragments: true,
             connecting_ms: 0,
             conference_attributes_ms: 0,
             conference_attributes_missing: false,

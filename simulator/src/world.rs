@@ -17,12 +17,14 @@
 //! report, "assumed" neither.
 
 mod agents;
+mod call_action;
 mod calls;
 mod conferences;
 mod context;
 mod event;
 mod event_log;
 mod event_streams;
+mod overdue;
 mod paging;
 mod reservations;
 mod rest;
@@ -38,6 +40,7 @@ mod violation;
 mod voice;
 mod workspace;
 
+pub use call_action::{CallAction, NewTask};
 pub(crate) use context::scramble;
 pub use event::Event;
 pub use event_log::EventQuery;
@@ -46,15 +49,20 @@ pub use paging::PageQuery;
 pub use rest::{OpName, Reply, Request};
 pub use sockets::{SocketFailure, SocketOrder, SocketTarget};
 pub use streams::{StreamOrder, StreamReport};
+pub use task::CallLess;
 pub use transfer::{Mode, Target};
 pub use view::{CallReport, Note, RequestRecord, Snapshot};
 pub use violation::{Drop, Misuse, Violation};
 pub use workspace::Workspace;
 
 use crate::sim_config::{Ms, SimConfig};
-use calls::Role;
+use calls::{Line, Role};
+use conferences::Entry;
 use context::{Context, Effect, VoiceEffect};
+use overdue::Overdue;
 use status::ReservationStatus;
+use std::collections::BTreeMap;
+use task::TaskKind;
 use taskrouter::TaskRouter;
 use taskrouter_streams::call::sid::{
     AccountSid, CallSid, ConferenceSid, EventSid, ReservationSid, StreamSid, TaskSid, WorkerSid, WorkspaceSid,
@@ -78,6 +86,17 @@ pub struct World {
     workspace: Workspace,
     event_streams: EventStreams,
     requests: RequestLog,
+    /// Requests that lost their answers and are still to be carried out, by the numbers of their records.
+    late: BTreeMap<usize, LateRequest>,
+    overdue: Overdue,
+}
+
+/// A request that is carried out after its answer was lost.
+#[derive(Debug)]
+struct LateRequest {
+    request: Request,
+    path: String,
+    sent_at: Ms,
 }
 
 impl World {
@@ -91,16 +110,24 @@ impl World {
             workspace: Workspace::default(),
             event_streams: EventStreams::default(),
             requests: RequestLog::default(),
+            late: BTreeMap::new(),
+            overdue: Overdue::default(),
         }
     }
 
     /// Lets everything happen that is due by `now`, in order. A `now` in the past changes nothing.
     pub fn advance(&mut self, now: Ms) -> &mut Self {
         while let Some(effect) = self.cx.take_due(now) {
+            self.judge();
             self.happen(effect);
         }
         self.cx.move_on(now);
+        self.judge();
         self
+    }
+
+    fn judge(&mut self) {
+        self.overdue.judge(&mut self.cx, &self.taskrouter, &mut self.voice);
     }
 
     /// When the next scheduled effect is due; `None` when nothing is on its way.
@@ -128,7 +155,8 @@ impl World {
             Effect::Hold { task, hold } => {
                 self.set_customer_hold(&task, hold);
             }
-            Effect::Attributes { task } => self.taskrouter.write_attributes(&mut self.cx, &task, true),
+            Effect::Attributes { task } => self.write_attributes(&task, true),
+            Effect::Land { number } => self.land(number),
             Effect::Voice(effect) => {
                 let ended = self.voice.happen(&mut self.cx, effect);
                 self.notice(ended);
@@ -148,8 +176,13 @@ impl World {
             let Some(call) = self.voice.calls.get(&sid) else { continue };
             let task = call.task.clone();
             match call.role.clone() {
-                Role::Customer => self.taskrouter.customer_gone(&mut self.cx, &task),
+                Role::Customer => {
+                    for task in self.taskrouter.tasks_of(&sid) {
+                        self.taskrouter.customer_gone(&mut self.cx, &task);
+                    }
+                }
                 Role::Worker(reservation) => self.wrap_up(&task, &reservation),
+                Role::Colleague | Role::External | Role::Supervisor => {}
             }
         }
     }
@@ -173,16 +206,22 @@ impl World {
 
     /// A customer calls in: a voice task, offered to the first agent.
     pub fn customer_calls(&mut self) -> TaskSid {
-        let task = self.taskrouter.create_task(&mut self.cx, "voice", false);
-        let call = self.voice.calls.create(&mut self.cx, &task, Role::Customer);
-        self.taskrouter.set_customer(&task, &call);
+        let task = self.taskrouter.create_task(&mut self.cx, TaskKind::Inbound);
+        let line = Line::inbound(&self.cx.config.customer_address);
+        self.create_customer(&task, line);
         self.taskrouter.announce(&mut self.cx, &task);
         task
     }
 
+    fn create_customer(&mut self, task: &TaskSid, line: Line) -> CallSid {
+        let call = self.voice.calls.create(&mut self.cx, task, task.as_str(), Role::Customer, line);
+        self.taskrouter.set_customer(task, &call);
+        call
+    }
+
     /// A customer writes: a chat task, which has no call.
     pub fn customer_writes(&mut self) -> TaskSid {
-        let task = self.taskrouter.create_task(&mut self.cx, "chat", false);
+        let task = self.taskrouter.create_task(&mut self.cx, TaskKind::Chat);
         self.taskrouter.announce(&mut self.cx, &task);
         task
     }
@@ -190,24 +229,33 @@ impl World {
     /// An agent calls a customer from Flex's dial pad: accepted at once, the customer's leg comes with the answer.
     pub fn calls_out(&mut self, agent: &str) -> Result<TaskSid, InvalidAction> {
         let worker = self.taskrouter.agents.named(agent)?.sid.clone();
-        let task = self.taskrouter.create_task(&mut self.cx, "voice", true);
+        let task = self.taskrouter.create_task(&mut self.cx, TaskKind::Outbound);
         self.taskrouter.offer_only_to(&task, worker);
         self.taskrouter.announce(&mut self.cx, &task);
         self.accepts(&task, agent)?;
+        if self.cx.config.outbound_rings {
+            let call = self.create_customer(&task, Line::outbound(CALLED_NUMBER));
+            self.voice.ring(&mut self.cx, &call, task.as_str(), true);
+        }
         Ok(task)
     }
 
     /// The customer of an outbound call picks up.
     pub fn customer_answers(&mut self, task: &TaskSid) -> Result<(), InvalidAction> {
-        let waiting = self.taskrouter.task(task).is_some_and(|task| task.outbound && task.customer.is_none());
-        if !waiting || self.voice.conferences.open(task.as_str()).is_none() {
+        let found = self.taskrouter.task(task).filter(|task| task.kind == TaskKind::Outbound);
+        let ringing = found.and_then(|task| task.customer.clone());
+        let answered = ringing.as_ref().is_some_and(|call| self.voice.calls.is_answered(call));
+        if found.is_none() || answered || self.voice.conferences.open(task.as_str()).is_none() {
             return Err(InvalidAction("no outbound call is ringing".to_owned()));
         }
-        let call = self.voice.calls.create(&mut self.cx, task, Role::Customer);
-        self.taskrouter.set_customer(task, &call);
-        self.voice.join_customer(&mut self.cx, &call, 0);
+        if let Some(call) = ringing {
+            self.voice.answer(&mut self.cx, &call);
+        } else {
+            let call = self.create_customer(task, Line::outbound(CALLED_NUMBER));
+            self.voice.join_customer(&mut self.cx, &call, 0);
+        }
         // Observed: an outbound task's conference attributes come by task.updated.
-        self.taskrouter.write_attributes(&mut self.cx, task, true);
+        self.write_attributes(task, true);
         for reservation in self.taskrouter.reservations().with(task, ReservationStatus::Accepted) {
             self.start_own_stream(task, &reservation);
         }
@@ -224,7 +272,8 @@ impl World {
 
     /// The task's conference is ended from outside, as by a supervisor. Nothing happens when there is none open.
     pub fn conference_ends(&mut self, task: &TaskSid) {
-        if let Some(conference) = self.voice.conferences.open(task.as_str()) {
+        let room = self.taskrouter.task(task).map_or(task.as_str(), |found| &found.room);
+        if let Some(conference) = self.voice.conferences.open(room) {
             let ended = self.voice.end_conference(&mut self.cx, &conference, "conference-ended-via-api", None);
             self.notice(ended);
         }
@@ -233,7 +282,7 @@ impl World {
     /// An agent accepts an offer: the agent's leg joins the conference named by the TaskSid, the customer is moved in after it.
     pub fn accepts(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         let reservation = self.taskrouter.accept(task, agent)?;
-        if self.taskrouter.task(task).is_some_and(|task| task.is_voice()) {
+        if self.taskrouter.task(task).is_some_and(|task| task.has_call()) {
             self.connect_agent(task, &reservation);
             self.start_own_stream(task, &reservation);
         }
@@ -246,22 +295,31 @@ impl World {
     }
 
     fn connect_agent(&mut self, task: &TaskSid, reservation: &ReservationSid) {
-        let leg = self.voice.calls.create(&mut self.cx, task, Role::Worker(reservation.clone()));
-        let conference = self.voice.join(&mut self.cx, &leg, task.as_str(), true);
+        let Some(found) = self.taskrouter.task(task) else { return };
+        let (room, outbound) = (found.room.clone(), found.kind == TaskKind::Outbound);
+        let line = Line::outbound(&format!("client:{}", self.taskrouter.agent_of(reservation)));
+        let role = Role::Worker(reservation.clone());
+        let leg = self.voice.calls.create(&mut self.cx, task, &room, role, line);
+        let conference = self.voice.join(&mut self.cx, &leg, &room, Entry::guarded(true));
         let first = self.taskrouter.agent_joined(task, reservation, &leg, conference);
-        let outbound = self.taskrouter.task(task).is_some_and(|task| task.outbound);
-        if let Some(call) = self.taskrouter.customer(task).filter(|_| first).cloned() {
-            let joins = VoiceEffect::JoinCustomer { call, generation: 0 };
+        let customer = self.taskrouter.customer(task).filter(|_| first).and_then(|call| self.voice.calls.get(call));
+        if let Some(call) = customer {
+            let joins = VoiceEffect::JoinCustomer { call: call.sid.clone(), generation: call.generation() };
             self.after(self.cx.config.customer_join_ms, Effect::Voice(joins));
         }
         let delay = self.cx.config.conference_attributes_ms;
-        if outbound || self.cx.config.conference_attributes_missing {
+        if self.cx.config.conference_attributes_missing || outbound && !self.cx.config.recorder_attributes {
             // An outbound task's come when the customer answers.
         } else if delay <= 0 {
-            self.taskrouter.write_attributes(&mut self.cx, task, false);
+            self.write_attributes(task, false);
         } else {
             self.after(delay, Effect::Attributes { task: task.clone() });
         }
+    }
+
+    fn write_attributes(&mut self, task: &TaskSid, announced: bool) {
+        let customer = self.taskrouter.customer(task).filter(|call| self.voice.calls.is_answered(call)).cloned();
+        self.taskrouter.write_attributes(&mut self.cx, task, customer, announced);
     }
 
     /// An agent rejects an offer.
@@ -349,6 +407,26 @@ impl World {
         leg.ok_or_else(|| InvalidAction(format!("{agent} is not in the conference")))
     }
 
+    // Others on the call, and other tasks.
+
+    /// Something happens to the call of a task.
+    pub fn happens(&mut self, task: &TaskSid, action: CallAction) -> Result<(), InvalidAction> {
+        action.perform(self, task)
+    }
+
+    /// Another task comes. Some are about the call of the task `before`.
+    pub fn comes(&mut self, new: &NewTask, before: Option<&TaskSid>) -> Result<TaskSid, InvalidAction> {
+        new.come(self, before)
+    }
+
+    /// Every task about the customer of this one, itself included; newest first.
+    pub fn tasks_on_call(&self, task: &TaskSid) -> Vec<TaskSid> {
+        let customer = self.taskrouter.customer(task);
+        let mut tasks = customer.map_or_else(|| vec![task.clone()], |call| self.taskrouter.tasks_of(call));
+        tasks.reverse();
+        tasks
+    }
+
     // Streams.
 
     /// Where the simulator plays the service's part: what a service would ask for when an agent comes to the call.
@@ -387,6 +465,11 @@ impl World {
         self.voice.streams.fail_next(failure, times);
     }
 
+    /// The next `times` stops of streams, by whichever way, are answered as if they were carried out, and are not.
+    pub fn ignore_next_stops(&mut self, times: u32) {
+        self.voice.streams.ignore_next_stops(times);
+    }
+
     /// The socket of an agent's newest running stream dies.
     pub fn socket_dies(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         let worker = &self.taskrouter.agents.named(agent)?.sid;
@@ -421,6 +504,22 @@ impl World {
         request.perform(self, path)
     }
 
+    /// Carries the request with this record out `delay` after now, when its answer is long lost.
+    pub fn perform_later(&mut self, number: usize, request: Request, path: String, delay: Ms) {
+        let sent_at = self.cx.now();
+        self.late.insert(number, LateRequest { request, path, sent_at });
+        self.after(delay, Effect::Land { number });
+    }
+
+    fn land(&mut self, number: usize) {
+        let Some(LateRequest { request, path, sent_at }) = self.late.remove(&number) else { return };
+        // It is judged by when it was sent: its sender could not take it back.
+        self.cx.sent_at = Some(sent_at);
+        request.perform(self, &path);
+        self.cx.sent_at = None;
+        self.requests.landed(number);
+    }
+
     /// The task that a request is about, where that can be told.
     pub fn subject(&self, request: &Request) -> Option<TaskSid> {
         request.subject(self)
@@ -438,7 +537,11 @@ impl World {
 
     /// Completes a request's record.
     pub fn answered(&mut self, number: usize, status: Option<u16>, fault: Option<&'static str>, took_effect: bool) {
-        self.requests.answered(number, status, fault, took_effect);
+        if let Some(call) = self.requests.answered(number, status, fault, took_effect).filter(|_| fault.is_some())
+            && let Some(customer) = self.taskrouter.customer(&call)
+        {
+            self.overdue.obstructed(customer, self.cx.now());
+        }
     }
 
     /// Every REST request so far.
@@ -512,6 +615,9 @@ impl World {
         CallReport::of(self, task)
     }
 }
+
+/// Whom an agent calls from the dial pad, as the attributes say it.
+const CALLED_NUMBER: &str = "+15550100009";
 
 /// The name of a stream that the simulator starts by itself.
 fn own_name(reservation: &ReservationSid) -> String {

@@ -14,7 +14,7 @@ use twilio_simulator::scenario::Scenario;
 /// if any.
 pub(super) async fn compare(scenarios: &[Scenario], base: &SimConfig, file: Option<&Path>) -> anyhow::Result<bool> {
     say(&format!(
-        "{:<38} {:^43}   {:^43}\n{:<38} {}   {}",
+        "{:<40} {:^43}   {:^43}\n{:<40} {}   {}",
         "",
         Strategy::Redirect.as_str(),
         Strategy::StreamsApi.as_str(),
@@ -26,7 +26,7 @@ pub(super) async fn compare(scenarios: &[Scenario], base: &SimConfig, file: Opti
     for (place, scenario) in scenarios.iter().enumerate() {
         let by_redirect = run(scenario, base, Strategy::Redirect, Mode::Live).await?;
         let by_api = run(scenario, base, Strategy::StreamsApi, Mode::Live).await?;
-        say(&format!("{:<38} {}   {}", scenario.name, cells(&by_redirect.figures), cells(&by_api.figures)));
+        say(&format!("{:<40} {}   {}", scenario.name, cells(&by_redirect.figures), cells(&by_api.figures)));
         for (strategy, run) in [(Strategy::Redirect, &by_redirect), (Strategy::StreamsApi, &by_api)] {
             run.complaints.iter().for_each(|complaint| say(&format!("  {}: {complaint}", strategy.as_str())));
             good &= run.figures.is_good();
@@ -39,12 +39,12 @@ pub(super) async fn compare(scenarios: &[Scenario], base: &SimConfig, file: Opti
         }
     }
     let [by_redirect, by_api] = &totals;
-    say(&format!("{:<38} {}   {}", "total (audio: median)", cells(by_redirect), cells(by_api)));
+    say(&format!("{:<40} {}   {}", "total (audio: median)", cells(by_redirect), cells(by_api)));
     Ok(good)
 }
 
 fn draw(file: &Path, by_redirect: &ScenarioRun, by_api: &ScenarioRun) -> anyhow::Result<()> {
-    let facts = |run: &ScenarioRun| run.calls.first().map(|(facts, _)| facts.clone()).unwrap_or_default();
+    let facts = |run: &ScenarioRun| run.calls.first().map(|told| told.facts.clone()).unwrap_or_default();
     let (by_redirect, by_api) = (facts(by_redirect), facts(by_api));
     let svg = picture(&[("redirect", &by_redirect), ("streams-api", &by_api)]);
     std::fs::write(file, svg)

@@ -1,13 +1,16 @@
 //! `demo`: runs every scenario against the real service and reports what happened.
 
 use super::compare::compare;
-use super::scenario_run::{Figures, run};
-use super::{CommandResult, misused, say};
+use super::scenario_run::{Figures, ScenarioRun, Told, run};
+use super::{CommandResult, misused, say, ways};
 use anyhow::{Context as _, anyhow};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use taskrouter_streams::call::fact::Fact;
 use taskrouter_streams::call::policy::Strategy;
+use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::config::Mode;
+use taskrouter_streams::console::view::{AccountNames, CallView};
 use taskrouter_streams::timeline;
 use twilio_simulator::SimConfig;
 use twilio_simulator::scenario::{self, SCENARIOS, Scenario};
@@ -32,7 +35,7 @@ pub(super) struct Demo {
     #[arg(long)]
     brief: bool,
     /// Start and stop streams by this strategy.
-    #[arg(long, value_enum, default_value_t = Way::Redirect)]
+    #[arg(long, value_enum, default_value_t = Way::StreamsApi)]
     strategy: Way,
     /// Run the service in shadow mode: it shows what it would do, and only reads from Twilio.
     #[arg(long)]
@@ -71,7 +74,7 @@ impl Demo {
         }
         if self.list {
             for scenario in &scenarios {
-                say(&format!("{:<38} {}", scenario.name, scenario.title));
+                say(&format!("{:<40} {}", scenario.name, scenario.title));
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -96,28 +99,56 @@ impl Demo {
         for scenario in scenarios {
             say(&format!("\n── {}: {}", scenario.name, scenario.title));
             let run = run(scenario, base, self.strategy.into(), mode).await?;
-            for (facts, heard) in run.calls.iter().filter(|_| !self.brief) {
+            for Told { task, facts, heard } in run.calls.iter().filter(|_| !self.brief) {
                 say(&timeline::render(facts));
+                show_streams(task, facts);
                 heard.iter().for_each(|line| say(line));
             }
             run.complaints.iter().for_each(|complaint| say(complaint));
+            if table.is_empty() && !self.brief && !self.shadow {
+                self.show_both_ways(scenario, base, &run).await?;
+            }
             table.push((scenario.name.clone(), run.figures));
         }
         summarise(&table);
         Ok(table.iter().all(|(_, figures)| figures.is_good()))
     }
+
+    /// Runs the scenario by the other strategy as well and shows how each starts a stream.
+    async fn show_both_ways(&self, scenario: &Scenario, base: &SimConfig, this: &ScenarioRun) -> anyhow::Result<()> {
+        let other_way = match self.strategy {
+            Way::Redirect => Way::StreamsApi,
+            Way::StreamsApi => Way::Redirect,
+        };
+        let other = run(scenario, base, other_way.into(), Mode::Live).await?;
+        let facts = |run: &ScenarioRun| run.calls.first().map(|told| told.facts.clone()).unwrap_or_default();
+        let (this, other) = (facts(this), facts(&other));
+        match self.strategy {
+            Way::Redirect => ways::beside(&this, &other),
+            Way::StreamsApi => ways::beside(&other, &this),
+        }
+        Ok(())
+    }
+}
+
+/// The streams of a call as the service shows them.
+fn show_streams(task: &TaskSid, facts: &[Fact]) {
+    let view = CallView::of(task, facts, &AccountNames::default());
+    for stream in view.into_iter().flat_map(|view| view.streams) {
+        say(&format!("stream of {} on destination {}: {}", stream.agent, stream.destination, stream.state));
+    }
 }
 
 fn summarise(table: &[(String, Figures)]) {
     say(&format!(
-        "\n{:<38} {:>7} {:>7} {:>8} {:>10} {:>10}",
-        "scenario", "started", "stopped", "requests", "outside ms", "violations"
+        "\n{:<40} {:>7} {:>7} {:>7} {:>8} {:>10} {:>10}",
+        "scenario", "taken", "running", "stopped", "requests", "outside ms", "violations"
     ));
     for (scenario, figures) in table {
-        let Figures { started, stopped, requests, outside_ms, violations, failures, .. } = figures;
+        let Figures { taken, running, stopped, requests, outside_ms, violations, failures, .. } = figures;
         let verdict = if *failures == 0 { "" } else { "  unmet expectations" };
         say(&format!(
-            "{scenario:<38} {started:>7} {stopped:>7} {requests:>8} {outside_ms:>10} {violations:>10}{verdict}"
+            "{scenario:<40} {taken:>7} {running:>7} {stopped:>7} {requests:>8} {outside_ms:>10} {violations:>10}{verdict}"
         ));
     }
     let violations: usize = table.iter().map(|(_, figures)| figures.violations).sum();

@@ -6,6 +6,7 @@ mod compare;
 mod demo;
 mod scenario_run;
 mod serve;
+mod ways;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -4,26 +4,39 @@ use super::audio;
 use anyhow::Context as _;
 use taskrouter_streams::call::fact::{Fact, FactKind, ReservationChange};
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::call::sid::ReservationSid;
+use taskrouter_streams::call::sid::{ReservationSid, TaskSid};
 use taskrouter_streams::config::Mode;
 use twilio_simulator::SimConfig;
 use twilio_simulator::scenario::Scenario;
 use twilio_simulator::testbed::Testbed;
+use twilio_simulator::world::StreamReport;
 
 /// What came of a scenario.
 pub(super) struct ScenarioRun {
-    /// The facts of each of its calls, and what was heard of them.
-    pub(super) calls: Vec<(Vec<Fact>, Vec<String>)>,
+    /// Its calls, task by task.
+    pub(super) calls: Vec<Told>,
     /// Its figures.
     pub(super) figures: Figures,
     /// Every violation and every unmet expectation, in words.
     pub(super) complaints: Vec<String>,
 }
 
+/// What is told of a task's call.
+pub(super) struct Told {
+    pub(super) task: TaskSid,
+    pub(super) facts: Vec<Fact>,
+    /// What the destination heard.
+    pub(super) heard: Vec<String>,
+}
+
 /// The figures of a scenario.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Figures {
-    pub(super) started: usize,
+    /// Streams that Twilio took.
+    pub(super) taken: usize,
+    /// Those of them whose sockets were open.
+    pub(super) running: usize,
+    /// Those of them that are over.
     pub(super) stopped: usize,
     pub(super) requests: usize,
     /// From an agent's accepting to the first frame of audio, ms, for each stream.
@@ -71,12 +84,16 @@ pub(super) async fn run(
         failures.extend(audio::complaints(&testbed, task));
         figures.audio_after_ms.extend(audio::delays(&testbed, task, |reservation| accepted_at(&facts, reservation)));
         if let Some(report) = testbed.sim.world(|world| world.report(task)) {
-            figures.started += report.streams.len();
-            figures.stopped += report.streams.iter().filter(|stream| stream.stopped_at.is_some()).count();
+            // Tasks about one leg have the same streams.
+            let of_task = |stream: &&StreamReport| stream.parameters.iter().any(|(_, value)| value == task.as_str());
+            let streams: Vec<&StreamReport> = report.streams.iter().filter(of_task).collect();
+            figures.taken += streams.len();
+            figures.running += streams.iter().filter(|stream| stream.opened_at.is_some()).count();
+            figures.stopped += streams.iter().filter(|stream| stream.stopped_at.is_some()).count();
             figures.requests += report.requests;
             figures.outside_ms += report.outside_ms;
         }
-        calls.push((facts, heard));
+        calls.push(Told { task: task.clone(), facts, heard });
     }
     let violations = testbed.sim.world(|world| world.violations().to_vec());
     (figures.violations, figures.failures) = (violations.len(), failures.len());

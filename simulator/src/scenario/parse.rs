@@ -2,24 +2,57 @@
 
 use super::{Expectation, Scenario, ScenarioError, Step, Verb};
 use crate::callbacks::DeliveryFault;
-use crate::faults::{Fault, On, Side};
+use crate::faults::{Fault, FaultBody, Lost, On, Side};
 use crate::sim_config::SimConfig;
-use crate::world::{Mode, OpName, SocketFailure, Target};
+use crate::world::{CallAction, CallLess, Mode, NewTask, OpName, SocketFailure, Target};
 use serde::Deserialize;
 
 /// The endpoints as scenario files call them.
-const OPERATIONS: [(&str, OpName); 11] = [
+const OPERATIONS: [(&str, OpName); 12] = [
     ("find conference", OpName::FindConferences),
     ("fetch conference", OpName::FetchConference),
     ("read participants", OpName::ListParticipants),
     ("fetch participant", OpName::FetchParticipant),
     ("update customer", OpName::UpdateParticipant),
     ("fetch call", OpName::FetchCall),
+    ("end conference", OpName::EndConference),
     ("redirect", OpName::RedirectCall),
     ("create stream", OpName::CreateStream),
     ("stop stream", OpName::StopStream),
     ("fetch task", OpName::FetchTask),
     ("list reservations", OpName::ListReservations),
+];
+
+/// What may happen to a call, in the words of scenario files.
+const CALL_ACTIONS: [(&str, CallAction); 10] = [
+    ("an outside number joins", CallAction::ExternalJoins { guard: false }),
+    ("an outside number joins, guard raised", CallAction::ExternalJoins { guard: true }),
+    ("the outside number leaves", CallAction::ExternalLeaves),
+    ("a supervisor listens in", CallAction::SupervisorJoins),
+    ("the supervisor leaves", CallAction::SupervisorLeaves),
+    ("the customer goes to a survey", CallAction::CustomerMovesOn),
+    ("the task is cancelled", CallAction::TaskCanceled),
+    ("the task is deleted", CallAction::TaskDeleted),
+    ("Flex raises the guard", CallAction::GuardWritten { raised: true }),
+    ("Flex lowers the guard", CallAction::GuardWritten { raised: false }),
+];
+
+/// What tasks may come beside those of customers who call, in the words of scenario files.
+const NEW_TASKS: [(&str, NewTask); 5] = [
+    ("a callback task comes", NewTask::CallLess(CallLess::Callback)),
+    ("a voicemail task comes", NewTask::CallLess(CallLess::Voicemail)),
+    ("an internal task comes", NewTask::CallLess(CallLess::Internal)),
+    ("the customer is queued again", NewTask::Requeued),
+    ("another task names the same call", NewTask::Parallel),
+];
+
+/// What a faulty answer may hold instead of Twilio's JSON, in the words of scenario files.
+const FAULT_BODIES: [(&str, FaultBody); 5] = [
+    ("HTML", FaultBody::Html),
+    ("nothing", FaultBody::Empty),
+    ("plain text", FaultBody::PlainText),
+    ("XML", FaultBody::Xml),
+    ("truncated JSON", FaultBody::TruncatedJson),
 ];
 
 #[derive(Deserialize)]
@@ -59,6 +92,15 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
         "settle" => return Ok(Verb::Settle),
         _ => {}
     }
+    if let Some(verb) = happening(words) {
+        return Ok(verb);
+    }
+    if let Some(span) = words.strip_prefix("wait ") {
+        return Ok(Verb::Wait(milliseconds(span).ok_or("expected \"wait 3000 ms\"")?));
+    }
+    if let Some((from, to)) = words.split_once(" calls ").filter(|(_, to)| *to != "out") {
+        return Ok(Verb::Comes(NewTask::Internal { from: agent(from)?, to: agent(to)? }));
+    }
     if let Some(list) = words.strip_prefix("expect ") {
         return expect(list);
     }
@@ -77,6 +119,9 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
     }
     if let Some(name) = words.strip_prefix("the socket of ").and_then(|rest| rest.strip_suffix(" dies")) {
         return Ok(Verb::SocketDies(agent(name)?));
+    }
+    if let Some(times) = ignored_stops(words) {
+        return Ok(Verb::StopsIgnored(times));
     }
     if let Some(rest) = words.strip_prefix("the next ") {
         return what_goes_wrong(rest);
@@ -107,6 +152,13 @@ pub fn parse_step(words: &str) -> Result<Verb, String> {
         }
     }
     Err("unknown step: `twilio_simulator::scenario::Verb` documents every wording".to_owned())
+}
+
+/// What happens to a call beside its customer and its agents, and other tasks.
+fn happening(words: &str) -> Option<Verb> {
+    let action = CALL_ACTIONS.iter().find(|(known, _)| *known == words).map(|(_, action)| Verb::Happens(*action));
+    let new = || NEW_TASKS.iter().find(|(known, _)| *known == words).map(|(_, new)| Verb::Comes(new.clone()));
+    action.or_else(new)
 }
 
 fn expect(list: &str) -> Result<Verb, String> {
@@ -147,23 +199,62 @@ fn destination(rest: &str) -> Result<Verb, String> {
     Ok(Verb::SocketsFail(failure, times))
 }
 
-fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
-    let (what, how) = rest.split_once(" is ").ok_or("expected \"the next … is …\"")?;
-    if let Ok(op) = operation(what) {
-        let fault = match how {
-            "cut before its effect" => Fault::Cut { took_effect: false },
-            "cut after its effect" => Fault::Cut { took_effect: true },
-            _ => match how.strip_prefix("answered ").and_then(|status| status.parse().ok()) {
-                Some(status) if (400..600).contains(&status) => Fault::status(status),
-                _ => {
-                    return Err(
-                        "expected \"answered 503\", \"cut before its effect\" or \"cut after its effect\"".to_owned()
-                    );
-                }
-            },
-        };
-        return Ok(Verb::Fault(On::Next(op), fault));
+/// How many, in "the next stop is ignored" and "the next 3 stops are ignored".
+fn ignored_stops(words: &str) -> Option<u32> {
+    if words == "the next stop is ignored" {
+        return Some(1);
     }
+    words.strip_prefix("the next ")?.strip_suffix(" stops are ignored")?.parse().ok()
+}
+
+fn milliseconds(span: &str) -> Option<u64> {
+    span.strip_suffix(" ms")?.parse().ok()
+}
+
+/// What goes wrong with a request: "is answered 503", "hangs before its effect".
+fn fault(how: &str) -> Result<Fault, String> {
+    let hint = || {
+        "expected \"is answered 503\", \"is answered 200 with HTML\", \"is cut after its effect\", \"hangs before its \
+         effect\" or \"is cut and lands 800 ms later\""
+            .to_owned()
+    };
+    match how {
+        "is cut before its effect" => return Ok(Fault::Cut { took_effect: false }),
+        "is cut after its effect" => return Ok(Fault::Cut { took_effect: true }),
+        "hangs before its effect" => return Ok(Fault::Hang { took_effect: false }),
+        "hangs after its effect" => return Ok(Fault::Hang { took_effect: true }),
+        _ => {}
+    }
+    for (start, lost) in [("is cut and lands ", Lost::Cut), ("hangs and lands ", Lost::Hang)] {
+        if let Some(span) = how.strip_prefix(start).and_then(|rest| rest.strip_suffix(" later")) {
+            return Ok(Fault::LandsLate { lost, after_ms: milliseconds(span).ok_or_else(hint)? });
+        }
+    }
+    let answer = how.strip_prefix("is answered ").ok_or_else(hint)?;
+    let (answer, took_effect) = match answer.strip_suffix(" after its effect") {
+        Some(answer) => (answer, true),
+        None => (answer, false),
+    };
+    let (status, body) = match answer.split_once(" with ") {
+        Some((status, name)) => (status, FAULT_BODIES.iter().find(|(known, _)| *known == name).map(|(_, body)| *body)),
+        None => (answer, Some(FaultBody::Json)),
+    };
+    let status = status
+        .parse()
+        .ok()
+        .filter(|status| (400..600).contains(status) || *status == 200 && body != Some(FaultBody::Json));
+    let (status, body) = status.zip(body).ok_or_else(hint)?;
+    Ok(Fault::Answer { status, retry_after: None, body, took_effect })
+}
+
+fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
+    // Of two operations of which one begins with the other's name, neither is followed by " is" or " hangs" in the other.
+    for (name, op) in OPERATIONS {
+        if let Some(how) = rest.strip_prefix(name).and_then(|how| how.strip_prefix(' ')) {
+            return Ok(Verb::Fault(On::Next(op), fault(how)?));
+        }
+    }
+    let (what, how) = rest.split_once(" is ").ok_or("expected \"the next … is …\"")?;
     let event = match what {
         "event" => None,
         "stream-started" | "stream-stopped" | "stream-error" => Some(what.to_owned()),
@@ -177,7 +268,7 @@ fn what_goes_wrong(rest: &str) -> Result<Verb, String> {
         "duplicated" => DeliveryFault::Duplicated,
         "swapped" => DeliveryFault::Swapped,
         _ => {
-            let span = how.strip_prefix("delayed by ").and_then(|span| span.strip_suffix(" ms")?.parse().ok());
+            let span = how.strip_prefix("delayed by ").and_then(milliseconds);
             DeliveryFault::Delayed(
                 span.ok_or("expected \"dropped\", \"duplicated\", \"swapped\" or \"delayed by 50 ms\"")?,
             )
@@ -196,6 +287,7 @@ fn expectation(words: &str) -> Result<Expectation, String> {
         "call over" => Ok(Expectation::Over(true)),
         "call live" => Ok(Expectation::Over(false)),
         "no requests" => Ok(Expectation::NoRequests),
+        "no commands" => Ok(Expectation::NoCommands),
         _ => {
             let names = words.strip_prefix("streams ").or_else(|| words.strip_prefix("stream "));
             let names = names.ok_or_else(|| format!("\"{words}\" cannot be expected"))?;

@@ -80,26 +80,35 @@ where
             let task = task?;
             sim.act(|world| world.conference_ends(&task)).await;
         }
-        Verb::Accepts(agent) => sim.act(|world| world.accepts(&task?, agent)).await?,
-        Verb::Rejects(agent) => sim.act(|world| world.rejects(&task?, agent)).await?,
-        Verb::TimesOut(agent) => sim.act(|world| world.times_out(&task?, agent)).await?,
-        Verb::CannotBeReached(agent) => sim.act(|world| world.cannot_be_reached(&task?, agent)).await?,
-        Verb::Transfers(from, to, mode) => sim.act(|world| world.transfers(&task?, from, to, *mode)).await?,
-        Verb::CancelsTransfer(agent) => sim.act(|world| world.cancels_transfer(&task?, agent)).await?,
+        Verb::Accepts(agent) => with(sim, task?, agent, World::accepts).await?,
+        Verb::Rejects(agent) => with(sim, task?, agent, World::rejects).await?,
+        Verb::TimesOut(agent) => with(sim, task?, agent, World::times_out).await?,
+        Verb::CannotBeReached(agent) => with(sim, task?, agent, World::cannot_be_reached).await?,
+        Verb::Transfers(from, to, mode) => {
+            with(sim, task?, from, |world, task, from| world.transfers(task, from, to, *mode)).await?;
+        }
+        Verb::CancelsTransfer(agent) => with(sim, task?, agent, World::cancels_transfer).await?,
         Verb::Hold(agents) => {
             let task = task?;
             for agent in agents {
-                sim.act(|world| world.holds(&task, agent)).await?;
+                with(sim, task.clone(), agent, World::holds).await?;
             }
         }
         Verb::Unhold(agents) => {
             let task = task?;
             for agent in agents {
-                sim.act(|world| world.unholds(&task, agent)).await?;
+                with(sim, task.clone(), agent, World::unholds).await?;
             }
         }
-        Verb::Leaves(agent) => sim.act(|world| world.leaves(&task?, agent)).await?,
-        Verb::Completes(agent) => sim.act(|world| world.completes(&task?, agent)).await?,
+        Verb::Leaves(agent) => with(sim, task?, agent, World::leaves).await?,
+        Verb::Completes(agent) => with(sim, task?, agent, World::completes).await?,
+        Verb::Happens(action) => sim.act(|world| world.happens(&task?, *action)).await?,
+        Verb::Comes(new) => {
+            let before = task.ok();
+            outcome.tasks.push(sim.act(|world| world.comes(new, before.as_ref())).await?);
+        }
+        Verb::StopsIgnored(times) => sim.world(|world| world.ignore_next_stops(*times)),
+        Verb::Wait(span) => tokio::time::sleep(Duration::from_millis(*span)).await,
         Verb::DeliveryFault(event, delivery_fault) => sim.delivery_fault(event.as_deref(), *delivery_fault),
         Verb::SocketsFail(failure, times) => sim.world(|world| world.next_sockets_fail(*failure, *times)),
         Verb::SocketDies(agent) => sim.act(|world| world.socket_dies(&task?, agent)).await?,
@@ -113,6 +122,21 @@ where
         }
     }
     Ok(None)
+}
+
+/// An agent does something with a task about the call: the newest with which it is possible.
+async fn with(
+    sim: &Simulator,
+    task: TaskSid,
+    agent: &str,
+    action: impl Fn(&mut World, &TaskSid, &str) -> Result<(), InvalidAction>,
+) -> Result<(), InvalidAction> {
+    sim.act(|world| {
+        let mut tries = world.tasks_on_call(&task).into_iter().map(|task| action(world, &task, agent));
+        let newest = tries.next().unwrap_or(Ok(()));
+        newest.or_else(|error| tries.find(Result::is_ok).unwrap_or(Err(error)))
+    })
+    .await
 }
 
 fn worded(place: usize, step: &Step, reason: &str) -> String {
@@ -161,6 +185,12 @@ fn compare(sim: &Simulator, task: &TaskSid, expectation: &Expectation) -> Option
         Expectation::NoRequests => {
             let requests = sim.world(|world| world.report(task))?.requests;
             (requests > 0).then(|| format!("there were {requests} requests"))
+        }
+        Expectation::NoCommands => {
+            let requests = sim.world(|world| world.requests().to_vec()).into_iter();
+            let command = requests.filter(|request| request.task.as_ref() == Some(task));
+            let command = command.map(|request| request.target).find(|target| !target.starts_with("GET "));
+            command.map(|target| format!("there was a command: {target}"))
         }
     }
 }

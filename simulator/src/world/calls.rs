@@ -1,4 +1,4 @@
-//! The legs of calls: the customers' and the agents'.
+//! The legs of calls: the customers', the agents', and those of whoever else is on the phone.
 
 use super::context::Context;
 use super::time::rfc2822;
@@ -7,19 +7,66 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use taskrouter_streams::call::sid::{AccountSid, CallSid, ReservationSid, TaskSid};
 
+/// Whose a leg is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Role {
     Customer,
     Worker(ReservationSid),
+    /// Another agent, whom an agent has called.
+    Colleague,
+    /// An outside number that an agent has brought in.
+    External,
+    Supervisor,
 }
+
+impl Role {
+    /// As in "it is a worker's leg".
+    pub(super) fn whose(&self) -> &'static str {
+        match self {
+            Self::Customer => "the customer's",
+            Self::Worker(_) => "a worker's",
+            Self::Colleague => "a colleague's",
+            Self::External => "an outside number's",
+            Self::Supervisor => "a supervisor's",
+        }
+    }
+}
+
+/// Who calls whom, as the Calls resource says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) inbound: bool,
+    pub(super) from: String,
+    pub(super) to: String,
+}
+
+impl Line {
+    pub(super) fn inbound(from: &str) -> Self {
+        Self { inbound: true, from: from.to_owned(), to: OWN_NUMBER.to_owned() }
+    }
+
+    pub(super) fn outbound(to: &str) -> Self {
+        Self { inbound: false, from: OWN_NUMBER.to_owned(), to: to.to_owned() }
+    }
+}
+
+/// The contact center's own number.
+const OWN_NUMBER: &str = "+15550100001";
 
 /// A leg.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) sid: CallSid,
+    /// The task that it is about at present: a customer's leg may have several, one after the other or at once.
     pub(super) task: TaskSid,
+    /// The name of the conference that is the leg's at present.
+    pub(super) room: String,
     pub(super) role: Role,
+    line: Line,
+    /// Grows from one leg to the next.
+    number: usize,
     live: bool,
+    ringing: bool,
     created: Ms,
     generation: u32,
     outside_since: Option<Ms>,
@@ -33,8 +80,21 @@ impl Call {
         self.live
     }
 
+    /// Whether somebody has picked up, and it is not over.
+    pub(super) fn is_answered(&self) -> bool {
+        self.live && !self.ringing
+    }
+
     pub(super) fn is_customer(&self) -> bool {
         self.role == Role::Customer
+    }
+
+    pub(super) fn is_worker(&self) -> bool {
+        matches!(self.role, Role::Worker(_))
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// Whether the leg is live and has not been redirected since `generation`: else an older plan of where to go is void.
@@ -45,6 +105,11 @@ impl Call {
     /// The last redirect itself made the way back impossible.
     pub(super) fn is_doomed(&self) -> bool {
         self.doomed
+    }
+
+    /// Whether a redirect keeps it outside of its conference at present.
+    pub(super) fn is_outside(&self) -> bool {
+        self.outside_since.is_some()
     }
 
     pub(super) fn redirects(&self) -> u32 {
@@ -60,8 +125,13 @@ impl Call {
         let account = account.as_str();
         json!({
             "account_sid": account, "sid": self.sid.as_str(), "api_version": "2010-04-01",
-            "status": if self.live { "in-progress" } else { "completed" },
-            "date_created": rfc2822(self.created), "direction": "inbound",
+            "status": match (self.live, self.ringing) {
+                (false, _) => "completed",
+                (true, true) => "ringing",
+                (true, false) => "in-progress",
+            },
+            "date_created": rfc2822(self.created), "from": self.line.from, "to": self.line.to,
+            "direction": if self.line.inbound { "inbound" } else { "outbound-api" },
             "uri": format!("/2010-04-01/Accounts/{account}/Calls/{}.json", self.sid),
         })
     }
@@ -75,8 +145,25 @@ impl Call {
         self.generation
     }
 
+    /// Follows TwiML of somebody else than the service from now on: what it was on the way to is void.
+    pub(super) fn moved_on(&mut self, now: Ms) {
+        self.generation += 1;
+        self.connected(now);
+    }
+
+    /// Another task is about this leg, which waits for that task's conference.
+    pub(super) fn assigned_to(&mut self, task: &TaskSid, room: &str) {
+        self.task = task.clone();
+        room.clone_into(&mut self.room);
+    }
+
+    pub(super) fn rings(&mut self) {
+        self.ringing = true;
+    }
+
     /// Is connected to a conference.
     pub(super) fn connected(&mut self, now: Ms) {
+        self.ringing = false;
         self.outside_ms = self.outside_ms(now);
         self.outside_since = None;
     }
@@ -92,13 +179,18 @@ impl Call {
 pub(super) struct Calls(BTreeMap<CallSid, Call>);
 
 impl Calls {
-    pub(super) fn create(&mut self, cx: &mut Context, task: &TaskSid, role: Role) -> CallSid {
+    /// A leg about this task, whose conference has this name.
+    pub(super) fn create(&mut self, cx: &mut Context, task: &TaskSid, room: &str, role: Role, line: Line) -> CallSid {
         let sid: CallSid = cx.mint(CallSid::PREFIX);
         let call = Call {
             sid: sid.clone(),
             task: task.clone(),
+            room: room.to_owned(),
             role,
+            line,
+            number: self.0.len(),
             live: true,
+            ringing: false,
             created: cx.now(),
             generation: 0,
             outside_since: None,
@@ -118,6 +210,12 @@ impl Calls {
         self.0.get_mut(sid)
     }
 
+    /// The newest live leg of this kind whose conference has this name.
+    pub(super) fn newest_in(&self, room: &str, role: &Role) -> Option<&Call> {
+        let found = self.0.values().filter(|call| call.live && call.room == room && call.role == *role);
+        found.max_by_key(|call| call.number)
+    }
+
     /// The leg that a path names.
     pub(super) fn find(&self, sid: &str) -> Option<&Call> {
         self.0.get(&sid.parse().ok()?)
@@ -125,6 +223,10 @@ impl Calls {
 
     pub(super) fn is_live(&self, sid: &CallSid) -> bool {
         self.get(sid).is_some_and(Call::is_live)
+    }
+
+    pub(super) fn is_answered(&self, sid: &CallSid) -> bool {
+        self.get(sid).is_some_and(Call::is_answered)
     }
 
     pub(super) fn is_customer(&self, sid: &CallSid) -> bool {

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! conference   init → in-progress → completed
-//! participant  absent → connecting → connected → absent (→ … as a new row, after a redirect)
+//! participant  absent → connecting or ringing → connected → absent (→ … as a new row, after a redirect)
 //! ```
 
-use super::calls::Calls;
+use super::calls::{Call, Calls};
 use super::context::Context;
 use super::status::ConferenceStatus;
 use super::time::rfc2822;
@@ -14,6 +14,31 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use taskrouter_streams::call::sid::{AccountSid, CallSid, ConferenceSid};
 
+/// How a leg comes into a conference.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Entry {
+    pub(super) guard: bool,
+    pub(super) label: Option<&'static str>,
+    /// The leg whose agent alone hears it.
+    pub(super) coaches: Option<CallSid>,
+    /// It has not been picked up yet.
+    pub(super) rings: bool,
+}
+
+impl Entry {
+    pub(super) fn guarded(guard: bool) -> Self {
+        Self { guard, ..Self::default() }
+    }
+}
+
+/// How far a participant is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Ringing,
+    Connecting,
+    Connected,
+}
+
 /// A leg in a conference.
 #[derive(Debug, Clone)]
 pub(super) struct Participant {
@@ -21,12 +46,25 @@ pub(super) struct Participant {
     pub(super) call: CallSid,
     pub(super) guard: bool,
     pub(super) hold: bool,
-    pub(super) connected: bool,
+    label: Option<&'static str>,
+    coaches: Option<CallSid>,
+    presence: Presence,
+    /// The service wrote its guard last, and not Flex.
+    guard_commanded: bool,
     created: Ms,
     updated: Ms,
 }
 
 impl Participant {
+    pub(super) fn is_connected(&self) -> bool {
+        self.presence == Presence::Connected
+    }
+
+    /// Whether the guard is lowered by a command of the service.
+    pub(super) fn is_lowered_by_command(&self) -> bool {
+        !self.guard && self.guard_commanded
+    }
+
     pub(super) fn set_hold(&mut self, hold: bool, now: Ms) {
         self.hold = hold;
         self.updated = now;
@@ -36,11 +74,16 @@ impl Participant {
     pub(super) fn body(&self, account: &AccountSid, conference: &ConferenceSid) -> Value {
         let (account, call) = (account.as_str(), &self.call);
         json!({
-            "account_sid": account, "call_sid": call.as_str(), "label": null, "conference_sid": conference.as_str(),
+            "account_sid": account, "call_sid": call.as_str(), "label": self.label, "conference_sid": conference.as_str(),
             "date_created": rfc2822(self.created), "date_updated": rfc2822(self.updated),
             "end_conference_on_exit": self.guard, "muted": false, "hold": self.hold,
-            "status": if self.connected { "connected" } else { "connecting" },
-            "start_conference_on_enter": true, "coaching": false, "call_sid_to_coach": null, "queue_time": null,
+            "status": match self.presence {
+                Presence::Ringing => "ringing",
+                Presence::Connecting => "connecting",
+                Presence::Connected => "connected",
+            },
+            "start_conference_on_enter": true, "coaching": self.coaches.is_some(),
+            "call_sid_to_coach": self.coaches.as_ref().map(|call| call.as_str()), "queue_time": null,
             "uri": format!("/2010-04-01/Accounts/{account}/Conferences/{conference}/Participants/{call}.json"),
         })
     }
@@ -89,15 +132,16 @@ impl Conference {
     }
 
     /// Two connected participants start a conference (documented). On every change Flex sets its worker's guard to "two
-    /// participants or fewer" (its own bundle), so that a customer's absence raises it.
+    /// participants or fewer" (its own bundle), so that a customer's absence raises it. That it does not count those who only
+    /// listen in is assumed.
     fn changed(&mut self, calls: &Calls, now: Ms) {
         self.updated = now;
-        if self.status == ConferenceStatus::Init && self.rows.iter().filter(|row| row.connected).count() >= 2 {
+        if self.status == ConferenceStatus::Init && self.rows.iter().filter(|row| row.is_connected()).count() >= 2 {
             self.status = ConferenceStatus::InProgress;
         }
-        let few = self.rows.len() <= 2;
+        let few = self.rows.iter().filter(|row| row.coaches.is_none()).count() <= 2;
         for row in &mut self.rows {
-            if calls.get(&row.call).is_some_and(|call| !call.is_customer()) {
+            if calls.get(&row.call).is_some_and(Call::is_worker) {
                 row.guard = few;
             }
         }
@@ -146,11 +190,22 @@ impl Conferences {
     }
 
     /// Lets a leg into the conference of that name, which is made when there is none; also returns the leg's row.
-    pub(super) fn join(&mut self, cx: &mut Context, call: &CallSid, name: &str, guard: bool) -> (ConferenceSid, u64) {
+    pub(super) fn join(&mut self, cx: &mut Context, call: &CallSid, name: &str, entry: Entry) -> (ConferenceSid, u64) {
         let sid = self.open(name).unwrap_or_else(|| self.create(cx, name));
         let (row, now) = (cx.next_number(), cx.now());
-        let participant =
-            Participant { row, call: call.clone(), created: now, updated: now, guard, hold: false, connected: false };
+        let Entry { guard, label, coaches, rings } = entry;
+        let participant = Participant {
+            row,
+            call: call.clone(),
+            guard,
+            hold: false,
+            label,
+            coaches,
+            presence: if rings { Presence::Ringing } else { Presence::Connecting },
+            guard_commanded: false,
+            created: now,
+            updated: now,
+        };
         if let Some(conference) = self.0.get_mut(&sid) {
             conference.rows.push(participant);
         }
@@ -179,7 +234,7 @@ impl Conferences {
         let Some(participant) = conference.rows.iter_mut().find(|participant| participant.row == row) else {
             return;
         };
-        participant.connected = true;
+        participant.presence = Presence::Connected;
         if let Some(call) = calls.get_mut(&participant.call) {
             call.connected(now);
         }
@@ -218,12 +273,23 @@ impl Conferences {
         std::mem::take(&mut conference.rows).into_iter().map(|row| row.call).collect()
     }
 
-    /// A written guard takes effect; nothing happens when the participant has left.
+    /// A guard that was written by command takes effect; nothing happens when the participant has left.
     pub(super) fn set_guard(&mut self, sid: &ConferenceSid, row: u64, raised: bool) {
         let rows = self.0.get_mut(sid).map(|conference| &mut conference.rows);
         if let Some(participant) = rows.and_then(|rows| rows.iter_mut().find(|participant| participant.row == row)) {
             participant.guard = raised;
+            participant.guard_commanded = true;
         }
+    }
+
+    /// Flex writes a leg's guard; false when it is in no conference.
+    pub(super) fn set_guard_by_flex(&mut self, call: &CallSid, raised: bool) -> bool {
+        let row = self.of_mut(call).and_then(|conference| conference.participant_mut(call));
+        row.map(|row| {
+            row.guard = raised;
+            row.guard_commanded = false;
+        })
+        .is_some()
     }
 
     /// Holds or un-holds a leg; false when it is in no conference.

@@ -14,6 +14,8 @@ pub(super) enum Effect {
     Hold { task: TaskSid, hold: bool },
     /// TaskRouter writes `conference` into the task's attributes.
     Attributes { task: TaskSid },
+    /// A request is carried out whose answer was lost.
+    Land { number: usize },
     /// Something happens to legs, conferences or streams.
     Voice(VoiceEffect),
 }
@@ -43,6 +45,8 @@ pub(super) struct Context {
     pub(super) config: SimConfig,
     pub(super) account: AccountSid,
     pub(super) workspace: WorkspaceSid,
+    /// When the request was sent that is being carried out late.
+    pub(super) sent_at: Option<Ms>,
     now: Ms,
     minted: u64,
     scheduled: u64,
@@ -58,6 +62,7 @@ impl Context {
             config,
             account,
             workspace,
+            sent_at: None,
             now,
             minted: 0,
             scheduled: 0,

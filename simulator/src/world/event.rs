@@ -12,7 +12,7 @@ use super::task::Task;
 use super::transfer::Transfer;
 use crate::sim_config::Ms;
 use serde_json::json;
-use taskrouter_streams::call::sid::{AccountSid, EventSid, TaskSid};
+use taskrouter_streams::call::sid::{EventSid, TaskSid};
 
 /// One event of TaskRouter, or one status callback of a stream, ready to be signed and posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Event {
         form.put("EventDescription", description(resource_type, resource, event_type));
         form.put("ResourceType", resource_type);
         form.put("ResourceSid", resource);
-        form.put_task(task, &cx.account, at);
+        form.put_task(cx, task, at);
         if let Some((reservation, agent)) = reservation {
             form.put_reservation(reservation, agent);
         }
@@ -88,9 +88,9 @@ impl Form {
         self.0.push((name.to_owned(), value.to_string()));
     }
 
-    fn put_task(&mut self, task: &Task, account: &AccountSid, at: Ms) {
+    fn put_task(&mut self, cx: &Context, task: &Task, at: Ms) {
         self.put("TaskSid", task.sid.as_str());
-        self.put("TaskAttributes", task.attributes_text(account));
+        self.put("TaskAttributes", task.attributes_text(cx));
         self.put("TaskAge", (at - task.created) / 1_000);
         self.put("TaskPriority", 0);
         self.put("TaskAssignmentStatus", task.status.as_str());
@@ -99,15 +99,15 @@ impl Form {
         self.put("TaskVirtualStartTime", task.created / 1_000);
         self.put("TaskIgnoreCapacity", "false");
         self.put("TaskChannelSid", "TC0000000000000000000000000000007c");
-        self.put("TaskChannelUniqueName", task.channel);
+        self.put("TaskChannelUniqueName", task.channel());
         self.put("TaskQueueSid", "WQ00000000000000000000000000000009");
         self.put("TaskQueueName", "Everyone");
         self.put("TaskQueueEnteredDate", task.created / 1_000);
         self.put("TaskQueueTargetExpression", "1==1");
         self.put("WorkflowSid", "WW0000000000000000000000000000000f");
         self.put("WorkflowName", "Assign to Anyone");
-        if task.status == TaskStatus::Canceled {
-            self.put("TaskCanceledReason", "hangup");
+        if let Some(reason) = task.canceled_reason.filter(|_| task.status == TaskStatus::Canceled) {
+            self.put("TaskCanceledReason", reason);
         }
     }
 

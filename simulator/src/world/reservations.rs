@@ -75,6 +75,11 @@ impl Reservations {
         }
     }
 
+    /// Those of agents who talk at present.
+    pub(super) fn accepted(&self) -> impl Iterator<Item = &Reservation> {
+        self.0.values().filter(|found| found.status == ReservationStatus::Accepted)
+    }
+
     /// A task's reservations, oldest first.
     pub(super) fn of(&self, task: &TaskSid) -> Vec<&Reservation> {
         let mut found: Vec<_> = self.0.values().filter(|found| &found.task == task).collect();

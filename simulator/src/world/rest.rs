@@ -158,7 +158,9 @@ impl Request {
             }
             Request::CreateStream { call, order } => return start_stream(world, call, order, path),
             Request::StopStream { call, stream } => return stop_stream(world, call, stream, path),
-            Request::FetchTask { task } => taskrouter.find_task(task).map(|task| task.body(cx)),
+            Request::FetchTask { task } => {
+                taskrouter.find_task(task).filter(|task| !task.deleted).map(|task| task.body(cx))
+            }
             Request::ListReservations { task, page } => taskrouter.find_task(task).map(|task| {
                 let rows = taskrouter.reservations().of(&task.sid).into_iter().map(|found| found.body(cx)).collect();
                 page.list_v1("reservations", rows, limit, path, &[])
@@ -229,7 +231,7 @@ fn update_participant(
     let World { cx, voice, .. } = world;
     let sid = voice.conferences.find(conference)?.sid.clone();
     let row = voice.conferences.get_mut(&sid)?.participant_mut(&call)?;
-    if guard.is_some() && !row.connected {
+    if guard.is_some() && !row.is_connected() {
         // Observed: it "will fail"; status and code are assumed.
         return Some(Reply::error(400, 20001, "Participant is not connected"));
     }
@@ -279,6 +281,9 @@ fn start_stream(world: &mut World, call: &str, order: &StreamOrder, path: &str) 
     check_command(world, &sid);
     let World { cx, voice, .. } = world;
     let Some(call) = voice.calls.get(&sid).filter(|_| live) else { return over() };
+    if !cx.config.callback_fragments && order.status_callback.as_ref().is_some_and(|url| url.contains('#')) {
+        return Reply::error(400, 20001, "StatusCallback is not a valid URL");
+    }
     let stream: StreamSid = cx.mint(StreamSid::PREFIX);
     let verb = match order.clone().verb(&stream) {
         Ok(verb) => verb,
@@ -289,7 +294,7 @@ fn start_stream(world: &mut World, call: &str, order: &StreamOrder, path: &str) 
         }
     };
     match voice.streams.start(cx, call, stream, verb) {
-        Ok(stream) => Reply { status: 201, body: stream.body(&cx.account, &sid) },
+        Ok(stream) => Reply { status: cx.config.stream_created_status, body: stream.body(&cx.account, &sid) },
         Err(Unstarted::CallOver) => over(),
         Err(Unstarted::NameTaken) => Reply::error(409, 20409, "A stream of this name exists on the call"),
         Err(Unstarted::NoTrackLeft) => Reply::error(400, 20001, "No track is left on the call"),
@@ -333,17 +338,18 @@ fn check_command(world: &mut World, sid: &CallSid) {
     let World { cx, taskrouter, voice, .. } = world;
     let Some(call) = voice.calls.get(sid) else { return };
     let told = taskrouter.task(&call.task).and_then(|task| task.told_over_at);
-    if !call.is_live() && told.is_some_and(|told| cx.now() - told > cx.config.over_grace_ms) {
+    let sent_at = cx.sent_at.unwrap_or(cx.now());
+    if !call.is_live() && told.is_some_and(|told| sent_at - told > cx.config.over_grace_ms) {
         cx.violated(Misuse::CommandAfterOver { call: sid.clone() });
     }
     check_leg(world, sid);
 }
 
-/// A command on a worker's leg is a violation.
+/// A command on any other leg than the customer's is a violation.
 fn check_leg(world: &mut World, sid: &CallSid) {
     let World { cx, voice, .. } = world;
     let Some(call) = voice.calls.get(sid) else { return };
     if !call.is_customer() {
-        cx.violated(Misuse::WorkerLegTouched { call: sid.clone() });
+        cx.violated(Misuse::OtherLegTouched { call: sid.clone(), whose: call.role.whose() });
     }
 }

@@ -159,6 +159,10 @@ pub(super) struct Streams {
     orders: Vec<SocketOrder>,
     /// What the next streams' sockets meet, by script.
     failures: VecDeque<SocketFailure>,
+    /// How many of the next stops are answered and not carried out.
+    ignored_stops: u32,
+    /// When a stop was last ignored.
+    stops_ignored: BTreeMap<CallSid, Ms>,
 }
 
 impl Streams {
@@ -169,6 +173,17 @@ impl Streams {
 
     pub(super) fn running(&self, call: &CallSid) -> impl DoubleEndedIterator<Item = &StreamReport> {
         self.of(call).iter().filter(|stream| stream.is_running())
+    }
+
+    /// The legs that have running streams.
+    pub(super) fn calls_with_running(&self) -> impl Iterator<Item = &CallSid> {
+        let running = |streams: &[StreamReport]| streams.iter().any(StreamReport::is_running);
+        self.of_calls.iter().filter(move |(_, streams)| running(streams)).map(|(call, _)| call)
+    }
+
+    /// When a stop of one of the leg's streams was last ignored by script.
+    pub(super) fn stop_ignored_at(&self, call: &CallSid) -> Option<&Ms> {
+        self.stops_ignored.get(call)
     }
 
     /// Starts a stream on a live leg, whoever asked for it. A name that is taken, or a fifth track, is a violation and starts
@@ -251,6 +266,12 @@ impl Streams {
             stream.is_running() && (stream.name == sid_or_name || stream.sid.as_str() == sid_or_name)
         };
         let stream = self.of_calls.get_mut(call)?.iter_mut().find(meant)?;
+        if self.ignored_stops > 0 {
+            // The answer says that it is over; it runs on.
+            self.ignored_stops -= 1;
+            self.stops_ignored.insert(call.clone(), cx.now());
+            return Some(StreamReport { stopped_at: Some(cx.now()), ..stream.clone() });
+        }
         stream.stopped_at = Some(cx.now());
         self.orders.push(SocketOrder::Stop(stream.sid.clone()));
         stream.tell(cx, call, "stream-stopped");
@@ -262,6 +283,15 @@ impl Streams {
         for stream in self.of_calls.get_mut(call).into_iter().flatten().filter(|stream| stream.is_running()) {
             stream.stopped_at = Some(cx.now());
             stream.ended_with_call = true;
+            self.orders.push(SocketOrder::Stop(stream.sid.clone()));
+            stream.tell(cx, call, "stream-stopped");
+        }
+    }
+
+    /// Ends every running stream of a leg that follows new TwiML.
+    pub(super) fn end_at_redirect(&mut self, cx: &mut Context, call: &CallSid) {
+        for stream in self.of_calls.get_mut(call).into_iter().flatten().filter(|stream| stream.is_running()) {
+            stream.stopped_at = Some(cx.now());
             self.orders.push(SocketOrder::Stop(stream.sid.clone()));
             stream.tell(cx, call, "stream-stopped");
         }
@@ -290,6 +320,10 @@ impl Streams {
 
     pub(super) fn fail_next(&mut self, failure: SocketFailure, times: u32) {
         self.failures.extend((0..times).map(|_| failure));
+    }
+
+    pub(super) fn ignore_next_stops(&mut self, times: u32) {
+        self.ignored_stops += times;
     }
 
     /// Takes what the surroundings are to do with real sockets, oldest first.

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::event_log::EventLog;
 use super::reservations::{Reservation, Reservations};
 use super::status::{ReservationStatus, TaskStatus, TransferStatus};
-use super::task::Task;
+use super::task::{ConferenceAttributes, Task, TaskKind};
 use super::transfer::{Mode, OfferFailure, Target, Transfer};
 use super::{Event, InvalidAction};
 use crate::sim_config::Ms;
@@ -21,8 +21,8 @@ pub(super) struct TaskRouter {
     tasks: BTreeMap<TaskSid, Task>,
     reservations: Reservations,
     pub(super) log: EventLog,
-    /// The events that tell of a task's end.
-    ends: BTreeMap<EventSid, TaskSid>,
+    /// The events that tell that no agent is on the call, and whether they tell of the task's end.
+    ends: BTreeMap<EventSid, (TaskSid, bool)>,
 }
 
 impl TaskRouter {
@@ -76,13 +76,19 @@ impl TaskRouter {
         })
     }
 
+    /// The name of a reservation's agent.
+    pub(super) fn agent_of(&self, reservation: &ReservationSid) -> String {
+        let worker = self.reservations.get(reservation).map(|found| &found.worker);
+        worker.and_then(|worker| self.agents.with(worker)).map(|agent| agent.name.clone()).unwrap_or_default()
+    }
+
     /// A new task for every agent, one after the other; nobody is told yet.
-    pub(super) fn create_task(&mut self, cx: &mut Context, channel: &'static str, outbound: bool) -> TaskSid {
+    pub(super) fn create_task(&mut self, cx: &mut Context, kind: TaskKind) -> TaskSid {
         let sid: TaskSid = cx.mint(TaskSid::PREFIX);
         let task = Task {
             sid: sid.clone(),
-            channel,
-            outbound,
+            kind,
+            room: sid.to_string(),
             status: TaskStatus::Pending,
             version: 0,
             created: cx.now(),
@@ -92,9 +98,40 @@ impl TaskRouter {
             candidates: self.agents.sids().cloned().collect(),
             transfer: None,
             told_over_at: None,
+            told_unattended_at: None,
+            canceled_reason: None,
+            deleted: false,
         };
         self.tasks.insert(sid.clone(), task);
         sid
+    }
+
+    /// Another task about the leg of this one, offered to the agents who are free. It shares the conference, or has its own.
+    pub(super) fn create_next(&mut self, cx: &mut Context, task: &TaskSid, shares_conference: bool) -> Option<TaskSid> {
+        let first = self.task(task)?;
+        let (customer, room) = (first.customer.clone()?, first.room.clone());
+        let sid = self.create_task(cx, TaskKind::Inbound);
+        let busy: Vec<WorkerSid> = self.reservations.accepted().map(|found| found.worker.clone()).collect();
+        let next = self.tasks.get_mut(&sid)?;
+        next.candidates.retain(|worker| !busy.contains(worker));
+        next.customer = Some(customer);
+        if shares_conference {
+            next.room = room;
+        }
+        Some(sid)
+    }
+
+    /// Every task about a customer's leg, oldest first.
+    pub(super) fn tasks_of(&self, customer: &CallSid) -> Vec<TaskSid> {
+        let mut found: Vec<_> = self.tasks.values().filter(|task| task.customer.as_ref() == Some(customer)).collect();
+        found.sort_by_key(|task| task.created);
+        found.into_iter().map(|task| task.sid.clone()).collect()
+    }
+
+    /// Whether an agent is on the call of this task, for a task that goes on.
+    pub(super) fn is_attended(&self, task: &TaskSid) -> bool {
+        self.task(task).is_some_and(|found| !found.is_ending())
+            && self.reservations.has(task, ReservationStatus::Accepted)
     }
 
     /// Tells of a new task and offers it to the first candidate.
@@ -127,13 +164,19 @@ impl TaskRouter {
         self.tasks.get_mut(task).is_some_and(|found| found.conference.replace(conference).is_none())
     }
 
-    /// Writes `conference` into the task's attributes.
-    pub(super) fn write_attributes(&mut self, cx: &mut Context, task: &TaskSid, announced: bool) {
+    /// Writes `conference` into the task's attributes, with the customer's leg once it is answered.
+    pub(super) fn write_attributes(
+        &mut self,
+        cx: &mut Context,
+        task: &TaskSid,
+        customer: Option<CallSid>,
+        announced: bool,
+    ) {
         let accepted = |found: &&Reservation| found.status == ReservationStatus::Accepted;
         let leg = self.reservations.of(task).into_iter().rfind(accepted).and_then(|found| found.leg.clone());
         let Some(found) = self.tasks.get_mut(task) else { return };
-        if let (Some(conference), Some(leg)) = (found.conference.clone(), leg) {
-            found.attributes = Some((conference, leg));
+        if let (Some(conference), Some(worker)) = (found.conference.clone(), leg) {
+            found.attributes = Some(ConferenceAttributes { conference, worker, customer });
         }
         if announced {
             found.version += 1;
@@ -149,13 +192,14 @@ impl TaskRouter {
         event_type: &'static str,
         reservation: Option<&ReservationSid>,
     ) {
+        let attended = self.is_attended(task);
         let Some(found) = self.tasks.get(task) else { return };
         let at = self.log.next_time(cx.now());
         let reservation = reservation.and_then(|sid| self.reservations.get(sid));
         let with_agent = reservation.map(|found| (found, self.agents.with(&found.worker)));
         let event = Event::of_task(cx, at, event_type, found, with_agent);
-        if found.is_ending() {
-            self.ends.insert(event.sid.clone(), task.clone());
+        if !attended {
+            self.ends.insert(event.sid.clone(), (task.clone(), found.is_ending()));
         }
         self.log.push(at, event.clone());
         cx.tell(event);
@@ -163,8 +207,14 @@ impl TaskRouter {
 
     /// The service has answered this event with 2xx: from now on it is supposed to know.
     pub(super) fn acknowledged(&mut self, event: &EventSid, now: Ms) {
-        if let Some(task) = self.ends.get(event).and_then(|task| self.tasks.get_mut(task)) {
+        let Some((task, over)) = self.ends.get(event).cloned() else { return };
+        let attended = self.is_attended(&task);
+        let Some(task) = self.tasks.get_mut(&task) else { return };
+        if over {
             task.told_over_at.get_or_insert(now);
+        }
+        if !attended {
+            task.told_unattended_at.get_or_insert(now);
         }
     }
 
@@ -184,6 +234,9 @@ impl TaskRouter {
         let sid = self.reservation_of(task, agent, &[ReservationStatus::Pending])?.sid.clone();
         self.reservations.set_status(&sid, ReservationStatus::Accepted);
         self.set_status(task, TaskStatus::Assigned);
+        if let Some(found) = self.tasks.get_mut(task) {
+            found.told_unattended_at = None;
+        }
         Ok(sid)
     }
 
@@ -206,7 +259,11 @@ impl TaskRouter {
 
     /// An agent's leg is over: the accepted reservation wraps up. Observed in Twilio's own tests: the task is `wrapping` for
     /// the last agent, `assigned` or `reserved` for one who leaves others behind.
+    /// Of a task that is over nothing is told any more (assumed).
     pub(super) fn wrap_up(&mut self, cx: &mut Context, task: &TaskSid, sid: &ReservationSid, customer_is_live: bool) {
+        if self.task(task).is_some_and(Task::is_over) {
+            return self.reservations.set_status(sid, ReservationStatus::Completed);
+        }
         self.reservations.set_status(sid, ReservationStatus::Wrapping);
         let talking = self.reservations.has(task, ReservationStatus::Accepted);
         let offered = self.reservations.has(task, ReservationStatus::Pending);
@@ -238,12 +295,50 @@ impl TaskRouter {
             self.touch(task);
         } else {
             self.set_status(task, if wrapping { TaskStatus::Wrapping } else { TaskStatus::Canceled });
+            self.set_canceled_reason(task, "hangup");
         }
         for sid in &pending {
             self.emit(cx, task, "reservation.canceled", Some(sid));
         }
         if !talking {
             self.emit(cx, task, if wrapping { "task.wrapup" } else { "task.canceled" }, None);
+        }
+    }
+
+    /// Somebody cancels the task, whatever becomes of the call. Observed: pending offers are cancelled with it. That it is
+    /// possible while an agent talks, and that the agent's reservation is not told of, is assumed.
+    pub(super) fn cancel(&mut self, cx: &mut Context, task: &TaskSid) -> Result<(), InvalidAction> {
+        self.end_offers(cx, task)?;
+        self.set_status(task, TaskStatus::Canceled);
+        self.set_canceled_reason(task, "canceled by a supervisor");
+        self.emit(cx, task, "task.canceled", None);
+        Ok(())
+    }
+
+    /// Somebody deletes the task, whatever becomes of the call. Its status stays as it was (assumed).
+    pub(super) fn delete(&mut self, cx: &mut Context, task: &TaskSid) -> Result<(), InvalidAction> {
+        self.end_offers(cx, task)?;
+        if let Some(found) = self.tasks.get_mut(task) {
+            found.deleted = true;
+        }
+        self.emit(cx, task, "task.deleted", None);
+        Ok(())
+    }
+
+    fn end_offers(&mut self, cx: &mut Context, task: &TaskSid) -> Result<(), InvalidAction> {
+        let found = self.tasks.get_mut(task).filter(|found| !found.is_over());
+        let found = found.ok_or_else(|| InvalidAction("the task is over".to_owned()))?;
+        found.candidates.clear();
+        for sid in self.reservations.with(task, ReservationStatus::Pending) {
+            self.reservations.set_status(&sid, ReservationStatus::Canceled);
+            self.emit(cx, task, "reservation.canceled", Some(&sid));
+        }
+        Ok(())
+    }
+
+    fn set_canceled_reason(&mut self, task: &TaskSid, reason: &'static str) {
+        if let Some(found) = self.tasks.get_mut(task) {
+            found.canceled_reason = Some(reason);
         }
     }
 

@@ -136,17 +136,25 @@ impl RequestLog {
         self.0.len() - 1
     }
 
+    /// Completes a record; returns the task that the request is about, where that can be told.
     pub(super) fn answered(
         &mut self,
         number: usize,
         status: Option<u16>,
         fault: Option<&'static str>,
         took_effect: bool,
-    ) {
+    ) -> Option<TaskSid> {
+        let request = self.0.get_mut(number)?;
+        request.status = status;
+        request.fault = fault;
+        request.took_effect = took_effect;
+        request.task.clone()
+    }
+
+    /// A request was carried out after its answer was lost.
+    pub(super) fn landed(&mut self, number: usize) {
         if let Some(request) = self.0.get_mut(number) {
-            request.status = status;
-            request.fault = fault;
-            request.took_effect = took_effect;
+            request.took_effect = true;
         }
     }
 

@@ -29,9 +29,11 @@ pub enum Misuse {
         call: CallSid,
     },
     /// A leg that is not the customer's was commanded.
-    WorkerLegTouched {
+    OtherLegTouched {
         /// The leg.
         call: CallSid,
+        /// As in "a worker's".
+        whose: &'static str,
     },
     /// A stream's name was used before on this call.
     DuplicateStreamName {
@@ -71,6 +73,18 @@ pub enum Misuse {
         /// The leg.
         call: CallSid,
     },
+    /// A stream ran on, long after an acknowledged event had told that no agent was on the call any more.
+    StreamedUnattended {
+        /// The leg.
+        call: CallSid,
+        /// The stream.
+        name: String,
+    },
+    /// The customer hung up while a command had lowered the guard, and the agents are still in the conference.
+    AgentsLeftBehind {
+        /// The customer's leg.
+        call: CallSid,
+    },
     /// An endpoint that does not exist.
     UnknownEndpoint {
         /// Method and path.
@@ -101,13 +115,19 @@ impl fmt::Display for Violation {
                 write!(f, "customer {call} dropped: {how}")
             }
             Misuse::RejoinedNewConference { call } => write!(f, "{call} rejoined into a new conference"),
-            Misuse::WorkerLegTouched { call } => write!(f, "{call} is a worker's leg and was commanded"),
+            Misuse::OtherLegTouched { call, whose } => write!(f, "{call} is {whose} leg and was commanded"),
             Misuse::DuplicateStreamName { call, name } => write!(f, "{call} already had a stream named {name}"),
             Misuse::TrackBudgetExceeded { call, name } => write!(f, "no track left on {call} for the stream {name}"),
             Misuse::BadStream { call, reason } => write!(f, "{call} was asked for a stream that cannot be: {reason}"),
             Misuse::Beep { call } => write!(f, "{call} rejoined with a beep"),
             Misuse::BadTwiml { call, reason } => write!(f, "{call} cannot follow its TwiML: {reason}"),
             Misuse::CommandAfterOver { call } => write!(f, "{call} was commanded after its end was known"),
+            Misuse::StreamedUnattended { call, name } => {
+                write!(f, "{call} is streamed by {name} with nobody entitled")
+            }
+            Misuse::AgentsLeftBehind { call } => {
+                write!(f, "{call} is over, and its agents are left behind in the conference")
+            }
             Misuse::UnknownEndpoint { target } => write!(f, "no such endpoint: {target}"),
         }
     }

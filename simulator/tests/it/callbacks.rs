@@ -51,7 +51,11 @@ fn parameter(body: &str, name: &str) -> String {
 
 /// A simulator and a worker that only writes down what it is told.
 async fn posting(fragment: &str) -> (Simulator, Arc<Inbox>, actix_web::dev::ServerHandle) {
-    let sim = simulator(SimConfig::default()).await;
+    posting_with(SimConfig::default(), fragment).await
+}
+
+async fn posting_with(config: SimConfig, fragment: &str) -> (Simulator, Arc<Inbox>, actix_web::dev::ServerHandle) {
+    let sim = simulator(config).await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let local = format!("http://{}", listener.local_addr().unwrap());
     let inbox = Arc::new(Inbox::default());
@@ -283,6 +287,25 @@ async fn the_mishaps_of_the_way_befall_a_streams_callbacks_by_name_only() {
     assert!(sim.quiet(Duration::from_secs(5)).await);
     assert_eq!(inbox.streams(), ["stream-stopped a", "stream-stopped a"]);
     assert!(!inbox.types().contains(&"reservation.wrapup".to_owned()), "{:?}", inbox.types());
+    sim.stop().await;
+    server.stop(false).await;
+}
+
+#[tokio::test]
+async fn the_settings_lose_every_callback_of_a_kind_and_delay_the_others() {
+    let lost =
+        SimConfig { callbacks_lost: vec!["stream-started".to_owned()], callbacks_late_ms: 500, ..SimConfig::default() };
+    let (sim, inbox, server) = posting_with(lost, "").await;
+    let task = talking_to(&sim).await;
+    for name in ["a", "b"] {
+        streams(&sim, &task, name).await;
+    }
+    assert!(sim.quiet(Duration::from_secs(5)).await);
+    assert_eq!(inbox.streams(), Vec::<String>::new());
+    sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
+    assert_eq!(inbox.streams(), Vec::<String>::new(), "they are late");
+    assert!(sim.quiet(Duration::from_secs(5)).await);
+    assert_eq!(inbox.streams().len(), 2);
     sim.stop().await;
     server.stop(false).await;
 }

@@ -9,6 +9,11 @@ fn the_demo_of_one_scenario_ends_well_and_an_unknown_one_is_refused() {
     assert!(told.status.success(), "{}", text(&told.stdout));
     assert!(text(&told.stdout).contains("1 scenario, 0 violations, 0 unmet expectations"));
     assert!(text(&told.stdout).contains("audio of alice at /a: from "));
+    assert!(text(&told.stdout).contains("stream of agent A on destination A: ended"));
+    for step in ["1. lower the guard", "4. redirect the customer", "start the stream without touching the call: taken"]
+    {
+        assert!(text(&told.stdout).contains(step), "{step} is missing in: {}", text(&told.stdout));
+    }
     assert_eq!(program().args(["demo", "--scenario", "nothing"]).output().unwrap().status.code(), Some(2));
 }
 

@@ -5,7 +5,7 @@ use super::{json, rejoin, simulator};
 use proptest::prelude::*;
 use std::time::Duration;
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, TaskSid};
-use twilio_simulator::faults::{Fault, FaultBody, Faults, Mix, On, Side};
+use twilio_simulator::faults::{Fault, FaultBody, Faults, Lost, Mix, On, Side};
 use twilio_simulator::world::OpName;
 use twilio_simulator::{SimConfig, Simulator};
 
@@ -89,6 +89,50 @@ async fn scripted_answers_have_their_status_header_and_body() {
         "the third took effect"
     );
     talk.sim.stop().await;
+}
+
+#[tokio::test]
+async fn every_kind_of_wrong_answer_can_be_given_with_any_status() {
+    let talk = Talk::begin().await;
+    let bodies = [
+        (FaultBody::Html, "text/html", "<html>"),
+        (FaultBody::PlainText, "text/plain", "no healthy upstream"),
+        (FaultBody::Xml, "application/xml", "<TwilioResponse>"),
+        (FaultBody::TruncatedJson, "application/json", "{\"code\":"),
+        (FaultBody::Empty, "text/plain", ""),
+    ];
+    for status in [200, 403, 404, 502] {
+        for (body, content_type, begins) in bodies {
+            let fault = Fault::Answer { status, retry_after: None, body, took_effect: false };
+            talk.sim.faults(|faults| faults.script(On::Request(1), 1, fault));
+            let answer = talk.lower().send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), status);
+            assert_eq!(answer.headers()["Content-Type"], content_type);
+            let text = answer.text().await.unwrap();
+            assert!(text.starts_with(begins), "{text}");
+            assert!(serde_json::from_str::<serde_json::Value>(&text).is_err(), "{text}");
+        }
+    }
+    assert_eq!(talk.sim.world(|world| world.snapshot(&talk.task)).unwrap().guard_raised, Some(true));
+    talk.sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_can_land_after_its_answer_was_lost() {
+    for lost in [Lost::Cut, Lost::Hang] {
+        let talk = Talk::begin().await;
+        let fault = Fault::LandsLate { lost, after_ms: 100 };
+        talk.sim.faults(|faults| faults.script(On::Next(OpName::UpdateParticipant), 1, fault));
+        let error = talk.lower().timeout(Duration::from_millis(20)).send().await.unwrap_err();
+        assert!(error.status().is_none(), "{error:?}");
+        let record = || talk.sim.world(|world| world.requests().to_vec()).pop().unwrap();
+        assert_eq!((record().status, record().took_effect), (None, false));
+        assert_eq!(talk.sim.world(|world| world.snapshot(&talk.task)).unwrap().guard_raised, Some(true));
+        assert!(talk.sim.quiet(Duration::from_secs(5)).await);
+        assert!(record().took_effect);
+        assert_eq!(talk.sim.world(|world| world.snapshot(&talk.task)).unwrap().guard_raised, Some(false));
+        talk.sim.stop().await;
+    }
 }
 
 #[tokio::test]

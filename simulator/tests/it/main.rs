@@ -6,13 +6,16 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod call_outlives;
 mod callbacks;
 mod demo;
 mod faults;
 mod media;
 mod media_streams;
+mod others;
 mod rest;
 mod scenarios;
+mod second_task;
 mod serve;
 mod taskrouter;
 mod voice;
@@ -20,7 +23,7 @@ mod voice;
 use serde_json::Value;
 use std::process::{Command, Stdio};
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, TaskSid};
-use twilio_simulator::world::{Event, PageQuery, Reply, Request, StreamOrder, World};
+use twilio_simulator::world::{CallAction, Event, PageQuery, Reply, Request, StreamOrder, World};
 use twilio_simulator::{Ms, Settings, SimConfig, Simulator};
 
 const ACCOUNT: &str = "AC0000000000000000000000000000ac01";
@@ -72,6 +75,27 @@ impl Talk {
         let conference = world.conference(&task).unwrap();
         world.take_events();
         Self { world, now: START, task, customer, conference }
+    }
+
+    fn happens(&mut self, action: CallAction) {
+        self.world.advance(self.now).happens(&self.task, action).unwrap();
+    }
+
+    /// The service acknowledges all that it has been told so far.
+    fn acknowledge(&mut self) {
+        for event in self.world.advance(self.now).take_events() {
+            self.world.acknowledged(&event.sid);
+        }
+    }
+
+    /// The rows of the conference, the customer's first.
+    fn rows(&mut self) -> Vec<Value> {
+        let conference = self.conference.to_string();
+        let page = PageQuery { number: 0, size: 50 };
+        let body = self.perform(&Request::ListParticipants { conference, page }).body;
+        let mut rows = body["participants"].as_array().unwrap().clone();
+        rows.sort_by_key(|row| row["call_sid"] != self.customer.as_str());
+        rows
     }
 
     fn wait(&mut self, span: Ms) {

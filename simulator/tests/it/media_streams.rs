@@ -33,6 +33,36 @@ fn a_stream_keeps_running_through_later_redirects() {
 }
 
 #[test]
+fn where_the_settings_say_so_streams_die_at_a_redirect() {
+    let mut talk = Talk::begin(SimConfig { streams_survive_redirects: false, ..SimConfig::default() });
+    talk.create(order("a"));
+    go(&mut talk, &start("b"));
+    assert_eq!(running(&talk), ["b"]);
+    let told = talk.world.take_events().iter().filter(|event| event.event_type == "stream-stopped").count();
+    assert_eq!(told, 0, "it was given no status callback");
+}
+
+#[test]
+fn a_created_stream_is_answered_201_or_200_as_the_settings_say() {
+    for status in [201, 200] {
+        let mut talk = Talk::begin(SimConfig { stream_created_status: status, ..SimConfig::default() });
+        assert_eq!(talk.create(order("a")).status, status);
+    }
+}
+
+#[test]
+fn a_callbacks_fragment_may_be_refused() {
+    let callback = Some("https://worker.example/streams/status#rc=3".to_owned());
+    for (callback_fragments, status) in [(true, 201), (false, 400)] {
+        let mut talk = Talk::begin(SimConfig { callback_fragments, ..SimConfig::default() });
+        let told = StreamOrder { status_callback: callback.clone(), ..order("a") };
+        assert_eq!(talk.create(told).status, status);
+        assert_eq!(talk.create(order("b")).status, 201);
+        assert_eq!(talk.violations(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_streams_worker_and_parameters_are_kept() {
     let mut talk = Talk::begin(SimConfig::default());
     go(

@@ -248,15 +248,17 @@ fn a_command_after_the_known_end_is_a_violation_once_the_grace_is_over() {
     talk.world.advance(START).leaves(&talk.task, "alice").unwrap();
     let wrapup = talk.world.take_events().into_iter().find(|event| event.event_type == "reservation.wrapup").unwrap();
     talk.wait(5_000);
-    talk.stop("anything");
+    talk.update(Some(false), None);
     assert_eq!(talk.violations(), Vec::<String>::new(), "the worker has not been told");
     talk.world.advance(talk.now).acknowledged(&wrapup.sid);
     talk.wait(1_000);
-    talk.stop("anything");
+    talk.update(Some(false), None);
     assert_eq!(talk.violations(), Vec::<String>::new(), "it may have been on its way");
     talk.wait(1);
-    talk.stop("anything");
+    talk.update(Some(false), None);
     assert_eq!(talk.violations().len(), 1);
+    talk.stop("anything");
+    assert_eq!(talk.violations().len(), 1, "a stop never hurts");
 }
 
 #[test]

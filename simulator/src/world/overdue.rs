@@ -1,0 +1,65 @@
+//! What should have ended by now: streams of a leg with no agent on it, and conferences that the customer has left.
+
+use super::Misuse;
+use super::context::Context;
+use super::taskrouter::TaskRouter;
+use super::voice::Voice;
+use crate::sim_config::Ms;
+use std::collections::{BTreeMap, BTreeSet};
+use taskrouter_streams::call::sid::{CallSid, StreamSid};
+
+/// How long a stream may run after the service was told that no agent is on the call: the grace that the end of a call has,
+/// and time for a request.
+const UNATTENDED_MS: Ms = 1_000 + 2_000;
+
+/// The same after a request about the call went wrong on purpose: a service that has given up tries again this slowly.
+const OBSTRUCTED_MS: Ms = 35_000;
+
+/// How long agents may be left behind in a conference by a lowered guard.
+const LEFT_BEHIND_MS: Ms = 30_000;
+
+/// What was judged already, and what excuses a delay.
+#[derive(Debug, Default)]
+pub(super) struct Overdue {
+    streams: BTreeSet<StreamSid>,
+    /// When something last went wrong on purpose with a request about this leg.
+    obstructed: BTreeMap<CallSid, Ms>,
+}
+
+impl Overdue {
+    /// A request about this leg went wrong on purpose.
+    pub(super) fn obstructed(&mut self, call: &CallSid, now: Ms) {
+        self.obstructed.insert(call.clone(), now);
+    }
+
+    /// Notes as violations what should have ended by now, each once.
+    pub(super) fn judge(&mut self, cx: &mut Context, taskrouter: &TaskRouter, voice: &mut Voice) {
+        for call in voice.take_left_behind(cx.now() - LEFT_BEHIND_MS) {
+            cx.violated(Misuse::AgentsLeftBehind { call });
+        }
+        if cx.config.streams_by_itself.is_some() {
+            return;
+        }
+        for call in voice.streams.calls_with_running() {
+            let Some(told) = unattended_since(taskrouter, call) else { continue };
+            let obstructed = [self.obstructed.get(call), voice.streams.stop_ignored_at(call)].into_iter().flatten();
+            let deadline = obstructed.map(|at| at + OBSTRUCTED_MS).fold(told + UNATTENDED_MS, Ms::max);
+            if cx.now() <= deadline {
+                continue;
+            }
+            for stream in voice.streams.running(call) {
+                if self.streams.insert(stream.sid.clone()) {
+                    cx.violated(Misuse::StreamedUnattended { call: call.clone(), name: stream.name.clone() });
+                }
+            }
+        }
+    }
+}
+
+/// Since when the service knows that no agent of any task is on this leg; `None` while one is, or while it was not told.
+fn unattended_since(taskrouter: &TaskRouter, call: &CallSid) -> Option<Ms> {
+    let tasks = taskrouter.tasks_of(call);
+    let had_agents = tasks.iter().filter_map(|task| taskrouter.task(task)).filter(|task| task.conference.is_some());
+    let told: Vec<Option<Ms>> = had_agents.map(|task| task.told_unattended_at).collect();
+    told.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max()
+}
