@@ -469,10 +469,11 @@ impl Call {
             CallStatus::Over => {
                 self.leg.went();
                 self.streams.call_over(call, at);
+                self.retries.forget(&Goal::CheckCall);
             }
             CallStatus::Live | CallStatus::Coming => {
                 self.leg.seen_alive(asked_at);
-                self.retries.forget(&Goal::CheckCall);
+                self.retries.went_well(&Goal::CheckCall);
             }
         }
         if row.status == CallStatus::Coming {

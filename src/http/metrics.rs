@@ -64,6 +64,11 @@ pub(super) fn count_not_ours(metrics: &Metrics) {
     metrics.ingress.events.get_or_create(&[("type", "other"), ("verdict", "not_ours")]).inc();
 }
 
+/// Counts an element of an authentic delivery that cannot be used.
+pub(super) fn count_malformed(metrics: &Metrics) {
+    metrics.ingress.events.get_or_create(&[("type", "other"), ("verdict", "malformed")]).inc();
+}
+
 /// How long ago the event happened, by Twilio's clock. Never negative, because clocks differ.
 fn delay(fact: &Fact) -> Option<Duration> {
     let at = match &fact.kind {

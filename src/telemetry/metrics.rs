@@ -103,6 +103,7 @@ pub struct WorkMetrics {
     pub leases_lost: Counter,
     pub tasks_without_call: Counter,
     pub backfilled: Counter,
+    pub records_unusable: Counter,
     pub rounds: Counters<2>,
     pub live_views: Gauge,
     pub spans_dropped: Counter,
@@ -177,7 +178,7 @@ impl IngressMetrics {
             ),
             events: names.add(
                 "events",
-                "Events received, by type and verdict (new, duplicate, not_ours, refused)",
+                "Events received, by type and verdict (new, duplicate, not_ours, malformed, refused)",
                 Family::default(),
             ),
             event_delay_seconds: names.add(
@@ -309,6 +310,11 @@ impl WorkMetrics {
             backfilled: names.add(
                 "events_backfilled",
                 "Events that were not delivered and were fetched from TaskRouter's records",
+                Counter::default(),
+            ),
+            records_unusable: names.add(
+                "records_unusable",
+                "TaskRouter's records that could not be read while missed events were fetched",
                 Counter::default(),
             ),
             rounds: names.add(

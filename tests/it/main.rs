@@ -9,6 +9,7 @@
 mod accounts;
 mod architecture;
 mod assignment;
+mod attributes;
 mod audio;
 mod backfill;
 mod client;

@@ -184,23 +184,23 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     let accounts = Accounts::new(account, []);
     let worker = tokio::spawn(Worker::new(stalling.clone(), accounts, metrics.clone(), working).run(stop.clone()));
 
-    let redirects = || {
+    let creates = || {
         sim.world(|world| world.requests().to_vec())
             .iter()
-            .filter(|request| request.op == Some(OpName::RedirectCall))
+            .filter(|request| request.op == Some(OpName::CreateStream))
             .count()
     };
     let task = sim.act(|world| world.customer_calls()).await;
     sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     until("the loss of the lease", || metrics.work.leases_lost.get() == 1).await;
-    assert_eq!(redirects(), 0, "the call belongs to another worker");
+    assert_eq!(creates(), 0, "the call belongs to another worker");
 
     // The other worker gives the call back, and all is well.
     let other = stalling.other.lock().unwrap().take().unwrap();
     stalling.may_go_on.store(true, Ordering::Relaxed);
     stalling.release(&other, 0, Due::OnFact).await.unwrap();
     until("the stream", || sim.world(|world| world.snapshot(&task)).unwrap().streams == ["alice"]).await;
-    assert_eq!(redirects(), 1);
+    assert_eq!(creates(), 1);
     assert_eq!(sim.world(|world| world.violations().to_vec()), []);
     stop.cancel();
     worker.await.unwrap().unwrap();
