@@ -31,9 +31,9 @@ pub(super) struct Demo {
     /// Print the summary table only, without timelines.
     #[arg(long)]
     brief: bool,
-    /// Start and stop streams by this strategy.
-    #[arg(long, value_enum, default_value_t = Way::Redirect)]
-    strategy: Way,
+    /// Start and stop streams by this strategy [default: streams-api, and the first scenario by both].
+    #[arg(long, value_enum)]
+    strategy: Option<Way>,
     /// Run the service in shadow mode: it shows what it would do, and only reads from Twilio.
     #[arg(long)]
     shadow: bool,
@@ -46,7 +46,7 @@ pub(super) struct Demo {
 }
 
 /// The strategies, as arguments.
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Way {
     /// New TwiML for the customer's leg, which rejoins the conference.
     Redirect,
@@ -93,22 +93,29 @@ impl Demo {
     async fn run_all(&self, scenarios: &[Scenario], base: &SimConfig) -> anyhow::Result<bool> {
         let mode = if self.shadow { Mode::Shadow } else { Mode::Live };
         let mut table = Vec::new();
-        for scenario in scenarios {
-            say(&format!("\n── {}: {}", scenario.name, scenario.title));
-            let run = run(scenario, base, self.strategy.into(), mode).await?;
+        let first = scenarios.first().map(|first| &first.name);
+        for (scenario, way) in scenarios.iter().flat_map(|scenario| {
+            let both = self.strategy.is_none() && Some(&scenario.name) == first;
+            let other = both.then_some((scenario, Way::Redirect));
+            std::iter::once((scenario, self.strategy.unwrap_or(Way::StreamsApi))).chain(other)
+        }) {
+            let strategy = Strategy::from(way);
+            say(&format!("\n── {} by {}: {}", scenario.name, strategy.as_str(), scenario.title));
+            let run = run(scenario, base, strategy, mode).await?;
             for (facts, heard) in run.calls.iter().filter(|_| !self.brief) {
                 say(&timeline::render(facts));
                 heard.iter().for_each(|line| say(line));
             }
             run.complaints.iter().for_each(|complaint| say(complaint));
-            table.push((scenario.name.clone(), run.figures));
+            let by = if way == Way::Redirect && self.strategy.is_none() { " by redirect" } else { "" };
+            table.push((format!("{}{by}", scenario.name), run.figures));
         }
-        summarise(&table);
+        summarise(scenarios.len(), &table);
         Ok(table.iter().all(|(_, figures)| figures.is_good()))
     }
 }
 
-fn summarise(table: &[(String, Figures)]) {
+fn summarise(scenarios: usize, table: &[(String, Figures)]) {
     say(&format!(
         "\n{:<38} {:>7} {:>7} {:>8} {:>10} {:>10}",
         "scenario", "started", "stopped", "requests", "outside ms", "violations"
@@ -123,7 +130,7 @@ fn summarise(table: &[(String, Figures)]) {
     let violations: usize = table.iter().map(|(_, figures)| figures.violations).sum();
     let failures: usize = table.iter().map(|(_, figures)| figures.failures).sum();
     let counts = [
-        counted(table.len(), "scenario", "scenarios"),
+        counted(scenarios, "scenario", "scenarios"),
         counted(violations, "violation", "violations"),
         counted(failures, "unmet expectation", "unmet expectations"),
     ];

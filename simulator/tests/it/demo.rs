@@ -9,6 +9,8 @@ fn the_demo_of_one_scenario_ends_well_and_an_unknown_one_is_refused() {
     assert!(told.status.success(), "{}", text(&told.stdout));
     assert!(text(&told.stdout).contains("1 scenario, 0 violations, 0 unmet expectations"));
     assert!(text(&told.stdout).contains("audio of alice at /a: from "));
+    let ways = [" by streams-api: ", " by redirect: "].map(|way| text(&told.stdout).find(way));
+    assert!(ways[0].is_some() && ways[0] < ways[1], "the default, and the known example beside it");
     assert_eq!(program().args(["demo", "--scenario", "nothing"]).output().unwrap().status.code(), Some(2));
 }
 
