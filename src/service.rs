@@ -26,7 +26,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// For the journal to close when nothing is left of `shutdown.grace_ms`: one that answers needs no more.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 /// A service that cannot start; each message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -167,6 +171,7 @@ impl Service {
             grace,
             ..
         } = self;
+        let deadline = Instant::now() + grace;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -181,7 +186,7 @@ impl Service {
                 tracing::error!(%error, "the worker ended with an error");
             }
         };
-        if tokio::time::timeout(grace, orderly).await.is_err() {
+        if tokio::time::timeout_at(deadline, orderly).await.is_err() {
             tracing::warn!(
                 "steps were still under way when shutdown.grace_ms ran out; the next start goes on with them"
             );
@@ -190,9 +195,16 @@ impl Service {
         janitor.abort();
         backfiller.abort();
         stream_gauges.abort();
-        traces.close().await;
-        if let Err(error) = journal.close().await {
-            tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
+        let closing = async {
+            traces.close().await;
+            journal.close().await
+        };
+        match tokio::time::timeout_at(deadline.max(Instant::now() + LAST_MOMENT), closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
+            }
+            Err(_) => tracing::warn!("the journal did not close in time; the next start recovers it"),
         }
     }
 }

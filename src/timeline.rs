@@ -3,8 +3,8 @@
 //! One renderer serves demo, tests and operators. It prints SIDs and times, never attributes or phone numbers.
 
 use crate::call::fact::{
-    EpochMs, Fact, FactKind, Notice, ReservationChange, ReservationEvent, StreamChange, StreamEvent, TaskChange,
-    TransferChange, TransferEvent, TransferMode, TransferTarget,
+    CallAttributes, EpochMs, Fact, FactKind, Notice, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
+    TaskChange, TransferChange, TransferEvent, TransferMode, TransferTarget,
 };
 use crate::call::sid::{AccountSid, CallSid, ReservationSid};
 use crate::call::step::{
@@ -158,8 +158,8 @@ impl Story {
             (None, Some(account)) => self.account = Some(account.clone()),
             (Some(_) | None, _) => {}
         }
-        if let Some(customer) = what.task_view().and_then(|view| view.attributes.customer.as_ref()) {
-            self.customer = Some(customer.clone());
+        if let Some(CallAttributes { customer, call_sid, .. }) = what.task_view().map(|view| &view.attributes) {
+            self.customer = customer.clone().or_else(|| call_sid.clone()).or_else(|| self.customer.take());
         }
         let text = match what {
             FactKind::Reservation(event) => self.reservation(event),

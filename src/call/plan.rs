@@ -91,9 +91,10 @@ impl<'a> Decision<'a> {
                 plan.give_up = Some(Parked { goal, reason });
                 return;
             }
-            let at = over_at.saturating_add(self.policy.restart_pause(failures));
+            let pause = if given_up { self.policy.slow_retry_ms } else { self.policy.restart_pause(failures) };
+            let at = over_at.saturating_add(pause);
             // The end of the call ends streams too, and may be the first that is heard of it.
-            if !given_up && at > self.now {
+            if at > self.now {
                 return plan.wait(at);
             } else if !self.call.leg.is_alive_since(over_at) {
                 return plan.check.push(goal);

@@ -136,6 +136,7 @@ impl Call {
                     self.streams.starts_void(&names, at);
                 }
                 self.leg.redirect_void();
+                self.retries.forget(&Goal::Rejoin);
             }
             Notice::LegMoved { .. } | Notice::LegStayed { .. } | Notice::LegUnverified { .. } => {
                 self.leg.probe_void();
@@ -151,6 +152,7 @@ impl Call {
             Command::UpdateCustomer { guard, hold, .. } => self.leg.update_begun(*guard, *hold, at),
             Command::Redirect { customer, stop, start, .. } => {
                 self.leg.redirect_begun(step, at);
+                self.retries.forget(&Goal::Rejoin);
                 stop.iter().for_each(|name| self.streams.stop_begun(name, true, at));
                 self.streams.starts_begun(start, customer, at);
             }
@@ -366,8 +368,10 @@ impl Call {
             (Read::Participants { conference }, Outcome::Done(Answer::Participants(rows))) => {
                 self.participants_read(step, conference, rows, *sent_at, at);
             }
+            // No word on who is where: the conference may be over, or the answer wrong.
             (Read::Participants { conference }, Outcome::NotFound(_)) => {
-                self.participants_read(step, conference, &[], *sent_at, at);
+                self.leg.conference_unknown(conference, at);
+                self.customer_absent(step, at);
             }
             (Read::Call { call }, Outcome::Done(Answer::Call(row))) => self.call_read(step, call, *row, *sent_at, at),
             // Twilio knows every call of the account's region.

@@ -74,6 +74,8 @@ struct Stop {
     by_redirect: bool,
     taken: u32,
     missing: u32,
+    /// An earlier one has an unknown end.
+    doubtful: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,9 +210,10 @@ impl Stream {
         if self.may_run() {
             return None;
         }
-        self.told.over.map(|(at, _, _)| at).or(match self.closed? {
-            Closed::Stopped(at) | Closed::NotFound(at) | Closed::CallOver(at) | Closed::Void(at) => Some(at),
-        })
+        let closed = self.closed.map(|closed| match closed {
+            Closed::Stopped(at) | Closed::NotFound(at) | Closed::CallOver(at) | Closed::Void(at) => at,
+        });
+        self.told.over.map(|(at, _, _)| at).or(closed)
     }
 
     /// Twilio's number for what went wrong.
@@ -446,8 +449,10 @@ impl Streams {
 
     pub(super) fn stop_begun(&mut self, name: &str, by_redirect: bool, at: EpochMs) {
         if let Some(stream) = self.row(name) {
-            let earlier = stream.stop.map_or((0, 0), |stop| (stop.taken, stop.missing));
-            stream.stop = Some(Stop { last: StopEnd::Sent, at, by_redirect, taken: earlier.0, missing: earlier.1 });
+            let (taken, missing) = stream.stop.map_or((0, 0), |stop| (stop.taken, stop.missing));
+            let unknown = |stop: Stop| stop.doubtful || matches!(stop.last, StopEnd::Sent | StopEnd::Unknown);
+            let doubtful = stream.stop.is_some_and(unknown);
+            stream.stop = Some(Stop { last: StopEnd::Sent, at, by_redirect, taken, missing, doubtful });
         }
     }
 
@@ -493,6 +498,7 @@ impl Streams {
         match &mut stream.stop {
             Some(stop) if stop.taken > 0 => stop.last = StopEnd::Taken,
             Some(stop) if stop.missing > 0 => stop.last = StopEnd::Missing,
+            Some(stop) if stop.doubtful => stop.last = StopEnd::Unknown,
             Some(_) | None => stream.stop = None,
         }
     }
@@ -545,7 +551,12 @@ impl Streams {
     pub(super) fn forgive(&mut self) {
         for stream in &mut self.rows {
             stream.forgiven = true;
-            stream.notice.stop_unproven = false;
+            if std::mem::take(&mut stream.notice.stop_unproven) {
+                let at = stream.stop.map_or(0, |stop| stop.at);
+                let (taken, missing) = (0, 0);
+                let last = StopEnd::Unknown;
+                stream.stop = Some(Stop { last, at, by_redirect: false, taken, missing, doubtful: true });
+            }
         }
     }
 }

@@ -48,6 +48,14 @@ pub enum OpenError {
         /// What the system said.
         reason: String,
     },
+    /// The file is damaged.
+    #[error("journal {path} is damaged ({found}): restore a backup, or move the file away and run `backfill --since`")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What SQLite found.
+        found: String,
+    },
     /// The file or database was written by a newer version.
     #[error("journal {path} has schema version {found}, this program knows up to {known}: run the newer version")]
     TooNew {

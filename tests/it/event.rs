@@ -73,7 +73,8 @@ fn every_event_type_of_interest_becomes_its_fact() {
                 | FactKind::Begun(_)
                 | FactKind::Settled(_)
                 | FactKind::Parked(_)
-                | FactKind::Unconfirmed { .. }
+                | FactKind::Recovered(_)
+                | FactKind::Noticed(_)
                 | FactKind::Redriven
                 | FactKind::Dismissed
                 | FactKind::Unparked) => panic!("{kind} became {other:?}"),

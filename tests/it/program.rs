@@ -1,6 +1,7 @@
 //! The program as its users start it: a process, its arguments, its exit codes.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
@@ -83,6 +84,15 @@ impl Serving {
 }
 
 impl Serving {
+    /// The status of its readiness probe.
+    pub(crate) fn readiness(&self) -> u16 {
+        let mut probe = TcpStream::connect(&self.admin).unwrap();
+        probe.write_all(b"GET /health/ready HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        probe.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
     /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

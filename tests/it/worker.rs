@@ -10,7 +10,9 @@ use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::config;
 use taskrouter_streams::http::{self, IngressSettings};
-use taskrouter_streams::journal::{Claim, Claims, Due, Facts, Promise, Seq, SqliteJournal, SqliteSettings};
+use taskrouter_streams::journal::{
+    CallQuery, CallRow, Claim, Claims, Due, Facts, Promise, Reading, Seq, SqliteJournal, SqliteSettings,
+};
 use taskrouter_streams::service;
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::telemetry::traces::Traces;
@@ -42,6 +44,12 @@ struct Stalling {
 impl Facts for Stalling {
     fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
         self.inner.facts(call, after)
+    }
+}
+
+impl Reading for Stalling {
+    fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
+        self.inner.calls(query)
     }
 }
 

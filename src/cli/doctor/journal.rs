@@ -2,7 +2,7 @@
 
 use super::check::Check;
 use crate::config::{JournalUrl, Settings};
-use crate::journal::{Examination, OpenError, PostgresJournal, SqliteJournal};
+use crate::journal::{Examination, OpenError, examine_database, examine_file};
 use crate::service::postgres_settings;
 use crate::telemetry::metrics::Commits;
 use std::io::Write as _;
@@ -29,7 +29,7 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
         }
         JournalUrl::Postgres(url) => {
             let settings = postgres_settings(&settings.journal, url, Commits::default());
-            vec![match PostgresJournal::examine(&settings).await {
+            vec![match examine_database(&settings).await {
                 Ok(examination) => database(&examination),
                 Err(error) => {
                     Check::failure(NAME, error.to_string(), "check journal.url, and that the database is running")
@@ -41,9 +41,12 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
 
 /// What is wrong with the journal's file, if it exists.
 fn file(path: &Path) -> Option<Check> {
-    let error = SqliteJournal::examine(path).err()?;
+    let error = examine_file(path).err()?;
     let remedy = match error {
         OpenError::TooNew { .. } => "run the version that wrote it, or set journal.url to another file",
+        OpenError::Damaged { .. } => {
+            "restore a backup, or move the file away, start the worker and run `backfill --since`"
+        }
         OpenError::Unopenable { .. } | OpenError::InUse { .. } => {
             "make the service's user own it and the files beside it, or set journal.url to another file"
         }
@@ -85,10 +88,14 @@ fn disk(path: &Path) -> Check {
 }
 
 fn database(found: &Examination) -> Check {
-    let Examination { connected, write, may_write, is_standby, fsync } = *found;
+    let Examination { connected, write, may_write, is_read_only, fsync } = *found;
     let connected = format!("PostgreSQL, connected in {} ms", connected.as_millis());
-    if is_standby {
-        return Check::failure(NAME, format!("{connected}, is a read-only standby"), "set journal.url to the primary");
+    if is_read_only {
+        return Check::failure(
+            NAME,
+            format!("{connected}, takes no writes: it is a standby, or its default_transaction_read_only is on"),
+            "set journal.url to the primary",
+        );
     }
     let Some(write) = write.filter(|_| may_write) else {
         return Check::failure(

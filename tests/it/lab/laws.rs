@@ -30,7 +30,9 @@ pub(super) fn always(run: &mut Run<'_>) -> Result<(), String> {
         let raced = drop && run.last_leave_at >= run.last_reading_at && untold;
         // Who has lost the word that the task is over may take an offer that is accepted all the same for its going on.
         let unheard = run.lossy && !run.told.is_over() && matches!(violation.what, Misuse::CommandAfterOver { .. });
-        if !(raced || rejoined && run.doomed_by_race || unheard) {
+        // Sent before the end was known, and carried out after it.
+        let landed = run.landed_at == violation.at && matches!(violation.what, Misuse::CommandAfterOver { .. });
+        if !(raced || landed || rejoined && run.doomed_by_race || unheard) {
             return Err(text);
         }
         run.doomed_by_race |= raced;

@@ -29,6 +29,8 @@ pub(super) struct Plan {
     pub(super) delivery_faults: BTreeMap<u32, DeliveryFault>,
     /// Where the worker dies, and for how many milliseconds it is away.
     pub(super) crashes: BTreeMap<Crash, i64>,
+    /// By how many milliseconds the n-th request lands late, when its answer is lost and it takes effect.
+    pub(super) late: BTreeMap<u32, i64>,
     /// Half a request takes so many milliseconds at most.
     pub(super) latency_ms: i64,
     /// An event is on its way for so many milliseconds at most.
@@ -113,6 +115,7 @@ impl Plan {
             faults: BTreeMap::new(),
             delivery_faults: BTreeMap::new(),
             crashes: BTreeMap::new(),
+            late: BTreeMap::new(),
             latency_ms: rng.of(&[2, 40, 150]),
             delivery_ms: rng.of(&[1, 30, 200]),
         };
@@ -145,7 +148,31 @@ impl Plan {
                 plan.crashes.insert(at, rng.of(&[0, 5, 200, 2_000, 20_000]));
             }
         }
+        plan.worsen(&mut Rng::new(!seed));
         plan
+    }
+
+    /// What later versions of the lab have added, drawn by itself so that the rest of a seed stays what it was: requests that land
+    /// late, answers that are not Twilio's, and callers who are patient when their agent has left.
+    fn worsen(&mut self, rng: &mut Rng) {
+        if rng.percent(30) {
+            self.behaviour.patience_ms = rng.of(&[200, 4_000, 60_000]);
+        }
+        if self.faults.is_empty() {
+            return;
+        }
+        if rng.percent(60) {
+            for number in self.faults.keys() {
+                self.late.insert(*number, rng.ms(1, REQUEST_TIMEOUT_MS));
+            }
+        }
+        if rng.percent(50) {
+            for fault in self.faults.values_mut() {
+                if rng.percent(30) {
+                    *fault = wrong_answer(rng);
+                }
+            }
+        }
     }
 
     pub(super) fn is_lossy(&self) -> bool {
@@ -164,7 +191,7 @@ impl Plan {
             + usize::from(self.policy != plain_policy())
             + usize::from(self.latency_ms > 2)
             + usize::from(self.delivery_ms > 1);
-        self.actions.len() + self.faults.len() + self.delivery_faults.len() + self.crashes.len() + odd
+        self.actions.len() + self.faults.len() + self.delivery_faults.len() + self.crashes.len() + self.late.len() + odd
     }
 
     /// Plans that are this one with something left out, large pieces first.
@@ -182,6 +209,7 @@ impl Plan {
             plan.behaviour =
                 SimConfig { agents: plan.behaviour.agents.clone(), seed: plan.seed, ..SimConfig::default() }
         });
+        with(&|plan| plan.late.clear());
         with(&|plan| plan.latency_ms = 2);
         with(&|plan| plan.delivery_ms = 1);
         with(&|plan| plan.policy = plain_policy());
@@ -332,6 +360,20 @@ fn fault(rng: &mut Rng) -> Fault {
         _ if rng.percent(50) => Fault::ConferenceEnds(rng.of(&[Side::Before, Side::After])),
         _ => Fault::CustomerHangsUp(rng.of(&[Side::Before, Side::After])),
     }
+}
+
+/// An answer that is not what Twilio says of the request: a proxy's page, or one wrong word of Twilio's.
+fn wrong_answer(rng: &mut Rng) -> Fault {
+    let took_effect = rng.percent(30);
+    let (status, body, took_effect) = match rng.below(6) {
+        0 => (404, FaultBody::Html, took_effect),
+        1 => (404, FaultBody::Json, false),
+        2 => (403, FaultBody::Html, took_effect),
+        3 => (504, FaultBody::Empty, took_effect),
+        4 => (502, FaultBody::Html, took_effect),
+        _ => (200, FaultBody::Html, took_effect),
+    };
+    Fault::Answer { status, retry_after: None, body, took_effect }
 }
 
 fn disorder(rng: &mut Rng) -> DeliveryFault {

@@ -26,6 +26,9 @@ const REST_LIMIT_MS: i64 = 400_000;
 /// What comes later than this is no movement: a look at a quiet call, a try of what was given up.
 const SLOW_MS: i64 = 20_000;
 
+/// More requests than any run needs.
+const MOST_REQUESTS: u32 = 3_000;
+
 /// A run under way.
 pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
@@ -69,6 +72,8 @@ pub(super) struct Run<'a> {
     pub(super) violations_seen: usize,
     /// How many facts have been folded anew.
     pub(super) facts_folded: usize,
+    /// When a request landed whose answer had been lost.
+    pub(super) landed_at: EpochMs,
     /// A race has sent the customer into a conference of his own.
     pub(super) doomed_by_race: bool,
     /// Nothing goes wrong any more.
@@ -109,6 +114,8 @@ struct Flight {
     crossing: Crossing,
     sent_at: EpochMs,
     arrives_at: EpochMs,
+    /// Its answer is lost already; nothing goes wrong with it any more but that it takes effect.
+    landing: bool,
     /// The answer, and when it is there.
     answer: Option<(EpochMs, Outcome)>,
 }
@@ -124,6 +131,21 @@ struct Delivery {
     /// How many transfers there had been.
     transfer: u32,
     what: FactKind,
+}
+
+impl Flight {
+    /// The same request, on its way once more.
+    fn again(&self) -> Self {
+        Self {
+            number: self.number,
+            step: self.step.clone(),
+            crossing: self.crossing.clone(),
+            sent_at: self.sent_at,
+            arrives_at: self.arrives_at,
+            landing: true,
+            answer: None,
+        }
+    }
 }
 
 impl Counted {
@@ -172,6 +194,7 @@ impl<'a> Run<'a> {
             workers: BTreeMap::new(),
             violations_seen: 0,
             facts_folded: 0,
+            landed_at: 0,
             doomed_by_race: false,
             calm: false,
             log: Vec::new(),
@@ -373,7 +396,12 @@ impl<'a> Run<'a> {
         let (here, still): (Vec<_>, Vec<_>) = self.strays.drain(..).partition(|flight| flight.arrives_at <= self.now);
         self.strays = still;
         for mut stray in here {
-            self.arrive(&mut stray);
+            if stray.landing {
+                self.landed_at = self.now;
+                self.perform(&stray);
+            } else {
+                self.arrive(&mut stray);
+            }
         }
         let Some(mut flight) = self.worker.flight.take() else { return Ok(()) };
         if flight.answer.is_none() && flight.arrives_at <= self.now {
@@ -439,7 +467,11 @@ impl<'a> Run<'a> {
                 (self.bridge.faulty(&flight.crossing, fault, self.now), half)
             }
             Some(Fault::Cut { took_effect } | Fault::Hang { took_effect }) => {
-                if *took_effect {
+                let late = self.plan.late.get(&flight.number).filter(|_| *took_effect && !self.calm);
+                if let Some(late) = late {
+                    self.log(format!("request {} will land {late} ms late", flight.number));
+                    self.strays.push(Flight { arrives_at: self.now + late, landing: true, ..flight.again() });
+                } else if *took_effect {
                     self.perform(flight);
                 }
                 (unanswered(), if matches!(fault, Some(Fault::Hang { .. })) { REQUEST_TIMEOUT_MS } else { half })
@@ -497,6 +529,9 @@ impl<'a> Run<'a> {
             self.worker =
                 Worker { call: super::laws::refolded(&self.facts)?, seen: self.facts.len(), ..Worker::default() };
         }
+        if self.counted.requests > MOST_REQUESTS {
+            return Err(format!("more than {MOST_REQUESTS} requests: it does not stop asking"));
+        }
         while self.worker.flight.is_none() && self.worker.down_until.is_none() {
             for fact in &self.facts[self.worker.seen..] {
                 self.worker.call.apply(fact);
@@ -531,8 +566,15 @@ impl<'a> Run<'a> {
             Ok(crossing) => {
                 let half = rng::at(self.plan.seed, u64::from(number) << 32 | 1).ms(1, self.plan.latency_ms.max(1));
                 let arrives_at = self.now + half;
-                self.worker.flight =
-                    Some(Flight { number, step, crossing, sent_at: self.now, arrives_at, answer: None });
+                self.worker.flight = Some(Flight {
+                    number,
+                    step,
+                    crossing,
+                    sent_at: self.now,
+                    arrives_at,
+                    landing: false,
+                    answer: None,
+                });
             }
             Err(outcome) => self.append(FactKind::Settled(Settled {
                 step,

@@ -26,6 +26,7 @@ fn plan(story: &Scenario, strategy: Strategy, crash: Option<Crash>) -> Plan {
         faults: BTreeMap::new(),
         delivery_faults: BTreeMap::new(),
         crashes: crash.map(|crash| (crash, AWAY_MS)).into_iter().collect(),
+        late: BTreeMap::new(),
         latency_ms: 2,
         delivery_ms: 1,
     }
