@@ -8,7 +8,7 @@ use crate::call::rules::Destination;
 use crate::config::{self, JournalUrl, Mode, Settings};
 use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
-use crate::http::{self, IngressSettings};
+use crate::http::{self, ConnectionLimits, IngressSettings};
 use crate::journal::{
     Journal, JournalError, OpenError, Outage, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
 };
@@ -40,6 +40,17 @@ pub enum StartError {
         address: SocketAddr,
         /// What the system said.
         reason: std::io::Error,
+    },
+    /// The limit of open files leaves none for connections.
+    #[error(
+        "at most {limit} files can be open, and server.descriptor_reserve = {reserve} leaves none for connections: raise the \
+         limit (ulimit -n, LimitNOFILE=), or lower the reserve"
+    )]
+    Descriptors {
+        /// The soft limit.
+        limit: u64,
+        /// The reserve.
+        reserve: usize,
     },
     /// The journal cannot be opened.
     #[error(transparent)]
@@ -77,12 +88,13 @@ impl Service {
     /// # Errors
     /// When something that the settings name cannot be had.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
+        let max_connections = max_connections(&settings.server)?;
         let metrics = Arc::new(Metrics::new(VERSION, COMMIT));
         let journal = open_journal(settings, metrics.commits.clone()).await?;
         let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
         let accounts = accounts(settings)?;
         let outage = Arc::new(Outage::default());
-        let ingress = ingress_settings(settings, &traces, outage.clone())?;
+        let ingress = ingress_settings(settings, &traces, outage.clone(), max_connections)?;
         let sources = accounts.all().cloned().zip(settings.by_account());
         let sources = sources.map(|(account, (_, own))| Source { account, interest: own.interest() }).collect();
         let (own, look_back) = (journal.clone(), backfill_settings(settings, &traces));
@@ -256,6 +268,20 @@ pub(crate) fn postgres_settings(
     }
 }
 
+/// `server.max_connections`, or as many as the limit of open files allows beside `server.descriptor_reserve`.
+fn max_connections(server: &config::ServerConfig) -> Result<usize, StartError> {
+    let (reserve, closing) = (server.descriptor_reserve, server.threads * http::CLOSING_PER_THREAD);
+    let allowed = http::descriptors::allow(server.max_connections, reserve + closing)
+        .ok_or_else(|| StartError::Descriptors { limit: http::descriptors::limit(), reserve })?;
+    if allowed < server.max_connections {
+        tracing::warn!(
+            allowed,
+            "the limit of open files allows fewer connections than server.max_connections: raise it (ulimit -n, LimitNOFILE=)"
+        );
+    }
+    Ok(allowed)
+}
+
 fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let listen = |reason| StartError::Listen { key, address, reason };
     let listener = TcpListener::bind(address).map_err(listen)?;
@@ -267,6 +293,7 @@ fn ingress_settings(
     settings: &Settings,
     traces: &Traces,
     outage: Arc<Outage>,
+    max_connections: usize,
 ) -> Result<IngressSettings, VerifierError> {
     let server = &settings.server;
     let mut accounts = Vec::new();
@@ -284,13 +311,20 @@ fn ingress_settings(
         outage,
         assignment: settings.assignment.clone(),
         body_limit_bytes: server.body_limit_bytes,
+        form_pairs_limit: server.form_pairs_limit,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
+        event_streams_bytes_limit: server.event_streams_bytes_limit,
         ingest_at_once: settings.journal.batch_limit,
         retry_after_s: server.retry_after.as_secs(),
         threads: server.threads,
         client_timeout: server.client_timeout,
         keep_alive: server.keep_alive,
-        max_connections: server.max_connections,
+        connections: ConnectionLimits {
+            max: max_connections,
+            per_peer: server.max_connections_per_peer,
+            uncapped: server.uncapped_peers.clone(),
+            unverified_bytes: server.unverified_bytes_limit,
+        },
         shutdown_grace_s: settings.shutdown.grace.as_secs(),
     })
 }

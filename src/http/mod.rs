@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `settings` | limits and accounts of the public listener |
 //! | `routes` | its paths |
+//! | `connections` | how many there are, and what strangers may take |
+//! | `descriptors` | how many open files they may have |
 //! | `state` | what its handlers share: takes facts into the journal |
 //! | `signed` | reads a body within limits and checks Twilio's signature |
 //! | `accounts` | whose tokens a request is checked with |
@@ -18,6 +20,8 @@
 mod accounts;
 mod admin;
 mod assignment;
+mod connections;
+pub mod descriptors;
 mod event_streams;
 mod events;
 mod log_throttle;
@@ -31,5 +35,6 @@ mod stream_status;
 
 pub use accounts::IngressAccount;
 pub use admin::admin;
-pub use routes::{EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH, public};
+pub use connections::ConnectionLimits;
+pub use routes::{CLOSING_PER_THREAD, EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH, public};
 pub use settings::IngressSettings;

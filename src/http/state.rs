@@ -8,11 +8,14 @@ use crate::ingest::Ingester;
 use crate::journal::{self, Ingest, Ingested, JournalError, NewFact};
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Takes facts into the journal and counts what became of them.
 pub(super) struct IngestState {
     pub(super) settings: IngressSettings,
     pub(super) metrics: Arc<Metrics>,
+    /// A permit for every byte of the deliveries of Event Streams that are received or handled.
+    pub(super) delivery_bytes: Arc<Semaphore>,
     /// Of requests without a valid signature.
     pub(super) forgeries: LogThrottle,
     ingester: Ingester,
@@ -23,7 +26,9 @@ pub(super) struct IngestState {
 impl IngestState {
     pub(super) fn new(settings: IngressSettings, journal: Arc<dyn Ingest>, metrics: Arc<Metrics>) -> Self {
         let ingester = Ingester::new(journal, settings.traces.clone(), settings.ingest_at_once);
-        Self { settings, metrics, forgeries: LogThrottle::default(), ingester, failures: LogThrottle::default() }
+        let delivery_bytes = Arc::new(Semaphore::new(settings.event_streams_bytes_limit));
+        let (forgeries, failures) = (LogThrottle::default(), LogThrottle::default());
+        Self { settings, metrics, delivery_bytes, forgeries, ingester, failures }
     }
 
     /// Journals every fact; returns after the commit of the last. If one fails, the sender must repeat all. Those that were
@@ -35,6 +40,11 @@ impl IngestState {
             }
         }
         Ok(())
+    }
+
+    /// Twilio should try again.
+    pub(super) fn unavailable(&self) -> Rejection {
+        Rejection::Unavailable { retry_after_s: self.settings.retry_after_s }
     }
 
     fn note(&self, fact: &NewFact, result: Result<Ingested, JournalError>) -> Result<(), Rejection> {
@@ -56,7 +66,7 @@ impl IngestState {
                 self.failures.log(|suppressed| {
                     tracing::error!(task_sid = %call, %error, suppressed, "cannot journal an event; it was answered with 503");
                 });
-                Err(Rejection::Unavailable { retry_after_s: self.settings.retry_after_s })
+                Err(self.unavailable())
             }
         }
     }

@@ -56,6 +56,10 @@ pub struct IngressMetrics {
     pub answer_seconds: Times<1>,
     pub events: Counters<2>,
     pub event_delay_seconds: Histogram,
+    pub connections: Gauge,
+    pub unverified_bytes: Gauge,
+    pub evictions: Counters<1>,
+    pub broken_connections: Counters<1>,
 }
 
 /// Steps, counted by call tasks.
@@ -142,6 +146,9 @@ impl Metrics {
         for change in labels::GOALS {
             self.steps.parked.get_or_create(&[("change", change)]).inc_by(0);
         }
+        for reason in ["full", "peer", "unverified_bytes"] {
+            self.ingress.evictions.get_or_create(&[("reason", reason)]).inc_by(0);
+        }
         for outcome in ["stayed", "moved", "unverified"] {
             self.streams.leg_checks.get_or_create(&[("outcome", outcome)]).inc_by(0);
         }
@@ -183,6 +190,23 @@ impl IngressMetrics {
                 "event_delay_seconds",
                 "Seconds from an event, by Twilio's clock, to its commit, by ours",
                 seconds(),
+            ),
+            connections: names.add("connections", "Connections of the public listener", Gauge::default()),
+            unverified_bytes: names.add(
+                "unverified_bytes",
+                "Bytes received by the public listener whose signature has not been checked",
+                Gauge::default(),
+            ),
+            evictions: names.add(
+                "connections_evicted",
+                "Connections closed by a limit: server.max_connections (full), server.max_connections_per_peer (peer) or \
+                 server.unverified_bytes_limit (unverified_bytes)",
+                Family::default(),
+            ),
+            broken_connections: names.add(
+                "connections_broken",
+                "Connections that ended with an error, by reason (malformed, io, other)",
+                Family::default(),
             ),
         }
     }

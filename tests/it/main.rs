@@ -38,6 +38,7 @@ mod signature;
 mod stories;
 mod stream_gauges;
 mod stream_status;
+mod strangers;
 mod streams;
 #[cfg(feature = "opentelemetry")]
 mod traces;
