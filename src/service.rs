@@ -3,17 +3,21 @@
 //! [`Service::start`] makes a running service of [`Settings`], [`Service::run_until`] keeps it until a signal or a failed journal,
 //! and [`Service::stop`] ends it in order. Commands, benches, tests and the simulator's testbed all start it here.
 
+mod error;
+mod supervisor;
+
+pub use error::{RunError, StartError};
+pub use supervisor::{Ended, Supervisor};
+
 use crate::call::Policy;
 use crate::call::rules::Destination;
 use crate::config::{self, JournalUrl, Mode, Settings};
 use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
 use crate::http::{self, ConnectionLimits, IngressSettings};
-use crate::journal::{
-    Journal, JournalError, OpenError, Outage, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
-};
+use crate::journal::{Journal, OpenError, Outage, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings};
 use crate::telemetry::metrics::{Commits, Metrics};
-use crate::telemetry::traces::{Traces, TracesError};
+use crate::telemetry::traces::Traces;
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
@@ -22,49 +26,15 @@ use crate::worker::{
 };
 use actix_web::dev::ServerHandle;
 use secrecy::SecretString;
+use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A service that cannot start; each message says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A listener's address cannot be had.
-    #[error("{key} = {address} cannot be listened on: {reason}")]
-    Listen {
-        /// The configuration key.
-        key: &'static str,
-        /// Its value.
-        address: SocketAddr,
-        /// What the system said.
-        reason: std::io::Error,
-    },
-    /// The limit of open files leaves none for connections.
-    #[error(
-        "at most {limit} files can be open, and server.descriptor_reserve = {reserve} leaves none for connections: raise the \
-         limit (ulimit -n, LimitNOFILE=), or lower the reserve"
-    )]
-    Descriptors {
-        /// The soft limit.
-        limit: u64,
-        /// The reserve.
-        reserve: usize,
-    },
-    /// The journal cannot be opened.
-    #[error(transparent)]
-    Journal(#[from] OpenError),
-    /// The public URL or the tokens cannot be used for signatures.
-    #[error("server.public_url or twilio.auth_tokens cannot be used: {0}")]
-    Signature(#[from] VerifierError),
-    /// Traces cannot be exported.
-    #[error(transparent)]
-    Traces(#[from] TracesError),
-    /// The client for Twilio's API cannot be made.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-}
+const PUBLIC: &str = "public listener";
+const ADMIN: &str = "admin listener";
+const WORKER: &str = "dispatcher";
 
 /// A running service.
 pub struct Service {
@@ -72,11 +42,7 @@ pub struct Service {
     admin: SocketAddr,
     journal: Arc<dyn Journal>,
     servers: Vec<ServerHandle>,
-    listeners: Vec<JoinHandle<std::io::Result<()>>>,
-    worker: JoinHandle<Result<(), JournalError>>,
-    janitor: JoinHandle<()>,
-    backfiller: JoinHandle<()>,
-    stream_gauges: JoinHandle<()>,
+    tasks: Supervisor,
     traces: Traces,
     stop: CancellationToken,
     grace: Duration,
@@ -119,20 +85,16 @@ impl Service {
         let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings, &traces));
         let janitor = prune_loop(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let stream_gauges = StreamGauges::new(journal.clone(), metrics, settings.admin.stream_gauges);
-        Ok(Self {
-            public,
-            admin,
-            journal,
-            servers: servers.iter().map(actix_web::dev::Server::handle).collect(),
-            listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
-            worker: tokio::spawn(worker.run(stop.clone())),
-            janitor: tokio::spawn(janitor),
-            backfiller: tokio::spawn(backfiller.run(stop.clone())),
-            stream_gauges: tokio::spawn(stream_gauges.run(stop.clone())),
-            traces,
-            stop,
-            grace,
-        })
+        let handles = servers.iter().map(actix_web::dev::Server::handle).collect();
+        let mut tasks = Supervisor::default();
+        for (name, server) in [PUBLIC, ADMIN].into_iter().zip(servers) {
+            tasks.spawn(name, server);
+        }
+        tasks.spawn(WORKER, worker.run(stop.clone()));
+        tasks.spawn("janitor", unfailing(janitor));
+        tasks.spawn("backfill", unfailing(backfiller.run(stop.clone())));
+        tasks.spawn("stream gauges", unfailing(stream_gauges.run(stop.clone())));
+        Ok(Self { public, admin, journal, servers: handles, tasks, traces, stop, grace })
     }
 
     /// Where events arrive.
@@ -153,12 +115,16 @@ impl Service {
     /// Works until `shutdown` resolves, then stops in order.
     ///
     /// # Errors
-    /// When the journal has failed for good.
-    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), JournalError> {
+    /// When the journal has failed for good, or a task has ended: the process must stop.
+    pub async fn run_until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let failure = tokio::select! {
             () = shutdown => None,
-            error = self.journal.failed() => Some(error),
+            error = self.journal.failed() => Some(RunError::Journal(error)),
+            Ended { task, reason, .. } = self.tasks.ended() => Some(RunError::Ended { task, reason }),
         };
+        if let Some(error) = &failure {
+            tracing::error!(%error, "the service stops");
+        }
         self.stop().await;
         failure.map_or(Ok(()), Err)
     }
@@ -166,47 +132,32 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self {
-            journal,
-            servers,
-            listeners,
-            mut worker,
-            janitor,
-            backfiller,
-            stream_gauges,
-            traces,
-            stop,
-            grace,
-            ..
-        } = self;
+        let Self { journal, servers, mut tasks, traces, stop, grace, .. } = self;
         stop.cancel();
         let orderly = async {
             for server in &servers {
                 server.stop(true).await;
             }
-            for listener in listeners {
-                if let Ok(Err(error)) = listener.await {
-                    tracing::warn!(%error, "a listener ended with an error");
-                }
-            }
-            if let Ok(Err(error)) = (&mut worker).await {
-                tracing::error!(%error, "the worker ended with an error");
-            }
+            tasks.join(&[PUBLIC, ADMIN, WORKER]).await;
         };
         if tokio::time::timeout(grace, orderly).await.is_err() {
             tracing::warn!(
                 "steps were still under way when shutdown.grace_ms ran out; the next start goes on with them"
             );
-            worker.abort();
         }
-        janitor.abort();
-        backfiller.abort();
-        stream_gauges.abort();
+        // What still runs is aborted.
+        drop(tasks);
         traces.close().await;
         if let Err(error) = journal.close().await {
             tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
         }
     }
+}
+
+/// A task that logs its failures itself and goes on.
+async fn unfailing(task: impl Future<Output = ()>) -> Result<(), Infallible> {
+    task.await;
+    Ok(())
 }
 
 /// Deletes what is past retention, every `prune_every`, until `stop`.

@@ -97,7 +97,7 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<ServerConfi
     let unverified_bytes_limit = reader.count("server.unverified_bytes_limit", 65_536..=GIB);
     let event_streams_body_limit_bytes = reader.count("server.event_streams_body_limit_bytes", 1024..=GIB);
     let event_streams_bytes_limit = reader.count("server.event_streams_bytes_limit", 1024..=GIB);
-    let threads = reader.count("server.threads", 1..=1024);
+    let threads = reader.count("server.threads", 1..=512);
     let max_connections = reader.count("server.max_connections", 1..=1_000_000);
     let max_connections_per_peer = reader.count("server.max_connections_per_peer", 1..=1_000_000);
     let uncapped_peers = addresses::networks(reader, "server.uncapped_peers");

@@ -105,6 +105,7 @@ pub struct WorkMetrics {
     pub call_tasks: Gauge,
     pub leases_lost: Counter,
     pub tasks_without_call: Counter,
+    pub unreadable_calls: Gauge,
     pub backfilled: Counter,
     pub rounds: Counters<2>,
     pub live_views: Gauge,
@@ -341,6 +342,11 @@ impl WorkMetrics {
                 "tasks_without_call",
                 "Voice tasks of which no call could be found: callbacks, voicemails, calls between agents",
                 Counter::default(),
+            ),
+            unreadable_calls: names.add(
+                "calls_unreadable",
+                "Calls that are not over and have a fact that cannot be read, at the last count; they are parked",
+                Gauge::default(),
             ),
             live_views: names.add("console_live_views", "Pages that the console keeps up to date", Gauge::default()),
             spans_dropped: names.add(

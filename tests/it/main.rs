@@ -40,6 +40,7 @@ mod stream_gauges;
 mod stream_status;
 mod strangers;
 mod streams;
+mod supervision;
 #[cfg(feature = "opentelemetry")]
 mod traces;
 mod twiml;

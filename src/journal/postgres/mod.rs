@@ -14,6 +14,7 @@ mod session;
 mod sql;
 mod wake;
 
+use super::running::{self, Failure, Running};
 use super::{
     Backlog, CallQuery, CallRow, Claim, Claims, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError, NewFact,
     OpenError, Promise, Reading, Seq, Workload,
@@ -69,6 +70,7 @@ pub struct PostgresJournal {
     queue_limit: usize,
     lease: Duration,
     hint: Arc<Notify>,
+    failure: Failure,
     tasks: TaskTracker,
     stop: CancellationToken,
     _stops_when_dropped: DropGuard,
@@ -101,9 +103,19 @@ impl PostgresJournal {
             mark: AtomicI64::new(0),
             commits: settings.commits,
         };
-        tasks.spawn(batcher.run(queue));
+        let failure = Failure::new(None);
+        let running = Running::new("writer of events", failure.clone());
+        tasks.spawn(async move {
+            batcher.run(queue).await;
+            running.ended();
+        });
         if settings.listen {
-            tasks.spawn(wake::listen(options, settings.acquire_timeout, own_origin, hint.clone(), stop.clone()));
+            let running = Running::new("listener for notifications", failure.clone());
+            let listening = wake::listen(options, settings.acquire_timeout, own_origin, hint.clone(), stop.clone());
+            tasks.spawn(async move {
+                listening.await;
+                running.ended();
+            });
         }
         Ok(Self {
             sessions,
@@ -112,6 +124,7 @@ impl PostgresJournal {
             queue_limit: settings.queue_limit,
             lease: settings.lease,
             hint,
+            failure,
             tasks,
             _stops_when_dropped: stop.clone().drop_guard(),
             stop,
@@ -265,9 +278,9 @@ impl Journal for PostgresJournal {
         Box::pin(async move { self.sessions.run(&PruneChunk { retention }).await })
     }
 
-    /// Never: a database that is away comes back, and its commits are its own affair.
+    /// Only when one of our own tasks dies: a database that is away comes back, and its commits are its own affair.
     fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {
-        Box::pin(std::future::pending())
+        running::failed(&self.failure)
     }
 
     fn close(&self) -> Promise<'_, ()> {

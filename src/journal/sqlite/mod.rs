@@ -11,6 +11,7 @@ mod reader;
 mod schema;
 mod writer;
 
+use super::running::{self, Failure, Running};
 use super::{
     Backlog, CallQuery, CallRow, Claim, Claims, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError, NewFact,
     OpenError, Promise, Reading, Seq, Workload,
@@ -27,7 +28,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 /// How the file is used.
 #[derive(Debug, Clone)]
@@ -55,7 +56,7 @@ pub struct SqliteJournal {
     queue_limit: usize,
     lease: Duration,
     hint: Arc<Notify>,
-    failed: watch::Receiver<Option<JournalError>>,
+    failure: Failure,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -75,22 +76,24 @@ impl SqliteJournal {
         let connection = schema::open_for_writing(&settings.path)?;
         let reading = schema::open_for_reading(&settings.path)?;
         let hint = Arc::new(Notify::new());
-        let (failing, failed) = watch::channel(None);
+        let failure = Failure::new(None);
         let (writes, write_queue) = mpsc::unbounded_channel();
         let (reads, read_queue) = mpsc::unbounded_channel();
         let unopenable = |reason: std::io::Error| OpenError::Unopenable {
             path: settings.path.display().to_string(),
             reason: reason.to_string(),
         };
-        let writer = writer::Writer::new(connection, &settings, hint.clone(), failing);
-        let writer = std::thread::Builder::new()
-            .name("journal-writer".to_owned())
-            .spawn(move || writer.run(write_queue))
-            .map_err(unopenable)?;
-        let reader = std::thread::Builder::new()
-            .name("journal-reader".to_owned())
-            .spawn(move || reader::run(&reading, read_queue))
-            .map_err(unopenable)?;
+        let writer = writer::Writer::new(connection, &settings, hint.clone(), failure.clone());
+        let thread = |name: &'static str, work: Box<dyn FnOnce() + Send>| {
+            let running = Running::new(name, failure.clone());
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+                work();
+                running.ended();
+            })
+        };
+        let writer = thread("journal-writer", Box::new(move || writer.run(write_queue))).map_err(unopenable)?;
+        let reader =
+            thread("journal-reader", Box::new(move || reader::run(&reading, read_queue))).map_err(unopenable)?;
         Ok(Self {
             writes,
             reads,
@@ -98,7 +101,7 @@ impl SqliteJournal {
             queue_limit: settings.queue_limit,
             lease: settings.lease,
             hint,
-            failed,
+            failure,
             threads: Mutex::new(Some(Threads { writer, reader, lock })),
         })
     }
@@ -124,7 +127,7 @@ impl SqliteJournal {
     }
 
     fn is_gone(&self) -> JournalError {
-        let failure = self.failed.borrow().clone();
+        let failure = self.failure.borrow().clone();
         failure.unwrap_or_else(|| JournalError::Unavailable { reason: "it has been closed".to_owned() })
     }
 }
@@ -240,14 +243,7 @@ impl Journal for SqliteJournal {
     }
 
     fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {
-        let mut failed = self.failed.clone();
-        Box::pin(async move {
-            match failed.wait_for(Option::is_some).await.map(|failure| failure.clone()) {
-                Ok(Some(failure)) => failure,
-                // Closed in order: it can no longer fail.
-                Ok(None) | Err(_) => std::future::pending().await,
-            }
-        })
+        running::failed(&self.failure)
     }
 
     fn close(&self) -> Promise<'_, ()> {

@@ -3,13 +3,14 @@
 use super::SqliteSettings;
 use super::queue::{Completion, Message, Write};
 use crate::journal::JournalError;
+use crate::journal::running::Failure;
 use crate::telemetry::metrics::Commits;
 use rusqlite::ffi::SQLITE_IOERR_WRITE;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 
 /// Commits what arrives, as much as has gathered at once.
 pub(super) struct Writer {
@@ -19,7 +20,7 @@ pub(super) struct Writer {
     batch_limit: usize,
     commits: Commits,
     hint: Arc<Notify>,
-    failing: watch::Sender<Option<JournalError>>,
+    failing: Failure,
 }
 
 impl Writer {
@@ -27,7 +28,7 @@ impl Writer {
         connection: Connection,
         settings: &SqliteSettings,
         hint: Arc<Notify>,
-        failing: watch::Sender<Option<JournalError>>,
+        failing: Failure,
     ) -> Self {
         let mut wal = settings.path.as_os_str().to_owned();
         wal.push("-wal");
