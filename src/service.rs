@@ -266,6 +266,7 @@ fn ingress_settings(
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
         event_streams_bytes_limit: server.event_streams_bytes_limit,
         ingest_at_once: settings.journal.batch_limit,
+        late_after: settings.backfill.max_age,
         retry_after_s: server.retry_after.as_secs(),
         threads: server.threads,
         client_timeout: server.client_timeout,
@@ -281,10 +282,10 @@ fn ingress_settings(
 }
 
 fn console_settings(settings: &Settings) -> ConsoleSettings {
-    let config::AdminConfig { listen, token, live_every, live_views, .. } = settings.admin.clone();
+    let config::AdminConfig { listen, token, login_delay, live_every, live_views, .. } = settings.admin.clone();
     let named = |(name, own): (String, Settings)| (own.twilio.account_sid, name);
     let accounts = AccountNames(settings.by_account().into_iter().map(named).collect());
-    ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views, accounts }
+    ConsoleSettings { token, is_private: listen.ip().is_loopback(), login_delay, live_every, live_views, accounts }
 }
 
 fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {

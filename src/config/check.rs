@@ -126,12 +126,14 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<ServerConfi
 
 fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<AdminConfig> {
     let token = admin_token(reader);
+    let login_delay = reader.millis("admin.login_delay_ms", 1..=60_000);
     let live_every = reader.millis("admin.live_every_ms", 50..=HOUR_MS);
     let live_views = reader.count("admin.live_views", 1..=10_000);
     let stream_gauges = reader.millis("admin.stream_gauges_ms", 50..=HOUR_MS);
     Some(AdminConfig {
         listen: listen?,
         token: token?,
+        login_delay: login_delay?,
         live_every: live_every?,
         live_views: live_views?,
         stream_gauges: stream_gauges?,

@@ -143,6 +143,7 @@ pub struct ServerConfig {
 pub struct AdminConfig {
     pub listen: SocketAddr,
     pub token: Option<SecretString>,
+    pub login_delay: Duration,
     pub live_every: Duration,
     pub live_views: usize,
     pub stream_gauges: Duration,

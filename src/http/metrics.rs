@@ -55,6 +55,11 @@ impl IngestLabels {
         Self { kind: labels::event(&fact.kind), delay: delay(fact) }
     }
 
+    /// How long ago the event happened.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        self.delay
+    }
+
     pub(super) fn count(&self, metrics: &Metrics, verdict: IngestVerdict) {
         let word = match verdict {
             IngestVerdict::New => "new",

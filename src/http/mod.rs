@@ -14,7 +14,7 @@
 //! | `stream_status` | status callbacks of streams |
 //! | `assignment` | assignment callbacks, if enabled |
 //! | `responses` | its answers: 204, or why not |
-//! | `metrics`, `log_throttle` | what it counts and logs |
+//! | `metrics` | what it counts |
 //! | `admin` | the admin listener: probes and metrics |
 
 mod accounts;
@@ -24,7 +24,6 @@ mod connections;
 pub mod descriptors;
 mod event_streams;
 mod events;
-mod log_throttle;
 mod metrics;
 mod responses;
 mod routes;

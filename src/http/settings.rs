@@ -27,6 +27,8 @@ pub struct IngressSettings {
     pub event_streams_bytes_limit: usize,
     /// The most events of one delivery in the journal's queue at a time.
     pub ingest_at_once: usize,
+    /// An event that happened longer ago may be a replay: it is counted and logged.
+    pub late_after: Duration,
     /// `Retry-After` of 503 answers, in seconds.
     pub retry_after_s: u64,
     /// Threads that serve requests; at least one.

@@ -1,11 +1,11 @@
 //! What the handlers of the public listener share.
 
-use super::log_throttle::LogThrottle;
 use super::metrics::{IngestLabels, IngestVerdict};
 use super::responses::Rejection;
 use super::settings::IngressSettings;
 use crate::ingest::Ingester;
 use crate::journal::{self, Ingest, Ingested, JournalError, NewFact};
+use crate::telemetry::log_throttle::LogThrottle;
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -21,14 +21,16 @@ pub(super) struct IngestState {
     ingester: Ingester,
     /// Of events that the journal refused.
     failures: LogThrottle,
+    /// Of events that happened long ago.
+    late: LogThrottle,
 }
 
 impl IngestState {
     pub(super) fn new(settings: IngressSettings, journal: Arc<dyn Ingest>, metrics: Arc<Metrics>) -> Self {
         let ingester = Ingester::new(journal, settings.traces.clone(), settings.ingest_at_once);
         let delivery_bytes = Arc::new(Semaphore::new(settings.event_streams_bytes_limit));
-        let (forgeries, failures) = (LogThrottle::default(), LogThrottle::default());
-        Self { settings, metrics, delivery_bytes, forgeries, ingester, failures }
+        let [forgeries, failures, late] = [(); 3].map(|()| LogThrottle::default());
+        Self { settings, metrics, delivery_bytes, forgeries, ingester, failures, late }
     }
 
     /// Journals every fact; returns after the commit of the last. If one fails, the sender must repeat all. Those that were
@@ -57,6 +59,9 @@ impl IngestState {
                     Ingested::Duplicate => IngestVerdict::Duplicate,
                 };
                 labels.count(&self.metrics, verdict);
+                if labels.delay().is_some_and(|delay| delay > self.settings.late_after) {
+                    self.note_late(fact, verdict);
+                }
                 tracing::debug!(task_sid = %call, duplicate = verdict == IngestVerdict::Duplicate, "event journaled");
                 Ok(())
             }
@@ -69,5 +74,21 @@ impl IngestState {
                 Err(self.unavailable())
             }
         }
+    }
+
+    /// Its signature is valid, so it is acted on like any other: what was handled before is a duplicate by its identity. But whoever
+    /// has recorded a request can send it again.
+    fn note_late(&self, fact: &NewFact, verdict: IngestVerdict) {
+        let duplicate = verdict == IngestVerdict::Duplicate;
+        let word = if duplicate { "duplicate" } else { "new" };
+        self.metrics.ingress.late_events.get_or_create(&[("verdict", word)]).inc();
+        self.late.log(|suppressed| {
+            tracing::warn!(
+                task_sid = %fact.call,
+                duplicate,
+                suppressed,
+                "an authentic event is older than backfill.max_age_minutes: sent again by Twilio after an outage, or replayed by somebody"
+            );
+        });
     }
 }

@@ -56,6 +56,8 @@ pub struct IngressMetrics {
     pub answer_seconds: Times<1>,
     pub events: Counters<2>,
     pub event_delay_seconds: Histogram,
+    pub late_events: Counters<1>,
+    pub admin_refusals: Counters<1>,
     pub connections: Gauge,
     pub unverified_bytes: Gauge,
     pub evictions: Counters<1>,
@@ -147,6 +149,12 @@ impl Metrics {
         for change in labels::GOALS {
             self.steps.parked.get_or_create(&[("change", change)]).inc_by(0);
         }
+        for verdict in ["new", "duplicate"] {
+            self.ingress.late_events.get_or_create(&[("verdict", verdict)]).inc_by(0);
+        }
+        for reason in ["wrong_token", "too_many"] {
+            self.ingress.admin_refusals.get_or_create(&[("reason", reason)]).inc_by(0);
+        }
         for reason in ["full", "peer", "unverified_bytes"] {
             self.ingress.evictions.get_or_create(&[("reason", reason)]).inc_by(0);
         }
@@ -191,6 +199,17 @@ impl IngressMetrics {
                 "event_delay_seconds",
                 "Seconds from an event, by Twilio's clock, to its commit, by ours",
                 seconds(),
+            ),
+            late_events: names.add(
+                "events_late",
+                "Authentic events older than backfill.max_age_minutes, by verdict (new, duplicate): possible replays",
+                Family::default(),
+            ),
+            admin_refusals: names.add(
+                "admin_refusals",
+                "Requests to the console that were refused, by reason (missing_token, wrong_token, too_many, disabled, foreign_host, \
+                 cross_site)",
+                Family::default(),
             ),
             connections: names.add("connections", "Connections of the public listener", Gauge::default()),
             unverified_bytes: names.add(

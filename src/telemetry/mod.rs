@@ -1,6 +1,7 @@
 //! Logs, [`metrics`] and [`traces`]. A log line is text for people or JSON for collectors, on standard error.
 
 pub mod labels;
+pub mod log_throttle;
 pub mod metrics;
 pub mod traces;
 

@@ -103,6 +103,7 @@ pub(crate) fn settings(accounts: Vec<IngressAccount>) -> IngressSettings {
         event_streams_body_limit_bytes: 8 * 1024 * 1024,
         event_streams_bytes_limit: 64 * 1024 * 1024,
         ingest_at_once: 300,
+        late_after: Duration::from_secs(240 * 60),
         retry_after_s: 7,
         threads: 1,
         client_timeout: Duration::from_secs(2),

@@ -10,6 +10,7 @@ mod accounts;
 mod architecture;
 mod assignment;
 mod audio;
+mod audit;
 mod backfill;
 mod client;
 mod config;

@@ -16,12 +16,12 @@ const MIB: usize = 1024 * 1024;
 /// Longer than anything here may take; nothing is expected to.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Listener {
-    address: SocketAddr,
+pub(crate) struct Listener {
+    pub(crate) address: SocketAddr,
     metrics: Arc<Metrics>,
 }
 
-fn listen(journal: Arc<Fake>, change: impl FnOnce(&mut IngressSettings)) -> Listener {
+pub(crate) fn listen(journal: Arc<Fake>, change: impl FnOnce(&mut IngressSettings)) -> Listener {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let metrics = Arc::new(Metrics::new("0", "0"));
@@ -51,7 +51,7 @@ impl Listener {
         socket
     }
 
-    fn sample(&self, name: &str) -> usize {
+    pub(crate) fn sample(&self, name: &str) -> usize {
         let text = self.metrics.render();
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("{PREFIX}_{name} ")));
         line.unwrap_or_else(|| panic!("{name} is missing in {text}")).parse().unwrap()
@@ -244,7 +244,7 @@ fn with_open_files(limit: u32) -> Command {
     command
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     send(address.parse().unwrap(), request.as_bytes())
 }
