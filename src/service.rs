@@ -275,6 +275,7 @@ fn ingress_settings(
             max: max_connections,
             per_peer: server.max_connections_per_peer,
             uncapped: server.uncapped_peers.clone(),
+            head_bytes: server.head_limit_bytes,
             unverified_bytes: server.unverified_bytes_limit,
         },
         shutdown_grace_s: settings.shutdown.grace.as_secs(),

@@ -92,12 +92,14 @@ pub(super) fn admin_alone(mut layers: Layers) -> Result<AdminConfig, ConfigError
 
 fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<ServerConfig> {
     let public_url = addresses::public_url(reader);
+    // With less, the first bytes of a body could be taken for a head that is too long.
+    let head_limit_bytes = reader.count("server.head_limit_bytes", 8192..=131_072);
     let body_limit_bytes = reader.count("server.body_limit_bytes", 1024..=GIB);
     let form_pairs_limit = reader.count("server.form_pairs_limit", 50..=100_000);
-    let unverified_bytes_limit = reader.count("server.unverified_bytes_limit", 65_536..=GIB);
+    let unverified_bytes_limit = reader.count("server.unverified_bytes_limit", 131_072..=GIB);
     let event_streams_body_limit_bytes = reader.count("server.event_streams_body_limit_bytes", 1024..=GIB);
     let event_streams_bytes_limit = reader.count("server.event_streams_bytes_limit", 1024..=GIB);
-    let threads = reader.count("server.threads", 1..=512);
+    let threads = reader.count("server.threads", 1..=1024);
     let max_connections = reader.count("server.max_connections", 1..=1_000_000);
     let max_connections_per_peer = reader.count("server.max_connections_per_peer", 1..=1_000_000);
     let uncapped_peers = addresses::networks(reader, "server.uncapped_peers");
@@ -108,6 +110,7 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<ServerConfi
     Some(ServerConfig {
         listen: listen?,
         public_url: public_url?,
+        head_limit_bytes: head_limit_bytes?,
         body_limit_bytes: body_limit_bytes?,
         form_pairs_limit: form_pairs_limit?,
         unverified_bytes_limit: unverified_bytes_limit?,

@@ -122,6 +122,7 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Scheme (lower case), host, port and prefix as configured; no fragment, no slash at the end.
     pub public_url: String,
+    pub head_limit_bytes: usize,
     pub body_limit_bytes: usize,
     pub form_pairs_limit: usize,
     pub unverified_bytes_limit: usize,

@@ -5,8 +5,11 @@
 //!
 //! ```text
 //! idle ──bytes──> receiving ──signature──> verified
-//!   ^                 │                        │
-//!   └────answered─────┴────────answered────────┘
+//!   ^                 │                       │
+//!   │              refused                    │
+//!   │                 v                       │
+//!   │              closing <─────refused──────┤
+//!   └────────────────answered─────────────────┘
 //! ```
 //!
 //! Bytes are counted where they leave the socket, so that heads, bodies and what is read only to be discarded count alike.
@@ -31,6 +34,9 @@ const IPV6_SUBSCRIBER_BITS: u8 = 64;
 /// it keeps; it has 8 KiB at first, and grows as soon as less than 1 KiB of it is free.
 const READ_AT_ONCE: usize = 7 * 1024;
 
+/// What the buffers of a connection take beside what they hold, counted as received: a stranger who sends one byte takes as much.
+const BUFFER_BYTES: usize = 16 * 1024;
+
 /// How much the connections of the public listener may take.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
@@ -40,6 +46,8 @@ pub struct ConnectionLimits {
     pub per_peer: usize,
     /// Peers that `per_peer` does not bind: behind a tunnel or a proxy, all clients are one peer.
     pub uncapped: Vec<IpNet>,
+    /// Bytes of one request's line and headers; a connection that sends more is closed.
+    pub head_bytes: usize,
     /// Bytes received, over all connections, of requests whose signature has not been checked.
     pub unverified_bytes: usize,
 }
@@ -56,7 +64,7 @@ struct Table {
     entries: HashMap<u64, Entry>,
     last: u64,
     peers: HashMap<IpAddr, usize>,
-    /// By whether they have brought a valid signature, and since when they wait.
+    /// Also those that close. By whether they have brought a valid signature, and since when they wait.
     idle: BTreeSet<(bool, Instant, u64)>,
     /// Since when they have been sending.
     receiving: BTreeSet<(Instant, u64)>,
@@ -68,6 +76,8 @@ struct Entry {
     phase: Phase,
     is_known: bool,
     bytes: usize,
+    /// Its request's head is complete.
+    has_head: bool,
     evicted: CancellationToken,
 }
 
@@ -77,6 +87,8 @@ enum Phase {
     Receiving(Instant),
     /// Its request is being handled, so it is not evicted.
     Verified,
+    /// Its request was refused. What still comes is read, so that the sender sees the answer, and not kept.
+    Closing(Instant),
 }
 
 impl Connections {
@@ -145,7 +157,14 @@ impl Table {
         self.last += 1;
         let (id, now, evicted) = (self.last, Instant::now(), CancellationToken::new());
         self.idle.insert((false, now, id));
-        let entry = Entry { peer, phase: Phase::Idle(now), is_known: false, bytes: 0, evicted: evicted.clone() };
+        let entry = Entry {
+            peer,
+            phase: Phase::Idle(now),
+            is_known: false,
+            bytes: 0,
+            has_head: false,
+            evicted: evicted.clone(),
+        };
         self.entries.insert(id, entry);
         (id, evicted)
     }
@@ -186,7 +205,7 @@ impl Table {
 
     fn unlist(&mut self, id: u64, entry: &Entry) {
         match entry.phase {
-            Phase::Idle(since) => _ = self.idle.remove(&(entry.is_known, since, id)),
+            Phase::Idle(since) | Phase::Closing(since) => _ = self.idle.remove(&(entry.is_known, since, id)),
             Phase::Receiving(since) => _ = self.receiving.remove(&(since, id)),
             Phase::Verified => {}
         }
@@ -200,7 +219,7 @@ impl Table {
         change(&mut entry);
         self.unverified_bytes += entry.bytes;
         match entry.phase {
-            Phase::Idle(since) => _ = self.idle.insert((entry.is_known, since, id)),
+            Phase::Idle(since) | Phase::Closing(since) => _ = self.idle.insert((entry.is_known, since, id)),
             Phase::Receiving(since) => _ = self.receiving.insert((since, id)),
             Phase::Verified => {}
         }
@@ -217,14 +236,25 @@ pub(super) struct Connection {
 
 impl Connection {
     fn received(&self, bytes: usize) {
-        let limit = self.connections.limits.unverified_bytes;
+        let limits = &self.connections.limits;
         let mut table = self.connections.table();
         table.change(self.id, |entry| match entry.phase {
-            Phase::Verified => {}
-            Phase::Idle(_) => (entry.phase, entry.bytes) = (Phase::Receiving(Instant::now()), bytes),
+            Phase::Verified | Phase::Closing(_) => {}
+            Phase::Idle(_) => {
+                entry.phase = Phase::Receiving(Instant::now());
+                (entry.bytes, entry.has_head) = (BUFFER_BYTES + bytes, false);
+            }
             Phase::Receiving(_) => entry.bytes += bytes,
         });
-        while table.unverified_bytes > limit
+        if table
+            .entries
+            .get(&self.id)
+            .is_some_and(|entry| !entry.has_head && entry.bytes > BUFFER_BYTES + limits.head_bytes)
+        {
+            table.evict(self.id);
+            self.connections.count_eviction("head");
+        }
+        while table.unverified_bytes > limits.unverified_bytes
             && let Some((_, oldest)) = table.receiving.first().copied()
         {
             table.evict(oldest);
@@ -233,9 +263,14 @@ impl Connection {
         self.connections.show(&table);
     }
 
+    /// The head of a request is complete.
+    pub(super) fn begun(&self) {
+        self.change(|entry| entry.has_head = true);
+    }
+
     /// What was received so far is not kept.
     pub(super) fn discarded(&self) {
-        self.change(|entry| entry.bytes = 0);
+        self.change(|entry| entry.bytes = BUFFER_BYTES);
     }
 
     /// The signature of the request, or of its URL, is valid.
@@ -246,6 +281,11 @@ impl Connection {
     /// The request has been answered, and the next one may come.
     pub(super) fn answered(&self) {
         self.change(|entry| (entry.phase, entry.bytes) = (Phase::Idle(Instant::now()), 0));
+    }
+
+    /// The request has been refused, and the connection ends.
+    pub(super) fn refused(&self) {
+        self.change(|entry| (entry.phase, entry.is_known, entry.bytes) = (Phase::Closing(Instant::now()), false, 0));
     }
 
     fn change(&self, change: impl FnOnce(&mut Entry)) {

@@ -19,12 +19,16 @@ pub(super) async fn answers(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let began = Instant::now();
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
+    if let Some(connection) = request.conn_data::<Connection>() {
+        connection.begun();
+    }
     let mut answer = next.call(request).await?;
-    if answer.status().is_client_error() {
+    let is_refused = answer.status().is_client_error();
+    if is_refused {
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     if let Some(connection) = answer.request().conn_data::<Connection>() {
-        connection.answered();
+        if is_refused { connection.refused() } else { connection.answered() }
     }
     if let Some(metrics) = metrics {
         let path = labels::path(answer.request().match_pattern().as_deref());

@@ -38,6 +38,9 @@ const ASSIGNMENT_PATH: &str = "/taskrouter/assignment";
 /// Evicted connections of one thread that may still be open.
 pub const CLOSING_PER_THREAD: usize = 32;
 
+/// More, and actix panics.
+const MOST_THREADS: usize = 512;
+
 /// How long a connection may take to close, for whoever is still sending to see the answer.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -58,7 +61,7 @@ pub fn public(
     metrics: Arc<Metrics>,
     listener: TcpListener,
 ) -> std::io::Result<Server> {
-    let threads = settings.threads.max(1);
+    let threads = settings.threads.clamp(1, MOST_THREADS);
     let (client_timeout, keep_alive) = (settings.client_timeout, settings.keep_alive);
     let instruction = settings.assignment.clone().map(web::Data::new);
     let connections = Connections::new(settings.connections.clone(), metrics.clone());

@@ -155,7 +155,7 @@ impl Metrics {
         for reason in ["wrong_token", "too_many"] {
             self.ingress.admin_refusals.get_or_create(&[("reason", reason)]).inc_by(0);
         }
-        for reason in ["full", "peer", "unverified_bytes"] {
+        for reason in ["full", "peer", "head", "unverified_bytes"] {
             self.ingress.evictions.get_or_create(&[("reason", reason)]).inc_by(0);
         }
         for outcome in ["stayed", "moved", "unverified"] {
@@ -219,8 +219,8 @@ impl IngressMetrics {
             ),
             evictions: names.add(
                 "connections_evicted",
-                "Connections closed by a limit: server.max_connections (full), server.max_connections_per_peer (peer) or \
-                 server.unverified_bytes_limit (unverified_bytes)",
+                "Connections closed by a limit: server.max_connections (full), server.max_connections_per_peer (peer), \
+                 server.head_limit_bytes (head) or server.unverified_bytes_limit (unverified_bytes)",
                 Family::default(),
             ),
             broken_connections: names.add(

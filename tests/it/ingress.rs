@@ -112,6 +112,7 @@ pub(crate) fn settings(accounts: Vec<IngressAccount>) -> IngressSettings {
             max: 100,
             per_peer: 100,
             uncapped: vec!["127.0.0.0/8".parse().unwrap()],
+            head_bytes: 16 * 1024,
             unverified_bytes: 32 * 1024 * 1024,
         },
         shutdown_grace_s: 1,
