@@ -155,6 +155,9 @@ impl Metrics {
         for reason in ["wrong_token", "too_many"] {
             self.ingress.admin_refusals.get_or_create(&[("reason", reason)]).inc_by(0);
         }
+        for reason in ["malformed", "io", "other"] {
+            self.ingress.broken_connections.get_or_create(&[("reason", reason)]).inc_by(0);
+        }
         for reason in ["full", "peer", "head", "unverified_bytes"] {
             self.ingress.evictions.get_or_create(&[("reason", reason)]).inc_by(0);
         }
