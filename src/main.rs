@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    taskrouter_streams::cli::run().await
+fn main() -> std::io::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let code = runtime.block_on(taskrouter_streams::cli::run());
+    // What still blocks a thread, such as a name that is looked up, does not hold up the end.
+    runtime.shutdown_background();
+    Ok(code)
 }

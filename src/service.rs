@@ -30,7 +30,11 @@ use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// For the journal to close when nothing is left of `shutdown.grace_ms`: one that answers needs no more.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 const PUBLIC: &str = "public listener";
 const ADMIN: &str = "admin listener";
@@ -133,6 +137,7 @@ impl Service {
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
         let Self { journal, servers, mut tasks, traces, stop, grace, .. } = self;
+        let deadline = Instant::now() + grace;
         stop.cancel();
         let orderly = async {
             for server in &servers {
@@ -140,16 +145,23 @@ impl Service {
             }
             tasks.join(&[PUBLIC, ADMIN, WORKER]).await;
         };
-        if tokio::time::timeout(grace, orderly).await.is_err() {
+        if tokio::time::timeout_at(deadline, orderly).await.is_err() {
             tracing::warn!(
                 "steps were still under way when shutdown.grace_ms ran out; the next start goes on with them"
             );
         }
         // What still runs is aborted.
         drop(tasks);
-        traces.close().await;
-        if let Err(error) = journal.close().await {
-            tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
+        let closing = async {
+            traces.close().await;
+            journal.close().await
+        };
+        match tokio::time::timeout_at(deadline.max(Instant::now() + LAST_MOMENT), closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
+            }
+            Err(_) => tracing::warn!("the journal did not close in time; the next start recovers it"),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! A call's story, one line per fact, for people: what TaskRouter said, what was done about it, why, and how it ended.
+//! A call's timeline, one line per fact: what TaskRouter reported, what was done about it, why, and with which result.
 //!
-//! One renderer serves the demo, the tests and the operator. It prints SIDs and times, never attributes or phone numbers.
+//! One renderer serves demo, tests and operators. It prints SIDs and times, never attributes or phone numbers.
 
 use crate::call::fact::{
-    EpochMs, Fact, Notice, ReservationChange, ReservationEvent, StreamChange, StreamEvent, TaskChange, TransferChange,
-    TransferEvent, TransferMode, TransferTarget, FactKind,
+    CallAttributes, EpochMs, Fact, FactKind, Notice, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
+    TaskChange, TransferChange, TransferEvent, TransferMode, TransferTarget,
 };
 use crate::call::sid::{AccountSid, CallSid, ReservationSid};
 use crate::call::step::{
@@ -14,39 +14,39 @@ use crate::call::step::{
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-/// A line of the story.
+/// A line of the timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// When the fact was journaled.
     pub at: EpochMs,
     /// Since the first fact.
     pub after_ms: i64,
-    /// Whose doing it is.
+    /// The origin and the kind of result.
     pub kind: Kind,
-    /// What happened, and of a step how it ended.
+    /// What happened, and for a step its result.
     pub text: String,
-    /// Of a step: what for.
+    /// The purpose of a step.
     pub why: Option<String>,
 }
 
-/// Whose doing a line tells of.
+/// The origin of a line, and for a step the kind of its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Something happened at Twilio.
     Event,
-    /// Twilio told of a stream.
+    /// Twilio reported a stream's start or end.
     Stream,
-    /// A stream does not do well.
+    /// A stream failed or is unconfirmed.
     Warning,
-    /// We did something, and it went well.
+    /// A step of ours that succeeded.
     Step,
-    /// We would have done something, were the call not in shadow mode.
+    /// A step that shadow mode did not send.
     NotSent,
-    /// We did something, and it did not go well.
+    /// A step of ours that failed.
     Failure,
-    /// We gave something up.
+    /// A change that was parked.
     Parked,
-    /// An operator did something.
+    /// An operator acted.
     Operator,
 }
 
@@ -64,7 +64,7 @@ pub fn lines(facts: &[Fact]) -> Vec<Line> {
     lines
 }
 
-/// Agents as the lines call them, in the order in which they were offered the call.
+/// Agents under the names used in the lines, in the order in which they were offered the call.
 pub fn agents(facts: &[Fact]) -> Vec<(ReservationSid, String)> {
     let mut story = Story::default();
     for fact in facts {
@@ -75,7 +75,7 @@ pub fn agents(facts: &[Fact]) -> Vec<(ReservationSid, String)> {
     agents.into_iter().map(|(reservation, (_, name))| (reservation, name)).collect()
 }
 
-/// A goal in the lines' words, with agents under the names that `agent` gives them.
+/// A goal in the words of the lines, with agents under the names that `agent` gives them.
 pub fn worded(goal: &Goal, agent: impl FnOnce(&ReservationSid) -> String) -> String {
     match (goal, goal.reservation()) {
         (Goal::Start(_), Some(reservation)) => format!("start {}'s stream", agent(&reservation)),
@@ -132,16 +132,15 @@ fn kind(what: &FactKind) -> Kind {
             StreamChange::Started | StreamChange::Stopped => Kind::Stream,
             StreamChange::Error => Kind::Warning,
         },
-        FactKind::Noticed(Notice::LegStayed { .. } | Notice::RedirectVoid | Notice::NoCall) | FactKind::Recovered(_) => {
-            Kind::Event
-        }
+        FactKind::Noticed(Notice::LegStayed { .. } | Notice::RedirectVoid | Notice::NoCall)
+        | FactKind::Recovered(_) => Kind::Event,
         FactKind::Noticed(_) => Kind::Warning,
         FactKind::Redriven | FactKind::Dismissed => Kind::Operator,
         FactKind::Unparked => Kind::Event,
     }
 }
 
-/// Who is who: agents are A, B, C … in the order in which they were offered the call.
+/// The names of the agents: A, B, C … in the order in which they were offered the call.
 #[derive(Default)]
 struct Story {
     agents: BTreeMap<ReservationSid, (usize, String)>,
@@ -150,17 +149,17 @@ struct Story {
 }
 
 impl Story {
-    /// What happened, and why we did it.
+    /// What happened, and for a step its purpose.
     fn tell(&mut self, what: &FactKind) -> (String, Option<String>) {
         match (&self.account, what.account()) {
             (Some(own), Some(account)) if own != account => {
-                return (format!("ignored: {account} says something of this call, which is not its own"), None);
+                return (format!("ignored: an event of {account}, which does not own this call"), None);
             }
             (None, Some(account)) => self.account = Some(account.clone()),
             (Some(_) | None, _) => {}
         }
-        if let Some(customer) = what.task_view().and_then(|view| view.attributes.customer.as_ref()) {
-            self.customer = Some(customer.clone());
+        if let Some(CallAttributes { customer, call_sid, .. }) = what.task_view().map(|view| &view.attributes) {
+            self.customer = customer.clone().or_else(|| call_sid.clone()).or_else(|| self.customer.take());
         }
         let text = match what {
             FactKind::Reservation(event) => self.reservation(event),
@@ -180,8 +179,8 @@ impl Story {
             FactKind::Noticed(notice) => noticed(notice),
             FactKind::Stream(event) => stream(event),
             FactKind::Redriven => "an operator redrives the call".to_owned(),
-            FactKind::Dismissed => "an operator dismisses what was given up".to_owned(),
-            FactKind::Unparked => "nothing is given up any more".to_owned(),
+            FactKind::Dismissed => "an operator dismisses the parked changes".to_owned(),
+            FactKind::Unparked => "no change is parked any more".to_owned(),
         };
         (text, None)
     }
@@ -202,8 +201,8 @@ impl Story {
             ReservationChange::Completed => "completes",
             ReservationChange::Rejected => "rejects",
             ReservationChange::Timeout => "does not answer in time",
-            ReservationChange::Canceled => "is no longer asked",
-            ReservationChange::Rescinded => "is no longer asked: another agent was faster",
+            ReservationChange::Canceled => "is no longer offered the call",
+            ReservationChange::Rescinded => "is no longer offered the call: another agent was faster",
             ReservationChange::Failed => "cannot be reached",
         };
         let who = match (&event.worker, known) {
@@ -226,7 +225,7 @@ impl Story {
         };
         match event.change {
             TransferChange::Initiated => format!("a {mode}transfer{to} begins"),
-            TransferChange::AttemptFailed => format!("the {mode}transfer{to} goes on to the next agent"),
+            TransferChange::AttemptFailed => format!("the {mode}transfer{to} moves on to the next agent"),
             TransferChange::Failed => format!("the {mode}transfer{to} fails"),
             TransferChange::Canceled => format!("the {mode}transfer{to} is cancelled"),
             TransferChange::Completed => format!("the {mode}transfer{to} is completed"),
@@ -294,7 +293,7 @@ impl Story {
             Outcome::Done(Answer::Participants(rows)) => {
                 let connected = rows.iter().filter(|row| row.connected).count();
                 let customer = rows.iter().find(|row| Some(&row.call) == self.customer.as_ref());
-                format!("{connected} connected, {}", customer.map_or("the customer is not there".to_owned(), seen))
+                format!("{connected} connected, {}", customer.map_or("the customer absent".to_owned(), seen))
             }
             Outcome::Done(Answer::Participant(ParticipantRow { hold, .. })) => match hold {
                 Some(true) => "taken; the customer is held".to_owned(),

@@ -5,7 +5,7 @@ use crate::memory::resident_bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::{
-    CallAttributes, EventStamp, Fact, TaskChange, TaskEvent, TaskStatus, TaskView, FactKind,
+    CallAttributes, EventStamp, Fact, FactKind, TaskChange, TaskEvent, TaskStatus, TaskView,
 };
 use taskrouter_streams::call::rules::Fields;
 use taskrouter_streams::call::sid::TaskSid;

@@ -172,6 +172,9 @@ fn parse(site: &Site, method: &str, path: &str, parameters: &[(String, String)])
                     Some(Request::FindConferences { friendly_name: get("FriendlyName"), status: get("Status"), page })
                 }
                 (["Conferences"], _) if read => Some(Request::FetchConference { conference: last }),
+                (["Conferences"], _) if write && get("Status").as_deref() == Some("completed") => {
+                    Some(Request::EndConference { conference: last })
+                }
                 (["Conferences", conference], "Participants") if read => {
                     Some(Request::ListParticipants { conference: (*conference).to_owned(), page })
                 }

@@ -1,4 +1,4 @@
-//! Signs TaskRouter's events and the streams' status callbacks and posts them to the worker. Each of the two kinds is in
+//! Signs TaskRouter's events and the streams' status callbacks and posts them to the service. Each of the two kinds is in
 //! order within a task unless told otherwise; between them Twilio promises none.
 
 use super::shared::Shared;
@@ -14,13 +14,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Where the worker is told things.
+/// Where the service is told things.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
     /// The events URL as it is configured in the workspace. The fragment holds connection overrides; what stands before it
     /// is signed.
     pub events_url: String,
-    /// Where the worker's public addresses are, seen from this machine: requests to them are signed for the public address
+    /// Where the service's public addresses are, seen from this machine: requests to them are signed for the public address
     /// and sent to the local one. What lies elsewhere is posted to as it stands.
     pub route: Route,
 }

@@ -29,16 +29,16 @@ pub struct SimConfig {
     pub conference_attributes_missing: bool,
     /// From the initiation of a transfer until the server has the customer on hold, ms.
     pub transfer_hold_ms: Ms,
-    /// From a transferee's accepting a cold transfer until Flex in his browser un-holds the customer, ms.
+    /// From a transferee's accepting a cold transfer until Flex in their browser un-holds the customer, ms.
     pub cold_unhold_ms: Ms,
     /// How long a customer alone in a wrong conference waits before hanging up, ms.
     pub patience_ms: Ms,
-    /// How long after acknowledging that the task is over the worker may still have commands on the way, ms.
+    /// How long after acknowledging that the task is over the service may still have commands on the way, ms.
     pub over_grace_ms: Ms,
     /// Whether a stream may bear the name of one that has stopped. Twilio documents "unique per Call" and leaves it open;
     /// a name that a running stream bears is refused either way.
     pub reuse_stream_names: bool,
-    /// The simulator plays the worker's part as well: it streams both tracks of the customer's leg here (`wss://…`) for every
+    /// The simulator plays the service's part as well: it streams both tracks of the customer's leg here (`wss://…`) for every
     /// agent on the call.
     pub streams_by_itself: Option<String>,
     /// Where the sockets of streams are opened for real: addresses that begin with a public base (`wss://…`) are seen from

@@ -51,6 +51,17 @@ pub enum TestbedError {
     Service(#[from] StartError),
 }
 
+/// What the service looks at every few seconds for as long as a call lives would keep it from ever coming to rest. Here it does
+/// so every hour, unless `extra` says how often.
+fn look_rarely(settings: &mut config::Settings, extra: &str) {
+    const RARELY: Duration = Duration::from_secs(3600);
+    for (key, every) in [("watch_ms", &mut settings.redirect.watch), ("slow_ms", &mut settings.retry.slow)] {
+        if !extra.contains(key) {
+            *every = RARELY;
+        }
+    }
+}
+
 /// The service and the simulator.
 pub struct Testbed {
     /// Twilio.
@@ -119,7 +130,8 @@ impl Testbed {
             ("TRS__STREAMS__DESTINATIONS", format!("{AUDIO_URL}/a,{AUDIO_URL}/b")),
         ]);
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let settings = config::from_text(Some(("the testbed", extra)), &environment)?;
+        let mut settings = config::from_text(Some(("the testbed", extra)), &environment)?;
+        look_rarely(&mut settings, extra);
         let service = Service::start(&settings).await?;
         let testbed = Self { sim, service, consumer, settings, _journal: journal };
         testbed.introduce();

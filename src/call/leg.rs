@@ -15,7 +15,7 @@
 use super::fact::EpochMs;
 use super::hold::{Absence, Hold};
 use super::policy::Policy;
-use super::register::{Poll, Register};
+use super::register::{Poll, Register, Rest};
 use super::sid::{CallSid, ConferenceSid};
 use super::step::{Command, ConferenceRow, Guard, ParticipantRow, Step};
 use std::collections::BTreeSet;
@@ -159,15 +159,19 @@ impl Leg {
         }
         if !row.is_some_and(|row| row.to_come) {
             self.conference_lost(asked);
+            if asked.is_none() {
+                // None of the task's is in progress: what was written went with it.
+                self.guard.left();
+            }
         }
         false
     }
 
-    pub(super) fn conference_lost(&mut self, conference: Option<&ConferenceSid>) {
+    /// Twilio does not know it any more, or nobody is in it. That may be one wrong answer: what was written to it is kept in mind.
+    fn conference_lost(&mut self, conference: Option<&ConferenceSid>) {
         self.distrusted.extend(conference.cloned());
         self.conference = None;
         self.friendly_name = None;
-        self.guard.renewed();
         self.absent = false;
     }
 
@@ -176,6 +180,15 @@ impl Leg {
     pub(super) fn leaves_agents_behind(&self) -> bool {
         let away = matches!(self.whereabouts, Whereabouts::Away(_)) && self.own_guard() == Guard::Raised;
         (self.is_guard_lowered_by_us() || away) && !self.conference_ended
+    }
+
+    /// Twilio does not know the conference whose participants were asked for.
+    pub(super) fn conference_unknown(&mut self, conference: &ConferenceSid, at: EpochMs) {
+        match &mut self.whereabouts {
+            Whereabouts::There => {}
+            Whereabouts::Perhaps(Redirect { poll, .. }) | Whereabouts::Away(poll) => poll.polled(at),
+        }
+        self.conference_lost(Some(conference));
     }
 
     pub(super) fn conference_ended(&mut self) {
@@ -214,7 +227,7 @@ impl Leg {
         match (&mut self.whereabouts, &customer) {
             (Whereabouts::Away(_), Some(row)) => {
                 self.whereabouts = Whereabouts::There;
-                self.guard.renewed();
+                self.guard.left();
                 sight.rejoined = true;
                 self.guard_read(row, asked_at, at);
             }
@@ -264,9 +277,12 @@ impl Leg {
         self.guard.written() == Some(Guard::Lowered) && self.own_guard() == Guard::Raised
     }
 
-    /// Whether the guard is to be raised again: something of ours is, or may be, in force.
-    pub(super) fn is_guard_touched(&self) -> bool {
-        self.guard.written().is_some() && self.own_guard() == Guard::Raised
+    /// Whether the guard is left as we found it, when we have touched it at all.
+    pub(super) fn guard_rest(&self, now: EpochMs, policy: &Policy) -> Rest {
+        match self.own_guard() {
+            Guard::Raised => self.guard.rest(Guard::Raised, now, policy),
+            Guard::Lowered => Rest::Fine,
+        }
     }
 
     pub(super) fn hold(&self) -> &Hold {
@@ -342,7 +358,7 @@ impl Leg {
 
     /// Nothing need be undone for a customer who is not in the conference.
     pub(super) fn guard_is_moot(&mut self) {
-        self.guard.renewed();
+        self.guard.left();
     }
 
     /// Whether the customer reads held although we have just lifted the hold, which may be stale.
@@ -360,7 +376,8 @@ impl Leg {
     pub(super) fn redirect_begun(&mut self, step: &Step, at: EpochMs) {
         let row_before = self.reading.as_ref().and_then(|reading| reading.customer.clone());
         let poll = Poll::begin(at);
-        self.whereabouts = Whereabouts::Perhaps(Redirect { step: step.clone(), sent_at: at, end: None, poll, row_before });
+        self.whereabouts =
+            Whereabouts::Perhaps(Redirect { step: step.clone(), sent_at: at, end: None, poll, row_before });
     }
 
     /// It took effect: Twilio took it, or it was seen to have.

@@ -8,9 +8,9 @@ use super::fact::{EpochMs, FactKind, Notice, Parked};
 use super::leg::{Leg, Redirect, Whereabouts};
 use super::plan::{Plan, PlannedStart};
 use super::policy::{Policy, Strategy};
-use super::register::{Poll, Standing};
+use super::register::{Poll, Rest, Standing};
 use super::retry::Readiness;
-use super::sid::{AccountSid, CallSid, ConferenceSid};
+use super::sid::{AccountSid, CallSid, ConferenceSid, ReservationSid};
 use super::state::{Call, Neighbour};
 use super::step::{Command, Goal, Guard, Operation, Read, Step};
 use super::streams::{StopDue, Stream};
@@ -120,13 +120,13 @@ impl Decision<'_> {
         if is_there {
             goals.extend(self.starts(&plan, &shared));
             if shared.is_empty() {
-                goals.extend(self.guard());
+                goals.extend(self.restore());
             }
-            goals.extend(self.hold());
         }
         goals.extend(self.verify_leg());
         goals.extend(self.unproven_start(&plan));
         goals.extend(plan.not_before.map(Next::WaitUntil));
+        goals.extend(self.recovery());
         goals.extend(self.watch());
         goals
     }
@@ -136,19 +136,34 @@ impl Decision<'_> {
         let reached = |goal: &Goal| match goal {
             Goal::Stop(name) => !self.call.streams.may_run(name),
             _ if self.call.is_over() => false,
-            Goal::Start(reservation) => self.call.streams.live().any(|stream| {
-                let proven = stream.started_at().filter(|_| stream.is_proven());
-                let since = if stream.confirms { proven } else { stream.taken_at() };
-                stream.reservation == *reservation && since.is_some_and(|at| self.now - at >= STABLE_MS)
-            }),
+            Goal::Start(reservation) => self.stable_from(reservation).is_some_and(|at| self.now >= at),
             Goal::LowerGuard => !self.call.has_open_transfer(),
-            Goal::RaiseGuard => !self.leg.is_guard_touched(),
+            Goal::RaiseGuard => self.leg.guard_rest(self.now, self.policy) == Rest::Fine,
             Goal::HoldAgain => !self.leg.hold().should_be(&self.call.task),
             Goal::Rejoin => *self.leg.whereabouts() == Whereabouts::There,
             Goal::CheckCall => !self.leg.is_doubted(),
             Goal::FindCustomer | Goal::VerifyLeg | Goal::EndConference | Goal::Serve => false,
         };
         self.call.parked().map(|(goal, _)| goal).find(|goal| reached(goal)).cloned()
+    }
+
+    /// From when on a reservation's stream that runs now is well.
+    fn stable_from(&self, reservation: &ReservationSid) -> Option<EpochMs> {
+        let own = self.call.streams.live().filter(|stream| stream.reservation == *reservation);
+        let since = own.filter_map(|stream| {
+            let proven = stream.started_at().filter(|_| stream.is_proven());
+            if stream.confirms { proven } else { stream.taken_at() }
+        });
+        since.min().map(|at| at + STABLE_MS)
+    }
+
+    /// When the soonest of the starts that were given up is well again.
+    fn recovery(&self) -> Option<Next> {
+        let starts = self.call.parked().filter_map(|(goal, _)| {
+            let Goal::Start(reservation) = goal else { return None };
+            self.stable_from(reservation)
+        });
+        starts.min().filter(|_| !self.call.is_over()).map(Next::WaitUntil)
     }
 
     /// A command was answered as if there were no such call in progress: whether that is so decides what it means.
@@ -173,10 +188,13 @@ impl Decision<'_> {
         if poll.polls > 0 && poll.last_at >= lands_by {
             return Next::Report(FactKind::Noticed(Notice::RedirectVoid));
         }
-        let Some(conference) = self.call.conference() else { return self.find_conference(redirect.step.why.clone()) };
+        let goal = [Goal::Rejoin];
+        let Some(conference) = self.call.conference() else {
+            return self.attempt(&goal, |why| self.find_conference(why));
+        };
         let gap = (self.policy.poll_gap(poll.polls) << poll.polls.saturating_sub(4).min(8)).min(DOUBT_POLL_MS);
         let due = (poll.last_at + gap).min(lands_by.max(poll.last_at + 1));
-        self.attempt(&redirect.step.why, |why| self.read_at(due, conference, why))
+        self.attempt(&goal, |why| self.read_at(due, conference, why))
     }
 
     /// The customer is on the way back into the conference. Judged by a reading made after the time allowed, never unseen.
@@ -202,7 +220,8 @@ impl Decision<'_> {
     /// Stops a stream that should not run, without touching the call.
     fn stop(&self, stream: &Stream) -> Option<Next> {
         let goal = Goal::Stop(stream.name.clone());
-        let nobody_since = self.call.task.unentitled_since().filter(|_| self.call.accepted().is_empty() || self.call.is_over());
+        let nobody_since =
+            self.call.task.unentitled_since().filter(|_| self.call.accepted().is_empty() || self.call.is_over());
         if let Some(due) = nobody_since.map(|at| at + self.policy.end_grace_ms).filter(|due| *due > self.now) {
             return Some(Next::WaitUntil(due));
         }
@@ -224,8 +243,7 @@ impl Decision<'_> {
         let Some(customer) = self.call.customer() else {
             return if nothing { Vec::new() } else { self.find_customer().into_iter().collect() };
         };
-        let check = (!plan.check.is_empty())
-            .then(|| self.attempt(&plan.check, |why| self.fetch_call(customer, why)));
+        let check = (!plan.check.is_empty()).then(|| self.attempt(&plan.check, |why| self.fetch_call(customer, why)));
         let redirect = (!shared.is_empty()).then(|| self.redirect(shared, customer));
         let creates = plan.start.iter().filter(|start| !shared.starts(start)).map(|start| self.create(start, customer));
         check.into_iter().chain(redirect).chain(creates).collect()
@@ -270,7 +288,7 @@ impl Decision<'_> {
         let (name, conference) = self.leg.unverified()?;
         let goal = Goal::VerifyLeg;
         match self.readiness(&goal) {
-            Readiness::Exhausted(_) => Some(self.notice(Notice::LegUnverified { name: name.to_owned() })),
+            Readiness::Exhausted(..) => Some(self.notice(Notice::LegUnverified { name: name.to_owned() })),
             Readiness::Now | Readiness::At(_) | Readiness::Never => {
                 Some(self.attempt(&[goal], |why| self.read_at(self.now, conference, why)))
             }
@@ -282,7 +300,7 @@ impl Decision<'_> {
         if self.call.looked_in_vain() {
             return None;
         }
-        if let Readiness::Exhausted(_) = self.readiness(&Goal::FindCustomer) {
+        if let Readiness::Exhausted(..) = self.readiness(&Goal::FindCustomer) {
             return Some(self.notice(Notice::NoCall));
         }
         let task = self.call.task()?;
@@ -290,35 +308,47 @@ impl Decision<'_> {
             if let Some(call) = self.call.legs.unread() {
                 return self.fetch_call(call, why);
             }
-            // One after the other, so that each round asks for all.
-            match self.call.retries.count(&Goal::FindCustomer) % 3 {
-                0 => self.step(Read::Task { task: task.clone() }, why),
-                1 => self.find_conference(why),
-                _ => match self.leg.conference() {
-                    Some(conference) => self.read_at(self.now, conference, why),
-                    None => self.find_conference(why),
-                },
+            // In turn. A conference that is found is read at once.
+            match self.leg.conference() {
+                _ if self.call.retries.count(&Goal::FindCustomer).is_multiple_of(2) => {
+                    self.step(Read::Task { task: task.clone() }, why)
+                }
+                Some(conference) => self.read_at(self.now, conference, why),
+                None => self.find_conference(why),
             }
         }))
     }
 
+    /// Guard and hold as they should be while no stream changes by redirect. A guard is not taken from a customer who is held, so
+    /// that comes last, unless the guard was given up.
+    fn restore(&self) -> Vec<Next> {
+        let given_up = [Goal::LowerGuard, Goal::RaiseGuard].iter().any(|goal| self.call.retries.is_parked(goal));
+        let guard = self.guard();
+        let hold = if guard.is_none() || given_up { self.hold() } else { None };
+        guard.into_iter().chain(hold).collect()
+    }
+
     /// The guard as it should be while no stream changes by redirect.
     fn guard(&self) -> Option<Next> {
-        let (conference, customer) = (self.call.conference()?, self.call.customer()?);
+        let customer = self.call.customer()?;
         let ahead = self.call.has_open_transfer() && !self.call.is_over() && self.may_redirect();
-        let (guard, goal) = if ahead && !self.call.retries.is_parked(&Goal::LowerGuard) {
-            (Guard::Lowered, Goal::LowerGuard)
-        } else if self.leg.is_guard_touched() {
-            (Guard::Raised, Goal::RaiseGuard)
-        } else {
-            return None;
-        };
-        match self.leg.guard().standing(guard, self.now, self.policy) {
-            Standing::Proven => None,
-            Standing::Awaited(_) | Standing::Missing => {
-                Some(self.attempt(&[goal], |why| self.set_guard(guard, conference, customer, why)))
+        let (guard, goal, due) = if ahead && !self.call.retries.is_parked(&Goal::LowerGuard) {
+            match self.leg.guard().standing(Guard::Lowered, self.now, self.policy) {
+                Standing::Proven => return None,
+                Standing::Awaited(_) | Standing::Missing => (Guard::Lowered, Goal::LowerGuard, None),
             }
-        }
+        } else {
+            match self.leg.guard_rest(self.now, self.policy) {
+                Rest::Fine => return None,
+                Rest::LookAt(at) => (Guard::Raised, Goal::RaiseGuard, Some(at)),
+                Rest::Missing => (Guard::Raised, Goal::RaiseGuard, None),
+            }
+        };
+        Some(self.attempt(&[goal], |why| match (self.call.conference(), due) {
+            (None, _) => self.find_conference(why),
+            (Some(conference), Some(due)) => self.read_at(due, conference, why),
+            (Some(conference), None) => self.set_guard(guard, conference, customer, why),
+        }))
     }
 
     /// The hold as it should be.
@@ -448,7 +478,9 @@ impl Decision<'_> {
         let mut soonest = None;
         for goal in goals {
             let at = match self.readiness(goal) {
-                Readiness::Exhausted(parked) => return Next::Park(parked),
+                Readiness::Exhausted(parked, since) => {
+                    return self.is_call_there(goal, since).unwrap_or(Next::Park(parked));
+                }
                 Readiness::Now => self.now,
                 Readiness::At(at) => at,
                 Readiness::Never => continue,
@@ -460,6 +492,13 @@ impl Decision<'_> {
             Some(at) if at > self.now => Next::WaitUntil(at),
             Some(_) => how(goals.to_vec()),
         }
+    }
+
+    /// Before a stream is given up: a call that is over needs none.
+    fn is_call_there(&self, goal: &Goal, since: EpochMs) -> Option<Next> {
+        let unsure = matches!(goal, Goal::Start(_)) && !self.leg.is_alive_since(since);
+        let customer = self.call.customer().filter(|_| unsure && !self.call.retries.is_parked(&Goal::CheckCall))?;
+        Some(self.attempt(&[Goal::CheckCall], |why| self.fetch_call(customer, why)))
     }
 }
 

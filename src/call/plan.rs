@@ -91,9 +91,10 @@ impl<'a> Decision<'a> {
                 plan.give_up = Some(Parked { goal, reason });
                 return;
             }
-            let at = over_at.saturating_add(self.policy.restart_pause(failures));
+            let pause = if given_up { self.policy.slow_retry_ms } else { self.policy.restart_pause(failures) };
+            let at = over_at.saturating_add(pause);
             // The end of the call ends streams too, and may be the first that is heard of it.
-            if !given_up && at > self.now {
+            if at > self.now {
                 return plan.wait(at);
             } else if !self.call.leg.is_alive_since(over_at) {
                 return plan.check.push(goal);
@@ -131,7 +132,8 @@ impl<'a> Decision<'a> {
             if slots.is_empty() {
                 continue;
             }
-            let running = self.call.streams.live().find(|stream| stream.reservation == *sid).map(|stream| stream.tracks);
+            let running =
+                self.call.streams.live().find(|stream| stream.reservation == *sid).map(|stream| stream.tracks);
             // Which slot a new one will get depends on what is started beside it: room for the dearest.
             let dearest = || slots.iter().map(|slot| self.policy.tracks(*slot)).max().unwrap_or(0);
             let cost = running.unwrap_or_else(dearest);

@@ -121,7 +121,7 @@ impl Policy {
     pub fn is_exhausted(&self, retry: &Retry, outbound: bool) -> bool {
         let limit = match retry.kind {
             RetryKind::Refused => return true,
-            RetryKind::Denied if retry.count > DENIALS => return true,
+            RetryKind::Denied if retry.denials > DENIALS => return true,
             RetryKind::Waiting if outbound => self.outbound_wait_ms.max(self.give_up_ms),
             RetryKind::Waiting | RetryKind::Failing | RetryKind::Denied => self.give_up_ms,
         };

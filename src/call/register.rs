@@ -16,9 +16,13 @@ use super::policy::Policy;
 pub(super) struct Register<T> {
     /// As it was read before our first write.
     original: Option<T>,
+    /// We have written it once.
+    touched: bool,
     write: Option<Write<T>>,
     /// An earlier write of another value that had not been seen to land.
     contrary: Option<Write<T>>,
+    /// The newest writes of unknown end, one for each value: they may land whatever came of the resource since.
+    strays: Vec<Write<T>>,
     read: Option<Reading<T>>,
     /// Readings since the write.
     polls: u32,
@@ -60,6 +64,16 @@ pub(super) enum Standing {
     Missing,
 }
 
+/// Whether a value is left as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    Fine,
+    /// A write of unknown end may still change it until then.
+    LookAt(EpochMs),
+    /// It has to be written, or read.
+    Missing,
+}
+
 /// Something that is being waited for by reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Poll {
@@ -81,7 +95,7 @@ impl Poll {
 
 impl<T> Default for Register<T> {
     fn default() -> Self {
-        Self { original: None, write: None, contrary: None, read: None, polls: 0 }
+        Self { original: None, touched: false, write: None, contrary: None, strays: Vec::new(), read: None, polls: 0 }
     }
 }
 
@@ -94,6 +108,7 @@ impl<T: Copy + PartialEq> Register<T> {
             self.contrary = Some(earlier);
         }
         self.write = Some(Write { value, again, sent_at: at, end: WriteEnd::Begun });
+        self.touched = true;
         self.polls = 0;
     }
 
@@ -103,6 +118,10 @@ impl<T: Copy + PartialEq> Register<T> {
 
     pub(super) fn perhaps_taken(&mut self, at: EpochMs) {
         self.ended(WriteEnd::Unknown(at));
+        if let Some(write) = self.write.clone() {
+            self.strays.retain(|stray| stray.value != write.value);
+            self.strays.push(write);
+        }
     }
 
     fn ended(&mut self, end: WriteEnd) {
@@ -113,7 +132,7 @@ impl<T: Copy + PartialEq> Register<T> {
 
     /// Takes a reading into account.
     pub(super) fn read(&mut self, value: T, asked_at: EpochMs, at: EpochMs) {
-        if self.write.is_none() {
+        if !self.touched {
             self.original = Some(value);
         }
         self.read = Some(Reading { value, asked_at, at });
@@ -143,17 +162,12 @@ impl<T: Copy + PartialEq> Register<T> {
 
     /// Our hand is off it: it is as it was before our first write.
     pub(super) fn undone(&mut self) {
-        *self = Self { original: self.original, read: self.read.take(), ..Self::default() };
+        (self.write, self.contrary) = (None, None);
     }
 
     /// The resource that bore the value is gone; the next one will bear it as it was before our first write.
     pub(super) fn left(&mut self) {
-        *self = Self { original: self.original, ..Self::default() };
-    }
-
-    /// Another resource bears the value now.
-    pub(super) fn renewed(&mut self) {
-        *self = Self::default();
+        (self.write, self.contrary, self.read) = (None, None, None);
     }
 
     /// Whether a reading shows the effect of this write.
@@ -170,7 +184,7 @@ impl<T: Copy + PartialEq> Register<T> {
     pub(super) fn standing(&self, value: T, now: EpochMs, policy: &Policy) -> Standing {
         let Some(write) = self.write.as_ref().filter(|write| write.value == value) else { return Standing::Missing };
         let WriteEnd::Taken(taken_at) = write.end else { return Standing::Missing };
-        let certain_from = self.certain_from(policy);
+        let certain_from = self.certain_from(value, policy);
         match &self.read {
             Some(read) if read.value == value && read.asked_at >= certain_from => Standing::Proven,
             Some(read) if read.value == value && now < certain_from + policy.verify_guard_ms => {
@@ -184,17 +198,42 @@ impl<T: Copy + PartialEq> Register<T> {
         }
     }
 
+    /// How a value that we do not want to be different stands, also when we have not written it last.
+    pub(super) fn rest(&self, value: T, now: EpochMs, policy: &Policy) -> Rest {
+        if !self.touched {
+            return Rest::Fine;
+        }
+        let read = self.read.as_ref();
+        let is_written = self.write.is_some() && self.standing(value, now, policy) != Standing::Proven;
+        if is_written || read.is_some_and(|read| read.value != value) {
+            return Rest::Missing;
+        }
+        let stray = self.strays.iter().filter(|stray| stray.value != value).map(|stray| stray.lands_by(policy)).max();
+        match stray {
+            Some(at) if read.is_none_or(|read| read.asked_at < at) => Rest::LookAt(at),
+            Some(_) | None => Rest::Fine,
+        }
+    }
+
     /// From when on a reading proves the value: our write is taken, and no other one can land any more.
-    fn certain_from(&self, policy: &Policy) -> EpochMs {
+    fn certain_from(&self, value: T, policy: &Policy) -> EpochMs {
         let own = self.write.as_ref().map_or(EpochMs::MIN, |write| match write.end {
             WriteEnd::Taken(at) => at,
             WriteEnd::Begun | WriteEnd::Unknown(_) => EpochMs::MAX,
         });
-        let other = self.contrary.as_ref().map_or(EpochMs::MIN, |write| match write.end {
+        let strays = self.strays.iter().filter(|stray| stray.value != value);
+        let others = self.contrary.iter().chain(strays).map(|write| write.lands_by(policy));
+        others.fold(own, EpochMs::max)
+    }
+}
+
+impl<T> Write<T> {
+    /// From when on it can no longer land.
+    fn lands_by(&self, policy: &Policy) -> EpochMs {
+        match self.end {
             WriteEnd::Taken(at) => at + policy.verify_guard_ms,
-            WriteEnd::Unknown(_) => write.sent_at + policy.landing_ms,
-            WriteEnd::Begun => write.sent_at + policy.unsettled_ms,
-        });
-        own.max(other)
+            WriteEnd::Unknown(_) => self.sent_at + policy.landing_ms,
+            WriteEnd::Begun => self.sent_at + policy.unsettled_ms,
+        }
     }
 }

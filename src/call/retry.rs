@@ -42,6 +42,8 @@ pub struct Retry {
     pub last_at: EpochMs,
     /// How many there were.
     pub count: u32,
+    /// How many of the last ones in a row were denied.
+    pub denials: u32,
     /// The last step's number.
     pub step: u32,
     /// The last answer's `Retry-After`, in milliseconds.
@@ -66,8 +68,8 @@ pub enum RetryKind {
 pub(super) enum Readiness {
     Now,
     At(EpochMs),
-    /// It has been tried for long enough.
-    Exhausted(Parked),
+    /// It has been tried for long enough, since that time.
+    Exhausted(Parked, EpochMs),
     /// An operator does not want it.
     Never,
 }
@@ -101,6 +103,7 @@ impl Retries {
                 first_at: at,
                 last_at: at,
                 count: 0,
+                denials: 0,
                 step: step.id,
                 retry_after_ms: None,
             });
@@ -108,6 +111,7 @@ impl Retries {
             retry.reason.clone_from(&reason);
             retry.last_at = at;
             retry.count += 1;
+            retry.denials = if retry.kind == RetryKind::Denied { retry.denials + 1 } else { 0 };
             retry.step = step.id;
             retry.retry_after_ms = retry_after_ms;
         }
@@ -171,7 +175,10 @@ impl Retries {
                 last + policy.slow_retry_ms
             }
             (Some(retry), None) if policy.is_exhausted(retry, outbound) => {
-                return Readiness::Exhausted(Parked { goal: goal.clone(), reason: retry.reason.clone() });
+                return Readiness::Exhausted(
+                    Parked { goal: goal.clone(), reason: retry.reason.clone() },
+                    retry.first_at,
+                );
             }
             (Some(retry), None) => policy.next_try(retry, outbound),
             (None, None) => return Readiness::Now,
@@ -180,13 +187,14 @@ impl Retries {
     }
 }
 
-/// What mends our own doing, and stops, are not left undone because of one refusal.
+/// What mends our own doing is not left undone because of a refusal, nor is a stop.
 fn softened(kind: RetryKind, goal: &Goal) -> RetryKind {
     match (kind, goal) {
         (
-            RetryKind::Refused,
-            Goal::Stop(_) | Goal::RaiseGuard | Goal::HoldAgain | Goal::Rejoin | Goal::EndConference | Goal::CheckCall,
-        ) => RetryKind::Failing,
+            RetryKind::Refused | RetryKind::Denied,
+            Goal::RaiseGuard | Goal::HoldAgain | Goal::Rejoin | Goal::EndConference,
+        )
+        | (RetryKind::Refused, Goal::Stop(_) | Goal::CheckCall) => RetryKind::Failing,
         (
             kind,
             Goal::Start(_)

@@ -9,9 +9,9 @@ use std::str::FromStr;
 
 /// A text that is not a SID of the kind asked for. Carries no part of the text, which may be anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a {kind}: expected {prefix} and 32 hexadecimal digits")]
+#[error("not {kind} SID ({prefix} + 32 hex digits)")]
 pub struct NotASid {
-    /// The kind expected, as in "TaskSid".
+    /// The kind expected, with its article, as in "a task".
     pub kind: &'static str,
     /// Its two letters.
     pub prefix: &'static str,
@@ -22,7 +22,7 @@ fn is_sid(text: &str, prefix: &str) -> bool {
 }
 
 macro_rules! sid {
-    ($(#[$doc:meta] $name:ident = $prefix:literal;)+) => {$(
+    ($(#[$doc:meta] $name:ident = $prefix:literal, $kind:literal;)+) => {$(
         #[$doc]
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -44,7 +44,7 @@ macro_rules! sid {
                 if is_sid(text, $prefix) {
                     Ok(Self(text.into()))
                 } else {
-                    Err(NotASid { kind: stringify!($name), prefix: $prefix })
+                    Err(NotASid { kind: $kind, prefix: $prefix })
                 }
             }
         }
@@ -78,29 +78,29 @@ macro_rules! sid {
 
 sid! {
     /// A Twilio account or subaccount.
-    AccountSid = "AC";
+    AccountSid = "AC", "an account";
     /// A TaskRouter workspace.
-    WorkspaceSid = "WS";
+    WorkspaceSid = "WS", "a workspace";
     /// A TaskRouter event; the same on every delivery of it.
-    EventSid = "EV";
+    EventSid = "EV", "an event";
     /// A task: one contact of one customer. It keeps its SID through transfers.
-    TaskSid = "WT";
+    TaskSid = "WT", "a task";
     /// A reservation: one offer of a task to one worker. A transfer makes a new one.
-    ReservationSid = "WR";
+    ReservationSid = "WR", "a reservation";
     /// A worker: the agent.
-    WorkerSid = "WK";
+    WorkerSid = "WK", "a worker";
     /// A task queue.
-    TaskQueueSid = "WQ";
+    TaskQueueSid = "WQ", "a task queue";
     /// A transfer of a task.
-    TransferSid = "TT";
+    TransferSid = "TT", "a transfer";
     /// One leg of a phone call.
-    CallSid = "CA";
+    CallSid = "CA", "a call";
     /// A conference.
-    ConferenceSid = "CF";
+    ConferenceSid = "CF", "a conference";
     /// A media stream.
-    StreamSid = "MZ";
+    StreamSid = "MZ", "a stream";
     /// A sink of Event Streams.
-    SinkSid = "DG";
+    SinkSid = "DG", "a sink";
     /// A subscription of Event Streams.
-    SubscriptionSid = "DF";
+    SubscriptionSid = "DF", "a subscription";
 }

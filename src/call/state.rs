@@ -7,8 +7,8 @@ use super::policy::Policy;
 use super::retry::{Retries, RetryKind};
 use super::sid::{AccountSid, CallSid, ConferenceSid, ReservationSid, TaskSid};
 use super::step::{
-    Answer, Assumed, CallRow, CallStatus, Command, ConferenceRow, Goal, Guard, Operation, Outcome, ParticipantRow, Read,
-    Settled, Step, StreamStart, Trouble,
+    Answer, Assumed, CallRow, CallStatus, Command, ConferenceRow, Goal, Guard, Operation, Outcome, ParticipantRow,
+    Read, Settled, Step, StreamStart, Trouble,
 };
 use super::streams::{Stream, Streams};
 use super::task::{Reservation, Task};
@@ -136,6 +136,7 @@ impl Call {
                     self.streams.starts_void(&names, at);
                 }
                 self.leg.redirect_void();
+                self.retries.forget(&Goal::Rejoin);
             }
             Notice::LegMoved { .. } | Notice::LegStayed { .. } | Notice::LegUnverified { .. } => {
                 self.leg.probe_void();
@@ -151,6 +152,7 @@ impl Call {
             Command::UpdateCustomer { guard, hold, .. } => self.leg.update_begun(*guard, *hold, at),
             Command::Redirect { customer, stop, start, .. } => {
                 self.leg.redirect_begun(step, at);
+                self.retries.forget(&Goal::Rejoin);
                 stop.iter().for_each(|name| self.streams.stop_begun(name, true, at));
                 self.streams.starts_begun(start, customer, at);
             }
@@ -366,8 +368,10 @@ impl Call {
             (Read::Participants { conference }, Outcome::Done(Answer::Participants(rows))) => {
                 self.participants_read(step, conference, rows, *sent_at, at);
             }
+            // No word on who is where: the conference may be over, or the answer wrong.
             (Read::Participants { conference }, Outcome::NotFound(_)) => {
-                self.participants_read(step, conference, &[], *sent_at, at);
+                self.leg.conference_unknown(conference, at);
+                self.customer_absent(step, at);
             }
             (Read::Call { call }, Outcome::Done(Answer::Call(row))) => self.call_read(step, call, *row, *sent_at, at),
             // Twilio knows every call of the account's region.
@@ -378,8 +382,10 @@ impl Call {
             (_, Outcome::Done(_)) => {
                 self.retries.waits(step, at, "the answer was not of the kind that was asked for", |_| true);
             }
-            (_, Outcome::Refused(trouble)) => self.retries.failed(step, at, RetryKind::Refused, trouble),
-            (_, Outcome::Denied(trouble)) => self.retries.failed(step, at, RetryKind::Denied, trouble),
+            // What was only asked for may be asked again.
+            (_, Outcome::Refused(trouble) | Outcome::Denied(trouble)) => {
+                self.retries.failed(step, at, RetryKind::Denied, trouble);
+            }
             (
                 _,
                 Outcome::NotFound(trouble)
@@ -461,7 +467,8 @@ impl Call {
             }
         }
         if row.status == CallStatus::Coming {
-            self.retries.waits(step, at, "the customer's call is not answered yet", |goal| matches!(goal, Goal::Start(_)));
+            self.retries
+                .waits(step, at, "the customer's call is not answered yet", |goal| matches!(goal, Goal::Start(_)));
         }
     }
 

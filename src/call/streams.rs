@@ -74,6 +74,8 @@ struct Stop {
     by_redirect: bool,
     taken: u32,
     missing: u32,
+    /// An earlier one has an unknown end.
+    doubtful: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,9 +210,10 @@ impl Stream {
         if self.may_run() {
             return None;
         }
-        self.told.over.map(|(at, _, _)| at).or(match self.closed? {
-            Closed::Stopped(at) | Closed::NotFound(at) | Closed::CallOver(at) | Closed::Void(at) => Some(at),
-        })
+        let closed = self.closed.map(|closed| match closed {
+            Closed::Stopped(at) | Closed::NotFound(at) | Closed::CallOver(at) | Closed::Void(at) => at,
+        });
+        self.told.over.map(|(at, _, _)| at).or(closed)
     }
 
     /// Twilio's number for what went wrong.
@@ -372,7 +375,8 @@ impl Streams {
 
     /// How often in a row the streams of this reservation ended without our asking, and when the last one did.
     pub(super) fn failures(&self, reservation: &ReservationSid) -> (u32, Option<&Stream>) {
-        let own = self.rows.iter().rev().filter(|stream| stream.reservation == *reservation && stream.over_at().is_some());
+        let own =
+            self.rows.iter().rev().filter(|stream| stream.reservation == *reservation && stream.over_at().is_some());
         let failed = own.filter(|stream| !matches!(stream.closed, Some(Closed::Void(_))));
         let (mut count, mut last) = (0, None);
         for stream in failed.take_while(|stream| stream.failed_at().is_some()) {
@@ -445,8 +449,10 @@ impl Streams {
 
     pub(super) fn stop_begun(&mut self, name: &str, by_redirect: bool, at: EpochMs) {
         if let Some(stream) = self.row(name) {
-            let earlier = stream.stop.map_or((0, 0), |stop| (stop.taken, stop.missing));
-            stream.stop = Some(Stop { last: StopEnd::Sent, at, by_redirect, taken: earlier.0, missing: earlier.1 });
+            let (taken, missing) = stream.stop.map_or((0, 0), |stop| (stop.taken, stop.missing));
+            let unknown = |stop: Stop| stop.doubtful || matches!(stop.last, StopEnd::Sent | StopEnd::Unknown);
+            let doubtful = stream.stop.is_some_and(unknown);
+            stream.stop = Some(Stop { last: StopEnd::Sent, at, by_redirect, taken, missing, doubtful });
         }
     }
 
@@ -492,6 +498,7 @@ impl Streams {
         match &mut stream.stop {
             Some(stop) if stop.taken > 0 => stop.last = StopEnd::Taken,
             Some(stop) if stop.missing > 0 => stop.last = StopEnd::Missing,
+            Some(stop) if stop.doubtful => stop.last = StopEnd::Unknown,
             Some(_) | None => stream.stop = None,
         }
     }
@@ -515,7 +522,8 @@ impl Streams {
     /// Twilio tells of a stream. One that nobody asked for has a name of ours all the same: it is one to be stopped.
     pub(super) fn tell(&mut self, event: &StreamEvent, at: EpochMs) {
         if self.find(&event.name).is_none() {
-            let Some(reservation) = reservation_in(&event.name).filter(|_| event.change == StreamChange::Started) else {
+            let Some(reservation) = reservation_in(&event.name).filter(|_| event.change == StreamChange::Started)
+            else {
                 return;
             };
             self.rows.push(Stream::unasked(event, reservation));
@@ -543,7 +551,12 @@ impl Streams {
     pub(super) fn forgive(&mut self) {
         for stream in &mut self.rows {
             stream.forgiven = true;
-            stream.notice.stop_unproven = false;
+            if std::mem::take(&mut stream.notice.stop_unproven) {
+                let at = stream.stop.map_or(0, |stop| stop.at);
+                let (taken, missing) = (0, 0);
+                let last = StopEnd::Unknown;
+                stream.stop = Some(Stop { last, at, by_redirect: false, taken, missing, doubtful: true });
+            }
         }
     }
 }

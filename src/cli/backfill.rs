@@ -1,6 +1,6 @@
-//! `backfill`: fetches missed events from TaskRouter's records and posts them to the running worker.
+//! `backfill`: fetches missed events from TaskRouter's records and posts them to the running service.
 //!
-//! They go through the worker's public listener, so that it works with every store.
+//! Posting works with every store, whichever process holds the journal.
 
 use super::accounts::Chosen;
 use super::ingress_client::IngressClient;
@@ -23,22 +23,22 @@ const CLOCK_MARGIN_MS: EpochMs = 60_000;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "The worker does this itself when it starts, for the time since the last event. Use it when events were \
-                  lost while the worker ran (a tunnel or proxy was down). Events that the worker already has change \
-                  nothing. Of several accounts, all are fetched unless --account names one.\n\
+    after_help = "At its start the service does this automatically, for the time since the last event. Use the command when \
+                  events were lost while the service ran, for example because a tunnel or proxy was down. Events that \
+                  the service has already change nothing. Fetches for every account unless --account names one.\n\
                   Example: taskrouter-streams backfill --since 2h\n\
-                  Exit codes: 0 every event was accepted; 1 some were not, or Twilio did not answer; 2 wrong arguments or \
-                  configuration."
+                  Exit codes: 0 every event was accepted; 1 some were not, or Twilio did not answer; 2 wrong arguments \
+                  or configuration."
 )]
 pub(super) struct Backfill {
     #[command(flatten)]
     configured: Configured,
     #[command(flatten)]
     chosen: Chosen,
-    /// How far back: a number and s, m, h or d, as in 90m. TaskRouter keeps events for 30 days.
+    /// Look back this far: a number and s, m, h or d, as in 90m (TaskRouter keeps events for 30 days)
     #[arg(long, value_name = "SPAN", value_parser = span)]
     since: Duration,
-    /// The address of the running worker; default: server.listen on this machine.
+    /// Post to the service at this address instead of server.listen on this machine
     #[arg(long, value_name = "URL")]
     to: Option<String>,
 }
@@ -58,7 +58,7 @@ impl Backfill {
             if several {
                 say(&format!("{name} ({}):", settings.twilio.account_sid));
             }
-            // One account's failure does not stop the others.
+            // A failure of one account must not cost the next one its events.
             whole &= self.fill(settings).await.unwrap_or_else(|error| {
                 complain(&error);
                 false
@@ -67,7 +67,7 @@ impl Backfill {
         Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Posts one account's events. Returns whether the worker accepted all.
+    /// Posts one account's records; returns whether all were accepted.
     async fn fill(&self, settings: &Settings) -> anyhow::Result<bool> {
         let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
         let ingress = IngressClient::new(settings, self.to.clone())?;
@@ -75,7 +75,7 @@ impl Backfill {
         let since = now.saturating_sub(EpochMs::try_from(self.since.as_millis()).unwrap_or(EpochMs::MAX));
         let first = EventsPage::first(since, now + CLOCK_MARGIN_MS);
         let (read, records) = read(&client, first, settings.backfill.max_events).await?;
-        say(&format!("{read} events in TaskRouter's records, {} of relevant types", records.len()));
+        say(&format!("{read} events in TaskRouter's records, {} of them relevant", records.len()));
         let mut taken = 0;
         // The newest are listed first, and the oldest happened first.
         for record in records.iter().rev() {
@@ -85,30 +85,30 @@ impl Backfill {
                 Err(reason) => {
                     let base = ingress.base();
                     anyhow::bail!(
-                        "{base}: {reason}, after {taken} events: check that the worker runs there, or name another address with --to"
+                        "{base}: {reason} (after {taken} events): check that the service runs there, or pass its address with --to"
                     );
                 }
             }
         }
-        say(&format!("{taken} of {} were accepted; those that the worker already had change nothing", records.len()));
+        say(&format!("{taken} of {} were accepted; events that the service had already change nothing", records.len()));
         Ok(taken == records.len())
     }
 }
 
-/// How many records there are, and those of types that matter, newest first.
+/// The number of records, and the relevant ones, newest first.
 async fn read(client: &Client, first: EventsPage, limit: usize) -> anyhow::Result<(usize, Vec<Record>)> {
     let (mut page, mut count, mut records, mut seen) = (Some(first), 0, Vec::new(), BTreeSet::new());
     while let Some(asked) = page {
         ensure!(
             count < limit,
-            "there are more than backfill.max_events = {limit} events: raise it, or use a shorter --since"
+            "there are more than backfill.max_events = {limit} events: raise that limit, or shorten --since"
         );
         let (mut found, next) = client.event_log().page(&asked).await.context("cannot read TaskRouter's records")?;
         event_record::keep_new(&mut found, &mut seen);
         count += found.len();
         let matters = |record: &Record| record.get("event_type").and_then(Value::as_str).is_some_and(event::matters);
         records.extend(found.into_iter().filter(matters));
-        page = next.context("cannot read TaskRouter's records to their end: use a shorter --since")?;
+        page = next.context("cannot read TaskRouter's records to their end: shorten --since")?;
     }
     Ok((count, records))
 }
@@ -118,7 +118,7 @@ fn name(record: &Record) -> &str {
     event_record::sid(record).filter(|sid| sid.starts_with("EV")).unwrap_or("an event")
 }
 
-/// As in "90m".
+/// Parses a span such as "90m".
 fn span(text: &str) -> Result<Duration, String> {
     let wrong = || "write a number and s, m, h or d, as in 90m".to_owned();
     let unit = text.chars().next_back().ok_or_else(wrong)?;

@@ -9,13 +9,13 @@ use reqwest::Method;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-/// CallsCommand the service gives at once, at most.
+/// The service's limit for one page.
 const LONGEST_PAGE: u16 = 500;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "The service is found at admin.listen of the configuration, of which only [admin] is read, or at --admin. \
-                  Its admin.token, if any, is read from the configuration or from TRS__ADMIN__TOKEN.\n\
+    after_help = "Asks the service at admin.listen, or at --admin. Reads only [admin] of the configuration; the token comes \
+                  from admin.token or TRS__ADMIN__TOKEN.\n\
                   Exit codes: 0 done; 1 the service refused or did not answer; 2 wrong arguments or configuration."
 )]
 pub(super) struct Calls {
@@ -27,48 +27,47 @@ pub(super) struct Calls {
 
 #[derive(clap::Subcommand)]
 enum CallsCommand {
-    /// List calls, the most recently changed first.
+    /// List calls, most recently changed first
     List {
-        /// Show only calls with parked changes.
+        /// List only calls with a parked change
         #[arg(long, conflicts_with = "live")]
         parked: bool,
-        /// Show only live calls.
+        /// List only calls that are not over
         #[arg(long)]
         live: bool,
-        /// Limit the number of calls.
+        /// List at most this many calls
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=i64::from(LONGEST_PAGE)))]
         limit: u16,
-        /// Page cursor: `next` of the previous page.
+        /// Page cursor: `next` of the previous page
         #[arg(long, value_name = "NEXT")]
         after: Option<String>,
-        /// Print JSON.
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show a call's agents, streams and timeline.
+    /// Show a call's agents, streams and timeline
     Show {
-        /// The task (WT…), or the customer's leg (CA…).
+        /// Name the call by its task (WT…) or its customer's leg (CA…)
         sid: String,
-        /// Print JSON.
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Retry a call's parked changes.
+    /// Retry a call's parked changes
     Redrive(ParkedArgs),
-    /// Leave a call's parked changes undone.
+    /// Dismiss a call's parked changes, leaving the call as it is
     Dismiss(ParkedArgs),
 }
 
-/// Which calls' parked changes.
 #[derive(clap::Args)]
 struct ParkedArgs {
-    /// The task (WT…), or the customer's leg (CA…).
+    /// Name the call by its task (WT…) or its customer's leg (CA…)
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     sid: Option<String>,
-    /// Choose every call with parked changes.
+    /// Act on every call with a parked change
     #[arg(long)]
     all: bool,
-    /// Print JSON: {task, done}, or with --all {tasks, done}.
+    /// Print JSON: {task, done}, or with --all {tasks, done}
     #[arg(long)]
     json: bool,
 }
@@ -102,24 +101,24 @@ impl Calls {
     }
 }
 
-/// A page of calls; `after` is the end of the page before.
+/// A page of calls; `after` is the previous page's `next`.
 async fn page(service: &Running, state: &str, limit: u16, after: Option<&str>) -> anyhow::Result<CallList> {
     let mut query = form_urlencoded::Serializer::new(format!("state={state}&limit={limit}"));
     query.extend_pairs(after.map(|after| ("after", after)));
     service.get(&format!("/calls?{}", query.finish())).await
 }
 
-/// What to do with parked changes.
+/// What to do with a call's parked changes.
 #[derive(Clone, Copy)]
 struct ParkedAction {
-    /// As the service calls it.
+    /// The last part of the service's path.
     word: &'static str,
     outcome: &'static str,
 }
 
 const REDRIVE: ParkedAction =
     ParkedAction { word: "redrive", outcome: "parked changes are retried; `calls show` shows the result" };
-const DISMISS: ParkedAction = ParkedAction { word: "dismiss", outcome: "parked changes are left undone" };
+const DISMISS: ParkedAction = ParkedAction { word: "dismiss", outcome: "parked changes are dismissed" };
 
 async fn act(service: &Running, asked: &ParkedArgs, act: ParkedAction) -> anyhow::Result<()> {
     let ParkedAction { word, outcome } = act;
@@ -142,7 +141,7 @@ async fn act(service: &Running, asked: &ParkedArgs, act: ParkedAction) -> anyhow
     Ok(())
 }
 
-/// All calls are listed first, so that one that is parked again at once is not handled twice.
+/// Lists every call before acting on the first, so that one that is parked again at once is not met twice.
 async fn act_on_all(service: &Running, word: &str) -> anyhow::Result<Vec<TaskSid>> {
     let (mut parked, mut after) = (Vec::new(), None);
     loop {
@@ -167,7 +166,7 @@ async fn task(service: &Running, sid: &str) -> anyhow::Result<String> {
     let is_sid = sid.len() == 34 && sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
     anyhow::ensure!(
         is_sid,
-        "name a call by its task (WT…) or its customer's leg (CA…), each with 32 hexadecimal digits"
+        "not a SID: name a call by its task (WT + 32 hex digits) or its customer's leg (CA + 32 hex digits)"
     );
     if sid.starts_with("WT") {
         return Ok(sid.to_owned());
@@ -222,7 +221,7 @@ impl Paint {
             ));
         }
         if let Some(next) = &list.next {
-            say(&self.with(DIM, &format!("… and more: --after {next}")));
+            say(&self.with(DIM, &format!("more calls follow: --after {next}")));
         }
     }
 

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What a command ends with.
+/// An exit code, or an error for standard error.
 pub(crate) type CommandResult = anyhow::Result<ExitCode>;
 
-/// Something was wrong with the arguments or the configuration: nothing was begun.
+/// The arguments or the configuration are wrong, and nothing was started.
 pub(crate) const MISUSED: u8 = 2;
 
-/// Where the settings come from.
+/// The configuration's layers: defaults, file, environment.
 #[derive(clap::Args)]
 pub(crate) struct Configured {
-    /// Configuration file (TOML), read over the defaults. `config` prints the defaults.
+    /// Read this TOML file over the defaults, which `config` prints
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) config: Option<PathBuf>,
 }
@@ -42,13 +42,13 @@ pub(crate) fn complain(error: &anyhow::Error) {
     eprintln!("taskrouter-streams: {error:#}");
 }
 
-/// Reports arguments or a configuration that cannot be used.
+/// Reports wrong arguments or a wrong configuration.
 pub(crate) fn misused(error: &anyhow::Error) -> ExitCode {
     complain(error);
     ExitCode::from(MISUSED)
 }
 
-/// Prints text and a line's end on standard output; a reader who has gone away is no error.
+/// Prints a line on standard output; a closed pipe is not an error.
 pub(crate) fn say(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());

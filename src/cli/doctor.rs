@@ -1,4 +1,4 @@
-//! `doctor`: checks configuration and connectivity, and suggests fixes.
+//! `doctor`: checks of configuration and connectivity, each with a remedy.
 
 mod check;
 mod ingress;
@@ -19,8 +19,8 @@ use std::process::ExitCode;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Checks Twilio, the public URL, the destinations and the running worker, and changes nothing. Of several \
-                  accounts, all are checked unless --account names one. The worker ignores the self-test event that it posts.\n\
+    after_help = "Checks Twilio, the public URL, the destinations, the journal and the running service. Changes nothing: \
+                  the service ignores the self-test event. Checks every account unless --account names one.\n\
                   Exit codes: 0 no failure (there may be warnings); 1 a failure; 2 wrong arguments or configuration."
 )]
 pub(super) struct Doctor {
@@ -28,14 +28,16 @@ pub(super) struct Doctor {
     configured: Configured,
     #[command(flatten)]
     chosen: Chosen,
-    /// Print JSON: an array of {check, verdict, found, remedy}, with several accounts also {account}.
+    /// Print JSON: an array of {check, account (if several), verdict, found, remedy}
     #[arg(long)]
     json: bool,
-    /// Check the Event Streams sink instead of the Event Callback URL.
+    /// Check the Event Streams sink instead of the Event Callback URL
     #[arg(long)]
     event_streams: bool,
-    /// Start and stop a stream on this live call (CA…, the customer's leg) with the Streams API. Checks whether the leg stays in
-    /// its conference, so that streams.strategy = "streams-api" works. The first destination receives two seconds of audio.
+    /// Start and stop a stream on this live call (CA…, the customer's leg) and check that the leg stays in its conference
+    ///
+    /// Shows whether streams.strategy = "streams-api", the default, works for this account. The first destination receives two seconds
+    /// of audio.
     #[arg(long, value_name = "CA…")]
     probe_call: Option<CallSid>,
 }
@@ -85,10 +87,14 @@ impl Doctor {
                 urls.push(&destination.url);
             }
         }
-        // Concurrently, because they wait for different servers.
+        // Each waits for different machines.
         let (sockets, worker) = tokio::join!(sockets::checks(urls), worker::checks(settings));
-        checks.extend(settings.journal.without_effect.iter().map(|key| {
-            Check::warning("configuration", key.to_string(), "remove it, unless a worker with the other store reads it")
+        checks.extend(settings.without_effect.iter().map(|key| {
+            Check::warning(
+                "configuration",
+                key.to_string(),
+                "remove it, unless a service with another journal or environment reads the same file",
+            )
         }));
         checks.extend(sockets?);
         checks.extend(worker);
@@ -132,15 +138,15 @@ fn configuration(settings: &Settings) -> Check {
     const NAME: &str = "configuration";
     let mode = match settings.mode {
         Mode::Live => "",
-        Mode::Shadow => "; mode is \"shadow\", so new calls are not commanded",
+        Mode::Shadow => "; mode is \"shadow\", so new calls are observed, not commanded",
     };
     let found = format!("complete; the public URL is {}{mode}", settings.server.public_url);
     match settings.twilio.credentials {
         Credentials::ApiKey { .. } => Check::ok(NAME, found),
         Credentials::AuthToken(_) => Check::warning(
             NAME,
-            format!("{found}; requests to Twilio use the auth token"),
-            "create an API key, which can be revoked alone, and set TWILIO_API_KEY and TWILIO_API_SECRET",
+            format!("{found}; requests use the auth token"),
+            "create an API key and set TWILIO_API_KEY and TWILIO_API_SECRET: a key can be revoked on its own",
         ),
     }
 }

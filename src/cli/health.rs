@@ -1,4 +1,4 @@
-//! `health`: checks the running service, for container images without an HTTP client.
+//! `health`: readiness of the running service, for images without an HTTP client.
 
 use super::running::Admin;
 use super::{CommandResult, misused, say};
@@ -6,7 +6,7 @@ use reqwest::Method;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
-#[command(after_help = "Exit codes: 0 ready; 1 not ready, or no answer; 2 wrong arguments or configuration.")]
+#[command(after_help = "Exit codes: 0 ready; 1 not ready or not running; 2 wrong arguments or configuration.")]
 pub(super) struct Health {
     #[command(flatten)]
     admin: Admin,

@@ -1,4 +1,4 @@
-//! Posts to the worker's public listener as Twilio does.
+//! A client of the service's public listener, which signs its requests as Twilio does.
 
 use crate::config::Settings;
 use crate::twilio::signature::{self, Pair};
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Longer than Twilio would wait for the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The public listener of a worker.
+/// Posts signed or unsigned events to a service.
 pub(super) struct IngressClient {
     client: reqwest::Client,
     /// Scheme, host and prefix that requests go to.
@@ -21,18 +21,16 @@ pub(super) struct IngressClient {
 }
 
 impl IngressClient {
-    /// The configured worker, at `base` or else where it listens on this machine.
+    /// The configured service, at `base` or else at its address on this machine.
     pub(super) fn new(settings: &Settings, base: Option<String>) -> anyhow::Result<Self> {
         let here = || format!("http://{}", reachable(settings.server.listen));
-        let token = settings.twilio.auth_tokens.first().context("no auth token to sign with: set TWILIO_AUTH_TOKEN")?;
+        let token = settings.twilio.auth_tokens.first().context("no auth token is configured to sign with")?;
         Ok(Self {
             client: reqwest::Client::builder()
                 .timeout(ANSWER_TIMEOUT)
                 .redirect(reqwest::redirect::Policy::none())
                 .build()
-                .context(
-                    "the HTTP client could not be set up: install the system's root certificates (ca-certificates)",
-                )?,
+                .context("cannot create an HTTP client: install the system's root certificates (ca-certificates)")?,
             base: base.map_or_else(here, |base| base.trim_end_matches('/').to_owned()),
             signed_base: settings.server.public_url.clone(),
             token: token.clone(),
@@ -43,7 +41,7 @@ impl IngressClient {
         &self.base
     }
 
-    /// Posts a form, signed or not, and returns the answer's status.
+    /// Posts a form, signed or not; returns the answer's status, or why there is none.
     pub(super) async fn post(&self, path: &str, form: &[Pair<'_>], signed: bool) -> Result<u16, String> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let mut request = self
@@ -59,12 +57,12 @@ impl IngressClient {
             Ok(answer) => Ok(answer.status().as_u16()),
             Err(error) if error.is_connect() => Err("could not connect".to_owned()),
             Err(error) if error.is_timeout() => Err(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
-            Err(_) => Err("the connection broke before the answer".to_owned()),
+            Err(_) => Err("the connection closed before the answer".to_owned()),
         }
     }
 }
 
-/// An address to connect to, for one to listen at.
+/// The address to connect to, for an address to listen on.
 pub(super) fn reachable(mut listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen.ip() {

@@ -1,11 +1,13 @@
-//! The commands. Each says what it does in `--help`, ends with a documented exit code, and reports an error in one to
-//! three plain lines on standard error.
+//! The commands. Each documents its exit codes in `--help` and reports an error in one to three plain lines on standard
+//! error.
 
 mod accounts;
 mod backfill;
 mod calls;
 mod command;
+mod config;
 mod doctor;
+mod generate;
 mod health;
 mod ingress_client;
 mod replay;
@@ -16,18 +18,19 @@ mod sign;
 
 pub(crate) use command::{CommandResult, Configured, MISUSED, complain, environment, misused, say};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(
     name = "taskrouter-streams",
     version = crate::telemetry::BUILD,
-    about = "Live audio of the customer's call leg for every Twilio Flex agent, across transfers.",
-    long_about = "Live audio of the customer's call leg for every Twilio Flex agent who handles the call, across \
-                  transfers, from the server alone. Configure it as the TaskRouter workspace's Event Callback URL.",
-    after_help = "Exit codes: 0 done; 1 it failed (the reason is on standard error); 2 the arguments or the \
-                  configuration are wrong and nothing was begun."
+    about = "Stream the customer's call leg to your destination for every Twilio Flex agent, across transfers",
+    long_about = "Stream the customer's call leg (Twilio Media Streams) to your destination for every Flex agent who \
+                  handles the call, across transfers, from the server alone. Configure it as the TaskRouter workspace's \
+                  Event Callback URL.",
+    after_help = "Exit codes: 0 done; 1 failed (the reason is on standard error); 2 wrong arguments or configuration, \
+                  nothing was started."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -36,27 +39,30 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the service.
+    /// Run the service
     Serve(serve::Serve),
-    /// Ask a running service whether it is ready.
+    /// Check whether a running service is ready
     Health(health::Health),
-    /// List and show calls of a running service; redrive or dismiss parked changes.
+    /// List and show calls of a running service; retry or dismiss parked changes
     Calls(calls::Calls),
-    /// Configure the workspace's Event Callback URL (previews first).
+    /// Configure the workspace's Event Callback URL (previews first)
     Setup(setup::Setup),
-    /// Check configuration and connectivity; suggest fixes.
+    /// Check configuration and connectivity; suggest fixes
     Doctor(doctor::Doctor),
-    /// Fetch missed events from TaskRouter's records and post them to a running worker.
+    /// Fetch missed events from TaskRouter and post them to a running service
     Backfill(backfill::Backfill),
-    /// Sign recorded events and post them to a running worker.
+    /// Sign recorded events and post them to a running service
     Replay(replay::Replay),
-    /// Print the X-Twilio-Signature of a URL and a form body, to debug with curl.
+    /// Print the X-Twilio-Signature of a URL and form body, for use with curl
     Sign(sign::Sign),
-    /// Print the default configuration: every key, with its unit and reason.
-    Config,
+    /// Print the default configuration, or check yours
+    Config(config::Config),
+    /// Write man pages and shell completions, for packages and `make install`
+    #[command(hide = true)]
+    Generate(generate::Generate),
 }
 
-/// Runs the command that the arguments name.
+/// Runs the command named by the arguments.
 pub async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
@@ -67,10 +73,8 @@ pub async fn run() -> ExitCode {
         Command::Backfill(backfill) => backfill.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),
-        Command::Config => {
-            say(crate::config::default_text());
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Config(config) => Ok(config.run()),
+        Command::Generate(generate) => generate.run(Arguments::command()),
     };
     result.unwrap_or_else(|error| {
         complain(&error);

@@ -1,4 +1,4 @@
-//! `replay`: signs recorded events and posts them in order.
+//! `replay`: posts recorded events in order, signed.
 
 use super::{CommandResult, misused, say};
 use crate::twilio::signature;
@@ -12,24 +12,24 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Each file is one form body. The *.form files of a directory are posted in the order of their names, with \
-                  pauses by their TimestampMs.\n\
+    after_help = "Each file is one form body; a directory's *.form files go in the order of their names, and the pauses \
+                  between them follow their TimestampMs.\n\
                   Exit codes: 0 every event was answered with 2xx; 1 some were not; 2 wrong arguments."
 )]
 pub(super) struct Replay {
-    /// Files, or directories of *.form files.
+    /// Post these files, or the *.form files of these directories
     #[arg(required = true, value_name = "DIR|FILE")]
     paths: Vec<PathBuf>,
-    /// Post to this URL, the worker's events URL.
+    /// Post to this URL
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080/taskrouter/events")]
     to: String,
-    /// Sign this URL, if the worker's server.public_url differs from --to.
+    /// Sign this URL, when the service's server.public_url differs from --to
     #[arg(long, value_name = "URL")]
     sign_as: Option<String>,
-    /// The account's auth token.
+    /// Sign with this auth token
     #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
     auth_token: Option<String>,
-    /// Play this many times faster than recorded; 0 skips the pauses.
+    /// Replay this many times faster than recorded; 0 omits the pauses
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
 }
@@ -56,7 +56,7 @@ impl Replay {
             .timeout(ANSWER_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .context("the HTTP client could not be set up")?;
+            .context("cannot create an HTTP client")?;
         let (total, mut refused, mut before) = (events.len(), 0, None);
         for (place, event) in events.iter().enumerate() {
             tokio::time::sleep(self.pause(before, event.at_ms)).await;
@@ -92,9 +92,9 @@ impl Replay {
         let ms = began.elapsed().as_millis();
         match answer {
             Ok(answer) => (answer.status().is_success(), format!("{} in {ms} ms", answer.status())),
-            Err(error) if error.is_connect() => (false, "could not connect: is the worker running?".to_owned()),
+            Err(error) if error.is_connect() => (false, "no connection: is the service running?".to_owned()),
             Err(error) if error.is_timeout() => (false, format!("no answer within {ms} ms")),
-            Err(_) => (false, "the connection broke before the answer".to_owned()),
+            Err(_) => (false, "the connection closed before the answer".to_owned()),
         }
     }
 }

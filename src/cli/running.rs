@@ -17,7 +17,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Admin {
     #[command(flatten)]
     configured: Configured,
-    /// The admin listener of the service, as in http://127.0.0.1:9090; then no configuration is read.
+    /// Ask the service at this admin address, as in http://127.0.0.1:9090, without reading a configuration
     #[arg(long, value_name = "URL", global = true)]
     admin: Option<String>,
 }

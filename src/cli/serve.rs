@@ -22,8 +22,15 @@ impl Serve {
             Err(error) => return Ok(misused(&error.into())),
         };
         telemetry::init(settings.log.format, &settings.log.filter)?;
-        for key in &settings.journal.without_effect {
+        for key in &settings.without_effect {
             tracing::warn!("{key}");
+        }
+        if settings.strategy_by_default {
+            tracing::info!(
+                "streams.strategy is not set, so it is \"{}\": set it to \"redirect\" for the other way, or to this one \
+                 to silence this line",
+                settings.streams.strategy.as_str()
+            );
         }
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;

@@ -1,4 +1,4 @@
-//! `setup`: configures the workspace's Event Callback URL.
+//! `setup`: sets the workspace's Event Callback URL, never over another one by mistake.
 
 pub(super) mod event_streams;
 pub(super) mod plan;
@@ -17,39 +17,42 @@ use std::collections::btree_map::Entry;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
-/// Nothing was changed, because the change was not confirmed.
+/// Changes are needed and were not confirmed.
 const WOULD_CHANGE: u8 = 3;
 
-/// A placeholder for the destinations, which only the service needs.
+/// Stands in for destinations, which only the service needs.
 const NOWHERE: &str = "wss://setup.invalid/";
 
 #[derive(clap::Args)]
-#[command(after_help = "Needs the account (TWILIO_ACCOUNT_SID), its credentials and server.public_url. Previews \
-                  the change, asks for confirmation (or takes --yes), makes it, and prints how to undo it.\n\
-                  Exit codes: 0 done, or nothing to do; 1 Twilio refused, or another URL is configured; 2 wrong \
-                  arguments or configuration; 3 nothing was changed: confirmation required (--yes).")]
+#[command(
+    after_help = "Needs TWILIO_ACCOUNT_SID, its credentials and server.public_url. Shows the change, asks for confirmation \
+                  (or takes --yes), makes the change, and prints how to undo it.\n\
+                  Exit codes: 0 done, or nothing to do; 1 Twilio refused or did not answer, or another URL is set; 2 wrong \
+                  arguments or configuration; 3 nothing was changed: confirmation required (--yes)."
+)]
 pub(super) struct Setup {
     #[command(flatten)]
     configured: Configured,
     #[command(flatten)]
     chosen: Chosen,
-    /// Choose the workspace by SID or name; default: the configured one, else the account's only one.
+    /// Configure this workspace, by SID or name [default: the configured one, else the account's only one]
     #[arg(long, value_name = "SID|NAME")]
     workspace: Option<String>,
-    /// List the account's workspaces and exit.
+    /// List the account's workspaces and exit
     #[arg(long)]
     list: bool,
-    /// Skip the confirmation.
+    /// Make the change without asking
     #[arg(long)]
     yes: bool,
-    /// Replace another Event Callback URL, which then receives no more events.
+    /// Replace another Event Callback URL, which then receives no more events
     #[arg(long)]
     replace: bool,
-    /// Leave the filter empty, so that every event is sent; use it if Twilio refuses the filter.
+    /// Leave the filter empty, so that every event is sent: more requests, for when Twilio refuses the filter
     #[arg(long)]
     all_events: bool,
-    /// Print the requests that create an Event Streams sink and subscription instead; the Event Callback URL stays as it is.
-    /// With --yes, send those that are still needed.
+    /// Print the requests that create an Event Streams sink and subscription; with --yes, make the missing ones
+    ///
+    /// Leaves the Event Callback URL as it is.
     #[arg(long)]
     event_streams: bool,
 }
@@ -91,8 +94,7 @@ impl Setup {
         self.carry_out(&client, &row, &plan, &plan.undo(base, &login(&account, &settings))).await
     }
 
-    /// The settings, and the placeholders in them for workspaces that are not configured, so that the rest can be read before
-    /// a workspace is chosen.
+    /// The settings, and the workspace SIDs in them that are placeholders: the rest can be read before a workspace is chosen.
     fn load(&self) -> Result<(Settings, BTreeSet<String>), ConfigError> {
         let mut environment = environment();
         let mut stood_in = BTreeSet::new();
@@ -131,7 +133,8 @@ impl Setup {
             Owner::Nobody | Owner::Us => {}
             Owner::Other if self.replace => {}
             Owner::Other => bail!(
-                "the workspace already has another Event Callback URL: use --event-streams to keep it, or --replace to replace it"
+                "the workspace has another Event Callback URL, and only one is possible: use --event-streams to keep it, or \
+                 --replace to replace it"
             ),
         }
         if !(self.yes || is_confirmed()) {
@@ -140,17 +143,19 @@ impl Setup {
         }
         let changed = client.workspaces().set_event_callback(&row.sid, &plan.url, &plan.filter).await.map_err(
             |error| match error {
-                ApiError::Refused(_) => anyhow!(error)
-                    .context("Twilio refused the change: if it does not know an event type, try --all-events"),
-                ApiError::Later(_) | ApiError::NotFound => anyhow!(error)
-                    .context("it is not known whether the workspace was changed: run setup again to check"),
+                ApiError::Refused(_) => anyhow!(error).context(
+                    "Twilio refused the change: if it does not know an event type of the filter, use --all-events",
+                ),
+                ApiError::Later(_) | ApiError::NotFound => {
+                    anyhow!(error).context("the workspace may or may not have been changed: run setup again to see")
+                }
             },
         )?;
         if Plan::new(&changed, &plan.address, self.all_events).is_done() {
             say(&format!("\nChanged. To undo it:\n\n{undo}\n\nNext: taskrouter-streams doctor"));
             return Ok(ExitCode::SUCCESS);
         }
-        bail!("Twilio answered, but the workspace is not configured as requested: run setup again to check");
+        bail!("Twilio accepted the change, but the workspace does not show it: run setup again to see");
     }
 }
 
@@ -158,12 +163,12 @@ fn asking(error: ApiError) -> anyhow::Error {
     anyhow!(error).context("cannot read the account's workspaces")
 }
 
-/// Asks on the terminal; without one, the answer is no.
+/// Asks on the terminal; without a terminal the answer is no.
 fn is_confirmed() -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }
-    say("\nChange it? [y/N]");
+    say("\nMake this change? [y/N]");
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer).is_ok();
     read && matches!(answer.trim(), "y" | "Y" | "yes")
@@ -175,12 +180,14 @@ fn pick(rows: Vec<WorkspaceRow>, wanted: Option<&str>) -> anyhow::Result<Workspa
     let is_meant = |row: &WorkspaceRow| wanted.is_none_or(|wanted| row.sid.as_str() == wanted || row.name == wanted);
     let mut meant = rows.into_iter().filter(is_meant);
     let none = || match wanted {
-        Some(_) => format!("no workspace has that SID or name. There are:\n{list}"),
+        Some(_) => format!("no workspace has that SID or name. The account's workspaces are:\n{list}"),
         None => "the account has no workspace: check TWILIO_ACCOUNT_SID and the region".to_owned(),
     };
     let first = meant.next().with_context(none)?;
     if meant.next().is_some() {
-        bail!("several workspaces match: name one by its SID with --workspace. There are:\n{list}");
+        bail!(
+            "several workspaces match: choose one by its SID with --workspace. The account's workspaces are:\n{list}"
+        );
     }
     Ok(first)
 }

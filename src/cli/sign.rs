@@ -1,4 +1,4 @@
-//! `sign`: prints Twilio's signature of a request.
+//! `sign`: the signature that Twilio would send with a request.
 
 use super::{CommandResult, misused, say};
 use crate::twilio::signature;
@@ -8,16 +8,16 @@ use std::process::ExitCode;
 
 #[derive(clap::Args)]
 #[command(after_help = "Example: taskrouter-streams sign --url https://streams.example.com/taskrouter/events \
-                  --body fixtures/taskrouter/02.reservation.accepted.form\n\
-                  Exit codes: 0 printed; 1 cannot read the body; 2 no token.")]
+                  --body fixtures/taskrouter/03.reservation.accepted.a.form\n\
+                  Exit codes: 0 printed; 1 the body cannot be read; 2 wrong arguments or no auth token.")]
 pub(super) struct Sign {
-    /// The URL exactly as configured at Twilio, without a fragment.
+    /// Sign this URL, exactly as configured at Twilio, without a fragment
     #[arg(long)]
     url: String,
-    /// Read the form body from this file; default: standard input.
+    /// Read the form body from this file instead of standard input
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
-    /// The account's auth token.
+    /// Sign with this auth token
     #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
     auth_token: Option<String>,
 }
@@ -36,7 +36,7 @@ impl Sign {
                 body
             }
         };
-        // The final line end of a file is not part of the body.
+        // The line end of a file's last line is not part of the body.
         let body = body.trim_ascii_end();
         say(&signature::sign(&self.url, &signature::parse_pairs(body), &token));
         Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! The keys, section by section: their limits, and what must hold between them.
+//! The keys, section by section: their ranges, and the relations between them.
 
 mod accounts;
 mod addresses;
@@ -9,7 +9,7 @@ mod twilio;
 
 pub(super) use accounts::renamed;
 
-use super::layers::Layers;
+use super::layers::{Layers, Replaced};
 use super::problem::ConfigError;
 use super::reader::{HOUR_MS, Reader};
 use super::settings::{
@@ -20,18 +20,20 @@ use crate::telemetry::traces::TraceSettings;
 use crate::telemetry::{LogFormat, is_filter};
 use crate::twilio::assignment::ConferenceInstruction;
 use secrecy::{ExposeSecret as _, SecretString};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 const DAY_MS: u64 = 24 * HOUR_MS;
 const GIB: u64 = 1 << 30;
 
-/// As many characters as 64 bits have in hexadecimal digits.
+/// The hexadecimal digits of 64 bits.
 const SHORTEST_TOKEN: usize = 16;
 
-/// Everything read and checked, or everything that is wrong.
+/// Reads and checks every section; on failure, returns every problem.
 pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let before = layers.found.clone();
+    let replaced = layers.replaced.clone();
     let mut reader = Reader::new(layers);
     // Every section is read before any is missed, so that all problems are found.
     let listen = (reader.address("server.listen"), reader.address("admin.listen"));
@@ -53,10 +55,12 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let log = log(&mut reader);
     listeners_differ(&mut reader, listen.0, listen.1);
     if mode == Some(Mode::Shadow) && matches!(assignment, Some(Some(_))) {
-        let remedy = "switch one of them off: an answered assignment makes TaskRouter call the worker";
-        reader.problem("assignment.enabled", "is true, and mode is \"shadow\", in which nothing is commanded", remedy);
+        let remedy = "disable one of them: an answered assignment makes TaskRouter call the worker";
+        reader.problem("assignment.enabled", "is true, but mode is \"shadow\", which sends no commands", remedy);
     }
     cross_check(&mut reader);
+    let strategy_by_default = !reader.is_written("streams.strategy");
+    let without_effect = without_effect(&reader, journal.as_ref().map(|journal| &journal.url), &replaced);
     let all = || {
         Some(Settings {
             mode: mode?,
@@ -75,13 +79,15 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             shutdown: shutdown?,
             traces: traces?,
             log: log?,
+            strategy_by_default,
+            without_effect,
         })
     };
     let all = all();
     reader.finish(all)
 }
 
-/// `[admin]` read and checked, and nothing else so much as looked at.
+/// Reads and checks `[admin]` only.
 pub(super) fn admin_alone(mut layers: Layers) -> Result<AdminConfig, ConfigError> {
     layers.found.retain(|key, _| key.starts_with("admin."));
     let mut reader = Reader::new(layers);
@@ -144,13 +150,13 @@ fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<AdminConfig>
 }
 
 /// The outer `None` is a problem, the inner one no token.
-#[expect(clippy::option_option, reason = "a token that is wrong is not the same as none")]
+#[expect(clippy::option_option, reason = "an invalid token is not the same as none")]
 fn admin_token(reader: &mut Reader) -> Option<Option<SecretString>> {
     const KEY: &str = "admin.token";
     let Some(token) = reader.optional_secret(KEY) else { return Some(None) };
     if token.expose_secret().len() < SHORTEST_TOKEN {
         let remedy = format!("make it {SHORTEST_TOKEN} characters or more, as from `openssl rand -hex 24`");
-        reader.problem(KEY, "is short enough to be guessed", remedy);
+        reader.problem(KEY, "is too short and could be guessed", remedy);
         return None;
     }
     Some(Some(token))
@@ -168,10 +174,8 @@ fn journal(reader: &mut Reader) -> Option<JournalConfig> {
     let lease = reader.millis("journal.lease_ms", 1..=HOUR_MS);
     let retention = reader.number("journal.retention_hours", 1..=87_600);
     let prune_every = reader.millis("journal.prune_every_ms", 1..=DAY_MS);
-    let url = url?;
     Some(JournalConfig {
-        without_effect: without_effect(reader, &url),
-        url,
+        url: url?,
         queue_limit: queue_limit?,
         batch_limit: batch_limit?,
         wal_limit_bytes: wal_limit_bytes?,
@@ -185,19 +189,33 @@ fn journal(reader: &mut Reader) -> Option<JournalConfig> {
     })
 }
 
-/// The keys that were set for the store that is not used.
-fn without_effect(reader: &Reader, url: &JournalUrl) -> Vec<WithoutEffect> {
+/// The keys of the store that is not used, and the destinations that a variable replaced.
+fn without_effect(
+    reader: &Reader,
+    url: Option<&JournalUrl>,
+    replaced: &BTreeMap<String, Replaced>,
+) -> Vec<WithoutEffect> {
     let (keys, why): (&[_], _) = match url {
-        JournalUrl::Sqlite(_) => (
+        None => (&[], ""),
+        Some(JournalUrl::Sqlite(_)) => (
             &["journal.pool_size", "journal.acquire_timeout_ms", "journal.statement_timeout_ms", "journal.listen"],
             "it is for PostgreSQL, and journal.url names a SQLite file",
         ),
-        JournalUrl::Postgres(_) => {
+        Some(JournalUrl::Postgres(_)) => {
             (&["journal.wal_limit_bytes"], "it is for SQLite, and journal.url names a PostgreSQL database")
         }
     };
-    let set = keys.iter().filter_map(|key| Some((*key, reader.set_by(key)?)));
-    set.map(|(key, origin)| WithoutEffect { key, origin: origin.to_owned(), why }).collect()
+    let of_other_store = keys.iter().filter_map(|key| {
+        let origin = reader.set_by(key)?.to_owned();
+        Some(WithoutEffect { key: (*key).to_owned(), origin, why: why.to_owned() })
+    });
+    let dropped = replaced.iter().map(|(key, Replaced { tables, origin, by })| {
+        let why = format!(
+            "{by} replaces the whole list, so its {tables} tables with their names, tracks and parameters are dropped"
+        );
+        WithoutEffect { key: key.clone(), origin: origin.clone(), why }
+    });
+    of_other_store.chain(dropped).collect()
 }
 
 fn worker(reader: &mut Reader) -> Option<WorkerConfig> {
@@ -206,7 +224,7 @@ fn worker(reader: &mut Reader) -> Option<WorkerConfig> {
     Some(WorkerConfig { max_calls: max_calls?, poll: poll? })
 }
 
-/// Read and checked also where it is switched off, so that switching it on holds no surprise.
+/// Checked even while disabled, so that enabling it holds no surprise.
 fn assignment(reader: &mut Reader) -> Option<Option<ConferenceInstruction>> {
     let enabled = reader.truth("assignment.enabled");
     // Twilio lets a call ring for ten minutes at most.
@@ -251,7 +269,7 @@ fn redirect(reader: &mut Reader) -> Option<RedirectConfig> {
     let reading_max_age = reader.millis("redirect.reading_max_age_ms", 1..=60_000);
     if poll.as_deref().and_then(<[Duration]>::last).is_some_and(Duration::is_zero) {
         let remedy = "end it with the pause between readings, as in [0, 50, 100, 200]";
-        reader.problem("redirect.poll_ms", "ends with 0, which repeats without a pause", remedy);
+        reader.problem("redirect.poll_ms", "ends with 0, so readings would repeat without a pause", remedy);
     }
     Some(RedirectConfig {
         verify_guard: verify_guard?,
@@ -283,12 +301,12 @@ fn log(reader: &mut Reader) -> Option<LogConfig> {
 
 fn listeners_differ(reader: &mut Reader, server: Option<SocketAddr>, admin: Option<SocketAddr>) {
     if server.is_some() && server == admin && server.is_some_and(|address| address.port() != 0) {
-        let remedy = "give the two listeners an address each";
-        reader.problem("admin.listen", "is the address of server.listen", remedy);
+        let remedy = "give each listener its own address";
+        reader.problem("admin.listen", "is the same address as server.listen", remedy);
     }
 }
 
-/// What must hold between numbers, as far as they are numbers.
+/// Relations between numbers; those that are not valid numbers have been reported already.
 fn cross_check(reader: &mut Reader) {
     for (smaller, greater) in [
         ("twilio.connect_timeout_ms", "twilio.request_timeout_ms"),
@@ -304,7 +322,7 @@ fn cross_check(reader: &mut Reader) {
             continue;
         };
         if low > high {
-            let remedy = format!("make it {high} at most, which is {greater}, or raise that");
+            let remedy = format!("make it at most {greater}, which is {high}, or raise that");
             reader.problem(smaller, format!("is {low}"), remedy);
         }
     }

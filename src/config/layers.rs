@@ -2,14 +2,20 @@
 
 use super::problem::ConfigError;
 use config::{File, FileFormat, Source, Value, ValueKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The origin of the keys in `config/default.toml`.
+/// The reference of every key, and the lowest layer.
+pub(super) const DEFAULT: &str = include_str!("../../config/default.toml");
+
+/// The origin of the keys in [`DEFAULT`].
 pub(super) const DEFAULT_ORIGIN: &str = "the defaults";
 
-/// The prefix of our own environment variables, and what stands between a section and a key.
+/// The prefix of our own environment variables, and the separator between a section and a key.
 pub(super) const PREFIX: &str = "TRS__";
 pub(super) const SEPARATOR: &str = "__";
+
+/// What a variable of ours begins with when one underscore was written instead of two.
+const MISWRITTEN_PREFIX: &str = "TRS_";
 
 /// The names that every Twilio tool uses, and our keys for them.
 pub(super) const TWILIO_NAMES: [(&str, &str); 7] = [
@@ -22,7 +28,8 @@ pub(super) const TWILIO_NAMES: [(&str, &str); 7] = [
     ("TWILIO_EDGE", "twilio.edge"),
 ];
 
-/// A value as it was written; without `Debug`, because it may be a secret. The environment writes text only, which the reader takes for what the key wants.
+/// A value as it was written; without `Debug`, because it may be a secret. The environment holds text only; the reader
+/// converts it to what the key needs.
 #[derive(Clone, PartialEq)]
 pub(super) enum Raw {
     Text(String),
@@ -43,16 +50,33 @@ pub(super) struct Found {
     pub(super) from_environment: bool,
 }
 
-/// What all layers say together.
+/// All layers merged.
 #[derive(Default)]
 pub(super) struct Layers {
     pub(super) found: BTreeMap<String, Found>,
+    /// Keys that a file sets to their default.
+    pub(super) repeated: BTreeSet<String>,
+    /// A file's lists of tables that an environment variable replaced as a whole, by key.
+    pub(super) replaced: BTreeMap<String, Replaced>,
+    /// Variables that begin like ours and have one underscore where two belong.
+    pub(super) miswritten: Vec<String>,
+}
+
+/// A file's list of tables that an environment variable replaced.
+#[derive(Clone)]
+pub(super) struct Replaced {
+    /// How many tables the file had.
+    pub(super) tables: usize,
+    /// The file.
+    pub(super) origin: String,
+    /// The variable that replaced them.
+    pub(super) by: String,
 }
 
 impl Layers {
     /// Adds a file's keys.
     pub(super) fn add_toml(&mut self, origin: &str, text: &str) -> Result<(), ConfigError> {
-        let table = File::from_str(text, FileFormat::Toml).collect().map_err(|error| syntax(origin, &error))?;
+        let table = File::from_str(text, FileFormat::Toml).collect().map_err(|error| syntax(origin, text, &error))?;
         for (key, value) in table {
             self.add_value(origin, key, raw(value));
         }
@@ -70,13 +94,20 @@ impl Layers {
         for (name, text) in environment {
             if let Some(rest) = name.strip_prefix(PREFIX) {
                 self.add_variable(name, rest.to_ascii_lowercase().replace(SEPARATOR, "."), text);
+            } else if name.starts_with(MISWRITTEN_PREFIX) {
+                self.miswritten.push(name.clone());
             }
         }
     }
 
     fn add_variable(&mut self, name: &str, key: String, text: &str) {
         let found = Found { raw: Raw::Text(text.to_owned()), origin: name.to_owned(), from_environment: true };
-        self.found.insert(key, found);
+        let before = self.found.insert(key.clone(), found);
+        if let Some(Found { raw: Raw::List(items), origin, .. }) = before
+            && items.iter().any(|item| matches!(item, Raw::Table(_)))
+        {
+            self.replaced.insert(key, Replaced { tables: items.len(), origin, by: name.to_owned() });
+        }
     }
 
     /// An empty table is kept as it is, so that a misspelt section without keys is noticed too.
@@ -89,7 +120,9 @@ impl Layers {
             }
             raw @ (Raw::Table(_) | Raw::Text(_) | Raw::Integer(_) | Raw::Truth(_) | Raw::List(_) | Raw::Other) => {
                 // A copy of the defaults sets nothing.
-                if self.found.get(&key).is_none_or(|found| found.origin != DEFAULT_ORIGIN || found.raw != raw) {
+                if self.found.get(&key).is_some_and(|found| found.origin == DEFAULT_ORIGIN && found.raw == raw) {
+                    self.repeated.insert(key);
+                } else {
                     self.found.insert(key, Found { raw, origin: origin.to_owned(), from_environment: false });
                 }
             }
@@ -111,11 +144,55 @@ fn raw(value: Value) -> Raw {
     }
 }
 
-/// The parser's message quotes the offending line, which may hold a token: only the place is taken from it.
-fn syntax(origin: &str, error: &config::ConfigError) -> ConfigError {
+/// The parser's message quotes the offending line, which may hold a token: its place and its reason are taken over, and the
+/// line with its value left out.
+fn syntax(origin: &str, text: &str, error: &config::ConfigError) -> ConfigError {
     let message = error.to_string();
-    let place = message.lines().next().and_then(|first| first.split_once("at line ")).map(|(_, place)| place);
-    let is_place = |text: &&str| text.chars().all(|c| c.is_ascii_digit() || c.is_ascii_lowercase() || ", ".contains(c));
-    let place = place.filter(is_place).map_or_else(|| "check its syntax".to_owned(), |p| format!("see line {p}"));
-    ConfigError::Syntax { origin: origin.to_owned(), place }
+    let mut lines = message.lines();
+    let place = lines.next().and_then(|first| first.split_once("at line ")).map(|(_, place)| place);
+    let place = place.filter(|place| place.chars().all(|c| c.is_ascii_alphanumeric() || ", ".contains(c)));
+    let Some(place) = place else {
+        return ConfigError::Syntax {
+            origin: origin.to_owned(),
+            place: "its syntax".to_owned(),
+            reason: String::new(),
+        };
+    };
+    let number: usize = place.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
+    let line = text.lines().nth(number.saturating_sub(1)).unwrap_or_default();
+    // The reason follows the line that marks the column.
+    let reason = lines.next_back().filter(|reason| !reason.contains('|') && !quotes_from(reason, line));
+    let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    ConfigError::Syntax {
+        origin: origin.to_owned(),
+        place: format!("line {place}"),
+        reason: format!("{reason}\n  {number} | {}", without_value(line)),
+    }
+}
+
+/// Whether a message repeats a word of a line that may hold a secret.
+fn quotes_from(message: &str, line: &str) -> bool {
+    const SHORTEST_SECRET: usize = 6;
+    let words = line.split(|c: char| !c.is_ascii_alphanumeric());
+    words.filter(|word| word.len() >= SHORTEST_SECRET).any(|word| message.contains(word))
+}
+
+/// A line of which only the key, if it is one of ours, and the brackets and quotation marks around the value are left.
+fn without_value(line: &str) -> String {
+    const MARKS: &[char] = &['[', ']', '{', '}', '"', '\'', ',', ' '];
+    let Some((key, value)) = line.split_once('=').filter(|(key, _)| is_known(key.trim())) else {
+        return "…".to_owned();
+    };
+    let opening: String = value.chars().take_while(|c| MARKS.contains(c)).collect();
+    let rest = value.strip_prefix(&opening).unwrap_or_default();
+    let inside = rest.trim_end_matches(MARKS);
+    let closing = rest.strip_prefix(inside).unwrap_or_default();
+    let hidden = if inside.is_empty() { "" } else { "…" };
+    format!("{}={opening}{hidden}{closing}", key)
+}
+
+/// Whether the default file shows a key of this name in any section.
+fn is_known(key: &str) -> bool {
+    let shown = DEFAULT.lines().map(|line| line.trim_start_matches("# "));
+    !key.is_empty() && shown.filter_map(|line| line.split_once(" = ")).any(|(known, _)| known == key)
 }

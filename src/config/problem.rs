@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, in words that hold no secret.
+//! What is wrong with a configuration. No message holds a secret.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ pub struct Problem {
     pub key: String,
     /// Where the value came from; `None` when there was none.
     pub origin: Option<String>,
-    /// What was found, as the rest of a sentence that begins with the key.
+    /// What was found; the rest of a sentence that begins with the key.
     pub wrong: String,
     /// What to do, as an imperative.
     pub remedy: String,
@@ -36,16 +36,18 @@ pub enum ConfigError {
         /// What the system said.
         reason: std::io::Error,
     },
-    /// The file is not TOML. The offending text is left out, because it may be a secret.
-    #[error("{origin} is not TOML: {place}")]
+    /// The file is not TOML. The offending value is left out, because it may be a secret.
+    #[error("{origin} is not valid TOML, see {place}{reason}")]
     Syntax {
-        /// Which file.
+        /// The file.
         origin: String,
-        /// Where in it.
+        /// As in "line 3, column 14".
         place: String,
+        /// The parser's reason and the line without its value, as the rest of the message; empty when unknown.
+        reason: String,
     },
     /// Everything that is wrong with the keys, one line each.
-    #[error("the configuration cannot be used:\n{}", lines(.0))]
+    #[error("the configuration is invalid:\n{}", lines(.0))]
     Invalid(Vec<Problem>),
 }
 

@@ -1,7 +1,8 @@
-//! Reading single keys: each method takes one key out of the layers, and notes what is wrong instead of stopping at it.
+//! Reading single keys: each method takes one key out of the layers, and records a problem instead of stopping at it.
 
-use super::layers::{DEFAULT_ORIGIN, Found, Layers, Raw};
+use super::layers::{DEFAULT_ORIGIN, Found, Layers, PREFIX, Raw, SEPARATOR};
 use super::problem::{ConfigError, Problem};
+use crate::call::sid::NotASid;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -9,12 +10,17 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// An hour: longer than any wait for a call, and far from where sums overflow.
+/// Lists and tables whose parts the environment can name too.
+const WITH_PARTS: [&str; 2] = ["streams.destinations", "accounts"];
+
+/// An hour: longer than any wait for a call, and far below where sums overflow.
 pub(super) const HOUR_MS: u64 = 3_600_000;
 
-/// The keys that nobody has read yet, and what was wrong with those that were.
+/// The keys that were not read yet, and the problems of those that were.
 pub(super) struct Reader {
     left: BTreeMap<String, Found>,
+    miswritten: Vec<String>,
+    repeated: BTreeSet<String>,
     known: BTreeSet<&'static str>,
     origins: BTreeMap<&'static str, String>,
     numbers: BTreeMap<&'static str, u64>,
@@ -25,6 +31,8 @@ impl Reader {
     pub(super) fn new(layers: Layers) -> Reader {
         Reader {
             left: layers.found,
+            miswritten: layers.miswritten,
+            repeated: layers.repeated,
             known: BTreeSet::new(),
             origins: BTreeMap::new(),
             numbers: BTreeMap::new(),
@@ -32,25 +40,47 @@ impl Reader {
         }
     }
 
-    /// What was wrong with the keys that were read; those that nobody read are somebody else's.
+    /// The problems of the keys that were read; other keys are left to other readers.
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems
     }
 
-    /// What was wrong so far.
+    /// The problems so far.
     pub(super) fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// The settings if nothing was wrong, else everything that was, unknown keys included.
+    /// The settings if nothing was wrong, else every problem, unknown keys included.
     pub(super) fn finish<T>(mut self, settings: Option<T>) -> Result<T, ConfigError> {
         for (key, found) in std::mem::take(&mut self.left) {
             self.unknown(key, found);
+        }
+        for variable in std::mem::take(&mut self.miswritten) {
+            self.unread_variable(variable);
         }
         match settings {
             Some(settings) if self.problems.is_empty() => Ok(settings),
             Some(_) | None => Err(ConfigError::Invalid(self.problems)),
         }
+    }
+
+    /// A variable with one underscore where two belong, if the name would be one of our keys: others may be for another program.
+    fn unread_variable(&mut self, variable: String) {
+        let words = |name: &str| name.to_ascii_lowercase().replace('.', "_").replace(SEPARATOR, "_");
+        let written = words(variable.trim_start_matches("TRS_"));
+        let is_meant = |key: &&&str| {
+            let rest = written.strip_prefix(&words(key));
+            rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('_') && WITH_PARTS.contains(key)))
+        };
+        let Some(key) = self.known.iter().find(is_meant).map(|key| (*key).to_owned()) else { return };
+        let remedy = format!("rename it to {PREFIX}{}", key.to_ascii_uppercase().replace('.', SEPARATOR));
+        let remedy = if WITH_PARTS.contains(&key.as_str()) {
+            format!("{remedy}{SEPARATOR}…, with two underscores throughout")
+        } else {
+            remedy
+        };
+        let wrong = "is not read, because it has one underscore where two belong".to_owned();
+        self.problems.push(Problem { key, origin: Some(variable), wrong, remedy });
     }
 
     fn unknown(&mut self, key: String, found: Found) {
@@ -67,14 +97,14 @@ impl Reader {
             let sections: BTreeSet<&str> =
                 self.known.iter().filter_map(|known| known.split_once('.')).map(|(section, _)| section).collect();
             let sections: Vec<&str> = sections.into_iter().collect();
-            (format!("is in an unknown section, {section}"), format!("the sections are {}", sections.join(", ")))
+            (format!("is in the unknown section {section}"), format!("the sections are {}", sections.join(", ")))
         } else {
             ("is not a key".to_owned(), format!("the keys there are {}", siblings.join(", ")))
         };
         self.problems.push(Problem { key, origin: Some(found.origin), wrong, remedy });
     }
 
-    /// Notes a problem of a key that was read or is missing.
+    /// Records a problem of a key that was read or is missing.
     pub(super) fn problem(&mut self, key: &'static str, wrong: impl Into<String>, remedy: impl Into<String>) {
         let origin = self.origins.get(key).cloned();
         self.problems.push(Problem { key: key.to_owned(), origin, wrong: wrong.into(), remedy: remedy.into() });
@@ -91,6 +121,11 @@ impl Reader {
     /// The file or the variable that set a key that was read; `None` when only the defaults did.
     pub(super) fn set_by(&self, key: &str) -> Option<&str> {
         self.origins.get(key).map(String::as_str).filter(|origin| *origin != DEFAULT_ORIGIN)
+    }
+
+    /// Whether a file or a variable names a key that was read, perhaps with its default.
+    pub(super) fn is_written(&self, key: &str) -> bool {
+        self.set_by(key).is_some() || self.repeated.contains(key)
     }
 
     /// Takes a key that must be there.
@@ -123,17 +158,24 @@ impl Reader {
         match found.raw {
             Raw::Text(text) => Some(text),
             Raw::Integer(_) | Raw::Truth(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => {
-                self.problem(key, "is not a text", "write it in quotation marks");
+                self.problem(key, "is not a string", "write it in quotation marks");
                 None
             }
         }
     }
 
-    /// A text that is parsed; its own error says what is wrong and must not quote it.
-    pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, key: &'static str, remedy: &str) -> Option<T> {
+    /// A SID, which is never quoted.
+    pub(super) fn sid<T: FromStr<Err = NotASid>>(&mut self, key: &'static str, remedy: &str) -> Option<T> {
         let text = self.text(key, remedy)?;
+        let lower_case =
+            |text: &str| text.get(2..).is_some_and(|digits| !digits.contains(|c: char| c.is_ascii_uppercase()));
         match text.parse() {
-            Ok(value) => Some(value),
+            Ok(sid) if lower_case(&text) => Some(sid),
+            Ok(_) => {
+                let wrong = "has digits in upper case, and SIDs are compared as written";
+                self.problem(key, wrong, "copy it from the Twilio Console, which shows it in lower case");
+                None
+            }
             Err(error) => {
                 self.problem(key, format!("is {error}"), remedy);
                 None
@@ -141,7 +183,7 @@ impl Reader {
         }
     }
 
-    /// An address to listen at.
+    /// An address to listen on.
     pub(super) fn address(&mut self, key: &'static str) -> Option<SocketAddr> {
         let remedy = "write an IP address and a port, as in \"127.0.0.1:9090\"";
         let parsed = self.text(key, remedy)?.parse().ok();
@@ -151,7 +193,7 @@ impl Reader {
         parsed
     }
 
-    /// A whole number within limits.
+    /// A whole number within the range.
     pub(super) fn number(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         let found = self.required(key, "write a whole number")?;
         let number = self.number_of(key, found.raw, &range)?;
@@ -159,18 +201,18 @@ impl Reader {
         Some(number)
     }
 
-    /// A number that was read before and was within its limits.
+    /// A number that was read before and was within its range.
     pub(super) fn read(&self, key: &'static str) -> Option<u64> {
         self.numbers.get(key).copied()
     }
 
-    /// A whole number of things within limits.
+    /// A count within the range.
     pub(super) fn count(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<usize> {
         // Every range in use ends below 2³², so nothing is lost.
         usize::try_from(self.number(key, range)?).ok()
     }
 
-    /// A time within limits; the key's name says milliseconds, as the limits do.
+    /// A time; the key's name and the range are in milliseconds.
     pub(super) fn millis(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<Duration> {
         self.number(key, range).map(Duration::from_millis)
     }
@@ -235,7 +277,7 @@ impl Reader {
                 Raw::Text(text) if is_secret(&text) => secrets.push(SecretString::from(text)),
                 Raw::Text(_) | Raw::Integer(_) | Raw::Truth(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => {
                     let wrong =
-                        format!("has an item {} that is empty, has white space in it or is not a text", place + 1);
+                        format!("has an item {} that is empty, contains white space or is not a string", place + 1);
                     self.problem(key, wrong, remedy);
                     return None;
                 }
@@ -248,13 +290,13 @@ impl Reader {
     pub(super) fn optional_secret(&mut self, key: &'static str) -> Option<SecretString> {
         let text = self.optional_text(key)?;
         if !is_secret(&text) {
-            self.problem(key, "has white space in it", "copy it again");
+            self.problem(key, "contains white space", "copy it again");
             return None;
         }
         Some(SecretString::from(text))
     }
 
-    /// One of a few names.
+    /// One of several names.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
         let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
         let remedy = format!("write {}", names.join(" or "));
@@ -266,7 +308,6 @@ impl Reader {
         choice
     }
 
-    /// A truth value.
     pub(super) fn truth(&mut self, key: &'static str) -> Option<bool> {
         let found = self.required(key, "write true or false")?;
         let truth = truth_of(&found);
@@ -282,12 +323,12 @@ impl Reader {
         let texts: Option<Vec<String>> = items.into_iter().map(nonempty_text).collect();
         let texts = texts.filter(|texts| !texts.is_empty());
         if texts.is_none() {
-            self.problem(key, "is empty or has an item that is not a text", remedy);
+            self.problem(key, "is empty or has an item that is not a string", remedy);
         }
         texts
     }
 
-    /// Takes whatever is left below a key, as (rest of its name, value): what the environment says of a list's items.
+    /// Takes all keys below a key, as (rest of the name, value): how the environment sets single items of a list.
     pub(super) fn take_below(&mut self, key: &str) -> Vec<(String, Found)> {
         let prefix = format!("{key}.");
         let names: Vec<String> = self.left.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
@@ -298,14 +339,14 @@ impl Reader {
         names.into_iter().filter_map(entry).collect()
     }
 
-    /// Notes a problem of an item of a list, by its full name.
+    /// Records a problem of an item of a list, by its full name.
     pub(super) fn item_problem(&mut self, key: String, origin: Option<String>, wrong: &str, remedy: &str) {
         let (wrong, remedy) = (wrong.to_owned(), remedy.to_owned());
         self.problems.push(Problem { key, origin, wrong, remedy });
     }
 }
 
-/// A truth value, from the environment as a text.
+/// A truth value, which the environment holds as text.
 pub(super) fn truth_of(found: &Found) -> Option<bool> {
     match &found.raw {
         Raw::Truth(truth) => Some(*truth),
@@ -321,7 +362,7 @@ fn nonempty_text(raw: Raw) -> Option<String> {
     }
 }
 
-/// Twilio's secrets have no white space; one pasted with a line end would refuse every signature.
+/// Twilio's secrets contain no white space; one pasted with a line end would fail every signature check.
 fn is_secret(text: &str) -> bool {
     !text.is_empty() && !text.contains(char::is_whitespace)
 }

@@ -18,14 +18,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
 
-/// The name of `[twilio]`'s account, which none of `[accounts.NAME]` can have.
+/// The name of `[twilio]`'s account, which no `[accounts.NAME]` may use.
 pub const FIRST_ACCOUNT: &str = "twilio";
 
-/// The whole configuration.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each section")]
 pub struct Settings {
-    /// Whether what is decided is done, or only shown.
+    /// Whether decisions are carried out, or only shown.
     pub mode: Mode,
     pub server: ServerConfig,
     pub admin: AdminConfig,
@@ -35,7 +33,7 @@ pub struct Settings {
     pub backfill: BackfillConfig,
     pub retry: RetryConfig,
     pub redirect: RedirectConfig,
-    /// `[assignment]`; absent where it is switched off.
+    /// `[assignment]`; absent while disabled.
     pub assignment: Option<ConferenceInstruction>,
     pub eligibility: EligibilityConfig,
     pub streams: StreamsConfig,
@@ -45,11 +43,14 @@ pub struct Settings {
     /// `[traces]`; absent without an address.
     pub traces: Option<TraceSettings>,
     pub log: LogConfig,
+    /// Neither file nor environment names `streams.strategy`, so that the default applies.
+    pub strategy_by_default: bool,
+    /// Keys that are set and not used: fine in a file that several processes share, otherwise probably a mistake.
+    pub without_effect: Vec<WithoutEffect>,
 }
 
 impl Settings {
-    /// The configuration as each account has it for itself, under the account's name: whatever works for one account is
-    /// given one of these. `[twilio]`'s comes first.
+    /// The configuration of each account, under the account's name; `[twilio]`'s comes first.
     pub fn by_account(&self) -> Vec<(String, Settings)> {
         let first = Settings { accounts: BTreeMap::new(), ..self.clone() };
         let own = |(name, AccountConfig { twilio, streams }): (&String, &AccountConfig)| {
@@ -83,7 +84,7 @@ impl Settings {
         }
     }
 
-    /// What of an event is kept: the fields that rules and parameters name, and no others.
+    /// The fields of an event that are kept: those that rules and parameters name.
     pub fn interest(&self) -> Interest {
         let StreamsConfig { destinations, rules, .. } = &self.streams;
         let pieces = destinations.iter().flat_map(|to| &to.parameters).flat_map(|(_, Template(pieces))| pieces);
@@ -96,17 +97,16 @@ impl Settings {
     }
 }
 
-/// `mode`: what is done with what is decided.
+/// `mode`: whether decisions are carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// It is done.
     Live,
-    /// It is shown; Twilio is only read.
+    /// Decisions are only shown; Twilio is read, never commanded.
     Shadow,
 }
 
 impl Mode {
-    /// As it is configured.
+    /// As the configuration writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Mode::Live => "live",
@@ -117,10 +117,9 @@ impl Mode {
 
 /// `[server]`: the public listener.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct ServerConfig {
     pub listen: SocketAddr,
-    /// Scheme (lower case), host, port and prefix as configured; no fragment, no slash at the end.
+    /// Scheme (lower case), host, port and prefix as configured, without a fragment and a final slash.
     pub public_url: String,
     pub head_limit_bytes: usize,
     pub body_limit_bytes: usize,
@@ -140,7 +139,6 @@ pub struct ServerConfig {
 
 /// `[admin]`: the listener for operators.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct AdminConfig {
     pub listen: SocketAddr,
     pub token: Option<SecretString>,
@@ -150,19 +148,18 @@ pub struct AdminConfig {
     pub stream_gauges: Duration,
 }
 
-/// `[twilio]`: whose account, and how its API is asked.
+/// `[twilio]`: the account, and how its API is called.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct TwilioConfig {
     pub account_sid: AccountSid,
     /// At least one, none empty.
     pub auth_tokens: Vec<SecretString>,
     pub workspace_sid: WorkspaceSid,
-    /// Of our requests: the API key, else the first auth token.
+    /// For our requests: the API key, else the first auth token.
     pub credentials: Credentials,
-    /// With region and edge worked in.
+    /// Of the configured region and edge, unless overridden.
     pub api_base_url: Url,
-    /// With region and edge worked in.
+    /// Of the configured region and edge, unless overridden.
     pub taskrouter_base_url: Url,
     pub connect_timeout: Duration,
     pub request_timeout: Duration,
@@ -172,9 +169,8 @@ pub struct TwilioConfig {
     pub max_pages: usize,
 }
 
-/// One of `[accounts.NAME]`, with what it takes over from `[twilio]` and `[streams]`.
+/// One of `[accounts.NAME]`, with what it inherits from `[twilio]` and `[streams]`.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct AccountConfig {
     pub twilio: TwilioConfig,
     pub streams: StreamsConfig,
@@ -182,7 +178,6 @@ pub struct AccountConfig {
 
 /// `[journal]`: where facts are kept.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct JournalConfig {
     pub url: JournalUrl,
     pub queue_limit: usize,
@@ -195,19 +190,16 @@ pub struct JournalConfig {
     pub lease: Duration,
     pub retention: Duration,
     pub prune_every: Duration,
-    /// Keys of the other store that somebody has set: no mistake in a file that several workers share, and else one.
-    pub without_effect: Vec<WithoutEffect>,
 }
 
-/// A key that was set and that nothing reads.
+/// A key that is set and not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WithoutEffect {
-    /// Its full name.
-    pub key: &'static str,
+    pub key: String,
     /// The file or the variable that set it.
     pub origin: String,
-    /// Why nothing reads it.
-    pub why: &'static str,
+    /// Why it is not used.
+    pub why: String,
 }
 
 impl fmt::Display for WithoutEffect {
@@ -216,26 +208,21 @@ impl fmt::Display for WithoutEffect {
     }
 }
 
-/// `journal.url`: which store.
 #[derive(Debug, Clone)]
 pub enum JournalUrl {
-    /// `sqlite:PATH`: the file.
     Sqlite(PathBuf),
     /// `postgres://…`: the whole address, which can hold a password.
     Postgres(SecretString),
 }
 
-/// `[worker]`: how much is done at once.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct WorkerConfig {
     pub max_calls: usize,
     pub poll: Duration,
 }
 
-/// `[backfill]`: events that did not arrive.
+/// `[backfill]`: fetching events that did not arrive.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct BackfillConfig {
     pub max_age: Duration,
     pub overlap: Duration,
@@ -243,9 +230,8 @@ pub struct BackfillConfig {
     pub again: Duration,
 }
 
-/// `[retry]`: repeating what Twilio did not take.
+/// `[retry]`: repeating requests that failed.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct RetryConfig {
     pub first: Duration,
     pub cap: Duration,
@@ -255,9 +241,8 @@ pub struct RetryConfig {
     pub landing_margin: Duration,
 }
 
-/// `[redirect]`: the times of the redirect strategy.
+/// `[redirect]`: timing of the redirect strategy.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct RedirectConfig {
     pub verify_guard: Duration,
     pub rejoin: Duration,
@@ -269,17 +254,14 @@ pub struct RedirectConfig {
 
 /// `[eligibility]`: which calls are streamed.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct EligibilityConfig {
-    /// At least one.
     pub channels: Vec<String>,
     pub outbound: bool,
     pub outbound_wait: Duration,
 }
 
-/// `[streams]`: which streams, and where they go.
+/// `[streams]`: how streams are started and stopped, and where they go.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct StreamsConfig {
     pub strategy: Strategy,
     pub name_prefix: String,
@@ -292,14 +274,13 @@ pub struct StreamsConfig {
     /// Of a thousand.
     pub verify_per_mille: u32,
     pub quiet_check: Duration,
-    /// At least one, no two of one name.
+    /// At least one; names are unique.
     pub destinations: Vec<DestinationConfig>,
     pub rules: Vec<Rule>,
 }
 
 /// One of `[[streams.destinations]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct DestinationConfig {
     pub name: String,
     pub url: String,
@@ -308,16 +289,12 @@ pub struct DestinationConfig {
     pub parameters: Vec<(String, Template)>,
 }
 
-/// `[shutdown]`.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct ShutdownConfig {
     pub grace: Duration,
 }
 
-/// `[log]`.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "config/default.toml documents each key")]
 pub struct LogConfig {
     pub format: LogFormat,
     pub filter: String,

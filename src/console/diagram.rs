@@ -4,10 +4,10 @@
 //! its logarithm, and the labels show the time.
 
 use crate::call::Call;
-use crate::call::fact::{EpochMs, Fact, ReservationChange, FactKind};
+use crate::call::fact::{EpochMs, Fact, FactKind, ReservationChange};
 use crate::call::sid::ReservationSid;
-use crate::call::streams::Stream;
 use crate::call::step::{Answer, Command, Guard, Operation, Outcome};
+use crate::call::streams::Stream;
 use crate::timeline::{self, Kind};
 use maud::{Markup, html};
 use std::collections::BTreeMap;

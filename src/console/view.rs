@@ -205,7 +205,11 @@ fn status(status: ReservationStatus) -> &'static str {
 /// Twilio's word where there is one; what is only assumed says so.
 fn stream_state(state: StreamState, shadow: bool) -> &'static str {
     match state {
-        StreamState::Starting | StreamState::Taken | StreamState::Running | StreamState::Stopping | StreamState::InDoubt
+        StreamState::Starting
+        | StreamState::Taken
+        | StreamState::Running
+        | StreamState::Stopping
+        | StreamState::InDoubt
             if shadow =>
         {
             "would run"

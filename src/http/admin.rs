@@ -24,7 +24,8 @@ struct AdminState {
 }
 
 /// Serves on `listener`, which must be private: `GET /health/live` (200 while the process runs), `GET /health/ready` and
-/// `GET /health` (200 when the journal answers within two seconds, else 503; `/health` also shows the build),
+/// `GET /health` (200 when the journal answers within two seconds and its last commit succeeded, else 503; `/health` also
+/// shows the build),
 /// `GET /metrics`, and what `more` adds. The server handles no signals and stops through its handle,
 /// waiting up to `shutdown_grace_s` seconds for requests under way.
 pub fn admin(
@@ -54,20 +55,29 @@ pub fn admin(
 
 impl AdminState {
     async fn backlog(&self) -> Result<Backlog, String> {
-        match tokio::time::timeout(READY_WITHIN, self.journal.backlog()).await {
-            Ok(backlog) => backlog.map_err(|error: JournalError| error.to_string()),
-            Err(_) => Err("the journal did not answer in time".to_owned()),
-        }
+        in_time(self.journal.backlog()).await
     }
 
+    /// A journal is ready that answers and, as far as is known, takes facts.
     async fn readiness(&self) -> (StatusCode, &'static str) {
-        match self.backlog().await {
-            Ok(_) => (StatusCode::OK, "ready"),
+        let ready = async {
+            self.journal.backlog().await?;
+            self.journal.ready().await
+        };
+        match in_time(ready).await {
+            Ok(()) => (StatusCode::OK, "ready"),
             Err(reason) => {
                 tracing::warn!(reason, "not ready");
                 (StatusCode::SERVICE_UNAVAILABLE, "not ready")
             }
         }
+    }
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, JournalError>>) -> Result<T, String> {
+    match tokio::time::timeout(READY_WITHIN, answer).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err("the journal did not answer in time".to_owned()),
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Unverified {
     is_form: bool,
     /// What it takes of the budget of deliveries, until it has been handled.
     _held: Option<OwnedSemaphorePermit>,
+    /// What the address that Twilio was given ends with, where nobody has published whether it is signed.
+    fragment: Option<&'static str>,
 }
 
 /// A body that Twilio signed for us.
@@ -68,7 +70,7 @@ async fn read_within(
     budget: Budget,
 ) -> Result<Unverified, Rejection> {
     match tokio::time::timeout(state.settings.client_timeout, whole(request, payload, state, limit, budget)).await {
-        Ok(Ok((body, held))) => Ok(Unverified { body, is_form: is_form(request), _held: held }),
+        Ok(Ok((body, held))) => Ok(Unverified { body, is_form: is_form(request), _held: held, fragment: None }),
         Ok(Err(rejection)) => Err(rejection),
         Err(_) => Err(Rejection::TooSlow),
     }
@@ -98,6 +100,11 @@ impl Budget {
 }
 
 impl Unverified {
+    /// A signature over the address with this fragment is valid too.
+    pub(super) fn with_fragment(self, fragment: &'static str) -> Self {
+        Self { fragment: Some(fragment), ..self }
+    }
+
     /// The body and its account, if Twilio's signature is valid.
     pub(super) fn verify<'a>(
         &'a self,
@@ -154,8 +161,12 @@ impl Unverified {
         let (header, target) = (signature(request).map_err(|reason| (reason, None))?, target(request));
         let accounts = &state.settings.accounts;
         let account = if self.is_form { named(accounts, pairs) } else { signer(accounts, target, header) };
+        let with_fragment = self.fragment.map(|fragment| format!("{target}{fragment}"));
+        let signs = |account: &&IngressAccount, target: &str| {
+            account.verifier.verify(target, self.is_form, &self.body, pairs, header)
+        };
         account
-            .filter(|account| account.verifier.verify(target, self.is_form, &self.body, pairs, header))
+            .filter(|account| signs(account, target) || with_fragment.as_ref().is_some_and(|url| signs(account, url)))
             .ok_or(("X-Twilio-Signature does not match", account))
     }
 }

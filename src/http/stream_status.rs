@@ -8,6 +8,7 @@ use crate::call::fact::FactKind;
 use crate::call::sid::TaskSid;
 use crate::ingest::new_fact;
 use crate::journal;
+use crate::twilio::client::CALLBACK_RETRIES;
 use crate::twilio::stream_status::{self, StatusContent};
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -17,6 +18,7 @@ pub(super) async fn receive(
     state: web::Data<IngestState>,
 ) -> Result<HttpResponse, Rejection> {
     let body = signed::read(&request, payload, &state).await?;
+    let body = body.with_fragment(CALLBACK_RETRIES);
     let (account, pairs) = body.form(&request, &state)?;
     let status = stream_status::parse(&pairs, journal::now()).map_err(|malformed| {
         tracing::warn!(%malformed, "rejected an authentic status callback that is malformed");

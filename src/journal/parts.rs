@@ -67,6 +67,9 @@ pub trait Coverage: Ingest {
 pub trait Workload: Send + Sync + 'static {
     /// How much work there is.
     fn backlog(&self) -> Promise<'_, Backlog>;
+
+    /// Whether facts can be written, as far as the last commit tells. When that failed, something is written to see.
+    fn ready(&self) -> Promise<'_, ()>;
 }
 
 /// Lists calls.

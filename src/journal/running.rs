@@ -36,6 +36,15 @@ impl Drop for Running {
     }
 }
 
+/// A thread's work, watched while it runs.
+pub(super) fn watched(name: &'static str, failure: Failure, work: impl FnOnce()) -> impl FnOnce() {
+    let running = Running::new(name, failure);
+    move || {
+        work();
+        running.ended();
+    }
+}
+
 /// Resolves with the reason once the store has failed.
 pub(super) fn failed(failure: &Failure) -> Pin<Box<dyn Future<Output = JournalError> + Send + 'static>> {
     let mut failure = failure.subscribe();

@@ -25,7 +25,8 @@ pub fn event(what: &FactKind) -> &'static str {
         | FactKind::Begun(_)
         | FactKind::Settled(_)
         | FactKind::Parked(_)
-        | FactKind::Recovered(_) | FactKind::Noticed(_)
+        | FactKind::Recovered(_)
+        | FactKind::Noticed(_)
         | FactKind::Unparked => EventType::of(what).map_or("ours", EventType::name),
     }
 }

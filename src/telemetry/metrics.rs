@@ -98,6 +98,7 @@ pub struct StreamMetrics {
 pub struct Commits {
     pub writes: Histogram,
     pub seconds: Histogram,
+    pub wal_bytes: Gauge,
 }
 
 /// Work in progress, and rounds of the background tasks.
@@ -325,6 +326,8 @@ impl Commits {
         let commits = Self::default();
         names.add("journal_commit_writes", "Writes that shared one commit", commits.writes.clone());
         names.add("journal_commit_seconds", "Seconds of one commit", commits.seconds.clone());
+        let help = "Bytes of SQLite's write-ahead log; far more than journal.wal_limit_bytes while somebody reads the file for long";
+        names.add("journal_wal_bytes", help, commits.wal_bytes.clone());
         commits
     }
 }
@@ -332,7 +335,7 @@ impl Commits {
 /// Not registered: for journals whose commits nobody reads.
 impl Default for Commits {
     fn default() -> Self {
-        Self { writes: Histogram::new(WRITES), seconds: seconds() }
+        Self { writes: Histogram::new(WRITES), seconds: seconds(), wal_bytes: Gauge::default() }
     }
 }
 

@@ -9,8 +9,8 @@ use super::event_types::EventType;
 use super::interest::Interest;
 use super::signature::Pair;
 use crate::call::fact::{
-    EpochMs, EventStamp, ReservationChange, ReservationEvent, TaskEvent, TaskStatus, TaskView, TransferChange,
-    TransferEvent, TransferMode, TransferTarget, FactKind,
+    EpochMs, EventStamp, FactKind, ReservationChange, ReservationEvent, TaskEvent, TaskStatus, TaskView,
+    TransferChange, TransferEvent, TransferMode, TransferTarget,
 };
 use crate::call::rules::Fields;
 use crate::call::sid::{AccountSid, TaskSid, TransferSid, WorkspaceSid};

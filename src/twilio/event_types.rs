@@ -2,7 +2,7 @@
 //!
 //! Workspaces, subscriptions, parsers, metrics and traces all take the names from here.
 
-use crate::call::fact::{ReservationChange, StreamChange, TaskChange, TransferChange, FactKind};
+use crate::call::fact::{FactKind, ReservationChange, StreamChange, TaskChange, TransferChange};
 
 /// An event that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -55,7 +55,7 @@ pub fn verdict(error: ErrorResponse<'_>, about: About, now: EpochMs) -> Outcome 
         300..400 => Outcome::Denied(trouble(
             "Twilio's address answered with a redirect, which is not followed: check the base URL",
         )),
-        401 | 403 => {
+        401 | 403 if twilio_says => {
             Outcome::Denied(trouble("Twilio refused the credentials: check the account, the key and the region"))
         }
         404 | 410 if twilio_says => Outcome::NotFound(trouble(

@@ -375,7 +375,9 @@ fn concerns_the_leg(step: &Step) -> bool {
 fn log_report(claim: &Claim, kind: &FactKind) {
     let task_sid = &claim.call;
     match kind {
-        FactKind::Noticed(Notice::NoCall) => tracing::info!(%task_sid, "this voice task has no call, as far as can be found"),
+        FactKind::Noticed(Notice::NoCall) => {
+            tracing::info!(%task_sid, "this voice task has no call, as far as can be found")
+        }
         FactKind::Noticed(Notice::StartUnproven { name, replace }) => tracing::warn!(
             %task_sid, name, replaced = replace,
             "Twilio took this stream and has not told that its socket is open: check the destination"

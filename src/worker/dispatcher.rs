@@ -25,7 +25,13 @@ pub struct Worker {
 impl Worker {
     /// Each call's steps use the client of its account.
     pub fn new(journal: Arc<dyn Claims>, accounts: Accounts, metrics: Arc<Metrics>, settings: WorkerSettings) -> Self {
-        Self { journal, accounts: Arc::new(accounts), metrics, settings: Arc::new(settings), leg_checks: Arc::default() }
+        Self {
+            journal,
+            accounts: Arc::new(accounts),
+            metrics,
+            settings: Arc::new(settings),
+            leg_checks: Arc::default(),
+        }
     }
 
     /// Runs until `shutdown`, then lets every call task finish its step and release its call.

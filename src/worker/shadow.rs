@@ -72,10 +72,9 @@ impl Shadow {
         }
         let Outcome::Done(answer) = outcome else { return };
         match (&step.operation, answer) {
-            (
-                Operation::Command(Command::UpdateCustomer { conference, guard, hold, .. }),
-                Answer::Participant(row),
-            ) if not_sent => {
+            (Operation::Command(Command::UpdateCustomer { conference, guard, hold, .. }), Answer::Participant(row))
+                if not_sent =>
+            {
                 // Twilio does not change the guard of a participant on hold.
                 if let (Some(guard), false) = (guard, row.hold == Some(true)) {
                     self.guard = Some((conference.clone(), *guard));

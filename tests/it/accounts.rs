@@ -87,6 +87,7 @@ impl Town {
             ("TRS__TWILIO__API_BASE_URL", green.api_base_url()),
             ("TRS__TWILIO__TASKROUTER_BASE_URL", green.api_base_url()),
             ("TRS__STREAMS__DESTINATIONS", "wss://green.example.com/a,wss://green.example.com/b".to_owned()),
+            ("TRS__STREAMS__STRATEGY", "redirect".to_owned()),
             ("TRS__ACCOUNTS__BLUE__ACCOUNT_SID", BLUE.0.to_owned()),
             ("TRS__ACCOUNTS__BLUE__AUTH_TOKENS", BLUE.2.to_owned()),
             ("TRS__ACCOUNTS__BLUE__API_KEY", BLUES_KEY.to_owned()),

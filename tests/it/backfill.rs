@@ -314,7 +314,7 @@ async fn more_than_twilio_lists_is_said_to_be_so() {
     assert_eq!(next, Err(PagingError::Crowded));
     let output = run(&stage, &["backfill", "--since", "10m"], &[]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("shorter --since"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("shorten --since"), "{}", text(&output.stderr));
     stage.stop().await;
 }
 
@@ -422,7 +422,7 @@ async fn the_command_says_what_is_wrong() {
         (&["backfill", "--since", "soon"][..], ("A", "b"), 2, "90m"),
         (&["backfill", "--since", "1h"], ("TWILIO_ACCOUNT_SID", "AC1"), 2, "twilio.account_sid"),
         (&["backfill", "--since", "1h"], ("TWILIO_AUTH_TOKEN", "another"), 1, "refused the credentials"),
-        (&["backfill", "--since", "1h", "--to", "http://127.0.0.1:9"], ("A", "b"), 1, "check that the worker runs"),
+        (&["backfill", "--since", "1h", "--to", "http://127.0.0.1:9"], ("A", "b"), 1, "check that the service runs"),
         (&["backfill", "--since", "1h"], ("TRS__SERVER__PUBLIC_URL", "https://other.example.com"), 1, "403"),
         (&["backfill", "--since", "1h"], ("TRS__BACKFILL__MAX_EVENTS", "1"), 0, "were accepted"),
     ] {

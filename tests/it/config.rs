@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 use taskrouter_streams::call::policy::Strategy as Streaming;
 use taskrouter_streams::config::{self, ConfigError, DestinationConfig, JournalUrl, Problem, Settings};
+use taskrouter_streams::http::{EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH};
 use taskrouter_streams::telemetry::LogFormat;
 use taskrouter_streams::twilio::client::Credentials;
 use taskrouter_streams::twilio::twiml::Track;
@@ -89,7 +90,7 @@ fn the_defaults_are_the_contract() {
     assert_eq!(settings.twilio.api_base_url.as_str(), "https://api.twilio.com/");
     assert_eq!(settings.twilio.taskrouter_base_url.as_str(), "https://taskrouter.twilio.com/");
     assert_eq!(settings.twilio.connect_timeout, Duration::from_millis(2000));
-    assert_eq!(settings.twilio.request_timeout, Duration::from_millis(5000));
+    assert_eq!(settings.twilio.request_timeout, Duration::from_millis(4000));
     assert_eq!(settings.twilio.max_in_flight, 20);
     assert_eq!(sqlite(&settings), Some(Path::new("taskrouter-streams.db")));
     assert_eq!((settings.journal.queue_limit, settings.journal.batch_limit), (4096, 512));
@@ -107,7 +108,14 @@ fn the_defaults_are_the_contract() {
     assert_eq!(settings.redirect.rejoin, Duration::from_millis(10_000));
     assert_eq!(settings.redirect.poll, [0, 50, 100, 200].map(Duration::from_millis));
     assert_eq!(settings.redirect.reading_max_age, Duration::from_millis(1000));
-    assert_eq!(settings.streams.strategy, Streaming::Redirect);
+    assert_eq!(settings.redirect.watch, Duration::from_millis(10_000));
+    assert_eq!(settings.retry.slow, Duration::from_millis(30_000));
+    assert_eq!(settings.retry.doubt, Duration::from_millis(1000));
+    assert_eq!(settings.retry.landing_margin, Duration::from_millis(1000));
+    assert_eq!((settings.streams.strategy, settings.strategy_by_default), (Streaming::StreamsApi, true));
+    assert_eq!((settings.streams.verify_per_mille, settings.streams.restart_limit), (20, 5));
+    assert_eq!(settings.streams.end_grace, Duration::from_millis(1000));
+    assert_eq!(settings.streams.restart_cap, Duration::from_millis(15_000));
     assert_eq!((settings.streams.name_prefix.as_str(), settings.streams.track_budget), ("Stream_", 4));
     assert_eq!(settings.shutdown.grace, Duration::from_secs(10));
     assert_eq!((settings.log.format, settings.log.filter.as_str()), (LogFormat::Text, "info"));
@@ -117,6 +125,8 @@ fn the_defaults_are_the_contract() {
 fn the_default_text_given_as_a_file_changes_nothing() {
     let plain = accepted("", &environment());
     let doubled = accepted(config::default_text(), &environment());
+    assert!(!doubled.strategy_by_default, "it names the strategy");
+    let doubled = Settings { strategy_by_default: true, ..doubled };
     assert_eq!(format!("{plain:?}"), format!("{doubled:?}"));
 }
 
@@ -173,6 +183,26 @@ fn a_file_that_is_not_toml_is_refused_without_quoting_it() {
     assert!(matches!(error, ConfigError::Syntax { .. }));
     assert!(error.to_string().contains("trs.toml") && error.to_string().contains("line 2"), "{error}");
     assert!(!format!("{error:?} {error}").contains("must-not-show"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_told_with_the_reason_and_the_line_without_its_value() {
+    let told = |file: &str| match load(file, &environment()) {
+        Err(error @ ConfigError::Syntax { .. }) => {
+            let told = error.to_string();
+            assert!(!format!("{told} {error:?}").contains("must-not-show"), "{told}");
+            told
+        }
+        other => panic!("{other:?}"),
+    };
+    let unquoted = told(&format!("[twilio]\nauth_tokens = [{TOKEN}]"));
+    assert!(unquoted.contains("see line 2, column ") && unquoted.ends_with("\n  2 | auth_tokens = […]"), "{unquoted}");
+    let unclosed = told(&format!("[twilio]\napi_secret = \"{SECRET}\nregion = \"ie1\""));
+    assert!(unclosed.contains("string") && unclosed.ends_with("\n  2 | api_secret = \"…"), "{unclosed}");
+    let pasted = told(&format!("[twilio]\n{SECRET} {TOKEN}=="));
+    assert!(pasted.ends_with("\n  2 | …"), "{pasted}");
+    let twice = told("[server]\nthreads = 1\nthreads = 2");
+    assert!(twice.contains("duplicate key") && twice.ends_with("\n  3 | threads = …"), "{twice}");
 }
 
 #[test]
@@ -248,11 +278,14 @@ fn no_limit_may_be_zero_negative_or_without_measure() {
         "retry.first_ms",
         "retry.cap_ms",
         "retry.give_up_ms",
+        "retry.slow_ms",
+        "retry.doubt_ms",
         "redirect.verify_guard_ms",
         "redirect.rejoin_ms",
-        "redirect.doubt_ms",
+        "redirect.watch_ms",
         "redirect.reading_max_age_ms",
         "streams.track_budget",
+        "streams.restart_cap_ms",
         "shutdown.grace_ms",
     ];
     for key in keys {
@@ -267,9 +300,9 @@ fn no_limit_may_be_zero_negative_or_without_measure() {
 
 #[test]
 fn numbers_that_contradict_each_other_are_refused() {
-    only_problem("journal.lease_ms", "[journal]\nlease_ms = 7000", &environment());
-    accepted("[journal]\nlease_ms = 7001", &environment());
-    only_problem("twilio.connect_timeout_ms", "[twilio]\nconnect_timeout_ms = 5001", &environment());
+    only_problem("journal.lease_ms", "[journal]\nlease_ms = 6000", &environment());
+    accepted("[journal]\nlease_ms = 6001", &environment());
+    only_problem("twilio.connect_timeout_ms", "[twilio]\nconnect_timeout_ms = 4001", &environment());
     only_problem("journal.batch_limit", "[journal]\nbatch_limit = 4097", &environment());
     only_problem("journal.statement_timeout_ms", "[journal]\nstatement_timeout_ms = 15001", &environment());
     only_problem("retry.first_ms", "[retry]\nfirst_ms = 5001", &environment());
@@ -307,9 +340,53 @@ fn what_has_no_default_is_asked_for() {
 fn a_malformed_sid_is_refused_and_not_shown() {
     for wrong in [SECRET, WORKSPACE, "AC123", "ac00000000000000000000000000000001"] {
         let problem = only_problem("twilio.account_sid", "", &with(&[("TWILIO_ACCOUNT_SID", wrong)]));
+        assert_eq!(problem.wrong, "is not an account SID (AC + 32 hex digits)");
         assert!(!problem.to_string().contains(wrong), "{problem}");
     }
-    only_problem("twilio.workspace_sid", "", &with(&[("TWILIO_WORKSPACE_SID", ACCOUNT)]));
+    let problem = only_problem("twilio.workspace_sid", "", &with(&[("TWILIO_WORKSPACE_SID", ACCOUNT)]));
+    assert_eq!(problem.wrong, "is not a workspace SID (WS + 32 hex digits)");
+}
+
+#[test]
+fn a_sid_in_upper_case_is_refused_because_no_event_would_match_it() {
+    for (name, sid) in [("account", ACCOUNT), ("workspace", WORKSPACE)] {
+        let (key, variable) = (format!("twilio.{name}_sid"), format!("TWILIO_{}_SID", name.to_ascii_uppercase()));
+        let upper = sid.replace("0001", "00AB");
+        let problem = only_problem(&key, "", &with(&[(&variable, &upper)]));
+        assert!(problem.wrong.contains("upper case") && !problem.to_string().contains(&upper), "{problem}");
+    }
+}
+
+#[test]
+fn a_variable_with_one_underscore_where_two_belong_is_named() {
+    let told = |variable: &str, key: &str| only_problem(key, "", &with(&[(variable, "must-not-show")])).to_string();
+    for variable in ["TRS_SERVER_LISTEN", "TRS_SERVER__LISTEN"] {
+        assert_eq!(
+            told(variable, "server.listen"),
+            format!(
+                "server.listen (from {variable}) is not read, because it has one underscore where two belong: rename it to TRS__SERVER__LISTEN"
+            )
+        );
+    }
+    assert!(told("TRS_STREAMS_DESTINATIONS_0_URL", "streams.destinations").contains("TRS__STREAMS__DESTINATIONS__…"));
+    assert!(told("TRS_ACCOUNTS_BLUE_AUTH_TOKENS", "accounts").contains("TRS__ACCOUNTS__…"));
+    accepted("", &with(&[("TRS_HOME", "/opt/another-program"), ("TRS_BUILD_COMMIT", "0123456")]));
+}
+
+#[test]
+fn destinations_of_the_file_that_a_variable_replaces_are_told_to_have_no_effect() {
+    let file = "[[streams.destinations]]\nurl = \"wss://h/a\"\nname = \"assist\"\n[[streams.destinations]]\nurl = \"wss://h/b\"";
+    let told = |environment: &Environment| -> Vec<String> {
+        accepted(file, environment).without_effect.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(told(&without("TRS__STREAMS__DESTINATIONS")), [""; 0]);
+    assert_eq!(
+        told(&environment()),
+        [
+            "streams.destinations (from trs.toml) has no effect: TRS__STREAMS__DESTINATIONS replaces the whole list, so its 2 \
+          tables with their names, tracks and parameters are dropped"
+        ]
+    );
 }
 
 #[test]
@@ -464,11 +541,23 @@ fn the_journal_is_a_sqlite_file_or_a_postgres_database() {
 }
 
 #[test]
+fn a_public_url_with_the_path_of_a_request_is_refused() {
+    for path in [EVENTS_PATH, EVENT_STREAMS_PATH, STREAM_STATUS_PATH, "/taskrouter/assignment"] {
+        for ending in ["", "/", "#rc=3"] {
+            let url = format!("https://streams.example.com{path}{ending}");
+            let problem = only_problem("server.public_url", "", &with(&[("TRS__SERVER__PUBLIC_URL", &url)]));
+            assert!(problem.wrong.contains(path) && problem.remedy.contains("leave"), "{problem}");
+        }
+    }
+    accepted("", &with(&[("TRS__SERVER__PUBLIC_URL", "https://example.com/taskrouter")]));
+}
+
+#[test]
 fn another_strategy_or_format_is_refused_with_the_choices() {
     let problem = only_problem("streams.strategy", "[streams]\nstrategy = \"streams\"", &environment());
     assert!(problem.wrong.contains("streams") && problem.remedy.contains("\"redirect\""), "{problem}");
-    let by_api = accepted("[streams]\nstrategy = \"streams-api\"", &environment());
-    assert_eq!(by_api.streams.strategy, Streaming::StreamsApi);
+    let by_redirect = accepted("[streams]\nstrategy = \"redirect\"", &environment());
+    assert_eq!((by_redirect.streams.strategy, by_redirect.strategy_by_default), (Streaming::Redirect, false));
     let problem = only_problem("log.format", "[log]\nformat = \"xml\"", &environment());
     assert!(problem.remedy.contains("\"text\" or \"json\""), "{problem}");
     only_problem("log.filter", "[log]\nfilter = \"==\"", &environment());
@@ -586,7 +675,7 @@ fn a_token_that_could_be_guessed_or_has_been_pasted_badly_is_refused() {
 #[test]
 fn a_key_of_the_other_store_is_told_to_have_no_effect_and_by_whom_it_was_set() {
     let told = |file: &str, variables: &[(&str, &str)]| -> Vec<String> {
-        accepted(file, &with(variables)).journal.without_effect.iter().map(ToString::to_string).collect()
+        accepted(file, &with(variables)).without_effect.iter().map(ToString::to_string).collect()
     };
     let postgres = ("TRS__JOURNAL__URL", "postgres://user:a-secret-that-must-not-show@db/calls");
     assert_eq!(told("", &[]), [""; 0], "the defaults set them all");

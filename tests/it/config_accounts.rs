@@ -40,7 +40,7 @@ fn without_further_accounts_there_is_the_first_and_it_is_the_whole() {
 #[test]
 fn an_account_says_who_it_is_and_takes_over_the_rest() {
     let file = format!(
-        "{BLUE}[twilio]\nmax_in_flight = 7\nregion = \"ie1\"\n[streams]\nstrategy = \"streams-api\"\ntrack_budget = 3\n"
+        "{BLUE}[twilio]\nmax_in_flight = 7\nregion = \"ie1\"\n[streams]\nstrategy = \"redirect\"\ntrack_budget = 3\n"
     );
     let settings = accepted(&file, &blue());
     let blue = own(&settings, "blue");
@@ -50,7 +50,7 @@ fn an_account_says_who_it_is_and_takes_over_the_rest() {
     assert!(matches!(&blue.twilio.credentials, Credentials::AuthToken(token) if token.expose_secret() == BLUES_TOKEN));
     assert_eq!(blue.twilio.api_base_url.as_str(), "https://api.twilio.com/", "a region is not taken over");
     assert_eq!((blue.twilio.max_in_flight, blue.streams.track_budget), (7, 3));
-    assert_eq!((blue.streams.strategy, urls(&blue)), (Strategy::StreamsApi, urls(&settings)));
+    assert_eq!((blue.streams.strategy, urls(&blue)), (Strategy::Redirect, urls(&settings)));
     let first = own(&settings, FIRST_ACCOUNT);
     assert_eq!(first.twilio.account_sid, settings.twilio.account_sid);
     assert_eq!(first.twilio.api_base_url.as_str(), "https://api.dublin.ie1.twilio.com/");
@@ -59,7 +59,7 @@ fn an_account_says_who_it_is_and_takes_over_the_rest() {
 #[test]
 fn an_account_has_a_region_key_strategy_destinations_and_rules_of_its_own() {
     let file = format!(
-        "{BLUE}region = \"ie1\"\napi_key = \"SK000000000000000000000000000000b3\"\nstrategy = \"streams-api\"\n\
+        "{BLUE}region = \"ie1\"\napi_key = \"SK000000000000000000000000000000b3\"\nstrategy = \"redirect\"\n\
          [[accounts.blue.destinations]]\nname = \"only\"\nurl = \"wss://blue.example.com/a\"\n\
          parameters = {{ who = \"{{worker.name}}\" }}\n\
          [[accounts.blue.rules]]\nchannel = \"voice\"\ndestinations = [\"only\"]\n"
@@ -70,9 +70,9 @@ fn an_account_has_a_region_key_strategy_destinations_and_rules_of_its_own() {
     let blue = own(&settings, "blue");
     assert_eq!(blue.twilio.api_base_url.as_str(), "https://api.dublin.ie1.twilio.com/");
     assert!(matches!(&blue.twilio.credentials, Credentials::ApiKey { key, .. } if key.ends_with("b3")));
-    assert_eq!((blue.streams.strategy, urls(&blue)), (Strategy::StreamsApi, vec!["wss://blue.example.com/a"]));
+    assert_eq!((blue.streams.strategy, urls(&blue)), (Strategy::Redirect, vec!["wss://blue.example.com/a"]));
     assert_eq!(blue.streams.rules.len(), 1);
-    assert_eq!((settings.streams.strategy, settings.streams.rules.len()), (Strategy::Redirect, 0));
+    assert_eq!((settings.streams.strategy, settings.streams.rules.len()), (Strategy::StreamsApi, 0));
     // What is kept of an event is each account's own affair.
     assert!(blue.interest().fields.contains("worker.name") && settings.interest().fields.is_empty());
 }
@@ -140,12 +140,15 @@ fn what_is_taken_over_and_does_not_fit_is_told_with_its_place() {
          [[streams.rules]]\nchannel = \"voice\"\ndestinations = [\"A\"]\n"
     );
     let problem = only_problem("accounts.blue", &file, &blue()).to_string();
-    assert!(problem.contains("takes over streams.rules.0.destinations, which here names a destination"), "{problem}");
+    assert!(
+        problem.contains("inherits streams.rules.0.destinations, which for this account names the unknown destination"),
+        "{problem}"
+    );
     let file = "[streams]\ntrack_budget = 1\n[[accounts.blue.destinations]]\nurl = \"wss://blue.example.com/a\"\n";
     let mut environment = blue();
     environment.insert("TRS__STREAMS__DESTINATIONS__0__TRACK".to_owned(), "inbound_track".to_owned());
     let problem = only_problem("accounts.blue", &format!("{file}{BLUE}"), &environment).to_string();
-    assert!(problem.contains("takes over streams.track_budget, which here is 1"), "{problem}");
+    assert!(problem.contains("inherits streams.track_budget, which for this account is 1"), "{problem}");
 }
 
 #[test]
@@ -156,7 +159,7 @@ fn no_two_accounts_have_a_sid_a_workspace_or_a_token_in_common() {
         ("workspace_sid", BLUE.replace("WS000000000000000000000000000000b2", first.workspace_sid.as_str())),
     ] {
         let problem = only_problem(&format!("accounts.blue.{key}"), &file, &blue());
-        assert!(problem.wrong.contains("[twilio]'s") && problem.origin.as_deref() == Some("trs.toml"), "{problem}");
+        assert!(problem.wrong.contains("[twilio]") && problem.origin.as_deref() == Some("trs.toml"), "{problem}");
     }
     let shared = with(&[("TRS__ACCOUNTS__BLUE__AUTH_TOKENS", "another, a-token-that-must-not-show")]);
     only_problem("accounts.blue.auth_tokens", BLUE, &shared);

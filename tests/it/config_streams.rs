@@ -44,7 +44,7 @@ fn destinations_have_names_of_their_own() {
     let names: Vec<_> = settings(TWO).streams.destinations.into_iter().map(|destination| destination.name).collect();
     assert_eq!(names, ["A", "assist"]);
     let twice = TWO.replace("\"assist\"", "\"A\"");
-    assert!(problem("streams.destinations", &twice).contains("two of one name"));
+    assert!(problem("streams.destinations", &twice).contains("two destinations of the same name"));
     problem("streams.destinations.1.name", &TWO.replace("\"assist\"", "\"a b\""));
 }
 

@@ -177,13 +177,15 @@ fn the_dashboard_takes_no_step_that_went_well_for_one_that_did_not() {
     yaml("deploy/grafana/taskrouter-streams.json").iter().for_each(|document| expressions(document, &mut found));
     let expression = found.iter().find(|expression| expression.contains("outcome!~")).unwrap();
     let left_out = quoted(expression, "outcome!~");
-    let trouble = Trouble { status: None, code: None, reason: String::new(), retry_after_ms: None };
+    let trouble = Trouble { status: None, code: None, reason: String::new(), retry_after_ms: None, lost: false };
     let done = Outcome::Done(Answer::Accepted);
     for (outcome, assumed, went_well) in [
         (done.clone(), None, true),
         (done, Some(Assumed::NotSent), true),
-        (Outcome::Gone, None, true),
+        (Outcome::NotFound(trouble.clone()), None, false),
+        (Outcome::NotInProgress(trouble.clone()), None, true),
         (Outcome::TryLater(trouble.clone()), None, false),
+        (Outcome::Denied(trouble.clone()), None, false),
         (Outcome::Unknown(trouble.clone()), None, false),
         (Outcome::Refused(trouble), None, false),
     ] {
@@ -202,6 +204,22 @@ fn the_alerts_of_rare_rounds_look_back_far_enough_to_see_them() {
     let needed: u32 = pruned.rsplit_once("> ").unwrap().1.parse().unwrap();
     let every = settings(BTreeMap::new()).journal.prune_every;
     assert!(Duration::from_secs(3600) * hours >= every * (needed + 1), "{hours} h hold more than {needed} rounds");
+}
+
+/// What must not be so for long without somebody's knowing: a leg that moved, and streams of which nobody knows enough.
+#[test]
+fn there_is_an_alert_for_everything_that_the_service_cannot_prove_or_has_given_up() {
+    for (name, metric) in [
+        ("StreamsParked", "calls{state=\"parked\"}"),
+        ("StreamsOrphaned", "streams_orphaned"),
+        ("StreamsInDoubt", "streams_in_doubt"),
+        ("StreamsUnconfirmed", "streams_unconfirmed_total"),
+        ("StopsUnproven", "stops_unproven_total"),
+        ("LegMoved", "leg_checks_total{outcome=\"moved\"}"),
+    ] {
+        let expression = alert(name);
+        assert!(expression.contains(&format!("taskrouter_streams_{metric}")), "{name}: {expression}");
+    }
 }
 
 /// Where a series appears with its first count, `increase` sees none.
@@ -282,6 +300,22 @@ fn the_image_runs_as_nobody_where_its_journal_is_and_knows_when_it_is_well() {
     let needs =
         read("Cargo.toml").lines().find_map(|line| line.strip_prefix("rust-version = ").map(str::to_owned)).unwrap();
     assert!(builds_with >= version(needs.trim_matches('"')), "{rust:?} is recent enough");
+}
+
+#[test]
+fn the_image_says_where_it_comes_from_and_under_which_licence() {
+    let instructions = instructions();
+    let labels = last(&instructions, "LABEL");
+    for (label, value) in [
+        ("source", env!("CARGO_PKG_REPOSITORY")),
+        ("licenses", env!("CARGO_PKG_LICENSE")),
+        ("title", env!("CARGO_PKG_NAME")),
+    ] {
+        assert!(labels.contains(&format!("org.opencontainers.image.{label}=\"{value}\"")), "{label}: {labels}");
+    }
+    for argument in ["COMMIT", "VERSION"] {
+        assert!(labels.contains(&format!("=${argument}")), "{argument}: {labels}");
+    }
 }
 
 #[test]

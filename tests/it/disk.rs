@@ -69,8 +69,10 @@ fn a_full_disk_makes_503_of_every_event_and_all_are_taken_when_there_is_room_aga
     // The first is there already, and acknowledging it again needs no room.
     assert!(refused.contains("1 of 14 events were accepted"), "{refused}");
     assert_eq!(refused.matches("503").count(), 13, "{refused}");
+    assert_eq!(serving.readiness(), 503);
 
     ballast.remove();
+    assert_eq!(serving.readiness(), 200);
     let taken = text(&serving.replay("fixtures/taskrouter").stdout);
     assert!(taken.contains("14 of 14 events were accepted"), "{taken}");
     serving.signal("TERM");
@@ -114,8 +116,10 @@ fn writes_that_the_system_refuses_make_503_of_every_event_until_it_takes_them_ag
     let refused = text(&serving.replay("fixtures/taskrouter").stdout);
     assert!(refused.contains("1 of 14 events were accepted"), "{refused}");
     assert_eq!(refused.matches("503").count(), 13, "{refused}");
+    assert_eq!(serving.readiness(), 503);
 
     limit_files(&serving, None);
+    assert_eq!(serving.readiness(), 200);
     let taken = text(&serving.replay("fixtures/taskrouter").stdout);
     assert!(taken.contains("14 of 14 events were accepted"), "{taken}");
     serving.signal("TERM");

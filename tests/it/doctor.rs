@@ -202,7 +202,7 @@ async fn what_is_wrong_is_found_and_nothing_else() {
         (
             &[("TWILIO_AUTH_TOKEN", "wrong")],
             1,
-            &[["auth token", "failure", "every event will be rejected"], ["public url", "failure", "403"]],
+            &[["auth token", "failure", "every event will be refused"], ["public url", "failure", "403"]],
         ),
         (
             &[("TRS__TWILIO__AUTH_TOKENS", "a-token-for-tests,an-old-one")],
@@ -224,7 +224,7 @@ async fn what_is_wrong_is_found_and_nothing_else() {
             &[("TRS__SERVER__PUBLIC_URL", "http://127.0.0.1:9")],
             1,
             &[
-                ["workspace", "failure", "another Event Callback URL"],
+                ["workspace", "failure", "another one"],
                 ["public url", "failure", "could not connect"],
                 ["signatures", "failure", "could not connect"],
             ],
@@ -247,7 +247,7 @@ async fn what_is_wrong_is_found_and_nothing_else() {
             0,
             &[["configuration", "warning", "journal.pool_size (from TRS__JOURNAL__POOL_SIZE)"]],
         ),
-        (&[("TRS__ADMIN__LISTEN", "127.0.0.1:9")], 0, &[["worker", "warning", "no worker answers"]]),
+        (&[("TRS__ADMIN__LISTEN", "127.0.0.1:9")], 0, &[["worker", "warning", "no service answers"]]),
         (&[("TWILIO_API_KEY", ""), ("TWILIO_API_SECRET", "")], 0, &[["configuration", "warning", "auth token"]]),
     ] {
         clinic.finds(changed, code, expected).await;
@@ -278,7 +278,9 @@ async fn a_postgresql_that_can_and_that_cannot_keep_the_journal_is_told_from_one
         ))
         .await;
     let reads = url.replace("postgres@", &format!("reads_{name}@"));
-    clinic.finds(&[("TRS__JOURNAL__URL", &reads)], 1, &[["journal", "failure", "lets this role write nothing"]]).await;
+    clinic
+        .finds(&[("TRS__JOURNAL__URL", &reads)], 1, &[["journal", "failure", "grants this role no write access"]])
+        .await;
     let nobody = database.url_at(9);
     clinic.finds(&[("TRS__JOURNAL__URL", &nobody)], 1, &[["journal", "failure", "cannot be opened"]]).await;
     let missing = url.replace(name, "missing");
@@ -366,8 +368,8 @@ async fn a_journal_that_somebody_else_has_made_is_found() {
         (check["verdict"].as_str().unwrap().to_owned(), check["found"].as_str().unwrap().to_owned())
     };
     assert_eq!(journal().await.0, "ok");
-    // A worker that was once tried by hand leaves all of them.
-    for ending in ["", ".lock", "-wal"] {
+    // A worker that was once tried by hand leaves both.
+    for ending in ["", "-wal"] {
         let file = folder.path().join(format!("journal.db{ending}"));
         std::fs::write(&file, "").unwrap();
         std::fs::set_permissions(&file, Permissions::from_mode(0o444)).unwrap();
@@ -390,7 +392,7 @@ async fn a_workspace_that_tells_too_little_or_somebody_else_is_found() {
         let office = world.workspace();
         office.event_callback_url = ours.event_callback_url.replace("#rc=3&rp=5xx,ct,rt", "")
     });
-    clinic.finds(&[], 0, &[["workspace", "warning", "no retry overrides"]]).await;
+    clinic.finds(&[], 0, &[["workspace", "warning", "retry"]]).await;
     clinic.sim.world(|world| world.workspace().event_callback_url = "https://a:b@crm.example.com/hook".to_owned());
     clinic.finds(&[], 1, &[["workspace", "failure", "https://hidden@crm.example.com/hook"]]).await;
     clinic.closes().await;
@@ -454,7 +456,7 @@ async fn a_stopped_worker_leaves_its_journal_and_its_checks_say_so() {
             &[
                 ["public url", "failure", "could not connect"],
                 ["signatures", "failure", "could not connect"],
-                ["worker", "warning", "no worker"],
+                ["worker", "warning", "no service"],
             ],
         )
         .await;
@@ -475,7 +477,7 @@ async fn a_probe_tells_whether_a_leg_stays_in_its_conference() {
     let customer = clinic.sim.world(|world| world.report(&task)).unwrap().customer.unwrap().to_string();
     let (code, said) = clinic.run(&["doctor", "--probe-call", &customer], &[]).await;
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("stayed in its conference"), "{said}");
+    assert!(said.contains("stayed in its conference, as streams.strategy = \"streams-api\" needs"), "{said}");
     let streams = clinic.sim.world(|world| world.report(&task)).unwrap().streams;
     assert_eq!(streams.len(), 1);
     assert!(streams[0].stopped_at.is_some() && streams[0].name.starts_with("Stream_probe_"));

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use std::borrow::Cow;
-use taskrouter_streams::call::fact::{TransferMode, TransferTarget, FactKind};
+use taskrouter_streams::call::fact::{FactKind, TransferMode, TransferTarget};
 use taskrouter_streams::twilio::event::{Content, Malformed, parse};
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::Pair;
@@ -73,7 +73,8 @@ fn every_event_type_of_interest_becomes_its_fact() {
                 | FactKind::Begun(_)
                 | FactKind::Settled(_)
                 | FactKind::Parked(_)
-                | FactKind::Unconfirmed { .. }
+                | FactKind::Recovered(_)
+                | FactKind::Noticed(_)
                 | FactKind::Redriven
                 | FactKind::Dismissed
                 | FactKind::Unparked) => panic!("{kind} became {other:?}"),

@@ -3,7 +3,7 @@
 use super::stories::{play, story, told};
 use std::time::Duration;
 use taskrouter_streams::call::Call;
-use taskrouter_streams::call::step::Change;
+use taskrouter_streams::call::step::Goal;
 use twilio_simulator::SimConfig;
 use twilio_simulator::faults::{Fault, FaultBody, On, Side};
 use twilio_simulator::scenario::{Scenario, Step, Verb};
@@ -159,7 +159,7 @@ fn a_refused_change_is_parked_and_the_guard_and_the_hold_are_as_they_were() {
         let judge = async |stage: &Testbed, call: &Call, mut failures: Vec<String>| {
             failures.extend(met(stage, case.0, case.1));
             let parked: Vec<_> = call.parked().collect();
-            if !matches!(parked.as_slice(), [(Change::Start(_), _)]) {
+            if !matches!(parked.as_slice(), [(Goal::Start(_), _)]) {
                 failures.push(format!("parked: {parked:?}"));
             }
             let picture = call.task().and_then(|task| stage.sim.world(|world| world.snapshot(task))).unwrap();
@@ -191,7 +191,7 @@ fn a_refusal_during_a_transfer_leaves_the_guard_raised_and_the_customer_as_the_a
         let mut wrong = outcome.failures.clone();
         let task = outcome.tasks.first().unwrap();
         let call = Call::fold(&stage.facts(task).await.unwrap());
-        let starts = call.parked().filter(|(change, _)| matches!(change, Change::Start(_))).count();
+        let starts = call.parked().filter(|(change, _)| matches!(change, Goal::Start(_))).count();
         let picture = stage.sim.world(|world| world.snapshot(task)).unwrap();
         if (starts, picture.guard_raised, picture.held) != (1, Some(true), Some(*held)) {
             wrong.push(format!("afterwards {picture:?}, parked {:?}", call.parked().collect::<Vec<_>>()));

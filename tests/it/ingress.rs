@@ -53,6 +53,10 @@ impl Ingest for Fake {
 }
 
 impl Workload for Fake {
+    fn ready(&self) -> Promise<'_, ()> {
+        Box::pin(ready(Ok(())))
+    }
+
     fn backlog(&self) -> Promise<'_, Backlog> {
         let answer = if self.overloaded { Err(JournalError::Overloaded { limit: 1 }) } else { Ok(Backlog::default()) };
         Box::pin(ready(answer))

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::call::step::{Change, Operation, Step};
+use taskrouter_streams::call::step::{Goal, Operation, Read, Step};
 use taskrouter_streams::journal::{Claim, Ingested, Journal, NewFact};
 
 /// A lease that does not end during a test.
@@ -34,7 +34,8 @@ fn task(number: u32) -> TaskSid {
 /// A fact that can be told from any other, with text that a careless store would break.
 fn fact(number: i64) -> Fact {
     let friendly_name = format!("{number}: \"quoted\", 'quoted', \\ and \u{1f4de}\n");
-    let step = Step { id: 1, operation: Operation::FindConference { friendly_name }, why: vec![Change::LowerAhead] };
+    let step =
+        Step { id: 1, operation: Operation::Read(Read::FindConference { friendly_name }), why: vec![Goal::LowerGuard] };
     Fact { at: number, kind: FactKind::Begun(step) }
 }
 

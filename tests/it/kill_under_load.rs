@@ -1,6 +1,6 @@
 //! kill -9 of the one process that a SQLite file has, at points that a seed chooses, again and again while calls go on.
 
-use crate::lab::dice::Dice;
+use crate::lab::rng::Rng;
 use crate::program::Serving;
 use crate::several::{Balancer, Load, every_call_is_told_whole, nothing_acknowledged_is_lost, twilio};
 use std::sync::Arc;
@@ -109,7 +109,7 @@ impl Ward {
 }
 
 async fn killed_again_and_again(seed: u64, strategy: &'static str) {
-    let mut dice = Dice::new(seed);
+    let mut dice = Rng::new(seed);
     let mut ward = Ward::opens(seed, strategy).await;
     let load = Load::of(&ward.sim);
     for _ in 0..ROUNDS {

@@ -20,6 +20,7 @@ mod console;
 mod core;
 mod deploy;
 mod disk;
+mod docs;
 mod doctor;
 mod event;
 mod event_stream;

@@ -6,7 +6,8 @@ mod bouncer;
 mod cluster;
 
 use bouncer::Bouncer;
-use cluster::{Cluster, programs};
+pub(crate) use cluster::Cluster;
+use cluster::programs;
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::io::Write as _;
@@ -33,6 +34,11 @@ fn cluster() -> Option<&'static Cluster> {
         programs.as_deref().map(|programs| Cluster::start(programs, "off"))
     };
     CLUSTER.get_or_init(start).as_ref()
+}
+
+/// A server besides, for a test that changes it.
+pub(crate) fn another_server() -> Option<Cluster> {
+    programs().map(|programs| Cluster::start(&programs, "off"))
 }
 
 /// The process's own PgBouncer, in front of the cluster. Where it is missing, its tests say so and do nothing, except in CI.

@@ -1,6 +1,7 @@
 //! The program as its users start it: a process, its arguments, its exit codes.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
@@ -88,6 +89,15 @@ impl Serving {
 }
 
 impl Serving {
+    /// The status of its readiness probe.
+    pub(crate) fn readiness(&self) -> u16 {
+        let mut probe = TcpStream::connect(&self.admin).unwrap();
+        probe.write_all(b"GET /health/ready HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        probe.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
     /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
@@ -232,6 +242,37 @@ fn serve_warns_of_a_key_that_has_no_effect() {
 }
 
 #[test]
+fn serve_says_once_which_strategy_a_configuration_gets_that_leaves_it_out() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("config.toml");
+    let lines = |configured: &str, variables: &[(&str, &str)]| {
+        std::fs::write(&file, configured).unwrap();
+        let mut child = program()
+            .args(["serve", "--config"])
+            .arg(&file)
+            .envs(ENVIRONMENT)
+            .env("TRS__JOURNAL__URL", format!("sqlite:{}", directory.path().join("journal.db").display()))
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+        let said = text(&child.wait_with_output().unwrap().stderr);
+        said.lines().filter(|line| line.contains("streams.strategy")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let left_out = lines("", &[]);
+    assert_eq!(left_out.len(), 1, "{left_out:?}");
+    assert!(left_out[0].contains("INFO") && left_out[0].contains("\"streams-api\""), "{left_out:?}");
+    for strategy in ["redirect", "streams-api"] {
+        assert_eq!(lines(&format!("[streams]\nstrategy = \"{strategy}\""), &[]), [""; 0]);
+        assert_eq!(lines("", &[("TRS__STREAMS__STRATEGY", strategy)]), [""; 0]);
+    }
+}
+
+#[test]
 fn serve_without_a_configuration_names_every_missing_key_and_exits_with_2() {
     let output = program().arg("serve").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -244,6 +285,75 @@ fn serve_without_a_configuration_names_every_missing_key_and_exits_with_2() {
         "streams.destinations",
     ] {
         assert!(said.contains(key), "{key} is missing in: {said}");
+    }
+}
+
+#[test]
+fn config_check_validates_without_starting_and_tells_what_has_no_effect() {
+    let directory = TempDir::new().unwrap();
+    let check = |file: &str, variables: &[(&str, &str)]| {
+        let path = directory.path().join("config.toml");
+        std::fs::write(&path, file).unwrap();
+        let output = program()
+            .args(["config", "check", "--config"])
+            .arg(&path)
+            .envs(ENVIRONMENT)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        (output.status.code(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+    };
+    let (code, said) = check("[journal]\npool_size = 2", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("warning: journal.pool_size") && said.contains("The configuration is valid."), "{said}");
+    assert!(said.contains(PUBLIC_URL) && said.contains(ACCOUNT) && !said.contains(TOKEN), "{said}");
+    for (file, variables, told) in [
+        ("[server]\nthreads = 0", &[][..], "server.threads"),
+        ("[server", &[], "is not valid TOML, see line 1"),
+        ("", &[("TRS_SERVER_THREADS", "2")], "TRS__SERVER__THREADS"),
+    ] {
+        let (code, said) = check(file, variables);
+        assert!(code == Some(2) && said.contains(told), "{said}");
+    }
+    assert!(std::fs::read_dir(directory.path()).unwrap().count() == 1, "no journal was created");
+    let defaults = program().arg("config").output().unwrap();
+    assert!(text(&defaults.stdout).starts_with(taskrouter_streams::config::default_text().trim_end()));
+}
+
+#[test]
+fn man_pages_and_completions_are_generated_for_every_command() {
+    let directory = TempDir::new().unwrap();
+    let made = program().arg("generate").arg(directory.path()).output().unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let read = |path: &str| std::fs::read_to_string(directory.path().join("share").join(path)).unwrap();
+    for command in ["", "-serve", "-doctor", "-calls", "-calls-list", "-config", "-config-check"] {
+        assert!(read(&format!("man/man1/taskrouter-streams{command}.1")).contains(".SH NAME"), "{command}");
+    }
+    for left_out in ["help", "help-serve", "calls-help", "generate"] {
+        let page = directory.path().join(format!("share/man/man1/taskrouter-streams-{left_out}.1"));
+        assert!(!page.exists(), "{left_out} needs no manual");
+    }
+    for completions in [
+        "bash-completion/completions/taskrouter-streams.bash",
+        "zsh/site-functions/_taskrouter-streams",
+        "fish/vendor_completions.d/taskrouter-streams.fish",
+    ] {
+        assert!(read(completions).contains("backfill"), "{completions}");
+    }
+    assert!(!text(&program().arg("--help").output().unwrap().stdout).contains("generate"));
+}
+
+#[test]
+fn every_line_of_help_is_an_imperative_without_a_full_stop() {
+    for arguments in [&["--help"][..], &["calls", "--help"], &["config", "--help"]] {
+        let help = text(&program().args(arguments).output().unwrap().stdout);
+        let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+        for line in commands.lines() {
+            let sentence = line.trim_start().split_once("  ").unwrap().1.trim();
+            let verb = sentence.split(' ').next().unwrap();
+            assert!(!sentence.ends_with('.') && verb.starts_with(char::is_uppercase), "{line}");
+            assert!(!["The", "A", "An", "What", "Whether", "Where"].contains(&verb), "{line}");
+        }
     }
 }
 

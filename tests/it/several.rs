@@ -242,7 +242,8 @@ pub(crate) async fn every_call_is_told_whole(journal: &dyn Journal, calls: &[Tas
             | FactKind::Transfer(_)
             | FactKind::Stream(_)
             | FactKind::Parked(_)
-            | FactKind::Unconfirmed { .. }
+            | FactKind::Recovered(_)
+            | FactKind::Noticed(_)
             | FactKind::Redriven
             | FactKind::Dismissed
             | FactKind::Unparked => None,

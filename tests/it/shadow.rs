@@ -4,9 +4,9 @@ use crate::stories::{STRATEGIES, configuration, facts_of, play, settle, stage_of
 use std::collections::BTreeSet;
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::{Fact, FactKind};
-use taskrouter_streams::call::ledger::StreamState;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::Assumed;
+use taskrouter_streams::call::streams::StreamState;
 use taskrouter_streams::config::Mode;
 use taskrouter_streams::timeline;
 use twilio_simulator::scenario::{self, SCENARIOS};
@@ -31,7 +31,7 @@ fn changes_decided(facts: &[Fact]) -> BTreeSet<String> {
         |text: String| agents.iter().fold(text, |text, (reservation, agent)| text.replace(reservation.as_str(), agent));
     let call = Call::fold(facts);
     let starts = call.streams().iter().map(|stream| format!("start {} on {}", stream.name, stream.slot));
-    let stops = call.streams().iter().filter(|stream| stream.state == StreamState::Stopped);
+    let stops = call.streams().iter().filter(|stream| stream.state() == StreamState::Stopped);
     starts.chain(stops.map(|stream| format!("stop {}", stream.name))).map(worded).collect()
 }
 
@@ -141,7 +141,7 @@ async fn a_call_that_began_in_shadow_mode_stays_there_because_its_agents_have_no
     for strategy in STRATEGIES {
         let (stage, facts) = across_modes(strategy, Mode::Shadow, Mode::Live).await;
         assert_eq!(commands_sent(&stage), Vec::<String>::new(), "{}", timeline::render(&facts));
-        let live: Vec<_> = Call::fold(&facts).streams().iter().map(|stream| stream.is_live()).collect();
+        let live: Vec<_> = Call::fold(&facts).streams().iter().map(|stream| stream.may_run()).collect();
         assert_eq!(live, [false, true], "alice's would be over, bob's would run\n{}", timeline::render(&facts));
         // One that begins now has its stream.
         let next = stage.sim.act(|world| world.customer_calls()).await;

@@ -270,7 +270,8 @@ fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
                     | FactKind::Transfer(_)
                     | FactKind::Stream(_)
                     | FactKind::Parked(_)
-                    | FactKind::Unconfirmed { .. }
+                    | FactKind::Recovered(_)
+                    | FactKind::Noticed(_)
                     | FactKind::Redriven
                     | FactKind::Dismissed
                     | FactKind::Unparked => {}

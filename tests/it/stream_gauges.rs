@@ -54,7 +54,7 @@ fn transfer() -> (Vec<Fact>, usize) {
     let facts: Vec<Fact> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
     let live = |count: &usize| {
         let call = Call::fold(&facts[..*count]);
-        !call.is_over() && call.streams().iter().filter(|stream| stream.is_live()).count() == 1
+        !call.is_over() && call.streams().iter().filter(|stream| stream.may_run()).count() == 1
     };
     let with_one = (1..facts.len()).find(live).unwrap();
     (facts, with_one)

@@ -2,10 +2,10 @@
 
 use crate::stories::{STRATEGIES, play, told};
 use taskrouter_streams::call::Call;
-use taskrouter_streams::call::fact::FactKind;
-use taskrouter_streams::call::ledger::StreamState;
+use taskrouter_streams::call::fact::{FactKind, Notice};
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::call::step::Change;
+use taskrouter_streams::call::step::Goal;
+use taskrouter_streams::call::streams::StreamState;
 use twilio_simulator::SimConfig;
 use twilio_simulator::scenario::read;
 use twilio_simulator::testbed::Testbed;
@@ -26,7 +26,7 @@ const CASE: Case<'static> =
     Case { steps: &[], agents: &["alice", "bob", "carol"], streams: "", more: "", settings: "" };
 
 impl Case<'_> {
-    fn tell(&self, judge: impl Fn(Strategy, &Call, &[What]) -> Vec<String> + Sync) {
+    fn tell(&self, judge: impl Fn(Strategy, &Call, &[FactKind]) -> Vec<String> + Sync) {
         let text = format!("name = \"x\"\ntitle = \"x\"\nsteps = {:?}\n[settings]\n{}", self.steps, self.settings);
         let story = read(&text).unwrap();
         play(&STRATEGIES, async |strategy| {
@@ -52,7 +52,7 @@ impl Case<'_> {
     }
 }
 
-fn fine(_: Strategy, _: &Call, _: &[What]) -> Vec<String> {
+fn fine(_: Strategy, _: &Call, _: &[FactKind]) -> Vec<String> {
     Vec::new()
 }
 
@@ -134,8 +134,8 @@ fn a_destination_that_refuses_every_stream_leaves_the_call_alone_and_is_parked_v
     }
     .tell(|_, call, _| {
         let parked: Vec<_> = call.parked().collect();
-        let is_it = matches!(parked.as_slice(), [(Change::Start(_), reason)] if reason.contains("319"));
-        let failed = call.streams().iter().filter(|stream| stream.state == StreamState::Failed).count();
+        let is_it = matches!(parked.as_slice(), [(Goal::Start(_), reason)] if reason.contains("319"));
+        let failed = call.streams().iter().filter(|stream| stream.state() == StreamState::Failed).count();
         [must(is_it, &format!("parked: {parked:?}")), must(failed == 3, &format!("{failed} tries"))].concat()
     });
 }
@@ -174,8 +174,9 @@ fn a_stream_of_which_nothing_is_heard_is_reported_and_left_running() {
         ],
         ..CASE
     }
-    .tell(|_, call, whats| {
-        let reported = whats.iter().filter(|what| matches!(what, FactKind::Unconfirmed { .. })).count();
+    .tell(|_, call, kinds| {
+        let reported =
+            kinds.iter().filter(|kind| matches!(kind, FactKind::Noticed(Notice::StartUnproven { .. }))).count();
         [must(reported == 1, "it was reported once"), must(call.streams().len() == 1, "it was left running")].concat()
     });
 }

@@ -79,7 +79,8 @@ async fn every_event_has_one_trace_to_its_last_step() {
     let facts = warm_transfer(stage(&format!("otlp_url = \"{}\"", collector.url)).await).await;
     let spans = collector.spans().await;
     let (roots, steps): (Vec<&Span>, Vec<&Span>) = spans.iter().partition(|span| span.parent_span_id.is_empty());
-    let events = facts.iter().filter(|fact| fact.kind.task_view().is_some() || matches!(fact.kind, FactKind::Stream(_)));
+    let events =
+        facts.iter().filter(|fact| fact.kind.task_view().is_some() || matches!(fact.kind, FactKind::Stream(_)));
     assert_eq!(roots.len(), events.count());
     let traces: BTreeSet<&[u8]> = roots.iter().map(|span| span.trace_id.as_slice()).collect();
     assert_eq!(traces.len(), roots.len(), "no two events share a trace");

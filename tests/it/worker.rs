@@ -10,7 +10,9 @@ use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::config;
 use taskrouter_streams::http::{self, IngressSettings};
-use taskrouter_streams::journal::{Claim, Claims, Due, Facts, Promise, Seq, SqliteJournal, SqliteSettings};
+use taskrouter_streams::journal::{
+    CallQuery, CallRow, Claim, Claims, Due, Facts, Promise, Reading, Seq, SqliteJournal, SqliteSettings,
+};
 use taskrouter_streams::service;
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::telemetry::traces::Traces;
@@ -42,6 +44,12 @@ struct Stalling {
 impl Facts for Stalling {
     fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
         self.inner.facts(call, after)
+    }
+}
+
+impl Reading for Stalling {
+    fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
+        self.inner.calls(query)
     }
 }
 
@@ -111,26 +119,13 @@ fn settings(twilio: &str) -> config::Settings {
 }
 
 fn ingress(settings: &config::Settings) -> IngressSettings {
-    IngressSettings {
-        traces: Traces::default(),
-        outage: Arc::default(),
-        accounts: vec![http::IngressAccount {
-            verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
-            account: ACCOUNT.parse().unwrap(),
-            workspace: WORKSPACE.parse().unwrap(),
-            interest: settings.interest(),
-        }],
-        assignment: None,
-        body_limit_bytes: 256 * 1024,
-        event_streams_body_limit_bytes: 8 * 1024 * 1024,
-        ingest_at_once: 300,
-        retry_after_s: 1,
-        threads: 1,
-        client_timeout: Duration::from_secs(5),
-        keep_alive: Duration::from_secs(5),
-        max_connections: 100,
-        shutdown_grace_s: 1,
-    }
+    let account = http::IngressAccount {
+        verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
+        account: ACCOUNT.parse().unwrap(),
+        workspace: WORKSPACE.parse().unwrap(),
+        interest: settings.interest(),
+    };
+    IngressSettings { assignment: None, ..crate::ingress::settings(vec![account]) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

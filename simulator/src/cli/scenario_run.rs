@@ -2,7 +2,7 @@
 
 use super::audio;
 use anyhow::Context as _;
-use taskrouter_streams::call::fact::{Fact, ReservationChange, FactKind};
+use taskrouter_streams::call::fact::{Fact, FactKind, ReservationChange};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::ReservationSid;
 use taskrouter_streams::config::Mode;

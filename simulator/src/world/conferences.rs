@@ -84,7 +84,7 @@ impl Conference {
         })
     }
 
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.status != ConferenceStatus::Completed
     }
 

@@ -17,6 +17,7 @@ use taskrouter_streams::call::sid::{CallSid, StreamSid, TaskSid};
 pub enum Request {
     FindConferences { friendly_name: Option<String>, status: Option<String>, page: PageQuery },
     FetchConference { conference: String },
+    EndConference { conference: String },
     ListParticipants { conference: String, page: PageQuery },
     FetchParticipant { conference: String, call: String },
     UpdateParticipant { conference: String, call: String, guard: Option<bool>, hold: Option<bool> },
@@ -41,6 +42,8 @@ pub enum OpName {
     FindConferences,
     /// `GET /Conferences/{CF}.json`.
     FetchConference,
+    /// `POST /Conferences/{CF}.json` with `Status`.
+    EndConference,
     /// `GET /Conferences/{CF}/Participants.json`.
     ListParticipants,
     /// `GET /Conferences/{CF}/Participants/{CA}.json`.
@@ -98,6 +101,7 @@ impl Request {
         match self {
             Request::FindConferences { .. } => OpName::FindConferences,
             Request::FetchConference { .. } => OpName::FetchConference,
+            Request::EndConference { .. } => OpName::EndConference,
             Request::ListParticipants { .. } => OpName::ListParticipants,
             Request::FetchParticipant { .. } => OpName::FetchParticipant,
             Request::UpdateParticipant { .. } => OpName::UpdateParticipant,
@@ -132,6 +136,7 @@ impl Request {
             Request::FetchConference { conference } => {
                 voice.conferences.find(conference).map(|found| found.body(&cx.account))
             }
+            Request::EndConference { conference } => return end_conference(world, conference, path),
             Request::ListParticipants { conference, page } => voice.conferences.find(conference).map(|found| {
                 let rows = found.participants().iter().map(|row| row.body(&cx.account, &found.sid)).collect();
                 page.list_2010("participants", rows, limit, path, &[])
@@ -174,6 +179,7 @@ impl Request {
         let task = match self {
             Request::FindConferences { friendly_name, .. } => friendly_name.as_deref()?,
             Request::FetchConference { conference }
+            | Request::EndConference { conference }
             | Request::ListParticipants { conference, .. }
             | Request::FetchParticipant { conference, .. }
             | Request::UpdateParticipant { conference, .. } => &world.voice.conferences.find(conference)?.name,
@@ -214,7 +220,12 @@ fn update_participant(
     hold: Option<bool>,
 ) -> Option<Reply> {
     let call = world.voice.calls.find(call)?.sid.clone();
-    check_command(world, &call);
+    // A guard that is raised again undoes what was done before the end.
+    if guard == Some(true) && hold.is_none() {
+        check_leg(world, &call)
+    } else {
+        check_command(world, &call)
+    }
     let World { cx, voice, .. } = world;
     let sid = voice.conferences.find(conference)?.sid.clone();
     let row = voice.conferences.get_mut(&sid)?.participant_mut(&call)?;
@@ -291,14 +302,33 @@ fn stop_stream(world: &mut World, call: &str, stream: &str, path: &str) -> Reply
     let Some(call) = world.voice.calls.find(call).map(|call| call.sid.clone()) else {
         return Reply::not_found(path);
     };
-    check_command(world, &call);
+    check_leg(world, &call);
     let Some(stopped) = world.voice.streams.stop(&mut world.cx, &call, stream) else {
         return Reply::not_found(path);
     };
     Reply { status: 200, body: stopped.body(&world.cx.account, &call) }
 }
 
-/// A command on a worker's leg, or on a call whose end the service has acknowledged long enough ago, is a violation.
+/// `POST …/Conferences/{CF}.json`, `Status=completed` (documented). It ends every leg that is in it, so doing it to a customer
+/// who is there drops a caller.
+fn end_conference(world: &mut World, conference: &str, path: &str) -> Reply {
+    let World { cx, voice, .. } = world;
+    let Some(found) = voice.conferences.find(conference).filter(|found| found.is_open()) else {
+        return Reply::not_found(path);
+    };
+    let sid = found.sid.clone();
+    let customers =
+        found.participants().iter().map(|row| row.call.clone()).filter(|call| voice.calls.is_customer(call));
+    for call in customers.collect::<Vec<_>>() {
+        cx.violated(Misuse::CustomerDropped { call, how: super::Drop::HungUp });
+    }
+    let ended = voice.end_conference(cx, &sid, "conference-ended-via-api", None);
+    let body = voice.conferences.find(conference).map_or(Value::Null, |found| found.body(&cx.account));
+    world.notice(ended);
+    Reply { status: 200, body }
+}
+
+/// A command on a call whose end the service has acknowledged long enough ago is a violation. Stops are none.
 fn check_command(world: &mut World, sid: &CallSid) {
     let World { cx, taskrouter, voice, .. } = world;
     let Some(call) = voice.calls.get(sid) else { return };
@@ -306,6 +336,13 @@ fn check_command(world: &mut World, sid: &CallSid) {
     if !call.is_live() && told.is_some_and(|told| cx.now() - told > cx.config.over_grace_ms) {
         cx.violated(Misuse::CommandAfterOver { call: sid.clone() });
     }
+    check_leg(world, sid);
+}
+
+/// A command on a worker's leg is a violation.
+fn check_leg(world: &mut World, sid: &CallSid) {
+    let World { cx, voice, .. } = world;
+    let Some(call) = voice.calls.get(sid) else { return };
     if !call.is_customer() {
         cx.violated(Misuse::WorkerLegTouched { call: sid.clone() });
     }

@@ -1,25 +1,25 @@
-//! One line of the report.
+//! One check and its verdict.
 
 use crate::config::in_terms_of;
 use serde::Serialize;
 
-/// The result of a check.
+/// The verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verdict {
-    /// No problem.
+    /// Correct.
     Ok,
-    /// It works but could be better, or it cannot be checked.
+    /// Works but could be better, or could not be checked.
     Warning,
-    /// The worker cannot work like this.
+    /// The service cannot work like this.
     Failure,
 }
 
-/// What was checked, the result, and what to do. Holds no secret.
+/// What was checked, what was found, and what to do. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
     check: &'static str,
-    /// With several accounts, the one that it is about.
+    /// The account, if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
     pub(super) verdict: Verdict,
@@ -41,7 +41,7 @@ impl Check {
         Self { check, account: None, verdict: Verdict::Failure, found: found.into(), remedy: Some(remedy.to_owned()) }
     }
 
-    /// The same check for one of several accounts, with the names of its keys.
+    /// The same check of one of several accounts; its remedy names that account's keys.
     pub(super) fn of(self, account: &str) -> Self {
         let remedy = self.remedy.map(|remedy| in_terms_of(account, &remedy));
         Self { account: Some(account.to_owned()), remedy, ..self }
@@ -52,7 +52,7 @@ impl Check {
     }
 }
 
-/// One line for each check, and below it what to do.
+/// A line per check, with its remedy below.
 pub(super) fn table(checks: &[Check]) -> String {
     let width = checks.iter().map(|check| check.name().len()).max().unwrap_or(0);
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! Does our worker answer at the public URL, and only to Twilio?
+//! The public URL: does our service answer there, and only to Twilio?
 
 use super::check::Check;
 use crate::cli::ingress_client::IngressClient;
@@ -7,13 +7,13 @@ use crate::http::EVENTS_PATH;
 use crate::twilio::signature::Pair;
 use std::time::{Duration, Instant};
 
-/// No such event exists, so the worker acknowledges it and journals nothing.
+/// No such event exists, so the service acknowledges it and journals nothing.
 const SELF_TEST: &str = "taskrouter-streams.self-test";
 
-/// Twilio waits 15 s, Event Streams 5 s. Streams start later by this time.
+/// Twilio waits for 15 s, Event Streams for 5 s; agents wait too.
 const SLOW: Duration = Duration::from_secs(1);
 
-const REMEDY: &str = "check that `serve` runs behind server.public_url, and that the proxy or tunnel forwards the path";
+const REMEDY: &str = "check that `serve` runs behind server.public_url, and that the proxy or tunnel keeps the path";
 
 pub(super) async fn checks(settings: &Settings) -> anyhow::Result<[Check; 2]> {
     let client = IngressClient::new(settings, Some(settings.server.public_url.clone()))?;
@@ -36,19 +36,19 @@ async fn signed(client: &IngressClient, settings: &Settings) -> Check {
     let took = began.elapsed();
     match answer {
         Ok(204) if took < SLOW => {
-            Check::ok(NAME, format!("a signed self-test event was accepted within {} ms", took.as_millis()))
+            Check::ok(NAME, format!("accepts a signed self-test event within {} ms", took.as_millis()))
         }
         Ok(204) => Check::warning(
             NAME,
-            format!("a signed self-test event was accepted, but after {} ms", took.as_millis()),
-            "find out what slows requests down: streams start later by this time",
+            format!("accepts a signed self-test event, but only after {} ms", took.as_millis()),
+            "find what is slow (proxy, tunnel, journal): agents wait this long for their streams",
         ),
         Ok(403) => Check::failure(
             NAME,
-            "a signed self-test event was rejected (403)",
-            "the worker there is configured with another auth token, public URL, account or workspace",
+            "refuses a signed self-test event (403)",
+            "make the service there use the same auth token, public URL, account and workspace as this configuration",
         ),
-        Ok(status) => Check::failure(NAME, format!("a signed self-test event was answered with {status}"), REMEDY),
+        Ok(status) => Check::failure(NAME, format!("answers a signed self-test event with {status}"), REMEDY),
         Err(reason) => Check::failure(NAME, reason, REMEDY),
     }
 }
@@ -60,7 +60,7 @@ async fn unsigned(client: &IngressClient, settings: &Settings) -> Check {
         Ok(status) if (200..300).contains(&status) => Check::failure(
             NAME,
             format!("an unsigned event is answered with {status}"),
-            "another server answers at server.public_url: check the proxy or tunnel",
+            "correct server.public_url: another program answers there",
         ),
         Ok(status) => Check::warning(NAME, format!("an unsigned event is answered with {status}, not 403"), REMEDY),
         Err(reason) => Check::failure(NAME, reason, REMEDY),

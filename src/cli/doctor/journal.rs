@@ -1,8 +1,8 @@
-//! Can the journal be written, and how fast?
+//! The journal's store: is it writable, and how long does a durable write take?
 
 use super::check::Check;
 use crate::config::{JournalUrl, Settings};
-use crate::journal::{Examination, OpenError, PostgresJournal, SqliteJournal};
+use crate::journal::{Examination, OpenError, examine_database, examine_file};
 use crate::service::postgres_settings;
 use crate::telemetry::metrics::Commits;
 use std::io::Write as _;
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 const NAME: &str = "journal";
 
-/// As many bytes as a fact and its index entries take.
+/// The size of a fact with its index entries.
 const PAGE: [u8; 4096] = [0; 4096];
 
 /// Enough for a median that one slow write does not change.
 const WRITES: usize = 9;
 
-/// Every event waits for one write.
+/// Every event waits for one write; agents notice a disk that is slower than this.
 const SLOW: Duration = Duration::from_millis(50);
 
 pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
@@ -29,9 +29,11 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
         }
         JournalUrl::Postgres(url) => {
             let settings = postgres_settings(&settings.journal, url, Commits::default());
-            vec![match PostgresJournal::examine(&settings).await {
+            vec![match examine_database(&settings).await {
                 Ok(examination) => database(&examination),
-                Err(error) => Check::failure(NAME, error.to_string(), "check journal.url, and that the database runs"),
+                Err(error) => {
+                    Check::failure(NAME, error.to_string(), "check journal.url, and that the database is running")
+                }
             }]
         }
     }
@@ -39,17 +41,20 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
 
 /// What is wrong with the journal's file, if it exists.
 fn file(path: &Path) -> Option<Check> {
-    let error = SqliteJournal::examine(path).err()?;
+    let error = examine_file(path).err()?;
     let remedy = match error {
-        OpenError::TooNew { .. } => "run the version that wrote it, or name another file in journal.url",
+        OpenError::TooNew { .. } => "run the version that wrote it, or set journal.url to another file",
+        OpenError::Damaged { .. } => {
+            "restore a backup, or move the file away, start the worker and run `backfill --since`"
+        }
         OpenError::Unopenable { .. } | OpenError::InUse { .. } => {
-            "make the worker's user own it and the files beside it, or name another file in journal.url"
+            "make the service's user own it and the files beside it, or set journal.url to another file"
         }
     };
     Some(Check::failure(NAME, error.to_string(), remedy))
 }
 
-/// Writes beside the journal's file, which a running worker may use.
+/// Writes beside the journal's file, which a running service may be using.
 fn disk(path: &Path) -> Check {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let timed = || -> std::io::Result<Duration> {
@@ -72,31 +77,31 @@ fn disk(path: &Path) -> Check {
         Ok(took) => Check::warning(
             NAME,
             format!("{shown} takes a durable write in {} ms (median)", took.as_millis()),
-            "every event waits for one: use a faster disk for the journal",
+            "use a faster disk: every event waits for one write",
         ),
         Err(error) => Check::failure(
             NAME,
             format!("{shown} cannot be written: {error}"),
-            "create the directory of journal.url, and let the worker's user write to it",
+            "create the directory of journal.url, and make it writable for the service's user",
         ),
     }
 }
 
 fn database(found: &Examination) -> Check {
-    let Examination { connected, write, may_write, is_standby, fsync } = *found;
+    let Examination { connected, write, may_write, is_read_only, fsync } = *found;
     let connected = format!("PostgreSQL, connected in {} ms", connected.as_millis());
-    if is_standby {
+    if is_read_only {
         return Check::failure(
             NAME,
-            format!("{connected}, is a standby and accepts no writes"),
-            "name the primary in journal.url",
+            format!("{connected}, takes no writes: it is a standby, or its default_transaction_read_only is on"),
+            "set journal.url to the primary",
         );
     }
     let Some(write) = write.filter(|_| may_write) else {
         return Check::failure(
             NAME,
-            format!("{connected}, lets this role write nothing"),
-            "let it create a schema (GRANT CREATE ON DATABASE), or create one for it: CREATE SCHEMA taskrouter_streams AUTHORIZATION role",
+            format!("{connected}, grants this role no write access"),
+            "let the role create a schema (GRANT CREATE ON DATABASE), or create it: CREATE SCHEMA taskrouter_streams AUTHORIZATION role",
         );
     };
     let written = format!("{connected}, takes a durable write in {:.1} ms (median)", write.as_secs_f64() * 1000.0);
@@ -104,11 +109,15 @@ fn database(found: &Examination) -> Check {
         return Check::warning(
             NAME,
             format!("{written}, but its fsync is off"),
-            "enable fsync: acknowledged events can be lost when the database's machine fails",
+            "turn fsync on: acknowledged events can be lost when the database's machine fails",
         );
     }
     if write >= SLOW {
-        return Check::warning(NAME, written, "every event waits for one: use a faster disk or a database nearby");
+        return Check::warning(
+            NAME,
+            written,
+            "use a faster disk or a nearer database: every event waits for one write",
+        );
     }
     Check::ok(NAME, written)
 }

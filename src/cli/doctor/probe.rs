@@ -1,4 +1,4 @@
-//! `--probe-call`: starts a stream on a live call with the Streams API. Twilio does not document that the leg then stays in its
+//! `--probe-call`: a stream on a live call through the Streams API. No page of Twilio's promises that the leg stays in its
 //! conference.
 
 use super::check::Check;
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 const NAME: &str = "streams api";
 
-/// A leg that leaves its conference is gone from the list within a few hundred milliseconds.
+/// A leg that leaves its conference disappears from the list within a few hundred milliseconds.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
 
-/// Conferences that are searched for the leg, the newest first.
+/// Conferences that are searched for the leg, newest first.
 const CONFERENCES: usize = 100;
 
 pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) -> Check {
@@ -26,10 +26,10 @@ pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) 
             return Check::failure(
                 NAME,
                 format!("{call} is in none of the {CONFERENCES} newest conferences"),
-                "name the customer's leg of a call with an agent: it is the task's call_sid",
+                "name the customer's leg of a call that is with an agent now: the task's call_sid",
             );
         }
-        Err(error) => return Check::failure(NAME, error.to_string(), "see the checks of Twilio's APIs"),
+        Err(error) => return Check::failure(NAME, error.to_string(), "see the checks of Twilio's APIs above"),
     };
     let name = format!("{}probe_{}", settings.streams.name_prefix, jiff::Timestamp::now().as_millisecond());
     let started = client.probe().start(call, &name, &destination.url).await;
@@ -40,7 +40,7 @@ pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) 
         }
         Err(_) => None,
     };
-    // Also after an unknown outcome of the start.
+    // Also after a start of unknown outcome.
     let stop = Operation::Command(Command::StopStream {
         customer: call.clone(),
         name: name.clone(),
@@ -52,7 +52,7 @@ pub(super) async fn check(settings: &Settings, client: &Client, call: &CallSid) 
         return Check::failure(
             NAME,
             format!("no stream could be started: {error}"),
-            "keep streams.strategy = \"redirect\"",
+            "check the rights of the API key, or set streams.strategy = \"redirect\"",
         );
     }
     tokio::time::sleep(LOOK_AFTER).await;
@@ -69,27 +69,33 @@ fn judge(
 ) -> Check {
     let stayed = |row: &ParticipantRow| row.connected && row.date_created == before.date_created;
     match (later, stopped) {
-        (Some((during, after)), Outcome::Done(_) | Outcome::NotFound(_) | Outcome::NotInProgress(_)) if stayed(during) && stayed(after) => Check::ok(
-            NAME,
-            format!(
-                "a stream was started and stopped on {call}, and the leg stayed in its conference: \
-                     streams.strategy = \"streams-api\" can be used"
-            ),
-        ),
-        (Some(_), Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Denied(_) | Outcome::Refused(_)) => Check::failure(
-            NAME,
-            format!("the stream {name} on {call} could not be stopped; it ends with the call"),
-            "keep streams.strategy = \"redirect\"",
-        ),
+        (Some((during, after)), Outcome::Done(_) | Outcome::NotFound(_) | Outcome::NotInProgress(_))
+            if stayed(during) && stayed(after) =>
+        {
+            Check::ok(
+                NAME,
+                format!(
+                    "a stream was started and stopped on {call}, and the leg stayed in its conference, as \
+                     streams.strategy = \"streams-api\" needs"
+                ),
+            )
+        }
+        (Some(_), Outcome::TryLater(_) | Outcome::Unknown(_) | Outcome::Denied(_) | Outcome::Refused(_)) => {
+            Check::failure(
+                NAME,
+                format!("the stream {name} on {call} could not be stopped; it ends with the call"),
+                "set streams.strategy = \"redirect\"",
+            )
+        }
         (Some(_) | None, _) => Check::failure(
             NAME,
             format!("{call} left its conference when a stream was started or stopped, or the call ended meanwhile"),
-            "try another call; if it happens again, keep streams.strategy = \"redirect\"",
+            "try another call; if it happens again, set streams.strategy = \"redirect\"",
         ),
     }
 }
 
-/// The conference that the leg is in, and its row there.
+/// The leg's conference, and its participant there.
 async fn find(client: &Client, call: &CallSid) -> Result<Option<(ConferenceSid, ParticipantRow)>, ApiError> {
     for conference in client.probe().conferences_in_progress().await?.into_iter().take(CONFERENCES) {
         if let Some(row) = row(client, &conference, call).await {

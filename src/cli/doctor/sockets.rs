@@ -1,4 +1,4 @@
-//! Do the destinations answer, with TLS, and speak WebSocket?
+//! The destinations: do they accept TLS and a WebSocket handshake?
 
 use super::check::Check;
 use anyhow::Context as _;
@@ -22,7 +22,7 @@ pub(super) async fn checks(urls: Vec<&str>) -> anyhow::Result<Vec<Check>> {
         .no_proxy()
         .http1_only()
         .build()
-        .context("the HTTP client could not be set up: install the system's root certificates (ca-certificates)")?;
+        .context("cannot create an HTTP client: install the system's root certificates (ca-certificates)")?;
     let mut checks = Vec::new();
     for url in urls {
         checks.push(check(&http, url).await);
@@ -42,17 +42,17 @@ async fn check(http: &reqwest::Client, url: &str) -> Check {
     match sent.map(|answer| answer.status().as_u16()) {
         Ok(101) => Check::ok(NAME, format!("{url} opens a WebSocket within {ms} ms")),
         Ok(status @ (401 | 403)) => {
-            Check::ok(NAME, format!("{url} rejects a handshake that Twilio did not sign ({status})"))
+            Check::ok(NAME, format!("{url} refuses an unsigned handshake ({status}), as it should"))
         }
         Ok(status) => Check::warning(
             NAME,
             format!("{url} answers a WebSocket handshake with {status}"),
-            "check the path of the destination",
+            "check the path: it must accept WebSocket connections",
         ),
         Err(error) if error.is_connect() => Check::failure(
             NAME,
-            format!("{url}: could not connect, or its certificate is not accepted"),
-            "check host, port, firewall and certificate: Twilio must reach it from the Internet",
+            format!("{url}: could not connect, or its certificate is not trusted"),
+            "check host, port, firewall and certificate: Twilio connects from the Internet",
         ),
         Err(error) if error.is_timeout() => Check::failure(
             NAME,
@@ -62,7 +62,7 @@ async fn check(http: &reqwest::Client, url: &str) -> Check {
         Err(_) => Check::warning(
             NAME,
             format!("{url} closes the connection during the handshake"),
-            "check the path of the destination",
+            "check the path: it must accept WebSocket connections",
         ),
     }
 }

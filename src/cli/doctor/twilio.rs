@@ -1,4 +1,4 @@
-//! Checks at Twilio: credentials, the workspace's event callback or sink, and the clock.
+//! Twilio's side: credentials, the workspace's events, and the clock.
 
 use super::check::Check;
 use crate::call::fact::EpochMs;
@@ -18,14 +18,14 @@ const SKEW_MS: EpochMs = 5_000;
 
 const CREDENTIALS: &str = "check TWILIO_ACCOUNT_SID, TWILIO_API_KEY and TWILIO_API_SECRET, and TWILIO_REGION: keys and \
                            tokens belong to one region";
-const NETWORK: &str = "check this machine's connection to Twilio (DNS, firewall), twilio.region and twilio.edge";
+const NETWORK: &str = "check this machine's connection to Twilio (DNS, firewall), and twilio.region and twilio.edge";
 
 pub(super) async fn checks(settings: &Settings, client: &Client, event_streams: bool) -> Vec<Check> {
     let mut checks = vec![calls(settings, client).await];
     let host = settings.twilio.taskrouter_base_url.host_str().unwrap_or_default();
     match client.workspaces().fetch(&settings.twilio.workspace_sid).await {
         Ok((row, date)) => {
-            checks.push(Check::ok("taskrouter", format!("{host} answers, with the configured credentials")));
+            checks.push(Check::ok("taskrouter", format!("{host} accepts the configured credentials")));
             checks.push(if event_streams { streamed(settings, client).await } else { workspace(settings, &row) });
             checks.push(clock(date));
         }
@@ -35,18 +35,18 @@ pub(super) async fn checks(settings: &Settings, client: &Client, event_streams: 
     checks
 }
 
-/// The voice API, for calls and conferences.
+/// The voice API: calls and conferences.
 async fn calls(settings: &Settings, client: &Client) -> Check {
     const NAME: &str = "voice api";
     let host = settings.twilio.api_base_url.host_str().unwrap_or_default();
     let search = Operation::Read(Read::FindConference { friendly_name: NO_CONFERENCE.to_owned() });
     match client.perform(&search).await.outcome {
-        Outcome::Done(_) => Check::ok(NAME, format!("{host} answers, with the configured credentials")),
+        Outcome::Done(_) => Check::ok(NAME, format!("{host} accepts the configured credentials")),
         outcome => failed(NAME, host, &ApiError::from(outcome)),
     }
 }
 
-/// Each auth token must be the account's, or become so during a rotation.
+/// Each auth token must be the account's, or be about to become it in a rotation.
 async fn tokens(settings: &Settings) -> Vec<Check> {
     const NAME: &str = "auth token";
     let tokens = &settings.twilio.auth_tokens;
@@ -57,16 +57,16 @@ async fn tokens(settings: &Settings) -> Vec<Check> {
         let Ok(client) = client else { continue };
         let which = if tokens.len() == 1 { String::new() } else { format!(" {number} of {}", tokens.len()) };
         checks.push(match client.workspaces().fetch(&settings.twilio.workspace_sid).await {
-            // Another check reports a missing workspace; the token was accepted.
-            Ok(_) | Err(ApiError::NotFound) => Check::ok(NAME, format!("token{which} is the account's")),
+            // A missing workspace is reported by another check; the token was accepted.
+            Ok(_) | Err(ApiError::NotFound) => Check::ok(NAME, format!("token{which} belongs to the account")),
             Err(ApiError::Refused(_)) if tokens.len() > 1 => Check::warning(
                 NAME,
-                format!("token{which} is not one of the account's"),
-                "expected during a rotation; otherwise remove it from twilio.auth_tokens",
+                format!("token{which} does not belong to the account"),
+                "ignore this during a rotation; otherwise remove it from twilio.auth_tokens",
             ),
             Err(ApiError::Refused(_)) => Check::failure(
                 NAME,
-                "the token is not the account's, so every event will be rejected",
+                "the token does not belong to the account, so every event will be refused",
                 "set TWILIO_AUTH_TOKEN to the primary auth token of the account that owns the workspace",
             ),
             Err(error @ ApiError::Later(_)) => Check::warning(NAME, error.to_string(), NETWORK),
@@ -81,19 +81,19 @@ fn workspace(settings: &Settings, row: &WorkspaceRow) -> Check {
     let plan = Plan::new(row, &format!("{}{EVENTS_PATH}", settings.server.public_url), false);
     let missing = plan.missing();
     match plan.owner {
-        Owner::Nobody => Check::failure(NAME, "it has no Event Callback URL", SETUP),
+        Owner::Nobody => Check::failure(NAME, "no Event Callback URL is set", SETUP),
         Owner::Other => Check::failure(
             NAME,
-            format!("it has another Event Callback URL: {}", shown(&row.event_callback_url)),
+            format!("the Event Callback URL is another one: {}", shown(&row.event_callback_url)),
             "run `taskrouter-streams setup --replace`, or `setup --event-streams` and `doctor --event-streams`",
         ),
         Owner::Us if !missing.is_empty() => {
-            Check::failure(NAME, format!("its EventsFilter lacks {}", missing.join(", ")), SETUP)
+            Check::failure(NAME, format!("EventsFilter leaves out {}", missing.join(", ")), SETUP)
         }
         Owner::Us if !plan.has_overrides() => {
-            Check::warning(NAME, "its Event Callback URL has no retry overrides", SETUP)
+            Check::warning(NAME, "the Event Callback URL does not ask Twilio to retry after failures", SETUP)
         }
-        Owner::Us => Check::ok(NAME, format!("{} sends us the events that matter", row.sid)),
+        Owner::Us => Check::ok(NAME, format!("{} sends every event that is needed", row.sid)),
     }
 }
 
@@ -107,33 +107,33 @@ async fn streamed(settings: &Settings, client: &Client) -> Check {
             return Check::warning(
                 NAME,
                 format!("{host}: {error}"),
-                "check in Twilio's Console whether the sink is active",
+                "check in the Twilio Console whether the sink is active",
             );
         }
     };
-    let Some(sink) = &found.sink else { return Check::failure(NAME, "no sink delivers to this worker", SETUP) };
+    let Some(sink) = &found.sink else { return Check::failure(NAME, "there is no sink for this service", SETUP) };
     let status = sink.status.as_deref().unwrap_or("of unknown status");
     if status != "active" {
         let remedy =
-            "check the reason in Twilio's Console; if it has failed, delete it and run `setup --event-streams --yes`";
+            "check in the Twilio Console why; if it has failed, delete it and run `setup --event-streams --yes`";
         return Check::failure(NAME, format!("the sink {} is {status}, so it delivers nothing", sink.sid), remedy);
     }
     if !found.missing.is_empty() {
-        return Check::failure(NAME, format!("no subscription has {}", found.missing.join(", ")), SETUP);
+        return Check::failure(NAME, format!("no subscription includes {}", found.missing.join(", ")), SETUP);
     }
     if found.has_subaccounts() {
-        let remedy = "give each account its own sink: deliveries that the parent account signs for others are rejected";
+        let remedy = "create one sink per account: deliveries that the parent account signs for others are refused";
         return Check::warning(NAME, format!("the sink {} also delivers events of subaccounts", sink.sid), remedy);
     }
-    Check::ok(NAME, format!("the sink {} delivers the events that matter", sink.sid))
+    Check::ok(NAME, format!("the sink {} delivers every event that is needed", sink.sid))
 }
 
 fn clock(date: Option<EpochMs>) -> Check {
     const NAME: &str = "clock";
     let Some(date) = date else {
-        return Check::warning(NAME, "Twilio's answer has no Date header", "check this machine's clock manually");
+        return Check::warning(NAME, "Twilio's answer has no Date header", "check this machine's clock by hand");
     };
-    // The header has whole seconds, and the answer was under way.
+    // The header has whole seconds, and the answer took time.
     let skew = jiff::Timestamp::now().as_millisecond() - date;
     if (-SKEW_MS..=SKEW_MS + 1000).contains(&skew) {
         return Check::ok(NAME, "within five seconds of Twilio's");
@@ -149,7 +149,7 @@ fn failed(name: &'static str, host: &str, error: &ApiError) -> Check {
         ApiError::NotFound => Check::failure(
             name,
             found,
-            "check TWILIO_WORKSPACE_SID, and that it belongs to TWILIO_ACCOUNT_SID; `setup --list` shows the account's",
+            "check that TWILIO_WORKSPACE_SID belongs to TWILIO_ACCOUNT_SID; `setup --list` lists the account's workspaces",
         ),
         ApiError::Refused(_) => Check::failure(name, found, CREDENTIALS),
         ApiError::Later(_) => Check::failure(name, found, NETWORK),

@@ -1,4 +1,4 @@
-//! The running worker, checked over its admin listener.
+//! The running service, seen through its admin listener.
 
 use super::check::Check;
 use crate::cli::ingress_client::reachable;
@@ -19,7 +19,7 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
     match asked {
         Ok((status, metrics)) => vec![health(status), parked(&metrics), orphans(&metrics)],
         Err(_) => {
-            let found = format!("no worker answers at {base}, so its parked changes are unknown");
+            let found = format!("no service answers at {base}, so its parked changes are unknown");
             let remedy = "start `serve`, or set admin.listen to its address";
             vec![Check::warning("worker", found, remedy)]
         }
@@ -35,12 +35,12 @@ async fn ask(client: &reqwest::Client, base: &str) -> Result<(u16, String), reqw
 fn health(status: u16) -> Check {
     const NAME: &str = "worker";
     match status {
-        200 => Check::ok(NAME, "it runs and is ready"),
-        503 => Check::failure(NAME, "it runs, but its journal does not answer", "see its log for the reason"),
+        200 => Check::ok(NAME, "running and ready"),
+        503 => Check::failure(NAME, "running, but its journal does not answer", "see its log for the reason"),
         _ => Check::warning(
             NAME,
             format!("admin.listen answers with {status}"),
-            "another server listens there: set admin.listen to the worker's address",
+            "set admin.listen to the service's address: another program listens there",
         ),
     }
 }
@@ -50,18 +50,18 @@ fn parked(metrics: &str) -> Check {
     let remedy = "see `calls list --parked`, fix the cause, then run `calls redrive`";
     match gauge(metrics, "calls{state=\"parked\"}") {
         Some(0.0) => Check::ok(NAME, "no change is parked"),
-        Some(calls) => Check::warning(NAME, format!("{calls} calls have parked changes"), remedy),
-        None => Check::warning(NAME, "the worker does not report it", "check that the worker has this version"),
+        Some(calls) => Check::warning(NAME, format!("{calls} calls have a parked change"), remedy),
+        None => Check::warning(NAME, "the service does not report it", "check that the service has this version"),
     }
 }
 
 fn orphans(metrics: &str) -> Check {
     const NAME: &str = "stale streams";
-    let remedy = "see `calls list --live`: the worker stops each, or its call shows why not";
+    let remedy = "see `calls list --live`: each is stopped automatically, or its call shows why not";
     match gauge(metrics, "streams_orphaned") {
-        Some(0.0) => Check::ok(NAME, "no stream runs without its agent"),
-        Some(streams) => Check::warning(NAME, format!("{streams} streams run without their agents"), remedy),
-        None => Check::warning(NAME, "the worker does not report it", "check that the worker has this version"),
+        Some(0.0) => Check::ok(NAME, "no stream runs without an agent"),
+        Some(streams) => Check::warning(NAME, format!("{streams} streams run without an agent"), remedy),
+        None => Check::warning(NAME, "the service does not report it", "check that the service has this version"),
     }
 }
 

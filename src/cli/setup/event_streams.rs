@@ -1,4 +1,4 @@
-//! Event Streams: the requests that create a sink and a subscription, printed or sent.
+//! Event Streams: the requests that create its sink and subscription, printed or made.
 //! Source: <https://www.twilio.com/docs/events/webhook-quickstart>.
 
 use super::plan::quoted;
@@ -12,7 +12,7 @@ use anyhow::{anyhow, bail};
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Delivery to our public listener.
+/// The sink's destination, and the login of printed requests.
 pub(in crate::cli) struct Delivery<'a> {
     client: &'a Client,
     destination: String,
@@ -20,16 +20,16 @@ pub(in crate::cli) struct Delivery<'a> {
     login: &'a str,
 }
 
-/// What exists already.
+/// What Event Streams is configured with.
 pub(in crate::cli) struct Found {
-    /// The sink that delivers to us; an active one first.
+    /// Our sink; an active one before any other.
     pub(in crate::cli) sink: Option<SinkRow>,
     subscriptions: Vec<SubscriptionRow>,
-    /// Event types that matter and have no subscription.
+    /// Relevant event types without a subscription.
     pub(in crate::cli) missing: Vec<String>,
 }
 
-/// The types that matter, by their names in Event Streams.
+/// The relevant event types, as Event Streams names them.
 fn types() -> impl Iterator<Item = String> {
     event::types().map(|name| format!("{TYPE_PREFIX}{name}"))
 }
@@ -40,12 +40,12 @@ impl<'a> Delivery<'a> {
         Self { client, destination: format!("{public_url}{EVENT_STREAMS_PATH}"), base, login }
     }
 
-    /// The requests as curl commands.
+    /// The requests as shell commands.
     pub(super) fn calls(&self) -> String {
         let Self { base, login, .. } = self;
         let curl = |resource: &str| format!("curl -X POST {base}/v1/{resource} \\\n  -u \"{login}\"");
         let field = |text: String| format!(" \\\n  --data-urlencode {}", quoted(&text));
-        let mut text = format!("# 1. Create the sink; the answer has its SID, DG…\n{}", curl("Sinks"));
+        let mut text = format!("# 1. Create the sink; the answer holds its SID, DG…\n{}", curl("Sinks"));
         for part in [
             "Description=taskrouter-streams".to_owned(),
             "SinkType=webhook".to_owned(),
@@ -60,7 +60,7 @@ impl<'a> Delivery<'a> {
         for name in types() {
             text.push_str(&field(format!("Types={}", json!({"type": name}))));
         }
-        text.push_str("\n\n# To undo it, with the SIDs of the answers: first the subscription, then the sink");
+        text.push_str("\n\n# To undo this, with the SIDs of the answers: the subscription first, then the sink");
         text.push_str(&self.undo("Subscriptions/DF…"));
         text.push_str(&self.undo("Sinks/DG…"));
         text.push_str("\n\n# Or run this again with --yes, which creates what is missing and prints how to undo it.");
@@ -71,10 +71,10 @@ impl<'a> Delivery<'a> {
         format!("\ncurl -X DELETE {}/v1/{resource} -u \"{}\"", self.base, self.login)
     }
 
-    /// Creates what is missing, and prints how to undo it.
+    /// Creates what is missing, and prints how to undo that.
     pub(super) async fn carry_out(&self) -> CommandResult {
         let found = self.read().await.map_err(|error| {
-            anyhow!(error).context("cannot read the Event Streams configuration; nothing was changed")
+            anyhow!(error).context("cannot read the Event Streams configuration, so nothing was changed")
         })?;
         say(&found.describe(&self.destination));
         if found.missing.is_empty() {
@@ -88,7 +88,7 @@ impl<'a> Delivery<'a> {
         let ended = self.make(&found, &mut made).await;
         if !made.is_empty() {
             let undo: String = made.iter().rev().map(|resource| self.undo(resource)).collect();
-            say(&format!("\nTo undo it:\n{undo}"));
+            say(&format!("\nTo undo this:\n{undo}"));
         }
         match ended {
             Ok(()) => {
@@ -96,7 +96,8 @@ impl<'a> Delivery<'a> {
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => Err(anyhow!(error).context(
-                "not everything was created: run setup again to continue. A sink that is not active yet accepts no subscription",
+                "not everything was created: run setup again to create the rest. A sink that is not active yet accepts no \
+                 subscription",
             )),
         }
     }
@@ -117,7 +118,7 @@ impl<'a> Delivery<'a> {
         Ok(Found { sink, subscriptions, missing: types().filter(|name| !told.contains(name)).collect() })
     }
 
-    /// Adds to `made` the path of each resource that it creates, also when it ends early.
+    /// Records in `made` what was created, as paths below the version, also when it ends early.
     async fn make(&self, found: &Found, made: &mut Vec<String>) -> Result<(), ApiError> {
         let sink = match &found.sink {
             Some(sink) => sink.sid.clone(),
@@ -158,17 +159,17 @@ impl Found {
         };
         let mut text = format!("sink          {sink} for {destination}\nsubscription  {subscription}");
         let (total, missing) = (types().count(), self.missing.len());
-        text.push_str(&format!("\nevent types   {} of {total} that matter", total - missing));
+        text.push_str(&format!("\nevent types   {} of the {total} needed", total - missing));
         if self.has_subaccounts() {
             text.push_str(
-                "\n\nA subscription also delivers events of subaccounts. The parent account signs them, so the worker rejects every \
-                 delivery that has one: give each account its own sink.",
+                "\n\nA subscription includes the events of subaccounts. The parent account signs them, so the service refuses \
+                 every delivery that contains one: create one sink per account.",
             );
         }
         text
     }
 
-    /// Whether a subscription delivers events of other accounts.
+    /// Whether a subscription includes events of other accounts.
     pub(in crate::cli) fn has_subaccounts(&self) -> bool {
         self.subscriptions.iter().any(|row| row.of_subaccounts == Some(true))
     }

@@ -1,4 +1,4 @@
-//! What `setup` changes, and how to undo it.
+//! What `setup` would change, and how to undo it.
 
 use crate::twilio::client::WorkspaceRow;
 use crate::twilio::event;
@@ -6,16 +6,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 use url::Url;
 
-/// Twilio retries requests that failed to connect, timed out or got a 5xx, up to three times.
+/// Twilio retries up to three times after a 5xx, a failed connection or a time-out; not after a 4xx.
 /// Source: <https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>.
 const OVERRIDES: &str = "rc=3&rp=5xx,ct,rt";
 
-/// Who receives a workspace's events.
+/// Whose URL receives the workspace's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Owner {
-    /// No URL is configured.
     Nobody,
-    /// Our URL, whatever its overrides.
+    /// Ours, with any connection overrides.
     Us,
     Other,
 }
@@ -23,18 +22,16 @@ pub(in crate::cli) enum Owner {
 /// A workspace as it is and as it should be.
 pub(in crate::cli) struct Plan {
     now: WorkspaceRow,
-    /// Our URL without its fragment.
+    /// Our URL, without a fragment.
     pub(in crate::cli) address: String,
-    /// The URL to be set, with its fragment.
+    /// The URL to set, with its fragment.
     pub(in crate::cli) url: String,
-    /// The filter to be set.
     pub(in crate::cli) filter: String,
-    /// Who receives its events now.
     pub(in crate::cli) owner: Owner,
 }
 
 impl Plan {
-    /// The change that makes the workspace send the events that matter, or all of them, to `address`.
+    /// The change that makes `now` send the relevant events, or all of them, to `address`.
     pub(in crate::cli) fn new(now: &WorkspaceRow, address: &str, all_events: bool) -> Self {
         let url = now.event_callback_url.as_str();
         let owner = match url.split_once('#').map_or(url, |(url, _)| url) {
@@ -52,25 +49,25 @@ impl Plan {
         self.now.event_callback_url == self.url && names(&self.now.events_filter) == names(&self.filter)
     }
 
-    /// Whether the URL has our retry overrides.
+    /// Whether the URL asks Twilio to retry.
     pub(in crate::cli) fn has_overrides(&self) -> bool {
         self.now.event_callback_url == self.url
     }
 
-    /// The event types that matter and are filtered out.
+    /// The relevant event types that the filter leaves out.
     pub(in crate::cli) fn missing(&self) -> Vec<&'static str> {
         let told = names(&self.now.events_filter);
         if told.is_empty() { Vec::new() } else { event::types().filter(|name| !told.contains(name)).collect() }
     }
 
-    /// The call that sets the workspace as it is now.
+    /// The request that restores the workspace as it is now.
     pub(in crate::cli) fn undo(&self, base: &str, login: &str) -> String {
         let WorkspaceRow { sid, event_callback_url, events_filter, .. } = &self.now;
         let base = base.trim_end_matches('/');
         let hidden = if shown(event_callback_url) == printable(event_callback_url) || event_callback_url.is_empty() {
             ""
         } else {
-            "\n\n(the user and password of the previous URL are not shown: insert them)"
+            "\n\n(the user and password of the former URL are hidden: fill them in)"
         };
         let url = if event_callback_url.is_empty() { String::new() } else { shown(event_callback_url) };
         format!(
@@ -101,7 +98,7 @@ fn filter(text: &str) -> String {
     if text.is_empty() { "(every event)".to_owned() } else { printable(text) }
 }
 
-/// A URL without its user and password.
+/// Another party's URL, without its password.
 pub(in crate::cli) fn shown(url: &str) -> String {
     if url.is_empty() {
         return "(none)".to_owned();

@@ -1,5 +1,5 @@
-//! `[accounts.NAME]`: further accounts. Each is read by the same code as `[twilio]` and `[streams]`, from layers in which
-//! its own keys stand where theirs stood, and what is wrong is told in its own terms.
+//! `[accounts.NAME]`: further accounts. Each is read by the same code as `[twilio]` and `[streams]`, from layers in which its
+//! own keys replace theirs; problems name the account's own keys.
 
 use crate::config::layers::{Found, Layers, PREFIX, Raw, SEPARATOR, TWILIO_NAMES};
 use crate::config::reader::Reader;
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const SECTION: &str = "accounts";
 const REMEDY: &str = "write [accounts.NAME] and the keys of one account below it";
 
-/// What an account says of itself: nothing of this is taken over from `[twilio]`.
+/// Keys of an account that are never inherited from `[twilio]`.
 const OF_TWILIO: [&str; 9] = [
     "account_sid",
     "auth_tokens",
@@ -22,10 +22,10 @@ const OF_TWILIO: [&str; 9] = [
     "taskrouter_base_url",
 ];
 
-/// What an account may say for itself; else it is taken over from `[streams]`.
+/// Keys of an account that are inherited from `[streams]` unless it sets them.
 const OF_STREAMS: [&str; 3] = ["strategy", "destinations", "rules"];
 
-/// What no two accounts can have in common. With a token of two accounts, either could speak for the other.
+/// Values that no two accounts may share: with a shared token, either could sign for the other.
 const UNIQUE: [&str; 3] = ["account_sid", "workspace_sid", "auth_tokens"];
 
 /// Keeps a line of an error readable.
@@ -34,7 +34,7 @@ const LONGEST_NAME: usize = 40;
 /// Keys that nobody has read yet, by full name.
 type Keys = BTreeMap<String, Found>;
 
-/// Every further account, by name; `before` is what all layers said before any of it was read.
+/// Every further account, by name; `before` holds all layers before any key was read.
 pub(super) fn accounts(reader: &mut Reader, before: &Keys) -> Option<BTreeMap<String, AccountConfig>> {
     let (sections, mut fine) = sections(reader);
     let mut taken = Taken::default();
@@ -44,12 +44,12 @@ pub(super) fn accounts(reader: &mut Reader, before: &Keys) -> Option<BTreeMap<St
         let section = format!("{SECTION}.{name}");
         for (key, other) in taken.claim(&section, |key| keys.get(key)) {
             let origin = keys.get(key).map(|found| found.origin.clone());
-            let wrong = format!("is, or has in it, one of [{other}]'s");
+            let wrong = format!("is, or contains, one of [{other}]");
             reader.item_problem(
                 format!("{section}.{key}"),
                 origin,
                 &wrong,
-                "copy this account's own, or drop one of the two",
+                "set this account's own, or remove one of the two accounts",
             );
             fine = false;
         }
@@ -61,7 +61,7 @@ pub(super) fn accounts(reader: &mut Reader, before: &Keys) -> Option<BTreeMap<St
     fine.then_some(accounts)
 }
 
-/// The keys of each account, and whether everything there was one.
+/// The keys of each account, and whether all of them are valid.
 fn sections(reader: &mut Reader) -> (BTreeMap<String, Keys>, bool) {
     let (mut sections, mut fine) = (BTreeMap::<String, Keys>::new(), true);
     if let Some(found) = reader.take(SECTION)
@@ -73,12 +73,7 @@ fn sections(reader: &mut Reader) -> (BTreeMap<String, Keys>, bool) {
     for (rest, found) in reader.take_below(SECTION) {
         let (name, key) = rest.split_once('.').unwrap_or((&rest, ""));
         if let Some(remedy) = problem_of_name(name) {
-            reader.item_problem(
-                format!("{SECTION}.{name}"),
-                Some(found.origin),
-                "is not a name for an account",
-                remedy,
-            );
+            reader.item_problem(format!("{SECTION}.{name}"), Some(found.origin), "is not an account name", remedy);
             fine = false;
             continue;
         }
@@ -92,7 +87,7 @@ fn sections(reader: &mut Reader) -> (BTreeMap<String, Keys>, bool) {
             keys.insert(key.to_owned(), found);
         } else if !key.is_empty() {
             let known = [&OF_TWILIO[..], &OF_STREAMS].concat().join(", ");
-            let remedy = format!("the keys of an account are {known}; what is not among them holds for all accounts");
+            let remedy = format!("the keys of an account are {known}; all others apply to every account");
             reader.item_problem(format!("{SECTION}.{rest}"), Some(found.origin), "is not a key", &remedy);
             fine = false;
         }
@@ -103,9 +98,9 @@ fn sections(reader: &mut Reader) -> (BTreeMap<String, Keys>, bool) {
 fn problem_of_name(name: &str) -> Option<&'static str> {
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(is_plain) || name.contains(SEPARATOR) {
-        return Some("write lower-case letters, digits and single underscores: the environment names it too");
+        return Some("use lower-case letters, digits and single underscores: environment variables contain the name");
     }
-    (name == FIRST_ACCOUNT).then_some("call it otherwise: that is the name of [twilio]'s account")
+    (name == FIRST_ACCOUNT).then_some("choose another name: [twilio]'s account is called that")
 }
 
 fn is_empty_table(raw: &Raw) -> bool {
@@ -118,12 +113,12 @@ fn is_known(key: &str) -> bool {
     OF_TWILIO.contains(&key) || OF_STREAMS.contains(&key) || (first == "destinations" && !below.is_empty())
 }
 
-/// Which section has which of the [`UNIQUE`] values.
+/// The section that holds each of the [`UNIQUE`] values.
 #[derive(Default)]
 struct Taken(BTreeMap<(&'static str, String), String>);
 
 impl Taken {
-    /// Notes a section's values, and says which of them another section has, and which one that is.
+    /// Records a section's values; returns those that another section holds, with that section.
     fn claim<'a>(
         &mut self,
         section: &str,
@@ -181,8 +176,7 @@ fn account(reader: &mut Reader, section: &str, keys: Keys, before: &Keys) -> Opt
     Some(AccountConfig { twilio: twilio?, streams: streams? })
 }
 
-/// What is wrong with an account, in terms of its section; nothing of what is wrong with a key that it takes over and has
-/// been reported there.
+/// A problem of an account in terms of its section; `None` for an inherited key whose problem has been reported already.
 fn in_own_terms(problem: Problem, section: &str, own: &BTreeSet<String>, reported: &[Problem]) -> Option<Problem> {
     let Problem { key, origin, wrong, remedy } = problem;
     let (above, rest) = key.split_once('.')?;
@@ -194,11 +188,11 @@ fn in_own_terms(problem: Problem, section: &str, own: &BTreeSet<String>, reporte
     if reported.iter().any(|known| known.key == key && known.wrong == wrong) {
         return None;
     }
-    let wrong = format!("takes over {key}, which here {wrong}");
+    let wrong = format!("inherits {key}, which for this account {wrong}");
     Some(Problem { key: section.to_owned(), origin, wrong, remedy: format!("{remedy}, or give {section} its own") })
 }
 
-/// A text about `[twilio]` and `[streams]`, in terms of an account's section, as in "accounts.blue".
+/// A text about `[twilio]` and `[streams]`, rewritten for an account's section, as in "accounts.blue".
 pub(in crate::config) fn renamed(text: &str, section: &str) -> String {
     let variable = |key: &str| {
         format!(

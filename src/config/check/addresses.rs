@@ -1,4 +1,4 @@
-//! The keys that are addresses. None is quoted in a problem: an address can hold a password.
+//! The keys that are addresses. No problem quotes one: an address can hold a password.
 
 use crate::config::JournalUrl;
 use crate::config::layers::Raw;
@@ -14,11 +14,14 @@ use url::{Host, Url};
 const API_BASE_URL: &str = "twilio.api_base_url";
 const TASKROUTER_BASE_URL: &str = "twilio.taskrouter_base_url";
 
-/// `server.public_url`: as it was written, because it is what signatures are computed over, but for a fragment and the
-/// slash at its end.
+/// The paths of the public listener, which do not belong in `server.public_url`.
+const EVENT_PATHS: [&str; 4] =
+    ["/taskrouter/events", "/taskrouter/event-streams", "/taskrouter/assignment", "/streams/status"];
+
+/// `server.public_url`, as written, because signatures are computed over it; without a fragment and the last slash.
 pub(super) fn public_url(reader: &mut Reader) -> Option<String> {
     const KEY: &str = "server.public_url";
-    let remedy = "set it to the address that Twilio is told, as in \"https://streams.example.com\"";
+    let remedy = "set it to the address at which Twilio reaches this listener, as in \"https://streams.example.com\"";
     let text = reader.text(KEY, remedy)?;
     let text = text.split_once('#').map_or(text.as_str(), |(address, _fragment)| address);
     let Ok(url) = Url::parse(text) else {
@@ -28,13 +31,17 @@ pub(super) fn public_url(reader: &mut Reader) -> Option<String> {
     let wrong = if !matches!(url.scheme(), "https" | "http") || !url.has_host() {
         "does not begin with https:// and a host"
     } else if url.scheme() == "http" && !is_loopback(&url) {
-        "begins with http://, which sends callers' data in the clear"
+        "begins with http://, which sends callers' data unencrypted"
     } else if has_userinfo(&url) {
-        "has a user or password, which Twilio's signature does not cover in one way"
+        "has a user or password, which Twilio leaves out of its signatures"
     } else if url.query().is_some() {
-        "has a query string, which belongs to a single event's address"
+        "has a query string, which the paths below it cannot keep"
     } else if text.contains(char::is_whitespace) || !text.is_ascii() {
-        "has characters that a URL must encode"
+        "has characters that must be percent-encoded"
+    } else if let Some(path) = EVENT_PATHS.iter().find(|path| text.trim_end_matches('/').ends_with(**path)) {
+        let remedy = format!("leave {path} out: it is added to this address");
+        reader.problem(KEY, format!("ends with {path}, which is the path of one kind of request"), remedy);
+        return None;
     } else {
         let (scheme, rest) = text.split_once(':')?;
         return Some(format!("{}:{}", scheme.to_ascii_lowercase(), rest.trim_end_matches('/')));
@@ -58,7 +65,7 @@ pub(super) fn networks(reader: &mut Reader, key: &'static str) -> Option<Vec<IpN
     networks
 }
 
-/// The base URLs of the API and of TaskRouter: overridden, else of the region and edge.
+/// The base URLs of the API and of TaskRouter: the overrides, else those of the region and edge.
 pub(super) fn base_urls(reader: &mut Reader) -> Option<(Url, Url)> {
     let region = reader.optional_text("twilio.region");
     let edge = reader.optional_text("twilio.edge");
@@ -72,7 +79,7 @@ pub(super) fn base_urls(reader: &mut Reader) -> Option<(Url, Url)> {
         (resolve(API_BASE_URL, api, Product::Api), resolve(TASKROUTER_BASE_URL, taskrouter, Product::TaskRouter));
     if let (false, Err(error)) = (overridden, base_url(Product::Api, region.as_deref(), edge.as_deref())) {
         match error {
-            HostError::UnknownRegion => reader.problem("twilio.region", "is not known here", error.to_string()),
+            HostError::UnknownRegion => reader.problem("twilio.region", "is not a known region", error.to_string()),
             HostError::NotAName => reader.problem("twilio.region", "or twilio.edge is not a name", error.to_string()),
         }
     }
@@ -80,11 +87,11 @@ pub(super) fn base_urls(reader: &mut Reader) -> Option<(Url, Url)> {
 }
 
 fn base(reader: &mut Reader, key: &'static str, text: &str) -> Option<Url> {
-    let remedy = "write https:// (or http:// for the simulator) and a host, or leave it out to reach Twilio";
+    let remedy = "write https:// (or http:// for the simulator) and a host, or leave it out to use Twilio's hosts";
     let wrong = match Url::parse(text) {
         Err(_) => "is not a URL",
         Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => "is not an http:// or https:// URL",
-        Ok(url) if has_userinfo(&url) => "has a user or password: the credentials have keys of their own",
+        Ok(url) if has_userinfo(&url) => "has a user or password, which belong in the keys for credentials",
         Ok(url) if url.query().is_some() || url.fragment().is_some() => "has a query string or a fragment",
         Ok(url) => return Some(url),
     };
@@ -98,12 +105,12 @@ pub(super) fn otlp_url(reader: &mut Reader) -> Option<String> {
     let text = reader.optional_text(KEY)?;
     let (wrong, remedy) = match Url::parse(&text) {
         _ if !traces::SUPPORTED => (
-            "is set, and this program was built without the feature opentelemetry",
+            "is set, but this program was built without the feature opentelemetry",
             "build it with `cargo build --release --features opentelemetry`, or leave the key out",
         ),
         Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() || has_userinfo(&url) => (
             "is not an http:// or https:// URL without a user",
-            "write it as in \"http://127.0.0.1:4318/v1/traces\"; a collector's key belongs into OTEL_EXPORTER_OTLP_HEADERS",
+            "write it as in \"http://127.0.0.1:4318/v1/traces\"; a collector's key belongs in OTEL_EXPORTER_OTLP_HEADERS",
         ),
         Ok(_) => return Some(text),
         Err(_) => ("is not a URL", "write it as in \"http://127.0.0.1:4318/v1/traces\""),
@@ -119,7 +126,7 @@ pub(super) fn journal_url(reader: &mut Reader) -> Option<JournalUrl> {
                   \"postgres://user:password@host/database?sslmode=verify-full\"";
     let text = reader.text(KEY, remedy)?;
     let wrong = match text.split_once(':') {
-        Some(("sqlite", "" | ":memory:")) => "names no file, so nothing would be kept",
+        Some(("sqlite", "" | ":memory:")) => "names no file, so nothing would survive a restart",
         Some(("sqlite", path)) if path.starts_with("//") || path.starts_with("file:") || path.contains('?') => {
             "is not sqlite: followed by a plain path"
         }
@@ -128,13 +135,13 @@ pub(super) fn journal_url(reader: &mut Reader) -> Option<JournalUrl> {
             None => return Some(JournalUrl::Postgres(SecretString::from(text))),
             Some(wrong) => wrong,
         },
-        Some(_) | None => "names a store that does not exist",
+        Some(_) | None => "names an unknown store",
     };
     reader.problem(KEY, wrong, remedy);
     None
 }
 
-/// What is wrong with an address of PostgreSQL, as far as it can be told without asking there.
+/// What is wrong with a PostgreSQL address, as far as that shows without a connection.
 fn postgres_problem(text: &str) -> Option<&'static str> {
     let Ok(url) = Url::parse(text) else {
         return Some("is not a URL: characters such as @, / and # in a password must be percent-encoded");
@@ -154,7 +161,6 @@ fn postgres_problem(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the URL has a user or a password.
 pub(super) fn has_userinfo(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }

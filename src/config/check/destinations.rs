@@ -1,4 +1,4 @@
-//! `[[streams.destinations]]`: where streams go, and what their sockets are told.
+//! `[[streams.destinations]]`: where streams go, and which parameters their sockets receive.
 
 use super::addresses::has_userinfo;
 use crate::call::rules::{PARAMETER_CHARACTERS, Piece, Template};
@@ -12,13 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use url::Url;
 
 const DESTINATIONS: &str = "streams.destinations";
-const REMEDY: &str = "add [[streams.destinations]] with url = \"wss://…\" for each place that streams go to";
-/// What every stream's socket is told anyway.
+const REMEDY: &str = "add [[streams.destinations]] with url = \"wss://…\" for each destination";
+/// Parameters that every stream carries.
 const OWN_PARAMETERS: [&str; 3] = ["workerSid", "reservationSid", "taskSid"];
-/// Leaves most of Twilio's 500 characters to the value.
+/// Leaves most of Twilio's 500 characters for the value.
 const LONGEST_PARAMETER_NAME: usize = 100;
 
-/// One destination's keys as they were found.
+/// One destination's keys as found.
 #[derive(Default)]
 struct Entry {
     origin: Option<String>,
@@ -46,7 +46,7 @@ pub(super) fn destinations(reader: &mut Reader) -> Option<Vec<DestinationConfig>
     let all = all.into_iter().collect::<Option<Vec<_>>>().filter(|_| fine)?;
     let names: BTreeSet<&str> = all.iter().map(|destination| destination.name.as_str()).collect();
     if names.len() < all.len() {
-        reader.problem(DESTINATIONS, "has two of one name", "give each a name of its own, or none");
+        reader.problem(DESTINATIONS, "has two destinations of the same name", "give each its own name, or none");
         return None;
     }
     Some(all)
@@ -68,7 +68,7 @@ fn whole_list(reader: &mut Reader, found: Found, entries: &mut BTreeMap<usize, E
             Raw::Table(keys) => keys,
             Raw::Text(url) if found.from_environment => BTreeMap::from([("url".to_owned(), Raw::Text(url))]),
             Raw::Text(_) | Raw::Integer(_) | Raw::Truth(_) | Raw::List(_) | Raw::Other => {
-                reader.problem(DESTINATIONS, format!("has an item {place} that is not a table"), REMEDY);
+                reader.problem(DESTINATIONS, format!("has an item (number {place}) that is not a table"), REMEDY);
                 return false;
             }
         };
@@ -78,7 +78,7 @@ fn whole_list(reader: &mut Reader, found: Found, entries: &mut BTreeMap<usize, E
     true
 }
 
-/// Items are numbered from 0 without gaps, so that a typing error makes no slot that nobody meant.
+/// Items are numbered from 0 without gaps, so that a typing error does not create a destination.
 fn single_item(reader: &mut Reader, rest: &str, found: Found, entries: &mut BTreeMap<usize, Entry>) -> bool {
     let place = rest.split_once('.').and_then(|(place, key)| Some((place.parse::<usize>().ok()?, key)));
     match place {
@@ -107,7 +107,7 @@ fn destination(reader: &mut Reader, place: usize, entry: Entry) -> Option<Destin
         None => Some(char::from(b'A' + u8::try_from(place % 26).unwrap_or(0)).to_string()),
         Some(Raw::Text(name)) if is_plain_name(&name) => Some(name),
         Some(_) => {
-            note("name", "is not a name", "write letters, digits, hyphens and underscores");
+            note("name", "is not a name", "use letters, digits, hyphens and underscores");
             None
         }
     };
@@ -120,7 +120,7 @@ fn destination(reader: &mut Reader, place: usize, entry: Entry) -> Option<Destin
             }
         },
         Some(_) | None => {
-            note("url", "is missing or not a text", REMEDY);
+            note("url", "is missing or not a string", REMEDY);
             None
         }
     };
@@ -165,18 +165,18 @@ fn parameters(raw: Option<Raw>, note: &mut impl FnMut(&str, &str, &str)) -> Opti
         }
     };
     if table.len() > MAX_PARAMETERS - OWN_PARAMETERS.len() {
-        note(KEY, "has more entries than Twilio takes beside our own", "drop some");
+        note(KEY, "has more entries than Twilio takes besides workerSid, reservationSid and taskSid", "remove some");
         return None;
     }
     let mut parameters = Vec::new();
     for (name, raw) in table {
         let key = format!("{KEY}.{name}");
         if OWN_PARAMETERS.contains(&name.as_str()) || name.chars().count() > LONGEST_PARAMETER_NAME {
-            note(&key, "is a name of our own, or too long", "give it another name, of 100 characters at most");
+            note(&key, "has a reserved or overlong name", "choose another name of at most 100 characters");
             continue;
         }
         let Raw::Text(text) = raw else {
-            note(&key, "is not a text", "write it in quotation marks");
+            note(&key, "is not a string", "write it in quotation marks");
             continue;
         };
         match template(&text) {
@@ -205,9 +205,9 @@ fn template(text: &str) -> Result<Template, String> {
             continue;
         }
         let field = from.strip_prefix('{').and_then(|inside| inside.split_once('}'));
-        let Some((name, after)) = field else { return Err("has a brace without its partner".to_owned()) };
+        let Some((name, after)) = field else { return Err("has an unmatched brace".to_owned()) };
         if !is_field(name) {
-            return Err(format!("names {{{name}}}, which is no field"));
+            return Err(format!("names {{{name}}}, which is not a field"));
         }
         if !plain.is_empty() {
             pieces.push(Piece::Text(std::mem::take(&mut plain)));
@@ -226,23 +226,23 @@ fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
-/// What Twilio would not connect to: <https://www.twilio.com/docs/voice/twiml/stream>.
+/// URLs to which Twilio does not connect: <https://www.twilio.com/docs/voice/twiml/stream>.
 fn problem_of_url(text: &str) -> Option<(&'static str, &'static str)> {
     let Ok(url) = Url::parse(text) else {
         return Some(("is not a URL", "write wss:// and a host"));
     };
     if url.scheme() != "wss" {
-        return Some(("does not begin with wss://, which is all that Twilio connects to", "put TLS in front of it"));
+        return Some(("does not begin with wss://, the only scheme that Twilio connects to", "put TLS in front of it"));
     }
     if url.query().is_some() {
-        let remedy = "drop it: what the stream is about is sent as parameters in its start message";
+        let remedy = "remove it: the stream's start message carries parameters instead";
         return Some(("has a query string, which Twilio does not support", remedy));
     }
     if url.fragment().is_some() {
-        return Some(("has a fragment, which no server sees", "drop it"));
+        return Some(("has a fragment, which no server receives", "remove it"));
     }
     if has_userinfo(&url) {
-        return Some(("has a user or password, which would stand in every call's TwiML", "drop it"));
+        return Some(("has a user or password, which would appear in every call's TwiML", "remove it"));
     }
     if !is_stream_url(text) || text.contains(char::is_whitespace) || text.contains(char::is_control) {
         return Some(("is not written as wss:// and a host", "write it in lower case and without white space"));

@@ -1,4 +1,4 @@
-//! `[[streams.rules]]`: which destinations the streams of some calls or workers may go to.
+//! `[[streams.rules]]`: the destinations that streams of certain calls or workers may go to.
 
 use crate::call::rules::{Condition, Rule};
 use crate::config::DestinationConfig;
@@ -66,7 +66,7 @@ fn rule(
             let fields = fields.iter().map(|field| (*field).to_owned()).collect();
             let value = text(raw);
             if value.is_none() {
-                note(&format!(".{key}"), "is not a text");
+                note(&format!(".{key}"), "is not a string");
             }
             add(value.map(|equals| Condition { fields, equals }));
         }
@@ -79,7 +79,10 @@ fn rule(
                     let field = format!("{prefix}{path}");
                     let condition = text(raw).filter(|_| is_field(&field));
                     if condition.is_none() {
-                        note(&format!(".{key}.{path}"), "is not an attribute's path and a text, number or truth value");
+                        note(
+                            &format!(".{key}.{path}"),
+                            "is not an attribute's path with a string, number or truth value",
+                        );
                     }
                     add(condition.map(|equals| Condition { fields: vec![field], equals }));
                 }
@@ -116,7 +119,7 @@ fn slots(
         // When the destinations themselves are wrong, that is the problem to report.
         let slot = destinations?.iter().position(|destination| destination.name == name);
         if slot.is_none() {
-            note(KEY, "names a destination that there is not");
+            note(KEY, &format!("names the unknown destination {name:?}"));
         }
         slots = slots.zip(slot).map(|(mut slots, slot)| {
             slots.push(slot);

@@ -10,10 +10,9 @@ use secrecy::SecretString;
 const GIB: u64 = 1 << 30;
 
 pub(super) fn twilio(reader: &mut Reader) -> Option<TwilioConfig> {
-    let account_sid = reader.parsed("twilio.account_sid", "set it, or TWILIO_ACCOUNT_SID, to the account's SID");
+    let account_sid = reader.sid("twilio.account_sid", "set it, or TWILIO_ACCOUNT_SID, to the account's SID");
     let auth_tokens = reader.secrets("twilio.auth_tokens", "set TWILIO_AUTH_TOKEN to the account's auth token");
-    let workspace_sid =
-        reader.parsed("twilio.workspace_sid", "set it, or TWILIO_WORKSPACE_SID, to the workspace's SID");
+    let workspace_sid = reader.sid("twilio.workspace_sid", "set it, or TWILIO_WORKSPACE_SID, to the workspace's SID");
     let credentials = credentials(reader, auth_tokens.as_deref());
     let base_urls = addresses::base_urls(reader);
     let connect_timeout = reader.millis("twilio.connect_timeout_ms", 1..=60_000);
@@ -46,16 +45,16 @@ fn credentials(reader: &mut Reader, tokens: Option<&[SecretString]>) -> Option<C
     match (key, secret) {
         (Some(key), Some(secret)) if is_key_sid(&key) => Some(Credentials::ApiKey { key, secret }),
         (Some(_), Some(_)) => {
-            let remedy = "write SK and 32 hexadecimal digits; the secret belongs into twilio.api_secret";
-            reader.problem("twilio.api_key", "is not an API key's SID", remedy);
+            let remedy = "copy the key's SID; its secret belongs in twilio.api_secret";
+            reader.problem("twilio.api_key", "is not an API key SID (SK + 32 hex digits)", remedy);
             None
         }
         (Some(_), None) => {
-            reader.problem("twilio.api_secret", "is missing, and there is a twilio.api_key", remedy);
+            reader.problem("twilio.api_secret", "is missing although twilio.api_key is set", remedy);
             None
         }
         (None, Some(_)) => {
-            reader.problem("twilio.api_key", "is missing, and there is a twilio.api_secret", remedy);
+            reader.problem("twilio.api_key", "is missing although twilio.api_secret is set", remedy);
             None
         }
         (None, None) => tokens?.first().cloned().map(Credentials::AuthToken),

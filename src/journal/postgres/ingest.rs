@@ -1,6 +1,8 @@
 //! The task that commits events, as many as have gathered at once.
 
-use super::session::{Sessions, Work, objects_to_a_value};
+use super::error::objects_to_a_value;
+use super::ops::body;
+use super::session::{Sessions, Work};
 use super::sql::{Value, filled, now_ms, rows};
 use crate::call::fact::EpochMs;
 use crate::journal::calls::customer;
@@ -124,7 +126,7 @@ impl<'a> Batch<'a> {
         let mut batch = Self { events: Vec::new(), newest: 0, origin, mark };
         for event in facts.iter().copied() {
             if seen.insert(&event.identity) {
-                batch.events.push((event, super::body(&event.fact)?));
+                batch.events.push((event, body(&event.fact)?));
                 // Only TaskRouter keeps records to read from.
                 if event.fact.kind.task_view().is_some() {
                     batch.newest = batch.newest.max(event.fact.at);

@@ -4,7 +4,7 @@ use super::session::Work;
 use super::sql::{Value, filled, now_ms};
 use crate::call::fact::{EpochMs, Fact};
 use crate::journal::calls::customer;
-use crate::journal::{Claim, Due, Seq};
+use crate::journal::{Claim, Due, JournalError, Seq};
 use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -246,6 +246,22 @@ impl Work for CloseGap {
     }
 }
 
+/// Writes something that nobody reads: [`crate::journal::Workload::ready`].
+pub(super) struct TryOut;
+
+impl Work for TryOut {
+    type Output = ();
+    const REPEATABLE: bool = true;
+
+    fn statements(&self) -> String {
+        "UPDATE taskrouter_streams.mark SET at_ms = at_ms WHERE name = 'newest_event'".to_owned()
+    }
+
+    fn output(&self, _: Vec<PgRow>) -> Result<(), sqlx::Error> {
+        Ok(())
+    }
+}
+
 /// The row of a statement that always has one.
 pub(super) fn only(rows: &[PgRow]) -> Result<&PgRow, sqlx::Error> {
     rows.first().ok_or(sqlx::Error::RowNotFound)
@@ -267,4 +283,10 @@ pub(super) fn millis(duration: Duration) -> i64 {
     // A hundred years: the sum with any clock's time is still a number.
     const FAR: i64 = 100 * 366 * 24 * 3_600_000;
     i64::try_from(duration.as_millis()).map_or(FAR, |ms| ms.min(FAR))
+}
+
+/// A fact as it is stored.
+pub(super) fn body(fact: &Fact) -> Result<String, JournalError> {
+    serde_json::to_string(fact)
+        .map_err(|_| JournalError::Unavailable { reason: "a fact could not be written as JSON".to_owned() })
 }

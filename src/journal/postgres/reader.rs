@@ -20,6 +20,7 @@ pub(super) struct Bodies<'a> {
 impl Work for Bodies<'_> {
     type Output = Vec<(Seq, String)>;
     const REPEATABLE: bool = true;
+    const WRITES: bool = false;
 
     fn statements(&self) -> String {
         filled(
@@ -39,6 +40,7 @@ pub(super) struct NextDue;
 impl Work for NextDue {
     type Output = Option<Duration>;
     const REPEATABLE: bool = true;
+    const WRITES: bool = false;
 
     fn statements(&self) -> String {
         concat!("SELECT min(due_ms) - ", now_ms!(), " FROM taskrouter_streams.call WHERE due_ms IS NOT NULL").to_owned()
@@ -56,6 +58,7 @@ pub(super) struct NewestEvent;
 impl Work for NewestEvent {
     type Output = Option<EpochMs>;
     const REPEATABLE: bool = true;
+    const WRITES: bool = false;
 
     fn statements(&self) -> String {
         "SELECT at_ms FROM taskrouter_streams.mark WHERE name = 'newest_event' AND at_ms > 0".to_owned()
@@ -72,6 +75,7 @@ pub(super) struct Count;
 impl Work for Count {
     type Output = Backlog;
     const REPEATABLE: bool = true;
+    const WRITES: bool = false;
 
     fn statements(&self) -> String {
         concat!(
@@ -126,6 +130,7 @@ impl Page {
 impl Work for Page {
     type Output = Vec<CallRow>;
     const REPEATABLE: bool = true;
+    const WRITES: bool = false;
 
     fn statements(&self) -> String {
         let parts: &[&str] = match self.query.state {

@@ -3,7 +3,7 @@
 //! Every statement names the schema, because a search path is a session's and would not survive a pooler. During a rolling
 //! restart the version before still works on the same tables: a migration adds, and removes only what no version in use reads.
 
-use super::session::{describe, plain};
+use super::error::{READ_ONLY, describe};
 use crate::journal::OpenError;
 use sqlx::{Connection as _, PgConnection};
 
@@ -54,8 +54,7 @@ const MIGRATIONS: [&str; 1] = [r#"
 /// When a newer version was here, or the server refuses.
 pub(super) async fn migrate(connection: &mut PgConnection, shown: &str) -> Result<bool, OpenError> {
     let unopenable = |error: sqlx::Error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) };
-    let mut transaction =
-        connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await.map_err(unopenable)?;
+    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(unopenable)?;
     // A statement of its own, so that the next one sees what the process before us has made.
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .persistent(false)
@@ -64,6 +63,9 @@ pub(super) async fn migrate(connection: &mut PgConnection, shown: &str) -> Resul
         .await
         .map_err(unopenable)?;
     let server = server(&mut transaction, shown).await?;
+    if server.is_read_only {
+        return Err(OpenError::Unopenable { path: shown.to_owned(), reason: READ_ONLY.to_owned() });
+    }
     if !server.fsync {
         tracing::warn!("fsync is off in this PostgreSQL: what was acknowledged can be lost when its machine fails");
     }
@@ -84,8 +86,8 @@ pub(super) struct Server {
     pub(super) has_tables: bool,
     /// Whether our role may write facts, or make the tables for them.
     pub(super) may_write: bool,
-    /// It follows another server, and takes no writes.
-    pub(super) is_standby: bool,
+    /// It takes no writes: it follows another server, or its `default_transaction_read_only` is on.
+    pub(super) is_read_only: bool,
 }
 
 /// Asks the server what it is.
@@ -105,20 +107,20 @@ pub(super) async fn server(connection: &mut PgConnection, shown: &str) -> Result
                      WHERE nspname = 'taskrouter_streams' AND relname = 'fact'),
                     (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = 'taskrouter_streams'),
                     has_database_privilege(current_database(), 'CREATE')),
-                pg_is_in_recovery()",
+                pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'",
     )
     .persistent(false)
     .fetch_one(connection)
     .await
     .map_err(|error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) })?;
-    let (version, encoding, synchronous_commit, fsync, has_schema, has_tables, may_write, is_standby) = row;
+    let (version, encoding, synchronous_commit, fsync, has_schema, has_tables, may_write, is_read_only) = row;
     if version < OLDEST_SERVER {
         return refuse(format!("its version is {version}: PostgreSQL 12 or newer is needed"));
     }
     if encoding != "UTF8" {
         return refuse(format!("its encoding is {encoding}: make a database with ENCODING 'UTF8'"));
     }
-    Ok(Server { synchronous_commit, fsync, has_schema, has_tables, may_write, is_standby })
+    Ok(Server { synchronous_commit, fsync, has_schema, has_tables, may_write, is_read_only })
 }
 
 async fn apply(connection: &mut PgConnection, shown: &str) -> Result<(), OpenError> {
@@ -151,4 +153,9 @@ pub(super) async fn version(connection: &mut PgConnection, shown: &str) -> Resul
         return Err(OpenError::TooNew { path: shown.to_owned(), found, known });
     }
     Ok(found)
+}
+
+/// Statements without parameters, as they are.
+async fn plain(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(sql).execute(connection).await.map(drop)
 }

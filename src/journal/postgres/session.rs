@@ -4,11 +4,15 @@
 //! dies has locked nothing, and no prepared statement, setting or session lock outlives a transaction: it works the same
 //! behind a pooler that gives each transaction another connection.
 
+use super::error::{READ_ONLY, is_read_only, is_refusal, is_transient, unavailable};
+use super::settings::PostgresSettings;
 use crate::journal::JournalError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
-use std::time::Duration;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{AssertSqlSafe, PgPool, Postgres};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How often a transaction is sent before it is given up: more than there are ways to collide with others by chance.
 const ATTEMPTS: u32 = 8;
@@ -29,6 +33,9 @@ pub(super) trait Work: Send + Sync {
     /// Whether its commit waits for the disk.
     const DURABLE: bool = true;
 
+    /// Whether it writes, and so is refused by a server that takes no writes.
+    const WRITES: bool = true;
+
     /// Its statements, with their values.
     fn statements(&self) -> String;
 
@@ -36,16 +43,42 @@ pub(super) trait Work: Send + Sync {
     fn output(&self, rows: Vec<PgRow>) -> Result<Self::Output, sqlx::Error>;
 }
 
+/// Refused by a server that takes no writes, and nothing else: what such a server shows is behind, and work on it would be
+/// done twice. This costs no look at a row.
+const ON_A_WRITABLE_SERVER: &str = "SELECT FROM taskrouter_streams.mark WHERE false FOR UPDATE; ";
+
 /// The pool, and how its transactions begin.
 pub(super) struct Sessions {
     pool: PgPool,
+    distrust: Arc<Distrust>,
+    /// A write has failed since something was last written to see.
+    refusing: AtomicBool,
     begin: String,
     limit: Duration,
     durable: bool,
 }
 
+/// Connections made before a time are let go. After a failover behind one address they may lead to the old server, which is
+/// well and takes no writes; a new connection leads to the new one, or will soon.
+#[derive(Default)]
+struct Distrust(Mutex<Option<Instant>>);
+
+impl Distrust {
+    /// Lets go of all that there are.
+    fn begin_anew(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn is_trusted(&self, age: Duration) -> bool {
+        let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_none_or(|since| age < since.elapsed())
+    }
+}
+
 /// Why a transaction did not come to its end.
 enum Failed {
+    /// Certainly not committed, because this server takes no writes.
+    ReadOnly,
     /// Certainly not committed.
     Refused(sqlx::Error),
     /// Perhaps committed.
@@ -56,13 +89,32 @@ enum Failed {
 
 impl Sessions {
     /// `durable` tells whether the server's own setting makes a commit wait for the disk.
-    pub(super) fn new(pool: PgPool, statement_timeout: Duration, durable: bool) -> Self {
-        // A role or a database can have other defaults than a server.
+    pub(super) fn new(options: PgConnectOptions, settings: &PostgresSettings, durable: bool) -> Self {
+        let distrust = Arc::new(Distrust::default());
+        let judge = distrust.clone();
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.pool_size)
+            .acquire_timeout(settings.acquire_timeout)
+            // A connection that has died says so when it is used, which costs no round trip of its own.
+            .test_before_acquire(false)
+            .before_acquire(move |_, connection| {
+                let is_trusted = judge.is_trusted(connection.age);
+                Box::pin(async move { Ok(is_trusted) })
+            })
+            .connect_lazy_with(options);
+        // A role or a database can have another isolation level than a server. That nothing may be written is an
+        // administrator's word, such as for a server that was replaced, and stays.
+        let limit = settings.statement_timeout;
         let begin = format!(
-            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = {}; ",
-            statement_timeout.as_millis()
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; ",
+            limit.as_millis()
         );
-        Self { pool, begin, limit: statement_timeout + GRACE, durable }
+        Self { pool, distrust, refusing: AtomicBool::new(false), begin, limit: limit + GRACE, durable }
+    }
+
+    /// Whether a write has failed since this was last asked.
+    pub(super) fn was_refused(&self) -> bool {
+        self.refusing.swap(false, Ordering::Relaxed)
     }
 
     /// Does the work in a transaction of its own and commits it.
@@ -75,16 +127,24 @@ impl Sessions {
 
     /// As [`Sessions::run`]; also says whether it may have been done before, its answer having been lost.
     pub(super) async fn insist<W: Work>(&self, work: &W) -> Result<(W::Output, bool), JournalError> {
-        let (mut attempt, mut lost_one) = (0, false);
+        let (mut attempt, mut lost_one, mut read_only) = (0, false, false);
         let statements = self.begin::<W>() + &work.statements();
         loop {
             attempt += 1;
-            let connection = self.pool.acquire().await.map_err(|error| unavailable(&error))?;
-            let (may_repeat, error) = match self.attempt(connection, &statements).await {
+            let attempted = match self.pool.acquire().await {
+                Ok(connection) => self.attempt(connection, &statements).await,
+                Err(error) => return Err(self.refuse::<W>(unavailable(&error))),
+            };
+            let (may_repeat, error) = match attempted {
                 Ok(rows) => {
                     let output = work.output(rows).map_err(|error| unavailable(&error))?;
                     return Ok((output, lost_one));
                 }
+                // By a new connection, once: the address may lead elsewhere by now, or in a while.
+                Err(Failed::ReadOnly) => (
+                    !std::mem::replace(&mut read_only, true),
+                    JournalError::Unavailable { reason: READ_ONLY.to_owned() },
+                ),
                 Err(Failed::Refused(error)) => (is_transient(&error), unavailable(&error)),
                 Err(Failed::Lost(error)) => {
                     lost_one = true;
@@ -94,10 +154,15 @@ impl Sessions {
                 Err(Failed::Silent) => (false, JournalError::Unavailable { reason: "it does not answer".to_owned() }),
             };
             if !may_repeat || attempt == ATTEMPTS {
-                return Err(error);
+                return Err(self.refuse::<W>(error));
             }
             tokio::time::sleep(PAUSE * attempt).await;
         }
+    }
+
+    fn refuse<W: Work>(&self, error: JournalError) -> JournalError {
+        self.refusing.fetch_or(W::WRITES, Ordering::Relaxed);
+        error
     }
 
     fn begin<W: Work>(&self) -> String {
@@ -106,13 +171,17 @@ impl Sessions {
             (true, false) => "SET LOCAL synchronous_commit = on; ",
             (false, _) => "SET LOCAL synchronous_commit = off; ",
         };
-        self.begin.clone() + commit
+        self.begin.clone() + commit + if W::WRITES { "" } else { ON_A_WRITABLE_SERVER }
     }
 
     async fn attempt(&self, mut connection: PoolConnection<Postgres>, statements: &str) -> Result<Vec<PgRow>, Failed> {
         let sent = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(&mut *connection);
         let done = match tokio::time::timeout(self.limit, sent).await {
             Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(error)) if is_read_only(&error) => {
+                self.distrust.begin_anew();
+                Err(Failed::ReadOnly)
+            }
             Ok(Err(error)) if is_refusal(&error) => Err(Failed::Refused(error)),
             Ok(Err(error)) => Err(Failed::Lost(error)),
             Err(_) => Err(Failed::Silent),
@@ -126,58 +195,5 @@ impl Sessions {
 
     pub(super) async fn close(&self) {
         self.pool.close().await;
-    }
-}
-
-/// Statements without parameters, as they are.
-pub(super) async fn plain(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(sql).execute(connection).await.map(drop)
-}
-
-/// Whether the same again can end better: a deadlock, a conflict with another transaction, a connection that broke.
-fn is_transient(error: &sqlx::Error) -> bool {
-    match error.as_database_error().map(|error| error.code()) {
-        // Serialization failure, deadlock, an identity that another connection committed at the same moment; and a
-        // server that goes down or comes up, whose connections are closed one by one.
-        Some(Some(code)) => matches!(&*code, "40001" | "40P01" | "23505") || ends_the_session(&code),
-        Some(None) => false,
-        None => matches!(error, sqlx::Error::Io(_)),
-    }
-}
-
-/// Whether the server has said no, and so has rolled back. A session that it ends may have committed before.
-fn is_refusal(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| !error.code().is_some_and(|code| ends_the_session(&code)))
-}
-
-fn ends_the_session(code: &str) -> bool {
-    code.starts_with("57P")
-}
-
-/// Whether the server objects to a value, and so would to every transaction that holds it.
-pub(super) fn objects_to_a_value(reason: &str) -> bool {
-    reason.starts_with(&format!("{REFUSED} 22")) || reason.starts_with(&format!("{REFUSED} 54"))
-}
-
-const REFUSED: &str = "PostgreSQL refused with SQLSTATE";
-
-pub(super) fn unavailable(error: &sqlx::Error) -> JournalError {
-    // By code only: a server's message can hold values.
-    let reason = match (error.as_database_error().map(|error| error.code()), error) {
-        (Some(Some(code)), _) => format!("{REFUSED} {code}"),
-        (Some(None), _) => REFUSED.to_owned(),
-        (None, sqlx::Error::Io(error)) => format!("the connection failed: {}", error.kind()),
-        (None, sqlx::Error::PoolTimedOut) => "no connection could be had in time".to_owned(),
-        (None, sqlx::Error::PoolClosed) => "it has been closed".to_owned(),
-        (None, _) => "the connection failed".to_owned(),
-    };
-    JournalError::Unavailable { reason }
-}
-
-/// What the server or the connection said, for whoever opens the journal: there are no values of ours in it yet.
-pub(super) fn describe(error: &sqlx::Error) -> String {
-    match error.as_database_error() {
-        Some(refusal) => refusal.message().to_owned(),
-        None => error.to_string(),
     }
 }

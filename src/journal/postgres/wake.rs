@@ -20,9 +20,11 @@ pub(super) async fn listen(
     hint: Arc<Notify>,
     stop: CancellationToken,
 ) {
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(acquire_timeout).connect_lazy_with(options);
     let listening = async {
         loop {
+            // A connection of its own each time: one that was kept could lead to a server that takes no LISTEN, for ever.
+            let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(acquire_timeout);
+            let pool = pool.connect_lazy_with(options.clone());
             if let Err(error) = pass_on(&pool, &own_origin, &hint).await {
                 tracing::debug!(%error, "other processes' hints do not arrive; polling goes on");
             }
@@ -33,11 +35,12 @@ pub(super) async fn listen(
         () = listening => {}
         () = stop.cancelled() => {}
     }
-    pool.close().await;
+    // Dropped rather than closed: closing would wait for a database that may never answer.
 }
 
 async fn pass_on(pool: &PgPool, own_origin: &str, hint: &Notify) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
+    listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     // `None` when the connection was lost.
     while let Some(notification) = listener.try_recv().await? {

@@ -1,8 +1,8 @@
 //! A look at the file from outside, for `doctor`: whether a worker of this user and version could use it. Nothing is written,
 //! made or locked for good, because it may be a running worker's.
 
-use super::schema::{KNOWN_VERSION, open_for_reading};
-use super::{SqliteJournal, beside};
+use super::file::beside;
+use super::schema::{KNOWN_VERSION, check, open_at_rest, open_for_reading};
 use crate::journal::OpenError;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _};
@@ -17,29 +17,28 @@ const USER_VERSION_AT: usize = 60;
 /// Up to the end of `user_version`.
 const HEADER: usize = USER_VERSION_AT + 4;
 
-impl SqliteJournal {
-    /// Whether the file can be used as it is; one that is not there yet will be made.
-    ///
-    /// # Errors
-    /// When it, or what belongs to it, may not be written by this user, is no database, or a newer version wrote it.
-    pub fn examine(path: &Path) -> Result<(), OpenError> {
-        let [lock, log, index] = [".lock", "-wal", "-shm"].map(|ending| beside(path, ending));
-        for file in [&path.to_owned(), &lock, &log, &index] {
-            match OpenOptions::new().write(true).open(file) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(unopenable(file, &error)),
-                Ok(_) | Err(_) => {}
-            }
+/// Whether the file is whole and can be used as it is; one that is not there yet will be made.
+///
+/// # Errors
+/// When it, or what belongs to it, may not be written by this user, is no database, or a newer version wrote it.
+pub fn examine(path: &Path) -> Result<(), OpenError> {
+    let [log, index] = ["-wal", "-shm"].map(|ending| beside(path, ending));
+    for file in [&path.to_owned(), &log, &index] {
+        match OpenOptions::new().write(true).open(file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(unopenable(file, &error)),
+            Ok(_) | Err(_) => {}
         }
-        let found = if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-            version_in_use(path)?
-        } else {
-            version_at_rest(path)?
-        };
-        if found > KNOWN_VERSION {
-            return Err(OpenError::TooNew { path: path.display().to_string(), found, known: KNOWN_VERSION });
-        }
-        Ok(())
     }
+    let is_in_use = std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    let found = if is_in_use { version_in_use(path)? } else { version_at_rest(path)? };
+    if found > KNOWN_VERSION {
+        return Err(OpenError::TooNew { path: path.display().to_string(), found, known: KNOWN_VERSION });
+    }
+    if found > 0 {
+        let connection = if is_in_use { open_for_reading(path)? } else { open_at_rest(path)? };
+        check(&connection, &path.display().to_string())?;
+    }
+    Ok(())
 }
 
 /// The schema's version with what the write-ahead log says of it, read as the worker's own reader does.

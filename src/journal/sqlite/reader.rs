@@ -1,18 +1,20 @@
 //! What is only read, on a thread of its own.
 
+use super::error::unavailable;
 use super::queue::{Message, Read};
-use super::writer::reason;
+use super::turns::Turns;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal::values::parse;
 use crate::journal::{self, Backlog, JournalError, Seq};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Answers until told to close.
-pub(super) fn run(connection: &Connection, mut queue: mpsc::UnboundedReceiver<Message<Read>>) {
+pub(super) fn run(connection: Connection, turns: &Turns, mut queue: mpsc::UnboundedReceiver<Message<Read>>) {
     while let Some(Message::Work(read)) = queue.blocking_recv() {
-        read(connection);
+        turns.read(|| read(&connection));
     }
 }
 
@@ -23,7 +25,7 @@ pub(super) fn facts(connection: &Connection, call: &TaskSid, after: Seq) -> Resu
             .query_map(params![call.as_str(), after], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect()
     };
-    journal::parse(call, rows().map_err(unavailable)?)
+    parse(call, rows().map_err(unavailable)?)
 }
 
 pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<Duration>> {
@@ -54,8 +56,4 @@ pub(super) fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
             let count = |index| row.get(index).map(|count: i64| count.unsigned_abs());
             Ok(Backlog { active: count(0)?, waiting: count(1)?, live: count(2)?, parked: count(3)? })
         })
-}
-
-pub(super) fn unavailable(error: rusqlite::Error) -> JournalError {
-    JournalError::Unavailable { reason: reason(&error) }
 }

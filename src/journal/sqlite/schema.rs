@@ -1,15 +1,16 @@
 //! The file's form: pragmas, tables and their versions.
 
+use super::file::beside;
 use crate::journal::OpenError;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Before 3.51.3 two connections that write and checkpoint at once can corrupt a file (sqlite.org/wal.html#walresetbug).
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// How long a connection waits for somebody else's lock, such as a backup's.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// One script per version, applied in order; the version is kept in `user_version`.
 const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
@@ -84,10 +85,18 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
         let reason = format!("SQLite {} is too old: 3.51.3 is needed", rusqlite::version());
         return Err(OpenError::Unopenable { path: shown, reason });
     }
+    // What a process that ended in order leaves is folded into the file, and the log is gone.
+    let was_killed = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
     let mut connection = Connection::open(path).map_err(unopenable)?;
     connection.busy_timeout(BUSY).map_err(unopenable)?;
     let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
     connection.execute_batch(pragmas).map_err(unopenable)?;
+    if was_killed {
+        let began = Instant::now();
+        check(&connection, &shown)?;
+        let seconds = began.elapsed().as_secs_f64();
+        tracing::info!(seconds, "the last process was not stopped in order; its journal was checked and is whole");
+    }
     migrate(&mut connection, &shown)?;
     // This process has just begun, so no lease can be its own.
     connection
@@ -101,6 +110,34 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(path, flags)
         .and_then(|connection| connection.busy_timeout(BUSY).map(|()| connection));
     connection.map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
+}
+
+/// Whether the file is whole: reads all of it.
+///
+/// # Errors
+/// When it is damaged, or cannot be read.
+pub(super) fn check(connection: &Connection, path: &str) -> Result<(), OpenError> {
+    let damaged = |found: String| OpenError::Damaged { path: path.to_owned(), found };
+    let found: rusqlite::Result<String> = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+    match found {
+        Ok(found) if found == "ok" => Ok(()),
+        // Of several lines, the first names the place and the others are more of the same.
+        Ok(found) => Err(damaged(found.lines().take(2).collect::<Vec<_>>().join(" "))),
+        Err(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Err(damaged(error.to_string())),
+            Some(_) | None => Err(OpenError::Unopenable { path: path.to_owned(), reason: error.to_string() }),
+        },
+    }
+}
+
+/// Opens a file that nobody uses, and makes none beside it.
+pub(super) fn open_at_rest(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let shown = path.display().to_string();
+    // Only these three mean something in a URI's path (sqlite.org/uri.html).
+    let escaped = shown.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
+        .map_err(|reason| OpenError::Unopenable { path: shown, reason: reason.to_string() })
 }
 
 fn migrate(connection: &mut Connection, path: &str) -> Result<(), OpenError> {

@@ -1,25 +1,29 @@
 //! The thread that owns the only writing connection.
 
-use super::SqliteSettings;
+use super::error::verdict;
+use super::file::beside;
 use super::queue::{Completion, Message, Write};
+use super::settings::SqliteSettings;
+use super::turns::Turns;
+use super::wal::WriteAheadLog;
 use crate::journal::JournalError;
 use crate::journal::running::Failure;
 use crate::telemetry::metrics::Commits;
-use rusqlite::ffi::SQLITE_IOERR_WRITE;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
-use std::path::PathBuf;
+use rusqlite::{Connection, TransactionBehavior};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::sync::{Notify, mpsc};
 
 /// Commits what arrives, as much as has gathered at once.
 pub(super) struct Writer {
     connection: Connection,
-    wal: PathBuf,
-    wal_limit_bytes: u64,
+    wal: WriteAheadLog,
     batch_limit: usize,
     commits: Commits,
     hint: Arc<Notify>,
+    /// Set when a commit fails.
+    refusing: Arc<AtomicBool>,
     failing: Failure,
 }
 
@@ -28,17 +32,19 @@ impl Writer {
         connection: Connection,
         settings: &SqliteSettings,
         hint: Arc<Notify>,
+        refusing: Arc<AtomicBool>,
+        turns: Arc<Turns>,
         failing: Failure,
     ) -> Self {
-        let mut wal = settings.path.as_os_str().to_owned();
-        wal.push("-wal");
+        let commits = settings.commits.clone();
+        let wal = beside(&settings.path, "-wal");
         Self {
             connection,
-            wal: wal.into(),
-            wal_limit_bytes: settings.wal_limit_bytes,
+            wal: WriteAheadLog::new(wal, settings.wal_limit_bytes, commits.wal_bytes.clone(), turns),
             batch_limit: settings.batch_limit,
-            commits: settings.commits.clone(),
+            commits,
             hint,
+            refusing,
             failing,
         }
     }
@@ -70,12 +76,10 @@ impl Writer {
                 return;
             }
             if closing {
-                self.checkpoint();
+                self.wal.fold(&self.connection);
                 return;
             }
-            if self.wal.metadata().is_ok_and(|wal| wal.len() > self.wal_limit_bytes) {
-                self.checkpoint();
-            }
+            self.wal.keep_small(&self.connection);
         }
     }
 
@@ -107,6 +111,9 @@ impl Writer {
             })
             .map_err(|error| verdict(&error));
         self.commits.seconds.observe(began.elapsed().as_secs_f64());
+        if committed.is_err() {
+            self.refusing.store(true, Ordering::Relaxed);
+        }
         let makes_due = committed.is_ok() && completions.iter().any(|completion| completion.makes_due);
         for completion in completions {
             completion.answer(committed.clone());
@@ -126,37 +133,5 @@ impl Writer {
             Err(fatal @ JournalError::Fatal { .. }) => Err(fatal),
             Ok(()) | Err(_) => Ok(()),
         }
-    }
-
-    /// Folds the write-ahead log into the file. A reader in the middle of something makes it incomplete; the next one goes on.
-    fn checkpoint(&self) {
-        let done = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        if let Err(error) = done {
-            tracing::warn!(%error, "the write-ahead log could not be folded into the journal; trying again later");
-        }
-    }
-}
-
-/// A full disk, a lock, or a write that is refused, as by a disk that has turned read-only, leaves the file as it was: what was not
-/// committed is not there. After a failed fsync or a damaged page nobody can say what it holds.
-fn verdict(error: &rusqlite::Error) -> JournalError {
-    let reason = reason(error);
-    let extended = error.sqlite_error().map(|failure| failure.extended_code);
-    match error.sqlite_error_code() {
-        Some(ErrorCode::SystemIoFailure) if extended == Some(SQLITE_IOERR_WRITE) => {
-            JournalError::Unavailable { reason }
-        }
-        Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            JournalError::Fatal { reason }
-        }
-        Some(_) | None => JournalError::Unavailable { reason },
-    }
-}
-
-/// What went wrong, by SQLite's code only: its messages can hold values.
-pub(super) fn reason(error: &rusqlite::Error) -> String {
-    match error.sqlite_error() {
-        Some(failure) => failure.to_string(),
-        None => "a statement could not be executed".to_owned(),
     }
 }

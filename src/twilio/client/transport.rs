@@ -204,7 +204,8 @@ impl Transport {
         if let Some(form) = &request.form {
             let body = serde_urlencoded::to_string(form)
                 .map_err(|_| Outcome::Refused(exchange.trouble("the request could not be written as a form")))?;
-            sending = sending.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(exchange.arming.body(body));
+            sending =
+                sending.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(exchange.arming.body(body));
         }
         // Each page has a status of its own.
         exchange.status = None;

@@ -4,7 +4,7 @@ use super::*;
 use secrecy::ExposeSecret as _;
 use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::sid::AccountSid;
-use taskrouter_streams::call::step::Change;
+use taskrouter_streams::call::step::Goal;
 use taskrouter_streams::journal::{CallQuery, NewFact, now};
 use taskrouter_streams::timeline;
 use taskrouter_streams::twilio::event::{self, Content};
@@ -76,7 +76,7 @@ async fn what_another_account_says_of_a_call_changes_nothing() {
     town.until("both are journaled", async || town.facts(&task).await.len() >= facts + 2).await;
     assert_eq!(town.call(&task).await, before, "the fold is deaf to them");
     let story = timeline::render(&town.facts(&task).await);
-    assert_eq!(story.matches("ignored: AC").count(), 2, "{story}");
+    assert_eq!(story.matches("ignored: an event of AC").count(), 2, "{story}");
     town.green.act(|world| world.leaves(&task, "alice")).await.unwrap();
     streaming(&town.green, &task, &[]).await;
     assert_eq!(town.green.world(|world| world.violations().to_vec()), []);
@@ -96,7 +96,7 @@ async fn a_call_that_was_journaled_before_there_were_several_accounts_is_the_fir
         };
         let mut written = serde_json::to_value(Fact { at: now(), kind: what }).unwrap();
         let account = |value: &mut serde_json::Value| {
-            let kind = value["what"].as_object_mut().unwrap().values_mut().next().unwrap();
+            let kind = value["kind"].as_object_mut().unwrap().values_mut().next().unwrap();
             kind["task"].as_object_mut().unwrap().remove("account")
         };
         assert_eq!(account(&mut written), Some(serde_json::Value::from(GREEN.0)), "events name it since then");
@@ -214,7 +214,7 @@ async fn a_call_whose_account_is_no_longer_configured_is_parked_and_asked_about_
         // As an operator's, which make the call due.
         town.redrives(&task, number).await;
         town.until("it is parked", async || {
-            matches!(town.call(&task).await.parked().collect::<Vec<_>>().as_slice(), [(Change::Serve, why)] if why.contains(BLUE.0))
+            matches!(town.call(&task).await.parked().collect::<Vec<_>>().as_slice(), [(Goal::Serve, why)] if why.contains(BLUE.0))
         })
         .await;
         let parked = town.facts(&task).await.iter().filter(|fact| matches!(fact.kind, FactKind::Parked(_))).count();

@@ -9,23 +9,27 @@ use taskrouter_streams::twilio::failure::{error_code, retry_after_ms};
 use tokio::sync::watch;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The four ends that carry a trouble, or not.
+/// How a request ends when it does not end well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    Gone,
+    NotFound,
+    NotInProgress,
     TryLater,
     Unknown,
+    Denied,
     Refused,
 }
 
 #[track_caller]
-fn end(outcome: Outcome) -> (End, Option<Trouble>) {
+fn end(outcome: Outcome) -> (End, Trouble) {
     match outcome {
         Outcome::Done(answer) => panic!("done: {answer:?}"),
-        Outcome::Gone => (End::Gone, None),
-        Outcome::TryLater(trouble) => (End::TryLater, Some(trouble)),
-        Outcome::Unknown(trouble) => (End::Unknown, Some(trouble)),
-        Outcome::Refused(trouble) => (End::Refused, Some(trouble)),
+        Outcome::NotFound(trouble) => (End::NotFound, trouble),
+        Outcome::NotInProgress(trouble) => (End::NotInProgress, trouble),
+        Outcome::TryLater(trouble) => (End::TryLater, trouble),
+        Outcome::Unknown(trouble) => (End::Unknown, trouble),
+        Outcome::Denied(trouble) => (End::Denied, trouble),
+        Outcome::Refused(trouble) => (End::Refused, trouble),
     }
 }
 
@@ -34,40 +38,49 @@ fn error_body(code: u32, status: u16) -> String {
     json!({"code": code, "message": "must-not-show", "more_info": page, "status": status}).to_string()
 }
 
+/// The end, and whether the request may still be carried out: of Twilio's own answer, and of anybody else's.
+const ENDS: [(u16, (End, bool), (End, bool)); 21] = [
+    (301, (End::Denied, false), (End::Denied, false)),
+    (302, (End::Denied, false), (End::Denied, false)),
+    (304, (End::Denied, false), (End::Denied, false)),
+    (307, (End::Denied, false), (End::Denied, false)),
+    (400, (End::Refused, false), (End::Unknown, false)),
+    (401, (End::Denied, false), (End::Denied, false)),
+    (403, (End::Denied, false), (End::Denied, false)),
+    (404, (End::NotFound, false), (End::Unknown, false)),
+    (405, (End::Refused, false), (End::Unknown, false)),
+    (408, (End::Unknown, true), (End::Unknown, true)),
+    (409, (End::TryLater, false), (End::TryLater, false)),
+    (410, (End::NotFound, false), (End::Unknown, false)),
+    (412, (End::Refused, false), (End::Unknown, false)),
+    (425, (End::TryLater, false), (End::TryLater, false)),
+    (429, (End::TryLater, false), (End::TryLater, false)),
+    (499, (End::Refused, false), (End::Unknown, false)),
+    (500, (End::Unknown, false), (End::Unknown, true)),
+    (502, (End::Unknown, false), (End::Unknown, true)),
+    (503, (End::Unknown, false), (End::Unknown, true)),
+    (504, (End::Unknown, false), (End::Unknown, true)),
+    (599, (End::Unknown, false), (End::Unknown, true)),
+];
+
 #[tokio::test]
-async fn every_status_has_its_end_for_every_operation() {
-    let table = [
-        (301, End::Refused),
-        (302, End::Refused),
-        (304, End::Refused),
-        (307, End::Refused),
-        (400, End::Refused),
-        (401, End::Refused),
-        (403, End::Refused),
-        (404, End::Gone),
-        (405, End::Refused),
-        (408, End::Unknown),
-        (409, End::TryLater),
-        (410, End::Gone),
-        (412, End::Refused),
-        (425, End::TryLater),
-        (429, End::TryLater),
-        (499, End::Refused),
-        (500, End::Unknown),
-        (502, End::Unknown),
-        (503, End::Unknown),
-        (504, End::Unknown),
-        (599, End::Unknown),
-    ];
+async fn every_status_has_its_end_for_every_operation_by_twilios_word_and_by_others() {
     for operation in every_operation() {
-        let body = |status| if status == 304 { "" } else { "must-not-show" };
-        let script = Script::start(table.map(|(status, _)| Reply::Bytes(answer(status, &[], body(status))))).await;
-        let client = Client::new(settings(&script.url())).unwrap();
-        for (status, expected) in table {
-            let (found, trouble) = end(client.perform(&operation).await.outcome);
-            assert_eq!(found, expected, "{status} for {}", operation.name());
-            if let Some(trouble) = trouble {
-                assert_eq!((trouble.status, trouble.code, trouble.retry_after_ms), (Some(status), None, None));
+        for twilios in [true, false] {
+            let body = |status| match (status, twilios) {
+                (304, _) => String::new(),
+                (_, true) => error_body(20_001, status),
+                (_, false) => "<html>must-not-show</html>".to_owned(),
+            };
+            let replies = ENDS.map(|(status, ..)| Reply::Bytes(answer(status, &[], &body(status))));
+            let script = Script::start(replies).await;
+            let client = Client::new(settings(&script.url())).unwrap();
+            for (status, by_twilio, by_others) in ENDS {
+                let (found, trouble) = end(client.perform(&operation).await.outcome);
+                let expected = if twilios { by_twilio } else { by_others };
+                assert_eq!((found, trouble.lost), expected, "{status} for {}, {twilios}", operation.name());
+                let code = (twilios && status != 304).then_some(20_001);
+                assert_eq!((trouble.status, trouble.code, trouble.retry_after_ms), (Some(status), code, None));
                 assert!(!trouble.reason.contains("must-not-show") && !trouble.reason.is_empty(), "{trouble:?}");
             }
         }
@@ -75,17 +88,18 @@ async fn every_status_has_its_end_for_every_operation() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_over_is_gone_for_commands_to_the_call_alone() {
+async fn a_call_that_is_not_in_progress_is_so_for_commands_to_the_call_alone() {
     for (operation, expected) in [
-        (redirect(), End::Gone),
-        (stop_stream(), End::Gone),
+        (redirect(), End::NotInProgress),
+        (create_stream(), End::NotInProgress),
+        (stop_stream(), End::NotInProgress),
         (update_customer(Some(Guard::Lowered), None), End::Refused),
         (fetch_task(), End::Refused),
     ] {
         assert_eq!(end(outcome(&operation, 400, &[], &error_body(21220, 400)).await).0, expected);
     }
     let (found, trouble) = end(outcome(&redirect(), 400, &[], &error_body(21218, 400)).await);
-    assert_eq!((found, trouble.unwrap().code), (End::Refused, Some(21218)));
+    assert_eq!((found, trouble.code), (End::Refused, Some(21218)));
     // A server that fails has perhaps processed it, whatever the body says.
     assert_eq!(end(outcome(&redirect(), 500, &[], &error_body(21220, 500)).await).0, End::Unknown);
 }
@@ -93,19 +107,19 @@ async fn a_call_that_is_over_is_gone_for_commands_to_the_call_alone() {
 #[tokio::test]
 async fn too_many_requests_is_told_by_the_code_too() {
     let (found, trouble) = end(outcome(&redirect(), 400, &[], &error_body(20429, 400)).await);
-    assert_eq!((found, trouble.unwrap().code), (End::TryLater, Some(20429)));
+    assert_eq!((found, trouble.code), (End::TryLater, Some(20429)));
 }
 
 #[tokio::test]
 async fn retry_after_is_passed_on_as_it_came() {
     for (status, expected) in [(429, End::TryLater), (503, End::Unknown)] {
         let (found, trouble) = end(outcome(&redirect(), status, &[("Retry-After", "7")], "").await);
-        assert_eq!((found, trouble.unwrap().retry_after_ms), (expected, Some(7000)));
+        assert_eq!((found, trouble.retry_after_ms), (expected, Some(7000)));
         let (_, trouble) = end(outcome(&redirect(), status, &[("Retry-After", "soon")], "").await);
-        assert_eq!(trouble.unwrap().retry_after_ms, None);
+        assert_eq!(trouble.retry_after_ms, None);
     }
     let past = [("Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT")];
-    assert_eq!(end(outcome(&redirect(), 429, &past, "").await).1.unwrap().retry_after_ms, Some(0));
+    assert_eq!(end(outcome(&redirect(), 429, &past, "").await).1.retry_after_ms, Some(0));
 }
 
 #[test]
@@ -164,7 +178,7 @@ async fn a_redirecting_answer_is_not_followed() {
     for status in [301, 302, 303, 307, 308] {
         let location = elsewhere.url();
         let (found, _) = end(outcome(&redirect(), status, &[("Location", &location)], "").await);
-        assert_eq!(found, End::Refused);
+        assert_eq!(found, End::Denied);
     }
     assert_eq!(elsewhere.seen().len(), 0);
 }
@@ -182,7 +196,7 @@ async fn a_connection_that_breaks_leaves_the_outcome_unknown_and_is_not_tried_ag
         for cut in &cuts {
             let (performed, script) = performed(&operation, [cut.clone()]).await;
             let (found, trouble) = end(performed.outcome);
-            assert_eq!((found, trouble.unwrap().status), (End::Unknown, None), "{cut:?}");
+            assert_eq!((found, trouble.status), (End::Unknown, None), "{cut:?}");
             script.only();
         }
     }
@@ -190,7 +204,7 @@ async fn a_connection_that_breaks_leaves_the_outcome_unknown_and_is_not_tried_ag
 
 #[tokio::test]
 async fn a_used_connection_that_breaks_is_not_tried_again_either() {
-    let ok = || Reply::Bytes(answer(200, &[], "{}"));
+    let ok = || Reply::Bytes(answer(200, &[], &stopped()));
     for cut in [Reply::Reset, Reply::Last(vec![])] {
         let script = Script::start([ok(), cut, ok()]).await;
         let client = Client::new(settings(&script.url())).unwrap();
@@ -206,7 +220,7 @@ async fn a_body_that_breaks_off_is_unknown_to_whoever_needs_it() {
     let cut = Reply::Last(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"participants\"".to_vec());
     let (performed, script) = performed(&read_participants(), [cut]).await;
     let (found, trouble) = end(performed.outcome);
-    assert_eq!((found, trouble.unwrap().status), (End::Unknown, Some(200)));
+    assert_eq!((found, trouble.status), (End::Unknown, Some(200)));
     script.only();
 }
 
@@ -215,7 +229,7 @@ async fn an_error_whose_body_breaks_off_is_judged_by_its_status() {
     let cut = Reply::Last(b"HTTP/1.1 429 Too Many\r\nRetry-After: 2\r\nContent-Length: 500\r\n\r\n{".to_vec());
     let (performed, _) = performed(&redirect(), [cut]).await;
     let (found, trouble) = end(performed.outcome);
-    assert_eq!((found, trouble.unwrap().retry_after_ms), (End::TryLater, Some(2000)));
+    assert_eq!((found, trouble.retry_after_ms), (End::TryLater, Some(2000)));
 }
 
 #[tokio::test]
@@ -224,7 +238,7 @@ async fn an_error_page_of_megabytes_is_not_read_to_its_end() {
     page.resize(300_000, b'x');
     let (performed, _) = performed(&redirect(), [Reply::HangAfter(page)]).await;
     let (found, trouble) = end(performed.outcome);
-    assert_eq!((found, trouble.unwrap().status), (End::Unknown, Some(502)));
+    assert_eq!((found, trouble.status), (End::Unknown, Some(502)));
 }
 
 #[tokio::test]
@@ -233,7 +247,6 @@ async fn silence_ends_with_the_time_out() {
     for (silence, status) in [(Reply::Hang, None), (Reply::HangAfter(beginning), Some(200))] {
         let script = Script::start([silence]).await;
         let (found, trouble) = end(impatient(&script.url()).perform(&read_participants()).await.outcome);
-        let trouble = trouble.unwrap();
         assert_eq!((found, trouble.status), (End::Unknown, status));
         assert!(trouble.reason.contains("in time"), "{trouble:?}");
         script.only();
@@ -251,7 +264,7 @@ async fn a_connection_that_cannot_be_made_is_safe_to_repeat() {
         let performed = client.perform(&operation).await;
         let (found, trouble) = end(performed.outcome);
         assert_eq!((found, performed.request_id), (End::TryLater, None));
-        assert_eq!(trouble.unwrap().reason, "could not connect to Twilio");
+        assert_eq!(trouble.reason, "could not connect to Twilio");
     }
 }
 
@@ -286,13 +299,13 @@ async fn the_request_id_is_kept_from_every_answer() {
 #[tokio::test]
 async fn no_more_requests_are_under_way_than_allowed() {
     let (open, gate) = watch::channel(false);
-    let replies = (0..9).map(|_| Reply::Gated(gate.clone(), answer(200, &[], "{}")));
+    let replies = (0..9).map(|_| Reply::Gated(gate.clone(), answer(200, &[], &stopped())));
     let script = Script::start(replies).await;
     let client = Arc::new(Client::new(ClientSettings { max_in_flight: 3, ..settings(&script.url()) }).unwrap());
     let all: Vec<_> = (0..9)
         .map(|n| {
             let client = Arc::clone(&client);
-            let operation = if n % 2 == 0 { redirect() } else { stop_stream() };
+            let operation = stop_named(&format!("Stream_{n}"), None);
             tokio::spawn(async move { client.perform(&operation).await.outcome })
         })
         .collect();
@@ -312,7 +325,7 @@ async fn no_more_requests_are_under_way_than_allowed() {
 #[tokio::test]
 async fn waiting_for_ones_turn_does_not_count_against_the_time_out() {
     let latency = Duration::from_millis(150);
-    let script = Script::start((0..4).map(|_| Reply::After(latency, answer(200, &[], "{}")))).await;
+    let script = Script::start((0..4).map(|_| Reply::After(latency, answer(200, &[], &stopped())))).await;
     let settings =
         ClientSettings { max_in_flight: 1, request_timeout: Duration::from_millis(400), ..settings(&script.url()) };
     let client = Arc::new(Client::new(settings).unwrap());
@@ -329,7 +342,7 @@ async fn waiting_for_ones_turn_does_not_count_against_the_time_out() {
 
 #[tokio::test]
 async fn a_request_that_is_given_up_gives_its_turn_back() {
-    let script = Script::start([Reply::Hang, Reply::Bytes(answer(200, &[], "{}"))]).await;
+    let script = Script::start([Reply::Hang, Reply::Bytes(answer(200, &[], &stopped()))]).await;
     let client = Arc::new(Client::new(ClientSettings { max_in_flight: 1, ..settings(&script.url()) }).unwrap());
     let hanging = tokio::spawn({
         let client = Arc::clone(&client);

@@ -9,7 +9,7 @@ use script::{Reply, Script, answer};
 use secrecy::SecretString;
 use std::time::Duration;
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, ReservationSid, TaskSid, WorkerSid};
-use taskrouter_streams::call::step::{Guard, Operation, Outcome, StreamStart};
+use taskrouter_streams::call::step::{Command, Guard, Operation, Outcome, Read, StreamStart};
 use taskrouter_streams::twilio::client::{Client, ClientSettings, Credentials, Performed, StreamDestination};
 use taskrouter_streams::twilio::twiml::Track;
 
@@ -84,6 +84,8 @@ fn start(slot: usize) -> StreamStart {
     StreamStart {
         name: format!("Stream_{WORKER}_{RESERVATION}"),
         slot,
+        tracks: 2,
+        confirms: false,
         reservation: RESERVATION.parse::<ReservationSid>().unwrap(),
         worker: WORKER.parse::<WorkerSid>().unwrap(),
         task: task(),
@@ -92,31 +94,69 @@ fn start(slot: usize) -> StreamStart {
 }
 
 fn fetch_task() -> Operation {
-    Operation::FetchTask { task: task() }
+    Operation::Read(Read::Task { task: task() })
 }
 
 fn find_conference() -> Operation {
-    Operation::FindConference { friendly_name: TASK.into() }
+    Operation::Read(Read::FindConference { friendly_name: TASK.into() })
 }
 
 fn fetch_conference() -> Operation {
-    Operation::FetchConference { conference: conference() }
+    Operation::Read(Read::Conference { conference: conference() })
 }
 
 fn read_participants() -> Operation {
-    Operation::ReadParticipants { conference: conference() }
+    Operation::Read(Read::Participants { conference: conference() })
 }
 
 fn update_customer(guard: Option<Guard>, hold: Option<bool>) -> Operation {
-    Operation::UpdateCustomer { conference: conference(), customer: customer(), guard, hold }
+    Operation::Command(Command::UpdateCustomer { conference: conference(), customer: customer(), guard, hold })
+}
+
+fn fetch_call() -> Operation {
+    Operation::Read(Read::Call { call: customer() })
+}
+
+fn redirect_to(friendly_name: &str, stop: Vec<String>, start: Vec<StreamStart>) -> Operation {
+    Operation::Command(Command::Redirect {
+        customer: customer(),
+        friendly_name: friendly_name.to_owned(),
+        guard: Guard::Raised,
+        read_at: 0,
+        stop,
+        start,
+    })
 }
 
 fn redirect() -> Operation {
-    Operation::Redirect { customer: customer(), room: TASK.into(), stop: vec![], start: vec![start(0)] }
+    redirect_to(TASK, vec![], vec![start(0)])
+}
+
+fn create_stream() -> Operation {
+    Operation::Command(Command::CreateStream { customer: customer(), stream: start(0) })
+}
+
+fn stop_named(name: &str, sid: Option<&str>) -> Operation {
+    let sid = sid.map(|sid| sid.parse().unwrap());
+    Operation::Command(Command::StopStream { customer: customer(), name: name.to_owned(), sid, conclusive: true })
 }
 
 fn stop_stream() -> Operation {
-    Operation::StopStream { customer: customer(), name: "Stream_1".into(), sid: None }
+    stop_named("Stream_1", None)
+}
+
+fn end_conference() -> Operation {
+    Operation::Command(Command::EndConference { conference: conference() })
+}
+
+/// What Twilio documents as the answer to a stop.
+fn stopped() -> String {
+    format!(r#"{{"sid": "MZ00000000000000000000000000000001", "status": "stopped"}}"#)
+}
+
+/// What Twilio documents as the answer to a redirect.
+fn redirected() -> String {
+    format!(r#"{{"sid": "{CUSTOMER}", "status": "in-progress"}}"#)
 }
 
 /// One of each.
@@ -126,8 +166,11 @@ fn every_operation() -> Vec<Operation> {
         find_conference(),
         fetch_conference(),
         read_participants(),
+        fetch_call(),
         update_customer(Some(Guard::Lowered), None),
         redirect(),
+        create_stream(),
         stop_stream(),
+        end_conference(),
     ]
 }

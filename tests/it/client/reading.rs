@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use taskrouter_streams::call::fact::CallAttributes;
-use taskrouter_streams::call::step::{Answer, ConferenceRow, ParticipantRow};
+use taskrouter_streams::call::step::{Answer, CallRow, CallStatus, ConferenceRow, ParticipantRow, Role};
 use taskrouter_streams::twilio::attributes::Attributes;
 
 async fn answered(operation: &Operation, body: &Value) -> Outcome {
@@ -21,11 +21,13 @@ fn is_unreadable(outcome: &Outcome) {
 async fn a_task_is_read_for_its_attributes() {
     let attributes = json!({"call_sid": AGENT, "direction": "inbound",
         "conference": {"sid": CONFERENCE, "participants": {"customer": CUSTOMER, "worker": AGENT}}});
+    let agent: CallSid = AGENT.parse().unwrap();
     let expected = CallAttributes {
-        outbound: false,
         customer: Some(customer()),
+        call_sid: Some(agent.clone()),
         conference: Some(conference()),
-        worker_leg: Some(AGENT.parse().unwrap()),
+        other_legs: [agent].into(),
+        ..CallAttributes::default()
     };
     let read = answered(&fetch_task(), &json!({"sid": TASK, "attributes": attributes.to_string()})).await;
     assert_eq!(read, Outcome::Done(Answer::Task(expected)));
@@ -43,7 +45,7 @@ fn attributes_are_read_as_far_as_they_go() {
         assert_eq!(Attributes::read(json).call(), nothing, "{json}");
     }
     let by_call = json!({"call_sid": CUSTOMER, "conference": {"participants": {"customer": "nobody"}}}).to_string();
-    assert_eq!(Attributes::read(&by_call).call(), CallAttributes { customer: Some(customer()), ..nothing.clone() });
+    assert_eq!(Attributes::read(&by_call).call(), CallAttributes { call_sid: Some(customer()), ..nothing.clone() });
     let outbound = json!({"direction": "outbound", "conference": {"sid": CONFERENCE}}).to_string();
     let expected = CallAttributes { outbound: true, conference: Some(conference()), ..nothing };
     assert_eq!(Attributes::read(&outbound).call(), expected);
@@ -101,7 +103,8 @@ async fn a_conference_is_read_with_its_own_name_and_state() {
 }
 
 fn connected(call: &str) -> ParticipantRow {
-    ParticipantRow { call: call.parse().unwrap(), guard: None, hold: None, connected: true, date_created: None }
+    let (call, role) = (call.parse().unwrap(), Role::Unsaid);
+    ParticipantRow { call, guard: None, hold: None, connected: true, date_created: None, role }
 }
 
 #[tokio::test]
@@ -213,16 +216,87 @@ async fn a_body_that_is_not_what_twilio_documents_is_unknown_to_whoever_needs_it
 }
 
 #[tokio::test]
-async fn a_command_is_done_with_any_2xx_whatever_the_body() {
-    for operation in [redirect(), stop_stream()] {
-        for (status, body) in [(200, "{}"), (201, "<html>"), (202, ""), (299, "\u{1}")] {
-            assert_eq!(outcome(&operation, status, &[], body).await, Outcome::Done(Answer::Accepted));
+async fn a_row_says_whose_leg_it_is_by_its_label_and_its_coaching() {
+    for (label, coaching, role) in [
+        (json!(null), json!(null), Role::Unsaid),
+        (json!(""), json!(false), Role::Unsaid),
+        (json!("customer"), json!(false), Role::Customer),
+        (json!("worker"), json!(null), Role::Other),
+        (json!("supervisor"), json!(true), Role::Other),
+        (json!("customer"), json!(true), Role::Other),
+    ] {
+        let body = json!({"participants": [{"call_sid": AGENT, "label": label, "coaching": coaching}]});
+        let row = ParticipantRow { role, ..connected(AGENT) };
+        assert_eq!(answered(&read_participants(), &body).await, Outcome::Done(Answer::Participants(vec![row])));
+    }
+}
+
+#[tokio::test]
+async fn a_leg_is_read_for_how_far_it_has_come_and_whose_it_is() {
+    for (status, expected) in [
+        ("queued", CallStatus::Coming),
+        ("initiated", CallStatus::Coming),
+        ("ringing", CallStatus::Coming),
+        ("in-progress", CallStatus::Live),
+        ("something-new", CallStatus::Live),
+        ("completed", CallStatus::Over),
+        ("busy", CallStatus::Over),
+        ("failed", CallStatus::Over),
+        ("no-answer", CallStatus::Over),
+        ("canceled", CallStatus::Over),
+    ] {
+        let read = answered(&fetch_call(), &json!({"sid": CUSTOMER, "status": status, "direction": "inbound"})).await;
+        let row = CallRow { status: expected, inbound: true, client: false };
+        assert_eq!(read, Outcome::Done(Answer::Call(row)), "{status}");
+    }
+    for (direction, from, to, inbound, client) in [
+        ("inbound", "+1", "client:a", true, false),
+        ("inbound", "client:a", "+1", true, true),
+        ("inbound", "sip:a@b", "+1", true, true),
+        ("outbound-api", "client:a", "+1", false, false),
+        ("outbound-dial", "+1", "client:a", false, true),
+        ("outbound-api", "+1", "sip:a@b", false, true),
+    ] {
+        let body = json!({"sid": CUSTOMER, "status": "in-progress", "direction": direction, "from": from, "to": to});
+        let row = CallRow { status: CallStatus::Live, inbound, client };
+        assert_eq!(answered(&fetch_call(), &body).await, Outcome::Done(Answer::Call(row)), "{direction} {from} {to}");
+    }
+    is_unreadable(&answered(&fetch_call(), &json!({ "sid": CUSTOMER })).await);
+}
+
+/// I11: an answer that is not the documented one proves nothing.
+#[tokio::test]
+async fn a_command_is_taken_only_with_the_body_that_twilio_documents() {
+    let (mz, cf) = (json!("MZ00000000000000000000000000000001"), json!(CONFERENCE));
+    let taken = Outcome::Done(Answer::Accepted);
+    assert_eq!(outcome(&stop_stream(), 200, &[], &stopped()).await, taken);
+    assert_eq!(outcome(&redirect(), 200, &[], &redirected()).await, taken);
+    assert_eq!(answered(&end_conference(), &json!({"sid": cf, "status": "completed"})).await, taken);
+    let created = Outcome::Done(Answer::Stream(mz.as_str().unwrap().parse().unwrap()));
+    assert_eq!(answered(&create_stream(), &json!({"sid": mz, "status": "in-progress"})).await, created);
+    let wrong = [
+        (stop_stream(), json!({"sid": mz, "status": "in-progress"})),
+        (stop_stream(), json!({ "sid": mz })),
+        (stop_stream(), json!({"status": "stopped"})),
+        (redirect(), json!({"status": "in-progress"})),
+        (redirect(), json!({"sid": AGENT, "status": "in-progress"})),
+        (create_stream(), json!({"status": "in-progress"})),
+        (create_stream(), json!({"sid": CUSTOMER})),
+        (end_conference(), json!({"sid": "CF00000000000000000000000000000002"})),
+    ];
+    for (operation, body) in wrong {
+        is_unreadable(&answered(&operation, &body).await);
+    }
+    for operation in [redirect(), create_stream(), stop_stream(), end_conference()] {
+        for body in ["", "{}", "<html>", "[]", "\u{1}"] {
+            is_unreadable(&outcome(&operation, 200, &[], body).await);
         }
         let no_content = b"HTTP/1.1 204 No Content\r\n\r\n".to_vec();
         let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"sid\"".to_vec();
-        for reply in [no_content, cut] {
+        for (reply, lost) in [(no_content, false), (cut, true)] {
             let (performed, script) = performed(&operation, [Reply::Last(reply)]).await;
-            assert_eq!(performed.outcome, Outcome::Done(Answer::Accepted));
+            let Outcome::Unknown(trouble) = performed.outcome else { panic!("{performed:?}") };
+            assert_eq!(trouble.lost, lost);
             script.only();
         }
     }

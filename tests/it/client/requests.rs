@@ -48,6 +48,7 @@ async fn reads_are_gets_of_the_documented_paths() {
         (find_conference(), api(&format!("Conferences.json?FriendlyName={TASK}&Status=in-progress"))),
         (fetch_conference(), api(&format!("Conferences/{CONFERENCE}.json"))),
         (read_participants(), api(&format!("Conferences/{CONFERENCE}/Participants.json?PageSize=250"))),
+        (fetch_call(), api(&format!("Calls/{CUSTOMER}.json"))),
     ];
     for (operation, target) in expected {
         let seen = asked(&operation).await;
@@ -60,7 +61,9 @@ async fn reads_are_gets_of_the_documented_paths() {
 async fn the_customer_is_updated_in_one_request_and_only_in_what_changes() {
     let line = format!("POST {} HTTP/1.1", api(&format!("Conferences/{CONFERENCE}/Participants/{CUSTOMER}.json")));
     for (guard, hold, form) in [
-        (Some(Guard::Lowered), Some(false), "EndConferenceOnExit=false&Hold=false"),
+        // A leg that entered with a beep would beep when we take it out.
+        (Some(Guard::Lowered), Some(false), "EndConferenceOnExit=false&BeepOnExit=false&Hold=false"),
+        (Some(Guard::Lowered), None, "EndConferenceOnExit=false&BeepOnExit=false"),
         (Some(Guard::Raised), None, "EndConferenceOnExit=true"),
         (None, Some(true), "Hold=true"),
     ] {
@@ -71,13 +74,7 @@ async fn the_customer_is_updated_in_one_request_and_only_in_what_changes() {
 
 #[tokio::test]
 async fn a_redirect_sends_twiml_that_stops_starts_and_dials_back() {
-    let operation = Operation::Redirect {
-        customer: customer(),
-        room: "Room & <co>".into(),
-        stop: vec!["Stream_old".into()],
-        start: vec![start(1)],
-    };
-    let seen = asked(&operation).await;
+    let seen = asked(&redirect_to("Room & <co>", vec!["Stream_old".into()], vec![start(1)])).await;
     assert_eq!(seen.line, format!("POST {} HTTP/1.1", api(&format!("Calls/{CUSTOMER}.json"))));
     let form: Vec<(String, String)> = serde_urlencoded::from_str(&seen.body).unwrap();
     let [(name, twiml)] = form.as_slice() else { panic!("{form:?}") };
@@ -99,7 +96,7 @@ async fn a_redirect_sends_twiml_that_stops_starts_and_dials_back() {
 async fn a_stream_is_stopped_by_its_name_whatever_is_in_it() {
     let line = |name: &str| format!("POST {} HTTP/1.1", api(&format!("Calls/{CUSTOMER}/Streams/{name}.json")));
     for (name, encoded) in [("Stream_1", "Stream_1"), ("a/b ?#%é", "a%2Fb%20%3F%23%25%C3%A9"), ("..", "..")] {
-        let seen = asked(&Operation::StopStream { customer: customer(), name: name.into(), sid: None }).await;
+        let seen = asked(&stop_named(name, None)).await;
         assert_eq!(seen.line, line(encoded));
         assert_eq!(seen.body, "Status=stopped");
     }
@@ -108,10 +105,8 @@ async fn a_stream_is_stopped_by_its_name_whatever_is_in_it() {
 #[tokio::test]
 async fn a_stream_is_stopped_by_its_sid_when_that_is_known() {
     let sid = "MZ00000000000000000000000000000001";
-    let operation =
-        Operation::StopStream { customer: customer(), name: "Stream_1".into(), sid: Some(sid.parse().unwrap()) };
     assert_eq!(
-        asked(&operation).await.line,
+        asked(&stop_named("Stream_1", Some(sid))).await.line,
         format!("POST {} HTTP/1.1", api(&format!("Calls/{CUSTOMER}/Streams/{sid}.json")))
     );
 }
@@ -127,7 +122,9 @@ async fn a_stream_is_created_with_its_parameters_numbered_and_its_status_told_to
         destinations: settings.destinations,
         status_url: settings.status_url,
     };
-    let request = site.request(&Operation::CreateStream { customer: customer(), stream: stream.clone() }).unwrap();
+    let request = site
+        .request(&Operation::Command(Command::CreateStream { customer: customer(), stream: stream.clone() }))
+        .unwrap();
     assert_eq!(request.path[3..], ["Calls", CUSTOMER, "Streams.json"]);
     let form: Vec<(String, String)> =
         request.form.unwrap().into_iter().map(|(name, value)| (name.into_owned(), value)).collect();
@@ -135,7 +132,7 @@ async fn a_stream_is_created_with_its_parameters_numbered_and_its_status_told_to
         ("Url", "wss://audio.example.com/a"),
         ("Name", stream.name.as_str()),
         ("Track", "both_tracks"),
-        ("StatusCallback", &format!("https://streams.example.com/streams/status?task={TASK}")),
+        ("StatusCallback", &format!("https://streams.example.com/streams/status?task={TASK}#rc=3&rp=5xx,ct,rt")),
         ("Parameter1.Name", "workerSid"),
         ("Parameter1.Value", WORKER),
         ("Parameter2.Name", "reservationSid"),
@@ -147,7 +144,7 @@ async fn a_stream_is_created_with_its_parameters_numbered_and_its_status_told_to
     ];
     assert_eq!(form, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     // The wire: without status callbacks, as the settings of these tests have it.
-    let seen = asked(&Operation::CreateStream { customer: customer(), stream }).await;
+    let seen = asked(&Operation::Command(Command::CreateStream { customer: customer(), stream })).await;
     assert_eq!(seen.line, format!("POST {} HTTP/1.1", api(&format!("Calls/{CUSTOMER}/Streams.json"))));
     assert!(
         seen.body.contains("Parameter4.Value=a%26b+%C3%A9") && !seen.body.contains("StatusCallback"),
@@ -156,9 +153,60 @@ async fn a_stream_is_created_with_its_parameters_numbered_and_its_status_told_to
     );
 }
 
+/// A client whose first destination has status callbacks, and what it was asked.
+async fn created_with_callback(replies: impl IntoIterator<Item = Reply>) -> (Performed, Vec<String>) {
+    let script = Script::start(replies).await;
+    let mut settings = settings(&script.url());
+    settings.destinations[0].confirms = true;
+    let performed = Client::new(settings).unwrap().perform(&create_stream()).await;
+    let form = |seen: Seen| serde_urlencoded::from_str::<Vec<(String, String)>>(&seen.body).unwrap();
+    let callback = |seen| form(seen).into_iter().find(|(name, _)| name == "StatusCallback").unwrap().1;
+    (performed, script.seen().into_iter().map(callback).collect())
+}
+
+#[tokio::test]
+async fn a_create_refused_with_400_is_tried_once_without_the_callbacks_fragment() {
+    let plain = format!("https://streams.example.com/streams/status?task={TASK}");
+    let whole = format!("{plain}#rc=3&rp=5xx,ct,rt");
+    let refused = || Reply::Bytes(answer(400, &[], r#"{"code": 21626, "status": 400}"#));
+    let created = Reply::Bytes(answer(201, &[], r#"{"sid": "MZ00000000000000000000000000000001"}"#));
+    let (performed, asked) = created_with_callback([refused(), created]).await;
+    assert!(matches!(performed.outcome, Outcome::Done(_)), "{performed:?}");
+    assert_eq!(asked, [whole.clone(), plain.clone()]);
+    let (performed, asked) = created_with_callback([refused(), refused()]).await;
+    assert!(matches!(performed.outcome, Outcome::Refused(_)), "{performed:?}");
+    assert_eq!(asked, [whole.clone(), plain]);
+    // Whatever may have been carried out is not sent again.
+    for status in [401, 404, 429, 500, 503] {
+        let (_, asked) = created_with_callback([Reply::Bytes(answer(status, &[], r#"{"code": 20500}"#))]).await;
+        assert_eq!(asked, [whole.clone()], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_conference_is_ended_by_its_status() {
+    let seen = asked(&end_conference()).await;
+    assert_eq!(seen.line, format!("POST {} HTTP/1.1", api(&format!("Conferences/{CONFERENCE}.json"))));
+    assert_eq!(seen.body, "Status=completed");
+}
+
+#[tokio::test]
+async fn the_way_back_into_the_conference_has_the_guard_as_it_was() {
+    for (guard, written) in [(Guard::Raised, "true"), (Guard::Lowered, "false")] {
+        let Operation::Command(Command::Redirect { customer, friendly_name, read_at, stop, start, .. }) = redirect()
+        else {
+            unreachable!()
+        };
+        let command = Command::Redirect { customer, friendly_name, guard, read_at, stop, start };
+        let seen = asked(&Operation::Command(command)).await;
+        let form: Vec<(String, String)> = serde_urlencoded::from_str(&seen.body).unwrap();
+        assert!(form[0].1.contains(&format!("endConferenceOnExit=\"{written}\"")), "{form:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_name_to_look_for_is_encoded() {
-    let seen = asked(&Operation::FindConference { friendly_name: "a&b=c d+é".into() }).await;
+    let seen = asked(&Operation::Read(Read::FindConference { friendly_name: "a&b=c d+é".into() })).await;
     let target = api("Conferences.json?FriendlyName=a%26b%3Dc+d%2B%C3%A9&Status=in-progress");
     assert_eq!(seen.line, format!("GET {target} HTTP/1.1"));
 }
@@ -182,9 +230,8 @@ async fn a_base_url_without_a_host_makes_no_client() {
 
 #[tokio::test]
 async fn twiml_that_twilio_would_refuse_is_not_sent() {
-    let long =
-        Operation::Redirect { customer: customer(), room: TASK.into(), stop: vec!["x".repeat(4000)], start: vec![] };
-    let nowhere = Operation::Redirect { customer: customer(), room: TASK.into(), stop: vec![], start: vec![start(2)] };
+    let long = redirect_to(TASK, vec!["x".repeat(4000)], vec![]);
+    let nowhere = redirect_to(TASK, vec![], vec![start(2)]);
     for (operation, word) in [(long, "4000"), (nowhere, "streams.destinations")] {
         let (performed, script) = performed(&operation, []).await;
         let Outcome::Refused(trouble) = performed.outcome else { panic!("{performed:?}") };

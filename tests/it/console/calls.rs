@@ -73,7 +73,7 @@ async fn what_was_given_up_is_dismissed_in_the_terminal_by_the_customers_leg() {
     let stage = busy_stage("").await;
     let parked: Value = serde_json::from_str(&said(&calls(&stage, &["list", "--parked", "--json"]).await)).unwrap();
     let leg = parked["calls"][0]["customer"].as_str().unwrap();
-    assert!(said(&calls(&stage, &["dismiss", leg]).await).contains("are left undone"));
+    assert!(said(&calls(&stage, &["dismiss", leg]).await).contains("dismissed"));
     assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
     stage.stop().await;
 }
@@ -146,7 +146,7 @@ async fn whatever_was_given_up_in_an_outage_is_tried_again_at_once() {
 #[tokio::test]
 async fn whatever_was_given_up_in_an_outage_is_dismissed_at_once() {
     let stage = after_an_outage(2).await;
-    assert_eq!(said(&calls(&stage, &["dismiss", "--all"]).await), "2 calls: parked changes are left undone\n");
+    assert_eq!(said(&calls(&stage, &["dismiss", "--all"]).await), "2 calls: parked changes are dismissed\n");
     assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
     stage.stop().await;
 }

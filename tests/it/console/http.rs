@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use taskrouter_streams::call::fact::{
-    CallAttributes, EventStamp, Fact, ReservationChange, ReservationEvent, TaskStatus, TaskView, FactKind,
+    CallAttributes, EventStamp, Fact, FactKind, ReservationChange, ReservationEvent, TaskStatus, TaskView,
 };
 use taskrouter_streams::console::view::AccountNames;
 use taskrouter_streams::console::{ConsoleSettings, console};
@@ -86,7 +86,7 @@ async fn what_was_given_up_and_dismissed_is_left_alone_and_not_shown_as_parked()
     assert_eq!(stage.sim.world(|world| world.requests().len()), requests, "nothing is asked of Twilio");
     assert!(json(&stage, "/calls?state=parked").await["calls"].as_array().unwrap().is_empty());
     let page = text(&stage, &format!("/console/calls/{task}")).await;
-    assert!(page.contains("an operator dismisses what was given up") && !page.contains("id=\"redrive\""), "{page}");
+    assert!(page.contains("an operator dismisses the parked changes") && !page.contains("id=\"redrive\""), "{page}");
     assert_eq!(status(&stage, Method::POST, &format!("/calls/{task}/dismiss"), &[]).await, 409);
     stage.stop().await;
 }

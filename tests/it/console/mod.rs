@@ -14,7 +14,7 @@ use twilio_simulator::testbed::Testbed;
 /// Live calls, one in each state that a page shows, and one whose stream was given up.
 pub(crate) async fn busy_stage(extra: &str) -> Testbed {
     let extra = format!(
-        "[server]\nthreads = 1\n[streams]\nconfirm_within_ms = 300\n[retry]\nfirst_ms = 1\ncap_ms = 5\ngive_up_ms = 20\n[admin]\nlive_every_ms = 50\n{extra}"
+        "[server]\nthreads = 1\n[streams]\nstrategy = \"redirect\"\nconfirm_within_ms = 300\n[retry]\nfirst_ms = 1\ncap_ms = 5\ngive_up_ms = 20\n[admin]\nlive_every_ms = 50\n{extra}"
     );
     let stage = Testbed::start(SimConfig { latency_ms: 5, ..SimConfig::default() }, &extra).await.unwrap();
     let told = [

@@ -3,12 +3,13 @@
 
 use super::story::*;
 use taskrouter_streams::call::Next;
-use taskrouter_streams::call::fact::{ReservationChange, TaskStatus, TransferChange, FactKind};
-use taskrouter_streams::call::step::{Answer, Change, Guard, Operation, Outcome, Step, Trouble};
+use taskrouter_streams::call::fact::{FactKind, ReservationChange, TaskStatus, TransferChange};
+use taskrouter_streams::call::policy::Strategy;
+use taskrouter_streams::call::step::{Answer, Command, Goal, Guard, Operation, Outcome, Step, Trouble};
 
 fn stops_and_starts(step: &Step) -> (Vec<String>, Vec<String>) {
     match &step.operation {
-        Operation::Redirect { stop, start, .. } => {
+        Operation::Command(Command::Redirect { stop, start, .. }) => {
             (stop.clone(), start.iter().map(|start| start.name.clone()).collect())
         }
         other => panic!("not a redirect: {other:?}"),
@@ -36,10 +37,15 @@ fn no_redirect_before_the_guard_reads_lowered() {
     story.world.customer.guard = Some(Guard::Raised);
     for _ in 0..10 {
         let step = story.step();
-        assert!(!matches!(step.operation, Operation::Redirect { .. }), "the guard still reads raised");
+        assert!(
+            !matches!(step.operation, Operation::Command(Command::Redirect { .. })),
+            "the guard still reads raised"
+        );
         let echo = story.world.customer.clone();
         match step.operation {
-            Operation::UpdateCustomer { .. } => story.settle(step, Outcome::Done(Answer::Participant(echo))),
+            Operation::Command(Command::UpdateCustomer { .. }) => {
+                story.settle(step, Outcome::Done(Answer::Participant(echo)))
+            }
             _ => story.perform(step),
         }
     }
@@ -55,16 +61,16 @@ fn a_guard_that_never_reads_lowered_parks_the_stream() {
     for _ in 0..2_000 {
         match story.next() {
             Next::Do(step) => match step.operation {
-                Operation::UpdateCustomer { .. } => {
+                Operation::Command(Command::UpdateCustomer { .. }) => {
                     let echo = story.world.customer.clone();
                     story.settle(step, Outcome::Done(Answer::Participant(echo)));
                 }
-                Operation::Redirect { .. } => panic!("redirected on a raised guard"),
+                Operation::Command(Command::Redirect { .. }) => panic!("redirected on a raised guard"),
                 _ => story.perform(step),
             },
             Next::WaitUntil(at) => story.now = at,
             Next::Park(parked) => {
-                assert_eq!(parked.change, Change::Start(reservation(1)));
+                assert_eq!(parked.goal, Goal::Start(reservation(1)));
                 assert!(story.now - begun < 45_000, "{} ms", story.now - begun);
                 return;
             }
@@ -81,7 +87,7 @@ fn the_customer_alone_is_never_redirected() {
     story.accepted(1, 1);
     let (done, given_up) = story.run_to_end();
     assert!(!done.iter().any(|step| step.starts_with("redirect")), "{done:?}");
-    assert_eq!(given_up[0].change, Change::Start(reservation(1)));
+    assert_eq!(given_up[0].goal, Goal::Start(reservation(1)));
 }
 
 #[test]
@@ -130,10 +136,12 @@ fn a_cold_transferor_is_stopped_without_a_redirect() {
     assert_eq!(story.live(), Vec::<&str>::new());
 }
 
+/// I5.
 #[test]
-fn a_call_in_wrapping_is_commanded_nothing() {
+fn a_call_in_wrapping_is_commanded_nothing_but_stops() {
     let mut story = Story::streaming();
     story.reservation(ReservationChange::Wrapup, 1, 1, TaskStatus::Wrapping);
+    assert_eq!(story.run(), ["stop stream"]);
     assert_eq!(story.next(), Next::Over);
     let mut story = Story::new();
     story.accepted(1, 1);
@@ -179,8 +187,8 @@ fn a_stream_that_cannot_be_stopped_keeps_its_tracks_also_when_its_agent_stays() 
     story.world.agents = 3;
     story.accepted(2, 2);
     story.run();
-    let change = Change::Stop(reservation(1));
-    let parked = taskrouter_streams::call::fact::Parked { change, reason: "it did not work".to_owned() };
+    let goal = Goal::Stop(name(1, 1));
+    let parked = taskrouter_streams::call::fact::Parked { goal, reason: "it did not work".to_owned() };
     story.learn(FactKind::Parked(parked));
     story.accepted(3, 3);
     story.run();
@@ -235,17 +243,32 @@ fn a_lost_redirect_is_believed_when_the_customer_is_absent() {
     assert!(story.run().iter().all(|step| step == "read participants"));
 }
 
+/// I1, I4.
 #[test]
-fn a_redirect_that_never_happened_is_repeated_with_a_stop_ahead_of_the_start() {
+fn a_lost_redirect_is_not_repeated_before_nothing_of_it_can_land_and_then_starts_under_the_next_name() {
+    for crashed in [true, false] {
+        let (mut story, redirect) = lost();
+        let sent = story.now;
+        if !crashed {
+            story.settle(redirect, lost_answer());
+        }
+        let again = story.until_redirect();
+        assert!(story.now - sent >= story.policy.landing_ms, "{} ms", story.now - sent);
+        assert_eq!(stops_and_starts(&again), (vec![], vec![format!("{}_2", name(1, 1))]));
+        story.perform(again);
+        story.run();
+        assert_eq!(story.live(), [format!("{}_2", name(1, 1))]);
+    }
+}
+
+#[test]
+fn a_redirect_that_twilio_failed_to_answer_is_repeated_after_a_second() {
     let (mut story, redirect) = lost();
     let sent = story.now;
     story.settle(redirect, Outcome::Unknown(trouble(Some(503))));
-    let again = story.until_redirect();
-    assert!(story.now - sent >= story.policy.doubt_ms, "it was watched for long enough");
-    assert_eq!(stops_and_starts(&again), (vec![name(1, 1)], vec![name(1, 1)]));
-    story.perform(again);
-    story.run();
-    assert_eq!(story.live(), [name(1, 1)]);
+    story.until_redirect();
+    let after = story.now - sent;
+    assert!((story.policy.doubt_ms..story.policy.landing_ms).contains(&after), "{after} ms");
 }
 
 #[test]
@@ -254,40 +277,25 @@ fn a_customer_who_does_not_come_back_is_given_up_visibly() {
     story.perform(redirect);
     story.world.customer.connected = false;
     let (_, given_up) = story.run_to_end();
-    assert_eq!(given_up[0].change, Change::Rejoin);
+    assert_eq!(given_up[0].goal, Goal::Rejoin);
 }
 
-/// Answers every step alike until something is given up; tells after how long.
-fn fail_until_parked(outcome: &Outcome) -> (Story, i64, Change) {
+/// Answers every step alike until something is parked; tells after how long.
+fn fail_until_parked(outcome: &Outcome) -> (Story, i64, Goal) {
     let mut story = Story::new();
     story.accepted(1, 1);
     let begun = story.now;
-    for _ in 0..1_000 {
-        match story.next() {
-            Next::Do(step) => {
-                story.begin(&step);
-                story.settle(step, outcome.clone());
-            }
-            Next::WaitUntil(at) => {
-                assert!(at - story.now <= story.policy.retry_cap_ms, "no pause is longer than the cap");
-                story.now = at;
-            }
-            Next::Park(parked) => {
-                let (after, change) = (story.now - begun, parked.change.clone());
-                story.learn(FactKind::Parked(parked));
-                return (story, after, change);
-            }
-            next @ (Next::Report(_) | Next::Idle | Next::Over) => panic!("{next:?}"),
-        }
-    }
-    panic!("it tries for ever");
+    let parked = story.until_parked(|_| Some(outcome.clone()));
+    let after = story.now - begun;
+    (story, after, parked.goal)
 }
 
+/// I12.
 #[test]
 fn a_change_that_fails_is_parked_after_half_a_minute_and_tried_again_on_demand() {
-    let (mut story, after, change) = fail_until_parked(&Outcome::TryLater(trouble(Some(503))));
-    assert_eq!(change, Change::Start(reservation(1)));
-    assert!((24_000..=31_000).contains(&after), "after {after} ms");
+    let (mut story, after, goal) = fail_until_parked(&Outcome::TryLater(trouble(Some(503))));
+    assert_eq!(goal, Goal::Start(reservation(1)));
+    assert!((24_000..=30_100).contains(&after), "after {after} ms");
     assert_eq!(story.run(), Vec::<String>::new());
     assert_eq!(story.call.parked().count(), 1);
     story.learn(FactKind::Redriven);
@@ -298,8 +306,35 @@ fn a_change_that_fails_is_parked_after_half_a_minute_and_tried_again_on_demand()
 
 #[test]
 fn a_refused_change_is_parked_at_once() {
-    let (_, after, change) = fail_until_parked(&Outcome::Refused(trouble(Some(403))));
-    assert_eq!((after, change), (10, Change::Start(reservation(1))));
+    let (_, after, goal) = fail_until_parked(&Outcome::Refused(trouble(Some(422))));
+    assert_eq!((after, goal), (10, Goal::Start(reservation(1))));
+}
+
+/// I12.
+#[test]
+fn a_denial_is_tried_twice_more_before_the_change_is_parked() {
+    for strategy in [Strategy::Redirect, Strategy::StreamsApi] {
+        let mut story = Story::new();
+        story.policy.strategy = strategy;
+        story.accepted(1, 1);
+        let begun = story.now;
+        let tries = std::cell::Cell::new(0);
+        let parked = story.until_parked(|_| {
+            tries.set(tries.get() + 1);
+            Some(Outcome::Denied(trouble(Some(403))))
+        });
+        assert_eq!((tries.get(), parked.goal), (3, Goal::Start(reservation(1))), "{strategy:?}");
+        assert!(story.now - begun < story.policy.give_up_ms, "{strategy:?}: {} ms", story.now - begun);
+        // One that was a bad moment leaves nothing behind.
+        let mut story = Story::new();
+        story.policy.strategy = strategy;
+        story.accepted(1, 1);
+        let step = story.step();
+        story.begin(&step);
+        story.settle(step, Outcome::Denied(trouble(Some(401))));
+        story.run();
+        assert_eq!((story.live().len(), story.call.parked().count()), (1, 0), "{strategy:?}");
+    }
 }
 
 #[test]

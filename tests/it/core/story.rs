@@ -1,23 +1,25 @@
 //! A call told from both sides: TaskRouter's events, and a Twilio of a few lines that answers the steps.
 
 use taskrouter_streams::call::fact::{
-    CallAttributes, EventStamp, Fact, Parked, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
-    TaskStatus, TaskView, TransferChange, TransferEvent, TransferMode, FactKind,
+    CallAttributes, EventStamp, Fact, FactKind, Parked, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
+    TaskChange, TaskEvent, TaskStatus, TaskView, TransferChange, TransferEvent, TransferMode,
 };
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::rules::{Destination, Fields};
 use taskrouter_streams::call::sid::{CallSid, ReservationSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{
-    Answer, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Settled, Step, Trouble,
+    Answer, CallRow, CallStatus, Command, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Read, Role,
+    Settled, Step, StreamStart, Trouble,
 };
-use taskrouter_streams::call::{Call, Next, Policy};
+use taskrouter_streams::call::{Around, Call, Neighbour, Next, Policy};
 
 pub(super) const START: i64 = 1_700_000_000_000;
 
-/// A call that need not be looked at for this long is at rest.
-const REST_MS: i64 = 600_000;
+/// A call that need not be looked at for this long is at rest: as long as the guard's watch and a proof may take, and
+/// longer than any retry before a goal is parked.
+const REST_MS: i64 = 10_000;
 
-/// The program's defaults.
+/// The program's defaults, but for the strategy, and with no start checked.
 pub(crate) fn policy() -> Policy {
     Policy {
         strategy: Strategy::Redirect,
@@ -31,15 +33,22 @@ pub(crate) fn policy() -> Policy {
         verify_guard_ms: 3_000,
         rejoin_ms: 10_000,
         doubt_ms: 1_000,
+        landing_ms: 5_000,
+        unsettled_ms: 5_000,
         poll_ms: vec![0, 50, 100, 200],
         reading_max_age_ms: 1_000,
         retry_first_ms: 100,
         retry_cap_ms: 5_000,
         give_up_ms: 30_000,
+        slow_retry_ms: 30_000,
+        end_grace_ms: 1_000,
         confirm_ms: 10_000,
         restart_ms: 1_000,
-        restart_limit: 3,
+        restart_cap_ms: 15_000,
+        restart_limit: 5,
+        verify_per_mille: 0,
         quiet_ms: 3_600_000,
+        watch_ms: 10_000,
     }
 }
 
@@ -76,10 +85,9 @@ pub(super) fn view(status: TaskStatus, version: u64) -> TaskView {
         version: Some(version),
         status: Some(status),
         attributes: CallAttributes {
-            outbound: false,
             customer: Some(customer()),
             conference: Some(sid("CF", 1)),
-            worker_leg: None,
+            ..CallAttributes::default()
         },
         fields: Fields::new(),
     }
@@ -119,6 +127,10 @@ pub(super) fn transfer_event_as(
     })
 }
 
+pub(super) fn task_event(at: i64, change: TaskChange, task: TaskView) -> FactKind {
+    FactKind::Task(TaskEvent { stamp: EventStamp { sid: None, at }, change, task })
+}
+
 pub(super) fn stream_event(at: i64, name: &str, stream: u32, change: StreamChange) -> FactKind {
     let error = (change == StreamChange::Error).then_some(31_921);
     FactKind::Stream(StreamEvent {
@@ -133,36 +145,90 @@ pub(super) fn stream_event(at: i64, name: &str, stream: u32, change: StreamChang
 }
 
 pub(super) fn trouble(status: Option<u16>) -> Trouble {
-    Trouble { status, code: None, reason: "it did not work".to_owned(), retry_after_ms: None }
+    Trouble { status, code: None, reason: "it did not work".to_owned(), retry_after_ms: None, lost: false }
+}
+
+/// No answer came, so that the request may still be carried out.
+pub(super) fn lost_answer() -> Outcome {
+    Outcome::Unknown(Trouble { lost: true, ..trouble(None) })
+}
+
+/// Twilio's own 404.
+pub(super) fn not_found() -> Outcome {
+    Outcome::NotFound(Trouble { code: Some(20_404), ..trouble(Some(404)) })
+}
+
+/// Twilio's 21220.
+pub(super) fn not_in_progress() -> Outcome {
+    Outcome::NotInProgress(Trouble { code: Some(21_220), ..trouble(Some(400)) })
+}
+
+/// What a reading of a leg answers.
+pub(super) fn call_is(status: CallStatus) -> Outcome {
+    Outcome::Done(Answer::Call(CallRow { status, inbound: true, client: false }))
+}
+
+pub(super) fn row(call: CallSid) -> ParticipantRow {
+    ParticipantRow {
+        call,
+        guard: Some(Guard::Raised),
+        hold: Some(false),
+        connected: true,
+        date_created: Some("join 0".to_owned()),
+        role: Role::Unsaid,
+    }
 }
 
 /// What Twilio would answer from.
 pub(super) struct World {
     pub(super) customer: ParticipantRow,
     pub(super) agents: usize,
-    /// How often the customer has come back: his row's age.
+    /// How often the customer has come back: their row's age.
     pub(super) joined: u32,
     /// How many streams were created by their resource.
     pub(super) created: u32,
+    /// How far the customer's call has come.
+    pub(super) call: CallStatus,
+    /// Whether the customer called.
+    pub(super) inbound: bool,
+    /// The task's, when they are asked for.
+    pub(super) attributes: CallAttributes,
 }
 
 impl World {
     pub(super) fn rows(&self) -> Vec<ParticipantRow> {
-        let agent = |number| ParticipantRow { call: sid("CA", 100 + number), ..self.customer.clone() };
+        let agent =
+            |number| ParticipantRow { call: sid("CA", 100 + number), role: Role::Other, ..self.customer.clone() };
         let agents = (0..u32::try_from(self.agents).unwrap()).map(agent);
         std::iter::once(self.customer.clone()).chain(agents).collect()
     }
 
     pub(super) fn perform(&mut self, operation: &Operation) -> Outcome {
+        match operation {
+            Operation::Read(read) => self.read(read),
+            Operation::Command(command) => self.command(command),
+        }
+    }
+
+    fn read(&self, read: &Read) -> Outcome {
         let conference =
             ConferenceRow { sid: sid("CF", 1), friendly_name: task().to_string(), in_progress: true, to_come: false };
-        Outcome::Done(match operation {
-            Operation::FetchTask { .. } => Answer::Task(view(TaskStatus::Assigned, 1).attributes),
-            Operation::FindConference { .. } | Operation::FetchConference { .. } => {
-                Answer::Conference(Some(conference))
+        match read {
+            Read::Task { .. } => Outcome::Done(Answer::Task(self.attributes.clone())),
+            Read::FindConference { .. } | Read::Conference { .. } => {
+                Outcome::Done(Answer::Conference(Some(conference)))
             }
-            Operation::ReadParticipants { .. } => Answer::Participants(self.rows()),
-            Operation::UpdateCustomer { guard, hold, .. } => {
+            Read::Participants { .. } => Outcome::Done(Answer::Participants(self.rows())),
+            Read::Call { .. } => {
+                let row = CallRow { status: self.call, inbound: self.inbound, client: false };
+                Outcome::Done(Answer::Call(row))
+            }
+        }
+    }
+
+    fn command(&mut self, command: &Command) -> Outcome {
+        Outcome::Done(match command {
+            Command::UpdateCustomer { guard, hold, .. } => {
                 let held = hold.unwrap_or(self.customer.hold == Some(true));
                 self.customer.hold = Some(held);
                 if !held && guard.is_some() {
@@ -170,19 +236,18 @@ impl World {
                 }
                 Answer::Participant(ParticipantRow { guard: guard.or(self.customer.guard), ..self.customer.clone() })
             }
-            Operation::Redirect { .. } => {
+            Command::Redirect { guard, .. } => {
                 self.joined += 1;
                 self.customer.date_created = Some(format!("join {}", self.joined));
-                self.customer.guard = Some(Guard::Raised);
+                self.customer.guard = Some(*guard);
                 self.customer.hold = Some(false);
                 Answer::Accepted
             }
-            Operation::CreateStream { .. } => {
+            Command::CreateStream { .. } => {
                 self.created += 1;
-                Answer::Stream(Some(sid("MZ", self.created)))
+                Answer::Stream(sid("MZ", self.created))
             }
-            Operation::FetchCall { .. } => Answer::Call { live: true },
-            Operation::StopStream { .. } => Answer::Accepted,
+            Command::StopStream { .. } | Command::EndConference { .. } => Answer::Accepted,
         })
     }
 }
@@ -194,23 +259,43 @@ pub(super) struct Story {
     pub(super) now: i64,
     pub(super) policy: Policy,
     pub(super) world: World,
+    /// Other tasks on the leg.
+    pub(super) neighbours: Vec<Neighbour>,
+    /// The next start is checked.
+    pub(super) verify: bool,
     version: u64,
 }
 
 impl Story {
     pub(super) fn new() -> Self {
-        let customer = ParticipantRow {
-            call: customer(),
-            guard: Some(Guard::Raised),
-            hold: Some(false),
-            connected: true,
-            date_created: Some("join 0".to_owned()),
+        let world = World {
+            customer: row(customer()),
+            agents: 1,
+            joined: 0,
+            created: 0,
+            call: CallStatus::Live,
+            inbound: true,
+            attributes: view(TaskStatus::Assigned, 1).attributes,
         };
-        let world = World { customer, agents: 1, joined: 0, created: 0 };
-        Self { call: Call::default(), facts: Vec::new(), now: START, policy: policy(), world, version: 0 }
+        let (call, facts, neighbours) = (Call::default(), Vec::new(), Vec::new());
+        Self { call, facts, now: START, policy: policy(), world, neighbours, verify: false, version: 0 }
     }
 
-    /// A call whose first agent has his stream.
+    /// The same by the other strategy.
+    pub(super) fn by_api() -> Self {
+        let mut story = Self::new();
+        story.policy.strategy = Strategy::StreamsApi;
+        story
+    }
+
+    /// By the other strategy, with status callbacks.
+    pub(super) fn confirming() -> Self {
+        let mut story = Self::by_api();
+        story.policy.destinations.iter_mut().for_each(|destination| destination.confirms = true);
+        story
+    }
+
+    /// A call whose first agent has their stream.
     pub(super) fn streaming() -> Self {
         let mut story = Self::new();
         story.accepted(1, 1);
@@ -245,6 +330,11 @@ impl Story {
         self.reservation(ReservationChange::Wrapup, number, by, TaskStatus::Assigned);
     }
 
+    pub(super) fn task(&mut self, change: TaskChange, status: TaskStatus) {
+        let view = self.view(status);
+        self.learn(task_event(self.now, change, view));
+    }
+
     pub(super) fn transfer(&mut self, change: TransferChange, number: u32) {
         let view = self.view(TaskStatus::Assigned);
         self.learn(transfer_event(self.now, change, number, view));
@@ -256,10 +346,10 @@ impl Story {
     }
 
     pub(super) fn next(&self) -> Next {
-        self.call.next(self.now, &self.policy)
+        self.call.next(self.now, &self.policy, Around { neighbours: &self.neighbours, verify: self.verify })
     }
 
-    /// The next step; time passes until it is due.
+    /// The next step; time passes until it is due, and what is reported on the way is learned.
     pub(super) fn step(&mut self) -> Step {
         for _ in 0..100 {
             match self.next() {
@@ -268,14 +358,15 @@ impl Story {
                     assert!(at > self.now);
                     self.now = at;
                 }
-                next @ (Next::Park(_) | Next::Report(_) | Next::Idle | Next::Over) => panic!("no step, but {next:?}"),
+                Next::Report(kind) => self.learn(kind),
+                next @ (Next::Park(_) | Next::Idle | Next::Over) => panic!("no step, but {next:?}"),
             }
         }
         panic!("it only ever waits");
     }
 
     pub(super) fn begin(&mut self, step: &Step) {
-        if step.operation.is_announced() {
+        if step.operation.command().is_some() {
             self.learn(FactKind::Begun(step.clone()));
         }
     }
@@ -297,7 +388,7 @@ impl Story {
     pub(super) fn until_redirect(&mut self) -> Step {
         for _ in 0..30 {
             let step = self.step();
-            if matches!(step.operation, Operation::Redirect { .. }) {
+            if matches!(step.operation, Operation::Command(Command::Redirect { .. })) {
                 return step;
             }
             self.perform(step);
@@ -333,6 +424,63 @@ impl Story {
         panic!("it never rests: {done:?}");
     }
 
+    /// Twilio tells of a stream, under the SID that it has.
+    pub(super) fn tells(&mut self, name: &str, change: StreamChange) {
+        let stream = self.call.streams().iter().find(|stream| stream.name == name);
+        let number = u32::try_from(self.call.streams().len()).unwrap();
+        let stream = stream.and_then(|stream| stream.sid().cloned()).unwrap_or_else(|| sid("MZ", 500 + number));
+        let FactKind::Stream(event) = stream_event(START, name, 0, change) else { unreachable!() };
+        self.learn(FactKind::Stream(StreamEvent { stream, ..event }));
+    }
+
+    /// Lets time pass, and performs nothing.
+    pub(super) fn wait_until(&mut self, at: i64) {
+        while self.now < at {
+            match self.next() {
+                Next::WaitUntil(due) => self.now = due.min(at),
+                Next::Idle | Next::Over => self.now = at,
+                next @ (Next::Do(_) | Next::Park(_) | Next::Report(_)) => panic!("ahead of its time: {next:?}"),
+            }
+        }
+    }
+
+    /// What is reported next, which is learned.
+    pub(super) fn report(&mut self) -> FactKind {
+        for _ in 0..100 {
+            match self.next() {
+                Next::Report(kind) => {
+                    self.learn(kind.clone());
+                    return kind;
+                }
+                Next::WaitUntil(at) => self.now = at,
+                next @ (Next::Do(_) | Next::Park(_) | Next::Idle | Next::Over) => panic!("no report, but {next:?}"),
+            }
+        }
+        panic!("it only ever waits");
+    }
+
+    /// Answers every step alike until something is parked, which is learned.
+    pub(super) fn until_parked(&mut self, answer: impl Fn(&Operation) -> Option<Outcome>) -> Parked {
+        for _ in 0..1_000 {
+            match self.next() {
+                Next::Do(step) => match answer(&step.operation) {
+                    Some(outcome) => {
+                        self.begin(&step);
+                        self.settle(step, outcome);
+                    }
+                    None => self.perform(step),
+                },
+                Next::WaitUntil(at) => self.now = at,
+                Next::Park(parked) => {
+                    self.learn(FactKind::Parked(parked.clone()));
+                    return parked;
+                }
+                next @ (Next::Report(_) | Next::Idle | Next::Over) => panic!("{next:?}"),
+            }
+        }
+        panic!("it tries for ever");
+    }
+
     /// Whether there is nothing to do but to look after the call now and then.
     pub(super) fn rests(&self) -> bool {
         match self.next() {
@@ -343,25 +491,47 @@ impl Story {
     }
 
     pub(super) fn live(&self) -> Vec<&str> {
-        self.call.streams().iter().filter(|stream| stream.is_live()).map(|stream| stream.name.as_str()).collect()
+        self.call.streams().iter().filter(|stream| stream.may_run()).map(|stream| stream.name.as_str()).collect()
     }
 }
 
 /// An operation in a few words.
 pub(super) fn words(operation: &Operation) -> String {
     match operation {
-        Operation::UpdateCustomer { guard, hold, .. } => {
+        Operation::Command(Command::UpdateCustomer { guard, hold, .. }) => {
             let guard = guard.map(|guard| if guard == Guard::Lowered { " lower" } else { " raise" });
             let hold = hold.map(|hold| if hold { " hold" } else { " unhold" });
             format!("update{}{}", guard.unwrap_or_default(), hold.unwrap_or_default())
         }
-        Operation::Redirect { stop, start, .. } => format!("redirect -{} +{}", stop.len(), start.len()),
-        other @ (Operation::FetchTask { .. }
-        | Operation::FindConference { .. }
-        | Operation::FetchConference { .. }
-        | Operation::ReadParticipants { .. }
-        | Operation::CreateStream { .. }
-        | Operation::StopStream { .. }
-        | Operation::FetchCall { .. }) => other.name().to_owned(),
+        Operation::Command(Command::Redirect { stop, start, .. }) => {
+            format!("redirect -{} +{}", stop.len(), start.len())
+        }
+        Operation::Command(
+            Command::CreateStream { .. } | Command::StopStream { .. } | Command::EndConference { .. },
+        )
+        | Operation::Read(_) => operation.name().to_owned(),
     }
+}
+
+/// The stream that a step starts through the Streams resource.
+#[track_caller]
+pub(super) fn created(step: &Step) -> &StreamStart {
+    match &step.operation {
+        Operation::Command(Command::CreateStream { stream, .. }) => stream,
+        Operation::Command(_) | Operation::Read(_) => panic!("not a create: {step:?}"),
+    }
+}
+
+/// The name of the stream that a step stops through the Streams resource, and whether by its SID.
+#[track_caller]
+pub(super) fn stopped(step: &Step) -> (&str, bool) {
+    match &step.operation {
+        Operation::Command(Command::StopStream { name, sid, .. }) => (name, sid.is_some()),
+        Operation::Command(_) | Operation::Read(_) => panic!("not a stop: {step:?}"),
+    }
+}
+
+/// Whether the step reads the customer's call.
+pub(super) fn fetches_call(step: &Step) -> bool {
+    matches!(step.operation, Operation::Read(Read::Call { .. }))
 }

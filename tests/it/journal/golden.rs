@@ -9,7 +9,7 @@ use crate::stories::story;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use taskrouter_streams::call::Call;
-use taskrouter_streams::call::fact::Parked;
+use taskrouter_streams::call::fact::{Notice, Parked};
 use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
 
@@ -30,7 +30,7 @@ fn lines(name: &str, kind: &str) -> Vec<String> {
 fn seen(call: &Call) -> String {
     let accepted: Vec<_> = call.accepted().iter().map(|(sid, _)| sid.as_str().to_owned()).collect();
     let live: Vec<_> =
-        call.streams().iter().filter(|stream| stream.is_live()).map(|stream| stream.name.clone()).collect();
+        call.streams().iter().filter(|stream| stream.may_run()).map(|stream| stream.name.clone()).collect();
     let parked: Vec<_> = call.parked().map(|(change, reason)| format!("{change}: {reason}")).collect();
     format!(
         "customer {} | accepted {accepted:?} | live {live:?} | parked {parked:?} | over {}",
@@ -131,15 +131,16 @@ async fn records_a_golden_journal() {
         let mut facts = stage.facts(&outcome.tasks[0]).await.unwrap();
         let reservation = Call::fold(&facts).reservations().next().unwrap().0.clone();
         let at = facts.last().unwrap().at;
-        let parked = Parked { change: Change::Stop(reservation), reason: "given up after 30 s".to_owned() };
+        let parked = Parked { goal: Goal::Start(reservation), reason: "given up after 30 s".to_owned() };
         let ends = [
             FactKind::Parked(parked.clone()),
             FactKind::Redriven,
             FactKind::Parked(parked.clone()),
             FactKind::Dismissed,
-            FactKind::Parked(parked),
+            FactKind::Parked(parked.clone()),
             FactKind::Unparked,
-            FactKind::Unconfirmed { name: "Stream_x".to_owned() },
+            FactKind::Recovered(parked.goal.clone()),
+            FactKind::Noticed(Notice::StartUnproven { name: "Stream_x".to_owned(), replace: false }),
         ];
         facts.extend(ends.into_iter().map(|what| Fact { at, kind: what }));
         let (mut text, mut folded, mut call) = (String::new(), String::new(), Call::default());

@@ -28,12 +28,13 @@ fn naming(call: u32, leg: u32, at: i64) -> NewFact {
         attributes: attributes(leg),
         fields: Fields::new(),
     };
-    let what = FactKind::Task(TaskEvent { stamp: EventStamp { sid: None, at }, change: TaskChange::Updated, task: view });
+    let what =
+        FactKind::Task(TaskEvent { stamp: EventStamp { sid: None, at }, change: TaskChange::Updated, task: view });
     NewFact { call: task(call), identity: format!("{call}/names {leg}"), fact: Fact { at, kind: what } }
 }
 
 fn parked() -> Fact {
-    Fact { at: 1, kind: FactKind::Parked(Parked { change: Change::LowerAhead, reason: "a reason".to_owned() }) }
+    Fact { at: 1, kind: FactKind::Parked(Parked { goal: Goal::LowerGuard, reason: "a reason".to_owned() }) }
 }
 
 async fn rows(journal: &dyn Journal, state: CallState) -> Vec<CallRow> {
@@ -171,7 +172,7 @@ pub(super) async fn a_call_is_found_by_its_sid_or_its_customers_or_their_beginni
     assert_eq!(found(&*journal, customer(0x510).as_str()).await, []);
     let claims = journal.claim(10).await.unwrap();
     let claim = claims.iter().find(|claim| claim.call == task(0x30)).unwrap();
-    let step = Step { id: 1, operation: Operation::FetchTask { task: task(0x30) }, why: vec![Change::LowerAhead] };
+    let step = Step { id: 1, operation: Operation::Read(Read::Task { task: task(0x30) }), why: vec![Goal::LowerGuard] };
     let outcome = Outcome::Done(Answer::Task(attributes(0x888)));
     let settled = FactKind::Settled(Settled { step, sent_at: 1, outcome, request_id: None, assumed: None });
     journal.append(claim, Fact { at: 1, kind: settled }).await.unwrap();

@@ -2,6 +2,7 @@
 //! another of its connections, as PgBouncer does in transaction mode.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,6 +22,7 @@ pub(super) enum Network {
 pub(super) struct Line {
     pub(super) port: u16,
     network: watch::Sender<Network>,
+    leads_to: Arc<AtomicU16>,
 }
 
 impl Line {
@@ -28,13 +30,20 @@ impl Line {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (network, watching) = watch::channel(Network::Works);
+        let leads_to = Arc::new(AtomicU16::new(port));
+        let target = leads_to.clone();
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(carry(client, port, watching.clone()));
+                tokio::spawn(carry(client, target.load(Ordering::Relaxed), watching.clone()));
             }
         });
-        Self { port: address.port(), network }
+        Self { port: address.port(), network, leads_to }
+    }
+
+    /// New connections go to another port; those that there are stay.
+    pub(super) fn lead_to(&self, port: u16) {
+        self.leads_to.store(port, Ordering::Relaxed);
     }
 
     pub(super) fn set(&self, network: Network) {

@@ -2,7 +2,7 @@
 
 use super::pooler::{Line, Network, pooler};
 use super::*;
-use crate::postgres::{Database, open, settings};
+use crate::postgres::{Database, another_server, open, settings};
 use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{Connection as _, Executor as _, Row as _};
@@ -262,7 +262,7 @@ async fn an_event_that_the_database_objects_to_does_not_take_its_batch_along() {
 async fn a_nul_in_a_fact_is_kept() {
     let Some(database) = Database::new().await else { return };
     let journal = open(settings(database.url(), LONG)).await;
-    let operation = Operation::FindConference { friendly_name: "a\0b".to_owned() };
+    let operation = Operation::Read(Read::FindConference { friendly_name: "a\0b".to_owned() });
     let odd = Fact { at: 1, kind: FactKind::Begun(Step { id: 1, operation, why: Vec::new() }) };
     let event = NewFact { call: task(1), identity: "EV1".to_owned(), fact: odd.clone() };
     assert_eq!(journal.ingest(event).await.unwrap(), Ingested::New);
@@ -373,6 +373,103 @@ async fn a_database_that_is_away_is_unavailable_quickly_and_comes_back_by_itself
     assert!(tokio::time::timeout(Duration::ZERO, journal.failed()).await.is_err(), "it has not failed for good");
 }
 
+/// Events on as many connections as the pool may have.
+async fn use_every_connection(journal: &Arc<dyn Journal>, round: i64) {
+    let mut readings = tokio::task::JoinSet::new();
+    for number in 0..4 {
+        let journal = journal.clone();
+        readings.spawn(async move {
+            journal.facts(&task(number), 0).await.unwrap();
+            journal.claim(0).await.unwrap();
+            journal.ingest(event(number, round)).await.unwrap();
+        });
+    }
+    readings.join_all().await;
+}
+
+/// As with Patroni behind HAProxy, or Aurora: one address, which leads to the new server a while after the old one is back and
+/// takes no writes. The connections to the old one are well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_failover_behind_one_address_the_writable_server_is_used_at_once() {
+    let (Some(new), Some(old)) = (Database::new().await, another_server()) else { return };
+    open(settings(new.url(), LONG)).await.close().await.unwrap();
+    let at_old = |name: &str| format!("postgres://postgres@127.0.0.1:{}/{name}?sslmode=disable", old.port);
+    let say = async |name: &str, sql: String| {
+        let mut connection = sqlx::PgConnection::connect(&at_old(name)).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    };
+    say("postgres", format!("CREATE DATABASE {}", new.name())).await;
+    let line = Line::to(old.port).await;
+    let journal = open(settings(new.url_at(line.port), LONG)).await;
+    let other = open(settings(new.url_at(line.port), LONG)).await;
+    use_every_connection(&journal, 1).await;
+
+    say("postgres", "ALTER SYSTEM SET default_transaction_read_only = on".to_owned()).await;
+    say("postgres", "SELECT pg_reload_conf()".to_owned()).await;
+    let mut number = 10;
+    let reason = eventually("a refusal", || {
+        number += 1;
+        let journal = journal.clone();
+        async move {
+            match journal.ingest(event(1, number)).await {
+                Err(JournalError::Unavailable { reason }) => Some(reason),
+                Ok(_) | Err(_) => None,
+            }
+        }
+    })
+    .await;
+    assert!(reason.contains("takes no writes"), "{reason}");
+    // What it would show is behind.
+    for _ in 0..2 {
+        assert!(matches!(other.facts(&task(1), 0).await, Err(JournalError::Unavailable { .. })));
+        assert!(matches!(other.claim(1).await, Err(JournalError::Unavailable { .. })));
+        assert!(matches!(other.ready().await, Err(JournalError::Unavailable { .. })));
+    }
+
+    line.lead_to(new.port());
+    ingest(&*journal, 1, 1_000).await;
+    journal.ready().await.unwrap();
+    assert_eq!(facts_of(&new).await, 1);
+    for journal in [journal, other] {
+        use_every_connection(&journal, 2_000).await;
+        journal.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_in_which_an_administrator_forbids_writes_is_refused_at_the_start() {
+    let Some(database) = Database::new().await else { return };
+    let name = database.name();
+    open(settings(database.url(), LONG)).await.close().await.unwrap();
+    database.say(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+    let refusal = refusal(settings(database.url(), LONG)).await;
+    assert!(refusal.to_string().contains("takes no writes"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_ends_the_process_in_time_whatever_its_database_does() {
+    const GRACE: Duration = Duration::from_secs(1);
+    let Some(database) = Database::new().await else { return };
+    for network in [Network::Works, Network::Broken, Network::Silent] {
+        let line = Line::to(database.port()).await;
+        let url = database.url_at(line.port);
+        let grace = [("TRS__SHUTDOWN__GRACE_MS", "1000")];
+        let start = move || crate::program::Serving::start_with(&url, "http://127.0.0.1:9", &grace);
+        let serving = tokio::task::spawn_blocking(start).await.unwrap();
+        let listening =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+        eventually("a session that listens", || async { Some(database.number(listening).await).filter(|n| *n > 0) })
+            .await;
+        line.set(network);
+        let begun = Instant::now();
+        serving.signal("TERM");
+        let ended = tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(|| serving.ended())).await;
+        assert_eq!(ended.expect("it ends").unwrap(), Some(0));
+        let took = begun.elapsed();
+        assert!(took < GRACE * 3, "{took:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_the_server_closed_are_replaced_without_a_failure() {
     let Some(database) = Database::new().await else { return };
@@ -480,7 +577,7 @@ async fn a_text_is_stored_as_it_is_whatever_it_holds_and_however_the_server_read
         let journal = open(settings(database.url(), LONG)).await;
         let call = u32::try_from(round).unwrap();
         let with = |text: &str| {
-            let operation = Operation::FindConference { friendly_name: text.to_owned() };
+            let operation = Operation::Read(Read::FindConference { friendly_name: text.to_owned() });
             Fact { at: 1, kind: FactKind::Begun(Step { id: 1, operation, why: Vec::new() }) }
         };
         for text in odd {

@@ -2,10 +2,13 @@
 
 use super::*;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use taskrouter_streams::journal::{CallQuery, Due, JournalError, OpenError, SqliteJournal, SqliteSettings};
+use taskrouter_streams::journal::{
+    CallQuery, Due, JournalError, OpenError, SqliteJournal, SqliteSettings, examine_file,
+};
 use taskrouter_streams::telemetry::metrics::Commits;
 
 /// Names the file to the child process of the kill test.
@@ -75,6 +78,67 @@ async fn a_second_process_is_kept_out_and_told_what_to_do() {
     );
     journal.close().await.unwrap();
     dir.open(LONG).await;
+}
+
+#[tokio::test]
+async fn a_second_process_is_kept_out_by_whatever_name_it_knows_the_file() {
+    let dir = Dir::new();
+    let journal = dir.open(LONG).await;
+    let [symbolic, hard] = ["symbolic.db", "hard.db"].map(|name| dir.0.path().join(name));
+    std::os::unix::fs::symlink(dir.file(), &symbolic).unwrap();
+    std::fs::hard_link(dir.file(), &hard).unwrap();
+    for name in [symbolic, hard] {
+        assert!(matches!(refusal(&name), OpenError::InUse { .. }), "{}", name.display());
+    }
+    for entry in std::fs::read_dir(dir.0.path()).unwrap() {
+        // There is nothing beside the file that could be removed to get in.
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name.ends_with(".db") || name.ends_with("-wal") || name.ends_with("-shm"), "{name}");
+    }
+    ingest(&*journal, 1, 1).await;
+}
+
+#[tokio::test]
+async fn nobody_but_its_owner_may_read_a_new_file() {
+    let dir = Dir::new();
+    let journal = dir.open(LONG).await;
+    ingest(&*journal, 1, 1).await;
+    for ending in ["", "-wal", "-shm"] {
+        let mode = std::fs::metadata(format!("{}{ending}", dir.file().display())).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{ending}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_a_killed_process_left_damaged_is_refused() {
+    let dir = Dir::new();
+    let journal = dir.open(LONG).await;
+    for number in 0..200 {
+        ingest(&*journal, 1, number).await;
+    }
+    let side = rusqlite::Connection::open(dir.file()).unwrap();
+    side.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    examine_file(&dir.file()).unwrap();
+    ingest(&*journal, 2, 1).await;
+    // As a kill would leave them.
+    let killed = dir.0.path().join("killed.db");
+    for ending in ["", "-wal"] {
+        std::fs::copy(format!("{}{ending}", dir.file().display()), format!("{}{ending}", killed.display())).unwrap();
+    }
+    SqliteJournal::open(settings(&killed)).unwrap().close().await.unwrap();
+    examine_file(&killed).unwrap();
+
+    // A page of facts, in the middle of the file.
+    let mut bytes = std::fs::read(&killed).unwrap();
+    let middle = bytes.len() / 4096 / 2 * 4096;
+    bytes[middle..middle + 4096].fill(0xff);
+    std::fs::write(&killed, bytes).unwrap();
+    let at_rest = examine_file(&killed);
+    assert!(matches!(at_rest, Err(OpenError::Damaged { .. })), "{at_rest:?}");
+    std::fs::copy(format!("{}-wal", dir.file().display()), format!("{}-wal", killed.display())).unwrap();
+    let refusal = refusal(&killed);
+    assert!(matches!(refusal, OpenError::Damaged { .. }), "{refusal:?}");
+    assert!(refusal.to_string().contains("restore a backup, or move the file away"), "{refusal}");
 }
 
 #[test]
@@ -231,6 +295,59 @@ async fn the_write_ahead_log_stays_bounded_under_load() {
     assert!(largest < 4 * LIMIT, "{largest} bytes");
     journal.close().await.unwrap();
     assert_eq!(wal.metadata().map_or(0, |wal| wal.len()), 0, "closing folds it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_who_reads_the_file_for_long_delays_no_event() {
+    const LIMIT: u64 = 64 * 1024;
+    let dir = Dir::new();
+    let small = SqliteSettings { wal_limit_bytes: LIMIT, ..settings(&dir.file()) };
+    let bytes = small.commits.wal_bytes.clone();
+    let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::open(small).unwrap());
+    ingest(&*journal, 1, 0).await;
+    let reader = rusqlite::Connection::open(dir.file()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM fact").unwrap();
+    reader.query_row("SELECT count(*) FROM fact", [], |row| row.get::<_, i64>(0)).unwrap();
+    let mut number = 0;
+    while bytes.get() < 4 * LIMIT as i64 {
+        number += 1;
+        let begun = Instant::now();
+        ingest(&*journal, 1, number).await;
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(2), "event {number} took {took:?}");
+    }
+    drop(reader);
+    eventually("a small log", || {
+        number += 1;
+        let (journal, bytes) = (&journal, &bytes);
+        async move {
+            ingest(&**journal, 1, number).await;
+            (bytes.get() <= LIMIT as i64).then_some(())
+        }
+    })
+    .await;
+    journal.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_is_not_ready_while_its_writes_fail() {
+    let dir = Dir::new();
+    let journal = dir.open(LONG).await;
+    ingest(&*journal, 1, 1).await;
+    let side = rusqlite::Connection::open(dir.file()).unwrap();
+    let refuse = |table: &str| {
+        format!("CREATE TRIGGER no_{table} BEFORE INSERT ON {table} BEGIN SELECT raise(ABORT, 'no'); END;")
+    };
+    side.execute_batch(&(refuse("fact") + &refuse("mark"))).unwrap();
+    journal.ready().await.unwrap();
+    assert!(matches!(journal.ingest(event(1, 2)).await, Err(JournalError::Unavailable { .. })));
+    for _ in 0..2 {
+        assert!(journal.claim(1).await.is_ok(), "there is nothing to write");
+        assert!(matches!(journal.ready().await, Err(JournalError::Unavailable { .. })));
+    }
+    side.execute_batch("DROP TRIGGER no_fact; DROP TRIGGER no_mark").unwrap();
+    journal.ready().await.unwrap();
+    ingest(&*journal, 1, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

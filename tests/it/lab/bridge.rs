@@ -4,7 +4,7 @@
 use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::rules;
 use taskrouter_streams::call::step::{Operation, Outcome, Trouble};
-use taskrouter_streams::twilio::client::{AccountContext, Read, Reader, StreamDestination};
+use taskrouter_streams::twilio::client::{AccountContext, Body, Reader, StreamDestination};
 use taskrouter_streams::twilio::event::{Content, parse};
 use taskrouter_streams::twilio::failure::{ErrorResponse, verdict};
 use taskrouter_streams::twilio::interest::Interest;
@@ -83,6 +83,7 @@ impl Bridge {
             401 => 20003,
             429 => 20429,
             400 => 20001,
+            404 => 20404,
             _ => 20500,
         };
         let body = match body {
@@ -98,13 +99,14 @@ impl Bridge {
             return verdict(ErrorResponse { status, retry_after, body }, crossing.asked.about, now);
         }
         match Reader::new(&self.client, &crossing.operation, 1).read(body) {
-            Ok(Read::Whole(answer)) => Outcome::Done(answer),
-            Ok(Read::NextPage(_)) => panic!("the lab's lists have one page"),
+            Ok(Body::Whole(answer)) => Outcome::Done(answer),
+            Ok(Body::NextPage(_)) => panic!("the lab's lists have one page"),
             Err(reason) => Outcome::Unknown(Trouble {
                 status: Some(status),
                 code: None,
                 reason: reason.to_owned(),
                 retry_after_ms: None,
+                lost: false,
             }),
         }
     }
@@ -137,5 +139,5 @@ impl Crossing {
 /// The connection broke, or the client lost its patience.
 pub(super) fn unanswered() -> Outcome {
     let reason = "the connection broke before Twilio answered".to_owned();
-    Outcome::Unknown(Trouble { status: None, code: None, reason, retry_after_ms: None })
+    Outcome::Unknown(Trouble { status: None, code: None, reason, retry_after_ms: None, lost: true })
 }

@@ -1,46 +1,48 @@
 //! The invariants of DESIGN §4, by their numbers.
 
 use super::hold::Against;
-use super::night::Night;
+use super::run::Run;
 use std::collections::BTreeSet;
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::Fact;
 use taskrouter_streams::call::sid::ReservationSid;
-use taskrouter_streams::call::step::Change;
+use taskrouter_streams::call::step::Goal;
 use twilio_simulator::world::{Drop, Misuse};
 
 /// What holds at every moment: I1, I2, I4, I5 by the world's own record, of I8 that nobody is held for no reason, and I9 whenever there
 /// is a new fact. How facts are written is tried at rest.
-pub(super) fn always(night: &mut Night<'_>) -> Result<(), String> {
-    let facts = night.facts_seen();
-    if facts.len() != night.facts_folded {
-        night.facts_folded = facts.len();
-        if Call::fold(night.facts_seen()) != *night.call() {
+pub(super) fn always(run: &mut Run<'_>) -> Result<(), String> {
+    let facts = run.facts_seen();
+    if facts.len() != run.facts_folded {
+        run.facts_folded = facts.len();
+        if Call::fold(run.facts_seen()) != *run.call() {
             return Err("I9: the facts fold to another call".to_owned());
         }
     }
-    let violations = night.world.violations();
-    if let Some(violation) = violations.get(night.violations_seen) {
+    let violations = run.world.violations();
+    if let Some(violation) = violations.get(run.violations_seen) {
         let text = format!("VIOLATION: {violation}");
-        let drop = matches!(violation.kind, Misuse::CustomerDropped { how: Drop::Alone, .. });
-        let rejoined = matches!(violation.kind, Misuse::RejoinedNewConference { .. });
-        night.violations_seen += 1;
+        let drop = matches!(violation.what, Misuse::CustomerDropped { how: Drop::Alone, .. });
+        let rejoined = matches!(violation.what, Misuse::RejoinedNewConference { .. });
+        run.violations_seen += 1;
         // Somebody left between the reading that the redirect relied on and the redirect, and no event told of it in time.
-        let untold = night.leave_told_at.is_none_or(|told| told > night.redirect_sent_at);
-        let raced = drop && night.last_leave_at >= night.last_reading_at && untold;
+        let untold = run.leave_told_at.is_none_or(|told| told > run.redirect_sent_at);
+        let raced = drop && run.last_leave_at >= run.last_reading_at && untold;
         // Who has lost the word that the task is over may take an offer that is accepted all the same for its going on.
-        let unheard = night.lossy && !night.told.is_over() && matches!(violation.kind, Misuse::CommandAfterOver { .. });
-        if !(raced || rejoined && night.doomed_by_race || unheard) {
+        let unheard = run.lossy && !run.told.is_over() && matches!(violation.what, Misuse::CommandAfterOver { .. });
+        // Sent before the end was known, and carried out after it.
+        let landed = run.landed_at == violation.at && matches!(violation.what, Misuse::CommandAfterOver { .. });
+        if !(raced || landed || rejoined && run.doomed_by_race || unheard) {
             return Err(text);
         }
-        night.doomed_by_race |= raced;
-        night.counted.lost_races += u32::from(raced);
-        night.raced(&text);
+        run.doomed_by_race |= raced;
+        run.counted.lost_races += u32::from(raced);
+        run.raced(&text);
     }
-    match night.hold.take_against() {
+    match run.hold.take_against() {
         Some(Against::Raced) => {
-            night.counted.held_races += 1;
-            night.raced("the customer was taken off hold meanwhile");
+            run.counted.held_races += 1;
+            run.raced("the customer was taken off hold meanwhile");
         }
         Some(Against::Knowingly(how)) => {
             return Err(format!("I8: the customer is held by us, and nobody wants it: {how}"));
@@ -62,67 +64,63 @@ pub(super) fn refolded(facts: &[Fact]) -> Result<Call, String> {
 
 /// What holds when nothing moves any more: I3, I8 and, when `strict`, I9. Then nothing excuses anything: the weather is calm, and
 /// what had been given up has been redriven.
-pub(super) fn at_rest(night: &mut Night<'_>, strict: bool) -> Result<(), String> {
-    if strict && refolded(&night.facts)? != *night.call() {
+pub(super) fn at_rest(run: &mut Run<'_>, strict: bool) -> Result<(), String> {
+    if strict && refolded(&run.facts)? != *run.call() {
         return Err("I9: the journal folds to another call".to_owned());
     }
-    let Some(picture) = night.picture() else { return Ok(()) };
-    let call = night.call();
-    let lossy = night.lossy;
-    let ledger = if lossy { &night.told } else { &night.truth };
+    let Some(picture) = run.picture() else { return Ok(()) };
+    let call = run.call();
+    let lossy = run.lossy;
+    let ledger = if lossy { &run.told } else { &run.truth };
     if picture.over || ledger.is_over() {
         return Ok(());
     }
-    let parked: BTreeSet<Change> = call.parked().map(|(change, _)| change.clone()).collect();
+    let parked: BTreeSet<Goal> = call.parked().map(|(goal, _)| goal.clone()).collect();
     // A customer whose conference ended while he was on his way back is nobody's to help.
     let Some(held) = picture.held else { return Ok(()) };
     // Whoever is alone in a conference, or was led into another one, waits for others.
-    let well = picture.participants > 1 && night.world.notes().is_empty();
+    let well = picture.participants > 1 && run.world.notes().is_empty();
     if strict && !lossy && well && !parked.is_empty() {
         return Err(format!("parked although all is well: {parked:?}"));
     }
-    streams(night, ledger.on_the_call(), &parked)?;
+    streams(run, ledger.on_the_call(), &parked)?;
     let open = if lossy { call.has_open_transfer() } else { ledger.has_open_transfer() };
     if open != call.has_open_transfer() {
         return Err(format!("the core takes the transfer for {}", if open { "over" } else { "open" }));
     }
-    if picture.guard_raised == Some(false) && !open && !parked.contains(&Change::RaiseGuard) {
+    if picture.guard_raised == Some(false) && !open && !parked.contains(&Goal::RaiseGuard) {
         return Err("I8: the guard is lowered and no transfer is open".to_owned());
     }
     let agents = ledger.on_the_call().len();
     let talks_alone = agents == 1 && !open;
     // Who has lost a wrapup, or hears of it late, takes a lone customer for one who talks.
-    if !lossy
-        && !night.reordered
-        && !held
-        && night.hold.is_wanted()
-        && !talks_alone
-        && !parked.contains(&Change::HoldAgain)
-    {
+    if !lossy && !run.reordered && !held && run.hold.is_wanted() && !talks_alone && !parked.contains(&Goal::HoldAgain) {
         return Err(format!("I8: the customer is not held again ({agents} agents, transfer open: {open})"));
     }
     Ok(())
 }
 
 /// I3, and of I4 the budget.
-fn streams(night: &Night<'_>, on: Vec<&ReservationSid>, parked: &BTreeSet<Change>) -> Result<(), String> {
-    let Some(report) = night.task.as_ref().and_then(|task| night.world.report(task)) else { return Ok(()) };
+fn streams(run: &Run<'_>, on: Vec<&ReservationSid>, parked: &BTreeSet<Goal>) -> Result<(), String> {
+    let Some(report) = run.task.as_ref().and_then(|task| run.world.report(task)) else { return Ok(()) };
     let running = report.streams.iter().filter(|stream| stream.stopped_at.is_none());
     let running: Vec<ReservationSid> = running
         .filter_map(|stream| stream.parameters.iter().find(|(name, _)| name == "reservationSid"))
         .map(|(_, sid)| sid.parse().unwrap())
         .collect();
-    let policy = &night.plan.policy;
+    let policy = &run.plan.policy;
     let room = policy.track_budget / policy.destinations[0].tracks;
     let wanted: BTreeSet<ReservationSid> = on.iter().rev().take(room).map(|sid| (*sid).clone()).collect();
-    let is_parked = |change: fn(ReservationSid) -> Change, sid: &ReservationSid| parked.contains(&change(sid.clone()));
-    let extra: Vec<_> = running.iter().filter(|sid| !wanted.contains(sid) && !is_parked(Change::Stop, sid)).collect();
+    let is_parked = |sid: &ReservationSid, stops: bool| {
+        let about = |goal: &&Goal| goal.reservation().as_ref() == Some(sid);
+        parked.iter().filter(about).any(|goal| matches!(goal, Goal::Stop(_)) == stops)
+    };
+    let extra: Vec<_> = running.iter().filter(|sid| !wanted.contains(sid) && !is_parked(sid, true)).collect();
     if !extra.is_empty() {
         return Err(format!("I3: streams of {extra:?} still run"));
     }
-    let stuck = parked.iter().any(|change| matches!(change, Change::Stop(_)));
-    let missing: Vec<_> =
-        wanted.iter().filter(|sid| !running.contains(sid) && !is_parked(Change::Start, sid)).collect();
+    let stuck = parked.iter().any(|change| matches!(change, Goal::Stop(_)));
+    let missing: Vec<_> = wanted.iter().filter(|sid| !running.contains(sid) && !is_parked(sid, false)).collect();
     if !stuck && !missing.is_empty() {
         return Err(format!("I3: no stream of {missing:?}"));
     }

@@ -1,7 +1,7 @@
 //! What TaskRouter's events say, kept by simpler means than the core's: the measure that the core is held to.
 
 use std::collections::BTreeMap;
-use taskrouter_streams::call::fact::{ReservationChange, TaskChange, TaskStatus, TransferChange, FactKind};
+use taskrouter_streams::call::fact::{FactKind, ReservationChange, TaskChange, TaskStatus, TransferChange};
 use taskrouter_streams::call::sid::{ReservationSid, WorkerSid};
 
 /// What a set of events amounts to, in whatever order they come.
@@ -71,7 +71,8 @@ impl Ledger {
             | FactKind::Dismissed
             | FactKind::Unparked
             | FactKind::Stream(_)
-            | FactKind::Unconfirmed { .. } => {}
+            | FactKind::Recovered(_)
+            | FactKind::Noticed(_) => {}
         }
     }
 
@@ -110,6 +111,7 @@ fn stamp(what: &FactKind) -> i64 {
         | FactKind::Dismissed
         | FactKind::Unparked
         | FactKind::Stream(_)
-        | FactKind::Unconfirmed { .. } => 0,
+        | FactKind::Recovered(_)
+        | FactKind::Noticed(_) => 0,
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | [`plan`] | what will happen in a night, drawn from a seed; and how to make it smaller |
-//! | [`night`] | the night: people, events on their way, requests under way, a worker that may die |
+//! | [`plan`] | what will happen in a run, drawn from a seed; and how to make it smaller |
+//! | [`run`] | the run: people, events on their way, requests under way, a worker that may die |
 //! | [`bridge`] | requests and answers without a network, by the client's and the simulator's own functions |
 //! | [`ledger`], [`hold`] | what the core is held to, kept by simpler means |
 //! | [`laws`] | the invariants |
@@ -12,62 +12,69 @@
 //! `LAB_SEEDS=n` runs that many seeds beyond the checked-in ones, from `LAB_FROM` on; `LAB_SEED=s` runs one and tells it.
 
 mod bridge;
-pub(crate) mod dice;
 mod hold;
 mod laws;
 mod ledger;
-mod night;
 mod plan;
+pub(crate) mod rng;
+mod run;
 mod stories;
 
-use night::{Counted, Night, START};
 use plan::Plan;
+use run::{Counted, Run, START};
 use std::fmt::Write as _;
 use taskrouter_streams::timeline;
 
 /// Seeds that failed once.
 const FAILED_ONCE: &str = include_str!("seeds.txt");
 
-/// How a night went.
-struct Dawn {
+/// How a run went.
+struct RunReport {
     failure: Option<String>,
     counted: Counted,
-    tale: String,
+    log: String,
 }
 
-fn play(plan: &Plan) -> Dawn {
-    let mut night = Night::new(plan);
-    let failure = play_out(&mut night).err();
-    let mut tale = String::new();
+fn play(plan: &Plan) -> RunReport {
+    let mut run = Run::new(plan);
+    let failure = play_out(&mut run).err();
+    let mut log = String::new();
     if failure.is_some() {
-        for (at, line) in &night.log {
+        for (at, line) in &run.log {
             let ms = at - START;
-            writeln!(tale, "{:>6}.{:03} s  {line}", ms / 1000, ms % 1000).unwrap();
+            writeln!(log, "{:>6}.{:03} s  {line}", ms / 1000, ms % 1000).unwrap();
         }
-        let began = night.facts.first().map_or(0, |fact| fact.at - START);
-        write!(tale, "the journal, {began} ms later:\n{}", timeline::render(&night.facts)).unwrap();
+        let began = run.facts.first().map_or(0, |fact| fact.at - START);
+        write!(log, "the journal, {began} ms later:\n{}", timeline::render(&run.facts)).unwrap();
     }
-    Dawn { failure, counted: night.counted(), tale }
+    RunReport { failure, counted: run.counted(), log }
 }
 
-fn play_out(night: &mut Night<'_>) -> Result<(), String> {
-    let plan = night.plan;
+fn play_out(run: &mut Run<'_>) -> Result<(), String> {
+    let plan = run.plan;
     for (pause, action) in &plan.actions {
-        night.pass(*pause)?;
-        night.act(action)?;
+        run.pass(*pause)?;
+        run.act(action)?;
     }
-    night.calm_down();
-    night.rest()?;
-    laws::at_rest(night, plan.is_smooth())?;
-    night.redrive()?;
-    night.rest()?;
-    laws::at_rest(night, true)
+    run.calm_down();
+    run.rest()?;
+    laws::at_rest(run, plan.is_smooth())?;
+    run.redrive()?;
+    run.rest()?;
+    laws::at_rest(run, true)
 }
 
-/// Leaves out of the plan whatever can go while the night still fails.
+/// For so long smaller plans are tried: what does not come to rest takes its time.
+const SHRINK_FOR: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Leaves out of the plan whatever can go while the run still fails.
 fn shrunk(mut plan: Plan) -> Plan {
+    let began = std::time::Instant::now();
     'smaller: loop {
         for smaller in plan.smaller() {
+            if began.elapsed() > SHRINK_FOR {
+                return plan;
+            }
             if smaller.weight() < plan.weight() && play(&smaller).failure.is_some() {
                 plan = smaller;
                 continue 'smaller;
@@ -81,12 +88,12 @@ fn shrunk(mut plan: Plan) -> Plan {
 fn complaint(seed: u64) -> Option<String> {
     let first = play(&Plan::drawn(seed)).failure?;
     let plan = shrunk(Plan::drawn(seed));
-    let dawn = play(&plan);
-    let Plan { faults, mishaps, crashes, behaviour, policy, .. } = &plan;
+    let report = play(&plan);
+    let Plan { faults, delivery_faults, crashes, behaviour, policy, .. } = &plan;
     Some(format!(
-        "LAB_SEED={seed}: {first}\nmade smaller: {}\nfaults {faults:?}, mishaps {mishaps:?}, crashes {crashes:?}\n{behaviour:?}\n{policy:?}\n{}",
-        dawn.failure.unwrap_or_default(),
-        dawn.tale
+        "LAB_SEED={seed}: {first}\nmade smaller: {}\nfaults {faults:?}, delivery_faults {delivery_faults:?}, crashes {crashes:?}\n{behaviour:?}\n{policy:?}\n{}",
+        report.failure.unwrap_or_default(),
+        report.log
     ))
 }
 
@@ -100,7 +107,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
-fn seeds_that_failed_once() -> impl Iterator<Item = u64> {
+fn failed_seeds() -> impl Iterator<Item = u64> {
     FAILED_ONCE
         .lines()
         .map(|line| line.split('#').next().unwrap().trim())
@@ -118,8 +125,8 @@ fn none(complaints: &[String]) {
 }
 
 #[test]
-fn seeds_that_failed_once_hold() {
-    none(&seeds_that_failed_once().filter_map(complaint).collect::<Vec<_>>());
+fn failed_seeds_hold() {
+    none(&failed_seeds().filter_map(complaint).collect::<Vec<_>>());
 }
 
 #[test]
@@ -131,14 +138,14 @@ fn whatever_happens_in_a_night_the_invariants_hold() {
     let began = std::time::Instant::now();
     let (mut failed, mut sum) = (Vec::new(), Counted::default());
     for seed in from..from + count {
-        let dawn = play(&Plan::drawn(seed));
-        sum.add(dawn.counted);
-        if dawn.failure.is_some() && failed.len() < 100 {
+        let report = play(&Plan::drawn(seed));
+        sum.add(report.counted);
+        if report.failure.is_some() && failed.len() < 100 {
             failed.push(seed);
         }
     }
     told(format!("{count} seeds in {:.1} s: {sum:?}; failed: {failed:?}", began.elapsed().as_secs_f64()));
-    assert!(sum.redirects > u32::try_from(count).unwrap() / 2, "nights in which nothing happens say little");
+    assert!(sum.redirects > u32::try_from(count).unwrap() / 2, "runs in which nothing happens say little");
     // Of twice as many something would be wrong with the excuses.
     let one_in = |many: u32| 5 + sum.redirects / many;
     assert!(sum.lost_races <= one_in(700), "callers are lost too often to be by chance: {sum:?}");

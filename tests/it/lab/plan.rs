@@ -1,7 +1,6 @@
-//! What will happen in one night: drawn from a seed, and cut down to what makes it fail.
+//! What will happen in one run: drawn from a seed, and cut down to what makes it fail.
 
-use super::dice::Dice;
-pub(super) use crate::core::story::policy as plain_policy;
+use super::rng::Rng;
 use std::collections::BTreeMap;
 use taskrouter_streams::call::Policy;
 use taskrouter_streams::call::policy::Strategy;
@@ -13,7 +12,10 @@ use twilio_simulator::world::Mode;
 
 pub(super) const AGENTS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
-/// One night.
+/// `twilio.request_timeout_ms`.
+pub(super) const REQUEST_TIMEOUT_MS: i64 = 4_000;
+
+/// One run.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) seed: u64,
@@ -24,9 +26,11 @@ pub(super) struct Plan {
     /// What goes wrong with the n-th request.
     pub(super) faults: BTreeMap<u32, Fault>,
     /// What becomes of the n-th event.
-    pub(super) mishaps: BTreeMap<u32, DeliveryFault>,
+    pub(super) delivery_faults: BTreeMap<u32, DeliveryFault>,
     /// Where the worker dies, and for how many milliseconds it is away.
     pub(super) crashes: BTreeMap<Crash, i64>,
+    /// By how many milliseconds the n-th request lands late, when its answer is lost and it takes effect.
+    pub(super) late: BTreeMap<u32, i64>,
     /// Half a request takes so many milliseconds at most.
     pub(super) latency_ms: i64,
     /// An event is on its way for so many milliseconds at most.
@@ -80,7 +84,7 @@ pub(super) enum Crash {
     BeforeSettled(u32),
 }
 
-/// How rough a night is.
+/// How rough a run is.
 #[derive(Debug, Clone, Copy)]
 struct Weather {
     faults: bool,
@@ -92,67 +96,92 @@ struct Weather {
 
 impl Plan {
     pub(super) fn drawn(seed: u64) -> Self {
-        let mut dice = Dice::new(seed);
+        let mut rng = Rng::new(seed);
         let weather = Weather {
-            faults: dice.percent(50),
-            crashes: dice.percent(30),
-            lossy: dice.percent(20),
-            disorder: dice.percent(40),
-            lags: dice.percent(60),
+            faults: rng.percent(50),
+            crashes: rng.percent(30),
+            lossy: rng.percent(20),
+            disorder: rng.percent(40),
+            lags: rng.percent(60),
         };
-        let behaviour = behaviour(&mut dice, seed, weather);
-        let policy = policy(&mut dice);
-        let actions = actions(&mut dice);
+        let behaviour = behaviour(&mut rng, seed, weather);
+        let policy = policy(&mut rng);
+        let actions = actions(&mut rng);
         let mut plan = Self {
             seed,
             policy,
             behaviour,
             actions,
             faults: BTreeMap::new(),
-            mishaps: BTreeMap::new(),
+            delivery_faults: BTreeMap::new(),
             crashes: BTreeMap::new(),
-            latency_ms: dice.of(&[2, 40, 150]),
-            delivery_ms: dice.of(&[1, 30, 200]),
+            late: BTreeMap::new(),
+            latency_ms: rng.of(&[2, 40, 150]),
+            delivery_ms: rng.of(&[1, 30, 200]),
         };
         if weather.faults {
-            let density = dice.of(&[2, 10, 30]);
+            let density = rng.of(&[2, 10, 30]);
             plan.faults = BTreeMap::new();
             for number in 1..300 {
-                if dice.percent(density) {
-                    plan.faults.insert(number, fault(&mut dice));
+                if rng.percent(density) {
+                    plan.faults.insert(number, fault(&mut rng));
                 }
             }
         }
         if weather.disorder || weather.lossy {
             for number in 1..150 {
-                if weather.disorder && dice.percent(20) {
-                    plan.mishaps.insert(number, disorder(&mut dice));
+                if weather.disorder && rng.percent(20) {
+                    plan.delivery_faults.insert(number, disorder(&mut rng));
                 }
-                if weather.lossy && dice.percent(10) {
-                    plan.mishaps.insert(number, DeliveryFault::Lost);
+                if weather.lossy && rng.percent(10) {
+                    plan.delivery_faults.insert(number, DeliveryFault::Lost);
                 }
             }
         }
         if weather.crashes {
-            for _ in 0..dice.below(4) + 1 {
-                let at = if dice.percent(50) {
-                    Crash::AfterFact(dice.below(80) as usize + 1)
+            for _ in 0..rng.below(4) + 1 {
+                let at = if rng.percent(50) {
+                    Crash::AfterFact(rng.below(80) as usize + 1)
                 } else {
-                    Crash::BeforeSettled(dice.below(50) + 1)
+                    Crash::BeforeSettled(rng.below(50) + 1)
                 };
-                plan.crashes.insert(at, dice.of(&[0, 5, 200, 2_000, 20_000]));
+                plan.crashes.insert(at, rng.of(&[0, 5, 200, 2_000, 20_000]));
             }
         }
+        plan.worsen(&mut Rng::new(!seed));
         plan
     }
 
+    /// What later versions of the lab have added, drawn by itself so that the rest of a seed stays what it was: requests that land
+    /// late, answers that are not Twilio's, and callers who are patient when their agent has left.
+    fn worsen(&mut self, rng: &mut Rng) {
+        if rng.percent(30) {
+            self.behaviour.patience_ms = rng.of(&[200, 4_000, 60_000]);
+        }
+        if self.faults.is_empty() {
+            return;
+        }
+        if rng.percent(60) {
+            for number in self.faults.keys() {
+                self.late.insert(*number, rng.ms(1, REQUEST_TIMEOUT_MS));
+            }
+        }
+        if rng.percent(50) {
+            for fault in self.faults.values_mut() {
+                if rng.percent(30) {
+                    *fault = wrong_answer(rng);
+                }
+            }
+        }
+    }
+
     pub(super) fn is_lossy(&self) -> bool {
-        self.mishaps.values().any(|mishap| *mishap == DeliveryFault::Lost)
+        self.delivery_faults.values().any(|delivery_fault| *delivery_fault == DeliveryFault::Lost)
     }
 
     /// Nothing goes wrong with requests, events or workers.
     pub(super) fn is_smooth(&self) -> bool {
-        self.faults.is_empty() && self.mishaps.is_empty() && self.crashes.is_empty()
+        self.faults.is_empty() && self.delivery_faults.is_empty() && self.crashes.is_empty()
     }
 
     /// How much there is to read in it.
@@ -162,7 +191,7 @@ impl Plan {
             + usize::from(self.policy != plain_policy())
             + usize::from(self.latency_ms > 2)
             + usize::from(self.delivery_ms > 1);
-        self.actions.len() + self.faults.len() + self.mishaps.len() + self.crashes.len() + odd
+        self.actions.len() + self.faults.len() + self.delivery_faults.len() + self.crashes.len() + self.late.len() + odd
     }
 
     /// Plans that are this one with something left out, large pieces first.
@@ -175,11 +204,12 @@ impl Plan {
         };
         with(&|plan| plan.faults.clear());
         with(&|plan| plan.crashes.clear());
-        with(&|plan| plan.mishaps.clear());
+        with(&|plan| plan.delivery_faults.clear());
         with(&|plan| {
             plan.behaviour =
                 SimConfig { agents: plan.behaviour.agents.clone(), seed: plan.seed, ..SimConfig::default() }
         });
+        with(&|plan| plan.late.clear());
         with(&|plan| plan.latency_ms = 2);
         with(&|plan| plan.delivery_ms = 1);
         with(&|plan| plan.policy = plain_policy());
@@ -191,8 +221,8 @@ impl Plan {
         for number in self.faults.keys().rev() {
             with(&|plan| plan.faults.retain(|n, _| n != number));
         }
-        for number in self.mishaps.keys().rev() {
-            with(&|plan| plan.mishaps.retain(|n, _| n != number));
+        for number in self.delivery_faults.keys().rev() {
+            with(&|plan| plan.delivery_faults.retain(|n, _| n != number));
         }
         for crash in self.crashes.keys() {
             with(&|plan| plan.crashes.retain(|c, _| c != crash));
@@ -201,21 +231,54 @@ impl Plan {
     }
 }
 
+/// The program's defaults, for two destinations that do not tell how their streams fare.
+pub(super) fn plain_policy() -> Policy {
+    Policy {
+        strategy: Strategy::Redirect,
+        channels: vec!["voice".to_owned()],
+        outbound: false,
+        outbound_wait_ms: 60_000,
+        destinations: vec![destination(2, false); 2],
+        rules: Vec::new(),
+        track_budget: 4,
+        name_prefix: "Stream_".to_owned(),
+        verify_guard_ms: 3_000,
+        rejoin_ms: 10_000,
+        doubt_ms: 1_000,
+        landing_ms: REQUEST_TIMEOUT_MS + 1_000,
+        unsettled_ms: REQUEST_TIMEOUT_MS + 1_000,
+        poll_ms: vec![0, 50, 100, 200],
+        reading_max_age_ms: 1_000,
+        retry_first_ms: 100,
+        retry_cap_ms: 5_000,
+        give_up_ms: 30_000,
+        slow_retry_ms: 30_000,
+        end_grace_ms: 1_000,
+        confirm_ms: 10_000,
+        restart_ms: 1_000,
+        restart_cap_ms: 15_000,
+        restart_limit: 5,
+        verify_per_mille: 20,
+        quiet_ms: 3_600_000,
+        watch_ms: 25_000,
+    }
+}
+
 fn destination(tracks: usize, confirms: bool) -> Destination {
     Destination { tracks, parameters: Vec::new(), confirms }
 }
 
-fn policy(dice: &mut Dice) -> Policy {
-    let tracks = dice.of(&[2, 2, 1]);
+fn policy(rng: &mut Rng) -> Policy {
+    let tracks = rng.of(&[2, 2, 1]);
     Policy {
-        strategy: dice.of(&[Strategy::Redirect, Strategy::Redirect, Strategy::StreamsApi]),
-        destinations: vec![destination(tracks, dice.percent(70)); dice.of(&[1, 2, 2, 3])],
-        track_budget: dice.of(&[4, 4, 4, 2]),
+        strategy: rng.of(&[Strategy::Redirect, Strategy::Redirect, Strategy::StreamsApi]),
+        destinations: vec![destination(tracks, rng.percent(70)); rng.of(&[1, 2, 2, 3])],
+        track_budget: rng.of(&[4, 4, 4, 2]),
         ..plain_policy()
     }
 }
 
-fn behaviour(dice: &mut Dice, seed: u64, weather: Weather) -> SimConfig {
+fn behaviour(rng: &mut Rng, seed: u64, weather: Weather) -> SimConfig {
     let agents = AGENTS.map(str::to_owned).to_vec();
     if !weather.lags {
         return SimConfig { seed, agents, ..SimConfig::default() };
@@ -223,50 +286,50 @@ fn behaviour(dice: &mut Dice, seed: u64, weather: Weather) -> SimConfig {
     SimConfig {
         seed,
         agents,
-        guard_lag_ms: dice.of(&[0, 60, 400, 1_500]),
-        rejoin_ms: dice.of(&[5, 300, 1_500, 5_000]),
-        customer_join_ms: dice.of(&[0, 300, 3_000, 12_000]),
-        connecting_ms: dice.of(&[0, 0, 100, 1_000]),
-        conference_attributes_ms: dice.of(&[0, 500, 5_000]),
-        conference_attributes_missing: dice.percent(20),
-        transfer_hold_ms: dice.of(&[0, 100, 900]),
-        cold_unhold_ms: dice.of(&[5, 300, 2_000]),
+        guard_lag_ms: rng.of(&[0, 60, 400, 1_500]),
+        rejoin_ms: rng.of(&[5, 300, 1_500, 5_000]),
+        customer_join_ms: rng.of(&[0, 300, 3_000, 12_000]),
+        connecting_ms: rng.of(&[0, 0, 100, 1_000]),
+        conference_attributes_ms: rng.of(&[0, 500, 5_000]),
+        conference_attributes_missing: rng.percent(20),
+        transfer_hold_ms: rng.of(&[0, 100, 900]),
+        cold_unhold_ms: rng.of(&[5, 300, 2_000]),
         ..SimConfig::default()
     }
 }
 
-fn actions(dice: &mut Dice) -> Vec<(i64, Action)> {
-    let mut actions = vec![(0, Action::Tell(Verb::CustomerCalls)), (pause(dice), Action::Accept(dice.below(4)))];
-    for _ in 0..dice.below(18) + 2 {
-        if dice.percent(25) {
+fn actions(rng: &mut Rng) -> Vec<(i64, Action)> {
+    let mut actions = vec![(0, Action::Tell(Verb::CustomerCalls)), (pause(rng), Action::Accept(rng.below(4)))];
+    for _ in 0..rng.below(18) + 2 {
+        if rng.percent(25) {
             actions.push((0, Action::Rest));
         }
-        actions.push((pause(dice), action(dice)));
+        actions.push((pause(rng), action(rng)));
     }
     actions
 }
 
-fn pause(dice: &mut Dice) -> i64 {
-    match dice.below(4) {
-        0 => dice.ms(0, 10),
-        1 => dice.ms(0, 150),
-        2 => dice.ms(100, 2_000),
-        _ => dice.ms(0, 6_000),
+fn pause(rng: &mut Rng) -> i64 {
+    match rng.below(4) {
+        0 => rng.ms(0, 10),
+        1 => rng.ms(0, 150),
+        2 => rng.ms(100, 2_000),
+        _ => rng.ms(0, 6_000),
     }
 }
 
-fn action(dice: &mut Dice) -> Action {
-    let who = dice.below(4);
-    match dice.below(100) {
+fn action(rng: &mut Rng) -> Action {
+    let who = rng.below(4);
+    match rng.below(100) {
         0..32 => Action::Accept(who),
         32..36 => Action::Reject(who),
         36..39 => Action::TimeOut(who),
         39..41 => Action::Unreachable(who),
         41..66 => Action::Transfer {
             from: who,
-            to: dice.below(4),
-            queue: dice.of(&[0, 0, 0, 1, 2, 3]),
-            mode: dice.of(&[Mode::Warm, Mode::Warm, Mode::Cold]),
+            to: rng.below(4),
+            queue: rng.of(&[0, 0, 0, 1, 2, 3]),
+            mode: rng.of(&[Mode::Warm, Mode::Warm, Mode::Cold]),
         },
         66..70 => Action::Cancel(who),
         70..76 => Action::Hold(who),
@@ -279,10 +342,10 @@ fn action(dice: &mut Dice) -> Action {
     }
 }
 
-fn fault(dice: &mut Dice) -> Fault {
-    let took_effect = dice.percent(50);
+fn fault(rng: &mut Rng) -> Fault {
+    let took_effect = rng.percent(50);
     let answer = |status, body, took_effect| Fault::Answer { status, retry_after: None, body, took_effect };
-    match dice.below(14) {
+    match rng.below(14) {
         0 => answer(429, FaultBody::Json, false),
         1 => {
             Fault::Answer { status: 429, retry_after: Some("2".to_owned()), body: FaultBody::Json, took_effect: false }
@@ -293,16 +356,30 @@ fn fault(dice: &mut Dice) -> Fault {
         7..10 => Fault::Cut { took_effect },
         10..12 => Fault::Hang { took_effect },
         12 => answer(401, FaultBody::Json, false),
-        _ if dice.percent(80) => answer(400, FaultBody::Json, false),
-        _ if dice.percent(50) => Fault::ConferenceEnds(dice.of(&[Side::Before, Side::After])),
-        _ => Fault::CustomerHangsUp(dice.of(&[Side::Before, Side::After])),
+        _ if rng.percent(80) => answer(400, FaultBody::Json, false),
+        _ if rng.percent(50) => Fault::ConferenceEnds(rng.of(&[Side::Before, Side::After])),
+        _ => Fault::CustomerHangsUp(rng.of(&[Side::Before, Side::After])),
     }
 }
 
-fn disorder(dice: &mut Dice) -> DeliveryFault {
-    match dice.below(3) {
-        0 => DeliveryFault::Late(dice.ms(1, 300)),
-        1 => DeliveryFault::Late(dice.ms(1, 4_000)),
-        _ => DeliveryFault::Twice(dice.ms(0, 3_000), dice.percent(50)),
+/// An answer that is not what Twilio says of the request: a proxy's page, or one wrong word of Twilio's.
+fn wrong_answer(rng: &mut Rng) -> Fault {
+    let took_effect = rng.percent(30);
+    let (status, body, took_effect) = match rng.below(6) {
+        0 => (404, FaultBody::Html, took_effect),
+        1 => (404, FaultBody::Json, false),
+        2 => (403, FaultBody::Html, took_effect),
+        3 => (504, FaultBody::Empty, took_effect),
+        4 => (502, FaultBody::Html, took_effect),
+        _ => (200, FaultBody::Html, took_effect),
+    };
+    Fault::Answer { status, retry_after: None, body, took_effect }
+}
+
+fn disorder(rng: &mut Rng) -> DeliveryFault {
+    match rng.below(3) {
+        0 => DeliveryFault::Late(rng.ms(1, 300)),
+        1 => DeliveryFault::Late(rng.ms(1, 4_000)),
+        _ => DeliveryFault::Twice(rng.ms(0, 3_000), rng.percent(50)),
     }
 }

@@ -1,8 +1,8 @@
 //! The stories that come with the program, with a worker that dies at every single point of them.
 
 use super::laws;
-use super::night::Night;
 use super::plan::{Action, Crash, Plan, plain_policy};
+use super::run::Run;
 use std::collections::BTreeMap;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::timeline;
@@ -24,8 +24,9 @@ fn plan(story: &Scenario, strategy: Strategy, crash: Option<Crash>) -> Plan {
         behaviour: story.config(&SimConfig::default()).unwrap(),
         actions: story.steps.iter().map(|step| (1, Action::Tell(step.verb.clone()))).collect(),
         faults: BTreeMap::new(),
-        mishaps: BTreeMap::new(),
+        delivery_faults: BTreeMap::new(),
         crashes: crash.map(|crash| (crash, AWAY_MS)).into_iter().collect(),
+        late: BTreeMap::new(),
         latency_ms: 2,
         delivery_ms: 1,
     }
@@ -33,19 +34,19 @@ fn plan(story: &Scenario, strategy: Strategy, crash: Option<Crash>) -> Plan {
 
 /// What can be seen at every rest of the story; and how many facts and requests there were.
 fn rests(plan: &Plan) -> Result<(Vec<Option<Snapshot>>, usize, u32), String> {
-    let mut night = Night::new(plan);
+    let mut run = Run::new(plan);
     let mut pictures = Vec::new();
     let told = plan.actions.iter().try_for_each(|(pause, action)| {
-        night.pass(*pause)?;
+        run.pass(*pause)?;
         if *action == Action::Tell(Verb::Settle) {
-            night.rest()?;
-            laws::at_rest(&mut night, false)?;
-            pictures.push(night.picture());
+            run.rest()?;
+            laws::at_rest(&mut run, false)?;
+            pictures.push(run.picture());
         }
-        night.act(action)
+        run.act(action)
     });
-    told.map_err(|wrong| format!("{wrong}\n{}", timeline::render(&night.facts)))?;
-    Ok((pictures, night.facts.len(), night.counted().requests))
+    told.map_err(|wrong| format!("{wrong}\n{}", timeline::render(&run.facts)))?;
+    Ok((pictures, run.facts.len(), run.counted().requests))
 }
 
 fn every_crash(strategy: Strategy) {

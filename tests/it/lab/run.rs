@@ -1,33 +1,36 @@
-//! One night: world and worker in one thread, time as a number, everything else from the plan.
+//! One run: world and worker in one thread, time as a number, everything else from the plan.
 
 use super::bridge::{Bridge, Crossing, unanswered};
 use super::ledger::Ledger;
-use super::plan::{AGENTS, Action, Crash, DeliveryFault, Plan};
+use super::plan::{AGENTS, Action, Crash, DeliveryFault, Plan, REQUEST_TIMEOUT_MS};
 use super::{
-    dice,
     hold::{Deed, Hold},
+    rng,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use taskrouter_streams::call::fact::{EpochMs, Fact, ReservationChange, TransferChange, TransferMode, FactKind};
+use taskrouter_streams::call::fact::{EpochMs, Fact, FactKind, ReservationChange, TransferChange, TransferMode};
 use taskrouter_streams::call::sid::{EventSid, TaskSid, WorkerSid};
-use taskrouter_streams::call::step::{Answer, Operation, Outcome, Settled, Step};
-use taskrouter_streams::call::{Call, Next};
+use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Settled, Step};
+use taskrouter_streams::call::{Around, Call, Next};
 use twilio_simulator::callbacks;
 use twilio_simulator::faults::{Fault, Faults, Side};
 use twilio_simulator::scenario::Verb;
 use twilio_simulator::world::{Event, InvalidAction, Mode, OpName, Snapshot, Target, World};
 
-/// When every night begins.
+/// When every run begins.
 pub(super) const START: EpochMs = 1_700_000_000_000;
-
-/// `twilio.request_timeout_ms`.
-const REQUEST_TIMEOUT_MS: i64 = 5_000;
 
 /// Whatever happens, all is at rest again after this time: some changes are given up, one after the other.
 const REST_LIMIT_MS: i64 = 400_000;
 
-/// A night under way.
-pub(super) struct Night<'a> {
+/// What comes later than this is no movement: a look at a quiet call, a try of what was given up.
+const SLOW_MS: i64 = 20_000;
+
+/// More requests than any run needs.
+const MOST_REQUESTS: u32 = 3_000;
+
+/// A run under way.
+pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
     bridge: Bridge,
     pub(super) world: World,
@@ -39,7 +42,7 @@ pub(super) struct Night<'a> {
     worker: Worker,
     /// Requests of workers that have died.
     strays: Vec<Flight>,
-    letters: BTreeMap<(EpochMs, u32), Letter>,
+    deliveries: BTreeMap<(EpochMs, u32), Delivery>,
     /// What happened to the events in the world, and what has been told.
     pub(super) truth: Ledger,
     pub(super) told: Ledger,
@@ -55,7 +58,7 @@ pub(super) struct Night<'a> {
     /// The worker has heard that the transfer is cold; and that it was accepted.
     cold_heard: (bool, bool),
     scripted: Faults,
-    mishaps: Vec<(Option<String>, callbacks::DeliveryFault)>,
+    delivery_faults: Vec<(Option<String>, callbacks::DeliveryFault)>,
     pub(super) counted: Counted,
     /// An event has been lost.
     pub(super) lossy: bool,
@@ -69,6 +72,8 @@ pub(super) struct Night<'a> {
     pub(super) violations_seen: usize,
     /// How many facts have been folded anew.
     pub(super) facts_folded: usize,
+    /// When a request landed whose answer had been lost.
+    pub(super) landed_at: EpochMs,
     /// A race has sent the customer into a conference of his own.
     pub(super) doomed_by_race: bool,
     /// Nothing goes wrong any more.
@@ -82,7 +87,7 @@ pub(super) struct Night<'a> {
 pub(super) struct Counted {
     pub(super) requests: u32,
     pub(super) events: u32,
-    letters: u32,
+    deliveries: u32,
     pub(super) redirects: u32,
     /// Races that nobody can win: a caller lost, a hold against everybody's will, a hold that missed the customer or
     /// cannot be told from another.
@@ -109,12 +114,14 @@ struct Flight {
     crossing: Crossing,
     sent_at: EpochMs,
     arrives_at: EpochMs,
+    /// Its answer is lost already; nothing goes wrong with it any more but that it takes effect.
+    landing: bool,
     /// The answer, and when it is there.
     answer: Option<(EpochMs, Outcome)>,
 }
 
 /// An event on its way.
-struct Letter {
+struct Delivery {
     number: u32,
     sid: EventSid,
     identity: String,
@@ -126,11 +133,26 @@ struct Letter {
     what: FactKind,
 }
 
+impl Flight {
+    /// The same request, on its way once more.
+    fn again(&self) -> Self {
+        Self {
+            number: self.number,
+            step: self.step.clone(),
+            crossing: self.crossing.clone(),
+            sent_at: self.sent_at,
+            arrives_at: self.arrives_at,
+            landing: true,
+            answer: None,
+        }
+    }
+}
+
 impl Counted {
     pub(super) fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.events += other.events;
-        self.letters += other.letters;
+        self.deliveries += other.deliveries;
         self.redirects += other.redirects;
         self.lost_races += other.lost_races;
         self.held_races += other.held_races;
@@ -138,7 +160,7 @@ impl Counted {
     }
 }
 
-impl<'a> Night<'a> {
+impl<'a> Run<'a> {
     pub(super) fn new(plan: &'a Plan) -> Self {
         let bridge = Bridge::new(&plan.policy.destinations);
         Self {
@@ -151,7 +173,7 @@ impl<'a> Night<'a> {
             known_events: BTreeSet::new(),
             worker: Worker::default(),
             strays: Vec::new(),
-            letters: BTreeMap::new(),
+            deliveries: BTreeMap::new(),
             truth: Ledger::default(),
             told: Ledger::default(),
             hold: Hold::default(),
@@ -162,7 +184,7 @@ impl<'a> Night<'a> {
             cold_acceptance: false,
             cold_heard: (false, false),
             scripted: Faults::default(),
-            mishaps: Vec::new(),
+            delivery_faults: Vec::new(),
             counted: Counted::default(),
             lossy: false,
             last_told: 0,
@@ -172,6 +194,7 @@ impl<'a> Night<'a> {
             workers: BTreeMap::new(),
             violations_seen: 0,
             facts_folded: 0,
+            landed_at: 0,
             doomed_by_race: false,
             calm: false,
             log: Vec::new(),
@@ -238,10 +261,10 @@ impl<'a> Night<'a> {
         let flights = worker.flight.iter().chain(&self.strays);
         let flights = flights.map(|flight| flight.answer.as_ref().map_or(flight.arrives_at, |(at, _)| *at)).min();
         let wake = worker.wake.filter(|_| worker.flight.is_none() && worker.down_until.is_none());
-        // A look at a call that has gone quiet is no movement.
-        let wake = wake.filter(|at| *at < self.now + self.plan.policy.quiet_ms / 2);
-        let letter = self.letters.first_key_value().map(|((at, _), _)| *at);
-        let due = [self.world.next_due(), flights, wake, letter, worker.down_until].into_iter().flatten().min();
+        // A look at a call that has gone quiet is no movement, nor is a try now and then of what was given up.
+        let wake = wake.filter(|at| *at < self.now + SLOW_MS);
+        let delivery = self.deliveries.first_key_value().map(|((at, _), _)| *at);
+        let due = [self.world.next_due(), flights, wake, delivery, worker.down_until].into_iter().flatten().min();
         due.map(|due| due.max(self.now))
     }
 
@@ -256,9 +279,9 @@ impl<'a> Night<'a> {
     /// Everything that follows at this very moment.
     fn settle_moment(&mut self) -> Result<(), String> {
         self.post_events();
-        while let Some(entry) = self.letters.first_entry().filter(|entry| entry.key().0 <= self.now) {
-            let letter = entry.remove();
-            self.receive(letter);
+        while let Some(entry) = self.deliveries.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let delivery = entry.remove();
+            self.receive(delivery);
         }
         self.fly()?;
         self.work()?;
@@ -277,12 +300,12 @@ impl<'a> Night<'a> {
             if let (Some(name), Some(sid)) = (parameter("WorkerName"), parameter("WorkerSid")) {
                 self.workers.insert(name, sid.parse().unwrap());
             }
-            let mut dice = dice::at(self.plan.seed, u64::from(self.counted.events));
-            let due = self.now + dice.ms(1, self.plan.delivery_ms.max(1));
+            let mut rng = rng::at(self.plan.seed, u64::from(self.counted.events));
+            let due = self.now + rng.ms(1, self.plan.delivery_ms.max(1));
             let accepts = matches!(&what, FactKind::Reservation(event) if event.change == ReservationChange::Accepted);
             let foretells = accepts && std::mem::take(&mut self.cold_acceptance);
             let (happened_at, transfer) = (self.now, self.transfers);
-            let letter = |identity: &str| Letter {
+            let delivery = |identity: &str| Delivery {
                 number,
                 happened_at,
                 foretells,
@@ -291,64 +314,64 @@ impl<'a> Night<'a> {
                 identity: identity.to_owned(),
                 what: what.clone(),
             };
-            match self.mishap(&event) {
+            match self.delivery_fault(&event) {
                 Some(DeliveryFault::Lost) => {
                     self.lossy = true;
                     self.log(format!("{} is lost", event.event_type));
                 }
-                Some(DeliveryFault::Late(ms)) => self.post(due + ms, letter(&identity)),
+                Some(DeliveryFault::Late(ms)) => self.post(due + ms, delivery(&identity)),
                 Some(DeliveryFault::Twice(ms, recognised)) => {
-                    self.post(due, letter(&identity));
+                    self.post(due, delivery(&identity));
                     let again = if recognised { identity.clone() } else { format!("{identity} again") };
-                    self.post(due + ms, letter(&again));
+                    self.post(due + ms, delivery(&again));
                 }
-                None => self.post(due, letter(&identity)),
+                None => self.post(due, delivery(&identity)),
             }
         }
     }
 
-    fn mishap(&mut self, event: &Event) -> Option<DeliveryFault> {
+    fn delivery_fault(&mut self, event: &Event) -> Option<DeliveryFault> {
         let meant = |(wanted, _): &(Option<String>, callbacks::DeliveryFault)| {
             wanted.as_deref().is_none_or(|w| w == event.event_type)
         };
-        if let Some(place) = self.mishaps.iter().position(meant) {
-            return Some(match self.mishaps.remove(place).1 {
+        if let Some(place) = self.delivery_faults.iter().position(meant) {
+            return Some(match self.delivery_faults.remove(place).1 {
                 callbacks::DeliveryFault::Dropped => DeliveryFault::Lost,
                 callbacks::DeliveryFault::Duplicated => DeliveryFault::Twice(1, true),
                 callbacks::DeliveryFault::Delayed(ms) => DeliveryFault::Late(i64::try_from(ms).unwrap()),
                 callbacks::DeliveryFault::Swapped => DeliveryFault::Late(10),
             });
         }
-        self.plan.mishaps.get(&self.counted.events).copied().filter(|_| !self.calm)
+        self.plan.delivery_faults.get(&self.counted.events).copied().filter(|_| !self.calm)
     }
 
-    fn post(&mut self, due: EpochMs, letter: Letter) {
-        self.counted.letters += 1;
-        self.letters.insert((due, self.counted.letters), letter);
+    fn post(&mut self, due: EpochMs, delivery: Delivery) {
+        self.counted.deliveries += 1;
+        self.deliveries.insert((due, self.counted.deliveries), delivery);
     }
 
-    fn receive(&mut self, letter: Letter) {
-        if self.known_events.insert(letter.identity) {
-            self.reordered |= letter.number < self.last_told;
-            self.last_told = letter.number;
-            self.told.learn(&letter.kind);
-            if matches!(&letter.kind, FactKind::Transfer(event) if event.change == TransferChange::Initiated) {
+    fn receive(&mut self, delivery: Delivery) {
+        if self.known_events.insert(delivery.identity) {
+            self.reordered |= delivery.number < self.last_told;
+            self.last_told = delivery.number;
+            self.told.learn(&delivery.what);
+            if matches!(&delivery.what, FactKind::Transfer(event) if event.change == TransferChange::Initiated) {
                 self.hold.transfer_told();
             }
-            let cold = matches!(&letter.kind, FactKind::Transfer(event) if event.mode == Some(TransferMode::Cold));
+            let cold = matches!(&delivery.what, FactKind::Transfer(event) if event.mode == Some(TransferMode::Cold));
             // Of the newest transfer: the next one begins with a hold, which comes later.
-            let newest = letter.transfer == self.transfers;
+            let newest = delivery.transfer == self.transfers;
             self.cold_heard.0 |= cold && newest;
-            self.cold_heard.1 |= letter.foretells && newest;
-            if self.cold_heard == (true, true) && (cold || letter.foretells) {
+            self.cold_heard.1 |= delivery.foretells && newest;
+            if self.cold_heard == (true, true) && (cold || delivery.foretells) {
                 self.hold.foretold(self.now);
             }
-            if letter.happened_at >= self.last_leave_at {
+            if delivery.happened_at >= self.last_leave_at {
                 self.leave_told_at.get_or_insert(self.now);
             }
-            self.append(letter.kind);
+            self.append(delivery.what);
         }
-        self.world.advance(self.now).acknowledged(&letter.sid);
+        self.world.advance(self.now).acknowledged(&delivery.sid);
     }
 
     fn append(&mut self, what: FactKind) {
@@ -373,7 +396,12 @@ impl<'a> Night<'a> {
         let (here, still): (Vec<_>, Vec<_>) = self.strays.drain(..).partition(|flight| flight.arrives_at <= self.now);
         self.strays = still;
         for mut stray in here {
-            self.arrive(&mut stray);
+            if stray.landing {
+                self.landed_at = self.now;
+                self.perform(&stray);
+            } else {
+                self.arrive(&mut stray);
+            }
         }
         let Some(mut flight) = self.worker.flight.take() else { return Ok(()) };
         if flight.answer.is_none() && flight.arrives_at <= self.now {
@@ -411,9 +439,11 @@ impl<'a> Night<'a> {
             Outcome::Done(
                 Answer::Task(_) | Answer::Conference(_) | Answer::Stream(_) | Answer::Call { .. } | Answer::Accepted,
             )
-            | Outcome::Gone
+            | Outcome::NotFound(_)
+            | Outcome::NotInProgress(_)
             | Outcome::TryLater(_)
             | Outcome::Unknown(_)
+            | Outcome::Denied(_)
             | Outcome::Refused(_) => return,
         };
         self.hold.told(flight.sent_at, given_at, held);
@@ -427,7 +457,7 @@ impl<'a> Night<'a> {
         if let Some(fault) = &fault {
             self.log(format!("request {}: {}", flight.number, fault.name()));
         }
-        let half = dice::at(self.plan.seed, u64::from(flight.number) << 32).ms(1, self.plan.latency_ms.max(1));
+        let half = rng::at(self.plan.seed, u64::from(flight.number) << 32).ms(1, self.plan.latency_ms.max(1));
         let (outcome, pause) = match &fault {
             None => (self.perform(flight), half),
             Some(fault @ Fault::Answer { took_effect, .. }) => {
@@ -437,7 +467,11 @@ impl<'a> Night<'a> {
                 (self.bridge.faulty(&flight.crossing, fault, self.now), half)
             }
             Some(Fault::Cut { took_effect } | Fault::Hang { took_effect }) => {
-                if *took_effect {
+                let late = self.plan.late.get(&flight.number).filter(|_| *took_effect && !self.calm);
+                if let Some(late) = late {
+                    self.log(format!("request {} will land {late} ms late", flight.number));
+                    self.strays.push(Flight { arrives_at: self.now + late, landing: true, ..flight.again() });
+                } else if *took_effect {
                     self.perform(flight);
                 }
                 (unanswered(), if matches!(fault, Some(Fault::Hang { .. })) { REQUEST_TIMEOUT_MS } else { half })
@@ -495,13 +529,16 @@ impl<'a> Night<'a> {
             self.worker =
                 Worker { call: super::laws::refolded(&self.facts)?, seen: self.facts.len(), ..Worker::default() };
         }
+        if self.counted.requests > MOST_REQUESTS {
+            return Err(format!("more than {MOST_REQUESTS} requests: it does not stop asking"));
+        }
         while self.worker.flight.is_none() && self.worker.down_until.is_none() {
             for fact in &self.facts[self.worker.seen..] {
                 self.worker.call.apply(fact);
             }
             self.worker.seen = self.facts.len();
             self.worker.wake = None;
-            match self.worker.call.next(self.now, &self.plan.policy) {
+            match self.worker.call.next(self.now, &self.plan.policy, Around::default()) {
                 Next::Do(step) => self.begin(step),
                 Next::Park(parked) => self.append(FactKind::Parked(parked)),
                 Next::Report(what) => self.append(what),
@@ -517,7 +554,7 @@ impl<'a> Night<'a> {
     }
 
     fn begin(&mut self, step: Step) {
-        if step.operation.is_announced() {
+        if step.operation.command().is_some() {
             self.append(FactKind::Begun(step.clone()));
             if self.worker.down_until.is_some() {
                 return;
@@ -527,10 +564,17 @@ impl<'a> Night<'a> {
         let number = self.counted.requests;
         match self.bridge.send(&step.operation) {
             Ok(crossing) => {
-                let half = dice::at(self.plan.seed, u64::from(number) << 32 | 1).ms(1, self.plan.latency_ms.max(1));
+                let half = rng::at(self.plan.seed, u64::from(number) << 32 | 1).ms(1, self.plan.latency_ms.max(1));
                 let arrives_at = self.now + half;
-                self.worker.flight =
-                    Some(Flight { number, step, crossing, sent_at: self.now, arrives_at, answer: None });
+                self.worker.flight = Some(Flight {
+                    number,
+                    step,
+                    crossing,
+                    sent_at: self.now,
+                    arrives_at,
+                    landing: false,
+                    answer: None,
+                });
             }
             Err(outcome) => self.append(FactKind::Settled(Settled {
                 step,
@@ -552,7 +596,7 @@ impl<'a> Night<'a> {
 }
 
 /// What people do.
-impl Night<'_> {
+impl Run<'_> {
     pub(super) fn act(&mut self, action: &Action) -> Result<(), String> {
         let verb = match action {
             Action::Rest => {
@@ -661,7 +705,7 @@ impl Night<'_> {
             Verb::Completes(agent) => world.advance(now).completes(&task, agent)?,
             Verb::SocketsFail(failure, times) => world.next_sockets_fail(*failure, *times),
             Verb::SocketDies(agent) => world.advance(now).socket_dies(&task, agent)?,
-            Verb::DeliveryFault(event, mishap) => self.mishaps.push((event.clone(), *mishap)),
+            Verb::DeliveryFault(event, delivery_fault) => self.delivery_faults.push((event.clone(), *delivery_fault)),
             Verb::Fault(on, fault) => self.scripted.script(*on, 1, fault.clone()),
             Verb::Settle | Verb::Expect { .. } => {}
         }
@@ -675,7 +719,10 @@ impl Night<'_> {
 }
 
 fn takes_off(operation: &Operation) -> bool {
-    matches!(operation, Operation::Redirect { .. } | Operation::UpdateCustomer { hold: Some(false), .. })
+    matches!(
+        operation,
+        Operation::Command(Command::Redirect { .. } | Command::UpdateCustomer { hold: Some(false), .. })
+    )
 }
 
 fn names(first: u32) -> impl Iterator<Item = String> {

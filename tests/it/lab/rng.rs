@@ -2,9 +2,9 @@
 
 /// A source of numbers.
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
         Self(mix(seed))
     }
@@ -36,8 +36,8 @@ impl Dice {
 }
 
 /// A number that belongs to the `number`-th of something under this seed, whatever happened before it.
-pub(super) fn at(seed: u64, number: u64) -> Dice {
-    Dice::new(mix(seed) ^ number.wrapping_mul(0xd134_2543_de82_ef95))
+pub(super) fn at(seed: u64, number: u64) -> Rng {
+    Rng::new(mix(seed) ^ number.wrapping_mul(0xd134_2543_de82_ef95))
 }
 
 fn mix(value: u64) -> u64 {

@@ -1,0 +1,213 @@
+//! [`PostgresJournal`]: what each part of a journal is for this store.
+
+use super::connect::prepare;
+use super::ingest::{Batcher, Message, Waiting};
+use super::ops::{Append, CloseGap, OpenGap, PruneChunk, Release, Renew, TakeLeases, TryOut, body};
+use super::reader::{Bodies, Count, NewestEvent, NextDue, Page};
+use super::session::Sessions;
+use super::settings::{PostgresSettings, options, shown};
+use super::wake;
+use crate::call::fact::{EpochMs, Fact};
+use crate::call::sid::TaskSid;
+use crate::journal::running::{Failure, Running, failed};
+use crate::journal::values::parse;
+use crate::journal::{
+    Backlog, CallQuery, CallRow, Claim, Claims, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError, NewFact,
+    OpenError, Promise, Reading, Seq, Workload,
+};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// A journal in a PostgreSQL database.
+pub struct PostgresJournal {
+    sessions: Arc<Sessions>,
+    events: mpsc::UnboundedSender<Message>,
+    permits: Arc<Semaphore>,
+    queue_limit: usize,
+    lease: Duration,
+    hint: Arc<Notify>,
+    failure: Failure,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    _stops_when_dropped: DropGuard,
+}
+
+impl PostgresJournal {
+    /// Connects, and makes or migrates the tables, which are in a schema of their own.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or used, or a newer version has migrated it.
+    pub async fn open(settings: PostgresSettings) -> Result<Self, OpenError> {
+        let options = options(&settings)?;
+        let shown = shown(&options);
+        let durable = prepare(&options, &shown, settings.acquire_timeout).await?;
+        let sessions = Arc::new(Sessions::new(options.clone(), &settings, durable));
+        let (hint, stop, tasks) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
+        let (events, queue) = mpsc::unbounded_channel();
+        let own_origin = origin();
+        let batcher = Batcher {
+            sessions: sessions.clone(),
+            batch_limit: settings.batch_limit,
+            hint: hint.clone(),
+            origin: settings.listen.then(|| own_origin.clone()),
+            mark: AtomicI64::new(0),
+            commits: settings.commits,
+        };
+        let failure = Failure::new(None);
+        let running = Running::new("writer of events", failure.clone());
+        tasks.spawn(async move {
+            batcher.run(queue).await;
+            running.ended();
+        });
+        if settings.listen {
+            let running = Running::new("listener for notifications", failure.clone());
+            let listening = wake::listen(options, settings.acquire_timeout, own_origin, hint.clone(), stop.clone());
+            tasks.spawn(async move {
+                listening.await;
+                running.ended();
+            });
+        }
+        Ok(Self {
+            sessions,
+            events,
+            permits: Arc::new(Semaphore::new(settings.queue_limit)),
+            queue_limit: settings.queue_limit,
+            lease: settings.lease,
+            hint,
+            failure,
+            tasks,
+            _stops_when_dropped: stop.clone().drop_guard(),
+            stop,
+        })
+    }
+}
+
+/// What this process names itself in its notifications: no other has this name at the same time.
+fn origin() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}", std::process::id(), since.as_nanos())
+}
+
+fn lost(claim: &Claim) -> JournalError {
+    JournalError::LeaseLost { call: claim.call.clone() }
+}
+
+impl Ingest for PostgresJournal {
+    fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested> {
+        Box::pin(async move {
+            let Ok(_permit) = self.permits.try_acquire() else {
+                return Err(JournalError::Overloaded { limit: self.queue_limit });
+            };
+            let closed = || JournalError::Unavailable { reason: "it has been closed".to_owned() };
+            let (answer, answered) = oneshot::channel();
+            self.events.send(Message::Ingest(Box::new(Waiting { fact, answer }))).map_err(|_| closed())?;
+            answered.await.map_err(|_| closed())?
+        })
+    }
+}
+
+impl Facts for PostgresJournal {
+    fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
+        Box::pin(async move { parse(call, self.sessions.run(&Bodies { call, after }).await?) })
+    }
+}
+
+impl Claims for PostgresJournal {
+    fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Box::pin(async move { self.sessions.run(&TakeLeases { limit, lease: self.lease }).await })
+    }
+
+    fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
+        Box::pin(async move {
+            let appended = self.sessions.run(&Append { claim, fact: &fact, body: body(&fact)? }).await?;
+            appended.ok_or_else(|| lost(claim))
+        })
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {
+        Box::pin(async move {
+            let held = self.sessions.run(&Renew { claim, lease: self.lease }).await?;
+            held.then_some(()).ok_or_else(|| lost(claim))
+        })
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
+        Box::pin(async move {
+            let (held, asked_before) = self.sessions.insist(&Release { claim, seen, due }).await?;
+            // It may be due at once.
+            self.hint.notify_one();
+            (held || asked_before).then_some(()).ok_or_else(|| lost(claim))
+        })
+    }
+
+    fn next_due(&self) -> Promise<'_, Option<Duration>> {
+        Box::pin(self.sessions.run(&NextDue))
+    }
+
+    fn hint(&self) -> Arc<Notify> {
+        self.hint.clone()
+    }
+
+    fn lease(&self) -> Duration {
+        self.lease
+    }
+}
+
+impl Coverage for PostgresJournal {
+    fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
+        Box::pin(self.sessions.run(&NewestEvent))
+    }
+
+    fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs> {
+        Box::pin(async move { self.sessions.run(&OpenGap { from }).await })
+    }
+
+    fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
+        Box::pin(async move { self.sessions.run(&CloseGap { from }).await })
+    }
+}
+
+impl Workload for PostgresJournal {
+    fn backlog(&self) -> Promise<'_, Backlog> {
+        Box::pin(self.sessions.run(&Count))
+    }
+
+    fn ready(&self) -> Promise<'_, ()> {
+        Box::pin(async move { if self.sessions.was_refused() { self.sessions.run(&TryOut).await } else { Ok(()) } })
+    }
+}
+
+impl Reading for PostgresJournal {
+    fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
+        Box::pin(async move { self.sessions.run(&Page { query }).await })
+    }
+}
+
+impl Journal for PostgresJournal {
+    fn prune_chunk(&self, retention: Duration) -> Promise<'_, u64> {
+        Box::pin(async move { self.sessions.run(&PruneChunk { retention }).await })
+    }
+
+    /// Only when one of our own tasks dies: a database that is away comes back, and its commits are its own affair.
+    fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {
+        failed(&self.failure)
+    }
+
+    fn close(&self) -> Promise<'_, ()> {
+        Box::pin(async move {
+            // When the task is gone already, so is what it would have had to finish.
+            drop(self.events.send(Message::Close));
+            self.stop.cancel();
+            self.tasks.close();
+            self.tasks.wait().await;
+            self.sessions.close().await;
+            Ok(())
+        })
+    }
+}

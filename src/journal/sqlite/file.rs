@@ -1,0 +1,38 @@
+//! The file, what is beside it, and the lock that keeps other processes out.
+
+use crate::journal::OpenError;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file that belongs to the journal's: its name with this at the end.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Makes the file, which only its owner may read, or finds it, and locks it: SQLite's own locks would let a second process in,
+/// whose leases we would not see. The lock is `flock`'s, which does not meet SQLite's and holds by whatever name the file is
+/// opened. It lasts until the last connection is closed: closing any descriptor of the file ends SQLite's locks.
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+    let shown = path.display().to_string();
+    let unopenable = |reason: std::io::Error| OpenError::Unopenable { path: shown.clone(), reason: reason.to_string() };
+    let mut options = OpenOptions::new();
+    let file =
+        options.create(true).truncate(false).read(true).write(true).mode(0o600).open(path).map_err(unopenable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: shown }),
+        Err(TryLockError::Error(reason)) => Err(unopenable(reason)),
+    }
+}
+
+/// The work of a thread that uses the file, which stays locked until it has ended.
+pub(super) fn held_during(lock: Arc<File>, work: impl FnOnce()) -> impl FnOnce() {
+    move || {
+        work();
+        drop(lock);
+    }
+}

@@ -1,0 +1,84 @@
+//! What goes into a journal and comes out of it.
+
+use super::JournalError;
+use crate::call::fact::{EpochMs, Fact};
+use crate::call::sid::TaskSid;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The place of a fact in its call, from 1, without gaps.
+pub type Seq = i64;
+
+/// An event to be journaled.
+#[derive(Debug, Clone)]
+pub struct NewFact {
+    /// The call that it belongs to.
+    pub call: TaskSid,
+    /// The event's identity: `Sid` (EV…), else (type, resource, timestamp). A second fact of the same identity is dropped.
+    pub identity: String,
+    /// The fact.
+    pub fact: Fact,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ingested {
+    /// Durable, and its call is due.
+    New,
+    /// Already journaled: nothing was changed.
+    Duplicate,
+}
+
+/// The right to work on a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The call.
+    pub call: TaskSid,
+    /// Grows with every claim of this call.
+    pub fence: i64,
+}
+
+/// When a call wants to be looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// After this long, or when a fact arrives.
+    After(Duration),
+    /// When a fact arrives.
+    OnFact,
+    /// Never, unless a fact arrives after all; its facts may be deleted after the retention.
+    Over,
+}
+
+/// How much work there is, for readiness, metrics and tests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Calls that are due now or leased.
+    pub active: u64,
+    /// Calls that wait for a time to come.
+    pub waiting: u64,
+    /// Calls that are not over.
+    pub live: u64,
+    /// Calls with a change that was given up and neither redriven nor dismissed, over or not.
+    pub parked: u64,
+}
+
+/// When a fact is learned: now, by this machine's clock.
+pub fn now() -> EpochMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    EpochMs::try_from(since.as_millis()).unwrap_or(EpochMs::MAX)
+}
+
+/// The facts in a call's rows.
+pub(super) fn parse(call: &TaskSid, rows: Vec<(Seq, String)>) -> Result<Vec<(Seq, Fact)>, JournalError> {
+    let (mut readable, mut unreadable) = (Vec::with_capacity(rows.len()), None);
+    for (seq, body) in rows {
+        // The parser's message is dropped: it may quote the fact.
+        match serde_json::from_str(&body) {
+            Ok(fact) => readable.push((seq, fact)),
+            Err(_) => _ = unreadable.get_or_insert(seq),
+        }
+    }
+    match unreadable {
+        None => Ok(readable),
+        Some(seq) => Err(JournalError::Unreadable { call: call.clone(), seq, readable }),
+    }
+}

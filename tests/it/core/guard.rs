@@ -1,0 +1,117 @@
+//! The guard that is the customer's own, and what becomes of a conference when we hold it lowered (I8).
+
+use super::story::*;
+use taskrouter_streams::call::Next;
+use taskrouter_streams::call::fact::{CallAttributes, ReservationChange, TaskStatus, TransferChange};
+use taskrouter_streams::call::step::{CallStatus, Command, Guard, Operation, Outcome, Role};
+
+/// The guard is lowered ahead of a transfer.
+fn lowered() -> Story {
+    let mut story = Story::streaming();
+    story.world.agents = 2;
+    story.transfer(TransferChange::Initiated, 1);
+    story.run();
+    assert_eq!(story.world.customer.guard, Some(Guard::Lowered));
+    story
+}
+
+fn ends_conference(operation: &Operation) -> bool {
+    matches!(operation, Operation::Command(Command::EndConference { .. }))
+}
+
+/// I2's one exception: agents must not be left behind because of us.
+#[test]
+fn the_conference_of_a_customer_who_hangs_up_while_the_guard_is_lowered_is_ended_once() {
+    let mut story = lowered();
+    let lowered_at = story.now;
+    let look = story.step();
+    assert!(fetches_call(&look), "{look:?}");
+    assert!(story.now - lowered_at <= story.policy.watch_ms, "{} ms", story.now - lowered_at);
+    story.settle(look, call_is(CallStatus::Over));
+    let end = story.step();
+    assert!(ends_conference(&end.operation), "{end:?}");
+    story.begin(&end);
+    story.settle(end, Outcome::TryLater(trouble(Some(503))));
+    let end = story.step();
+    assert!(ends_conference(&end.operation), "{end:?}");
+    story.perform(end);
+    assert_eq!(story.next(), Next::Over);
+}
+
+#[test]
+fn a_conference_that_has_ended_already_is_left_alone() {
+    let mut story = lowered();
+    let look = story.step();
+    story.settle(look, call_is(CallStatus::Over));
+    let end = story.step();
+    story.begin(&end);
+    story.settle(end, not_found());
+    assert_eq!(story.next(), Next::Over);
+}
+
+#[test]
+fn no_conference_is_ended_while_the_call_lives_or_the_guard_is_not_ours() {
+    // The guard is raised: Twilio ends the conference itself.
+    let mut story = Story::streaming();
+    story.now += story.policy.quiet_ms;
+    let look = story.step();
+    story.settle(look, call_is(CallStatus::Over));
+    assert_eq!(story.next(), Next::Over);
+    // We hold it lowered, and the call goes on.
+    let mut story = lowered();
+    for _ in 0..3 {
+        let look = story.step();
+        assert!(fetches_call(&look), "{look:?}");
+        story.settle(look, call_is(CallStatus::Live));
+    }
+    // It was raised again.
+    let mut story = lowered();
+    story.transfer(TransferChange::Canceled, 1);
+    story.run();
+    story.now += story.policy.quiet_ms;
+    let look = story.step();
+    story.settle(look, call_is(CallStatus::Over));
+    assert_eq!(story.next(), Next::Over);
+}
+
+/// A call whose customer is found by their label, so that the guard is read before our first write.
+fn read_first(guard: Guard) -> Story {
+    let mut story = Story::new();
+    story.world.customer.guard = Some(guard);
+    story.world.customer.role = Role::Customer;
+    let mut view = view(TaskStatus::Assigned, 1);
+    view.attributes = CallAttributes::default();
+    story.world.attributes = CallAttributes::default();
+    story.learn(reservation_event(START, ReservationChange::Accepted, 1, 1, view));
+    story
+}
+
+/// I8.
+#[test]
+fn the_way_back_has_the_guard_as_it_was_read_before_our_first_write() {
+    for guard in [Guard::Raised, Guard::Lowered] {
+        let mut story = read_first(guard);
+        let redirect = story.until_redirect();
+        let Operation::Command(Command::Redirect { guard: back, .. }) = &redirect.operation else { unreachable!() };
+        assert_eq!(*back, guard);
+        story.perform(redirect);
+        story.run();
+        assert_eq!(story.world.customer.guard, Some(guard), "left as it was found");
+        assert_eq!(story.live(), [name(1, 1)]);
+    }
+}
+
+/// I8: also when the step that follows fails.
+#[test]
+fn the_guard_is_raised_again_when_the_redirect_is_parked() {
+    for refused in [Outcome::Refused(trouble(Some(400))), Outcome::Denied(trouble(Some(403)))] {
+        let mut story = Story::new();
+        story.accepted(1, 1);
+        story.until_parked(|operation| {
+            matches!(operation, Operation::Command(Command::Redirect { .. })).then(|| refused.clone())
+        });
+        story.run();
+        assert_eq!(story.world.customer.guard, Some(Guard::Raised));
+        assert_eq!(story.call.guard(), Some(Guard::Raised));
+    }
+}
