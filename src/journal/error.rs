@@ -1,6 +1,5 @@
 //! What can go wrong with a journal.
 
-use super::Seq;
 use crate::call::fact::Fact;
 use crate::call::sid::TaskSid;
 
@@ -30,10 +29,10 @@ pub enum JournalError {
     Unreadable {
         /// The call.
         call: TaskSid,
-        /// The first such fact.
-        seq: Seq,
+        /// The number of the first such fact.
+        seq: i64,
         /// The facts that can be read, for whoever shows the call.
-        readable: Vec<(Seq, Fact)>,
+        readable: Vec<(i64, Fact)>,
     },
     /// What is on disk can no longer be relied on (a failed fsync), or a part of the journal has died. Stop the process.
     #[error("the journal failed and the process must stop: {reason}")]
