@@ -111,7 +111,8 @@ impl Worker {
         permit: OwnedSemaphorePermit,
         shutdown: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let (task, quarantine) = (claim.call.clone(), Quarantine { journal: self.journal.clone(), claim: claim.clone() });
+        let (task, quarantine) =
+            (claim.call.clone(), Quarantine { journal: self.journal.clone(), claim: claim.clone() });
         let hint = self.journal.hint();
         let metrics = self.metrics.clone();
         let call_task = CallTask::new(

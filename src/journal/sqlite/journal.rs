@@ -8,12 +8,12 @@ use super::turns::Turns;
 use super::{listing, ops, reader, schema, writer};
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal::running::{Failure, failed, watched};
 use crate::journal::{
     Backlog, CallQuery, CallRow, Claim, Claims, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError, NewFact,
     OpenError, Promise, Reading, Seq, Workload,
 };
 use rusqlite::Connection;
-use crate::journal::running::{Failure, failed, watched};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,14 +59,21 @@ impl SqliteJournal {
         };
         let turns = Arc::new(Turns::default());
         let refusing = Arc::new(AtomicBool::new(false));
-        let writer = writer::Writer::new(connection, &settings, hint.clone(), refusing.clone(), turns.clone(), failure.clone());
+        let writer =
+            writer::Writer::new(connection, &settings, hint.clone(), refusing.clone(), turns.clone(), failure.clone());
         let writer = std::thread::Builder::new()
             .name("journal-writer".to_owned())
-            .spawn(held_during(lock.clone(), watched("journal-writer", failure.clone(), move || writer.run(write_queue))))
+            .spawn(held_during(
+                lock.clone(),
+                watched("journal-writer", failure.clone(), move || writer.run(write_queue)),
+            ))
             .map_err(unopenable)?;
         let reader = std::thread::Builder::new()
             .name("journal-reader".to_owned())
-            .spawn(held_during(lock, watched("journal-reader", failure.clone(), move || reader::run(reading, &turns, read_queue))))
+            .spawn(held_during(
+                lock,
+                watched("journal-reader", failure.clone(), move || reader::run(reading, &turns, read_queue)),
+            ))
             .map_err(unopenable)?;
         Ok(Self {
             writes,
