@@ -37,9 +37,9 @@ mod several;
 mod shadow;
 mod signature;
 mod stories;
+mod strangers;
 mod stream_gauges;
 mod stream_status;
-mod strangers;
 mod streams;
 mod supervision;
 #[cfg(feature = "opentelemetry")]
