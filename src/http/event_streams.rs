@@ -23,8 +23,11 @@ pub(super) async fn receive(
 ) -> Result<HttpResponse, Rejection> {
     let settings = &state.settings;
     let is_awaited = signed::awaits_body(&request, &state);
-    let limit = if is_awaited { settings.event_streams_body_limit_bytes } else { settings.body_limit_bytes };
-    let body = signed::read(&request, payload, &state, limit).await?;
+    let body = if is_awaited {
+        signed::read_awaited(&request, payload, &state, settings.event_streams_body_limit_bytes).await?
+    } else {
+        signed::read(&request, payload, &state).await?
+    };
     let (account, bytes) = match body.verify(&request, &state)? {
         (account, Signed::Bytes(bytes)) => (account, bytes),
         (_, Signed::Form(_)) => return Err(Rejection::MediaType),

@@ -16,7 +16,7 @@ pub(super) async fn receive(
     payload: web::Payload,
     state: web::Data<IngestState>,
 ) -> Result<HttpResponse, Rejection> {
-    let body = signed::read(&request, payload, &state, state.settings.body_limit_bytes).await?;
+    let body = signed::read(&request, payload, &state).await?;
     let body = body.with_fragment(CALLBACK_RETRIES);
     let (account, pairs) = body.form(&request, &state)?;
     let status = stream_status::parse(&pairs, journal::now()).map_err(|malformed| {

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use taskrouter_streams::http::{IngressAccount, IngressSettings, admin, public};
+use taskrouter_streams::http::{ConnectionLimits, IngressAccount, IngressSettings, admin, public};
 use taskrouter_streams::journal::{Backlog, Ingest, Ingested, JournalError, NewFact, Promise, Workload};
 use taskrouter_streams::telemetry::metrics::Metrics;
 use taskrouter_streams::telemetry::traces::Traces;
@@ -17,7 +17,7 @@ use taskrouter_streams::twilio::signature::{Verifier, sign};
 use tokio::sync::{Notify, Semaphore};
 
 pub(crate) const BASE: &str = "https://a.example";
-const TARGET: &str = "/taskrouter/events";
+pub(crate) const TARGET: &str = "/taskrouter/events";
 const STREAMS: &str = "/taskrouter/event-streams";
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -90,25 +90,37 @@ pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<IngressAccount>, priva
             if private {
                 return admin(journal, metrics, |_| {}, listener, 1).unwrap().await;
             }
-            let settings = IngressSettings {
-                accounts,
-                traces: Traces::default(),
-                outage: Arc::default(),
-                assignment: Some(ConferenceInstruction { from: None, ring: Duration::from_secs(20) }),
-                body_limit_bytes: 256 * 1024,
-                event_streams_body_limit_bytes: 8 * 1024 * 1024,
-                ingest_at_once: 300,
-                retry_after_s: 7,
-                threads: 1,
-                client_timeout: Duration::from_secs(2),
-                keep_alive: Duration::from_secs(1),
-                max_connections: 100,
-                shutdown_grace_s: 1,
-            };
-            public(settings, journal, metrics, listener).unwrap().await
+            public(settings(accounts), journal, metrics, listener).unwrap().await
         })
     });
     address
+}
+
+pub(crate) fn settings(accounts: Vec<IngressAccount>) -> IngressSettings {
+    IngressSettings {
+        accounts,
+        traces: Traces::default(),
+        outage: Arc::default(),
+        assignment: Some(ConferenceInstruction { from: None, ring: Duration::from_secs(20) }),
+        body_limit_bytes: 256 * 1024,
+        form_pairs_limit: 500,
+        event_streams_body_limit_bytes: 8 * 1024 * 1024,
+        event_streams_bytes_limit: 64 * 1024 * 1024,
+        ingest_at_once: 300,
+        late_after: Duration::from_secs(240 * 60),
+        retry_after_s: 7,
+        threads: 1,
+        client_timeout: Duration::from_secs(2),
+        keep_alive: Duration::from_secs(1),
+        connections: ConnectionLimits {
+            max: 100,
+            per_peer: 100,
+            uncapped: vec!["127.0.0.0/8".parse().unwrap()],
+            head_bytes: 16 * 1024,
+            unverified_bytes: 32 * 1024 * 1024,
+        },
+        shutdown_grace_s: 1,
+    }
 }
 
 pub(crate) fn send(address: SocketAddr, raw: &[u8]) -> String {
@@ -133,7 +145,7 @@ pub(crate) fn raw(target: &str, media_type: &str, signatures: &[&str], body: &[u
     [head.as_bytes(), body].concat()
 }
 
-fn event(account: u32, workspace: u32) -> (String, String) {
+pub(crate) fn event(account: u32, workspace: u32) -> (String, String) {
     let pairs = [
         ("EventType", "task.created".to_owned()),
         ("AccountSid", sid("AC", account)),

@@ -26,12 +26,12 @@ pub(crate) async fn rendered(stage: &Testbed) -> String {
     get(stage, "/metrics").await.text().await.unwrap()
 }
 
-fn named(name: &str) -> String {
+pub(crate) fn named(name: &str) -> String {
     format!("{PREFIX}_{name}")
 }
 
 /// Waits until the metrics are as `wanted` says.
-async fn until(stage: &Testbed, wanted: impl Fn(&Samples) -> bool) -> Samples {
+pub(crate) async fn until(stage: &Testbed, wanted: impl Fn(&Samples) -> bool) -> Samples {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let text = rendered(stage).await;

@@ -119,26 +119,13 @@ fn settings(twilio: &str) -> config::Settings {
 }
 
 fn ingress(settings: &config::Settings) -> IngressSettings {
-    IngressSettings {
-        traces: Traces::default(),
-        outage: Arc::default(),
-        accounts: vec![http::IngressAccount {
-            verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
-            account: ACCOUNT.parse().unwrap(),
-            workspace: WORKSPACE.parse().unwrap(),
-            interest: settings.interest(),
-        }],
-        assignment: None,
-        body_limit_bytes: 256 * 1024,
-        event_streams_body_limit_bytes: 8 * 1024 * 1024,
-        ingest_at_once: 300,
-        retry_after_s: 1,
-        threads: 1,
-        client_timeout: Duration::from_secs(5),
-        keep_alive: Duration::from_secs(5),
-        max_connections: 100,
-        shutdown_grace_s: 1,
-    }
+    let account = http::IngressAccount {
+        verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
+        account: ACCOUNT.parse().unwrap(),
+        workspace: WORKSPACE.parse().unwrap(),
+        interest: settings.interest(),
+    };
+    IngressSettings { assignment: None, ..crate::ingress::settings(vec![account]) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
