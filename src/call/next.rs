@@ -210,7 +210,7 @@ impl Decision<'_> {
             return Next::Park(Parked { goal: Goal::Rejoin, reason });
         }
         self.attempt(&[Goal::Rejoin], |why| match self.call.conference() {
-            Some(conference) if parked => self.read_at(self.now, conference, why),
+            Some(conference) if parked => self.read_at(poll.last_at + self.policy.slow_retry_ms, conference, why),
             Some(conference) => self.poll(conference, poll, why),
             // It ended while the customer was away; TwiML leads into whichever bears its name.
             None => self.find_conference(why),
