@@ -358,7 +358,7 @@ impl Leg {
 
     /// Nothing need be undone for a customer who is not in the conference.
     pub(super) fn guard_is_moot(&mut self) {
-        self.guard.left();
+        self.guard.ended();
     }
 
     /// Whether the customer reads held although we have just lifted the hold, which may be stale.

@@ -176,6 +176,8 @@ impl CallTask {
             let facts = loop {
                 match self.journal.facts(&row.call, 0).await {
                     Ok(facts) => break facts,
+                    // It is quarantined itself, and what it may have on the leg is what can be read of it.
+                    Err(JournalError::Unreadable { readable, .. }) => break readable,
                     Err(error) => self.wait_or_fail(error).await?,
                 }
             };
@@ -336,6 +338,7 @@ impl CallTask {
             JournalError::Unavailable { .. }
             | JournalError::Overloaded { .. }
             | JournalError::LeaseLost { .. }
+            | JournalError::Unreadable { .. }
             | JournalError::Fatal { .. } => Err(error),
         }
     }

@@ -3,6 +3,7 @@
 use super::accounts::Accounts;
 use super::call_task::CallTask;
 use super::leg_checks::LegChecks;
+use super::quarantine::Quarantine;
 use super::settings::WorkerSettings;
 use crate::journal::{Claim, Claims, JournalError};
 use crate::telemetry::metrics::Metrics;
@@ -110,7 +111,8 @@ impl Worker {
         permit: OwnedSemaphorePermit,
         shutdown: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let task = claim.call.clone();
+        let (task, quarantine) =
+            (claim.call.clone(), Quarantine { journal: self.journal.clone(), claim: claim.clone() });
         let hint = self.journal.hint();
         let metrics = self.metrics.clone();
         let call_task = CallTask::new(
@@ -134,6 +136,7 @@ impl Worker {
                 Err(error @ (JournalError::Unavailable { .. } | JournalError::Overloaded { .. })) => {
                     tracing::warn!(task_sid = %task, %error, "the journal is unavailable; this call is taken up again once it is back");
                 }
+                Err(JournalError::Unreadable { seq, .. }) => quarantine.begin(seq, &metrics).await,
                 Err(error @ JournalError::Fatal { .. }) => {
                     tracing::error!(task_sid = %task, %error, "the journal failed; this call is taken up again when its lease expires");
                 }
