@@ -54,7 +54,7 @@ impl Overdue {
 
 /// Since when the service knows that no agent of any task is on this leg; `None` while one is, or while it was not told.
 fn unattended_since(taskrouter: &TaskRouter, call: &CallSid) -> Option<Ms> {
-    let tasks = taskrouter.tasks_of(call);
+    let tasks = taskrouter.tasks.of(call);
     let had_agents = tasks.iter().filter_map(|task| taskrouter.task(task)).filter(|task| task.conference.is_some());
     let told: Vec<Option<Ms>> = had_agents.map(|task| task.told_unattended_at).collect();
     told.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max()
