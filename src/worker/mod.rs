@@ -16,6 +16,8 @@
 
 mod accounts;
 mod backfill;
+mod call_clock;
+mod call_log;
 mod call_metrics;
 mod call_task;
 mod dispatcher;

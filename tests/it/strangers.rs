@@ -348,7 +348,6 @@ fn a_thousand_slow_strangers_take_less_than_a_sixth_of_what_the_manifest_allows(
             .collect();
         assert_eq!(status(&send(public, &raw(TARGET, FORM, &["x"], b"a=b"))), "403", "beside {} others", held.len());
         let taken = resident(serving.pid()).saturating_sub(at_rest);
-        println!("{taken} KiB more than at rest");
         // Of 512 MiB. A release build takes 64 MiB at most, this one a little more.
         assert!(taken <= 80 * 1024, "{taken} KiB");
     }

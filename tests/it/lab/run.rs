@@ -717,23 +717,25 @@ impl Run<'_> {
             Verb::SocketDies(agent) => world.advance(now).socket_dies(&task, agent)?,
             Verb::DeliveryFault(event, delivery_fault) => self.delivery_faults.push((event.clone(), *delivery_fault)),
             Verb::Fault(on, fault) => self.scripted.script(*on, 1, fault.clone()),
-            Verb::Happens(action) => {
-                world.happens(&task, *action)?;
-                if matches!(action, CallAction::CustomerMovesOn | CallAction::ExternalLeaves) {
-                    self.somebody_leaves();
-                }
-            }
+            Verb::Happens(action) => world.happens(&task, *action)?,
             Verb::StopsIgnored(times) => world.ignore_next_stops(*times),
             Verb::Comes(_) => return Err(InvalidAction("the lab has one task".to_owned())),
             Verb::Wait(_) | Verb::Settle | Verb::Expect { .. } => {}
         }
-        if matches!(verb, Verb::Leaves(_) | Verb::CustomerHangsUp | Verb::ConferenceEnds) {
+        if is_a_leaving(verb) {
             self.somebody_leaves();
         }
         self.hold.flex_acted(now, before, self.held());
         self.log(format!("{verb:?}"));
         Ok(())
     }
+}
+
+/// Whether somebody leaves the conference with it.
+fn is_a_leaving(verb: &Verb) -> bool {
+    let leavings = [CallAction::CustomerMovesOn, CallAction::ExternalLeaves, CallAction::SupervisorLeaves];
+    matches!(verb, Verb::Leaves(_) | Verb::CustomerHangsUp | Verb::ConferenceEnds)
+        || matches!(verb, Verb::Happens(action) if leavings.contains(action))
 }
 
 fn takes_off(operation: &Operation) -> bool {
