@@ -361,7 +361,7 @@ impl WorkMetrics {
             ),
             records_unusable: names.add(
                 "records_unusable",
-                "TaskRouter's records that could not be read while missed events were fetched",
+                "TaskRouter's records that cannot be read",
                 Counter::default(),
             ),
             rounds: names.add(
