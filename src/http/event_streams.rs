@@ -50,7 +50,9 @@ fn facts(
                 match envelope.content {
                     // A subscription covers every workspace of the account, and its deliveries mix them.
                     _ if envelope.workspace != account.workspace => metrics::count_not_ours(&state.metrics),
-                    Content::Ours { task, identity, what } => facts.push(new_fact(task, identity, what)),
+                    Content::Ours { task, identity, what } => {
+                        facts.push(new_fact(state.clock(), task, identity, what));
+                    }
                     Content::NotOurs => metrics::count_not_ours(&state.metrics),
                 }
             }

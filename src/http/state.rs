@@ -5,7 +5,7 @@ use super::metrics::{IngestLabels, IngestVerdict};
 use super::responses::Rejection;
 use super::settings::IngressSettings;
 use crate::ingest::Ingester;
-use crate::journal::{self, Ingest, Ingested, JournalError, NewFact};
+use crate::journal::{Clock, Ingest, Ingested, JournalError, NewFact};
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
 
@@ -24,6 +24,11 @@ impl IngestState {
     pub(super) fn new(settings: IngressSettings, journal: Arc<dyn Ingest>, metrics: Arc<Metrics>) -> Self {
         let ingester = Ingester::new(journal, settings.traces.clone(), settings.ingest_at_once);
         Self { settings, metrics, forgeries: LogThrottle::default(), ingester, failures: LogThrottle::default() }
+    }
+
+    /// What facts are stamped by.
+    pub(super) fn clock(&self) -> &Clock {
+        self.ingester.clock()
     }
 
     /// Journals every fact; returns after the commit of the last. If one fails, the sender must repeat all. Those that were
@@ -51,7 +56,7 @@ impl IngestState {
                 Ok(())
             }
             Err(error) => {
-                self.settings.outage.refused(journal::now());
+                self.settings.outage.refused(self.clock().now());
                 labels.count(&self.metrics, IngestVerdict::Refused);
                 self.failures.log(|suppressed| {
                     tracing::error!(task_sid = %call, %error, suppressed, "cannot journal an event; it was answered with 503");

@@ -1,15 +1,16 @@
 //! One call's loop: fold, ask, perform, journal.
 
 use super::accounts::Accounts;
+use super::call_clock::{CallClock, Leads};
 use super::call_metrics::CallMetrics;
 use super::leg_checks::LegChecks;
 use super::settings::WorkerSettings;
 use super::shadow::{Shadow, ShadowResult};
 use super::trace::Trace;
-use crate::call::fact::{EpochMs, Fact, FactKind, Notice, Parked};
+use crate::call::fact::{Fact, FactKind, Notice, Parked};
 use crate::call::step::{Assumed, Command, Operation, Outcome, Settled, Step};
 use crate::call::{Around, Call, Neighbour, Next, Policy};
-use crate::journal::{self, CallQuery, Claim, Claims, Due, JournalError, Seq};
+use crate::journal::{CallQuery, Claim, Claims, Due, JournalError, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::client::{Arming, Client, Performed, Permit};
@@ -40,6 +41,7 @@ pub(super) struct CallTask {
     trace: Trace,
     leg_checks: Arc<LegChecks>,
     clock: CallClock,
+    leads: Arc<Leads>,
     /// Other tasks on the customer's leg, and when they were last looked for.
     neighbours: Vec<Neighbour>,
     neighbours_at: Option<Instant>,
@@ -55,6 +57,7 @@ impl CallTask {
         metrics: Arc<Metrics>,
         settings: Arc<WorkerSettings>,
         leg_checks: Arc<LegChecks>,
+        leads: Arc<Leads>,
         claim: Claim,
         claimed: Instant,
         shutdown: CancellationToken,
@@ -62,6 +65,7 @@ impl CallTask {
         let (call, call_metrics, shadow) =
             (Call::default(), CallMetrics::new(metrics.clone()), Shadow::new(settings.shadow));
         let trace = Trace::new(settings.traces.clone(), claim.call.clone());
+        let clock = CallClock::new(&claim.call, journal.clock(), &leads);
         Self {
             journal,
             accounts,
@@ -74,7 +78,8 @@ impl CallTask {
             shadow,
             trace,
             leg_checks,
-            clock: CallClock::new(journal::now()),
+            clock,
+            leads,
             neighbours: Vec::new(),
             neighbours_at: None,
             seen: 0,
@@ -149,7 +154,7 @@ impl CallTask {
             self.shadow.folded(&fact, &self.call);
             self.trace.folded(&fact, fresh);
         }
-        self.clock.not_before(self.call.last_fact_at());
+        self.clock.not_before(self.call.last_fact_at(), &self.claim.call);
         Ok(())
     }
 
@@ -312,6 +317,10 @@ impl CallTask {
     }
 
     async fn release(self, due: Due) -> Result<(), JournalError> {
+        match due {
+            Due::Over => self.leads.forget(&self.claim.call),
+            Due::After(_) | Due::OnFact => self.leads.keep(&self.claim.call, &self.clock, self.journal.clock()),
+        }
         let mut is_retry = false;
         loop {
             match self.journal.release(&self.claim, self.seen, due).await {
@@ -337,29 +346,6 @@ impl CallTask {
             | JournalError::Overloaded { .. }
             | JournalError::LeaseLost { .. }
             | JournalError::Fatal { .. } => Err(error),
-        }
-    }
-}
-
-/// The clock of one call. It never goes back, is never behind the call's newest fact, and runs on from there however the
-/// machine's own clock is set.
-struct CallClock {
-    base: EpochMs,
-    since: Instant,
-}
-
-impl CallClock {
-    fn new(now: EpochMs) -> Self {
-        Self { base: now, since: Instant::now() }
-    }
-
-    fn now(&self) -> EpochMs {
-        self.base.saturating_add(i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX))
-    }
-
-    fn not_before(&mut self, at: EpochMs) {
-        if self.now() < at {
-            *self = Self::new(at);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Claims calls that are due and runs a task for each.
 
 use super::accounts::Accounts;
+use super::call_clock::Leads;
 use super::call_task::CallTask;
 use super::leg_checks::LegChecks;
 use super::settings::WorkerSettings;
@@ -19,6 +20,7 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     settings: Arc<WorkerSettings>,
     leg_checks: Arc<LegChecks>,
+    leads: Arc<Leads>,
 }
 
 impl Worker {
@@ -30,6 +32,7 @@ impl Worker {
             metrics,
             settings: Arc::new(settings),
             leg_checks: Arc::default(),
+            leads: Arc::default(),
         }
     }
 
@@ -119,6 +122,7 @@ impl Worker {
             metrics.clone(),
             self.settings.clone(),
             self.leg_checks.clone(),
+            self.leads.clone(),
             claim,
             claimed,
             shutdown,

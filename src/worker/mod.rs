@@ -8,6 +8,7 @@
 //! | `accounts` | credentials and policy, per account |
 //! | `dispatcher` | claims calls and runs a task for each |
 //! | `call_task` | one call's loop: fold, ask, perform, journal |
+//! | `call_clock` | the time that a call sees |
 //! | `call_metrics`, `trace` | what a call task counts and traces |
 //! | `shadow` | stands in for Twilio where nothing may be commanded |
 //! | `stream_gauges` | counts the streams of all live calls |
@@ -15,6 +16,7 @@
 
 mod accounts;
 mod backfill;
+mod call_clock;
 mod call_metrics;
 mod call_task;
 mod dispatcher;

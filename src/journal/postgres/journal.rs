@@ -11,8 +11,8 @@ use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::journal::values::parse;
 use crate::journal::{
-    Backlog, CallQuery, CallRow, Claim, Claims, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError, NewFact,
-    OpenError, Promise, Reading, Seq, Workload,
+    Backlog, CallQuery, CallRow, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError,
+    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Timekeeping, Workload,
 };
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,6 +29,7 @@ pub struct PostgresJournal {
     permits: Arc<Semaphore>,
     queue_limit: usize,
     lease: Duration,
+    clock: Arc<Clock>,
     hint: Arc<Notify>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -43,8 +44,9 @@ impl PostgresJournal {
     pub async fn open(settings: PostgresSettings) -> Result<Self, OpenError> {
         let options = options(&settings)?;
         let shown = shown(&options);
-        let durable = prepare(&options, &shown, settings.acquire_timeout).await?;
-        let sessions = Arc::new(Sessions::new(options.clone(), &settings, durable));
+        let (durable, measured) = prepare(&options, &shown, settings.acquire_timeout).await?;
+        let clock = Arc::new(Clock::of_server(MachineTime::default(), measured));
+        let sessions = Arc::new(Sessions::new(options.clone(), &settings, durable, clock.clone()));
         let (hint, stop, tasks) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
         let (events, queue) = mpsc::unbounded_channel();
         let own_origin = origin();
@@ -66,6 +68,7 @@ impl PostgresJournal {
             permits: Arc::new(Semaphore::new(settings.queue_limit)),
             queue_limit: settings.queue_limit,
             lease: settings.lease,
+            clock,
             hint,
             tasks,
             _stops_when_dropped: stop.clone().drop_guard(),
@@ -82,6 +85,12 @@ fn origin() -> String {
 
 fn lost(claim: &Claim) -> JournalError {
     JournalError::LeaseLost { call: claim.call.clone() }
+}
+
+impl Timekeeping for PostgresJournal {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
 }
 
 impl Ingest for PostgresJournal {
