@@ -13,7 +13,7 @@ use taskrouter_streams::call::sid::{EventSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Settled, Step};
 use taskrouter_streams::call::{Around, Call, Next};
 use twilio_simulator::callbacks;
-use twilio_simulator::faults::{Fault, Faults, Side};
+use twilio_simulator::faults::{Fault, Faults, Lost, Side};
 use twilio_simulator::scenario::Verb;
 use twilio_simulator::world::{Event, InvalidAction, Mode, OpName, Snapshot, Target, World};
 
@@ -476,6 +476,12 @@ impl<'a> Run<'a> {
                 }
                 (unanswered(), if matches!(fault, Some(Fault::Hang { .. })) { REQUEST_TIMEOUT_MS } else { half })
             }
+            Some(Fault::LandsLate { lost, after_ms }) => {
+                let late = i64::try_from(*after_ms).unwrap();
+                self.log(format!("request {} will land {late} ms late", flight.number));
+                self.strays.push(Flight { arrives_at: self.now + late, landing: true, ..flight.again() });
+                (unanswered(), if *lost == Lost::Hang { REQUEST_TIMEOUT_MS } else { half })
+            }
             Some(Fault::ConferenceEnds(side) | Fault::CustomerHangsUp(side)) => {
                 if *side == Side::Before {
                     self.strike(fault.as_ref());
@@ -656,12 +662,16 @@ impl Run<'_> {
             self.task = Some(self.world.advance(now).customer_calls());
             return Ok(());
         }
+        if let Verb::Comes(new) = verb {
+            self.task = Some(self.world.advance(now).comes(new, self.task.as_ref())?);
+            return Ok(());
+        }
         let task = self.task.clone().ok_or_else(|| InvalidAction("nobody has called".to_owned()))?;
         let before = self.held();
         let was_held = before == Some(true);
         let world = &mut self.world;
         match verb {
-            Verb::CustomerCalls => {}
+            Verb::CustomerCalls | Verb::Comes(_) => {}
             Verb::CustomerWrites => self.task = Some(world.advance(now).customer_writes()),
             Verb::CallsOut(agent) => self.task = Some(world.advance(now).calls_out(agent)?),
             Verb::CustomerAnswers => world.advance(now).customer_answers(&task)?,
@@ -707,7 +717,9 @@ impl Run<'_> {
             Verb::SocketDies(agent) => world.advance(now).socket_dies(&task, agent)?,
             Verb::DeliveryFault(event, delivery_fault) => self.delivery_faults.push((event.clone(), *delivery_fault)),
             Verb::Fault(on, fault) => self.scripted.script(*on, 1, fault.clone()),
-            Verb::Settle | Verb::Expect { .. } => {}
+            Verb::Happens(action) => world.advance(now).happens(&task, *action)?,
+            Verb::StopsIgnored(times) => world.ignore_next_stops(*times),
+            Verb::Wait(_) | Verb::Settle | Verb::Expect { .. } => {}
         }
         if matches!(verb, Verb::Leaves(_) | Verb::CustomerHangsUp | Verb::ConferenceEnds) {
             self.somebody_leaves();
