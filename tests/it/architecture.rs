@@ -30,7 +30,18 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 /// What each part of the simulator may name of the service: wire types and SIDs; the testbed and `demo` also start it.
 const SIMULATOR_MAY_NAME: &[(&str, &[&str])] = &[
     ("testbed", &["call::fact::Fact", "call::sid", "config", "journal::JournalError", "service"]),
-    ("cli", &["call::fact", "call::policy::Strategy", "call::sid", "config::Mode", "console::picture", "console::view", "timeline"]),
+    (
+        "cli",
+        &[
+            "call::fact",
+            "call::policy::Strategy",
+            "call::sid",
+            "config::Mode",
+            "console::picture",
+            "console::view",
+            "timeline",
+        ],
+    ),
 ];
 
 /// For its other parts.

@@ -1,5 +1,6 @@
 //! The Twilio client, against a server that answers by a script.
 
+mod arming;
 mod ends;
 mod reading;
 mod requests;
