@@ -8,6 +8,7 @@ use super::turns::Turns;
 use super::{listing, ops, reader, schema, writer};
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal::running::{Failure, failed, watched};
 use crate::journal::{
     Backlog, CallQuery, CallRow, Claim, Claims, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError, NewFact,
     OpenError, Promise, Reading, Seq, Workload,
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 /// A journal in a SQLite file.
 pub struct SqliteJournal {
@@ -30,7 +31,7 @@ pub struct SqliteJournal {
     hint: Arc<Notify>,
     /// A commit has failed since something was last written to see.
     refusing: Arc<AtomicBool>,
-    failed: watch::Receiver<Option<JournalError>>,
+    failure: Failure,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -49,7 +50,7 @@ impl SqliteJournal {
         let connection = schema::open_for_writing(&settings.path)?;
         let reading = schema::open_for_reading(&settings.path)?;
         let hint = Arc::new(Notify::new());
-        let (failing, failed) = watch::channel(None);
+        let failure = Failure::new(None);
         let (writes, write_queue) = mpsc::unbounded_channel();
         let (reads, read_queue) = mpsc::unbounded_channel();
         let unopenable = |reason: std::io::Error| OpenError::Unopenable {
@@ -58,14 +59,21 @@ impl SqliteJournal {
         };
         let turns = Arc::new(Turns::default());
         let refusing = Arc::new(AtomicBool::new(false));
-        let writer = writer::Writer::new(connection, &settings, hint.clone(), refusing.clone(), turns.clone(), failing);
+        let writer =
+            writer::Writer::new(connection, &settings, hint.clone(), refusing.clone(), turns.clone(), failure.clone());
         let writer = std::thread::Builder::new()
             .name("journal-writer".to_owned())
-            .spawn(held_during(lock.clone(), move || writer.run(write_queue)))
+            .spawn(held_during(
+                lock.clone(),
+                watched("journal-writer", failure.clone(), move || writer.run(write_queue)),
+            ))
             .map_err(unopenable)?;
         let reader = std::thread::Builder::new()
             .name("journal-reader".to_owned())
-            .spawn(held_during(lock, move || reader::run(reading, &turns, read_queue)))
+            .spawn(held_during(
+                lock,
+                watched("journal-reader", failure.clone(), move || reader::run(reading, &turns, read_queue)),
+            ))
             .map_err(unopenable)?;
         Ok(Self {
             writes,
@@ -75,7 +83,7 @@ impl SqliteJournal {
             lease: settings.lease,
             hint,
             refusing,
-            failed,
+            failure,
             threads: Mutex::new(Some(Threads { writer, reader })),
         })
     }
@@ -101,7 +109,7 @@ impl SqliteJournal {
     }
 
     fn is_gone(&self) -> JournalError {
-        let failure = self.failed.borrow().clone();
+        let failure = self.failure.borrow().clone();
         failure.unwrap_or_else(|| JournalError::Unavailable { reason: "it has been closed".to_owned() })
     }
 }
@@ -207,14 +215,7 @@ impl Journal for SqliteJournal {
     }
 
     fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {
-        let mut failed = self.failed.clone();
-        Box::pin(async move {
-            match failed.wait_for(Option::is_some).await.map(|failure| failure.clone()) {
-                Ok(Some(failure)) => failure,
-                // Closed in order: it can no longer fail.
-                Ok(None) | Err(_) => std::future::pending().await,
-            }
-        })
+        failed(&self.failure)
     }
 
     fn close(&self) -> Promise<'_, ()> {

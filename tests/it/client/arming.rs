@@ -1,98 +1,65 @@
-//! A command is sent whole when it may be, and never completed when it may not.
+//! Commands that are given up at the last moment: nothing of them is ever completed.
 
 use super::*;
-use crate::queue::Queue;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
 use taskrouter_streams::call::step::Answer;
 use taskrouter_streams::twilio::client::Arming;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-const LIMIT: Duration = Duration::from_secs(30);
+/// What `may_send` says, and how often it was asked.
+fn armed(says: &Arc<AtomicBool>, asked: &Arc<AtomicUsize>) -> Arming {
+    let (says, asked) = (says.clone(), asked.clone());
+    Arming::new(move || {
+        asked.fetch_add(1, Ordering::SeqCst);
+        says.load(Ordering::SeqCst)
+    })
+}
 
 fn commands() -> [Operation; 5] {
     [update_customer(Some(Guard::Lowered), None), redirect(), create_stream(), stop_stream(), end_conference()]
 }
 
-/// Keeps what each connection brought until its end, and answers nothing.
-fn listening() -> (Queue, Arc<Mutex<Vec<String>>>) {
-    let ended = Arc::new(Mutex::new(Vec::new()));
-    let kept = ended.clone();
-    let queue = Queue::start(move |mut stream: TcpStream| {
-        let kept = kept.clone();
-        tokio::spawn(async move {
-            let mut bytes = Vec::new();
-            // A reset ends it as well.
-            let _ = stream.read_to_end(&mut bytes).await;
-            kept.lock().unwrap().push(String::from_utf8(bytes).unwrap());
-            stream.shutdown().await.ok();
-        });
-    });
-    (queue, ended)
-}
-
-/// Whether the server could act on what it was sent.
-fn is_whole(request: &str) -> bool {
-    let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
-    let head = head.to_ascii_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    length.map_or(0, |length| length.parse().unwrap()) <= body.len()
-}
-
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} did not come true");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
 #[track_caller]
-fn assert_given_up(outcome: &Outcome, name: &str) {
-    let Outcome::TryLater(trouble) = outcome else { panic!("{name}: {outcome:?}") };
-    assert!(trouble.reason.contains("given up"), "{name}: {trouble:?}");
-    assert!(!trouble.lost, "{name}: nothing of it can land");
+fn is_given_up(performed: &Performed) {
+    let Outcome::TryLater(trouble) = &performed.outcome else { panic!("{performed:?}") };
+    assert!(trouble.reason.contains("given up") && !trouble.lost, "{trouble:?}");
 }
 
+/// I1.
 #[tokio::test]
-async fn a_command_that_may_not_be_sent_is_never_completed() {
+async fn a_command_that_may_not_be_sent_any_more_is_never_completed() {
     for operation in commands() {
-        let (queue, ended) = listening();
-        let client = Client::new(settings(&queue.url())).unwrap();
-        let performed = client.permit().await.perform(&operation, Arming::new(|| false)).await;
-        assert_given_up(&performed.outcome, operation.name());
-        until("the end of the connection", || !ended.lock().unwrap().is_empty()).await;
-        let sent = ended.lock().unwrap().clone();
-        assert!(sent.len() == 1 && !is_whole(&sent[0]), "{}: {sent:?}", operation.name());
+        for used in [false, true] {
+            let good = || Reply::Bytes(answer(200, &[], &stopped()));
+            let script = Script::start([good(), good()]).await;
+            let client = Client::new(settings(&script.url())).unwrap();
+            let mut expected = 0;
+            if used {
+                client.perform(&stop_stream()).await;
+                expected += 1;
+            }
+            let (says, asked) = (Arc::new(AtomicBool::new(false)), Arc::default());
+            let performed = client.permit().await.perform(&operation, armed(&says, &asked)).await;
+            is_given_up(&performed);
+            assert_eq!(asked.load(Ordering::SeqCst), 1, "{}", operation.name());
+            assert_eq!(script.seen().len(), expected, "{}, on a used connection: {used}", operation.name());
+            // The next one goes its way.
+            let performed = client.permit().await.perform(&stop_stream(), Arming::always()).await;
+            assert_eq!(performed.outcome, Outcome::Done(Answer::Accepted));
+            assert_eq!(script.seen().len(), expected + 1);
+        }
     }
 }
 
 #[tokio::test]
-async fn a_command_that_may_not_be_sent_is_not_completed_on_a_used_connection_either() {
+async fn a_command_that_may_be_sent_is_asked_for_once_and_sent_whole() {
     for operation in commands() {
-        let script = Script::start([Reply::Bytes(answer(200, &[], &stopped()))]).await;
-        let client = Client::new(settings(&script.url())).unwrap();
-        assert_eq!(client.perform(&stop_stream()).await.outcome, Outcome::Done(Answer::Accepted));
-        let performed = client.permit().await.perform(&operation, Arming::new(|| false)).await;
-        assert_given_up(&performed.outcome, operation.name());
-        script.only();
-    }
-}
-
-#[tokio::test]
-async fn a_command_that_may_be_sent_arrives_whole_with_its_length() {
-    for operation in commands() {
-        let asked = Arc::new(AtomicUsize::new(0));
         let script = Script::start([Reply::Bytes(answer(503, &[], ""))]).await;
         let client = Client::new(settings(&script.url())).unwrap();
-        let counted = asked.clone();
-        let arming = Arming::new(move || {
-            counted.fetch_add(1, Ordering::SeqCst);
-            true
-        });
-        client.permit().await.perform(&operation, arming).await;
+        let (says, asked) = (Arc::new(AtomicBool::new(true)), Arc::default());
+        client.permit().await.perform(&operation, armed(&says, &asked)).await;
         let seen = script.only();
         assert!(!seen.body.is_empty(), "{}", operation.name());
         assert_eq!(seen.headers["content-length"], seen.body.len().to_string(), "{}", operation.name());
@@ -101,27 +68,51 @@ async fn a_command_that_may_be_sent_arrives_whole_with_its_length() {
     }
 }
 
+/// A listener whose queue is full, so that the next connection hangs; with what fills it.
+async fn full() -> (TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut fillers = Vec::new();
+    while let Ok(filler) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+        fillers.push(filler.unwrap());
+        assert!(fillers.len() < 50, "the queue is never full");
+    }
+    (listener, fillers)
+}
+
+/// I1: between the decision and the bytes lies a connection that hangs, and meanwhile the lease ends.
 #[tokio::test]
-async fn a_command_is_asked_about_when_it_has_a_connection_and_not_before() {
-    let (queue, ended) = listening();
-    let client = Client::new(settings(&queue.url())).unwrap();
-    queue.fill().await;
-    let (may_send, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
-    let arming = Arming::new({
-        let (may_send, asked) = (may_send.clone(), asked.clone());
-        move || {
-            asked.fetch_add(1, Ordering::SeqCst);
-            may_send.load(Ordering::SeqCst)
+async fn a_command_whose_time_passes_while_its_connection_is_made_is_never_completed() {
+    let (listener, fillers) = full().await;
+    let client = Client::new(settings(&format!("http://{}", listener.local_addr().unwrap()))).unwrap();
+    let (says, asked) = (Arc::new(AtomicBool::new(true)), Arc::<AtomicUsize>::default());
+    let arming = armed(&says, &asked);
+    let performing = tokio::spawn(async move { client.permit().await.perform(&redirect(), arming).await });
+    // The connection hangs, and nobody is asked yet.
+    let hangs = tokio::time::timeout(Duration::from_millis(300), async {
+        while asked.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
         }
     });
-    let performing = tokio::spawn(async move { client.permit().await.perform(&redirect(), arming).await.outcome });
-    until("a connection under way", || queue.is_awaited()).await;
-    assert_eq!(asked.load(Ordering::SeqCst), 0, "there is no connection yet");
-    may_send.store(false, Ordering::SeqCst);
-    queue.drain();
-    assert_given_up(&performing.await.unwrap(), "redirect");
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
-    until("the end of the connection", || !ended.lock().unwrap().is_empty()).await;
-    let sent = ended.lock().unwrap().clone();
-    assert!(sent.iter().all(|request| !is_whole(request)), "{sent:?}");
+    assert!(hangs.await.is_err(), "asked before there was a connection");
+    says.store(false, Ordering::SeqCst);
+    drop(fillers);
+    let received = tokio::spawn(async move {
+        let mut received = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if stream.read_to_end(&mut received).await.is_err() || !received.is_empty() {
+                return String::from_utf8(received).unwrap();
+            }
+        }
+    });
+    let performed = tokio::time::timeout(Duration::from_secs(10), performing).await.unwrap().unwrap();
+    is_given_up(&performed);
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "once the connection was ready");
+    received.abort();
+    if let Ok(received) = received.await {
+        assert!(!received.contains("Twiml"), "{received}");
+    }
 }

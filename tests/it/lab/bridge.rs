@@ -90,6 +90,11 @@ impl Bridge {
             FaultBody::Json => Reply::error(*status, code, "simulated failure").body.to_string(),
             FaultBody::Html => "<html><body><h1>upstream failure</h1></body></html>".to_owned(),
             FaultBody::Empty => String::new(),
+            FaultBody::PlainText => "upstream connect error or disconnect/reset before headers".to_owned(),
+            FaultBody::Xml => {
+                format!("<TwilioResponse><RestException><Code>{code}</Code></RestException></TwilioResponse>")
+            }
+            FaultBody::TruncatedJson => "{\"sid\":\"CF".to_owned(),
         };
         self.read(crossing, *status, retry_after.as_deref(), body.as_bytes(), now)
     }

@@ -53,6 +53,10 @@ fn every_crash(strategy: Strategy) {
     let mut complaints = Vec::new();
     for (name, text) in SCENARIOS {
         let story = scenario::read(text).unwrap();
+        // The lab has one task; these stories are told over HTTP.
+        if story.steps.iter().any(|step| matches!(step.verb, Verb::Comes(_))) {
+            continue;
+        }
         let (undisturbed, facts, requests) =
             rests(&plan(&story, strategy, None)).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
         assert!(undisturbed.len() > 1 || facts < 3, "{name} comes to rest");
