@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use taskrouter_streams::telemetry::metrics::PREFIX;
 use tempfile::TempDir;
 
 pub(crate) const ACCOUNT: &str = "AC7a5c0000000000000000000000000001";
@@ -91,11 +92,29 @@ impl Serving {
 impl Serving {
     /// The status of its readiness probe.
     pub(crate) fn readiness(&self) -> u16 {
-        let mut probe = TcpStream::connect(&self.admin).unwrap();
-        probe.write_all(b"GET /health/ready HTTP/1.0\r\n\r\n").unwrap();
+        self.ask_admin("/health/ready").split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// A metric without labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let answer = self.ask_admin("/metrics");
+        let name = format!("{PREFIX}_{name} ");
+        let value = answer.lines().find_map(|line| line.strip_prefix(&name));
+        value.unwrap_or_else(|| panic!("no {name}in {answer}")).parse().unwrap()
+    }
+
+    fn ask_admin(&self, path: &str) -> String {
+        let mut connection = TcpStream::connect(&self.admin).unwrap();
+        write!(connection, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
-        probe.read_to_string(&mut answer).unwrap();
-        answer.split(' ').nth(1).unwrap().parse().unwrap()
+        connection.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Whether SIGSTOP has stopped it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
     }
 
     /// The process.

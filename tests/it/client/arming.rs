@@ -55,12 +55,17 @@ async fn a_command_that_may_not_be_sent_any_more_is_never_completed() {
 
 #[tokio::test]
 async fn a_command_that_may_be_sent_is_asked_for_once_and_sent_whole() {
-    let script = Script::start([Reply::Bytes(answer(200, &[], &stopped()))]).await;
-    let client = Client::new(settings(&script.url())).unwrap();
-    let (says, asked) = (Arc::new(AtomicBool::new(true)), Arc::default());
-    let performed = client.permit().await.perform(&stop_stream(), armed(&says, &asked)).await;
-    assert_eq!(performed.outcome, Outcome::Done(Answer::Accepted));
-    assert_eq!((asked.load(Ordering::SeqCst), script.only().body.as_str()), (1, "Status=stopped"));
+    for operation in commands() {
+        let script = Script::start([Reply::Bytes(answer(503, &[], ""))]).await;
+        let client = Client::new(settings(&script.url())).unwrap();
+        let (says, asked) = (Arc::new(AtomicBool::new(true)), Arc::default());
+        client.permit().await.perform(&operation, armed(&says, &asked)).await;
+        let seen = script.only();
+        assert!(!seen.body.is_empty(), "{}", operation.name());
+        assert_eq!(seen.headers["content-length"], seen.body.len().to_string(), "{}", operation.name());
+        assert_eq!(seen.headers.get("transfer-encoding"), None, "{}", operation.name());
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{}", operation.name());
+    }
 }
 
 /// A listener whose queue is full, so that the next connection hangs; with what fills it.

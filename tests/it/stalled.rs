@@ -1,0 +1,282 @@
+//! A process that is stopped between its decision to send a command and the bytes on the wire, until another one has taken its
+//! call over and made the change: it does no harm when it wakes.
+
+mod proxy;
+
+use crate::postgres::{self, Database};
+use crate::program::Serving;
+use crate::several::{Balancer, twilio};
+use proxy::{Phase, Proxy, Trap, Traps};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use taskrouter_streams::call::fact::FactKind;
+use taskrouter_streams::call::sid::TaskSid;
+use taskrouter_streams::call::step::{Command, Operation, Outcome, Settled};
+use taskrouter_streams::journal::{CallQuery, CallRow, Journal};
+use twilio_simulator::Simulator;
+use twilio_simulator::world::OpName;
+
+/// Far beyond what anything here takes; a wait that fails says what it waited for.
+const LIMIT: Duration = Duration::from_secs(60);
+
+const LEASE: Duration = Duration::from_millis(1_500);
+
+const HURRY: &[(&str, &str)] = &[
+    ("TRS__JOURNAL__LEASE_MS", "1500"),
+    ("TRS__JOURNAL__STATEMENT_TIMEOUT_MS", "1000"),
+    ("TRS__JOURNAL__POOL_SIZE", "3"),
+    ("TRS__TWILIO__CONNECT_TIMEOUT_MS", "400"),
+    ("TRS__TWILIO__REQUEST_TIMEOUT_MS", "500"),
+    ("TRS__RETRY__LANDING_MARGIN_MS", "200"),
+    ("TRS__WORKER__POLL_MS", "50"),
+    // Every creation of a stream comes after a reading, which tells the proxy that it comes.
+    ("TRS__STREAMS__VERIFY_SAMPLE", "1000"),
+];
+
+/// By each strategy.
+const ROUNDS: usize = 100;
+
+/// Databases on which the rounds are played at a time.
+const LANES: usize = 5;
+
+const PHASES: [Phase; 3] = [Phase::Connecting, Phase::Connected, Phase::Sent];
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not come true");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Two processes on one database, each with its own way to Twilio.
+struct Lane {
+    strategy: &'static str,
+    sim: Arc<Simulator>,
+    balancer: Balancer,
+    traps: Arc<Traps>,
+    proxies: Vec<Proxy>,
+    processes: Vec<Serving>,
+    journal: Arc<dyn Journal>,
+    _database: Database,
+}
+
+impl Lane {
+    async fn start(seed: u64, strategy: &'static str, more: &[(&str, &str)], processes: usize) -> Option<Self> {
+        let database = Database::new().await?;
+        let (sim, balancer) = twilio(seed, 0).await;
+        let traps = Arc::new(Traps::new(strategy == "redirect"));
+        let journal = postgres::open(postgres::settings(database.url(), LEASE)).await;
+        let mut lane = Self {
+            strategy,
+            sim,
+            balancer,
+            traps,
+            proxies: Vec::new(),
+            processes: Vec::new(),
+            journal,
+            _database: database,
+        };
+        for number in 0..processes {
+            let proxy = Proxy::start(number, &lane.sim.api_base_url(), &lane.traps);
+            let settings = [HURRY, &[("TRS__STREAMS__STRATEGY", strategy)], more].concat();
+            let serving = Serving::start_with(&lane._database.url(), &proxy.queue.url(), &settings);
+            lane.balancer.add(&serving.public);
+            lane.proxies.push(proxy);
+            lane.processes.push(serving);
+        }
+        Some(lane)
+    }
+
+    /// A customer calls and alice accepts; the number of the process that is caught at the command that follows.
+    async fn catch(&self, phase: Phase) -> (TaskSid, usize) {
+        self.traps.set(phase);
+        let task = self.sim.act(|world| world.customer_calls()).await;
+        self.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
+        let mut trap = self.traps.trap.subscribe();
+        let caught = trap.wait_for(|trap| matches!(trap, Trap::Caught(_)));
+        let caught = tokio::time::timeout(LIMIT, caught).await.map(|trap| trap.map(|trap| *trap));
+        let Ok(Ok(Trap::Caught(number))) = caught else {
+            panic!("no process was caught in {phase:?}: {:#?}", self.sim.world(|world| world.requests().to_vec()))
+        };
+        if phase != Phase::Sent {
+            until("a connection under way", || self.proxies[number].queue.is_awaited()).await;
+        }
+        (task, number)
+    }
+
+    /// One round; whether the process was stopped at the very command.
+    async fn round(&self, phase: Phase) -> bool {
+        let lost: Vec<u64> = self.processes.iter().map(|process| process.metric("leases_lost_total")).collect();
+        let (task, number) = self.catch(phase).await;
+        let (process, proxy) = (&self.processes[number], &self.proxies[number]);
+        process.signal("STOP");
+        until("the stop", || process.is_stopped()).await;
+        self.balancer.remove(&process.public);
+        let at_the_command = self.is_begun(&task).await;
+        let accepted = proxy.accepted();
+        if phase == Phase::Connected {
+            proxy.queue.drain();
+            until("the connection of the stopped process", || proxy.accepted() > accepted).await;
+        }
+        let settled = self.settled(&task).await;
+        self.traps.trap.send_replace(Trap::Stopped);
+        self.is_taken_over(&task, settled).await;
+        self.settles(&task).await;
+        let before = proxy.commands();
+        process.signal("CONT");
+        if phase == Phase::Connecting {
+            until("the end of the connection under way", || !proxy.queue.is_awaited()).await;
+            proxy.queue.drain();
+        }
+        until(&format!("the loss of the lease, {phase:?}"), || process.metric("leases_lost_total") > lost[number])
+            .await;
+        assert_eq!(proxy.commands(), before, "a stale command arrived, {phase:?}");
+        self.balancer.add(&process.public);
+        self.ends(&task).await;
+        assert_eq!(self.sim.world(|world| world.violations().to_vec()), [], "{phase:?}");
+        at_the_command
+    }
+
+    /// Whether the command to wait for is what the journal tells last.
+    async fn is_begun(&self, task: &TaskSid) -> bool {
+        let facts = self.journal.facts(task, 0).await.unwrap();
+        let Some(FactKind::Begun(step)) = facts.last().map(|(_, fact)| &fact.kind) else { return false };
+        match step.operation.command() {
+            Some(Command::Redirect { .. }) => self.strategy == "redirect",
+            Some(Command::CreateStream { .. }) => self.strategy == "streams-api",
+            _ => false,
+        }
+    }
+
+    /// Steps that somebody has written the end of.
+    async fn settled(&self, task: &TaskSid) -> usize {
+        let facts = self.journal.facts(task, 0).await.unwrap();
+        facts.iter().filter(|(_, fact)| matches!(fact.kind, FactKind::Settled(_))).count()
+    }
+
+    /// Another process has done something of its own.
+    async fn is_taken_over(&self, task: &TaskSid, settled: usize) {
+        let deadline = Instant::now() + LIMIT;
+        while self.settled(task).await == settled {
+            assert!(Instant::now() < deadline, "the call is not taken over");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The change is made, and nobody works on the call any more.
+    async fn settles(&self, task: &TaskSid) {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let now = self.sim.world(|world| world.snapshot(task)).unwrap();
+            let seen = (now.held, now.guard_raised, now.participants);
+            let row = self.row(task).await;
+            let rests = !row.leased && row.due.is_none_or(|due| due > LEASE);
+            if now.streams == ["alice"] && seen == (Some(false), Some(true), 2) && rests {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the call does not come to rest: {now:?}, {row:?}; violations {:?}; {:#?}",
+                self.sim.world(|world| world.violations().to_vec()),
+                self.sim.world(|world| world.report(task))
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn row(&self, task: &TaskSid) -> CallRow {
+        let query = CallQuery { find: Some(task.to_string()), limit: 1, ..CallQuery::default() };
+        self.journal.calls(query).await.unwrap().remove(0)
+    }
+
+    /// The customer hangs up, and nothing is left of the call.
+    async fn ends(&self, task: &TaskSid) {
+        self.sim.act(|world| world.customer_hangs_up(task)).await.unwrap();
+        let _ = self.sim.act(|world| world.leaves(task, "alice")).await;
+        self.sim.act(|world| world.completes(task, "alice")).await.unwrap();
+        let deadline = Instant::now() + LIMIT;
+        while !self.row(task).await.over {
+            if Instant::now() > deadline {
+                panic!("the call does not end: {:?}", self.journal.facts(task, 0).await.unwrap());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Plays the rounds, some at a time, each with another phase.
+async fn rounds(strategy: &'static str) {
+    let mut lanes = tokio::task::JoinSet::new();
+    for seed in 0..LANES {
+        let Some(lane) = Lane::start(seed as u64 + 1, strategy, &[], 2).await else { return };
+        lanes.spawn(async move {
+            let (mut played, mut void) = (0, 0);
+            while played < ROUNDS / LANES {
+                let phase = PHASES[(seed + played) % PHASES.len()];
+                if lane.round(phase).await {
+                    played += 1;
+                } else {
+                    void += 1;
+                }
+                assert!(void <= ROUNDS / LANES, "the stops are not where they should be");
+            }
+            (played, void)
+        });
+    }
+    let played = lanes.join_all().await;
+    let (rounds, void) = played.iter().fold((0, 0), |sum, lane| (sum.0 + lane.0, sum.1 + lane.1));
+    println!("{strategy}: {rounds} rounds, {void} more in which the stop was not at the command");
+    assert_eq!(rounds, ROUNDS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i1_a_process_that_stalls_at_a_redirect_does_no_harm_when_it_wakes() {
+    rounds("redirect").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i4_a_process_that_stalls_at_the_creation_of_a_stream_does_no_harm_when_it_wakes() {
+    rounds("streams-api").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i1_a_redirect_is_not_sent_by_a_reading_that_has_become_too_old() {
+    // A connection that was refused at first is made a second later.
+    let patience = [
+        ("TRS__TWILIO__CONNECT_TIMEOUT_MS", "5000"),
+        ("TRS__TWILIO__REQUEST_TIMEOUT_MS", "5000"),
+        ("TRS__JOURNAL__LEASE_MS", "30000"),
+        ("TRS__REDIRECT__READING_MAX_AGE_MS", "500"),
+    ];
+    let Some(lane) = Lane::start(1, "redirect", &patience, 1).await else { return };
+    // Where the machine is slow the reading is too old already, and another one comes first.
+    let task = loop {
+        let (task, number) = lane.catch(Phase::Connecting).await;
+        let at_the_command = lane.is_begun(&task).await;
+        lane.proxies[number].queue.drain();
+        lane.settles(&task).await;
+        if at_the_command {
+            break task;
+        }
+        lane.ends(&task).await;
+    };
+    let facts = lane.journal.facts(&task, 0).await.unwrap();
+    let mut redirects = facts.iter().filter_map(|(_, fact)| match &fact.kind {
+        FactKind::Settled(Settled { step, outcome, .. }) => {
+            matches!(step.operation, Operation::Command(Command::Redirect { .. })).then_some(outcome)
+        }
+        _ => None,
+    });
+    let first = redirects.next();
+    let Some(Outcome::TryLater(trouble)) = first else { panic!("{first:?}") };
+    assert!(trouble.reason.contains("given up"), "{trouble:?}");
+    let arrived = lane.sim.world(|world| world.requests().to_vec());
+    let arrived = arrived
+        .iter()
+        .filter(|request| request.op == Some(OpName::RedirectCall) && request.task.as_ref() == Some(&task))
+        .count();
+    assert_eq!(arrived, 1, "only the one that relied on a new reading");
+    lane.ends(&task).await;
+    assert_eq!(lane.sim.world(|world| world.violations().to_vec()), []);
+}
