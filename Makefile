@@ -69,12 +69,13 @@ setup-test: setup
 	  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="postgresql"; \
 	  command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || missing="$$missing pgbouncer"; \
 	  command -v chromedriver >/dev/null || missing="$$missing chromium chromium-driver fonts-dejavu-core"; \
+	  ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$$missing faketime"; \
 	  missing=$$(echo $$missing); \
 	  if [ -z "$$missing" ]; then exit 0; fi; \
 	  if [ -n "$(NO_INSTALL)" ] && [ "$$CI" != true ]; then \
 	    echo "SKIPPED: not installing $$missing (NO_INSTALL). The tests that need them will be skipped." >&2; \
 	  elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "Installing with apt-get: $$missing (databases and browser of the tests; 'make test NO_INSTALL=1' skips this and the tests that need them)"; \
+	    echo "Installing with apt-get: $$missing (databases, browser and wrong clocks of the tests; 'make test NO_INSTALL=1' skips this and the tests that need them)"; \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing >/dev/null; \
 	  else \
 	    echo "SKIPPED: cannot install $$missing (not root, or no apt-get). The tests that need them will be skipped. Install them: sudo apt-get install $$missing, or your system's equivalent" >&2; \

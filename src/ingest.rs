@@ -2,7 +2,7 @@
 
 use crate::call::fact::{Fact, FactKind};
 use crate::call::sid::TaskSid;
-use crate::journal::{self, Ingest, Ingested, JournalError, NewFact};
+use crate::journal::{Clock, Ingest, Ingested, JournalError, NewFact};
 use crate::telemetry::traces::{Span, Traces};
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -18,6 +18,11 @@ impl Ingester {
     /// `at_once` limits how many facts of one caller wait in the journal's queue at a time.
     pub fn new(journal: Arc<dyn Ingest>, traces: Traces, at_once: usize) -> Self {
         Self { journal, traces, at_once: at_once.max(1) }
+    }
+
+    /// What its facts are stamped by.
+    pub fn clock(&self) -> &Clock {
+        self.journal.clock()
     }
 
     /// Takes the next batch from `facts` and journals it. Returns each fact with its result, after the commit of the last.
@@ -37,7 +42,7 @@ impl Ingester {
         finished
             .map(|(fact, span, result)| {
                 if let (Some(span), Ok(Ingested::New)) = (span, &result) {
-                    self.traces.record(Span { to: journal::now(), ..span });
+                    self.traces.record(Span { to: self.clock().now(), ..span });
                 }
                 (fact, result)
             })
@@ -46,6 +51,6 @@ impl Ingester {
 }
 
 /// A fact that becomes known now.
-pub fn new_fact(task: TaskSid, identity: String, what: FactKind) -> NewFact {
-    NewFact { call: task, identity, fact: Fact { at: journal::now(), kind: what } }
+pub fn new_fact(clock: &Clock, task: TaskSid, identity: String, what: FactKind) -> NewFact {
+    NewFact { call: task, identity, fact: Fact { at: clock.now(), kind: what } }
 }

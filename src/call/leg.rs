@@ -435,6 +435,12 @@ impl Leg {
         self.alive_at.is_some_and(|at| at >= since)
     }
 
+    /// Since when our hand has been on a guard that was raised before, without a look at whether the call is in progress.
+    pub(super) fn guard_lowered_since(&self) -> Option<EpochMs> {
+        let written_at = self.guard.written_at().filter(|_| self.is_guard_lowered_by_us())?;
+        Some(self.alive_at.map_or(written_at, |seen| seen.max(written_at)))
+    }
+
     pub(super) fn doubted(&mut self, at: EpochMs) {
         self.doubted_at = Some(at);
     }

@@ -381,13 +381,14 @@ impl Decision<'_> {
     /// Looks after calls that have gone quiet: whether they are still there.
     fn watch(&self) -> Option<Next> {
         let customer = self.call.customer()?;
-        let pause = if self.leg.is_guard_lowered_by_us() {
-            self.policy.watch_ms
-        } else {
-            self.call.streams.live().next()?;
-            self.policy.quiet_ms
+        let due = match self.leg.guard_lowered_since() {
+            // Whatever else is read meanwhile does not tell whether the customer is still on the phone.
+            Some(since) => since + self.policy.watch_ms,
+            None => {
+                self.call.streams.live().next()?;
+                self.call.last_fact_at() + self.policy.quiet_ms
+            }
         };
-        let due = self.call.last_fact_at() + pause;
         if due > self.now && !self.call.retries.is_tried(&Goal::CheckCall) {
             return Some(Next::WaitUntil(due));
         }

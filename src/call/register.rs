@@ -149,6 +149,11 @@ impl<T: Copy + PartialEq> Register<T> {
         self.write.as_ref().map(|write| write.value)
     }
 
+    /// When that was sent.
+    pub(super) fn written_at(&self) -> Option<EpochMs> {
+        self.write.as_ref().map(|write| write.sent_at)
+    }
+
     /// Whether a value that had been taken has been written once more.
     pub(super) fn is_rewritten(&self) -> bool {
         self.write.as_ref().is_some_and(|write| write.again)

@@ -185,7 +185,8 @@ impl Retries {
                     retry.first_at,
                 );
             }
-            (Some(retry), None) => policy.next_try(retry, outbound),
+            // Events tell when the customer is known; in between it is asked for now and then.
+            (Some(retry), None) => policy.next_try(retry, outbound || *goal == Goal::FindCustomer),
             (None, None) => return Readiness::Now,
         };
         if at > now { Readiness::At(at) } else { Readiness::Now }

@@ -52,7 +52,7 @@ impl Actions {
         }
         // Named by the last fact, so that a form that is sent twice acts once.
         let identity = format!("{}:{task}:{last}", action.word());
-        let fact = new_fact(task.clone(), identity, action.kind());
+        let fact = new_fact(self.journal.clock(), task.clone(), identity, action.kind());
         let kind = labels::event(&fact.fact.kind);
         let ingested = self.journal.ingest(fact).await;
         let verdict = match &ingested {

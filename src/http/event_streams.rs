@@ -10,7 +10,7 @@ use super::signed::{self, Signed};
 use super::state::IngestState;
 use crate::call::fact::FactKind;
 use crate::ingest::new_fact;
-use crate::journal::{self, NewFact};
+use crate::journal::NewFact;
 use crate::twilio::event::Content;
 use crate::twilio::event_stream::{self, DeliveryElement};
 use crate::twilio::stream_status::StatusContent;
@@ -32,7 +32,7 @@ pub(super) async fn receive(
         (account, Signed::Bytes(bytes)) => (account, bytes),
         (_, Signed::Form(_)) => return Err(Rejection::MediaType),
     };
-    let elements = event_stream::parse(bytes, &account.interest, journal::now()).map_err(|error| {
+    let elements = event_stream::parse(bytes, &account.interest, state.clock().now()).map_err(|error| {
         tracing::warn!(%error, "rejected an authentic Event Streams delivery that is malformed");
         Rejection::Malformed(error.to_string())
     })?;
@@ -55,7 +55,7 @@ fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<DeliveryEl
             DeliveryElement::Event(envelope) => match envelope.content {
                 // A subscription covers every workspace of the account, and its deliveries mix them.
                 _ if envelope.workspace != account.workspace => not_ours(),
-                Content::Ours { task, identity, what } => facts.push(new_fact(task, identity, what)),
+                Content::Ours { task, identity, what } => facts.push(new_fact(state.clock(), task, identity, what)),
                 Content::NotOurs => not_ours(),
             },
             DeliveryElement::Stream { status, .. } if status.account != account.account => {
@@ -63,7 +63,7 @@ fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<DeliveryEl
             }
             DeliveryElement::Stream { status, task } => match (status.content, task) {
                 (StatusContent::Stream { identity, event }, Some(task)) => {
-                    facts.push(new_fact(task, identity, FactKind::Stream(event)));
+                    facts.push(new_fact(state.clock(), task, identity, FactKind::Stream(event)));
                 }
                 // About a stream that this program did not start.
                 (StatusContent::Stream { .. } | StatusContent::NotOurs, _) => not_ours(),

@@ -21,7 +21,9 @@ pub(super) async fn receive(
     })?;
     account.require_workspace(&envelope.account, &envelope.workspace)?;
     match envelope.content {
-        Content::Ours { task, identity, what } => state.ingest_all(vec![new_fact(task, identity, what)]).await?,
+        Content::Ours { task, identity, what } => {
+            state.ingest_all(vec![new_fact(state.clock(), task, identity, what)]).await?;
+        }
         Content::NotOurs => metrics::count_not_ours(&state.metrics),
     }
     Ok(no_content())

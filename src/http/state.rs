@@ -4,7 +4,7 @@ use super::metrics::{IngestLabels, IngestVerdict};
 use super::responses::Rejection;
 use super::settings::IngressSettings;
 use crate::ingest::Ingester;
-use crate::journal::{self, Ingest, Ingested, JournalError, NewFact};
+use crate::journal::{Clock, Ingest, Ingested, JournalError, NewFact};
 use crate::telemetry::log_throttle::LogThrottle;
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
@@ -31,6 +31,11 @@ impl IngestState {
         let delivery_bytes = Arc::new(Semaphore::new(settings.event_streams_bytes_limit));
         let [forgeries, failures, late] = [(); 3].map(|()| LogThrottle::default());
         Self { settings, metrics, delivery_bytes, forgeries, ingester, failures, late }
+    }
+
+    /// What facts are stamped by.
+    pub(super) fn clock(&self) -> &Clock {
+        self.ingester.clock()
     }
 
     /// Journals every fact; returns after the commit of the last. If one fails, the sender must repeat all. Those that were
@@ -66,7 +71,7 @@ impl IngestState {
                 Ok(())
             }
             Err(error) => {
-                self.settings.outage.refused(journal::now());
+                self.settings.outage.refused(self.clock().now());
                 labels.count(&self.metrics, IngestVerdict::Refused);
                 self.failures.log(|suppressed| {
                     tracing::error!(task_sid = %call, %error, suppressed, "cannot journal an event; it was answered with 503");

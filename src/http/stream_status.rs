@@ -6,7 +6,6 @@ use super::signed;
 use super::state::IngestState;
 use crate::call::fact::FactKind;
 use crate::ingest::new_fact;
-use crate::journal;
 use crate::twilio::client::CALLBACK_RETRIES;
 use crate::twilio::stream_status::{self, StatusContent};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -19,14 +18,14 @@ pub(super) async fn receive(
     let body = signed::read(&request, payload, &state).await?;
     let body = body.with_fragment(CALLBACK_RETRIES);
     let (account, pairs) = body.form(&request, &state)?;
-    let status = stream_status::parse(&pairs, journal::now()).map_err(|malformed| {
+    let status = stream_status::parse(&pairs, state.clock().now()).map_err(|malformed| {
         tracing::warn!(%malformed, "rejected an authentic status callback that is malformed");
         Rejection::Malformed(malformed.to_string())
     })?;
     account.require_account(&status.account)?;
     match (status.content, stream_status::task_of_query(request.query_string())) {
         (StatusContent::Stream { identity, event }, Some(task)) => {
-            state.ingest_all(vec![new_fact(task, identity, FactKind::Stream(event))]).await?;
+            state.ingest_all(vec![new_fact(state.clock(), task, identity, FactKind::Stream(event))]).await?;
         }
         // About a stream that this program did not start.
         (StatusContent::Stream { .. } | StatusContent::NotOurs, _) => metrics::count_not_ours(&state.metrics),

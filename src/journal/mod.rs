@@ -6,9 +6,10 @@
 //! that every later write is checked against, so that a holder that was stalled past its lease can do no harm.
 //!
 //! What the rest of the program knows of a store is split by who needs it: see [`Journal`]. All times in it are relative:
-//! each store uses one clock, its own.
+//! each store uses one clock, its own, which facts are stamped by: see [`Clock`].
 
 mod calls;
+mod clock;
 mod error;
 mod outage;
 mod parts;
@@ -18,9 +19,11 @@ mod sqlite;
 mod values;
 
 pub use calls::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
+pub(crate) use clock::TOLERANCE_MS;
+pub use clock::{Clock, MachineTime, Measurement, TimeSource};
 pub use error::{JournalError, OpenError};
 pub use outage::Outage;
-pub use parts::{Claims, Coverage, Facts, Ingest, Journal, Operators, Promise, Reading, Workload};
+pub use parts::{Claims, Coverage, Facts, Ingest, Journal, Operators, Promise, Reading, Timekeeping, Workload};
 pub use postgres::{Examination, PostgresJournal, PostgresSettings, examine_database};
 pub use sqlite::{SqliteJournal, SqliteSettings, examine_file};
-pub use values::{Backlog, Claim, Due, Ingested, NewFact, Seq, now};
+pub use values::{Backlog, Claim, Due, Ingested, NewFact, Seq};

@@ -1,6 +1,6 @@
 //! What a journal does, split by who needs it.
 
-use super::{Backlog, CallQuery, CallRow, Claim, Due, Ingested, JournalError, NewFact, Seq};
+use super::{Backlog, CallQuery, CallRow, Claim, Clock, Due, Ingested, JournalError, NewFact, Seq};
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use std::future::Future;
@@ -12,8 +12,14 @@ use tokio::sync::Notify;
 /// What a journal method returns: boxed, so that a store can be chosen at run time.
 pub type Promise<'a, T> = Pin<Box<dyn Future<Output = Result<T, JournalError>> + Send + 'a>>;
 
+/// Says what time it is: for whatever stamps facts, or compares their stamps with now.
+pub trait Timekeeping: Send + Sync + 'static {
+    /// The journal's clock.
+    fn clock(&self) -> &Clock;
+}
+
 /// Takes events: for whatever listens for them or fetches them.
-pub trait Ingest: Send + Sync + 'static {
+pub trait Ingest: Timekeeping {
     /// Makes an event durable and its call due. Returns after the commit.
     fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested>;
 }
@@ -73,7 +79,7 @@ pub trait Workload: Send + Sync + 'static {
 }
 
 /// Lists calls.
-pub trait Reading: Facts {
+pub trait Reading: Facts + Timekeeping {
     /// A page of calls.
     fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>>;
 }

@@ -1,9 +1,9 @@
 //! What goes into a journal and comes out of it.
 
 use super::JournalError;
-use crate::call::fact::{EpochMs, Fact};
+use crate::call::fact::Fact;
 use crate::call::sid::TaskSid;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The place of a fact in its call, from 1, without gaps.
 pub type Seq = i64;
@@ -59,12 +59,6 @@ pub struct Backlog {
     pub live: u64,
     /// Calls with a change that was given up and neither redriven nor dismissed, over or not.
     pub parked: u64,
-}
-
-/// When a fact is learned: now, by this machine's clock.
-pub fn now() -> EpochMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    EpochMs::try_from(since.as_millis()).unwrap_or(EpochMs::MAX)
 }
 
 /// The facts in a call's rows.

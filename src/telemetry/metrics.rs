@@ -351,7 +351,7 @@ impl WorkMetrics {
             call_tasks: names.add("call_tasks", "Calls that this process is handling", Gauge::default()),
             leases_lost: names.add(
                 "leases_lost",
-                "Calls that another worker took over while this one handled them",
+                "Calls that another worker took over from this one",
                 Counter::default(),
             ),
             backfilled: names.add(
@@ -361,7 +361,7 @@ impl WorkMetrics {
             ),
             records_unusable: names.add(
                 "records_unusable",
-                "TaskRouter's records that could not be read while missed events were fetched",
+                "TaskRouter's records that cannot be read",
                 Counter::default(),
             ),
             rounds: names.add(

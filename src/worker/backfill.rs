@@ -7,7 +7,7 @@
 use super::accounts::WorkerAccount;
 use crate::call::fact::EpochMs;
 use crate::ingest::{Ingester, new_fact};
-use crate::journal::{self, Coverage, Ingested, JournalError, NewFact, Outage};
+use crate::journal::{Coverage, Ingested, JournalError, NewFact, Outage, TOLERANCE_MS};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
@@ -100,7 +100,7 @@ impl Backfiller {
         settings: BackfillSettings,
     ) -> Self {
         let opened = match journal.newest_event().await {
-            Ok(Some(newest)) => journal.open_gap(newest).await.map(Some),
+            Ok(Some(newest)) => journal.open_gap(gap_start(newest, journal.clock().now(), &settings)).await.map(Some),
             // A new journal has no gap.
             Ok(None) => Ok(None),
             Err(error) => Err(error),
@@ -142,7 +142,7 @@ impl Backfiller {
 
     /// Returns whether the gap is closed: another attempt would find nothing more.
     async fn fill(&self, from: EpochMs, shutdown: &CancellationToken) -> bool {
-        let now = journal::now();
+        let now = self.journal.clock().now();
         let since = (from - ms(self.settings.overlap)).max(now - ms(self.settings.max_age));
         if since > from {
             tracing::warn!("the gap is longer than backfill.max_age_minutes; events before that are not fetched");
@@ -308,7 +308,7 @@ impl AccountBackfill {
             return None;
         }
         match envelope.content {
-            Content::Ours { task, identity, what } => Some(new_fact(task, identity, what)),
+            Content::Ours { task, identity, what } => Some(new_fact(self.ingester.clock(), task, identity, what)),
             Content::NotOurs => None,
         }
     }
@@ -328,6 +328,12 @@ impl AccountBackfill {
             () = self.shutdown.cancelled() => Err(BackfillError::Stopped),
         }
     }
+}
+
+/// Since when events may be missing. A newest event in the future was stamped by a clock that was set back since, so that nobody
+/// can tell how long ago that was.
+fn gap_start(newest: EpochMs, now: EpochMs, settings: &BackfillSettings) -> EpochMs {
+    if newest > now + TOLERANCE_MS { now - ms(settings.max_age) } else { newest }
 }
 
 fn ms(span: Duration) -> EpochMs {

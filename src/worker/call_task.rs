@@ -1,7 +1,7 @@
 //! One call's loop: fold, ask, perform, journal.
 
 use super::accounts::Accounts;
-use super::call_clock::CallClock;
+use super::call_clock::{CallClock, Leads};
 use super::call_log::{log_outcome, log_report};
 use super::call_metrics::CallMetrics;
 use super::leg_checks::LegChecks;
@@ -11,7 +11,7 @@ use super::trace::Trace;
 use crate::call::fact::{Fact, FactKind, Parked};
 use crate::call::step::{Command, Operation, Outcome, Settled, Step};
 use crate::call::{Around, Call, Neighbour, Next, Policy};
-use crate::journal::{self, CallQuery, Claim, Claims, Due, JournalError, Seq};
+use crate::journal::{CallQuery, Claim, Claims, Due, JournalError, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::client::{Arming, Client, Performed, Permit};
@@ -36,6 +36,7 @@ pub(super) struct Tools {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: Arc<WorkerSettings>,
     pub(super) leg_checks: Arc<LegChecks>,
+    pub(super) leads: Arc<Leads>,
 }
 
 /// Handles one claimed call.
@@ -63,7 +64,7 @@ impl CallTask {
             call_metrics: CallMetrics::new(tools.metrics.clone()),
             shadow: Shadow::new(tools.settings.shadow),
             trace: Trace::new(tools.settings.traces.clone(), claim.call.clone()),
-            clock: CallClock::new(journal::now()),
+            clock: CallClock::new(&claim.call, tools.journal.clock(), &tools.leads),
             neighbours: Vec::new(),
             neighbours_at: None,
             seen: 0,
@@ -141,7 +142,7 @@ impl CallTask {
             self.shadow.folded(&fact, &self.call);
             self.trace.folded(&fact, fresh);
         }
-        self.clock.not_before(self.call.last_fact_at());
+        self.clock.not_before(self.call.last_fact_at(), &self.claim.call);
         Ok(())
     }
 
@@ -307,6 +308,12 @@ impl CallTask {
     }
 
     async fn release(self, due: Due) -> Result<(), JournalError> {
+        match due {
+            Due::Over => self.tools.leads.forget(&self.claim.call),
+            Due::After(_) | Due::OnFact => {
+                self.tools.leads.keep(&self.claim.call, &self.clock, self.tools.journal.clock())
+            }
+        }
         let mut is_retry = false;
         loop {
             match self.tools.journal.release(&self.claim, self.seen, due).await {

@@ -8,6 +8,7 @@
 //! | `accounts` | credentials and policy, per account |
 //! | `dispatcher` | claims calls and runs a task for each |
 //! | `call_task` | one call's loop: fold, ask, perform, journal |
+//! | `call_clock` | the time that a call sees |
 //! | `call_metrics`, `trace` | what a call task counts and traces |
 //! | `quarantine` | parks a call that cannot be read |
 //! | `shadow` | stands in for Twilio where nothing may be commanded |

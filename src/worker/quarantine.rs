@@ -2,7 +2,7 @@
 
 use crate::call::fact::{Fact, FactKind, Parked};
 use crate::call::step::Goal;
-use crate::journal::{self, CallQuery, Claim, Claims, Due, JournalError, Seq};
+use crate::journal::{CallQuery, Claim, Claims, Due, JournalError, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Quarantine {
             );
             tracing::error!(task_sid = %call, reason, "parked: nothing is done about this call");
             let kind = FactKind::Parked(Parked { goal, reason });
-            self.journal.append(&self.claim, Fact { at: journal::now(), kind }).await?;
+            self.journal.append(&self.claim, Fact { at: self.journal.clock().now(), kind }).await?;
         }
         self.journal.release(&self.claim, Seq::MAX, Due::OnFact).await
     }

@@ -106,11 +106,13 @@ impl Shadow {
             Operation::Command(Command::UpdateCustomer { conference, .. }) => {
                 Read::Participants { conference: conference.clone() }
             }
-            Operation::Command(Command::Redirect { customer, .. } | Command::CreateStream { customer, .. }) => {
-                Read::Call { call: customer.clone() }
-            }
-            // Nothing runs that could be stopped, and no guard was lowered that would keep the conference from ending.
-            Operation::Command(Command::StopStream { .. } | Command::EndConference { .. }) => return None,
+            Operation::Command(
+                Command::Redirect { customer, .. }
+                | Command::CreateStream { customer, .. }
+                | Command::StopStream { customer, .. },
+            ) => Read::Call { call: customer.clone() },
+            // No guard was lowered that would keep the conference from ending.
+            Operation::Command(Command::EndConference { .. }) => return None,
         };
         Some(Cow::Owned(Operation::Read(reading)))
     }

@@ -125,6 +125,8 @@ impl StreamGauges {
                 Some(_) | None => break,
             }
         }
+        // One that lies in the future would hide what changes until then.
+        let newest = newest.min(self.journal.clock().now());
         self.newest = (newest > EpochMs::MIN).then_some(newest);
         self.recent.retain(|_, (_, changed)| *changed >= newest - RECENT_MS);
         Ok(self.streams.values().fold(StreamCount::default(), StreamCount::plus))

@@ -8,7 +8,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use taskrouter_streams::http::{ConnectionLimits, IngressAccount, IngressSettings, admin, public};
-use taskrouter_streams::journal::{Backlog, Ingest, Ingested, JournalError, NewFact, Promise, Workload};
+use taskrouter_streams::journal::{
+    Backlog, Clock, Ingest, Ingested, JournalError, MachineTime, NewFact, Promise, Timekeeping, Workload,
+};
 use taskrouter_streams::telemetry::metrics::Metrics;
 use taskrouter_streams::telemetry::traces::Traces;
 use taskrouter_streams::twilio::assignment::ConferenceInstruction;
@@ -27,11 +29,18 @@ pub(crate) struct Fake {
     entered: Notify,
     permits: Semaphore,
     overloaded: bool,
+    clock: Clock,
 }
 
 pub(crate) fn fake(permits: usize, overloaded: bool) -> Arc<Fake> {
-    let kept = Mutex::default();
-    Arc::new(Fake { kept, entered: Notify::new(), permits: Semaphore::new(permits), overloaded })
+    let (kept, clock) = (Mutex::default(), Clock::of_machine(MachineTime::default(), None));
+    Arc::new(Fake { kept, entered: Notify::new(), permits: Semaphore::new(permits), overloaded, clock })
+}
+
+impl Timekeeping for Fake {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
 }
 
 impl Ingest for Fake {

@@ -18,12 +18,12 @@ use twilio_simulator::world::{Mode, OpName, Target};
 use twilio_simulator::{Route, Settings, SimConfig, Simulator};
 
 /// Far beyond what any recovery takes; a wait that fails says what it waited for.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A worker that stalls for longer has lost its calls.
-const LEASE: Duration = Duration::from_millis(2_500);
+pub(crate) const LEASE: Duration = Duration::from_millis(2_500);
 
-const HURRY: &[(&str, &str)] = &[
+pub(crate) const HURRY: &[(&str, &str)] = &[
     ("TRS__JOURNAL__LEASE_MS", "2500"),
     ("TRS__JOURNAL__STATEMENT_TIMEOUT_MS", "1000"),
     ("TRS__TWILIO__REQUEST_TIMEOUT_MS", "1200"),
@@ -271,7 +271,7 @@ pub(crate) fn nothing_acknowledged_is_lost(sim: &Simulator, kept: &[String]) {
     }
 }
 
-async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
+pub(crate) async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
     let task = sim.act(|world| world.customer_calls()).await;
     sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     until(sim, &task, &["alice"], false).await;

@@ -7,6 +7,7 @@ use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::TaskSid;
+use taskrouter_streams::call::step::{Command, Guard, Operation};
 use taskrouter_streams::timeline;
 use twilio_simulator::SimConfig;
 use twilio_simulator::callbacks::DeliveryFault;
@@ -265,9 +266,11 @@ fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
             for fact in &facts {
                 match &fact.kind {
                     _ if !call.is_over() => late.clear(),
-                    FactKind::Begun(step) => drop(late.insert(step.id)),
-                    FactKind::Settled(settled) => drop(late.insert(settled.step.id)),
-                    FactKind::Reservation(_)
+                    // I5: but stops, and what undoes our own changes.
+                    FactKind::Begun(step) if !is_undoing(&step.operation) => drop(late.insert(step.id)),
+                    FactKind::Begun(_)
+                    | FactKind::Settled(_)
+                    | FactKind::Reservation(_)
                     | FactKind::Task(_)
                     | FactKind::Transfer(_)
                     | FactKind::Stream(_)
@@ -286,6 +289,16 @@ fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
         }
         wrong
     });
+}
+
+fn is_undoing(operation: &Operation) -> bool {
+    match operation {
+        Operation::Command(Command::StopStream { .. } | Command::EndConference { .. }) => true,
+        Operation::Command(Command::UpdateCustomer { guard, hold, .. }) => {
+            *guard == Some(Guard::Raised) && *hold != Some(true)
+        }
+        Operation::Command(Command::Redirect { .. } | Command::CreateStream { .. }) | Operation::Read(_) => false,
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@ use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::Fact;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::journal::{
-    CallQuery, CallRow, Claims as _, Due, Facts, Ingest as _, Ingested, Journal as _, NewFact, Promise, Reading, Seq,
-    SqliteJournal, SqliteSettings,
+    CallQuery, CallRow, Claims as _, Clock, Due, Facts, Ingest as _, Ingested, Journal as _, NewFact, Promise, Reading,
+    Seq, SqliteJournal, SqliteSettings, Timekeeping,
 };
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::worker::StreamGauges;
@@ -20,6 +20,12 @@ struct Watched {
     journal: SqliteJournal,
     readings: AtomicUsize,
     listings: AtomicUsize,
+}
+
+impl Timekeeping for Watched {
+    fn clock(&self) -> &Clock {
+        self.journal.clock()
+    }
 }
 
 impl Facts for Watched {

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::journal::{self, Journal, NewFact};
+use taskrouter_streams::journal::{Journal, NewFact};
 use taskrouter_streams::service::{Ended, Supervisor};
 use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
@@ -32,7 +32,7 @@ async fn a_task_that_ends_is_named_with_what_it_ended_with() {
 
 /// Something new about a call, so that it is due.
 async fn hears_of(journal: &dyn Journal, task: &TaskSid, identity: &str) {
-    let fact = Fact { at: journal::now(), kind: FactKind::Redriven };
+    let fact = Fact { at: journal.clock().now(), kind: FactKind::Redriven };
     journal.ingest(NewFact { call: task.clone(), identity: identity.to_owned(), fact }).await.unwrap();
 }
 

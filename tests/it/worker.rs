@@ -11,7 +11,8 @@ use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::config;
 use taskrouter_streams::http::{self, IngressSettings};
 use taskrouter_streams::journal::{
-    CallQuery, CallRow, Claim, Claims, Due, Facts, Promise, Reading, Seq, SqliteJournal, SqliteSettings,
+    CallQuery, CallRow, Claim, Claims, Clock, Due, Facts, Promise, Reading, Seq, SqliteJournal, SqliteSettings,
+    Timekeeping,
 };
 use taskrouter_streams::service;
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
@@ -39,6 +40,12 @@ struct Stalling {
     stalls: AtomicBool,
     may_go_on: AtomicBool,
     other: Mutex<Option<Claim>>,
+}
+
+impl Timekeeping for Stalling {
+    fn clock(&self) -> &Clock {
+        self.inner.clock()
+    }
 }
 
 impl Facts for Stalling {

@@ -1,8 +1,9 @@
 //! The journal's store: is it writable, and how long does a durable write take?
 
 use super::check::Check;
+use crate::call::fact::EpochMs;
 use crate::config::{JournalUrl, Settings};
-use crate::journal::{Examination, OpenError, examine_database, examine_file};
+use crate::journal::{Examination, OpenError, TOLERANCE_MS, examine_database, examine_file};
 use crate::service::postgres_settings;
 use crate::telemetry::metrics::Commits;
 use std::io::Write as _;
@@ -29,12 +30,13 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
         }
         JournalUrl::Postgres(url) => {
             let settings = postgres_settings(&settings.journal, url, Commits::default());
-            vec![match examine_database(&settings).await {
-                Ok(examination) => database(&examination),
+            match examine_database(&settings).await {
+                Ok(found) => [Some(database(&found)), clock(found.clock_ahead_ms)].into_iter().flatten().collect(),
                 Err(error) => {
-                    Check::failure(NAME, error.to_string(), "check journal.url, and that the database is running")
+                    let remedy = "check journal.url, and that the database is running";
+                    vec![Check::failure(NAME, error.to_string(), remedy)]
                 }
-            }]
+            }
         }
     }
 }
@@ -88,7 +90,7 @@ fn disk(path: &Path) -> Check {
 }
 
 fn database(found: &Examination) -> Check {
-    let Examination { connected, write, may_write, is_read_only, fsync } = *found;
+    let Examination { connected, write, may_write, is_read_only, fsync, .. } = *found;
     let connected = format!("PostgreSQL, connected in {} ms", connected.as_millis());
     if is_read_only {
         return Check::failure(
@@ -120,4 +122,19 @@ fn database(found: &Examination) -> Check {
         );
     }
     Check::ok(NAME, written)
+}
+
+/// Facts are stamped by the database's clock, logs by this machine's.
+fn clock(ahead_ms: EpochMs) -> Option<Check> {
+    let direction = if ahead_ms > 0 { "ahead of" } else { "behind" };
+    (ahead_ms.abs() > TOLERANCE_MS).then(|| {
+        Check::warning(
+            "clock of the database",
+            format!(
+                "this machine's clock is {:.1} s {direction} it",
+                Duration::from_millis(ahead_ms.unsigned_abs()).as_secs_f64()
+            ),
+            "synchronise the clocks of both machines (NTP): times in logs and timelines cannot be compared",
+        )
+    })
 }

@@ -2,18 +2,24 @@
 
 use super::error::describe;
 use super::schema;
-use crate::journal::OpenError;
+use crate::journal::{Measurement, OpenError};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection};
-use std::time::Duration;
+use sqlx::{Connection as _, PgConnection, Row as _};
+use std::time::{Duration, Instant};
 
-/// Migrates, and finds out whether the server's commits wait for the disk.
-pub(super) async fn prepare(options: &PgConnectOptions, shown: &str, limit: Duration) -> Result<bool, OpenError> {
+/// Migrates, and finds out whether the server's commits wait for the disk, and what time it is there.
+pub(super) async fn prepare(
+    options: &PgConnectOptions,
+    shown: &str,
+    limit: Duration,
+) -> Result<(bool, Measurement), OpenError> {
     let mut connection = connect(options, shown, limit).await?;
     let durable = schema::migrate(&mut connection, shown).await?;
+    let unopenable = |reason: String| OpenError::Unopenable { path: shown.to_owned(), reason };
+    let measured = measure(&mut connection).await.map_err(|error| unopenable(describe(&error)))?;
     // Whatever is wrong with it now no longer matters.
     drop(connection.close().await);
-    Ok(durable)
+    Ok((durable, measured))
 }
 
 pub(super) async fn connect(
@@ -27,4 +33,13 @@ pub(super) async fn connect(
         Ok(Err(error)) => Err(unopenable(describe(&error))),
         Err(_) => Err(unopenable(format!("no connection within {} ms", limit.as_millis()))),
     }
+}
+
+/// Asks the server what time it is.
+pub(super) async fn measure(connection: &mut PgConnection) -> Result<Measurement, sqlx::Error> {
+    let asked = Instant::now();
+    // Not `now()`: that is when a transaction began.
+    let row =
+        sqlx::raw_sql("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint").fetch_one(connection).await?;
+    Ok(Measurement::new(row.try_get(0)?, asked.elapsed()))
 }

@@ -1,10 +1,11 @@
 //! A look at a database that leaves it as it is.
 
-use super::connect::connect;
+use super::connect::{connect, measure};
 use super::error::describe;
 use super::schema;
 use super::settings::{PostgresSettings, options, shown};
-use crate::journal::OpenError;
+use crate::call::fact::EpochMs;
+use crate::journal::{MachineTime, OpenError, TimeSource as _};
 use sqlx::Connection as _;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ const WRITE: &str = "SET LOCAL synchronous_commit = on;
 pub struct Examination {
     /// How long a connection took.
     pub connected: Duration,
+    /// How far this machine's clock is ahead of the server's.
+    pub clock_ahead_ms: EpochMs,
     /// How long a durable commit takes, in the median; unknown where nothing may be written.
     pub write: Option<Duration>,
     /// Whether the role may write facts, or make the tables for them.
@@ -42,6 +45,9 @@ pub async fn examine(settings: &PostgresSettings) -> Result<Examination, OpenErr
     let mut connection = connect(&options, &shown, settings.acquire_timeout).await?;
     let connected = began.elapsed();
     let server = schema::server(&mut connection, &shown).await?;
+    let measured = measure(&mut connection).await;
+    let measured = measured.map_err(|error| OpenError::Unopenable { path: shown.clone(), reason: describe(&error) })?;
+    let clock_ahead_ms = MachineTime::default().wall() - measured.at;
     let mut write = None;
     if server.may_write && !server.is_read_only {
         if server.has_tables {
@@ -61,6 +67,7 @@ pub async fn examine(settings: &PostgresSettings) -> Result<Examination, OpenErr
     drop(connection.close().await);
     Ok(Examination {
         connected,
+        clock_ahead_ms,
         write,
         may_write: server.may_write,
         is_read_only: server.is_read_only,

@@ -12,8 +12,8 @@ use crate::call::sid::TaskSid;
 use crate::journal::running::{Failure, Running, failed};
 use crate::journal::values::parse;
 use crate::journal::{
-    Backlog, CallQuery, CallRow, Claim, Claims, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError, NewFact,
-    OpenError, Promise, Reading, Seq, Workload,
+    Backlog, CallQuery, CallRow, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError,
+    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Timekeeping, Workload,
 };
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ pub struct PostgresJournal {
     permits: Arc<Semaphore>,
     queue_limit: usize,
     lease: Duration,
+    clock: Arc<Clock>,
     hint: Arc<Notify>,
     failure: Failure,
     tasks: TaskTracker,
@@ -45,8 +46,9 @@ impl PostgresJournal {
     pub async fn open(settings: PostgresSettings) -> Result<Self, OpenError> {
         let options = options(&settings)?;
         let shown = shown(&options);
-        let durable = prepare(&options, &shown, settings.acquire_timeout).await?;
-        let sessions = Arc::new(Sessions::new(options.clone(), &settings, durable));
+        let (durable, measured) = prepare(&options, &shown, settings.acquire_timeout).await?;
+        let clock = Arc::new(Clock::of_server(MachineTime::default(), measured));
+        let sessions = Arc::new(Sessions::new(options.clone(), &settings, durable, clock.clone()));
         let (hint, stop, tasks) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
         let (events, queue) = mpsc::unbounded_channel();
         let own_origin = origin();
@@ -78,6 +80,7 @@ impl PostgresJournal {
             permits: Arc::new(Semaphore::new(settings.queue_limit)),
             queue_limit: settings.queue_limit,
             lease: settings.lease,
+            clock,
             hint,
             failure,
             tasks,
@@ -95,6 +98,12 @@ fn origin() -> String {
 
 fn lost(claim: &Claim) -> JournalError {
     JournalError::LeaseLost { call: claim.call.clone() }
+}
+
+impl Timekeeping for PostgresJournal {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
 }
 
 impl Ingest for PostgresJournal {

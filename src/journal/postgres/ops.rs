@@ -13,6 +13,10 @@ use std::time::Duration;
 /// Calls deleted in one commit: a call has a few dozen facts.
 const PRUNE_CHUNK: i64 = 20;
 
+/// A call is looked at again after so long at the latest. One that is due later was put off before the server's clock was set
+/// back, and the next claim puts that right.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
 /// [`crate::journal::Claims::claim`]. Durable, or a server that forgot it would give the same fence to somebody else.
 pub(super) struct TakeLeases {
     pub(super) limit: i64,
@@ -27,7 +31,14 @@ impl Work for TakeLeases {
     fn statements(&self) -> String {
         filled(
             concat!(
-                "WITH due AS MATERIALIZED (
+                "WITH mended AS (
+                     UPDATE taskrouter_streams.call SET due_ms = ",
+                now_ms!(),
+                " + CASE WHEN leased THEN $2 ELSE 0 END
+                     WHERE due_ms > ",
+                now_ms!(),
+                " + $3),
+                 due AS MATERIALIZED (
                      SELECT task FROM taskrouter_streams.call
                      WHERE due_ms <= ",
                 now_ms!(),
@@ -40,7 +51,7 @@ impl Work for TakeLeases {
                  FROM due WHERE call.task = due.task
                  RETURNING call.task, fence"
             ),
-            &[self.limit.into(), millis(self.lease).into()],
+            &[self.limit.into(), millis(self.lease).into(), millis(self.lease.max(LONGEST_PAUSE)).into()],
         )
     }
 
@@ -138,7 +149,7 @@ impl Work for Release<'_> {
 
     fn statements(&self) -> String {
         let (pause, over) = match self.due {
-            Due::After(pause) => (Some(millis(pause)), false),
+            Due::After(pause) => (Some(millis(pause.min(LONGEST_PAUSE))), false),
             Due::OnFact => (None, false),
             Due::Over => (None, true),
         };

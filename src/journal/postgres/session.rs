@@ -4,9 +4,10 @@
 //! dies has locked nothing, and no prepared statement, setting or session lock outlives a transaction: it works the same
 //! behind a pooler that gives each transaction another connection.
 
+use super::connect::measure;
 use super::error::{READ_ONLY, is_read_only, is_refusal, is_transient, unavailable};
 use super::settings::PostgresSettings;
-use crate::journal::JournalError;
+use crate::journal::{Clock, JournalError};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{AssertSqlSafe, PgPool, Postgres};
@@ -88,8 +89,13 @@ enum Failed {
 }
 
 impl Sessions {
-    /// `durable` tells whether the server's own setting makes a commit wait for the disk.
-    pub(super) fn new(options: PgConnectOptions, settings: &PostgresSettings, durable: bool) -> Self {
+    /// `durable` tells whether the server's own setting makes a commit wait for the disk. `clock` follows the server's.
+    pub(super) fn new(
+        options: PgConnectOptions,
+        settings: &PostgresSettings,
+        durable: bool,
+        clock: Arc<Clock>,
+    ) -> Self {
         let distrust = Arc::new(Distrust::default());
         let judge = distrust.clone();
         let pool = PgPoolOptions::new()
@@ -100,6 +106,13 @@ impl Sessions {
             .before_acquire(move |_, connection| {
                 let is_trusted = judge.is_trusted(connection.age);
                 Box::pin(async move { Ok(is_trusted) })
+            })
+            .after_connect(move |connection, _| {
+                let clock = clock.clone();
+                Box::pin(async move {
+                    clock.follow(measure(connection).await?);
+                    Ok(())
+                })
             })
             .connect_lazy_with(options);
         // A role or a database can have another isolation level than a server. That nothing may be written is an

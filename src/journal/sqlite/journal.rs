@@ -10,8 +10,8 @@ use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::journal::running::{Failure, failed, watched};
 use crate::journal::{
-    Backlog, CallQuery, CallRow, Claim, Claims, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError, NewFact,
-    OpenError, Promise, Reading, Seq, Workload,
+    Backlog, CallQuery, CallRow, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError,
+    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Timekeeping, Workload,
 };
 use rusqlite::Connection;
 use std::pin::Pin;
@@ -28,6 +28,7 @@ pub struct SqliteJournal {
     permits: Arc<Semaphore>,
     queue_limit: usize,
     lease: Duration,
+    clock: Arc<Clock>,
     hint: Arc<Notify>,
     /// A commit has failed since something was last written to see.
     refusing: Arc<AtomicBool>,
@@ -49,6 +50,8 @@ impl SqliteJournal {
         let lock = Arc::new(lock(&settings.path)?);
         let connection = schema::open_for_writing(&settings.path)?;
         let reading = schema::open_for_reading(&settings.path)?;
+        let newest = schema::newest_stamp(&connection, &settings.path)?;
+        let clock = Arc::new(Clock::of_machine(MachineTime::default(), newest));
         let hint = Arc::new(Notify::new());
         let failure = Failure::new(None);
         let (writes, write_queue) = mpsc::unbounded_channel();
@@ -81,6 +84,7 @@ impl SqliteJournal {
             permits: Arc::new(Semaphore::new(settings.queue_limit)),
             queue_limit: settings.queue_limit,
             lease: settings.lease,
+            clock,
             hint,
             refusing,
             failure,
@@ -114,14 +118,21 @@ impl SqliteJournal {
     }
 }
 
+impl Timekeeping for SqliteJournal {
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
 impl Ingest for SqliteJournal {
     fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested> {
         Box::pin(async move {
             let Ok(_permit) = self.permits.try_acquire() else {
                 return Err(JournalError::Overloaded { limit: self.queue_limit });
             };
+            let clock = self.clock.clone();
             self.write(move |connection| {
-                let ingested = ops::ingest(connection, &fact)?;
+                let ingested = ops::ingest(connection, &fact, clock.now())?;
                 Ok(Written { result: Ok(ingested), makes_due: ingested == Ingested::New })
             })
             .await
@@ -138,30 +149,35 @@ impl Facts for SqliteJournal {
 
 impl Claims for SqliteJournal {
     fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
-        let lease = self.lease;
-        Box::pin(self.write(move |connection| ops::claim(connection, limit, lease).map(Written::quietly)))
+        let (lease, clock) = (self.lease, self.clock.clone());
+        Box::pin(self.write(move |connection| ops::claim(connection, limit, lease, clock.now()).map(Written::quietly)))
     }
 
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
-        let claim = claim.clone();
-        Box::pin(self.write(move |connection| ops::append(connection, &claim, &fact).map(Written::under_claim)))
+        let (claim, clock) = (claim.clone(), self.clock.clone());
+        Box::pin(
+            self.write(move |connection| ops::append(connection, &claim, &fact, clock.now()).map(Written::under_claim)),
+        )
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {
-        let (claim, lease) = (claim.clone(), self.lease);
-        Box::pin(self.write(move |connection| ops::renew(connection, &claim, lease).map(Written::under_claim)))
+        let (claim, lease, clock) = (claim.clone(), self.lease, self.clock.clone());
+        Box::pin(
+            self.write(move |connection| ops::renew(connection, &claim, lease, clock.now()).map(Written::under_claim)),
+        )
     }
 
     fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
-        let claim = claim.clone();
+        let (claim, clock) = (claim.clone(), self.clock.clone());
         Box::pin(self.write(move |connection| {
-            let result = ops::release(connection, &claim, seen, due)?;
+            let result = ops::release(connection, &claim, seen, due, clock.now())?;
             Ok(Written { makes_due: result.is_ok(), result })
         }))
     }
 
     fn next_due(&self) -> Promise<'_, Option<Duration>> {
-        Box::pin(self.read(|connection| reader::next_due(connection).map_err(unavailable)))
+        let clock = self.clock.clone();
+        Box::pin(self.read(move |connection| reader::next_due(connection, clock.now()).map_err(unavailable)))
     }
 
     fn hint(&self) -> Arc<Notify> {
@@ -189,14 +205,16 @@ impl Coverage for SqliteJournal {
 
 impl Workload for SqliteJournal {
     fn backlog(&self) -> Promise<'_, Backlog> {
-        Box::pin(self.read(|connection| reader::backlog(connection).map_err(unavailable)))
+        let clock = self.clock.clone();
+        Box::pin(self.read(move |connection| reader::backlog(connection, clock.now()).map_err(unavailable)))
     }
 
     fn ready(&self) -> Promise<'_, ()> {
         Box::pin(async move {
             // A claim of nothing is committed also on a disk that takes no writes, and proves nothing.
             if self.refusing.swap(false, Ordering::Relaxed) {
-                return self.write(|connection| ops::try_out(connection).map(Written::quietly)).await;
+                let clock = self.clock.clone();
+                return self.write(move |connection| ops::try_out(connection, clock.now()).map(Written::quietly)).await;
             }
             Ok(())
         })
@@ -205,13 +223,17 @@ impl Workload for SqliteJournal {
 
 impl Reading for SqliteJournal {
     fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
-        Box::pin(self.read(move |connection| listing::calls(connection, &query).map_err(unavailable)))
+        let clock = self.clock.clone();
+        Box::pin(self.read(move |connection| listing::calls(connection, &query, clock.now()).map_err(unavailable)))
     }
 }
 
 impl Journal for SqliteJournal {
     fn prune_chunk(&self, retention: Duration) -> Promise<'_, u64> {
-        Box::pin(self.write(move |connection| ops::prune_chunk(connection, retention).map(Written::quietly)))
+        let clock = self.clock.clone();
+        Box::pin(
+            self.write(move |connection| ops::prune_chunk(connection, retention, clock.now()).map(Written::quietly)),
+        )
     }
 
     fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {

@@ -1,7 +1,8 @@
 //! Pages of calls.
 
+use crate::call::fact::EpochMs;
 use crate::journal::calls::SearchKey;
-use crate::journal::{self, CallQuery, CallRow, CallState, PAGE_LIMIT};
+use crate::journal::{CallQuery, CallRow, CallState, PAGE_LIMIT};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, named_params};
 use std::str::FromStr;
@@ -10,7 +11,7 @@ use std::time::Duration;
 /// The newest call has no call after it.
 const BEYOND: (i64, &str) = (i64::MAX, "");
 
-pub(super) fn calls(connection: &Connection, query: &CallQuery) -> rusqlite::Result<Vec<CallRow>> {
+pub(super) fn calls(connection: &Connection, query: &CallQuery, now: EpochMs) -> rusqlite::Result<Vec<CallRow>> {
     let limit = query.limit.min(PAGE_LIMIT);
     let parts: &[&str] = match query.state {
         // Both are in order, so that a page of both is among a page of each.
@@ -21,14 +22,20 @@ pub(super) fn calls(connection: &Connection, query: &CallQuery) -> rusqlite::Res
     };
     let mut rows = Vec::new();
     for part in parts {
-        rows.extend(page(connection, query, part, limit)?);
+        rows.extend(page(connection, query, part, limit, now)?);
     }
     rows.sort_by(|a, b| (b.changed, &b.call).cmp(&(a.changed, &a.call)));
     rows.truncate(limit);
     Ok(rows)
 }
 
-fn page(connection: &Connection, query: &CallQuery, part: &str, limit: usize) -> rusqlite::Result<Vec<CallRow>> {
+fn page(
+    connection: &Connection,
+    query: &CallQuery,
+    part: &str,
+    limit: usize,
+    now: EpochMs,
+) -> rusqlite::Result<Vec<CallRow>> {
     // A plus keeps SQLite from walking the whole list in order, when an index leads to the few that are looked for.
     let (found, sorted) = match &query.find {
         None => (String::new(), ""),
@@ -45,7 +52,7 @@ fn page(connection: &Connection, query: &CallQuery, part: &str, limit: usize) ->
          ORDER BY {sorted}changed_ms DESC, task DESC LIMIT :limit"
     );
     let (changed, task) = query.after.as_ref().map_or(BEYOND, |after| (after.changed, after.call.as_str()));
-    let (limit, now) = (i64::try_from(limit).unwrap_or(i64::MAX), journal::now());
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(&sql)?;
     let read = |row: &Row<'_>| call_row(row, now);
     match &query.find {

@@ -2,7 +2,7 @@
 
 use crate::call::fact::{EpochMs, Fact};
 use crate::journal::calls::customer;
-use crate::journal::{self, Claim, Due, Ingested, JournalError, NewFact, Seq};
+use crate::journal::{Claim, Due, Ingested, JournalError, NewFact, Seq};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::Duration;
 
@@ -10,8 +10,7 @@ use std::time::Duration;
 const PRUNE_CHUNK: i64 = 20;
 
 /// [`crate::journal::Ingest::ingest`].
-pub(super) fn ingest(connection: &Connection, new: &NewFact) -> rusqlite::Result<Ingested> {
-    let now = journal::now();
+pub(super) fn ingest(connection: &Connection, new: &NewFact, now: EpochMs) -> rusqlite::Result<Ingested> {
     let known = connection
         .prepare_cached("SELECT 1 FROM fact WHERE identity = ?1")?
         .query_row([&new.identity], |_| Ok(()))
@@ -64,8 +63,12 @@ fn mark(connection: &Connection, task: &str, fact: &Fact) -> rusqlite::Result<()
 }
 
 /// [`crate::journal::Claims::claim`].
-pub(super) fn claim(connection: &Connection, limit: usize, lease: Duration) -> rusqlite::Result<Vec<Claim>> {
-    let now = journal::now();
+pub(super) fn claim(
+    connection: &Connection,
+    limit: usize,
+    lease: Duration,
+    now: EpochMs,
+) -> rusqlite::Result<Vec<Claim>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(
         "UPDATE call SET fence = fence + 1, leased = 1, due_ms = ?2
@@ -87,6 +90,7 @@ pub(super) fn append(
     connection: &Connection,
     claim: &Claim,
     fact: &Fact,
+    now: EpochMs,
 ) -> rusqlite::Result<Result<Seq, JournalError>> {
     let seq: Option<Seq> = connection
         .prepare_cached(
@@ -94,7 +98,7 @@ pub(super) fn append(
              WHERE task = ?1 AND fence = ?2 AND leased
              RETURNING last_seq",
         )?
-        .query_row(params![claim.call.as_str(), claim.fence, journal::now()], |row| row.get(0))
+        .query_row(params![claim.call.as_str(), claim.fence, now], |row| row.get(0))
         .optional()?;
     if let Some(seq) = seq {
         insert(connection, claim.call.as_str(), seq, None, fact)?;
@@ -107,8 +111,9 @@ pub(super) fn renew(
     connection: &Connection,
     claim: &Claim,
     lease: Duration,
+    now: EpochMs,
 ) -> rusqlite::Result<Result<(), JournalError>> {
-    let until = journal::now() + millis(lease);
+    let until = now + millis(lease);
     let changed = connection
         .prepare_cached("UPDATE call SET due_ms = ?3 WHERE task = ?1 AND fence = ?2 AND leased")?
         .execute(params![claim.call.as_str(), claim.fence, until])?;
@@ -121,8 +126,8 @@ pub(super) fn release(
     claim: &Claim,
     seen: Seq,
     due: Due,
+    now: EpochMs,
 ) -> rusqlite::Result<Result<(), JournalError>> {
-    let now = journal::now();
     let (due_ms, over_ms) = match due {
         Due::After(pause) => (Some(now + millis(pause)), None),
         Due::OnFact => (None, None),
@@ -140,8 +145,8 @@ pub(super) fn release(
 }
 
 /// One chunk of [`crate::journal::Journal::prune`].
-pub(super) fn prune_chunk(connection: &Connection, retention: Duration) -> rusqlite::Result<u64> {
-    let before = journal::now() - millis(retention);
+pub(super) fn prune_chunk(connection: &Connection, retention: Duration, now: EpochMs) -> rusqlite::Result<u64> {
+    let before = now - millis(retention);
     let mut statement = connection.prepare_cached(
         "DELETE FROM call WHERE task IN (
              SELECT task FROM call WHERE over_ms < ?1 AND NOT leased
@@ -177,12 +182,12 @@ pub(super) fn close_gap(connection: &Connection, from: EpochMs) -> rusqlite::Res
 }
 
 /// Writes something that nobody reads: [`crate::journal::Workload::ready`].
-pub(super) fn try_out(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn try_out(connection: &Connection, now: EpochMs) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO mark (name, at_ms) VALUES ('tried_out', ?1) ON CONFLICT (name) DO UPDATE SET at_ms = ?1",
         )?
-        .execute([journal::now()])?;
+        .execute([now])?;
     Ok(())
 }
 

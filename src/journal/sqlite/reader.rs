@@ -6,7 +6,7 @@ use super::turns::Turns;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::journal::values::parse;
-use crate::journal::{self, Backlog, JournalError, Seq};
+use crate::journal::{Backlog, JournalError, Seq};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -28,11 +28,11 @@ pub(super) fn facts(connection: &Connection, call: &TaskSid, after: Seq) -> Resu
     parse(call, rows().map_err(unavailable)?)
 }
 
-pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<Duration>> {
+pub(super) fn next_due(connection: &Connection, now: EpochMs) -> rusqlite::Result<Option<Duration>> {
     let at: Option<i64> = connection
         .prepare_cached("SELECT min(due_ms) FROM call WHERE due_ms IS NOT NULL")?
         .query_row([], |row| row.get(0))?;
-    Ok(at.map(|at| Duration::from_millis(u64::try_from(at - journal::now()).unwrap_or(0))))
+    Ok(at.map(|at| Duration::from_millis(u64::try_from(at - now).unwrap_or(0))))
 }
 
 pub(super) fn newest_event(connection: &Connection) -> rusqlite::Result<Option<EpochMs>> {
@@ -43,7 +43,7 @@ pub(super) fn newest_event(connection: &Connection) -> rusqlite::Result<Option<E
 }
 
 /// Each count is of one index, so that calls that are over cost nothing.
-pub(super) fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
+pub(super) fn backlog(connection: &Connection, now: EpochMs) -> rusqlite::Result<Backlog> {
     connection
         .prepare_cached(
             "SELECT count(*) FILTER (WHERE leased OR due_ms <= ?1),
@@ -52,7 +52,7 @@ pub(super) fn backlog(connection: &Connection) -> rusqlite::Result<Backlog> {
                     (SELECT count(*) FROM call WHERE parked = 1)
              FROM call WHERE due_ms IS NOT NULL",
         )?
-        .query_row([journal::now()], |row| {
+        .query_row([now], |row| {
             let count = |index| row.get(index).map(|count: i64| count.unsigned_abs());
             Ok(Backlog { active: count(0)?, waiting: count(1)?, live: count(2)?, parked: count(3)? })
         })

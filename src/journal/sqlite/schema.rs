@@ -1,6 +1,7 @@
 //! The file's form: pragmas, tables and their versions.
 
 use super::file::beside;
+use crate::call::fact::EpochMs;
 use crate::journal::OpenError;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
@@ -98,11 +99,20 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
         tracing::info!(seconds, "the last process was not stopped in order; its journal was checked and is whole");
     }
     migrate(&mut connection, &shown)?;
-    // This process has just begun, so no lease can be its own.
-    connection
-        .execute("UPDATE call SET leased = 0, due_ms = 0 WHERE due_ms IS NOT NULL AND leased = 1", [])
-        .map_err(unopenable)?;
+    // This process has just begun, so no lease can be its own; and the clock may have been set since a call was put off.
+    connection.execute("UPDATE call SET leased = 0, due_ms = 0 WHERE due_ms IS NOT NULL", []).map_err(unopenable)?;
     Ok(connection)
+}
+
+/// When a fact was last journaled, by the clock of that time.
+pub(super) fn newest_stamp(connection: &Connection, path: &Path) -> Result<Option<EpochMs>, OpenError> {
+    // Each of the two has an index of its own.
+    let newest = "SELECT max(newest) FROM (
+        SELECT max(changed_ms) AS newest FROM call WHERE over_ms IS NULL
+        UNION ALL SELECT max(changed_ms) FROM call WHERE over_ms IS NOT NULL)";
+    connection
+        .query_row(newest, [], |row| row.get(0))
+        .map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
 }
 
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret as _;
 use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::sid::AccountSid;
 use taskrouter_streams::call::step::Goal;
-use taskrouter_streams::journal::{CallQuery, NewFact, now};
+use taskrouter_streams::journal::{CallQuery, NewFact};
 use taskrouter_streams::timeline;
 use taskrouter_streams::twilio::event::{self, Content};
 use taskrouter_streams::twilio::interest::Interest;
@@ -94,7 +94,7 @@ async fn a_call_that_was_journaled_before_there_were_several_accounts_is_the_fir
         let Content::Ours { task, identity, what } = event::parse(&form, &Interest::default()).unwrap().content else {
             continue;
         };
-        let mut written = serde_json::to_value(Fact { at: now(), kind: what }).unwrap();
+        let mut written = serde_json::to_value(Fact { at: town.service.journal().clock().now(), kind: what }).unwrap();
         let account = |value: &mut serde_json::Value| {
             let kind = value["kind"].as_object_mut().unwrap().values_mut().next().unwrap();
             kind["task"].as_object_mut().unwrap().remove("account")
@@ -380,7 +380,7 @@ async fn an_account_that_cannot_be_asked_is_told_and_the_others_are_served_by_th
 impl Town {
     /// As an operator does.
     async fn redrives(&self, task: &TaskSid, number: usize) {
-        let fact = Fact { at: now(), kind: FactKind::Redriven };
+        let fact = Fact { at: self.service.journal().clock().now(), kind: FactKind::Redriven };
         let redriven = NewFact { call: task.clone(), identity: format!("redriven:{task}:{number}"), fact };
         self.service.journal().ingest(redriven).await.unwrap();
     }

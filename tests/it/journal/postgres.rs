@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{Connection as _, Executor as _, Row as _};
 use taskrouter_streams::journal::{
-    CallQuery, CallState, Due, JournalError, OpenError, PostgresJournal, PostgresSettings,
+    CallQuery, CallState, Due, JournalError, OpenError, PostgresJournal, PostgresSettings, examine_database,
 };
 
 impl Store for Database {
@@ -102,6 +102,35 @@ async fn several_processes_behind_pgbouncer_take_an_event_once_and_claim_a_call_
     for call in 0..6 {
         assert_eq!(stored(&*journals[0], call).await.len(), 10);
     }
+}
+
+#[tokio::test]
+async fn what_was_put_off_before_the_servers_clock_was_set_back_is_not_forgotten() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    for number in 0..2 {
+        journal.ingest(event(number, 0)).await.unwrap();
+    }
+    let claims = journal.claim(2).await.unwrap();
+    journal.release(&claims[0], 1, Due::After(Duration::from_secs(1))).await.unwrap();
+    // As if the clock had been three hours ahead when the one call was released and the other one claimed.
+    database.say("UPDATE taskrouter_streams.call SET due_ms = due_ms + 3 * 3600000").await;
+    assert_eq!(journal.claim(2).await.unwrap(), [], "the first claim finds out");
+    let again = journal.claim(2).await.unwrap();
+    assert_eq!(again.len(), 1, "a lease lasts for its length from then on");
+    assert_eq!(again[0].call, claims[0].call);
+    let due = journal.next_due().await.unwrap().unwrap();
+    assert!(due <= LONG, "{due:?}");
+}
+
+#[tokio::test]
+async fn a_database_says_how_far_its_clock_is_from_the_machines() {
+    let Some(database) = Database::new().await else { return };
+    let found = examine_database(&settings(database.url(), LONG)).await.unwrap();
+    assert!(found.clock_ahead_ms.abs() < 1_000, "it is this machine's own: {found:?}");
+    let journal = open(settings(database.url(), LONG)).await;
+    let server = database.number("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint").await;
+    assert!((journal.clock().now() - server).abs() < 1_000);
 }
 
 async fn refusal(settings: PostgresSettings) -> OpenError {

@@ -176,14 +176,14 @@ const VERSION_1: &str = r#"
         ('WT00000000000000000000000000000002', 3, NULL, NULL, 1, 7000),
         ('WT00000000000000000000000000000003', 0, NULL, NULL, 0, NULL);
     INSERT INTO fact VALUES
-        ('WT00000000000000000000000000000001', 1, 'EV1', '{"at":5000,"what":{"task":{"stamp":{"sid":null,"at":1},
+        ('WT00000000000000000000000000000001', 1, 'EV1', '{"at":5000,"kind":{"task":{"stamp":{"sid":null,"at":1},
             "change":"updated","task":{"task":"WT00000000000000000000000000000001","channel":null,"version":null,
             "status":null,"attributes":{"outbound":false,"customer":"CA00000000000000000000000000000009","conference":null}}}}}'),
-        ('WT00000000000000000000000000000001', 2, NULL, '{"at":6000,"what":{"parked":{"change":"lower_ahead","reason":"a"}}}'),
-        ('WT00000000000000000000000000000002', 1, NULL, '{"at":1000,"what":{"parked":{"change":"lower_ahead","reason":"a"}}}'),
-        ('WT00000000000000000000000000000002', 2, 'asked', '{"at":5500,"what":"redriven"}'),
-        ('WT00000000000000000000000000000002', 3, NULL, '{"at":5600,"what":{"begun":{"id":1,"operation":{"stop_stream":
-            {"customer":"CA00000000000000000000000000000008","name":"a"}},"why":["lower_ahead"]}}}');
+        ('WT00000000000000000000000000000001', 2, NULL, '{"at":6000,"kind":{"parked":{"goal":"lower_guard","reason":"a"}}}'),
+        ('WT00000000000000000000000000000002', 1, NULL, '{"at":1000,"kind":{"parked":{"goal":"lower_guard","reason":"a"}}}'),
+        ('WT00000000000000000000000000000002', 2, 'asked', '{"at":5500,"kind":"redriven"}'),
+        ('WT00000000000000000000000000000002', 3, NULL, '{"at":5600,"kind":{"begun":{"id":1,"operation":{"command":{"stop_stream":
+            {"customer":"CA00000000000000000000000000000008","name":"a"}}},"why":["lower_guard"]}}}');
     PRAGMA user_version = 1;
 "#;
 

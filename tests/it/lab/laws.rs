@@ -60,7 +60,11 @@ pub(super) fn always(run: &mut Run<'_>) -> Result<(), String> {
 fn entitlement(run: &Run<'_>) -> Result<(), String> {
     let Some(since) = run.unentitled_since else { return Ok(()) };
     let (plan, policy) = (run.plan, &run.plan.policy);
-    let allowed = if plan.is_smooth() { policy.end_grace_ms + 500 + 8 * plan.latency_ms } else { 60_000 };
+    let allowed = if plan.is_smooth() && !plan.has_ignored_stops() {
+        policy.end_grace_ms + 500 + 8 * plan.latency_ms
+    } else {
+        60_000
+    };
     if run.now - since <= allowed {
         return Ok(());
     }

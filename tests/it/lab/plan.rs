@@ -196,6 +196,11 @@ impl Plan {
         self.delivery_faults.values().any(|delivery_fault| *delivery_fault == DeliveryFault::Lost)
     }
 
+    /// Twilio answers stops that it does not carry out.
+    pub(super) fn has_ignored_stops(&self) -> bool {
+        self.actions.iter().any(|(_, action)| matches!(action, Action::Tell(Verb::StopsIgnored(_))))
+    }
+
     /// Nothing goes wrong with requests, events or workers.
     pub(super) fn is_smooth(&self) -> bool {
         self.faults.is_empty() && self.delivery_faults.is_empty() && self.crashes.is_empty()
