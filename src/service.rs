@@ -3,17 +3,21 @@
 //! [`Service::start`] makes a running service of [`Settings`], [`Service::run_until`] keeps it until a signal or a failed journal,
 //! and [`Service::stop`] ends it in order. Commands, benches, tests and the simulator's testbed all start it here.
 
+mod error;
+mod supervisor;
+
+pub use error::{RunError, StartError};
+pub use supervisor::{Ended, Supervisor};
+
 use crate::call::Policy;
 use crate::call::rules::Destination;
 use crate::config::{self, JournalUrl, Mode, Settings};
 use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
-use crate::http::{self, IngressSettings};
-use crate::journal::{
-    Journal, JournalError, OpenError, Outage, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
-};
+use crate::http::{self, ConnectionLimits, IngressSettings};
+use crate::journal::{Journal, OpenError, Outage, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings};
 use crate::telemetry::metrics::{Commits, Metrics};
-use crate::telemetry::traces::{Traces, TracesError};
+use crate::telemetry::traces::Traces;
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError};
 use crate::twilio::signature::{Verifier, VerifierError};
@@ -22,42 +26,19 @@ use crate::worker::{
 };
 use actix_web::dev::ServerHandle;
 use secrecy::SecretString;
+use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// For the journal to close when nothing is left of `shutdown.grace_ms`: one that answers needs no more.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
-/// A service that cannot start; each message says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A listener's address cannot be had.
-    #[error("{key} = {address} cannot be listened on: {reason}")]
-    Listen {
-        /// The configuration key.
-        key: &'static str,
-        /// Its value.
-        address: SocketAddr,
-        /// What the system said.
-        reason: std::io::Error,
-    },
-    /// The journal cannot be opened.
-    #[error(transparent)]
-    Journal(#[from] OpenError),
-    /// The public URL or the tokens cannot be used for signatures.
-    #[error("server.public_url or twilio.auth_tokens cannot be used: {0}")]
-    Signature(#[from] VerifierError),
-    /// Traces cannot be exported.
-    #[error(transparent)]
-    Traces(#[from] TracesError),
-    /// The client for Twilio's API cannot be made.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-}
+const PUBLIC: &str = "public listener";
+const ADMIN: &str = "admin listener";
+const WORKER: &str = "dispatcher";
 
 /// A running service.
 pub struct Service {
@@ -65,11 +46,7 @@ pub struct Service {
     admin: SocketAddr,
     journal: Arc<dyn Journal>,
     servers: Vec<ServerHandle>,
-    listeners: Vec<JoinHandle<std::io::Result<()>>>,
-    worker: JoinHandle<Result<(), JournalError>>,
-    janitor: JoinHandle<()>,
-    backfiller: JoinHandle<()>,
-    stream_gauges: JoinHandle<()>,
+    tasks: Supervisor,
     traces: Traces,
     stop: CancellationToken,
     grace: Duration,
@@ -81,12 +58,13 @@ impl Service {
     /// # Errors
     /// When something that the settings name cannot be had.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
+        let max_connections = max_connections(&settings.server)?;
         let metrics = Arc::new(Metrics::new(VERSION, COMMIT));
         let journal = open_journal(settings, metrics.commits.clone()).await?;
         let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
         let accounts = accounts(settings)?;
         let outage = Arc::new(Outage::default());
-        let ingress = ingress_settings(settings, &traces, outage.clone())?;
+        let ingress = ingress_settings(settings, &traces, outage.clone(), max_connections)?;
         let sources = accounts.all().cloned().zip(settings.by_account());
         let sources = sources.map(|(account, (_, own))| Source { account, interest: own.interest() }).collect();
         let (own, look_back) = (journal.clone(), backfill_settings(settings, &traces));
@@ -111,20 +89,16 @@ impl Service {
         let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings, &traces));
         let janitor = prune_loop(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let stream_gauges = StreamGauges::new(journal.clone(), metrics, settings.admin.stream_gauges);
-        Ok(Self {
-            public,
-            admin,
-            journal,
-            servers: servers.iter().map(actix_web::dev::Server::handle).collect(),
-            listeners: servers.into_iter().map(|server| tokio::spawn(server)).collect(),
-            worker: tokio::spawn(worker.run(stop.clone())),
-            janitor: tokio::spawn(janitor),
-            backfiller: tokio::spawn(backfiller.run(stop.clone())),
-            stream_gauges: tokio::spawn(stream_gauges.run(stop.clone())),
-            traces,
-            stop,
-            grace,
-        })
+        let handles = servers.iter().map(actix_web::dev::Server::handle).collect();
+        let mut tasks = Supervisor::default();
+        for (name, server) in [PUBLIC, ADMIN].into_iter().zip(servers) {
+            tasks.spawn(name, server);
+        }
+        tasks.spawn(WORKER, worker.run(stop.clone()));
+        tasks.spawn("janitor", unfailing(janitor));
+        tasks.spawn("backfill", unfailing(backfiller.run(stop.clone())));
+        tasks.spawn("stream gauges", unfailing(stream_gauges.run(stop.clone())));
+        Ok(Self { public, admin, journal, servers: handles, tasks, traces, stop, grace })
     }
 
     /// Where events arrive.
@@ -145,12 +119,16 @@ impl Service {
     /// Works until `shutdown` resolves, then stops in order.
     ///
     /// # Errors
-    /// When the journal has failed for good.
-    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), JournalError> {
+    /// When the journal has failed for good, or a task has ended: the process must stop.
+    pub async fn run_until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let failure = tokio::select! {
             () = shutdown => None,
-            error = self.journal.failed() => Some(error),
+            error = self.journal.failed() => Some(RunError::Journal(error)),
+            Ended { task, reason, .. } = self.tasks.ended() => Some(RunError::Ended { task, reason }),
         };
+        if let Some(error) = &failure {
+            tracing::error!(%error, "the service stops");
+        }
         self.stop().await;
         failure.map_or(Ok(()), Err)
     }
@@ -158,43 +136,22 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self {
-            journal,
-            servers,
-            listeners,
-            mut worker,
-            janitor,
-            backfiller,
-            stream_gauges,
-            traces,
-            stop,
-            grace,
-            ..
-        } = self;
+        let Self { journal, servers, mut tasks, traces, stop, grace, .. } = self;
         let deadline = Instant::now() + grace;
         stop.cancel();
         let orderly = async {
             for server in &servers {
                 server.stop(true).await;
             }
-            for listener in listeners {
-                if let Ok(Err(error)) = listener.await {
-                    tracing::warn!(%error, "a listener ended with an error");
-                }
-            }
-            if let Ok(Err(error)) = (&mut worker).await {
-                tracing::error!(%error, "the worker ended with an error");
-            }
+            tasks.join(&[PUBLIC, ADMIN, WORKER]).await;
         };
         if tokio::time::timeout_at(deadline, orderly).await.is_err() {
             tracing::warn!(
                 "steps were still under way when shutdown.grace_ms ran out; the next start goes on with them"
             );
-            worker.abort();
         }
-        janitor.abort();
-        backfiller.abort();
-        stream_gauges.abort();
+        // What still runs is aborted.
+        drop(tasks);
         let closing = async {
             traces.close().await;
             journal.close().await
@@ -207,6 +164,12 @@ impl Service {
             Err(_) => tracing::warn!("the journal did not close in time; the next start recovers it"),
         }
     }
+}
+
+/// A task that logs its failures itself and goes on.
+async fn unfailing(task: impl Future<Output = ()>) -> Result<(), Infallible> {
+    task.await;
+    Ok(())
 }
 
 /// Deletes what is past retention, every `prune_every`, until `stop`.
@@ -268,6 +231,20 @@ pub(crate) fn postgres_settings(
     }
 }
 
+/// `server.max_connections`, or as many as the limit of open files allows beside `server.descriptor_reserve`.
+fn max_connections(server: &config::ServerConfig) -> Result<usize, StartError> {
+    let (reserve, closing) = (server.descriptor_reserve, server.threads * http::CLOSING_PER_THREAD);
+    let allowed = http::descriptors::allow(server.max_connections, reserve + closing)
+        .ok_or_else(|| StartError::Descriptors { limit: http::descriptors::limit(), reserve })?;
+    if allowed < server.max_connections {
+        tracing::warn!(
+            allowed,
+            "the limit of open files allows fewer connections than server.max_connections: raise it (ulimit -n, LimitNOFILE=)"
+        );
+    }
+    Ok(allowed)
+}
+
 fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let listen = |reason| StartError::Listen { key, address, reason };
     let listener = TcpListener::bind(address).map_err(listen)?;
@@ -279,6 +256,7 @@ fn ingress_settings(
     settings: &Settings,
     traces: &Traces,
     outage: Arc<Outage>,
+    max_connections: usize,
 ) -> Result<IngressSettings, VerifierError> {
     let server = &settings.server;
     let mut accounts = Vec::new();
@@ -296,22 +274,31 @@ fn ingress_settings(
         outage,
         assignment: settings.assignment.clone(),
         body_limit_bytes: server.body_limit_bytes,
+        form_pairs_limit: server.form_pairs_limit,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
+        event_streams_bytes_limit: server.event_streams_bytes_limit,
         ingest_at_once: settings.journal.batch_limit,
+        late_after: settings.backfill.max_age,
         retry_after_s: server.retry_after.as_secs(),
         threads: server.threads,
         client_timeout: server.client_timeout,
         keep_alive: server.keep_alive,
-        max_connections: server.max_connections,
+        connections: ConnectionLimits {
+            max: max_connections,
+            per_peer: server.max_connections_per_peer,
+            uncapped: server.uncapped_peers.clone(),
+            head_bytes: server.head_limit_bytes,
+            unverified_bytes: server.unverified_bytes_limit,
+        },
         shutdown_grace_s: settings.shutdown.grace.as_secs(),
     })
 }
 
 fn console_settings(settings: &Settings) -> ConsoleSettings {
-    let config::AdminConfig { listen, token, live_every, live_views, .. } = settings.admin.clone();
+    let config::AdminConfig { listen, token, login_delay, live_every, live_views, .. } = settings.admin.clone();
     let named = |(name, own): (String, Settings)| (own.twilio.account_sid, name);
     let accounts = AccountNames(settings.by_account().into_iter().map(named).collect());
-    ConsoleSettings { token, is_private: listen.ip().is_loopback(), live_every, live_views, accounts }
+    ConsoleSettings { token, is_private: listen.ip().is_loopback(), login_delay, live_every, live_views, accounts }
 }
 
 fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {

@@ -19,15 +19,18 @@
 mod api;
 pub mod callbacks;
 pub mod consumer;
+mod delivery;
 pub mod faults;
 mod media;
 pub mod scenario;
+mod settings;
 mod shared;
 mod sim_config;
 pub mod simulator;
+mod site;
 pub mod testbed;
 pub mod world;
 
-pub use api::Site;
 pub use sim_config::{BadSettings, Ms, Route, SimConfig};
 pub use simulator::{Settings, Simulator, StartError};
+pub use site::Site;

@@ -1,10 +1,10 @@
 //! What the simulator's tasks share: the world behind a lock, the faults, the queue of events, and the only clock.
 
-use super::api::Site;
-use super::callbacks::{Delivery, DeliveryFault, Destination, Job};
+use super::delivery::{Delivery, DeliveryFault, Destination, Job};
 use super::faults::{Fault, Faults};
+use super::settings::Settings;
 use super::sim_config::Ms;
-use super::simulator::Settings;
+use super::site::Site;
 use super::world::{Event, OpName, SocketOrder, World, scramble};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

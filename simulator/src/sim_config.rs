@@ -56,6 +56,9 @@ pub struct SimConfig {
     pub patience_ms: Ms,
     /// How long after acknowledging that the task is over the service may still have commands on the way, ms.
     pub over_grace_ms: Ms,
+    /// How long a stream may run after the service was told that no agent is on the call, ms: the grace that the end of a call
+    /// has, and time for a request.
+    pub unattended_ms: Ms,
     /// Whether a stream may bear the name of one that has stopped. Twilio documents "unique per Call" and leaves it open;
     /// a name that a running stream bears is refused either way.
     pub reuse_stream_names: bool,
@@ -100,6 +103,7 @@ impl Default for SimConfig {
             cold_unhold_ms: 5,
             patience_ms: 200,
             over_grace_ms: 2_000,
+            unattended_ms: 3_000,
             reuse_stream_names: false,
             streams_by_itself: None,
             sockets: Vec::new(),

@@ -1,35 +1,20 @@
 //! The simulator as one thing: the world, its REST API, its callbacks and sockets.
 
-use super::callbacks::{self, Delivery, DeliveryFault, Destination};
+use super::callbacks;
+use super::delivery::{Delivery, DeliveryFault, Destination};
 use super::faults::Faults;
 use super::media;
+pub use super::settings::Settings;
 use super::shared::{Shared, locked, tick};
-use super::sim_config::SimConfig;
 use super::world::World;
 use actix_web::dev::ServerHandle;
 use secrecy::SecretString;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
-use taskrouter_streams::call::sid::{AccountSid, WorkspaceSid};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// What a simulator is made of.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// How it behaves.
-    pub config: SimConfig,
-    /// The account.
-    pub account: AccountSid,
-    /// The account's token: signs callbacks, and lets requests in.
-    pub auth_token: SecretString,
-    /// An API key's SID and secret, which let requests in as well.
-    pub api_key: Option<(String, SecretString)>,
-    /// The workspace.
-    pub workspace: WorkspaceSid,
-}
 
 /// A simulator that cannot start.
 #[derive(Debug, thiserror::Error)]

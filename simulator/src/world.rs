@@ -26,6 +26,7 @@ mod event_log;
 mod event_streams;
 mod overdue;
 mod paging;
+mod reply;
 mod reservations;
 mod rest;
 mod sockets;
@@ -33,6 +34,7 @@ mod status;
 mod streams;
 mod task;
 mod taskrouter;
+mod tasks;
 mod time;
 mod transfer;
 mod view;
@@ -46,7 +48,8 @@ pub use event::Event;
 pub use event_log::EventQuery;
 pub use event_streams::{EventStreams, Sink, SinkRequest, Subscription};
 pub use paging::PageQuery;
-pub use rest::{OpName, Reply, Request};
+pub use reply::{OpName, Reply};
+pub use rest::Request;
 pub use sockets::{SocketFailure, SocketOrder, SocketTarget};
 pub use streams::{StreamOrder, StreamReport};
 pub use task::CallLess;
@@ -177,7 +180,7 @@ impl World {
             let task = call.task.clone();
             match call.role.clone() {
                 Role::Customer => {
-                    for task in self.taskrouter.tasks_of(&sid) {
+                    for task in self.taskrouter.tasks.of(&sid) {
                         self.taskrouter.customer_gone(&mut self.cx, &task);
                     }
                 }
@@ -198,7 +201,7 @@ impl World {
             return;
         }
         self.stop_own_stream(task, sid);
-        let live = self.taskrouter.customer(task).is_some_and(|call| self.voice.calls.is_live(call));
+        let live = self.taskrouter.tasks.customer(task).is_some_and(|call| self.voice.calls.is_live(call));
         self.taskrouter.wrap_up(&mut self.cx, task, sid, live);
     }
 
@@ -215,7 +218,7 @@ impl World {
 
     fn create_customer(&mut self, task: &TaskSid, line: Line) -> CallSid {
         let call = self.voice.calls.create(&mut self.cx, task, task.as_str(), Role::Customer, line);
-        self.taskrouter.set_customer(task, &call);
+        self.taskrouter.tasks.set_customer(task, &call);
         call
     }
 
@@ -230,7 +233,7 @@ impl World {
     pub fn calls_out(&mut self, agent: &str) -> Result<TaskSid, InvalidAction> {
         let worker = self.taskrouter.agents.named(agent)?.sid.clone();
         let task = self.taskrouter.create_task(&mut self.cx, TaskKind::Outbound);
-        self.taskrouter.offer_only_to(&task, worker);
+        self.taskrouter.tasks.offer_only_to(&task, worker);
         self.taskrouter.announce(&mut self.cx, &task);
         self.accepts(&task, agent)?;
         if self.cx.config.outbound_rings {
@@ -264,7 +267,7 @@ impl World {
 
     /// The customer hangs up.
     pub fn customer_hangs_up(&mut self, task: &TaskSid) -> Result<(), InvalidAction> {
-        let customer = self.taskrouter.customer(task).cloned();
+        let customer = self.taskrouter.tasks.customer(task).cloned();
         let customer = customer.ok_or_else(|| InvalidAction("the task has no customer on the phone".to_owned()))?;
         self.hang_up(&customer);
         Ok(())
@@ -302,7 +305,8 @@ impl World {
         let leg = self.voice.calls.create(&mut self.cx, task, &room, role, line);
         let conference = self.voice.join(&mut self.cx, &leg, &room, Entry::guarded(true));
         let first = self.taskrouter.agent_joined(task, reservation, &leg, conference);
-        let customer = self.taskrouter.customer(task).filter(|_| first).and_then(|call| self.voice.calls.get(call));
+        let customer =
+            self.taskrouter.tasks.customer(task).filter(|_| first).and_then(|call| self.voice.calls.get(call));
         if let Some(call) = customer {
             let joins = VoiceEffect::JoinCustomer { call: call.sid.clone(), generation: call.generation() };
             self.after(self.cx.config.customer_join_ms, Effect::Voice(joins));
@@ -318,7 +322,7 @@ impl World {
     }
 
     fn write_attributes(&mut self, task: &TaskSid, announced: bool) {
-        let customer = self.taskrouter.customer(task).filter(|call| self.voice.calls.is_answered(call)).cloned();
+        let customer = self.taskrouter.tasks.customer(task).filter(|call| self.voice.calls.is_answered(call)).cloned();
         self.taskrouter.write_attributes(&mut self.cx, task, customer, announced);
     }
 
@@ -379,7 +383,7 @@ impl World {
 
     /// Holds or un-holds the task's customer; false when the customer is in no conference.
     fn set_customer_hold(&mut self, task: &TaskSid, hold: bool) -> bool {
-        let customer = self.taskrouter.customer(task);
+        let customer = self.taskrouter.tasks.customer(task);
         customer.is_some_and(|call| self.voice.conferences.set_hold(call, hold, self.cx.now()))
     }
 
@@ -421,8 +425,8 @@ impl World {
 
     /// Every task about the customer of this one, itself included; newest first.
     pub fn tasks_on_call(&self, task: &TaskSid) -> Vec<TaskSid> {
-        let customer = self.taskrouter.customer(task);
-        let mut tasks = customer.map_or_else(|| vec![task.clone()], |call| self.taskrouter.tasks_of(call));
+        let customer = self.taskrouter.tasks.customer(task);
+        let mut tasks = customer.map_or_else(|| vec![task.clone()], |call| self.taskrouter.tasks.of(call));
         tasks.reverse();
         tasks
     }
@@ -431,7 +435,7 @@ impl World {
 
     /// Where the simulator plays the service's part: what a service would ask for when an agent comes to the call.
     fn start_own_stream(&mut self, task: &TaskSid, reservation: &ReservationSid) {
-        let call = self.taskrouter.customer(task).and_then(|call| self.voice.calls.get(call));
+        let call = self.taskrouter.tasks.customer(task).and_then(|call| self.voice.calls.get(call));
         let worker = self.taskrouter.reservations().get(reservation).map(|found| found.worker.clone());
         let (Some(url), Some(call), Some(worker)) = (self.cx.config.streams_by_itself.clone(), call, worker) else {
             return;
@@ -453,7 +457,7 @@ impl World {
     /// The same when the agent leaves it.
     fn stop_own_stream(&mut self, task: &TaskSid, reservation: &ReservationSid) {
         if self.cx.config.streams_by_itself.is_some()
-            && let Some(call) = self.taskrouter.customer(task)
+            && let Some(call) = self.taskrouter.tasks.customer(task)
         {
             // It may be over with the call already.
             let _ = self.voice.streams.stop(&mut self.cx, call, &own_name(reservation));
@@ -473,7 +477,7 @@ impl World {
     /// The socket of an agent's newest running stream dies.
     pub fn socket_dies(&mut self, task: &TaskSid, agent: &str) -> Result<(), InvalidAction> {
         let worker = &self.taskrouter.agents.named(agent)?.sid;
-        let customer = self.taskrouter.customer(task).into_iter();
+        let customer = self.taskrouter.tasks.customer(task).into_iter();
         let mine = |stream: &&StreamReport| stream.worker.as_ref() == Some(worker);
         let stream = customer.flat_map(|call| self.voice.streams.running(call)).rfind(mine);
         let stream = stream.map(|stream| stream.sid.clone());
@@ -538,7 +542,7 @@ impl World {
     /// Completes a request's record.
     pub fn answered(&mut self, number: usize, status: Option<u16>, fault: Option<&'static str>, took_effect: bool) {
         if let Some(call) = self.requests.answered(number, status, fault, took_effect).filter(|_| fault.is_some())
-            && let Some(customer) = self.taskrouter.customer(&call)
+            && let Some(customer) = self.taskrouter.tasks.customer(&call)
         {
             self.overdue.obstructed(customer, self.cx.now());
         }
@@ -581,7 +585,7 @@ impl World {
 
     /// The tasks, oldest first.
     pub fn tasks(&self) -> Vec<TaskSid> {
-        self.taskrouter.tasks()
+        self.taskrouter.tasks.all()
     }
 
     /// A task's conference, once there was one.

@@ -68,7 +68,7 @@ pub(super) enum Whereabouts {
     #[default]
     There,
     /// A redirect is under way, or its answer was lost.
-    Perhaps(Redirect),
+    Perhaps(Box<Redirect>),
     /// A redirect took effect; not seen back yet.
     Away(Poll),
 }
@@ -186,7 +186,8 @@ impl Leg {
     pub(super) fn conference_unknown(&mut self, conference: &ConferenceSid, at: EpochMs) {
         match &mut self.whereabouts {
             Whereabouts::There => {}
-            Whereabouts::Perhaps(Redirect { poll, .. }) | Whereabouts::Away(poll) => poll.polled(at),
+            Whereabouts::Perhaps(redirect) => redirect.poll.polled(at),
+            Whereabouts::Away(poll) => poll.polled(at),
         }
         self.conference_lost(Some(conference));
     }
@@ -358,7 +359,7 @@ impl Leg {
 
     /// Nothing need be undone for a customer who is not in the conference.
     pub(super) fn guard_is_moot(&mut self) {
-        self.guard.left();
+        self.guard.ended();
     }
 
     /// Whether the customer reads held although we have just lifted the hold, which may be stale.
@@ -377,7 +378,7 @@ impl Leg {
         let row_before = self.reading.as_ref().and_then(|reading| reading.customer.clone());
         let poll = Poll::begin(at);
         self.whereabouts =
-            Whereabouts::Perhaps(Redirect { step: step.clone(), sent_at: at, end: None, poll, row_before });
+            Whereabouts::Perhaps(Box::new(Redirect { step: step.clone(), sent_at: at, end: None, poll, row_before }));
     }
 
     /// It took effect: Twilio took it, or it was seen to have.

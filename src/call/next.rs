@@ -141,7 +141,7 @@ impl Decision<'_> {
             Goal::RaiseGuard => self.leg.guard_rest(self.now, self.policy) == Rest::Fine,
             Goal::HoldAgain => !self.leg.hold().should_be(&self.call.task),
             Goal::Rejoin => *self.leg.whereabouts() == Whereabouts::There,
-            Goal::CheckCall => !self.leg.is_doubted(),
+            Goal::CheckCall => self.call.retries.parked_at(goal).is_some_and(|at| self.leg.is_alive_since(at)),
             Goal::FindCustomer | Goal::VerifyLeg | Goal::EndConference | Goal::Serve => false,
         };
         self.call.parked().map(|(goal, _)| goal).find(|goal| reached(goal)).cloned()
@@ -210,7 +210,7 @@ impl Decision<'_> {
             return Next::Park(Parked { goal: Goal::Rejoin, reason });
         }
         self.attempt(&[Goal::Rejoin], |why| match self.call.conference() {
-            Some(conference) if parked => self.read_at(self.now, conference, why),
+            Some(conference) if parked => self.read_at(poll.last_at + self.policy.slow_retry_ms, conference, why),
             Some(conference) => self.poll(conference, poll, why),
             // It ended while the customer was away; TwiML leads into whichever bears its name.
             None => self.find_conference(why),

@@ -113,18 +113,18 @@ impl<T: Copy + PartialEq> Register<T> {
     }
 
     pub(super) fn taken(&mut self, at: EpochMs) {
-        self.ended(WriteEnd::Taken(at));
+        self.settled(WriteEnd::Taken(at));
     }
 
     pub(super) fn perhaps_taken(&mut self, at: EpochMs) {
-        self.ended(WriteEnd::Unknown(at));
+        self.settled(WriteEnd::Unknown(at));
         if let Some(write) = self.write.clone() {
             self.strays.retain(|stray| stray.value != write.value);
             self.strays.push(write);
         }
     }
 
-    fn ended(&mut self, end: WriteEnd) {
+    fn settled(&mut self, end: WriteEnd) {
         if let Some(write) = &mut self.write {
             write.end = end;
         }
@@ -168,6 +168,12 @@ impl<T: Copy + PartialEq> Register<T> {
     /// The resource that bore the value is gone; the next one will bear it as it was before our first write.
     pub(super) fn left(&mut self) {
         (self.write, self.contrary, self.read) = (None, None, None);
+    }
+
+    /// The resource that bore the value is gone for good, and so is whatever would still have changed it.
+    pub(super) fn ended(&mut self) {
+        self.left();
+        self.strays.clear();
     }
 
     /// Whether a reading shows the effect of this write.

@@ -147,6 +147,11 @@ impl Retries {
         self.entries.get(goal).is_some_and(|entry| entry.parked.is_some())
     }
 
+    /// When it was given up.
+    pub(super) fn parked_at(&self, goal: &Goal) -> Option<EpochMs> {
+        self.entries.get(goal).and_then(|entry| entry.parked.as_ref()).map(|parked| parked.at)
+    }
+
     /// Whether it has been tried and did not go well.
     pub(super) fn is_tried(&self, goal: &Goal) -> bool {
         self.entries.get(goal).is_some_and(|entry| entry.retry.is_some())

@@ -205,7 +205,7 @@ impl Call {
                     Outcome::Unknown(_) => self.leg.update_unknown(*guard, *hold, *sent_at, at),
                     // Of a participant who is only connecting it is refused with a code that nobody has published
                     // (flex-project-template ConferenceMonitor.tsx).
-                    Outcome::NotFound(_) | Outcome::NotInProgress(_) => self.customer_absent(step, at),
+                    Outcome::NotFound(_) | Outcome::NotInProgress(_) => self.customer_missed(step, *sent_at, at),
                     Outcome::Refused(Trouble { status: Some(400), .. }) => self.leg.is_not_there(),
                     Outcome::Done(_) | Outcome::TryLater(_) | Outcome::Denied(_) | Outcome::Refused(_) => {}
                 }
@@ -332,14 +332,23 @@ impl Call {
         }
     }
 
-    /// Nothing can be done to, or need be undone for, a customer who is not in the conference.
-    fn customer_absent(&mut self, step: &Step, at: EpochMs) {
-        self.leg.is_not_there();
+    /// The customer reads absent: nothing need be undone.
+    fn customer_absent(&mut self, step: &Step, asked_at: EpochMs, at: EpochMs) {
+        self.customer_missed(step, asked_at, at);
         if step.why.contains(&Goal::RaiseGuard) {
             self.leg.guard_is_moot();
         }
         if step.why.contains(&Goal::HoldAgain) {
             self.leg.hold_mut().forget();
+        }
+    }
+
+    /// An answer speaks as if the customer were not in the conference. While our hand is on the guard, a caller who has hung up
+    /// leaves agents behind.
+    fn customer_missed(&mut self, step: &Step, asked_at: EpochMs, at: EpochMs) {
+        self.leg.is_not_there();
+        if self.leg.is_guard_lowered_by_us() {
+            self.leg.doubted(asked_at);
         }
         let concerned = |goal: &Goal| matches!(goal, Goal::Start(_) | Goal::Stop(_) | Goal::LowerGuard);
         self.retries.waits(step, at, "the customer is not in the conference", concerned);
@@ -371,7 +380,7 @@ impl Call {
             // No word on who is where: the conference may be over, or the answer wrong.
             (Read::Participants { conference }, Outcome::NotFound(_)) => {
                 self.leg.conference_unknown(conference, at);
-                self.customer_absent(step, at);
+                self.customer_missed(step, *sent_at, at);
             }
             (Read::Call { call }, Outcome::Done(Answer::Call(row))) => self.call_read(step, call, *row, *sent_at, at),
             // Twilio knows every call of the account's region.
@@ -441,7 +450,7 @@ impl Call {
             self.retries.forget(&Goal::RaiseGuard);
         }
         if absent {
-            self.customer_absent(step, at);
+            self.customer_absent(step, asked_at, at);
         }
         if alone && !rejoined {
             let concerned = |goal: &Goal| matches!(goal, Goal::Start(_) | Goal::Stop(_));
@@ -460,10 +469,11 @@ impl Call {
             CallStatus::Over => {
                 self.leg.went();
                 self.streams.call_over(call, at);
+                self.retries.forget(&Goal::CheckCall);
             }
             CallStatus::Live | CallStatus::Coming => {
                 self.leg.seen_alive(asked_at);
-                self.retries.forget(&Goal::CheckCall);
+                self.retries.went_well(&Goal::CheckCall);
             }
         }
         if row.status == CallStatus::Coming {

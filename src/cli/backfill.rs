@@ -9,7 +9,7 @@ use crate::call::fact::EpochMs;
 use crate::config::Settings;
 use crate::http::EVENTS_PATH;
 use crate::http::STREAM_STATUS_PATH;
-use crate::twilio::client::{Client, EventsPage};
+use crate::twilio::client::{Client, EventsPage, RecordsPage};
 use crate::twilio::event;
 use crate::twilio::event_record::{self, Record};
 use anyhow::{Context as _, ensure};
@@ -103,9 +103,13 @@ async fn read(client: &Client, first: EventsPage, limit: usize) -> anyhow::Resul
             count < limit,
             "there are more than backfill.max_events = {limit} events: raise that limit, or shorten --since"
         );
-        let (mut found, next) = client.event_log().page(&asked).await.context("cannot read TaskRouter's records")?;
+        let answer = client.event_log().page(&asked).await.context("cannot read TaskRouter's records")?;
+        let RecordsPage { records: mut found, unreadable, next } = answer;
         event_record::keep_new(&mut found, &mut seen);
-        count += found.len();
+        count += found.len() + unreadable;
+        if unreadable > 0 {
+            say(&format!("{unreadable} records are not JSON objects and were skipped"));
+        }
         let matters = |record: &Record| record.get("event_type").and_then(Value::as_str).is_some_and(event::matters);
         records.extend(found.into_iter().filter(matters));
         page = next.context("cannot read TaskRouter's records to their end: shorten --since")?;

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(clap::Args)]
 #[command(after_help = "Prints one line with both bound addresses when it is ready; logs go to standard error. \
                   SIGTERM and SIGINT stop it in order, within shutdown.grace_ms.\n\
-                  Exit codes: 0 stopped by a signal; 1 it cannot start or its journal failed; 2 wrong configuration.")]
+                  Exit codes: 0 stopped by a signal; 1 it cannot start, its journal failed, or a part of it ended; 2 wrong configuration.")]
 pub(super) struct Serve {
     #[command(flatten)]
     configured: Configured,

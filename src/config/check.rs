@@ -98,20 +98,35 @@ pub(super) fn admin_alone(mut layers: Layers) -> Result<AdminConfig, ConfigError
 
 fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<ServerConfig> {
     let public_url = addresses::public_url(reader);
+    // With less, the first bytes of a body could be taken for a head that is too long.
+    let head_limit_bytes = reader.count("server.head_limit_bytes", 8192..=131_072);
     let body_limit_bytes = reader.count("server.body_limit_bytes", 1024..=GIB);
+    let form_pairs_limit = reader.count("server.form_pairs_limit", 50..=100_000);
+    let unverified_bytes_limit = reader.count("server.unverified_bytes_limit", 131_072..=GIB);
     let event_streams_body_limit_bytes = reader.count("server.event_streams_body_limit_bytes", 1024..=GIB);
+    let event_streams_bytes_limit = reader.count("server.event_streams_bytes_limit", 1024..=GIB);
     let threads = reader.count("server.threads", 1..=1024);
     let max_connections = reader.count("server.max_connections", 1..=1_000_000);
+    let max_connections_per_peer = reader.count("server.max_connections_per_peer", 1..=1_000_000);
+    let uncapped_peers = addresses::networks(reader, "server.uncapped_peers");
+    let descriptor_reserve = reader.count("server.descriptor_reserve", 32..=100_000);
     let client_timeout = reader.millis("server.client_timeout_ms", 1..=HOUR_MS);
     let keep_alive = reader.millis("server.keep_alive_ms", 1..=HOUR_MS);
     let retry_after = reader.number("server.retry_after_s", 1..=3600).map(Duration::from_secs);
     Some(ServerConfig {
         listen: listen?,
         public_url: public_url?,
+        head_limit_bytes: head_limit_bytes?,
         body_limit_bytes: body_limit_bytes?,
+        form_pairs_limit: form_pairs_limit?,
+        unverified_bytes_limit: unverified_bytes_limit?,
         event_streams_body_limit_bytes: event_streams_body_limit_bytes?,
+        event_streams_bytes_limit: event_streams_bytes_limit?,
         threads: threads?,
         max_connections: max_connections?,
+        max_connections_per_peer: max_connections_per_peer?,
+        uncapped_peers: uncapped_peers?,
+        descriptor_reserve: descriptor_reserve?,
         client_timeout: client_timeout?,
         keep_alive: keep_alive?,
         retry_after: retry_after?,
@@ -120,12 +135,14 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<ServerConfi
 
 fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<AdminConfig> {
     let token = admin_token(reader);
+    let login_delay = reader.millis("admin.login_delay_ms", 1..=60_000);
     let live_every = reader.millis("admin.live_every_ms", 50..=HOUR_MS);
     let live_views = reader.count("admin.live_views", 1..=10_000);
     let stream_gauges = reader.millis("admin.stream_gauges_ms", 50..=HOUR_MS);
     Some(AdminConfig {
         listen: listen?,
         token: token?,
+        login_delay: login_delay?,
         live_every: live_every?,
         live_views: live_views?,
         stream_gauges: stream_gauges?,
@@ -294,6 +311,8 @@ fn cross_check(reader: &mut Reader) {
     for (smaller, greater) in [
         ("twilio.connect_timeout_ms", "twilio.request_timeout_ms"),
         ("server.body_limit_bytes", "server.event_streams_body_limit_bytes"),
+        ("server.body_limit_bytes", "server.unverified_bytes_limit"),
+        ("server.event_streams_body_limit_bytes", "server.event_streams_bytes_limit"),
         ("journal.batch_limit", "journal.queue_limit"),
         ("journal.statement_timeout_ms", "journal.lease_ms"),
         ("retry.first_ms", "retry.cap_ms"),

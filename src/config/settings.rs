@@ -9,6 +9,7 @@ use crate::twilio::assignment::ConferenceInstruction;
 use crate::twilio::client::{self, ClientSettings, Credentials};
 use crate::twilio::interest::Interest;
 use crate::twilio::twiml::Track;
+use ipnet::IpNet;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -120,10 +121,17 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Scheme (lower case), host, port and prefix as configured, without a fragment and a final slash.
     pub public_url: String,
+    pub head_limit_bytes: usize,
     pub body_limit_bytes: usize,
+    pub form_pairs_limit: usize,
+    pub unverified_bytes_limit: usize,
     pub event_streams_body_limit_bytes: usize,
+    pub event_streams_bytes_limit: usize,
     pub threads: usize,
     pub max_connections: usize,
+    pub max_connections_per_peer: usize,
+    pub uncapped_peers: Vec<IpNet>,
+    pub descriptor_reserve: usize,
     pub client_timeout: Duration,
     pub keep_alive: Duration,
     pub retry_after: Duration,
@@ -134,6 +142,7 @@ pub struct ServerConfig {
 pub struct AdminConfig {
     pub listen: SocketAddr,
     pub token: Option<SecretString>,
+    pub login_delay: Duration,
     pub live_every: Duration,
     pub live_views: usize,
     pub stream_gauges: Duration,

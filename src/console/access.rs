@@ -10,13 +10,17 @@
 //! - Without a token, `Host` must be an IP address or `localhost`. The owner of any other name could point it at this machine,
 //!   and their page would count as ours (DNS rebinding).
 //!
+//! A wrong token is counted, logged and answered late, and few can be tried at a time.
+//!
 //! Forms need no CSRF token: these checks depend on no secret, cookie or clock.
 
+use crate::telemetry::log_throttle::LogThrottle;
+use crate::telemetry::metrics::Metrics;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
-    REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, web};
@@ -25,7 +29,10 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
 
 /// Scripts and styles only from our own files, nothing inline; no other origin may frame a page or receive a form.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -46,25 +53,72 @@ const HEADERS: [(HeaderName, &str); 7] = [
 pub(super) struct Access {
     token: Option<SecretString>,
     is_private: bool,
+    login_delay: Duration,
+    /// A permit for every answer to a wrong token that may wait.
+    late_answers: Semaphore,
+    metrics: Arc<Metrics>,
+    log: LogThrottle,
 }
+
+/// Wrong tokens whose answers wait at a time: these connections are not free for health.
+const LATE_ANSWERS: usize = 32;
 
 /// Why access is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Denied {
     Disabled,
     NoToken,
+    WrongToken,
+    TooManyWrong,
     ForeignHost,
     CrossSite,
 }
 
 impl Access {
-    pub(super) fn new(token: Option<SecretString>, is_private: bool) -> Self {
-        Self { token, is_private }
+    pub(super) fn new(
+        token: Option<SecretString>,
+        is_private: bool,
+        login_delay: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let late_answers = Semaphore::new(LATE_ANSWERS);
+        Self { token, is_private, login_delay, late_answers, metrics, log: LogThrottle::default() }
+    }
+
+    /// Lets a request in, or waits before it is refused for its token.
+    async fn admit(&self, request: &ServiceRequest) -> Result<(), Denied> {
+        let changes = !request.method().is_safe();
+        let is_login = self.token.is_some() && request.headers().contains_key(AUTHORIZATION);
+        let admitted = if is_login && self.late_answers.available_permits() == 0 {
+            // Not compared: else an answer at once would tell that a token is wrong.
+            Err(Denied::TooManyWrong)
+        } else {
+            self.check(request.headers(), changes)
+        };
+        if let Err(denied) = admitted {
+            self.note(denied, request);
+            if denied == Denied::WrongToken {
+                let Ok(_waiting) = self.late_answers.try_acquire() else { return Err(Denied::TooManyWrong) };
+                tokio::time::sleep(self.login_delay).await;
+            }
+        }
+        admitted
+    }
+
+    fn note(&self, denied: Denied, request: &ServiceRequest) {
+        let reason = denied.word();
+        self.metrics.ingress.admin_refusals.get_or_create(&[("reason", reason)]).inc();
+        // A browser's first request has no token.
+        if denied != Denied::NoToken {
+            let peer = request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default();
+            self.log.log(|suppressed| tracing::warn!(reason, peer, suppressed, "refused a request to the console"));
+        }
     }
 
     fn check(&self, headers: &HeaderMap, changes: bool) -> Result<(), Denied> {
         match &self.token {
-            Some(token) if !is_given(headers, token) => return Err(Denied::NoToken),
+            Some(_) if !headers.contains_key(AUTHORIZATION) => return Err(Denied::NoToken),
+            Some(token) if !is_given(headers, token) => return Err(Denied::WrongToken),
             Some(_) => {}
             None if !self.is_private => return Err(Denied::Disabled),
             None if !has_unforgeable_host(headers) => return Err(Denied::ForeignHost),
@@ -79,9 +133,8 @@ pub(super) async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, actix_web::Error> {
-    let changes = !request.method().is_safe();
     let denied = match request.app_data::<web::Data<Access>>() {
-        Some(access) => access.check(request.headers(), changes).err(),
+        Some(access) => access.admit(&request).await.err(),
         None => Some(Denied::Disabled),
     };
     let mut answer = match denied {
@@ -95,16 +148,32 @@ pub(super) async fn guard(
 }
 
 impl Denied {
+    fn word(self) -> &'static str {
+        match self {
+            Denied::Disabled => "disabled",
+            Denied::NoToken => "missing_token",
+            Denied::WrongToken => "wrong_token",
+            Denied::TooManyWrong => "too_many",
+            Denied::ForeignHost => "foreign_host",
+            Denied::CrossSite => "cross_site",
+        }
+    }
+
     fn answer(self) -> HttpResponse {
         let (mut response, why) = match self {
             Denied::Disabled => (
                 HttpResponse::Forbidden(),
                 "Calls are shown only on loopback or with a token: set admin.token, or admin.listen to 127.0.0.1.",
             ),
-            Denied::NoToken => {
+            Denied::NoToken | Denied::WrongToken => {
                 let mut response = HttpResponse::Unauthorized();
                 response.insert_header((WWW_AUTHENTICATE, "Basic realm=\"taskrouter-streams\", charset=\"UTF-8\""));
                 (response, "The token is missing or wrong: send admin.token as the password, or as a Bearer token.")
+            }
+            Denied::TooManyWrong => {
+                let mut response = HttpResponse::TooManyRequests();
+                response.insert_header((RETRY_AFTER, "1"));
+                (response, "Too many wrong tokens: try again in a second.")
             }
             Denied::ForeignHost => (
                 HttpResponse::Forbidden(),

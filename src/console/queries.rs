@@ -4,7 +4,7 @@ use super::error::ConsoleError;
 use super::view::{AccountNames, CallList, CallStory, CallView};
 use crate::call::fact::Fact;
 use crate::call::sid::TaskSid;
-use crate::journal::{Backlog, CallQuery, CallState, Cursor, Operators, Seq};
+use crate::journal::{Backlog, CallQuery, CallState, Cursor, JournalError, Operators, Seq};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -137,7 +137,11 @@ impl Queries {
 
     /// A call's facts, oldest first, and the number of the last.
     async fn facts(&self, task: &TaskSid) -> Result<(Vec<Fact>, Seq), ConsoleError> {
-        let facts = self.journal.facts(task, 0).await?;
+        let facts = match self.journal.facts(task, 0).await {
+            // The worker parks such a call, and says so in a fact of its own.
+            Err(JournalError::Unreadable { readable, .. }) => readable,
+            facts => facts?,
+        };
         let last = facts.last().map_or(0, |(seq, _)| *seq);
         Ok((facts.into_iter().map(|(_, fact)| fact).collect(), last))
     }

@@ -19,8 +19,8 @@ pub fn console(
     settings: ConsoleSettings,
     stop: CancellationToken,
 ) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
-    let ConsoleSettings { token, is_private, live_every, live_views, accounts } = settings;
-    let access = web::Data::new(Access::new(token, is_private));
+    let ConsoleSettings { token, is_private, login_delay, live_every, live_views, accounts } = settings;
+    let access = web::Data::new(Access::new(token, is_private, login_delay, metrics.clone()));
     let views = web::Data::new(LiveViews::new(metrics.clone(), live_views, live_every, stop));
     let console = web::Data::new(Console::new(journal, metrics, accounts));
     move |routes| {

@@ -9,6 +9,8 @@ pub struct ConsoleSettings {
     pub token: Option<SecretString>,
     /// Only this machine can reach the listener, so no token is required.
     pub is_private: bool,
+    /// How long the answer to a wrong token waits.
+    pub login_delay: Duration,
     /// The pause between checks whether a live page has changed.
     pub live_every: Duration,
     /// Live pages at once; further ones do not update.

@@ -14,7 +14,7 @@ pub(super) async fn receive(
     state: web::Data<IngestState>,
     instruction: web::Data<ConferenceInstruction>,
 ) -> Result<HttpResponse, Rejection> {
-    let body = signed::read(&request, payload, &state, state.settings.body_limit_bytes).await?;
+    let body = signed::read(&request, payload, &state).await?;
     let (account, pairs) = body.form(&request, &state)?;
     let assignment = assignment::parse(&pairs).map_err(|malformed| {
         tracing::warn!(%malformed, "rejected an authentic assignment callback that is malformed");

@@ -13,7 +13,7 @@ pub(super) async fn receive(
     payload: web::Payload,
     state: web::Data<IngestState>,
 ) -> Result<HttpResponse, Rejection> {
-    let body = signed::read(&request, payload, &state, state.settings.body_limit_bytes).await?;
+    let body = signed::read(&request, payload, &state).await?;
     let (account, pairs) = body.form(&request, &state)?;
     let envelope = event::parse(&pairs, &account.interest).map_err(|malformed| {
         tracing::warn!(%malformed, "rejected an authentic event that is malformed");

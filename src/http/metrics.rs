@@ -1,22 +1,35 @@
 //! What the public listener counts: every answer, and every fact that it receives.
 
+use super::connections::Connection;
 use crate::call::fact::{Fact, FactKind};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
 use actix_web::middleware::Next;
 use actix_web::web;
 use std::time::{Duration, Instant};
 
-/// Counts the answer to a request, whatever it is.
+/// Counts the answer to a request, whatever it is. Whoever is refused is not kept connected: it may be a stranger, and the rest of
+/// its body may not have been read.
 pub(super) async fn answers(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let began = Instant::now();
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
-    let answer = next.call(request).await?;
+    if let Some(connection) = request.conn_data::<Connection>() {
+        connection.begun();
+    }
+    let mut answer = next.call(request).await?;
+    let is_refused = answer.status().is_client_error();
+    if is_refused {
+        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    if let Some(connection) = answer.request().conn_data::<Connection>() {
+        if is_refused { connection.refused() } else { connection.answered() }
+    }
     if let Some(metrics) = metrics {
         let path = labels::path(answer.request().match_pattern().as_deref());
         let status = labels::status(Some(answer.status().as_u16()));
@@ -46,6 +59,11 @@ impl IngestLabels {
         Self { kind: labels::event(&fact.kind), delay: delay(fact) }
     }
 
+    /// How long ago the event happened.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        self.delay
+    }
+
     pub(super) fn count(&self, metrics: &Metrics, verdict: IngestVerdict) {
         let word = match verdict {
             IngestVerdict::New => "new",
@@ -62,6 +80,11 @@ impl IngestLabels {
 /// Counts an authentic event that is not about a voice task of ours.
 pub(super) fn count_not_ours(metrics: &Metrics) {
     metrics.ingress.events.get_or_create(&[("type", "other"), ("verdict", "not_ours")]).inc();
+}
+
+/// Counts an element of an authentic delivery that cannot be used.
+pub(super) fn count_malformed(metrics: &Metrics) {
+    metrics.ingress.events.get_or_create(&[("type", "other"), ("verdict", "malformed")]).inc();
 }
 
 /// How long ago the event happened, by Twilio's clock. Never negative, because clocks differ.

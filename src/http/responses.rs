@@ -12,7 +12,7 @@ pub(super) fn no_content() -> HttpResponse {
 /// Why a request is rejected.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
-    #[error("the body is too large")]
+    #[error("the body is too large or has too many parameters")]
     TooLarge,
     #[error("the body was cut off")]
     CutOff,
@@ -26,8 +26,8 @@ pub(super) enum Rejection {
     /// Authentic but unusable. The text says what is wrong, without any of the values.
     #[error("{0}")]
     Malformed(String),
-    /// The journal did not take it, so Twilio should try again.
-    #[error("the journal is unavailable")]
+    /// The journal did not take it, or too much is being received. Twilio should try again.
+    #[error("unavailable")]
     Unavailable { retry_after_s: u64 },
 }
 
@@ -46,9 +46,11 @@ impl ResponseError for Rejection {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         match self {
-            // The rest of the body is not read, so the connection cannot be used again.
-            Rejection::TooLarge | Rejection::CutOff | Rejection::TooSlow => response.force_close().finish(),
-            Rejection::Forbidden | Rejection::MediaType => response.finish(),
+            Rejection::TooLarge
+            | Rejection::CutOff
+            | Rejection::TooSlow
+            | Rejection::Forbidden
+            | Rejection::MediaType => response.finish(),
             Rejection::Malformed(what) => response.json(serde_json::json!({"error": what})),
             Rejection::Unavailable { retry_after_s } => {
                 response.insert_header((RETRY_AFTER, retry_after_s.to_string())).finish()

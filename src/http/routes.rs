@@ -3,17 +3,25 @@
 //! Nothing of a request is used before its signature has been checked. 204 is answered only after the commit: from then on
 //! the event is ours to keep.
 
+use super::connections::{Connections, GuardedStream};
 use super::settings::IngressSettings;
 use super::state::IngestState;
 use super::{assignment, event_streams, events, metrics, stream_status};
 use crate::journal::Ingest;
 use crate::telemetry::metrics::Metrics;
-use actix_web::dev::Server;
+use crate::twilio::assignment::ConferenceInstruction;
+use actix_http::HttpService;
+use actix_http::error::DispatchError;
+use actix_service::{IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::ALLOW;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpResponse, HttpServer, Route, web};
+use actix_web::{App, HttpResponse, Route, web};
+use std::future::ready;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// For TaskRouter's event callbacks.
 pub const EVENTS_PATH: &str = "/taskrouter/events";
@@ -26,6 +34,15 @@ pub const STREAM_STATUS_PATH: &str = "/streams/status";
 
 /// For assignment callbacks of a Workflow.
 const ASSIGNMENT_PATH: &str = "/taskrouter/assignment";
+
+/// Evicted connections of one thread that may still be open.
+pub const CLOSING_PER_THREAD: usize = 32;
+
+/// More, and actix panics.
+const MOST_THREADS: usize = 512;
+
+/// How long a connection may take to close, for whoever is still sending to see the answer.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves the signed paths on `listener`: `POST /taskrouter/events`, `POST /taskrouter/event-streams`, `POST /streams/status`
 /// and, if enabled, `POST /taskrouter/assignment`. The server stops through its handle and handles no signals.
@@ -44,38 +61,84 @@ pub fn public(
     metrics: Arc<Metrics>,
     listener: TcpListener,
 ) -> std::io::Result<Server> {
-    let threads = settings.threads.max(1);
-    let per_thread = settings.max_connections.div_ceil(threads).max(1);
+    let threads = settings.threads.clamp(1, MOST_THREADS);
     let (client_timeout, keep_alive) = (settings.client_timeout, settings.keep_alive);
-    let shutdown_grace_s = settings.shutdown_grace_s;
     let instruction = settings.assignment.clone().map(web::Data::new);
+    let connections = Connections::new(settings.connections.clone(), metrics.clone());
+    // Ours is the limit; this one only stops accepting while evicted connections are not closed yet.
+    let per_thread = settings.connections.max.div_ceil(threads) + CLOSING_PER_THREAD;
+    let server = Server::build()
+        .workers(threads)
+        .max_concurrent_connections(per_thread)
+        .shutdown_timeout(settings.shutdown_grace_s)
+        .disable_signals();
     let state = web::Data::new(IngestState::new(settings, journal, metrics.clone()));
-    let counters = web::Data::from(metrics);
-    let server = HttpServer::new(move || {
-        let only = |path, route: Route| web::resource(path).route(route).default_service(web::to(method_not_allowed));
-        App::new()
-            .app_data(state.clone())
-            .app_data(counters.clone())
-            .wrap(from_fn(metrics::answers))
-            .service(only(EVENTS_PATH, web::post().to(events::receive)))
-            .service(only(EVENT_STREAMS_PATH, web::post().to(event_streams::receive)))
-            .service(only(STREAM_STATUS_PATH, web::post().to(stream_status::receive)))
-            .configure(|app| {
-                if let Some(instruction) = &instruction {
-                    app.app_data(instruction.clone());
-                    app.service(only(ASSIGNMENT_PATH, web::post().to(assignment::receive)));
-                }
+    let stopping = server.graceful_shutdown_signal();
+    let listen = move || {
+        let app = app(state.clone(), web::Data::from(metrics.clone()), instruction.clone()).into_factory();
+        let app = app.map_err(|error: actix_web::Error| error.error_response());
+        let stopping = stopping.clone();
+        let http = HttpService::build()
+            .keep_alive(keep_alive)
+            .client_request_timeout(client_timeout)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            // As actix-web's own server does: idle connections end with it.
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
             })
-    })
-    .workers(threads)
-    .max_connections(per_thread)
-    .client_request_timeout(client_timeout)
-    .keep_alive(keep_alive)
-    .shutdown_timeout(shutdown_grace_s)
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    Ok(server)
+            .on_connect_ext(|io: &GuardedStream, data| _ = data.insert(io.connection().clone()))
+            .h1(map_config(app, |()| AppConfig::default()));
+        let (connections, metrics) = (connections.clone(), metrics.clone());
+        let admitted = move |io| ready(connections.admit(io).ok_or_else(refused));
+        fn_service(admitted).and_then(http).map_err(move |error| count_broken(&metrics, &error))
+    };
+    Ok(server.listen("public", listener, listen)?.run())
+}
+
+fn app(
+    state: web::Data<IngestState>,
+    metrics: web::Data<Metrics>,
+    instruction: Option<web::Data<ConferenceInstruction>>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let only = |path, route: Route| web::resource(path).route(route).default_service(web::to(method_not_allowed));
+    App::new()
+        .app_data(state)
+        .app_data(metrics)
+        .wrap(from_fn(metrics::answers))
+        .service(only(EVENTS_PATH, web::post().to(events::receive)))
+        .service(only(EVENT_STREAMS_PATH, web::post().to(event_streams::receive)))
+        .service(only(STREAM_STATUS_PATH, web::post().to(stream_status::receive)))
+        .configure(|app| {
+            if let Some(instruction) = instruction {
+                app.app_data(instruction);
+                app.service(only(ASSIGNMENT_PATH, web::post().to(assignment::receive)));
+            }
+        })
+}
+
+/// Of a peer that has too many connections.
+fn refused() -> DispatchError {
+    DispatchError::Io(std::io::ErrorKind::ConnectionRefused.into())
+}
+
+fn count_broken(metrics: &Metrics, error: &DispatchError) {
+    let reason = if matches!(error, DispatchError::Parse(_)) {
+        "malformed"
+    } else if matches!(error, DispatchError::Io(_)) {
+        "io"
+    } else {
+        "other"
+    };
+    metrics.ingress.broken_connections.get_or_create(&[("reason", reason)]).inc();
 }
 
 async fn method_not_allowed() -> HttpResponse {

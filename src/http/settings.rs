@@ -1,4 +1,5 @@
 use super::accounts::IngressAccount;
+use super::connections::ConnectionLimits;
 use crate::journal::Outage;
 use crate::telemetry::traces::Traces;
 use crate::twilio::assignment::ConferenceInstruction;
@@ -18,10 +19,16 @@ pub struct IngressSettings {
     pub traces: Traces,
     /// A larger body is answered with 413.
     pub body_limit_bytes: usize,
-    /// The same for a delivery of Event Streams whose URL is signed.
+    /// A form with more parameters is answered with 413, before any of them is looked at.
+    pub form_pairs_limit: usize,
+    /// The largest body of a delivery of Event Streams whose URL is signed.
     pub event_streams_body_limit_bytes: usize,
+    /// Bytes of such deliveries at a time, over all of them; what does not fit is answered with 503.
+    pub event_streams_bytes_limit: usize,
     /// The most events of one delivery in the journal's queue at a time.
     pub ingest_at_once: usize,
+    /// An event that happened longer ago may be a replay: it is counted and logged.
+    pub late_after: Duration,
     /// `Retry-After` of 503 answers, in seconds.
     pub retry_after_s: u64,
     /// Threads that serve requests; at least one.
@@ -30,8 +37,8 @@ pub struct IngressSettings {
     pub client_timeout: Duration,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
-    /// The most connections at a time, over all threads; further ones wait to be accepted.
-    pub max_connections: usize,
+    /// What the connections may take, over all threads.
+    pub connections: ConnectionLimits,
     /// How long requests under way may take to end when the listener stops, in seconds.
     pub shutdown_grace_s: u64,
 }

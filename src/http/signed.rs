@@ -4,23 +4,31 @@
 //! been checked.
 
 use super::accounts::{IngressAccount, named, signer};
+use super::connections::Connection;
 use super::responses::Rejection;
 use super::state::IngestState;
 use crate::twilio::signature::{Pair, parse_pairs};
 use actix_web::body::{BodyStream, MessageBody};
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, web};
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A body that is too large is read and discarded up to this many times the limit: a sender that is cut off while writing may
 /// never see the answer.
 const DISCARD_FACTOR: usize = 4;
 
+/// As large as actix's own buffers, so that each can take the place of another.
+const PIECE_BYTES: usize = 8 * 1024;
+
 /// A body whose signature has not been checked.
 pub(super) struct Unverified {
     body: Vec<u8>,
     is_form: bool,
+    /// What it takes of the budget of deliveries, until it has been handled.
+    _held: Option<OwnedSemaphorePermit>,
     /// What the address that Twilio was given ends with, where nobody has published whether it is signed.
     fragment: Option<&'static str>,
 }
@@ -33,17 +41,61 @@ pub(super) enum Signed<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Reads a request's body within `limit` bytes and the client timeout.
+/// Reads a request's body within `server.body_limit_bytes` and the client timeout.
 pub(super) async fn read(
+    request: &HttpRequest,
+    payload: web::Payload,
+    state: &IngestState,
+) -> Result<Unverified, Rejection> {
+    let unlimited = Budget { bytes: None, held: None };
+    read_within(request, payload, state, state.settings.body_limit_bytes, unlimited).await
+}
+
+/// As [`read`], of a body that [`is_awaited`](awaits_body): within a limit and a budget of its own.
+pub(super) async fn read_awaited(
     request: &HttpRequest,
     payload: web::Payload,
     state: &IngestState,
     limit: usize,
 ) -> Result<Unverified, Rejection> {
-    match tokio::time::timeout(state.settings.client_timeout, whole(request, payload, limit)).await {
-        Ok(Ok(body)) => Ok(Unverified { body, is_form: is_form(request), fragment: None }),
+    let budget = Budget { bytes: Some(state.delivery_bytes.clone()), held: None };
+    read_within(request, payload, state, limit, budget).await
+}
+
+async fn read_within(
+    request: &HttpRequest,
+    payload: web::Payload,
+    state: &IngestState,
+    limit: usize,
+    budget: Budget,
+) -> Result<Unverified, Rejection> {
+    match tokio::time::timeout(state.settings.client_timeout, whole(request, payload, state, limit, budget)).await {
+        Ok(Ok((body, held))) => Ok(Unverified { body, is_form: is_form(request), _held: held, fragment: None }),
         Ok(Err(rejection)) => Err(rejection),
         Err(_) => Err(Rejection::TooSlow),
+    }
+}
+
+/// Bytes that many bodies share, and what one of them holds of it.
+struct Budget {
+    bytes: Option<Arc<Semaphore>>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Budget {
+    /// Returns whether there was enough left.
+    fn take(&mut self, bytes: usize) -> bool {
+        let Some(budget) = &self.bytes else { return true };
+        let Some(permit) =
+            u32::try_from(bytes).ok().and_then(|bytes| budget.clone().try_acquire_many_owned(bytes).ok())
+        else {
+            return false;
+        };
+        match &mut self.held {
+            Some(held) => held.merge(permit),
+            None => self.held = Some(permit),
+        }
+        true
     }
 }
 
@@ -59,6 +111,12 @@ impl Unverified {
         request: &HttpRequest,
         state: &'a IngestState,
     ) -> Result<(&'a IngressAccount, Signed<'a>), Rejection> {
+        // Counted by their separators: parsing, sorting and hashing them costs more than a stranger may ask for.
+        let has_too_many_pairs =
+            || self.body.iter().filter(|byte| **byte == b'&').count() >= state.settings.form_pairs_limit;
+        if self.is_form && has_too_many_pairs() {
+            return Err(Rejection::TooLarge);
+        }
         let pairs = if self.is_form { parse_pairs(&self.body) } else { Vec::new() };
         let account = match self.authenticate(request, state, &pairs) {
             Ok(account) => account,
@@ -75,6 +133,9 @@ impl Unverified {
                 return Err(Rejection::Forbidden);
             }
         };
+        if let Some(connection) = request.conn_data::<Connection>() {
+            connection.verified();
+        }
         Ok((account, if self.is_form { Signed::Form(pairs) } else { Signed::Bytes(&self.body) }))
     }
 
@@ -115,7 +176,11 @@ pub(super) fn awaits_body(request: &HttpRequest, state: &IngestState) -> bool {
     let (target, accounts) = (target(request), &state.settings.accounts);
     let signer =
         |header| signer(accounts, target, header).is_some_and(|account| account.verifier.awaits_body(target, header));
-    signature(request).is_ok_and(signer)
+    let is_awaited = signature(request).is_ok_and(signer);
+    if is_awaited && let Some(connection) = request.conn_data::<Connection>() {
+        connection.verified();
+    }
+    is_awaited
 }
 
 fn signature(request: &HttpRequest) -> Result<&[u8], &'static str> {
@@ -138,10 +203,35 @@ fn is_form(request: &HttpRequest) -> bool {
     essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// Reads the body. The declared length is not relied on, because a chunked body has none.
-async fn whole(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<Vec<u8>, Rejection> {
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let mut body = Vec::with_capacity(declared.unwrap_or(0).min(limit));
+/// A body on its way, in pieces of one size: one buffer that grows would take up to twice what has been received, and leave holes of
+/// all sizes in the heap.
+#[derive(Default)]
+struct Pieces(Vec<Vec<u8>>);
+
+impl Pieces {
+    fn append(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = self.0.last().map_or(0, |piece| PIECE_BYTES - piece.len());
+            if room == 0 {
+                self.0.push(Vec::with_capacity(PIECE_BYTES));
+                continue;
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(room));
+            self.0.last_mut().into_iter().for_each(|piece| piece.extend_from_slice(now));
+            bytes = later;
+        }
+    }
+}
+
+/// Reads the body. The declared length is not relied on: a chunked body has none, and memory is for what has been received.
+async fn whole(
+    request: &HttpRequest,
+    payload: web::Payload,
+    state: &IngestState,
+    limit: usize,
+    mut budget: Budget,
+) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Rejection> {
+    let mut body = Pieces::default();
     let mut received = 0_usize;
     let mut chunks = pin!(BodyStream::new(payload));
     while let Some(chunk) = poll_fn(|context| chunks.as_mut().poll_next(context)).await {
@@ -151,8 +241,16 @@ async fn whole(request: &HttpRequest, payload: web::Payload, limit: usize) -> Re
             break;
         }
         if received <= limit {
-            body.extend_from_slice(&chunk);
+            if !budget.take(chunk.len()) {
+                return Err(state.unavailable());
+            }
+            body.append(&chunk);
+        } else {
+            body = Pieces::default();
+            if let Some(connection) = request.conn_data::<Connection>() {
+                connection.discarded();
+            }
         }
     }
-    if received > limit { Err(Rejection::TooLarge) } else { Ok(body) }
+    if received > limit { Err(Rejection::TooLarge) } else { Ok((body.0.concat(), budget.held)) }
 }

@@ -1,29 +1,36 @@
 //! What the handlers of the public listener share.
 
-use super::log_throttle::LogThrottle;
 use super::metrics::{IngestLabels, IngestVerdict};
 use super::responses::Rejection;
 use super::settings::IngressSettings;
 use crate::ingest::Ingester;
 use crate::journal::{Clock, Ingest, Ingested, JournalError, NewFact};
+use crate::telemetry::log_throttle::LogThrottle;
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Takes facts into the journal and counts what became of them.
 pub(super) struct IngestState {
     pub(super) settings: IngressSettings,
     pub(super) metrics: Arc<Metrics>,
+    /// A permit for every byte of the deliveries of Event Streams that are received or handled.
+    pub(super) delivery_bytes: Arc<Semaphore>,
     /// Of requests without a valid signature.
     pub(super) forgeries: LogThrottle,
     ingester: Ingester,
     /// Of events that the journal refused.
     failures: LogThrottle,
+    /// Of events that happened long ago.
+    late: LogThrottle,
 }
 
 impl IngestState {
     pub(super) fn new(settings: IngressSettings, journal: Arc<dyn Ingest>, metrics: Arc<Metrics>) -> Self {
         let ingester = Ingester::new(journal, settings.traces.clone(), settings.ingest_at_once);
-        Self { settings, metrics, forgeries: LogThrottle::default(), ingester, failures: LogThrottle::default() }
+        let delivery_bytes = Arc::new(Semaphore::new(settings.event_streams_bytes_limit));
+        let [forgeries, failures, late] = [(); 3].map(|()| LogThrottle::default());
+        Self { settings, metrics, delivery_bytes, forgeries, ingester, failures, late }
     }
 
     /// What facts are stamped by.
@@ -42,6 +49,11 @@ impl IngestState {
         Ok(())
     }
 
+    /// Twilio should try again.
+    pub(super) fn unavailable(&self) -> Rejection {
+        Rejection::Unavailable { retry_after_s: self.settings.retry_after_s }
+    }
+
     fn note(&self, fact: &NewFact, result: Result<Ingested, JournalError>) -> Result<(), Rejection> {
         let (call, labels) = (&fact.call, IngestLabels::new(&fact.fact));
         match result {
@@ -52,6 +64,9 @@ impl IngestState {
                     Ingested::Duplicate => IngestVerdict::Duplicate,
                 };
                 labels.count(&self.metrics, verdict);
+                if labels.delay().is_some_and(|delay| delay > self.settings.late_after) {
+                    self.note_late(fact, verdict);
+                }
                 tracing::debug!(task_sid = %call, duplicate = verdict == IngestVerdict::Duplicate, "event journaled");
                 Ok(())
             }
@@ -61,8 +76,24 @@ impl IngestState {
                 self.failures.log(|suppressed| {
                     tracing::error!(task_sid = %call, %error, suppressed, "cannot journal an event; it was answered with 503");
                 });
-                Err(Rejection::Unavailable { retry_after_s: self.settings.retry_after_s })
+                Err(self.unavailable())
             }
         }
+    }
+
+    /// Its signature is valid, so it is acted on like any other: what was handled before is a duplicate by its identity. But whoever
+    /// has recorded a request can send it again.
+    fn note_late(&self, fact: &NewFact, verdict: IngestVerdict) {
+        let duplicate = verdict == IngestVerdict::Duplicate;
+        let word = if duplicate { "duplicate" } else { "new" };
+        self.metrics.ingress.late_events.get_or_create(&[("verdict", word)]).inc();
+        self.late.log(|suppressed| {
+            tracing::warn!(
+                task_sid = %fact.call,
+                duplicate,
+                suppressed,
+                "an authentic event is older than backfill.max_age_minutes: sent again by Twilio after an outage, or replayed by somebody"
+            );
+        });
     }
 }

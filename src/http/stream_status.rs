@@ -5,7 +5,6 @@ use super::responses::{Rejection, no_content};
 use super::signed;
 use super::state::IngestState;
 use crate::call::fact::FactKind;
-use crate::call::sid::TaskSid;
 use crate::ingest::new_fact;
 use crate::twilio::client::CALLBACK_RETRIES;
 use crate::twilio::stream_status::{self, StatusContent};
@@ -16,7 +15,7 @@ pub(super) async fn receive(
     payload: web::Payload,
     state: web::Data<IngestState>,
 ) -> Result<HttpResponse, Rejection> {
-    let body = signed::read(&request, payload, &state, state.settings.body_limit_bytes).await?;
+    let body = signed::read(&request, payload, &state).await?;
     let body = body.with_fragment(CALLBACK_RETRIES);
     let (account, pairs) = body.form(&request, &state)?;
     let status = stream_status::parse(&pairs, state.clock().now()).map_err(|malformed| {
@@ -24,7 +23,7 @@ pub(super) async fn receive(
         Rejection::Malformed(malformed.to_string())
     })?;
     account.require_account(&status.account)?;
-    match (status.content, task(&request)) {
+    match (status.content, stream_status::task_of_query(request.query_string())) {
         (StatusContent::Stream { identity, event }, Some(task)) => {
             state.ingest_all(vec![new_fact(state.clock(), task, identity, FactKind::Stream(event))]).await?;
         }
@@ -32,10 +31,4 @@ pub(super) async fn receive(
         (StatusContent::Stream { .. } | StatusContent::NotOurs, _) => metrics::count_not_ours(&state.metrics),
     }
     Ok(no_content())
-}
-
-fn task(request: &HttpRequest) -> Option<TaskSid> {
-    let query = request.query_string().as_bytes();
-    let (_, sid) = url::form_urlencoded::parse(query).find(|(name, _)| name == "task")?;
-    sid.parse().ok()
 }

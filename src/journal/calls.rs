@@ -101,9 +101,10 @@ impl SearchKey {
 
 /// The customer's leg, when the fact names it.
 pub(super) fn customer(kind: &FactKind) -> Option<&CallSid> {
-    let attributes = match kind {
-        FactKind::Settled(Settled { outcome: Outcome::Done(Answer::Task(attributes)), .. }) => attributes,
-        _ => &kind.task_view()?.attributes,
+    let attributes = if let FactKind::Settled(Settled { outcome: Outcome::Done(Answer::Task(attributes)), .. }) = kind {
+        attributes
+    } else {
+        &kind.task_view()?.attributes
     };
     attributes.customer.as_ref().or_else(|| attributes.call_sid.as_ref().filter(|_| !attributes.outbound))
 }

@@ -1,8 +1,9 @@
 //! What can go wrong with a journal.
 
+use crate::call::fact::Fact;
 use crate::call::sid::TaskSid;
 
-/// A failure of the journal. None carries a fact's content.
+/// A failure of the journal. No message has a fact's content.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum JournalError {
     /// The bounded queue to the store is full: try again later, nothing was taken.
@@ -23,7 +24,17 @@ pub enum JournalError {
         /// What the store said.
         reason: String,
     },
-    /// What is on disk can no longer be relied on (a failed fsync, a fact that cannot be read). Stop the process.
+    /// A fact of this call is damaged, or a newer version wrote it. Other calls are not affected.
+    #[error("fact {seq} of call {call} cannot be read: it is damaged, or a newer version wrote it")]
+    Unreadable {
+        /// The call.
+        call: TaskSid,
+        /// The number of the first such fact.
+        seq: i64,
+        /// The facts that can be read, for whoever shows the call.
+        readable: Vec<(i64, Fact)>,
+    },
+    /// What is on disk can no longer be relied on (a failed fsync), or a part of the journal has died. Stop the process.
     #[error("the journal failed and the process must stop: {reason}")]
     Fatal {
         /// What the store said.

@@ -14,6 +14,7 @@ mod error;
 mod outage;
 mod parts;
 mod postgres;
+mod running;
 mod sqlite;
 mod values;
 

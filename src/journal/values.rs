@@ -63,10 +63,16 @@ pub struct Backlog {
 
 /// The facts in a call's rows.
 pub(super) fn parse(call: &TaskSid, rows: Vec<(Seq, String)>) -> Result<Vec<(Seq, Fact)>, JournalError> {
-    let fact = |(seq, body): (Seq, String)| match serde_json::from_str(&body) {
-        Ok(fact) => Ok((seq, fact)),
-        // The parser's message may quote the fact.
-        Err(_) => Err(JournalError::Fatal { reason: format!("fact {seq} of call {call} cannot be read") }),
-    };
-    rows.into_iter().map(fact).collect()
+    let (mut readable, mut unreadable) = (Vec::with_capacity(rows.len()), None);
+    for (seq, body) in rows {
+        // The parser's message is dropped: it may quote the fact.
+        match serde_json::from_str(&body) {
+            Ok(fact) => readable.push((seq, fact)),
+            Err(_) => _ = unreadable.get_or_insert(seq),
+        }
+    }
+    match unreadable {
+        None => Ok(readable),
+        Some(seq) => Err(JournalError::Unreadable { call: call.clone(), seq, readable }),
+    }
 }

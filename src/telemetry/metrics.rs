@@ -56,6 +56,12 @@ pub struct IngressMetrics {
     pub answer_seconds: Times<1>,
     pub events: Counters<2>,
     pub event_delay_seconds: Histogram,
+    pub late_events: Counters<1>,
+    pub admin_refusals: Counters<1>,
+    pub connections: Gauge,
+    pub unverified_bytes: Gauge,
+    pub evictions: Counters<1>,
+    pub broken_connections: Counters<1>,
 }
 
 /// Steps, counted by call tasks.
@@ -102,7 +108,9 @@ pub struct WorkMetrics {
     pub call_tasks: Gauge,
     pub leases_lost: Counter,
     pub tasks_without_call: Counter,
+    pub unreadable_calls: Gauge,
     pub backfilled: Counter,
+    pub records_unusable: Counter,
     pub rounds: Counters<2>,
     pub live_views: Gauge,
     pub spans_dropped: Counter,
@@ -143,6 +151,18 @@ impl Metrics {
         for change in labels::GOALS {
             self.steps.parked.get_or_create(&[("change", change)]).inc_by(0);
         }
+        for verdict in ["new", "duplicate"] {
+            self.ingress.late_events.get_or_create(&[("verdict", verdict)]).inc_by(0);
+        }
+        for reason in ["wrong_token", "too_many"] {
+            self.ingress.admin_refusals.get_or_create(&[("reason", reason)]).inc_by(0);
+        }
+        for reason in ["malformed", "io", "other"] {
+            self.ingress.broken_connections.get_or_create(&[("reason", reason)]).inc_by(0);
+        }
+        for reason in ["full", "peer", "head", "unverified_bytes"] {
+            self.ingress.evictions.get_or_create(&[("reason", reason)]).inc_by(0);
+        }
         for outcome in ["stayed", "moved", "unverified"] {
             self.streams.leg_checks.get_or_create(&[("outcome", outcome)]).inc_by(0);
         }
@@ -177,13 +197,41 @@ impl IngressMetrics {
             ),
             events: names.add(
                 "events",
-                "Events received, by type and verdict (new, duplicate, not_ours, refused)",
+                "Events received, by type and verdict (new, duplicate, not_ours, malformed, refused)",
                 Family::default(),
             ),
             event_delay_seconds: names.add(
                 "event_delay_seconds",
                 "Seconds from an event, by Twilio's clock, to its commit, by ours",
                 seconds(),
+            ),
+            late_events: names.add(
+                "events_late",
+                "Authentic events older than backfill.max_age_minutes, by verdict (new, duplicate): possible replays",
+                Family::default(),
+            ),
+            admin_refusals: names.add(
+                "admin_refusals",
+                "Requests to the console that were refused, by reason (missing_token, wrong_token, too_many, disabled, foreign_host, \
+                 cross_site)",
+                Family::default(),
+            ),
+            connections: names.add("connections", "Connections of the public listener", Gauge::default()),
+            unverified_bytes: names.add(
+                "unverified_bytes",
+                "Bytes received by the public listener whose signature has not been checked",
+                Gauge::default(),
+            ),
+            evictions: names.add(
+                "connections_evicted",
+                "Connections closed by a limit: server.max_connections (full), server.max_connections_per_peer (peer), \
+                 server.head_limit_bytes (head) or server.unverified_bytes_limit (unverified_bytes)",
+                Family::default(),
+            ),
+            broken_connections: names.add(
+                "connections_broken",
+                "Connections that ended with an error, by reason (malformed, io, other)",
+                Family::default(),
             ),
         }
     }
@@ -311,6 +359,11 @@ impl WorkMetrics {
                 "Events that were not delivered and were fetched from TaskRouter's records",
                 Counter::default(),
             ),
+            records_unusable: names.add(
+                "records_unusable",
+                "TaskRouter's records that could not be read while missed events were fetched",
+                Counter::default(),
+            ),
             rounds: names.add(
                 "background_rounds",
                 "Rounds of the background tasks, by task and outcome (done, failed)",
@@ -320,6 +373,11 @@ impl WorkMetrics {
                 "tasks_without_call",
                 "Voice tasks of which no call could be found: callbacks, voicemails, calls between agents",
                 Counter::default(),
+            ),
+            unreadable_calls: names.add(
+                "calls_unreadable",
+                "Calls that are not over and have a fact that cannot be read, at the last count; they are parked",
+                Gauge::default(),
             ),
             live_views: names.add("console_live_views", "Pages that the console keeps up to date", Gauge::default()),
             spans_dropped: names.add(

@@ -1,6 +1,7 @@
 //! Logs, [`metrics`] and [`traces`]. A log line is text for people or JSON for collectors, on standard error.
 
 pub mod labels;
+pub mod log_throttle;
 pub mod metrics;
 pub mod traces;
 
@@ -43,7 +44,8 @@ pub fn is_filter(filter: &str) -> bool {
 
 /// Sets up the process's logging; once per process. `filter` is in `tracing-subscriber`'s `EnvFilter` syntax.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(filter).map_err(|_| TelemetryError::Filter)?;
+    // Whoever can reach the listener can make these at will; the connections that end so are counted instead.
+    let filter = EnvFilter::try_new(format!("actix_http=off,{filter}")).map_err(|_| TelemetryError::Filter)?;
     let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(std::io::stderr);
     let set = match format {

@@ -34,7 +34,9 @@ pub fn parse(pairs: &[Pair<'_>]) -> Result<Assignment, Malformed> {
     Ok(Assignment {
         account: parameters.strict("AccountSid")?,
         workspace: parameters.strict("WorkspaceSid")?,
-        has_caller: attributes.customer.is_some() && !attributes.outbound,
+        has_caller: attributes.customer.or(attributes.call_sid).is_some()
+            && !attributes.outbound
+            && !attributes.internal,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Attributes of tasks and workers: JSON objects that TaskRouter, Flex and the customer's own Studio flow write to.
 //! Source: <https://www.twilio.com/docs/taskrouter/contact-center-blueprint/call-control-concepts>.
 
+use super::lenient_json;
 use crate::call::fact::CallAttributes;
 use crate::call::sid::CallSid;
 use serde_json::Value;
@@ -10,9 +11,9 @@ use serde_json::Value;
 pub struct Attributes(Value);
 
 impl Attributes {
-    /// Reads a JSON text. Invalid JSON has no attributes.
+    /// Reads a JSON text, also where it is not quite JSON. What cannot be repaired has no attributes.
     pub fn read(json: &str) -> Self {
-        Self(serde_json::from_str(json).unwrap_or_default())
+        Self(lenient_json::read(json).unwrap_or_default())
     }
 
     /// What a task's attributes say about the call.

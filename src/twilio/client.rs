@@ -34,7 +34,7 @@ pub use account_context::{AccountContext, CALLBACK_RETRIES};
 pub use answers::{Body, Reader};
 pub use api_error::ApiError;
 pub use arming::Arming;
-pub use event_log::{EventLog, EventsPage, PagingError};
+pub use event_log::{EventLog, EventsPage, PagingError, RecordsPage};
 pub use event_streams::{EventStreams, SinkRow, SubscriptionRow, sink_configuration};
 pub use hosts::{HostError, Product, base_url};
 pub use probe::Probe;

@@ -1,18 +1,28 @@
-//! TaskRouter's events as Event Streams delivers them: an array of CloudEvents. Today it has one element; that is not promised.
+//! Events as Event Streams delivers them: an array of CloudEvents. Today it has one element; that is not promised.
 //! Source: <https://www.twilio.com/docs/events/webhook-quickstart>.
 //!
-//! A subscription may hold events of any product; those of others are not ours. An event has the same `Sid` here and as a
-//! callback, and so has one identity.
+//! A subscription may hold events of any product. TaskRouter's are ours, and Voice's that tell of streams; those of others are
+//! not. An event has the same identity here and as a callback. Each element is judged alone: one that cannot be read costs
+//! nothing but itself.
 
 use super::event::{self, Envelope, Malformed};
 use super::interest::Interest;
+use super::lenient_json;
 use super::payload;
 use super::signature::Pair;
+use super::stream_status::{self, Status};
+use crate::call::fact::EpochMs;
+use crate::call::sid::TaskSid;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 /// The prefix of a TaskRouter event's type; the rest is the callback's `EventType`.
 pub const TYPE_PREFIX: &str = "com.twilio.taskrouter.";
+
+/// The type of Voice's event that a stream's status callback was sent. It holds the callback's address and parameters
+/// (<https://www.twilio.com/docs/events/event-types/voice/status-callback>); which parameters is not published, and taken
+/// to be the callback's own.
+const STREAM_TYPE: &str = "com.twilio.voice.status-callback.stream.updated";
 
 /// The type of a sink's test event.
 const TEST_TYPE: &str = "com.twilio.eventstreams.test-event";
@@ -20,7 +30,7 @@ const TEST_TYPE: &str = "com.twilio.eventstreams.test-event";
 /// A test's id is a UUID, which is shorter.
 const TEST_ID_CHARS: usize = 64;
 
-/// A body that is not a JSON array of objects.
+/// A body that is neither a JSON array nor an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the body is not a JSON array of events")]
 pub struct NotEvents;
@@ -31,8 +41,15 @@ pub struct NotEvents;
 pub enum DeliveryElement {
     /// A TaskRouter event of a type that matters here.
     Event(Envelope),
-    /// A TaskRouter event that cannot be used.
+    /// A word about a stream, and the task that our own address for it names.
+    Stream {
+        status: Status,
+        task: Option<TaskSid>,
+    },
+    /// An event of ours that cannot be used.
     Unusable(Malformed),
+    /// Not an object, or not readable as JSON.
+    Unreadable,
     /// A sink's test; the Sink Validate resource requires its id.
     Test {
         /// `data.test_id`, when it looks like an id.
@@ -41,21 +58,40 @@ pub enum DeliveryElement {
     NotOurs,
 }
 
-/// Reads a delivery. A single object counts as an array of one.
-pub fn parse(body: &[u8], interest: &Interest) -> Result<Vec<DeliveryElement>, NotEvents> {
-    let elements = match serde_json::from_slice(body) {
-        Ok(Value::Array(elements)) => elements,
-        Ok(object @ Value::Object(_)) => vec![object],
-        Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | Err(_) => return Err(NotEvents),
-    };
-    elements.iter().map(|element| element.as_object().map(|event| read(event, interest)).ok_or(NotEvents)).collect()
+/// Reads a delivery. A single object counts as an array of one. A stream's status without a time counts as of `now`.
+pub fn parse(body: &[u8], interest: &Interest, now: EpochMs) -> Result<Vec<DeliveryElement>, NotEvents> {
+    let text = String::from_utf8_lossy(body);
+    let elements = lenient_json::elements(&text);
+    let alone = || lenient_json::members(&text).map(|_| vec![text.as_ref()]);
+    let elements = elements.or_else(alone).ok_or(NotEvents)?;
+    Ok(elements.into_iter().map(|element| read(element, interest, now)).collect())
 }
 
-fn read(cloud_event: &Map<String, Value>, interest: &Interest) -> DeliveryElement {
+fn read(element: &str, interest: &Interest, now: EpochMs) -> DeliveryElement {
+    let Some(Value::Object(cloud_event)) = lenient_json::read(element) else { return DeliveryElement::Unreadable };
     let cloud_type = cloud_event.get("type").and_then(Value::as_str).unwrap_or_default();
-    if cloud_type == TEST_TYPE {
-        return DeliveryElement::Test { id: cloud_event.get("data").and_then(test_id) };
+    match cloud_type {
+        TEST_TYPE => DeliveryElement::Test { id: cloud_event.get("data").and_then(test_id) },
+        STREAM_TYPE => read_stream(&cloud_event, now),
+        _ => read_taskrouter(&cloud_event, cloud_type, interest),
     }
+}
+
+fn read_stream(cloud_event: &Map<String, Value>, now: EpochMs) -> DeliveryElement {
+    let within = |pointer: &str| cloud_event.get("data").and_then(|data| data.pointer(pointer));
+    let address = within("/request/url").and_then(Value::as_str);
+    let parameters = within("/request/parameters").and_then(Value::as_object);
+    let mut pairs: Vec<Pair<'_>> = parameters.map(payload::verbatim).unwrap_or_default();
+    // For what the parameters lack: of a repeated one the first counts.
+    let time = within("/timestamp").and_then(Value::as_str);
+    pairs.extend(time.map(|time| (Cow::from("Timestamp"), Cow::from(time))));
+    match stream_status::parse(&pairs, now) {
+        Ok(status) => DeliveryElement::Stream { status, task: address.and_then(stream_status::task_of_address) },
+        Err(malformed) => DeliveryElement::Unusable(malformed),
+    }
+}
+
+fn read_taskrouter(cloud_event: &Map<String, Value>, cloud_type: &str, interest: &Interest) -> DeliveryElement {
     let Some(event_type) = cloud_type.strip_prefix(TYPE_PREFIX).filter(|name| event::matters(name)) else {
         return DeliveryElement::NotOurs;
     };

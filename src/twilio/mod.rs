@@ -9,6 +9,7 @@ pub mod event_stream;
 pub mod event_types;
 pub mod failure;
 pub mod interest;
+mod lenient_json;
 mod payload;
 #[warn(missing_docs)]
 pub mod signature;

@@ -15,6 +15,11 @@ pub(super) fn pairs(object: &Map<String, Value>) -> Vec<Pair<'_>> {
     object.iter().filter_map(|(name, value)| Some((Cow::from(form_name(name)), text(value)?))).collect()
 }
 
+/// A form's parameters from an object that has them under the form's own names.
+pub(super) fn verbatim(object: &Map<String, Value>) -> Vec<Pair<'_>> {
+    object.iter().filter_map(|(name, value)| Some((Cow::from(name.as_str()), text(value)?))).collect()
+}
+
 /// `Timestamp` and `TimestampMs`, from a point in time.
 pub(super) fn moment(at: EpochMs) -> [Pair<'static>; 2] {
     let pair = |name, number: EpochMs| (Cow::from(name), Cow::from(number.to_string()));

@@ -5,7 +5,8 @@ use super::event::{Malformed, Parameters};
 use super::event_types::EventType;
 use super::signature::Pair;
 use crate::call::fact::{EpochMs, StreamEvent};
-use crate::call::sid::{AccountSid, StreamSid};
+use crate::call::sid::{AccountSid, StreamSid, TaskSid};
+use url::form_urlencoded;
 
 /// The longest name that one of our streams can have: a prefix of 40, two SIDs of 34 and a number.
 const NAME_CHARACTERS: usize = 128;
@@ -63,6 +64,18 @@ pub fn parse(pairs: &[Pair<'_>], now: EpochMs) -> Result<Status, Malformed> {
         }
     };
     Ok(Status { account, content })
+}
+
+/// The task that our address for a stream's status names.
+pub fn task_of_address(address: &str) -> Option<TaskSid> {
+    let (_, rest) = address.split_once('?')?;
+    task_of_query(rest.split('#').next().unwrap_or_default())
+}
+
+/// The task that the query of that address names.
+pub fn task_of_query(query: &str) -> Option<TaskSid> {
+    let (_, sid) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "task")?;
+    sid.parse().ok()
 }
 
 /// Twilio's error number at the beginning of its message. The rest may be any text.

@@ -11,7 +11,7 @@ use crate::journal::{Coverage, Ingested, JournalError, NewFact, Outage, TOLERANC
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
-use crate::twilio::client::{ApiError, EventsPage, PagingError};
+use crate::twilio::client::{ApiError, EventsPage, PagingError, RecordsPage};
 use crate::twilio::event::Content;
 use crate::twilio::event_record::{self, Record};
 use crate::twilio::interest::Interest;
@@ -165,8 +165,6 @@ impl Backfiller {
     }
 }
 
-type RecordsPage = (Vec<Record>, Result<Option<EventsPage>, PagingError>);
-
 struct AccountBackfill {
     ingester: Ingester,
     source: Source,
@@ -214,7 +212,7 @@ impl AccountBackfill {
                 complete = Err(BackfillError::TooMany(self.settings.max_events));
                 break;
             }
-            let (mut records, next) = match self.page(&asked).await {
+            let RecordsPage { mut records, unreadable, next } = match self.page(&asked).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     complete = Err(error);
@@ -222,7 +220,8 @@ impl AccountBackfill {
                 }
             };
             event_record::keep_new(&mut records, &mut seen);
-            found.read += records.len();
+            found.read += records.len() + unreadable;
+            self.skipped(unreadable, &"it is not a JSON object");
             facts.extend(records.iter().filter_map(|record| self.fact(record)));
             page = match next {
                 Ok(next) => next,
@@ -297,7 +296,13 @@ impl AccountBackfill {
 
     /// The fact that a record holds, if it is about a voice task.
     fn fact(&self, record: &Record) -> Option<NewFact> {
-        let envelope = event_record::parse(record, &self.source.interest).ok()?;
+        let envelope = match event_record::parse(record, &self.source.interest) {
+            Ok(envelope) => envelope,
+            Err(malformed) => {
+                self.skipped(1, &malformed);
+                return None;
+            }
+        };
         // Fetched with this account's credentials, so another account's event is not to be trusted.
         if envelope.account != self.source.account.account {
             return None;
@@ -305,6 +310,15 @@ impl AccountBackfill {
         match envelope.content {
             Content::Ours { task, identity, what } => Some(new_fact(self.ingester.clock(), task, identity, what)),
             Content::NotOurs => None,
+        }
+    }
+
+    /// Says that records cannot be used. The others are.
+    fn skipped(&self, records: usize, reason: &dyn std::fmt::Display) {
+        if records > 0 {
+            let account = &self.source.account.account;
+            tracing::warn!(%account, records, %reason, "skipped records of TaskRouter's events; the others are taken");
+            self.metrics.work.records_unusable.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
         }
     }
 

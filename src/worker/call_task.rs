@@ -2,13 +2,14 @@
 
 use super::accounts::Accounts;
 use super::call_clock::{CallClock, Leads};
+use super::call_log::{log_outcome, log_report};
 use super::call_metrics::CallMetrics;
 use super::leg_checks::LegChecks;
 use super::settings::WorkerSettings;
 use super::shadow::{Shadow, ShadowResult};
 use super::trace::Trace;
-use crate::call::fact::{Fact, FactKind, Notice, Parked};
-use crate::call::step::{Assumed, Command, Operation, Outcome, Settled, Step};
+use crate::call::fact::{Fact, FactKind, Parked};
+use crate::call::step::{Command, Operation, Outcome, Settled, Step};
 use crate::call::{Around, Call, Neighbour, Next, Policy};
 use crate::journal::{CallQuery, Claim, Claims, Due, JournalError, Seq};
 use crate::telemetry::labels;
@@ -27,21 +28,27 @@ const NEIGHBOURS_AGE: Duration = Duration::from_millis(200);
 /// How old it may be otherwise.
 const NEIGHBOURS_REST: Duration = Duration::from_secs(5);
 
+/// What every call task works with.
+#[derive(Clone)]
+pub(super) struct Tools {
+    pub(super) journal: Arc<dyn Claims>,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) settings: Arc<WorkerSettings>,
+    pub(super) leg_checks: Arc<LegChecks>,
+    pub(super) leads: Arc<Leads>,
+}
+
 /// Handles one claimed call.
 pub(super) struct CallTask {
-    journal: Arc<dyn Claims>,
-    accounts: Arc<Accounts>,
-    metrics: Arc<Metrics>,
-    settings: Arc<WorkerSettings>,
+    tools: Tools,
     claim: Claim,
     shutdown: CancellationToken,
     call: Call,
     call_metrics: CallMetrics,
     shadow: Shadow,
     trace: Trace,
-    leg_checks: Arc<LegChecks>,
     clock: CallClock,
-    leads: Arc<Leads>,
     /// Other tasks on the customer's leg, and when they were last looked for.
     neighbours: Vec<Neighbour>,
     neighbours_at: Option<Instant>,
@@ -51,39 +58,20 @@ pub(super) struct CallTask {
 }
 
 impl CallTask {
-    pub(super) fn new(
-        journal: Arc<dyn Claims>,
-        accounts: Arc<Accounts>,
-        metrics: Arc<Metrics>,
-        settings: Arc<WorkerSettings>,
-        leg_checks: Arc<LegChecks>,
-        leads: Arc<Leads>,
-        claim: Claim,
-        claimed: Instant,
-        shutdown: CancellationToken,
-    ) -> Self {
-        let (call, call_metrics, shadow) =
-            (Call::default(), CallMetrics::new(metrics.clone()), Shadow::new(settings.shadow));
-        let trace = Trace::new(settings.traces.clone(), claim.call.clone());
-        let clock = CallClock::new(&claim.call, journal.clock(), &leads);
+    pub(super) fn new(tools: Tools, claim: Claim, claimed: Instant, shutdown: CancellationToken) -> Self {
         Self {
-            journal,
-            accounts,
-            metrics,
-            settings,
-            claim,
-            shutdown,
-            call,
-            call_metrics,
-            shadow,
-            trace,
-            leg_checks,
-            clock,
-            leads,
+            call: Call::default(),
+            call_metrics: CallMetrics::new(tools.metrics.clone()),
+            shadow: Shadow::new(tools.settings.shadow),
+            trace: Trace::new(tools.settings.traces.clone(), claim.call.clone()),
+            clock: CallClock::new(&claim.call, tools.journal.clock(), &tools.leads),
             neighbours: Vec::new(),
             neighbours_at: None,
             seen: 0,
             renewed: claimed,
+            tools,
+            claim,
+            shutdown,
         }
     }
 
@@ -96,8 +84,8 @@ impl CallTask {
             }
             self.look_around(NEIGHBOURS_REST).await?;
             let now = self.clock.now();
-            let Some(account) = self.accounts.of(self.call.account()).cloned() else {
-                match self.call.unserved(&self.accounts.first().policy) {
+            let Some(account) = self.tools.accounts.of(self.call.account()).cloned() else {
+                match self.call.unserved(&self.tools.accounts.first().policy) {
                     Some(parked) => self.park(parked).await?,
                     None if self.call.has_nothing_left() => return self.release(Due::Over).await,
                     None => return self.release(Due::OnFact).await,
@@ -109,7 +97,7 @@ impl CallTask {
                 Next::Do(step) if concerns_the_leg(&step) && self.look_around(NEIGHBOURS_AGE).await? => {}
                 Next::Do(step) => {
                     if !self.perform(step, &account.client, &account.policy).await? {
-                        let pause = self.settings.poll;
+                        let pause = self.tools.settings.poll;
                         return self.release(Due::After(pause)).await;
                     }
                 }
@@ -120,7 +108,7 @@ impl CallTask {
                 }
                 Next::WaitUntil(at) => {
                     let pause = Duration::from_millis(u64::try_from(at - now).unwrap_or(0));
-                    if pause > self.settings.poll {
+                    if pause > self.tools.settings.poll {
                         return self.release(Due::After(pause)).await;
                     }
                     tokio::select! {
@@ -138,7 +126,7 @@ impl CallTask {
     async fn catch_up(&mut self) -> Result<(), JournalError> {
         let fresh = self.seen > 0;
         let facts = loop {
-            match self.journal.facts(&self.claim.call, self.seen).await {
+            match self.tools.journal.facts(&self.claim.call, self.seen).await {
                 Ok(facts) => break facts,
                 Err(error) => self.wait_or_fail(error).await?,
             }
@@ -159,7 +147,7 @@ impl CallTask {
     }
 
     fn around(&self) -> Around<'_> {
-        Around { neighbours: &self.neighbours, verify: self.leg_checks.are_due() }
+        Around { neighbours: &self.neighbours, verify: self.tools.leg_checks.are_due() }
     }
 
     /// Looks for other tasks on the customer's leg, unless that was done less than `age` ago; says whether it did.
@@ -171,7 +159,7 @@ impl CallTask {
         }
         let query = CallQuery { find: Some(leg.to_string()), limit: NEIGHBOURS, ..CallQuery::default() };
         let rows = loop {
-            match self.journal.calls(query.clone()).await {
+            match self.tools.journal.calls(query.clone()).await {
                 Ok(rows) => break rows,
                 Err(error) => self.wait_or_fail(error).await?,
             }
@@ -179,8 +167,10 @@ impl CallTask {
         self.neighbours.clear();
         for row in rows.into_iter().filter(|row| row.call != self.claim.call) {
             let facts = loop {
-                match self.journal.facts(&row.call, 0).await {
+                match self.tools.journal.facts(&row.call, 0).await {
                     Ok(facts) => break facts,
+                    // It is quarantined itself, and what it may have on the leg is what can be read of it.
+                    Err(JournalError::Unreadable { readable, .. }) => break readable,
                     Err(error) => self.wait_or_fail(error).await?,
                 }
             };
@@ -219,7 +209,7 @@ impl CallTask {
             self.count(asked, status, began);
         }
         if let (Operation::Command(Command::CreateStream { .. }), Outcome::Done(_)) = (&step.operation, &outcome) {
-            self.leg_checks.started();
+            self.tools.leg_checks.started();
         }
         let settled = Settled { step, sent_at, outcome, request_id, assumed };
         log_outcome(&self.claim, &settled);
@@ -231,7 +221,7 @@ impl CallTask {
     /// the guard must have been read lowered a moment ago.
     fn arming(&self, operation: &Operation, request: Duration, policy: &Policy) -> Arming {
         let Some(command) = operation.command() else { return Arming::always() };
-        let lease_ends = self.renewed + self.journal.lease();
+        let lease_ends = self.renewed + self.tools.journal.lease();
         let guard_read = match command {
             Command::Redirect { read_at, .. } => {
                 let age = u64::try_from(self.clock.now() - read_at).unwrap_or(0);
@@ -250,7 +240,7 @@ impl CallTask {
     }
 
     fn count(&self, operation: &'static str, status: Option<u16>, began: Instant) {
-        let (steps, status) = (&self.metrics.steps, labels::status(status));
+        let (steps, status) = (&self.tools.metrics.steps, labels::status(status));
         steps.requests.get_or_create(&[("operation", operation), ("status", status)]).inc();
         let time = steps.request_seconds.get_or_create(&[("operation", operation)]);
         time.observe(began.elapsed().as_secs_f64());
@@ -263,13 +253,14 @@ impl CallTask {
         tokio::pin!(permit);
         loop {
             self.keep_lease().await?;
-            let renewal = self.journal.lease() / 3;
-            let patience = if self.accounts.are_several() { self.settings.poll.min(renewal) } else { renewal };
+            let renewal = self.tools.journal.lease() / 3;
+            let patience =
+                if self.tools.accounts.are_several() { self.tools.settings.poll.min(renewal) } else { renewal };
             tokio::select! {
                 permit = &mut permit => return Ok(Some(permit)),
                 () = tokio::time::sleep(patience) => {}
             }
-            if self.accounts.are_several() {
+            if self.tools.accounts.are_several() {
                 return Ok(None);
             }
         }
@@ -279,14 +270,14 @@ impl CallTask {
     /// but not out of Twilio, so this check is made just before sending.
     async fn ensure_lease_outlasts(&mut self, request: Duration) -> Result<(), JournalError> {
         // Checked again after a renewal, because the worker may have stalled in it.
-        while self.journal.lease().saturating_sub(self.renewed.elapsed()) <= request {
+        while self.tools.journal.lease().saturating_sub(self.renewed.elapsed()) <= request {
             self.renew().await?;
         }
         Ok(())
     }
 
     async fn keep_lease(&mut self) -> Result<(), JournalError> {
-        if self.renewed.elapsed() < self.journal.lease() / 3 {
+        if self.renewed.elapsed() < self.tools.journal.lease() / 3 {
             return Ok(());
         }
         self.renew().await
@@ -295,7 +286,7 @@ impl CallTask {
     async fn renew(&mut self) -> Result<(), JournalError> {
         loop {
             let asked = Instant::now();
-            match self.journal.renew(&self.claim).await {
+            match self.tools.journal.renew(&self.claim).await {
                 Ok(()) => {
                     self.renewed = asked;
                     return Ok(());
@@ -309,7 +300,7 @@ impl CallTask {
     async fn append(&self, kind: FactKind) -> Result<(), JournalError> {
         let fact = Fact { at: self.clock.now(), kind };
         loop {
-            match self.journal.append(&self.claim, fact.clone()).await {
+            match self.tools.journal.append(&self.claim, fact.clone()).await {
                 Ok(_) => return Ok(()),
                 Err(error) => self.wait_or_fail(error).await?,
             }
@@ -317,13 +308,14 @@ impl CallTask {
     }
 
     async fn release(self, due: Due) -> Result<(), JournalError> {
+        let Tools { journal, leads, .. } = &self.tools;
         match due {
-            Due::Over => self.leads.forget(&self.claim.call),
-            Due::After(_) | Due::OnFact => self.leads.keep(&self.claim.call, &self.clock, self.journal.clock()),
+            Due::Over => leads.forget(&self.claim.call),
+            Due::After(_) | Due::OnFact => leads.keep(&self.claim.call, &self.clock, journal.clock()),
         }
         let mut is_retry = false;
         loop {
-            match self.journal.release(&self.claim, self.seen, due).await {
+            match self.tools.journal.release(&self.claim, self.seen, due).await {
                 Ok(()) => return Ok(()),
                 // An earlier attempt succeeded, and its answer was lost.
                 Err(JournalError::LeaseLost { .. }) if is_retry => return Ok(()),
@@ -337,14 +329,15 @@ impl CallTask {
     async fn wait_or_fail(&self, error: JournalError) -> Result<(), JournalError> {
         match error {
             JournalError::Unavailable { .. } | JournalError::Overloaded { .. }
-                if self.renewed.elapsed() < self.journal.lease() =>
+                if self.renewed.elapsed() < self.tools.journal.lease() =>
             {
-                tokio::time::sleep(self.settings.poll).await;
+                tokio::time::sleep(self.tools.settings.poll).await;
                 Ok(())
             }
             JournalError::Unavailable { .. }
             | JournalError::Overloaded { .. }
             | JournalError::LeaseLost { .. }
+            | JournalError::Unreadable { .. }
             | JournalError::Fatal { .. } => Err(error),
         }
     }
@@ -353,56 +346,4 @@ impl CallTask {
 /// Whether another task on the same leg bears on it.
 fn concerns_the_leg(step: &Step) -> bool {
     matches!(step.operation, Operation::Command(Command::Redirect { .. } | Command::CreateStream { .. }))
-}
-
-fn log_report(claim: &Claim, kind: &FactKind) {
-    let task_sid = &claim.call;
-    match kind {
-        FactKind::Noticed(Notice::NoCall) => {
-            tracing::info!(%task_sid, "this voice task has no call, as far as can be found")
-        }
-        FactKind::Noticed(Notice::StartUnproven { name, replace }) => tracing::warn!(
-            %task_sid, name, replaced = replace,
-            "Twilio took this stream and has not told that its socket is open: check the destination"
-        ),
-        FactKind::Noticed(Notice::StopUnproven { name }) => tracing::error!(
-            %task_sid, name,
-            "Twilio took the stop of this stream twice and has not told that it is over: check that its audio has ended"
-        ),
-        FactKind::Noticed(Notice::LegMoved { name }) => tracing::error!(
-            %task_sid, name,
-            "the customer's leg left its conference when this stream was started: set streams.strategy = \"redirect\""
-        ),
-        FactKind::Noticed(Notice::LegUnverified { name }) => tracing::warn!(
-            %task_sid, name, "whether the leg stayed where it was when this stream was started could not be read"
-        ),
-        FactKind::Noticed(Notice::RedirectVoid) => {
-            tracing::warn!(%task_sid, "a redirect whose answer was lost never took effect: it is decided anew");
-        }
-        FactKind::Recovered(goal) => tracing::info!(%task_sid, %goal, "no longer parked"),
-        _ => {}
-    }
-}
-
-fn log_outcome(claim: &Claim, settled: &Settled) {
-    let Settled { step, outcome, request_id, assumed, .. } = settled;
-    let (task_sid, operation) = (&claim.call, step.operation.name());
-    let request_id = request_id.as_deref().unwrap_or("-");
-    match outcome {
-        Outcome::Done(_) if *assumed == Some(Assumed::NotSent) => {
-            tracing::info!(%task_sid, operation, "not sent: the call is in shadow mode");
-        }
-        Outcome::Done(_) if step.operation.command().is_none() => {
-            tracing::debug!(%task_sid, operation, request_id, "step done");
-        }
-        Outcome::Done(_) => tracing::info!(%task_sid, operation, request_id, "command taken"),
-        Outcome::NotFound(trouble)
-        | Outcome::NotInProgress(trouble)
-        | Outcome::TryLater(trouble)
-        | Outcome::Unknown(trouble)
-        | Outcome::Denied(trouble)
-        | Outcome::Refused(trouble) => {
-            tracing::warn!(%task_sid, operation, request_id, status = trouble.status, code = trouble.code, reason = %trouble.reason, "step failed");
-        }
-    }
 }

@@ -1,9 +1,8 @@
 //! Claims calls that are due and runs a task for each.
 
 use super::accounts::Accounts;
-use super::call_clock::Leads;
-use super::call_task::CallTask;
-use super::leg_checks::LegChecks;
+use super::call_task::{CallTask, Tools};
+use super::quarantine::Quarantine;
 use super::settings::WorkerSettings;
 use crate::journal::{Claim, Claims, JournalError};
 use crate::telemetry::metrics::Metrics;
@@ -15,25 +14,15 @@ use tokio_util::task::TaskTracker;
 
 /// Handles the calls of a journal until told to stop.
 pub struct Worker {
-    journal: Arc<dyn Claims>,
-    accounts: Arc<Accounts>,
-    metrics: Arc<Metrics>,
-    settings: Arc<WorkerSettings>,
-    leg_checks: Arc<LegChecks>,
-    leads: Arc<Leads>,
+    tools: Tools,
 }
 
 impl Worker {
     /// Each call's steps use the client of its account.
     pub fn new(journal: Arc<dyn Claims>, accounts: Accounts, metrics: Arc<Metrics>, settings: WorkerSettings) -> Self {
-        Self {
-            journal,
-            accounts: Arc::new(accounts),
-            metrics,
-            settings: Arc::new(settings),
-            leg_checks: Arc::default(),
-            leads: Arc::default(),
-        }
+        let (accounts, settings) = (Arc::new(accounts), Arc::new(settings));
+        let (leg_checks, leads) = (Arc::default(), Arc::default());
+        Self { tools: Tools { journal, accounts, metrics, settings, leg_checks, leads } }
     }
 
     /// Runs until `shutdown`, then lets every call task finish its step and release its call.
@@ -42,23 +31,23 @@ impl Worker {
     /// When the journal has failed for good: the process must stop.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), JournalError> {
         let tasks = TaskTracker::new();
-        let permits = Arc::new(Semaphore::new(self.settings.max_calls));
+        let permits = Arc::new(Semaphore::new(self.tools.settings.max_calls));
         let (mut end, mut is_failing) = (Ok(()), false);
         while !shutdown.is_cancelled() {
-            let hint = self.journal.hint();
+            let hint = self.tools.journal.hint();
             let woken = hint.notified();
             tokio::pin!(woken);
             // Enabled before the claim: a commit between the claim and the wait must wake us.
             woken.as_mut().enable();
             let claimed = self.claim(&permits, &tasks, &shutdown).await;
-            self.metrics.work.round("dispatcher", claimed.is_ok());
+            self.tools.metrics.work.round("dispatcher", claimed.is_ok());
             let pause = match claimed {
                 Ok(has_capacity) => {
                     if std::mem::take(&mut is_failing) {
                         tracing::info!("claiming calls works again");
                     }
                     // At capacity, a call task that ends wakes us.
-                    if has_capacity { self.pause().await } else { self.settings.poll }
+                    if has_capacity { self.pause().await } else { self.tools.settings.poll }
                 }
                 Err(error @ JournalError::Fatal { .. }) => {
                     end = Err(error);
@@ -69,7 +58,7 @@ impl Worker {
                     if !std::mem::replace(&mut is_failing, true) {
                         tracing::warn!(%error, "cannot claim calls; retrying until the journal answers");
                     }
-                    self.settings.poll
+                    self.tools.settings.poll
                 }
             };
             tokio::select! {
@@ -98,7 +87,7 @@ impl Worker {
             return Ok(false);
         }
         let asked = Instant::now();
-        let claims = self.journal.claim(free.len()).await?;
+        let claims = self.tools.journal.claim(free.len()).await?;
         let has_capacity = claims.len() < free.len();
         for (claim, permit) in claims.into_iter().zip(free) {
             tasks.spawn(self.call_task(claim, asked, permit, shutdown.clone()));
@@ -113,20 +102,11 @@ impl Worker {
         permit: OwnedSemaphorePermit,
         shutdown: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let task = claim.call.clone();
-        let hint = self.journal.hint();
-        let metrics = self.metrics.clone();
-        let call_task = CallTask::new(
-            self.journal.clone(),
-            self.accounts.clone(),
-            metrics.clone(),
-            self.settings.clone(),
-            self.leg_checks.clone(),
-            self.leads.clone(),
-            claim,
-            claimed,
-            shutdown,
-        );
+        let (task, quarantine) =
+            (claim.call.clone(), Quarantine { journal: self.tools.journal.clone(), claim: claim.clone() });
+        let hint = self.tools.journal.hint();
+        let metrics = self.tools.metrics.clone();
+        let call_task = CallTask::new(self.tools.clone(), claim, claimed, shutdown);
         async move {
             metrics.work.call_tasks.inc();
             match call_task.run().await {
@@ -138,6 +118,7 @@ impl Worker {
                 Err(error @ (JournalError::Unavailable { .. } | JournalError::Overloaded { .. })) => {
                     tracing::warn!(task_sid = %task, %error, "the journal is unavailable; this call is taken up again once it is back");
                 }
+                Err(JournalError::Unreadable { seq, .. }) => quarantine.begin(seq, &metrics).await,
                 Err(error @ JournalError::Fatal { .. }) => {
                     tracing::error!(task_sid = %task, %error, "the journal failed; this call is taken up again when its lease expires");
                 }
@@ -150,8 +131,8 @@ impl Worker {
     }
 
     async fn pause(&self) -> Duration {
-        let poll = self.settings.poll;
-        match self.journal.next_due().await {
+        let poll = self.tools.settings.poll;
+        match self.tools.journal.next_due().await {
             Ok(Some(due)) => due.min(poll),
             Ok(None) | Err(_) => poll,
         }

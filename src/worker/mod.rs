@@ -10,6 +10,7 @@
 //! | `call_task` | one call's loop: fold, ask, perform, journal |
 //! | `call_clock` | the time that a call sees |
 //! | `call_metrics`, `trace` | what a call task counts and traces |
+//! | `quarantine` | parks a call that cannot be read |
 //! | `shadow` | stands in for Twilio where nothing may be commanded |
 //! | `stream_gauges` | counts the streams of all live calls |
 //! | `backfill` | fetches events that were not delivered |
@@ -17,10 +18,12 @@
 mod accounts;
 mod backfill;
 mod call_clock;
+mod call_log;
 mod call_metrics;
 mod call_task;
 mod dispatcher;
 mod leg_checks;
+mod quarantine;
 mod settings;
 mod shadow;
 mod stream_gauges;

@@ -11,7 +11,7 @@ use crate::call::streams::StreamState;
 use crate::call::task::ReservationStatus;
 use crate::journal::{CallQuery, CallRow, CallState, JournalError, PAGE_LIMIT, Reading, Seq};
 use crate::telemetry::metrics::Metrics;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ pub struct StreamGauges {
     every: Duration,
     /// Calls with a stream.
     streams: BTreeMap<TaskSid, StreamCount>,
+    /// Calls with a fact that cannot be read.
+    unreadable: BTreeSet<TaskSid>,
     /// Calls that changed recently: how many facts they had when folded, and when the last of them was journaled.
     recent: BTreeMap<TaskSid, (Seq, EpochMs)>,
     /// The newest change of any call, once there has been a complete count.
@@ -54,7 +56,16 @@ struct StreamCount {
 impl StreamGauges {
     /// Nothing is counted before [`StreamGauges::run`].
     pub fn new(journal: Arc<dyn Reading>, metrics: Arc<Metrics>, every: Duration) -> Self {
-        Self { journal, metrics, every, streams: BTreeMap::new(), recent: BTreeMap::new(), newest: None, begun: None }
+        Self {
+            journal,
+            metrics,
+            every,
+            streams: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
+            recent: BTreeMap::new(),
+            newest: None,
+            begun: None,
+        }
     }
 
     /// Counts at every interval until `stop`.
@@ -76,6 +87,7 @@ impl StreamGauges {
                     streams.running.set(proven);
                     streams.in_doubt.set(in_doubt);
                     streams.orphaned.set(orphaned);
+                    self.metrics.work.unreadable_calls.set(i64::try_from(self.unreadable.len()).unwrap_or(i64::MAX));
                 }
                 Err(error) => tracing::warn!(%error, "cannot count the running streams; will retry"),
             }
@@ -90,6 +102,7 @@ impl StreamGauges {
     async fn count(&mut self) -> Result<StreamCount, JournalError> {
         if self.begun.is_none_or(|begun| begun.elapsed() >= RECOUNT_AFTER) {
             self.streams.clear();
+            self.unreadable.clear();
             self.recent.clear();
             (self.newest, self.begun) = (None, Some(Instant::now()));
         }
@@ -123,12 +136,21 @@ impl StreamGauges {
     async fn update(&mut self, row: &CallRow) -> Result<(), JournalError> {
         if row.over {
             self.streams.remove(&row.call);
+            self.unreadable.remove(&row.call);
             return Ok(());
         }
         if self.recent.get(&row.call).is_some_and(|(facts, _)| *facts == row.facts) {
             return Ok(());
         }
-        let facts = self.journal.facts(&row.call, 0).await?;
+        let facts = match self.journal.facts(&row.call, 0).await {
+            Ok(facts) => facts,
+            // It is shown as parked; what can be read of it is counted like any other.
+            Err(JournalError::Unreadable { readable, .. }) => {
+                self.unreadable.insert(row.call.clone());
+                readable
+            }
+            Err(error) => return Err(error),
+        };
         let count = StreamCount::of(&Call::fold(facts.iter().map(|(_, fact)| fact)));
         if count == StreamCount::default() {
             self.streams.remove(&row.call);

@@ -12,7 +12,7 @@ use taskrouter_streams::call::fact::EpochMs;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::http::STREAM_STATUS_PATH;
 use taskrouter_streams::journal::CallQuery;
-use taskrouter_streams::twilio::client::{ApiError, Client, EventsPage, PagingError};
+use taskrouter_streams::twilio::client::{ApiError, Client, EventsPage, PagingError, RecordsPage};
 use taskrouter_streams::twilio::event::{self, Content};
 use taskrouter_streams::twilio::event_record;
 use taskrouter_streams::twilio::interest::Interest;
@@ -274,7 +274,7 @@ async fn records(client: &Client) -> Vec<event_record::Record> {
     let (mut page, mut all, mut seen) =
         (Some(EventsPage::first(now - 600_000, now + 60_000)), Vec::new(), BTreeSet::new());
     while let Some(asked) = page {
-        let (mut records, next) = client.event_log().page(&asked).await.unwrap();
+        let RecordsPage { mut records, next, .. } = client.event_log().page(&asked).await.unwrap();
         records.retain(|record| seen.insert(event_record::sid(record).unwrap().to_owned()));
         all.extend(records);
         page = next.unwrap();
@@ -308,9 +308,9 @@ async fn more_than_twilio_lists_is_said_to_be_so() {
     stage.sim.world(|world| world.spread_events(0));
     let client = Client::new(stage.settings().client(STREAM_STATUS_PATH)).unwrap();
     let now = jiff::Timestamp::now().as_millisecond();
-    let (_, next) = client.event_log().page(&EventsPage::first(now - 600_000, now + 60_000)).await.unwrap();
-    let (_, next) = client.event_log().page(&next.unwrap().unwrap()).await.unwrap();
-    let (_, next) = client.event_log().page(&next.unwrap().unwrap()).await.unwrap();
+    let next = client.event_log().page(&EventsPage::first(now - 600_000, now + 60_000)).await.unwrap().next;
+    let next = client.event_log().page(&next.unwrap().unwrap()).await.unwrap().next;
+    let next = client.event_log().page(&next.unwrap().unwrap()).await.unwrap().next;
     assert_eq!(next, Err(PagingError::Crowded));
     let output = run(&stage, &["backfill", "--since", "10m"], &[]).await;
     assert_eq!(output.status.code(), Some(1));

@@ -80,7 +80,7 @@ pub(crate) fn only_problem(key: &str, file: &str, environment: &Environment) -> 
 fn the_defaults_are_the_contract() {
     let settings = accepted("", &environment());
     assert_eq!(settings.server.listen.to_string(), "0.0.0.0:8080");
-    assert_eq!(settings.server.body_limit_bytes, 262_144);
+    assert_eq!(settings.server.body_limit_bytes, 65_536);
     assert_eq!(settings.server.event_streams_body_limit_bytes, 16 * 1024 * 1024);
     assert_eq!(settings.server.retry_after, Duration::from_secs(1));
     assert_eq!(settings.admin.listen.to_string(), "127.0.0.1:9090");

@@ -8,6 +8,9 @@ use taskrouter_streams::twilio::event::{self, Content, Malformed, types};
 use taskrouter_streams::twilio::event_stream::{DeliveryElement, NotEvents, parse};
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::parse_pairs;
+use taskrouter_streams::twilio::stream_status::{self, StatusContent};
+
+const NOW: i64 = 1_760_000_009_000;
 
 /// A callback's parameters as the CloudEvent of the same event.
 pub(crate) fn cloud_event(form: &[(String, String)]) -> Value {
@@ -78,7 +81,7 @@ pub(crate) fn accepted() -> Vec<(String, String)> {
 }
 
 fn only(delivery: &Value) -> DeliveryElement {
-    let mut elements = parse(delivery.to_string().as_bytes(), &Interest::default()).unwrap();
+    let mut elements = parse(delivery.to_string().as_bytes(), &Interest::default(), NOW).unwrap();
     assert_eq!(elements.len(), 1);
     elements.remove(0)
 }
@@ -107,7 +110,7 @@ fn every_type_that_matters_is_read_and_an_array_is_read_to_its_end() {
             cloud_event(&form)
         })
         .collect();
-    let elements = parse(json!(delivery).to_string().as_bytes(), &Interest::default()).unwrap();
+    let elements = parse(json!(delivery).to_string().as_bytes(), &Interest::default(), NOW).unwrap();
     assert_eq!(elements.len(), 21);
     for element in elements {
         let DeliveryElement::Event(envelope) = element else { panic!("{element:?}") };
@@ -142,7 +145,7 @@ fn an_event_that_lacks_what_it_must_have_does_not_hold_up_its_neighbours() {
     let good = cloud_event(&accepted());
     let mut bad = good.clone();
     bad["data"]["payload"]["task_sid"] = Value::Null;
-    let elements = parse(json!([bad, good]).to_string().as_bytes(), &Interest::default()).unwrap();
+    let elements = parse(json!([bad, good]).to_string().as_bytes(), &Interest::default(), NOW).unwrap();
     assert_eq!(elements[0], DeliveryElement::Unusable(Malformed::Missing("TaskSid")));
     assert!(matches!(elements[1], DeliveryElement::Event(_)));
 }
@@ -162,19 +165,104 @@ fn a_sinks_test_and_events_of_other_products_are_told_apart() {
 }
 
 #[test]
-fn what_is_not_an_array_of_objects_is_refused() {
-    for body in ["", "{", "null", "7", "\"[]\"", "[7]", "[[]]", "[{}, null]", "\u{feff}[]"] {
-        assert_eq!(parse(body.as_bytes(), &Interest::default()), Err(NotEvents), "{body}");
+fn what_is_neither_an_array_nor_an_object_is_refused() {
+    for body in ["", "{", "[", "null", "7", "\"[]\"", "[{}] 7", "[{}][]", "[{\"a\": \"]"] {
+        assert_eq!(parse(body.as_bytes(), &Interest::default(), NOW), Err(NotEvents), "{body}");
     }
-    assert_eq!(parse(b"[]", &Interest::default()), Ok(Vec::new()));
-    assert_eq!(
-        parse(&vec![b'['; 100_000], &Interest::default()),
-        Err(NotEvents),
-        "not even one that nests without end"
-    );
+    for body in ["[]", " [ ] ", "\u{feff}[]"] {
+        assert_eq!(parse(body.as_bytes(), &Interest::default(), NOW), Ok(Vec::new()), "{body}");
+    }
+    let deep = vec![b'['; 100_000];
+    assert_eq!(parse(&deep, &Interest::default(), NOW), Err(NotEvents), "not even one that nests without end");
+}
+
+#[test]
+fn every_element_is_judged_alone() {
+    let good = cloud_event(&accepted());
+    let text = good.to_string();
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    for bad in ["7", "null", "[]", "\"a\"", "{\"type\": }", "{type: 1}", "", &deep] {
+        let body = format!("[{text},{bad},{text}]");
+        let elements = parse(body.as_bytes(), &Interest::default(), NOW).unwrap();
+        let expected = only(&good);
+        assert_eq!(elements, [expected.clone(), DeliveryElement::Unreadable, expected], "{bad:.40}");
+    }
+    // Faults that can be mended, also where the bytes are not UTF-8.
+    let expected = only(&good);
+    for fault in [r"\ud83d", r"\udc00 x", r"\q", "a\nb", "\u{1}", "\u{feff}"] {
+        let body = format!("[{}]", text.replacen('{', &format!("{{\"note\":\"{fault}\",\"n\":NaN,"), 1));
+        assert_eq!(
+            parse(body.as_bytes(), &Interest::default(), NOW).unwrap(),
+            std::slice::from_ref(&expected),
+            "{fault:?}"
+        );
+    }
+    let (before, after) = text.split_at(1);
+    let body = [b"[", before.as_bytes(), b"\"note\":\"\xff\xfe\",", after.as_bytes(), b"]"].concat();
+    assert_eq!(parse(&body, &Interest::default(), NOW).unwrap(), [expected]);
+}
+
+/// What Event Streams tells of a status callback.
+fn stream_updated(url: &str, parameters: &[(&str, &str)]) -> Value {
+    let parameters: serde_json::Map<String, Value> =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    json!({
+        "specversion": "1.0", "type": "com.twilio.voice.status-callback.stream.updated", "source": "AB1", "id": "NO1",
+        "dataschema": "https://events-schemas.twilio.com/Voice.WebhookEvent/2", "datacontenttype": "application/json",
+        "data": {
+            "sid": "CA00000000000000000000000000000001", "timestamp": "2025-10-09T08:53:25.123Z", "eventSid": "VW1",
+            "request": {"method": "POST", "url": url, "parameters": parameters},
+            "response": {"responseCode": 204, "requestDuration": 14},
+        },
+    })
+}
+
+#[test]
+fn a_streams_status_is_the_same_fact_by_its_callback_and_by_event_streams() {
+    let task = "WT00000000000000000000000000000001";
+    let address = format!("https://streams.example.com/streams/status?task={task}");
+    let name = "Stream_WK00000000000000000000000000000001_WR00000000000000000000000000000001";
+    for (change, error) in [("stream-started", None), ("stream-stopped", None), ("stream-error", Some("31921 - x"))] {
+        let mut parameters = vec![
+            ("AccountSid", ACCOUNT),
+            ("CallSid", "CA00000000000000000000000000000001"),
+            ("StreamSid", "MZ00000000000000000000000000000001"),
+            ("StreamName", name),
+            ("StreamEvent", change),
+            ("Timestamp", "2025-10-09T08:53:25.000Z"),
+        ];
+        parameters.extend(error.map(|error| ("StreamError", error)));
+        let form: Vec<_> = parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let expected = stream_status::parse(&form, NOW).unwrap();
+        assert!(matches!(expected.content, StatusContent::Stream { .. }));
+        for fragment in ["", "#rc=3&rp=5xx,ct,rt"] {
+            let element = only(&stream_updated(&format!("{address}{fragment}"), &parameters));
+            let task = Some(task.parse().unwrap());
+            assert_eq!(element, DeliveryElement::Stream { status: expected.clone(), task }, "{change}{fragment}");
+        }
+        // Of somebody else's address, the task is not known; and a stream of another name is none of ours.
+        let element = only(&stream_updated("https://x.example.com/status", &parameters));
+        assert!(matches!(element, DeliveryElement::Stream { task: None, .. }), "{element:?}");
+        parameters.retain(|(name, _)| *name != "Timestamp");
+        let DeliveryElement::Stream { status, .. } = only(&stream_updated(&address, &parameters)) else { panic!() };
+        let StatusContent::Stream { event, .. } = status.content else { panic!() };
+        assert_eq!(event.at, 1_760_000_005_123, "the event's own time");
+        parameters.retain(|(name, _)| *name != "StreamSid");
+        let element = only(&stream_updated(&address, &parameters));
+        assert_eq!(element, DeliveryElement::Unusable(Malformed::Missing("StreamSid")));
+    }
+    let bare = only(&json!({"type": "com.twilio.voice.status-callback.stream.updated"}));
+    assert_eq!(bare, DeliveryElement::Unusable(Malformed::Missing("AccountSid")));
 }
 
 proptest! {
+    #[test]
+    fn no_bytes_cause_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[\\[\\]{}\",:\\\\ua0-9]{0,60}") {
+        let _ = parse(&bytes, &Interest::default(), NOW);
+        let _ = parse(text.as_bytes(), &Interest::default(), NOW);
+        let _ = parse(format!("[{text}]").as_bytes(), &Interest::default(), NOW);
+    }
+
     #[test]
     fn no_value_in_any_place_causes_a_panic(at in 0_usize..30, text in any::<String>(), number in any::<i64>()) {
         for value in [json!(text), json!(number), json!([text]), json!({"a": number}), Value::Null] {
@@ -183,9 +271,9 @@ proptest! {
             let field = payload.keys().nth(at % payload.len()).unwrap().clone();
             payload.insert(field, value.clone());
             element["data"]["payload"][text.clone()] = value.clone();
-            let _ = parse(json!([element]).to_string().as_bytes(), &Interest::default());
+            let _ = parse(json!([element]).to_string().as_bytes(), &Interest::default(), NOW);
             element["data"] = value;
-            let _ = parse(json!([element]).to_string().as_bytes(), &Interest::default());
+            let _ = parse(json!([element]).to_string().as_bytes(), &Interest::default(), NOW);
         }
     }
 }

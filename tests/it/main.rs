@@ -9,7 +9,9 @@
 mod accounts;
 mod architecture;
 mod assignment;
+mod attributes;
 mod audio;
+mod audit;
 mod backfill;
 mod client;
 mod clock;
@@ -39,9 +41,11 @@ mod shadow;
 mod signature;
 mod skew;
 mod stories;
+mod strangers;
 mod stream_gauges;
 mod stream_status;
 mod streams;
+mod supervision;
 #[cfg(feature = "opentelemetry")]
 mod traces;
 mod twiml;

@@ -26,12 +26,12 @@ pub(crate) async fn rendered(stage: &Testbed) -> String {
     get(stage, "/metrics").await.text().await.unwrap()
 }
 
-fn named(name: &str) -> String {
+pub(crate) fn named(name: &str) -> String {
     format!("{PREFIX}_{name}")
 }
 
 /// Waits until the metrics are as `wanted` says.
-async fn until(stage: &Testbed, wanted: impl Fn(&Samples) -> bool) -> Samples {
+pub(crate) async fn until(stage: &Testbed, wanted: impl Fn(&Samples) -> bool) -> Samples {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let text = rendered(stage).await;
@@ -49,7 +49,8 @@ pub(crate) fn story(steps: &[&str]) -> Scenario {
 }
 
 async fn stage() -> Testbed {
-    Testbed::start(SimConfig::default(), "[server]\nthreads = 1\n[admin]\nstream_gauges_ms = 100").await.unwrap()
+    let extra = "[server]\nthreads = 1\n[admin]\nstream_gauges_ms = 100\n[streams]\nstrategy = \"redirect\"";
+    Testbed::start(SimConfig::default(), extra).await.unwrap()
 }
 
 #[tokio::test]
@@ -112,15 +113,15 @@ async fn what_runs_is_counted_also_after_a_restart() {
 async fn a_change_that_is_given_up_and_its_tries_are_counted() {
     let extra = "[server]\nthreads = 1\n[retry]\nfirst_ms = 1\ncap_ms = 5\ngive_up_ms = 20";
     let stage = Testbed::start(SimConfig::default(), extra).await.unwrap();
-    let refused: Vec<&str> = std::iter::repeat_n("the next redirect is answered 503", 40).collect();
+    let refused: Vec<&str> = std::iter::repeat_n("the next create stream is answered 503", 40).collect();
     let steps = [&["customer calls"][..], &refused, &["alice accepts", "settle"]].concat();
     stage.run(&story(&steps)).await;
     let samples = samples(&rendered(&stage).await);
     assert_eq!(samples.get(&named("parked_total{change=\"start\"}")), Some(&1.0));
     assert_eq!(samples.get(&named("calls{state=\"parked\"}")), Some(&1.0));
-    assert!(samples.get(&named("retries_total{operation=\"redirect\"}")) > Some(&0.0), "{samples:#?}");
-    assert!(samples.get(&named("steps_total{operation=\"redirect\",outcome=\"unknown\"}")) > Some(&0.0));
-    assert!(samples.get(&named("twilio_requests_total{operation=\"redirect\",status=\"503\"}")) > Some(&0.0));
+    assert!(samples.get(&named("retries_total{operation=\"create stream\"}")) > Some(&0.0), "{samples:#?}");
+    assert!(samples.get(&named("steps_total{operation=\"create stream\",outcome=\"unknown\"}")) > Some(&0.0));
+    assert!(samples.get(&named("twilio_requests_total{operation=\"create stream\",status=\"503\"}")) > Some(&0.0));
     stage.stop().await;
 }
 

@@ -36,7 +36,7 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 7] = [
 pub(crate) struct Serving {
     child: Child,
     pub(crate) public: String,
-    admin: String,
+    pub(crate) admin: String,
 }
 
 impl Serving {
@@ -55,6 +55,12 @@ impl Serving {
 
     /// `command` becomes the program by the arguments that follow.
     pub(crate) fn start_as(mut command: Command, journal_url: &str, twilio: &str, more: &[(&str, &str)]) -> Self {
+        command.stderr(Stdio::null());
+        Self::start_logging(command, journal_url, twilio, more)
+    }
+
+    /// As [`start_as`](Self::start_as); logs go to where `command` sends them.
+    pub(crate) fn start_logging(mut command: Command, journal_url: &str, twilio: &str, more: &[(&str, &str)]) -> Self {
         let mut child = command
             .arg("serve")
             .envs(ENVIRONMENT)
@@ -62,7 +68,6 @@ impl Serving {
             .env("TRS__JOURNAL__URL", journal_url)
             .envs(more.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut line = String::new();

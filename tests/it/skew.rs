@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::journal::{Backlog, Clock, Journal, MachineTime, SqliteJournal, SqliteSettings};
+use taskrouter_streams::journal::{Clock, Journal, MachineTime, SqliteJournal, SqliteSettings};
 use taskrouter_streams::telemetry::metrics::Commits;
 use tempfile::TempDir;
 use tokio::task::JoinSet;

@@ -65,7 +65,9 @@ pub(crate) async fn told(stage: &Testbed, name: &str, tasks: &[TaskSid], mut wro
 }
 
 pub(crate) async fn stage_of(story: &Scenario, extra: &str) -> Testbed {
-    Testbed::start(story.config(&SimConfig::default()).unwrap(), extra).await.unwrap()
+    // A loaded machine stalls everybody for seconds; the simulator's own tests hold the rule.
+    let patient = SimConfig { unattended_ms: 15_000, ..SimConfig::default() };
+    Testbed::start(story.config(&patient).unwrap(), extra).await.unwrap()
 }
 
 /// Both ways of making changes.

@@ -37,7 +37,7 @@ impl Case<'_> {
             let Case { streams, more, .. } = self;
             let way = strategy.as_str();
             let configuration = format!(
-                "[server]\nthreads = 1\n[streams]\nstrategy = \"{way}\"\n{QUICK}{streams}\n[redirect]\ndoubt_ms = 100\n{more}"
+                "[server]\nthreads = 1\n[streams]\nstrategy = \"{way}\"\n{QUICK}{streams}\n[retry]\ndoubt_ms = 100\nlanding_margin_ms = 100\n{more}"
             );
             let stage = Testbed::start_with_audio(story.config(&base).unwrap(), &configuration).await.unwrap();
             let outcome = stage.run(&story).await;

@@ -93,8 +93,8 @@ async fn every_event_has_one_trace_to_its_last_step() {
     }
     let accepted: Vec<_> = roots.iter().filter(|root| root.name == "reservation.accepted").collect();
     assert_eq!(accepted.len(), 2);
-    let redirects = steps.iter().filter(|step| step.name == "redirect");
-    let of_accepts = redirects.filter(|step| accepted.iter().any(|root| root.trace_id == step.trace_id));
+    let creates = steps.iter().filter(|step| step.name == "create stream");
+    let of_accepts = creates.filter(|step| accepted.iter().any(|root| root.trace_id == step.trace_id));
     assert_eq!(of_accepts.count(), 2, "each agent's stream starts in the trace of the accept");
     let distinct: BTreeSet<&[u8]> = spans.iter().map(|span| span.span_id.as_slice()).collect();
     assert_eq!(distinct.len(), spans.len(), "no two spans share an id, also not across the restart");

@@ -126,26 +126,13 @@ fn settings(twilio: &str) -> config::Settings {
 }
 
 fn ingress(settings: &config::Settings) -> IngressSettings {
-    IngressSettings {
-        traces: Traces::default(),
-        outage: Arc::default(),
-        accounts: vec![http::IngressAccount {
-            verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
-            account: ACCOUNT.parse().unwrap(),
-            workspace: WORKSPACE.parse().unwrap(),
-            interest: settings.interest(),
-        }],
-        assignment: None,
-        body_limit_bytes: 256 * 1024,
-        event_streams_body_limit_bytes: 8 * 1024 * 1024,
-        ingest_at_once: 300,
-        retry_after_s: 1,
-        threads: 1,
-        client_timeout: Duration::from_secs(5),
-        keep_alive: Duration::from_secs(5),
-        max_connections: 100,
-        shutdown_grace_s: 1,
-    }
+    let account = http::IngressAccount {
+        verifier: Verifier::new(PUBLIC_URL, vec![SecretString::from(TOKEN)]).unwrap(),
+        account: ACCOUNT.parse().unwrap(),
+        workspace: WORKSPACE.parse().unwrap(),
+        interest: settings.interest(),
+    };
+    IngressSettings { assignment: None, ..crate::ingress::settings(vec![account]) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,23 +178,23 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     let accounts = Accounts::new(account, []);
     let worker = tokio::spawn(Worker::new(stalling.clone(), accounts, metrics.clone(), working).run(stop.clone()));
 
-    let redirects = || {
+    let creates = || {
         sim.world(|world| world.requests().to_vec())
             .iter()
-            .filter(|request| request.op == Some(OpName::RedirectCall))
+            .filter(|request| request.op == Some(OpName::CreateStream))
             .count()
     };
     let task = sim.act(|world| world.customer_calls()).await;
     sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     until("the loss of the lease", || metrics.work.leases_lost.get() == 1).await;
-    assert_eq!(redirects(), 0, "the call belongs to another worker");
+    assert_eq!(creates(), 0, "the call belongs to another worker");
 
     // The other worker gives the call back, and all is well.
     let other = stalling.other.lock().unwrap().take().unwrap();
     stalling.may_go_on.store(true, Ordering::Relaxed);
     stalling.release(&other, 0, Due::OnFact).await.unwrap();
     until("the stream", || sim.world(|world| world.snapshot(&task)).unwrap().streams == ["alice"]).await;
-    assert_eq!(redirects(), 1);
+    assert_eq!(creates(), 1);
     assert_eq!(sim.world(|world| world.violations().to_vec()), []);
     stop.cancel();
     worker.await.unwrap().unwrap();

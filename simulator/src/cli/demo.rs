@@ -49,7 +49,7 @@ pub(super) struct Demo {
 }
 
 /// The strategies, as arguments.
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Way {
     /// New TwiML for the customer's leg, which rejoins the conference.
     Redirect,
@@ -110,7 +110,7 @@ impl Demo {
             }
             table.push((scenario.name.clone(), run.figures));
         }
-        summarise(&table);
+        summarise(scenarios.len(), &table);
         Ok(table.iter().all(|(_, figures)| figures.is_good()))
     }
 
@@ -139,7 +139,7 @@ fn show_streams(task: &TaskSid, facts: &[Fact]) {
     }
 }
 
-fn summarise(table: &[(String, Figures)]) {
+fn summarise(scenarios: usize, table: &[(String, Figures)]) {
     say(&format!(
         "\n{:<40} {:>7} {:>7} {:>7} {:>8} {:>10} {:>10}",
         "scenario", "taken", "running", "stopped", "requests", "outside ms", "violations"
@@ -154,7 +154,7 @@ fn summarise(table: &[(String, Figures)]) {
     let violations: usize = table.iter().map(|(_, figures)| figures.violations).sum();
     let failures: usize = table.iter().map(|(_, figures)| figures.failures).sum();
     let counts = [
-        counted(table.len(), "scenario", "scenarios"),
+        counted(scenarios, "scenario", "scenarios"),
         counted(violations, "violation", "violations"),
         counted(failures, "unmet expectation", "unmet expectations"),
     ];

@@ -132,7 +132,7 @@ fn newest_agents_leg(world: &World, task: &TaskSid) -> Result<CallSid, InvalidAc
 }
 
 fn live_customer(world: &World, task: &TaskSid) -> Result<CallSid, InvalidAction> {
-    let customer = world.taskrouter.customer(task).filter(|call| world.voice.calls.is_live(call));
+    let customer = world.taskrouter.tasks.customer(task).filter(|call| world.voice.calls.is_live(call));
     customer.cloned().ok_or_else(|| InvalidAction("the task has no customer on the phone".to_owned()))
 }
 
@@ -163,7 +163,7 @@ fn call_agent(world: &mut World, from: &str, to: &str) -> Result<TaskSid, Invali
     let World { cx, taskrouter, .. } = world;
     let (worker, callee) = (taskrouter.agents.named(from)?.sid.clone(), taskrouter.agents.named(to)?.name.clone());
     let task = taskrouter.create_task(cx, TaskKind::Internal(callee));
-    taskrouter.offer_only_to(&task, worker);
+    taskrouter.tasks.offer_only_to(&task, worker);
     taskrouter.announce(cx, &task);
     world.accepts(&task, from)?;
     join(world, &task, Role::Colleague, Line::outbound(&format!("client:{to}")), Entry::default())?;

@@ -8,11 +8,7 @@ use crate::sim_config::Ms;
 use std::collections::{BTreeMap, BTreeSet};
 use taskrouter_streams::call::sid::{CallSid, StreamSid};
 
-/// How long a stream may run after the service was told that no agent is on the call: the grace that the end of a call has,
-/// and time for a request.
-const UNATTENDED_MS: Ms = 1_000 + 2_000;
-
-/// The same after a request about the call went wrong on purpose: a service that has given up tries again this slowly.
+/// How long a stream may run on after a request about the call went wrong on purpose: a service that has given up tries again this slowly.
 const OBSTRUCTED_MS: Ms = 35_000;
 
 /// How long agents may be left behind in a conference by a lowered guard.
@@ -43,7 +39,7 @@ impl Overdue {
         for call in voice.streams.calls_with_running() {
             let Some(told) = unattended_since(taskrouter, call) else { continue };
             let obstructed = [self.obstructed.get(call), voice.streams.stop_ignored_at(call)].into_iter().flatten();
-            let deadline = obstructed.map(|at| at + OBSTRUCTED_MS).fold(told + UNATTENDED_MS, Ms::max);
+            let deadline = obstructed.map(|at| at + OBSTRUCTED_MS).fold(told + cx.config.unattended_ms, Ms::max);
             if cx.now() <= deadline {
                 continue;
             }
@@ -58,7 +54,7 @@ impl Overdue {
 
 /// Since when the service knows that no agent of any task is on this leg; `None` while one is, or while it was not told.
 fn unattended_since(taskrouter: &TaskRouter, call: &CallSid) -> Option<Ms> {
-    let tasks = taskrouter.tasks_of(call);
+    let tasks = taskrouter.tasks.of(call);
     let had_agents = tasks.iter().filter_map(|task| taskrouter.task(task)).filter(|task| task.conference.is_some());
     let told: Vec<Option<Ms>> = had_agents.map(|task| task.told_unattended_at).collect();
     told.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max()

@@ -7,8 +7,8 @@
 use super::context::VoiceEffect;
 use super::streams::Unstarted;
 use super::voice::Ended;
-use super::{EventQuery, Misuse, PageQuery, SinkRequest, StreamOrder, World};
-use serde_json::{Value, json};
+use super::{EventQuery, Misuse, OpName, PageQuery, Reply, SinkRequest, StreamOrder, World};
+use serde_json::Value;
 use taskrouter_streams::call::sid::{CallSid, StreamSid, TaskSid};
 
 /// A request that the simulated REST API understands. Path segments are as they came.
@@ -33,66 +33,6 @@ pub enum Request {
     FetchWorkspace { workspace: String },
     UpdateWorkspace { workspace: String, event_callback_url: Option<String>, events_filter: Option<String> },
     Sinks(SinkRequest),
-}
-
-/// The endpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum OpName {
-    /// `GET /Conferences.json`.
-    FindConferences,
-    /// `GET /Conferences/{CF}.json`.
-    FetchConference,
-    /// `POST /Conferences/{CF}.json` with `Status`.
-    EndConference,
-    /// `GET /Conferences/{CF}/Participants.json`.
-    ListParticipants,
-    /// `GET /Conferences/{CF}/Participants/{CA}.json`.
-    FetchParticipant,
-    /// `POST /Conferences/{CF}/Participants/{CA}.json`.
-    UpdateParticipant,
-    /// `GET /Calls/{CA}.json`.
-    FetchCall,
-    /// `POST /Calls/{CA}.json` with `Twiml`.
-    RedirectCall,
-    /// `POST /Calls/{CA}.json` with `Status`.
-    EndCall,
-    /// `POST /Calls/{CA}/Streams.json`.
-    CreateStream,
-    /// `POST /Calls/{CA}/Streams/{MZ or name}.json`.
-    StopStream,
-    /// `GET /v1/Workspaces/{WS}/Tasks/{WT}`.
-    FetchTask,
-    /// `GET /v1/Workspaces/{WS}/Tasks/{WT}/Reservations`.
-    ListReservations,
-    /// `GET /v1/Workspaces/{WS}/Events`.
-    ListEvents,
-    /// `GET /v1/Workspaces`.
-    ListWorkspaces,
-    /// `GET /v1/Workspaces/{WS}`.
-    FetchWorkspace,
-    /// `POST /v1/Workspaces/{WS}`.
-    UpdateWorkspace,
-    /// `GET /v1/Sinks`.
-    ListSinks,
-    /// `POST /v1/Sinks`.
-    CreateSink,
-    /// `GET /v1/Subscriptions`.
-    ListSubscriptions,
-    /// `POST /v1/Subscriptions`.
-    CreateSubscription,
-    /// `GET /v1/Subscriptions/{DF}/SubscribedEvents`.
-    ListSubscribedEvents,
-    /// `POST /v1/Subscriptions/{DF}/SubscribedEvents`.
-    AddSubscribedEvent,
-}
-
-/// An answer: HTTP status and JSON body.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// HTTP status.
-    pub status: u16,
-    /// The body.
-    pub body: Value,
 }
 
 impl Request {
@@ -159,9 +99,9 @@ impl Request {
             Request::CreateStream { call, order } => return start_stream(world, call, order, path),
             Request::StopStream { call, stream } => return stop_stream(world, call, stream, path),
             Request::FetchTask { task } => {
-                taskrouter.find_task(task).filter(|task| !task.deleted).map(|task| task.body(cx))
+                taskrouter.tasks.find(task).filter(|task| !task.deleted).map(|task| task.body(cx))
             }
-            Request::ListReservations { task, page } => taskrouter.find_task(task).map(|task| {
+            Request::ListReservations { task, page } => taskrouter.tasks.find(task).map(|task| {
                 let rows = taskrouter.reservations().of(&task.sid).into_iter().map(|found| found.body(cx)).collect();
                 page.list_v1("reservations", rows, limit, path, &[])
             }),
@@ -197,20 +137,7 @@ impl Request {
             | Request::UpdateWorkspace { .. }
             | Request::Sinks(_) => return None,
         };
-        world.taskrouter.find_task(task).map(|task| task.sid.clone())
-    }
-}
-
-impl Reply {
-    /// Twilio's error body. Documented: <https://www.twilio.com/docs/usage/twilios-response#response-formats-exceptions>.
-    pub fn error(status: u16, code: u32, message: &str) -> Self {
-        let more_info = format!("https://www.twilio.com/docs/errors/{code}");
-        Self { status, body: json!({"code": code, "message": message, "more_info": more_info, "status": status}) }
-    }
-
-    /// 404/20404 for a path.
-    pub fn not_found(path: &str) -> Self {
-        Self::error(404, 20404, &format!("The requested resource {path} was not found"))
+        world.taskrouter.tasks.find(task).map(|task| task.sid.clone())
     }
 }
 

@@ -6,6 +6,7 @@ use super::event_log::EventLog;
 use super::reservations::{Reservation, Reservations};
 use super::status::{ReservationStatus, TaskStatus, TransferStatus};
 use super::task::{ConferenceAttributes, Task, TaskKind};
+use super::tasks::Tasks;
 use super::transfer::{Mode, OfferFailure, Target, Transfer};
 use super::{Event, InvalidAction};
 use crate::sim_config::Ms;
@@ -18,7 +19,7 @@ use taskrouter_streams::call::sid::{
 #[derive(Debug)]
 pub(super) struct TaskRouter {
     pub(super) agents: Agents,
-    tasks: BTreeMap<TaskSid, Task>,
+    pub(super) tasks: Tasks,
     reservations: Reservations,
     pub(super) log: EventLog,
     /// The events that tell that no agent is on the call, and whether they tell of the task's end.
@@ -30,7 +31,7 @@ impl TaskRouter {
     pub(super) fn new(cx: &mut Context) -> Self {
         Self {
             agents: Agents::new(cx),
-            tasks: BTreeMap::new(),
+            tasks: Tasks::default(),
             reservations: Reservations::default(),
             log: EventLog::default(),
             ends: BTreeMap::new(),
@@ -41,24 +42,8 @@ impl TaskRouter {
         self.tasks.get(sid)
     }
 
-    /// The task that a path names.
-    pub(super) fn find_task(&self, sid: &str) -> Option<&Task> {
-        self.tasks.get(&sid.parse().ok()?)
-    }
-
-    /// Oldest first.
-    pub(super) fn tasks(&self) -> Vec<TaskSid> {
-        let mut tasks: Vec<_> = self.tasks.values().collect();
-        tasks.sort_by_key(|task| task.created);
-        tasks.into_iter().map(|task| task.sid.clone()).collect()
-    }
-
     pub(super) fn reservations(&self) -> &Reservations {
         &self.reservations
-    }
-
-    pub(super) fn customer(&self, task: &TaskSid) -> Option<&CallSid> {
-        self.task(task)?.customer.as_ref()
     }
 
     /// The newest reservation of an agent on a task that is in one of these statuses.
@@ -84,26 +69,7 @@ impl TaskRouter {
 
     /// A new task for every agent, one after the other; nobody is told yet.
     pub(super) fn create_task(&mut self, cx: &mut Context, kind: TaskKind) -> TaskSid {
-        let sid: TaskSid = cx.mint(TaskSid::PREFIX);
-        let task = Task {
-            sid: sid.clone(),
-            kind,
-            room: sid.to_string(),
-            status: TaskStatus::Pending,
-            version: 0,
-            created: cx.now(),
-            customer: None,
-            attributes: None,
-            conference: None,
-            candidates: self.agents.sids().cloned().collect(),
-            transfer: None,
-            told_over_at: None,
-            told_unattended_at: None,
-            canceled_reason: None,
-            deleted: false,
-        };
-        self.tasks.insert(sid.clone(), task);
-        sid
+        self.tasks.create(cx, kind, self.agents.sids().cloned().collect())
     }
 
     /// Another task about the leg of this one, offered to the agents who are free. It shares the conference, or has its own.
@@ -121,13 +87,6 @@ impl TaskRouter {
         Some(sid)
     }
 
-    /// Every task about a customer's leg, oldest first.
-    pub(super) fn tasks_of(&self, customer: &CallSid) -> Vec<TaskSid> {
-        let mut found: Vec<_> = self.tasks.values().filter(|task| task.customer.as_ref() == Some(customer)).collect();
-        found.sort_by_key(|task| task.created);
-        found.into_iter().map(|task| task.sid.clone()).collect()
-    }
-
     /// Whether an agent is on the call of this task, for a task that goes on.
     pub(super) fn is_attended(&self, task: &TaskSid) -> bool {
         self.task(task).is_some_and(|found| !found.is_ending())
@@ -138,18 +97,6 @@ impl TaskRouter {
     pub(super) fn announce(&mut self, cx: &mut Context, task: &TaskSid) {
         self.emit(cx, task, "task.created", None);
         self.offer_next(cx, task);
-    }
-
-    pub(super) fn offer_only_to(&mut self, task: &TaskSid, worker: WorkerSid) {
-        if let Some(found) = self.tasks.get_mut(task) {
-            found.candidates = VecDeque::from([worker]);
-        }
-    }
-
-    pub(super) fn set_customer(&mut self, task: &TaskSid, call: &CallSid) {
-        if let Some(found) = self.tasks.get_mut(task) {
-            found.customer = Some(call.clone());
-        }
     }
 
     /// An agent's leg has joined the task's conference; whether it is the first.
@@ -224,7 +171,7 @@ impl TaskRouter {
             return false;
         };
         let sid = self.reservations.create(cx, task, worker);
-        self.set_status(task, TaskStatus::Reserved);
+        self.tasks.set_status(task, TaskStatus::Reserved);
         self.emit(cx, task, "reservation.created", Some(&sid));
         true
     }
@@ -233,7 +180,7 @@ impl TaskRouter {
     pub(super) fn accept(&mut self, task: &TaskSid, agent: &str) -> Result<ReservationSid, InvalidAction> {
         let sid = self.reservation_of(task, agent, &[ReservationStatus::Pending])?.sid.clone();
         self.reservations.set_status(&sid, ReservationStatus::Accepted);
-        self.set_status(task, TaskStatus::Assigned);
+        self.tasks.set_status(task, TaskStatus::Assigned);
         if let Some(found) = self.tasks.get_mut(task) {
             found.told_unattended_at = None;
         }
@@ -248,7 +195,7 @@ impl TaskRouter {
         let open = [Pending, Accepted, Wrapping].into_iter().any(|status| self.reservations.has(task, status));
         let last = !open && self.task(task).is_some_and(|task| task.status == TaskStatus::Wrapping);
         if last {
-            self.set_status(task, TaskStatus::Completed);
+            self.tasks.set_status(task, TaskStatus::Completed);
         }
         self.emit(cx, task, "reservation.completed", Some(&sid));
         if last {
@@ -269,9 +216,9 @@ impl TaskRouter {
         let offered = self.reservations.has(task, ReservationStatus::Pending);
         let last = !(talking || offered && customer_is_live);
         if talking {
-            self.touch(task);
+            self.tasks.touch(task);
         } else {
-            self.set_status(task, if last { TaskStatus::Wrapping } else { TaskStatus::Reserved });
+            self.tasks.set_status(task, if last { TaskStatus::Wrapping } else { TaskStatus::Reserved });
         }
         self.emit(cx, task, "reservation.wrapup", Some(sid));
         if last {
@@ -292,10 +239,10 @@ impl TaskRouter {
         let talking = self.reservations.has(task, ReservationStatus::Accepted);
         let wrapping = self.reservations.has(task, ReservationStatus::Wrapping);
         if talking {
-            self.touch(task);
+            self.tasks.touch(task);
         } else {
-            self.set_status(task, if wrapping { TaskStatus::Wrapping } else { TaskStatus::Canceled });
-            self.set_canceled_reason(task, "hangup");
+            self.tasks.set_status(task, if wrapping { TaskStatus::Wrapping } else { TaskStatus::Canceled });
+            self.tasks.set_canceled_reason(task, "hangup");
         }
         for sid in &pending {
             self.emit(cx, task, "reservation.canceled", Some(sid));
@@ -309,8 +256,8 @@ impl TaskRouter {
     /// possible while an agent talks, and that the agent's reservation is not told of, is assumed.
     pub(super) fn cancel(&mut self, cx: &mut Context, task: &TaskSid) -> Result<(), InvalidAction> {
         self.end_offers(cx, task)?;
-        self.set_status(task, TaskStatus::Canceled);
-        self.set_canceled_reason(task, "canceled by a supervisor");
+        self.tasks.set_status(task, TaskStatus::Canceled);
+        self.tasks.set_canceled_reason(task, "canceled by a supervisor");
         self.emit(cx, task, "task.canceled", None);
         Ok(())
     }
@@ -334,12 +281,6 @@ impl TaskRouter {
             self.emit(cx, task, "reservation.canceled", Some(&sid));
         }
         Ok(())
-    }
-
-    fn set_canceled_reason(&mut self, task: &TaskSid, reason: &'static str) {
-        if let Some(found) = self.tasks.get_mut(task) {
-            found.canceled_reason = Some(reason);
-        }
     }
 
     /// An agent on the call begins a transfer, which is offered to the first candidate.
@@ -401,11 +342,11 @@ impl TaskRouter {
         for sid in &pending {
             self.reservations.set_status(sid, ReservationStatus::Canceled);
         }
-        self.set_status(task, TaskStatus::Assigned);
+        self.tasks.set_status(task, TaskStatus::Assigned);
         for sid in &pending {
             self.emit(cx, task, "reservation.canceled", Some(sid));
         }
-        self.end_transfer(task, TransferStatus::Canceled, None);
+        self.tasks.end_transfer(task, TransferStatus::Canceled, None);
         self.emit(cx, task, "task.transfer-canceled", None);
         Ok(())
     }
@@ -424,14 +365,14 @@ impl TaskRouter {
         let transfer = self.task(task).and_then(Task::open_transfer);
         let to_queue = transfer.map(|transfer| transfer.to_queue.is_some());
         let talking = self.reservations.has(task, ReservationStatus::Accepted) && to_queue != Some(true);
-        self.set_status(task, if talking { TaskStatus::Assigned } else { TaskStatus::Pending });
+        self.tasks.set_status(task, if talking { TaskStatus::Assigned } else { TaskStatus::Pending });
         self.emit(cx, task, event, Some(&sid));
         match to_queue {
             None => {
                 self.offer_next(cx, task);
             }
             Some(true) => {
-                self.note_failed_attempt(task);
+                self.tasks.note_failed_attempt(task);
                 self.emit(cx, task, "task.transfer-attempt-failed", None);
                 if !self.offer_next(cx, task) {
                     self.fail_transfer(cx, task, failure);
@@ -444,45 +385,16 @@ impl TaskRouter {
 
     fn fail_transfer(&mut self, cx: &mut Context, task: &TaskSid, failure: OfferFailure) {
         let talking = self.reservations.has(task, ReservationStatus::Accepted);
-        self.set_status(task, if talking { TaskStatus::Assigned } else { TaskStatus::Pending });
-        self.end_transfer(task, TransferStatus::Failed, Some(failure.reason()));
+        self.tasks.set_status(task, if talking { TaskStatus::Assigned } else { TaskStatus::Pending });
+        self.tasks.end_transfer(task, TransferStatus::Failed, Some(failure.reason()));
         self.emit(cx, task, "task.transfer-failed", None);
     }
 
     /// Completes the transfer under way, if there is one, and says how it was made.
     pub(super) fn finish_transfer(&mut self, cx: &mut Context, task: &TaskSid) -> Option<Mode> {
         let mode = self.task(task)?.open_transfer()?.mode;
-        self.end_transfer(task, TransferStatus::Complete, None);
+        self.tasks.end_transfer(task, TransferStatus::Complete, None);
         self.emit(cx, task, "task.transfer-completed", None);
         Some(mode)
-    }
-
-    fn note_failed_attempt(&mut self, task: &TaskSid) {
-        if let Some(transfer) = self.tasks.get_mut(task).and_then(|found| found.transfer.as_mut()) {
-            transfer.failed =
-                Some("Transfer attempt failed on reservation reject because there are no more pending reservations");
-        }
-    }
-
-    fn end_transfer(&mut self, task: &TaskSid, status: TransferStatus, reason: Option<&'static str>) {
-        let Some(found) = self.tasks.get_mut(task) else { return };
-        found.candidates.clear();
-        if let Some(transfer) = &mut found.transfer {
-            transfer.status = status;
-            transfer.failed = reason;
-        }
-    }
-
-    fn set_status(&mut self, task: &TaskSid, status: TaskStatus) {
-        if let Some(found) = self.tasks.get_mut(task) {
-            found.set_status(status);
-        }
-    }
-
-    /// A change that shows in the version only.
-    fn touch(&mut self, task: &TaskSid) {
-        if let Some(found) = self.tasks.get_mut(task) {
-            found.version += 1;
-        }
     }
 }

@@ -107,8 +107,6 @@ async fn find(client: &Client, call: &CallSid) -> Result<Option<(ConferenceSid, 
 
 async fn row(client: &Client, conference: &ConferenceSid, call: &CallSid) -> Option<ParticipantRow> {
     let read = Operation::Read(Read::Participants { conference: conference.clone() });
-    match client.perform(&read).await.outcome {
-        Outcome::Done(Answer::Participants(rows)) => rows.into_iter().find(|row| row.call == *call),
-        _ => None,
-    }
+    let Outcome::Done(Answer::Participants(rows)) = client.perform(&read).await.outcome else { return None };
+    rows.into_iter().find(|row| row.call == *call)
 }

@@ -40,10 +40,11 @@ async fn calls(settings: &Settings, client: &Client) -> Check {
     const NAME: &str = "voice api";
     let host = settings.twilio.api_base_url.host_str().unwrap_or_default();
     let search = Operation::Read(Read::FindConference { friendly_name: NO_CONFERENCE.to_owned() });
-    match client.perform(&search).await.outcome {
-        Outcome::Done(_) => Check::ok(NAME, format!("{host} accepts the configured credentials")),
-        outcome => failed(NAME, host, &ApiError::from(outcome)),
+    let outcome = client.perform(&search).await.outcome;
+    if let Outcome::Done(_) = outcome {
+        return Check::ok(NAME, format!("{host} accepts the configured credentials"));
     }
+    failed(NAME, host, &ApiError::from(outcome))
 }
 
 /// Each auth token must be the account's, or be about to become it in a rotation.

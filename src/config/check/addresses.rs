@@ -1,10 +1,13 @@
 //! The keys that are addresses. No problem quotes one: an address can hold a password.
 
 use crate::config::JournalUrl;
+use crate::config::layers::Raw;
 use crate::config::reader::Reader;
 use crate::telemetry::traces;
 use crate::twilio::client::{HostError, Product, base_url};
+use ipnet::IpNet;
 use secrecy::SecretString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use url::{Host, Url};
 
@@ -45,6 +48,21 @@ pub(super) fn public_url(reader: &mut Reader) -> Option<String> {
     };
     reader.problem(KEY, wrong, remedy);
     None
+}
+
+/// A list of networks, which may be empty. An address alone is a network of one.
+pub(super) fn networks(reader: &mut Reader, key: &'static str) -> Option<Vec<IpNet>> {
+    let remedy = "list addresses or networks, as in [\"10.0.0.0/8\", \"192.0.2.1\"]";
+    let network = |item| match item {
+        Raw::Text(text) => text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)),
+        Raw::Integer(_) | Raw::Truth(_) | Raw::List(_) | Raw::Table(_) | Raw::Other => None,
+    };
+    let items = reader.list(key, remedy)?;
+    let networks: Option<Vec<IpNet>> = items.into_iter().map(network).collect();
+    if networks.is_none() {
+        reader.problem(key, "has an item that is neither an address nor a network", remedy);
+    }
+    networks
 }
 
 /// The base URLs of the API and of TaskRouter: the overrides, else those of the region and edge.

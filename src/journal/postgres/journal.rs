@@ -9,6 +9,7 @@ use super::settings::{PostgresSettings, options, shown};
 use super::wake;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal::running::{Failure, Running, failed};
 use crate::journal::values::parse;
 use crate::journal::{
     Backlog, CallQuery, CallRow, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError,
@@ -31,6 +32,7 @@ pub struct PostgresJournal {
     lease: Duration,
     clock: Arc<Clock>,
     hint: Arc<Notify>,
+    failure: Failure,
     tasks: TaskTracker,
     stop: CancellationToken,
     _stops_when_dropped: DropGuard,
@@ -58,9 +60,19 @@ impl PostgresJournal {
             mark: AtomicI64::new(0),
             commits: settings.commits,
         };
-        tasks.spawn(batcher.run(queue));
+        let failure = Failure::new(None);
+        let running = Running::new("writer of events", failure.clone());
+        tasks.spawn(async move {
+            batcher.run(queue).await;
+            running.ended();
+        });
         if settings.listen {
-            tasks.spawn(wake::listen(options, settings.acquire_timeout, own_origin, hint.clone(), stop.clone()));
+            let running = Running::new("listener for notifications", failure.clone());
+            let listening = wake::listen(options, settings.acquire_timeout, own_origin, hint.clone(), stop.clone());
+            tasks.spawn(async move {
+                listening.await;
+                running.ended();
+            });
         }
         Ok(Self {
             sessions,
@@ -70,6 +82,7 @@ impl PostgresJournal {
             lease: settings.lease,
             clock,
             hint,
+            failure,
             tasks,
             _stops_when_dropped: stop.clone().drop_guard(),
             stop,
@@ -190,9 +203,9 @@ impl Journal for PostgresJournal {
         Box::pin(async move { self.sessions.run(&PruneChunk { retention }).await })
     }
 
-    /// Never: a database that is away comes back, and its commits are its own affair.
+    /// Only when one of our own tasks dies: a database that is away comes back, and its commits are its own affair.
     fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {
-        Box::pin(std::future::pending())
+        failed(&self.failure)
     }
 
     fn close(&self) -> Promise<'_, ()> {

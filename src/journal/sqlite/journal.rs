@@ -8,6 +8,7 @@ use super::turns::Turns;
 use super::{listing, ops, reader, schema, writer};
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal::running::{Failure, failed, watched};
 use crate::journal::{
     Backlog, CallQuery, CallRow, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError,
     MachineTime, NewFact, OpenError, Promise, Reading, Seq, Timekeeping, Workload,
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 /// A journal in a SQLite file.
 pub struct SqliteJournal {
@@ -31,7 +32,7 @@ pub struct SqliteJournal {
     hint: Arc<Notify>,
     /// A commit has failed since something was last written to see.
     refusing: Arc<AtomicBool>,
-    failed: watch::Receiver<Option<JournalError>>,
+    failure: Failure,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -52,7 +53,7 @@ impl SqliteJournal {
         let newest = schema::newest_stamp(&connection, &settings.path)?;
         let clock = Arc::new(Clock::of_machine(MachineTime::default(), newest));
         let hint = Arc::new(Notify::new());
-        let (failing, failed) = watch::channel(None);
+        let failure = Failure::new(None);
         let (writes, write_queue) = mpsc::unbounded_channel();
         let (reads, read_queue) = mpsc::unbounded_channel();
         let unopenable = |reason: std::io::Error| OpenError::Unopenable {
@@ -61,14 +62,21 @@ impl SqliteJournal {
         };
         let turns = Arc::new(Turns::default());
         let refusing = Arc::new(AtomicBool::new(false));
-        let writer = writer::Writer::new(connection, &settings, hint.clone(), refusing.clone(), turns.clone(), failing);
+        let writer =
+            writer::Writer::new(connection, &settings, hint.clone(), refusing.clone(), turns.clone(), failure.clone());
         let writer = std::thread::Builder::new()
             .name("journal-writer".to_owned())
-            .spawn(held_during(lock.clone(), move || writer.run(write_queue)))
+            .spawn(held_during(
+                lock.clone(),
+                watched("journal-writer", failure.clone(), move || writer.run(write_queue)),
+            ))
             .map_err(unopenable)?;
         let reader = std::thread::Builder::new()
             .name("journal-reader".to_owned())
-            .spawn(held_during(lock, move || reader::run(reading, &turns, read_queue)))
+            .spawn(held_during(
+                lock,
+                watched("journal-reader", failure.clone(), move || reader::run(reading, &turns, read_queue)),
+            ))
             .map_err(unopenable)?;
         Ok(Self {
             writes,
@@ -79,7 +87,7 @@ impl SqliteJournal {
             clock,
             hint,
             refusing,
-            failed,
+            failure,
             threads: Mutex::new(Some(Threads { writer, reader })),
         })
     }
@@ -105,7 +113,7 @@ impl SqliteJournal {
     }
 
     fn is_gone(&self) -> JournalError {
-        let failure = self.failed.borrow().clone();
+        let failure = self.failure.borrow().clone();
         failure.unwrap_or_else(|| JournalError::Unavailable { reason: "it has been closed".to_owned() })
     }
 }
@@ -229,14 +237,7 @@ impl Journal for SqliteJournal {
     }
 
     fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {
-        let mut failed = self.failed.clone();
-        Box::pin(async move {
-            match failed.wait_for(Option::is_some).await.map(|failure| failure.clone()) {
-                Ok(Some(failure)) => failure,
-                // Closed in order: it can no longer fail.
-                Ok(None) | Err(_) => std::future::pending().await,
-            }
-        })
+        failed(&self.failure)
     }
 
     fn close(&self) -> Promise<'_, ()> {

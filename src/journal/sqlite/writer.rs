@@ -7,12 +7,13 @@ use super::settings::SqliteSettings;
 use super::turns::Turns;
 use super::wal::WriteAheadLog;
 use crate::journal::JournalError;
+use crate::journal::running::Failure;
 use crate::telemetry::metrics::Commits;
 use rusqlite::{Connection, TransactionBehavior};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 
 /// Commits what arrives, as much as has gathered at once.
 pub(super) struct Writer {
@@ -23,7 +24,7 @@ pub(super) struct Writer {
     hint: Arc<Notify>,
     /// Set when a commit fails.
     refusing: Arc<AtomicBool>,
-    failing: watch::Sender<Option<JournalError>>,
+    failing: Failure,
 }
 
 impl Writer {
@@ -33,7 +34,7 @@ impl Writer {
         hint: Arc<Notify>,
         refusing: Arc<AtomicBool>,
         turns: Arc<Turns>,
-        failing: watch::Sender<Option<JournalError>>,
+        failing: Failure,
     ) -> Self {
         let commits = settings.commits.clone();
         let wal = beside(&settings.path, "-wal");

@@ -204,13 +204,10 @@ fn read_conference(body: &[u8]) -> Option<ConferenceRow> {
     serde_json::from_slice::<WireConference>(body).ok()?.into_row()
 }
 
-/// `POST …/Participants/{CA}.json`: without a `call_sid` it is the one that was requested.
+/// `POST …/Participants/{CA}.json`: of the leg that was requested.
 fn read_participant(body: &[u8], requested: &CallSid) -> Option<ParticipantRow> {
     let wire: WireParticipant = serde_json::from_slice(body).ok()?;
-    let call = match &wire.call_sid {
-        None => requested.clone(),
-        Some(sid) => sid.parse().ok().filter(|found| found == requested)?,
-    };
+    let call = wire.call_sid.as_deref()?.parse().ok().filter(|found| found == requested)?;
     Some(wire.into_row(call))
 }
 

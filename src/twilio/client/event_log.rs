@@ -9,6 +9,7 @@ use super::transport::Transport;
 use crate::call::fact::EpochMs;
 use crate::call::sid::WorkspaceSid;
 use crate::twilio::event_record::{self, Record};
+use crate::twilio::lenient_json;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -68,7 +69,8 @@ impl EventsPage {
         query.finish()
     }
 
-    /// The next span after these records. It ends with the second of the oldest one, whose events are listed again.
+    /// The next span after these records. It ends with the second of the oldest one, whose events are listed again. A record
+    /// without a time says nothing of where the list is.
     fn after(&self, records: &[Record], is_full: bool) -> Result<Option<Self>, PagingError> {
         let (since, dense) = (self.since, false);
         let next = match (is_full, self.dense) {
@@ -76,8 +78,9 @@ impl EventsPage {
             (true, true) => return Err(PagingError::Crowded),
             (false, true) => Self { since, until: self.until - 1, dense },
             (true, false) => {
-                let at = |record: Option<&Record>| record.and_then(event_record::at);
-                let (Some(newest), Some(oldest)) = (at(records.first()), at(records.last())) else {
+                let mut times = records.iter().filter_map(event_record::at);
+                let newest = times.next();
+                let (Some(newest), Some(oldest)) = (newest, times.next_back().or(newest)) else {
                     return Err(PagingError::Disordered);
                 };
                 if newest < oldest {
@@ -91,33 +94,43 @@ impl EventsPage {
     }
 }
 
+/// One span's events.
+#[derive(Debug)]
+pub struct RecordsPage {
+    /// Newest first.
+    pub records: Vec<Record>,
+    /// How many more rows there were that cannot be read.
+    pub unreadable: usize,
+    /// Which span to read next.
+    pub next: Result<Option<EventsPage>, PagingError>,
+}
+
 impl EventLog<'_> {
-    /// Reads one span's events, and which span to read next. Some events are read twice.
-    pub async fn page(
-        self,
-        page: &EventsPage,
-    ) -> Result<(Vec<Record>, Result<Option<EventsPage>, PagingError>), ApiError> {
+    /// Reads one span's events. Some events are read twice.
+    pub async fn page(self, page: &EventsPage) -> Result<RecordsPage, ApiError> {
         let path = ["v1", "Workspaces", self.workspace.as_str(), "Events"];
         let request = Request::get(Product::TaskRouter, &path).with_query(page.query());
         let (body, _) = self.transport.fetch("list events", &request).await?;
-        let (records, size) = read(&body).ok_or_else(ApiError::unreadable)?;
-        let is_full = records.len() >= size.unwrap_or(page.size()).clamp(1, page.size());
+        let (rows, size) = read(&body).ok_or_else(ApiError::unreadable)?;
+        let is_full = rows.len() >= size.unwrap_or(page.size()).clamp(1, page.size());
+        let listed = rows.len();
+        let records: Vec<Record> = rows.into_iter().flatten().collect();
         let next = page.after(&records, is_full);
-        Ok((records, next))
+        Ok(RecordsPage { unreadable: listed - records.len(), records, next })
     }
 }
 
-/// The records, and the page size that Twilio states.
-fn read(body: &[u8]) -> Option<(Vec<Record>, Option<usize>)> {
-    let mut body: Value = serde_json::from_slice(body).ok()?;
-    let size = body.pointer("/meta/page_size").and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
-    let Value::Array(rows) = body.get_mut("events")?.take() else { return None };
-    let records: Option<Vec<Record>> = rows
-        .into_iter()
-        .map(|row| match row {
-            Value::Object(record) => Some(record),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
-        })
-        .collect();
-    Some((records?, size))
+/// The rows, each with its record if it can be read, and the page size that Twilio states.
+fn read(body: &[u8]) -> Option<(Vec<Option<Record>>, Option<usize>)> {
+    let text = String::from_utf8_lossy(body);
+    let members = lenient_json::members(&text)?;
+    let member = |name: &str| members.iter().find(|(found, _)| found == name).map(|(_, text)| *text);
+    let meta = member("meta").and_then(lenient_json::read);
+    let size = meta.and_then(|meta| meta.get("page_size").and_then(Value::as_u64));
+    let rows = lenient_json::elements(member("events")?)?;
+    let record = |row: &str| match lenient_json::read(row)? {
+        Value::Object(record) => Some(record),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+    };
+    Some((rows.into_iter().map(record).collect(), size.and_then(|size| usize::try_from(size).ok())))
 }

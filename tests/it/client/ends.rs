@@ -38,15 +38,18 @@ fn error_body(code: u32, status: u16) -> String {
     json!({"code": code, "message": "must-not-show", "more_info": page, "status": status}).to_string()
 }
 
-/// The end, and whether the request may still be carried out: of Twilio's own answer, and of anybody else's.
-const ENDS: [(u16, (End, bool), (End, bool)); 21] = [
+/// An end, and whether the request may still be carried out.
+type Judged = (End, bool);
+
+/// Each status: as Twilio's own answer, and as anybody else's.
+const ENDS: [(u16, Judged, Judged); 21] = [
     (301, (End::Denied, false), (End::Denied, false)),
     (302, (End::Denied, false), (End::Denied, false)),
     (304, (End::Denied, false), (End::Denied, false)),
     (307, (End::Denied, false), (End::Denied, false)),
     (400, (End::Refused, false), (End::Unknown, false)),
-    (401, (End::Denied, false), (End::Denied, false)),
-    (403, (End::Denied, false), (End::Denied, false)),
+    (401, (End::Denied, false), (End::Unknown, false)),
+    (403, (End::Denied, false), (End::Unknown, false)),
     (404, (End::NotFound, false), (End::Unknown, false)),
     (405, (End::Refused, false), (End::Unknown, false)),
     (408, (End::Unknown, true), (End::Unknown, true)),

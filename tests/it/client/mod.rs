@@ -1,7 +1,9 @@
 //! The Twilio client, against a server that answers by a script.
 
+mod arming;
 mod ends;
 mod reading;
+mod records;
 mod requests;
 mod script;
 
@@ -151,7 +153,7 @@ fn end_conference() -> Operation {
 
 /// What Twilio documents as the answer to a stop.
 fn stopped() -> String {
-    format!(r#"{{"sid": "MZ00000000000000000000000000000001", "status": "stopped"}}"#)
+    r#"{"sid": "MZ00000000000000000000000000000001", "status": "stopped"}"#.to_owned()
 }
 
 /// What Twilio documents as the answer to a redirect.

@@ -205,6 +205,7 @@ async fn standing(is_private: bool) -> (tempfile::TempDir, Arc<SqliteJournal>, s
     let settings = ConsoleSettings {
         token: None,
         is_private,
+        login_delay: Duration::from_millis(500),
         live_every: Duration::from_millis(50),
         live_views: 1,
         accounts: AccountNames::default(),

@@ -1,4 +1,5 @@
 //! An answer is a claim: what it says is looked at before it is believed.
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test cares about one outcome and leaves the others alike")]
 
 use super::story::*;
 use taskrouter_streams::call::Next;
@@ -240,4 +241,34 @@ fn a_stop_that_is_denied_thrice_is_parked() {
     assert_eq!(parked.goal, Goal::Stop(name(1, 1)));
     assert!(story.now - began < 20_000, "{} ms", story.now - began);
     assert_eq!(story.call.streams()[0].state(), StreamState::Taken, "it may still run, and that is what is shown");
+}
+
+/// I12: a call that cannot be looked at stays parked until it was seen, and is no longer once it was.
+#[test]
+fn a_call_that_could_not_be_looked_at_is_parked_until_it_is_seen() {
+    let (mut story, create) = starting(Strategy::StreamsApi);
+    story.settle(create, not_found());
+    let parked =
+        story.until_parked(|operation| operation.command().is_none().then(|| Outcome::TryLater(trouble(None))));
+    assert_eq!(parked.goal, Goal::CheckCall);
+    let parked_at = story.now;
+    loop {
+        assert!(story.call.parked().any(|(goal, _)| *goal == Goal::CheckCall));
+        match story.next() {
+            Next::Do(step) if fetches_call(&step) => {
+                story.perform(step);
+                break;
+            }
+            Next::Do(step) => {
+                story.begin(&step);
+                story.settle(step, Outcome::TryLater(trouble(None)));
+            }
+            Next::WaitUntil(at) => story.now = at,
+            Next::Park(parked) => story.learn(taskrouter_streams::call::fact::FactKind::Parked(parked)),
+            next => panic!("{next:?}"),
+        }
+    }
+    assert!(story.now - parked_at <= 61_000, "{} ms", story.now - parked_at);
+    let recovered = taskrouter_streams::call::fact::FactKind::Recovered(Goal::CheckCall);
+    assert_eq!(story.report(), recovered);
 }

@@ -5,7 +5,7 @@ use super::story::*;
 use taskrouter_streams::call::Next;
 use taskrouter_streams::call::fact::{FactKind, ReservationChange, TaskStatus, TransferChange};
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::call::step::{Answer, Command, Goal, Guard, Operation, Outcome, Step, Trouble};
+use taskrouter_streams::call::step::{Answer, CallStatus, Command, Goal, Guard, Operation, Outcome, Step, Trouble};
 
 fn stops_and_starts(step: &Step) -> (Vec<String>, Vec<String>) {
     match &step.operation {
@@ -280,12 +280,12 @@ fn a_customer_who_does_not_come_back_is_given_up_visibly() {
     assert_eq!(given_up[0].goal, Goal::Rejoin);
 }
 
-/// Answers every step alike until something is parked; tells after how long.
+/// Answers every command alike until something is parked; tells after how long.
 fn fail_until_parked(outcome: &Outcome) -> (Story, i64, Goal) {
     let mut story = Story::new();
     story.accepted(1, 1);
     let begun = story.now;
-    let parked = story.until_parked(|_| Some(outcome.clone()));
+    let parked = story.until_parked(|operation| operation.command().map(|_| outcome.clone()));
     let after = story.now - begun;
     (story, after, parked.goal)
 }
@@ -307,7 +307,7 @@ fn a_change_that_fails_is_parked_after_half_a_minute_and_tried_again_on_demand()
 #[test]
 fn a_refused_change_is_parked_at_once() {
     let (_, after, goal) = fail_until_parked(&Outcome::Refused(trouble(Some(422))));
-    assert_eq!((after, goal), (10, Goal::Start(reservation(1))));
+    assert_eq!((after, goal), (20, Goal::Start(reservation(1))), "after a look whether the call is there");
 }
 
 /// I12.
@@ -319,9 +319,11 @@ fn a_denial_is_tried_twice_more_before_the_change_is_parked() {
         story.accepted(1, 1);
         let begun = story.now;
         let tries = std::cell::Cell::new(0);
-        let parked = story.until_parked(|_| {
-            tries.set(tries.get() + 1);
-            Some(Outcome::Denied(trouble(Some(403))))
+        let parked = story.until_parked(|operation| {
+            operation.command().map(|_| {
+                tries.set(tries.get() + 1);
+                Outcome::Denied(trouble(Some(403)))
+            })
         });
         assert_eq!((tries.get(), parked.goal), (3, Goal::Start(reservation(1))), "{strategy:?}");
         assert!(story.now - begun < story.policy.give_up_ms, "{strategy:?}: {} ms", story.now - begun);
@@ -359,5 +361,41 @@ fn calls_that_we_placed_and_chats_are_left_alone() {
         let mut story = Story::new();
         story.learn(reservation_event(START, ReservationChange::Accepted, 1, 1, view));
         assert_eq!(story.next(), Next::Idle);
+    }
+}
+
+/// I12: a call that is over needs no stream, and no alarm; one that cannot be looked at does.
+#[test]
+fn before_a_start_is_parked_the_call_is_looked_at() {
+    for strategy in [Strategy::Redirect, Strategy::StreamsApi] {
+        let mut story = Story::new();
+        story.policy.strategy = strategy;
+        story.world.call = CallStatus::Over;
+        story.accepted(1, 1);
+        for _ in 0..500 {
+            match story.next() {
+                Next::Do(step) if step.operation.command().is_some() => {
+                    story.begin(&step);
+                    story.settle(step, Outcome::TryLater(trouble(Some(503))));
+                }
+                Next::Do(step) => story.perform(step),
+                Next::WaitUntil(at) => story.now = at,
+                next => {
+                    assert_eq!(next, Next::Over, "{strategy:?}");
+                    break;
+                }
+            }
+        }
+        assert!(story.call.is_call_over() && story.call.parked().next().is_none(), "{strategy:?}");
+        // Nothing at all is answered.
+        let mut story = Story::new();
+        story.policy.strategy = strategy;
+        story.accepted(1, 1);
+        let mut goals = Vec::new();
+        while goals.len() < 2 {
+            goals.push(story.until_parked(|_| Some(Outcome::TryLater(trouble(Some(503))))).goal);
+        }
+        assert_eq!(goals, [Goal::CheckCall, Goal::Start(reservation(1))], "{strategy:?}");
+        assert!(story.now - START < 70_000, "{strategy:?}: {} ms", story.now - START);
     }
 }

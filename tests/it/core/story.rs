@@ -475,7 +475,8 @@ impl Story {
                     self.learn(FactKind::Parked(parked.clone()));
                     return parked;
                 }
-                next @ (Next::Report(_) | Next::Idle | Next::Over) => panic!("{next:?}"),
+                Next::Report(kind) => self.learn(kind),
+                next @ (Next::Idle | Next::Over) => panic!("{next:?}"),
             }
         }
         panic!("it tries for ever");

@@ -349,7 +349,7 @@ fn what_is_parked_is_tried_every_half_minute_and_what_is_dismissed_never() {
     for dismissed in [false, true] {
         let mut story = by_api();
         story.accepted(1, 1);
-        story.until_parked(|_| Some(Outcome::Refused(trouble(Some(400)))));
+        story.until_parked(|operation| operation.command().map(|_| Outcome::Refused(trouble(Some(400)))));
         if dismissed {
             story.learn(FactKind::Dismissed);
         }
@@ -377,7 +377,7 @@ fn what_is_parked_is_tried_every_half_minute_and_what_is_dismissed_never() {
 fn a_parked_start_is_not_tried_once_its_agent_has_left() {
     let mut story = by_api();
     story.accepted(1, 1);
-    story.until_parked(|_| Some(Outcome::Refused(trouble(Some(400)))));
+    story.until_parked(|operation| operation.command().map(|_| Outcome::Refused(trouble(Some(400)))));
     story.accepted(2, 2);
     story.left(1, 1);
     assert_eq!(story.run(), ["create stream"]);

@@ -11,8 +11,8 @@ use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::parse_pairs;
 use taskrouter_streams::twilio::stream_status::{self, StatusContent};
 use taskrouter_streams::twilio::twiml::Track;
-use twilio_simulator::faults::Fault;
-use twilio_simulator::world::{Event, OpName, Request, World};
+use twilio_simulator::faults::{Fault, FaultBody};
+use twilio_simulator::world::{Event, OpName, Reply, Request, World};
 use url::Url;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
@@ -79,7 +79,23 @@ impl Bridge {
     /// The answer that a fault puts in its place.
     pub(super) fn faulty(&self, crossing: &Crossing, fault: &Fault, now: i64) -> Outcome {
         let Fault::Answer { status, retry_after, body, .. } = fault else { return unanswered() };
-        let (_, body) = body.render(*status);
+        let code = match status {
+            401 => 20003,
+            429 => 20429,
+            400 => 20001,
+            404 => 20404,
+            _ => 20500,
+        };
+        let body = match body {
+            FaultBody::Json => Reply::error(*status, code, "simulated failure").body.to_string(),
+            FaultBody::Html => "<html><body><h1>upstream failure</h1></body></html>".to_owned(),
+            FaultBody::Empty => String::new(),
+            FaultBody::PlainText => "upstream connect error or disconnect/reset before headers".to_owned(),
+            FaultBody::Xml => {
+                format!("<TwilioResponse><RestException><Code>{code}</Code></RestException></TwilioResponse>")
+            }
+            FaultBody::TruncatedJson => "{\"sid\":\"CF".to_owned(),
+        };
         self.read(crossing, *status, retry_after.as_deref(), body.as_bytes(), now)
     }
 

@@ -19,6 +19,7 @@ pub(super) fn always(run: &mut Run<'_>) -> Result<(), String> {
             return Err("I9: the facts fold to another call".to_owned());
         }
     }
+    entitlement(run)?;
     let violations = run.world.violations();
     if let Some(violation) = violations.get(run.violations_seen) {
         let text = format!("VIOLATION: {violation}");
@@ -30,9 +31,11 @@ pub(super) fn always(run: &mut Run<'_>) -> Result<(), String> {
         let raced = drop && run.last_leave_at >= run.last_reading_at && untold;
         // Who has lost the word that the task is over may take an offer that is accepted all the same for its going on.
         let unheard = run.lossy && !run.told.is_over() && matches!(violation.what, Misuse::CommandAfterOver { .. });
+        // By the world's clock; what the worker is told, and when, is `entitlement`'s to judge.
+        let untold_end = matches!(violation.what, Misuse::StreamedUnattended { .. }) && !run.plan.is_smooth();
         // Sent before the end was known, and carried out after it.
         let landed = run.landed_at == violation.at && matches!(violation.what, Misuse::CommandAfterOver { .. });
-        if !(raced || landed || rejoined && run.doomed_by_race || unheard) {
+        if !(raced || landed || untold_end || rejoined && run.doomed_by_race || unheard) {
             return Err(text);
         }
         run.doomed_by_race |= raced;
@@ -50,6 +53,24 @@ pub(super) fn always(run: &mut Run<'_>) -> Result<(), String> {
         None => {}
     }
     Ok(())
+}
+
+/// I3, I12: when nobody is entitled to the audio any more, no stream runs on. Within the grace and a request or two where nothing goes
+/// wrong; else within a minute, unless it is shown.
+fn entitlement(run: &Run<'_>) -> Result<(), String> {
+    let Some(since) = run.unentitled_since else { return Ok(()) };
+    let (plan, policy) = (run.plan, &run.plan.policy);
+    let allowed = if plan.is_smooth() { policy.end_grace_ms + 500 + 8 * plan.latency_ms } else { 60_000 };
+    if run.now - since <= allowed {
+        return Ok(());
+    }
+    let Some(report) = run.task.as_ref().and_then(|task| run.world.report(task)) else { return Ok(()) };
+    let running = report.streams.iter().find(|stream| stream.stopped_at.is_none());
+    let shown = |name: &str| run.call().parked().any(|(goal, _)| *goal == Goal::Stop(name.to_owned()));
+    match running.filter(|stream| !shown(&stream.name)) {
+        Some(stream) => Err(format!("I3: {} runs {} ms after the last agent", stream.name, run.now - since)),
+        None => Ok(()),
+    }
 }
 
 /// I9: what the journal holds, written and read back, folds to the same call.

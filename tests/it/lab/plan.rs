@@ -8,6 +8,7 @@ use taskrouter_streams::call::rules::Destination;
 use twilio_simulator::SimConfig;
 use twilio_simulator::faults::{Fault, FaultBody, Side};
 use twilio_simulator::scenario::Verb;
+use twilio_simulator::world::CallAction;
 use twilio_simulator::world::Mode;
 
 pub(super) const AGENTS: [&str; 4] = ["alice", "bob", "carol", "dave"];
@@ -157,6 +158,22 @@ impl Plan {
     fn worsen(&mut self, rng: &mut Rng) {
         if rng.percent(30) {
             self.behaviour.patience_ms = rng.of(&[200, 4_000, 60_000]);
+        }
+        if rng.percent(40) {
+            for _ in 0..rng.below(3) + 1 {
+                let action = rng.of(&[
+                    CallAction::ExternalJoins { guard: false },
+                    CallAction::ExternalJoins { guard: false },
+                    CallAction::ExternalLeaves,
+                    CallAction::SupervisorJoins,
+                    CallAction::SupervisorLeaves,
+                    CallAction::CustomerMovesOn,
+                    CallAction::TaskCanceled,
+                    CallAction::TaskDeleted,
+                ]);
+                let place = 1 + rng.below(u32::try_from(self.actions.len()).unwrap()) as usize;
+                self.actions.insert(place.min(self.actions.len()), (pause(rng), Action::Tell(Verb::Happens(action))));
+            }
         }
         if self.faults.is_empty() {
             return;

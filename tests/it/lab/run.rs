@@ -15,7 +15,7 @@ use taskrouter_streams::call::{Around, Call, Next};
 use twilio_simulator::callbacks;
 use twilio_simulator::faults::{Fault, Faults, Lost, Side};
 use twilio_simulator::scenario::Verb;
-use twilio_simulator::world::{Event, InvalidAction, Mode, OpName, Snapshot, Target, World};
+use twilio_simulator::world::{CallAction, Event, InvalidAction, Mode, OpName, Snapshot, Target, World};
 
 /// When every run begins.
 pub(super) const START: EpochMs = 1_700_000_000_000;
@@ -72,6 +72,8 @@ pub(super) struct Run<'a> {
     pub(super) violations_seen: usize,
     /// How many facts have been folded anew.
     pub(super) facts_folded: usize,
+    /// Since when, by what the worker has been told, nobody is entitled to the audio.
+    pub(super) unentitled_since: Option<EpochMs>,
     /// When a request landed whose answer had been lost.
     pub(super) landed_at: EpochMs,
     /// A race has sent the customer into a conference of his own.
@@ -194,6 +196,7 @@ impl<'a> Run<'a> {
             workers: BTreeMap::new(),
             violations_seen: 0,
             facts_folded: 0,
+            unentitled_since: Some(START),
             landed_at: 0,
             doomed_by_race: false,
             calm: false,
@@ -355,6 +358,8 @@ impl<'a> Run<'a> {
             self.reordered |= delivery.number < self.last_told;
             self.last_told = delivery.number;
             self.told.learn(&delivery.what);
+            let entitled = !self.told.is_over() && !self.told.on_the_call().is_empty();
+            self.unentitled_since = if entitled { None } else { self.unentitled_since.or(Some(self.now)) };
             if matches!(&delivery.what, FactKind::Transfer(event) if event.change == TransferChange::Initiated) {
                 self.hold.transfer_told();
             }
@@ -477,9 +482,8 @@ impl<'a> Run<'a> {
                 (unanswered(), if matches!(fault, Some(Fault::Hang { .. })) { REQUEST_TIMEOUT_MS } else { half })
             }
             Some(Fault::LandsLate { lost, after_ms }) => {
-                let late = i64::try_from(*after_ms).unwrap();
-                self.log(format!("request {} will land {late} ms late", flight.number));
-                self.strays.push(Flight { arrives_at: self.now + late, landing: true, ..flight.again() });
+                let arrives_at = self.now + i64::try_from(*after_ms).unwrap();
+                self.strays.push(Flight { arrives_at, landing: true, ..flight.again() });
                 (unanswered(), if *lost == Lost::Hang { REQUEST_TIMEOUT_MS } else { half })
             }
             Some(Fault::ConferenceEnds(side) | Fault::CustomerHangsUp(side)) => {
@@ -662,16 +666,12 @@ impl Run<'_> {
             self.task = Some(self.world.advance(now).customer_calls());
             return Ok(());
         }
-        if let Verb::Comes(new) = verb {
-            self.task = Some(self.world.advance(now).comes(new, self.task.as_ref())?);
-            return Ok(());
-        }
         let task = self.task.clone().ok_or_else(|| InvalidAction("nobody has called".to_owned()))?;
         let before = self.held();
         let was_held = before == Some(true);
         let world = &mut self.world;
         match verb {
-            Verb::CustomerCalls | Verb::Comes(_) => {}
+            Verb::CustomerCalls => {}
             Verb::CustomerWrites => self.task = Some(world.advance(now).customer_writes()),
             Verb::CallsOut(agent) => self.task = Some(world.advance(now).calls_out(agent)?),
             Verb::CustomerAnswers => world.advance(now).customer_answers(&task)?,
@@ -717,17 +717,25 @@ impl Run<'_> {
             Verb::SocketDies(agent) => world.advance(now).socket_dies(&task, agent)?,
             Verb::DeliveryFault(event, delivery_fault) => self.delivery_faults.push((event.clone(), *delivery_fault)),
             Verb::Fault(on, fault) => self.scripted.script(*on, 1, fault.clone()),
-            Verb::Happens(action) => world.advance(now).happens(&task, *action)?,
+            Verb::Happens(action) => world.happens(&task, *action)?,
             Verb::StopsIgnored(times) => world.ignore_next_stops(*times),
+            Verb::Comes(_) => return Err(InvalidAction("the lab has one task".to_owned())),
             Verb::Wait(_) | Verb::Settle | Verb::Expect { .. } => {}
         }
-        if matches!(verb, Verb::Leaves(_) | Verb::CustomerHangsUp | Verb::ConferenceEnds) {
+        if is_a_leaving(verb) {
             self.somebody_leaves();
         }
         self.hold.flex_acted(now, before, self.held());
         self.log(format!("{verb:?}"));
         Ok(())
     }
+}
+
+/// Whether somebody leaves the conference with it.
+fn is_a_leaving(verb: &Verb) -> bool {
+    let leavings = [CallAction::CustomerMovesOn, CallAction::ExternalLeaves, CallAction::SupervisorLeaves];
+    matches!(verb, Verb::Leaves(_) | Verb::CustomerHangsUp | Verb::ConferenceEnds)
+        || matches!(verb, Verb::Happens(action) if leavings.contains(action))
 }
 
 fn takes_off(operation: &Operation) -> bool {

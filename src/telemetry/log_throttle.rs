@@ -1,3 +1,5 @@
+//! A limit on lines that others can provoke.
+
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -5,11 +7,11 @@ use std::time::{Duration, Instant};
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Logs at most once per [`LOG_INTERVAL`], with the number of lines suppressed since.
-#[derive(Default)]
-pub(super) struct LogThrottle(Mutex<(Option<Instant>, u64)>);
+#[derive(Debug, Default)]
+pub struct LogThrottle(Mutex<(Option<Instant>, u64)>);
 
 impl LogThrottle {
-    pub(super) fn log(&self, write: impl FnOnce(u64)) {
+    pub fn log(&self, write: impl FnOnce(u64)) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, suppressed) = &mut *state;
         if last.is_some_and(|last| last.elapsed() < LOG_INTERVAL) {

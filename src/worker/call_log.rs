@@ -1,0 +1,69 @@
+//! What the person on call reads of a call's steps.
+
+use crate::call::fact::{FactKind, Notice};
+use crate::call::step::{Assumed, Outcome, Settled};
+use crate::journal::Claim;
+
+pub(super) fn log_report(claim: &Claim, kind: &FactKind) {
+    let task_sid = &claim.call;
+    match kind {
+        FactKind::Noticed(Notice::NoCall) => {
+            tracing::info!(%task_sid, "this voice task has no call, as far as can be found")
+        }
+        FactKind::Noticed(Notice::StartUnproven { name, replace }) => tracing::warn!(
+            %task_sid, name, replaced = replace,
+            "Twilio took this stream and has not told that its socket is open: check the destination"
+        ),
+        FactKind::Noticed(Notice::StopUnproven { name }) => tracing::error!(
+            %task_sid, name,
+            "Twilio took the stop of this stream twice and has not told that it is over: check that its audio has ended"
+        ),
+        FactKind::Noticed(Notice::LegMoved { name }) => tracing::error!(
+            %task_sid, name,
+            "the customer's leg left its conference when this stream was started: set streams.strategy = \"redirect\""
+        ),
+        FactKind::Noticed(Notice::LegUnverified { name }) => tracing::warn!(
+            %task_sid, name, "whether the leg stayed where it was when this stream was started could not be read"
+        ),
+        FactKind::Noticed(Notice::RedirectVoid) => {
+            tracing::warn!(%task_sid, "a redirect whose answer was lost never took effect: it is decided anew");
+        }
+        FactKind::Recovered(goal) => tracing::info!(%task_sid, %goal, "no longer parked"),
+        FactKind::Noticed(Notice::LegStayed { name }) => {
+            tracing::debug!(%task_sid, name, "the customer's leg stayed where it was when this stream was started");
+        }
+        FactKind::Unparked
+        | FactKind::Reservation(_)
+        | FactKind::Task(_)
+        | FactKind::Transfer(_)
+        | FactKind::Stream(_)
+        | FactKind::Begun(_)
+        | FactKind::Settled(_)
+        | FactKind::Parked(_)
+        | FactKind::Redriven
+        | FactKind::Dismissed => {}
+    }
+}
+
+pub(super) fn log_outcome(claim: &Claim, settled: &Settled) {
+    let Settled { step, outcome, request_id, assumed, .. } = settled;
+    let (task_sid, operation) = (&claim.call, step.operation.name());
+    let request_id = request_id.as_deref().unwrap_or("-");
+    match outcome {
+        Outcome::Done(_) if *assumed == Some(Assumed::NotSent) => {
+            tracing::info!(%task_sid, operation, "not sent: the call is in shadow mode");
+        }
+        Outcome::Done(_) if step.operation.command().is_none() => {
+            tracing::debug!(%task_sid, operation, request_id, "step done");
+        }
+        Outcome::Done(_) => tracing::info!(%task_sid, operation, request_id, "command taken"),
+        Outcome::NotFound(trouble)
+        | Outcome::NotInProgress(trouble)
+        | Outcome::TryLater(trouble)
+        | Outcome::Unknown(trouble)
+        | Outcome::Denied(trouble)
+        | Outcome::Refused(trouble) => {
+            tracing::warn!(%task_sid, operation, request_id, status = trouble.status, code = trouble.code, reason = %trouble.reason, "step failed");
+        }
+    }
+}

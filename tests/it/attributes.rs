@@ -1,0 +1,130 @@
+//! Attributes that others wrote: what they say of the call is found, also where they are not quite JSON.
+
+use proptest::prelude::*;
+use taskrouter_streams::twilio::attributes::Attributes;
+
+const CUSTOMER: &str = "CA00000000000000000000000000000001";
+
+/// Whether the call is found beside this.
+fn is_found(json: &str) -> bool {
+    Attributes::read(json).call().call_sid.is_some_and(|found| found.as_str() == CUSTOMER)
+}
+
+#[test]
+fn a_fault_beside_the_call_does_not_hide_it() {
+    for fault in [
+        r#""\ud83d""#,
+        r#""\udc00 \ud83d\ud83d x""#,
+        r#""cut \ud8""#,
+        r#""\u12""#,
+        r#""\q \x41 \'""#,
+        "\"two\nlines\r\nand a tab\t\"",
+        "\"\u{0}\u{1}\u{1f}\"",
+        "NaN",
+        "-Infinity",
+        "Infinity",
+        "undefined",
+        "None",
+        "1e999",
+        "01",
+        "[NaN, {\"a\": Infinity}]",
+        "\u{feff}7",
+        "\u{b} 7 \u{0}",
+    ] {
+        for json in [
+            format!("{{\"call_sid\":\"{CUSTOMER}\",\"x\":{fault}}}"),
+            format!("{{\"x\":{fault} , \"call_sid\" : \"{CUSTOMER}\"}}"),
+            format!("\u{feff}{{\"x\":{{\"y\":[{fault},{fault}]}},\"call_sid\":\"{CUSTOMER}\"}}\u{0}"),
+        ] {
+            assert!(is_found(&json), "{json:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_said_beside_a_fault_is_what_was_written() {
+    let json = "\u{feff}{\"bad\":NaN,\"text\":\"a \\ud83d b\\u00e9 \\ud83d\\ude00 \\\"q\\\" \\u0007\nc\",\"list\":[1,true,\"x\"],\"more\":{\"n\":-1.5e3}}";
+    let attributes = Attributes::read(json);
+    assert_eq!(attributes.values("text"), ["a \u{fffd} bé 😀 \"q\" \u{7}\u{fffd}c"]);
+    assert_eq!(attributes.values("list"), ["1", "true", "x"]);
+    assert_eq!(attributes.values("more.n"), ["-1500.0"]);
+    assert_eq!(attributes.values("bad"), Vec::<String>::new());
+    // What is JSON is read as it stands.
+    let json = "{\"text\":\"\\ud83d\\ude00 \u{feff}\"}";
+    assert_eq!(Attributes::read(json).values("text"), ["😀 \u{feff}"]);
+}
+
+#[test]
+fn a_sid_with_a_fault_in_it_is_none() {
+    let (begin, end) = CUSTOMER.split_at(9);
+    for fault in ["\n", "\u{0}", "\\ud83d", "\\x"] {
+        assert!(!is_found(&format!("{{\"call_sid\":\"{begin}{fault}{end}\"}}")), "{fault:?}");
+    }
+}
+
+#[test]
+fn what_is_no_json_at_all_says_nothing() {
+    for text in ["", "{", "not JSON", "{\"call_sid\":", "\"", "\"\\", "\\", "{\"a\" \"b\"}", "[[[", "}{"] {
+        assert!(!is_found(text), "{text}");
+    }
+    let deep = format!("{{\"call_sid\":\"{CUSTOMER}\",\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let _ = is_found(&deep);
+}
+
+/// A string's text as somebody may write it, faults among it.
+fn written() -> impl Strategy<Value = String> {
+    let plain = any::<String>().prop_map(|text| {
+        let quoted = serde_json::to_string(&text).unwrap();
+        quoted[1..quoted.len() - 1].to_owned()
+    });
+    let faults = prop::sample::select(vec![
+        "\\ud83d",
+        "\\udc00",
+        "\\ud83d\\u0041",
+        "\\u12",
+        "\\u",
+        "\\q",
+        "\n",
+        "\r",
+        "\t",
+        "\u{0}",
+        "\u{1f}",
+        "\u{feff}",
+        "\\ud83d\\ud83d\\ude00",
+    ]);
+    let pieces = prop_oneof![2 => plain, 1 => faults.prop_map(str::to_owned)];
+    prop::collection::vec(pieces, 0..6).prop_map(|pieces| pieces.concat())
+}
+
+/// A value as somebody may write it.
+fn values() -> impl Strategy<Value = String> {
+    let words =
+        prop::sample::select(vec!["NaN", "Infinity", "-Infinity", "1e999", "null", "true", "-3.5", "undefined"]);
+    let leaf = prop_oneof![words.prop_map(str::to_owned), written().prop_map(|text| format!("\"{text}\""))];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        let list = prop::collection::vec(inner.clone(), 0..3).prop_map(|items| format!("[{}]", items.join(" ,")));
+        let object = (written(), inner).prop_map(|(name, value)| format!("{{\"x{name}\": {value}}}"));
+        prop_oneof![list, object]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_text_whatsoever_causes_a_panic(text in any::<String>(), odd in "[\\[\\]{}\",:\\\\udDcC08-9 \n]{0,60}") {
+        is_found(&text);
+        is_found(&odd);
+        is_found(&format!("{{\"call_sid\":\"{CUSTOMER}\",\"x\":{odd}}}"));
+    }
+
+    #[test]
+    fn the_call_is_found_whatever_faults_stand_beside_it(
+        before in values(),
+        after in values(),
+        name in written(),
+        bom in prop::bool::ANY,
+    ) {
+        let bom = if bom { "\u{feff}" } else { "" };
+        let json = format!("{bom}{{\"x{name}\":{before},\"call_sid\":\"{CUSTOMER}\", \"y\":{after}}}");
+        prop_assert!(is_found(&json), "{json:?}");
+    }
+}

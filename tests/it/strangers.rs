@@ -1,0 +1,354 @@
+//! What those can take who cannot sign: bytes, connections, descriptors, time and lines in the log, each within a limit.
+
+use crate::ingress::{FORM, Fake, TARGET, account, event, fake, raw, send, settings, signed_json_by, status, streamed};
+use crate::program::{self, Serving};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use taskrouter_streams::http::{IngressSettings, descriptors, public};
+use taskrouter_streams::telemetry::metrics::{Metrics, PREFIX};
+use taskrouter_streams::twilio::signature::sign;
+
+const MIB: usize = 1024 * 1024;
+
+/// Longer than anything here may take; nothing is expected to.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Listener {
+    pub(crate) address: SocketAddr,
+    metrics: Arc<Metrics>,
+}
+
+pub(crate) fn listen(journal: Arc<Fake>, change: impl FnOnce(&mut IngressSettings)) -> Listener {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let metrics = Arc::new(Metrics::new("0", "0"));
+    let mut settings = settings(vec![account(1, &["token"])]);
+    settings.client_timeout = PATIENCE;
+    settings.keep_alive = PATIENCE;
+    settings.body_limit_bytes = 64 * 1024;
+    change(&mut settings);
+    let counted = metrics.clone();
+    std::thread::spawn(move || {
+        let serve = async move { public(settings, journal, counted, listener).unwrap().await };
+        actix_web::rt::System::new().block_on(serve)
+    });
+    Listener { address, metrics }
+}
+
+impl Listener {
+    fn connect(&self) -> TcpStream {
+        let socket = TcpStream::connect(self.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    }
+
+    fn slow(&self, sent: &[u8]) -> TcpStream {
+        let mut socket = self.connect();
+        socket.write_all(sent).unwrap();
+        socket
+    }
+
+    pub(crate) fn sample(&self, name: &str) -> usize {
+        let text = self.metrics.render();
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{PREFIX}_{name} ")));
+        line.unwrap_or_else(|| panic!("{name} is missing in {text}")).parse().unwrap()
+    }
+
+    fn until(&self, name: &str, is_wanted: impl Fn(usize) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_wanted(self.sample(name)) {
+            assert!(Instant::now() < deadline, "{name} is {}", self.sample(name));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// What a request that Twilio signed is answered with.
+    fn good(&self) -> String {
+        let (body, signature) = event(1, 1);
+        status(&send(self.address, &raw(TARGET, FORM, &[&signature], body.as_bytes()))).to_owned()
+    }
+}
+
+fn is_closed(socket: &mut TcpStream) -> bool {
+    socket.set_nonblocking(true).unwrap();
+    let read = socket.read(&mut [0; 512]);
+    socket.set_nonblocking(false).unwrap();
+    match read {
+        Ok(0) => true,
+        Ok(_) => false,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    }
+}
+
+/// Everything that comes until the other side closes the connection.
+fn rest(socket: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    // A reset ends it just as well.
+    let _ = socket.read_to_end(&mut text);
+    String::from_utf8(text).unwrap()
+}
+
+/// A head and all of its body but the last byte.
+fn unfinished_body(bytes: usize) -> Vec<u8> {
+    let head = format!("POST {TARGET} HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nContent-Length: {bytes}\r\n\r\n");
+    [head.into_bytes(), vec![b'a'; bytes - 1]].concat()
+}
+
+fn unfinished_head(bytes: usize) -> Vec<u8> {
+    [format!("POST {TARGET} HTTP/1.1\r\nX-Long: ").into_bytes(), vec![b'a'; bytes]].concat()
+}
+
+#[test]
+fn bytes_that_nobody_has_verified_are_bounded_and_the_oldest_go() {
+    for sent in [unfinished_body(64 * 1024), unfinished_head(64 * 1024)] {
+        let listener = listen(fake(9, false), |settings| {
+            settings.connections.unverified_bytes = MIB;
+            settings.connections.head_bytes = MIB;
+        });
+        let mut slow: Vec<TcpStream> = Vec::new();
+        for number in 1..=32 {
+            slow.push(listener.slow(&sent));
+            listener.until("unverified_bytes", |bytes| bytes > 900 * 1024 || bytes >= number * 64 * 1024);
+            assert!(listener.sample("unverified_bytes") <= MIB);
+        }
+        assert_eq!(rest(&mut slow[0]), "", "the oldest is closed");
+        assert!(!is_closed(slow.last_mut().unwrap()), "the newest is not");
+        assert_eq!(listener.good(), "204");
+        listener.until("connections_evicted_total{reason=\"unverified_bytes\"}", |count| count >= 16);
+        drop(slow);
+        listener.until("unverified_bytes", |bytes| bytes == 0);
+    }
+}
+
+#[test]
+fn a_head_that_is_too_long_closes_its_connection() {
+    let listener = listen(fake(9, false), |_| {});
+    assert_eq!(rest(&mut listener.slow(&unfinished_head(20 * 1024))), "");
+    assert_eq!(listener.sample("connections_evicted_total{reason=\"head\"}"), 1);
+    let mut kept = listener.slow(&unfinished_head(15 * 1024));
+    listener.until("unverified_bytes", |bytes| bytes > 31 * 1024);
+    assert!(!is_closed(&mut kept));
+}
+
+#[test]
+fn what_is_read_only_to_be_discarded_takes_nothing() {
+    let listener = listen(fake(9, false), |settings| settings.connections.unverified_bytes = MIB);
+    let _slow = listener.slow(&unfinished_body(64 * 1024));
+    let mut pushing = listener.connect();
+    let head = format!("POST {TARGET} HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nContent-Length: 99999999\r\n\r\n");
+    pushing.write_all(head.as_bytes()).unwrap();
+    // Until it has been refused and is not read any more.
+    while pushing.write_all(&[b'a'; 64 * 1024]).is_ok() {}
+    assert_eq!(listener.sample("connections_evicted_total{reason=\"unverified_bytes\"}"), 0);
+    listener.until("unverified_bytes", |bytes| (76 * 1024..86 * 1024).contains(&bytes));
+}
+
+#[test]
+fn deliveries_whose_url_is_signed_have_a_budget_of_their_own() {
+    let journal = fake(9_000, false);
+    let listener = listen(journal, |settings| {
+        settings.connections.unverified_bytes = 64 * 1024;
+        settings.event_streams_bytes_limit = 3 * MIB;
+    });
+    let events: Vec<_> = (0..1_500).map(|number| streamed(number, 1, 1)).collect();
+    let delivery = signed_json_by(serde_json::Value::from(events).to_string().as_bytes(), "token");
+    assert!((MIB..2 * MIB).contains(&delivery.len()), "two fit, three do not: {}", delivery.len());
+    let short = &delivery[..delivery.len() - 1];
+    let mut slow = [listener.slow(short), listener.slow(short), listener.slow(short)];
+    let mut answers = slow.each_mut().map(|socket| {
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        rest(socket)
+    });
+    answers.sort();
+    assert_eq!(answers.each_ref().map(|answer| status(answer)), ["", "", "503"], "the third does not fit");
+    assert!(answers[2].to_lowercase().contains("retry-after: 7"));
+    assert_eq!(listener.good(), "204", "other requests have a budget of their own");
+    for socket in &mut slow {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = socket.write_all(&delivery[delivery.len() - 1..]);
+    }
+    let mut answers = slow.each_mut().map(rest);
+    answers.sort();
+    assert_eq!(answers.each_ref().map(|answer| status(answer)), ["", "204", "204"]);
+    assert_eq!(status(&send(listener.address, &delivery)), "204", "and what they took is free again");
+}
+
+#[test]
+fn a_form_with_too_many_parameters_is_refused_before_they_are_sorted() {
+    let listener = listen(fake(9, false), |_| {});
+    let empty = "=&".repeat(30 * 1024);
+    let began = Instant::now();
+    assert_eq!(status(&send(listener.address, &raw(TARGET, FORM, &["x"], empty.as_bytes()))), "413");
+    assert!(began.elapsed() < Duration::from_secs(5));
+    for (count, expected) in [(500, "400"), (501, "413")] {
+        let pairs: Vec<(String, &str)> = (0..count).map(|number| (format!("p{number}"), "v")).collect();
+        let body = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
+        let signature = sign(&format!("{}{TARGET}", crate::ingress::BASE), &pairs, "token");
+        let answer = send(listener.address, &raw(TARGET, FORM, &[&signature], body.as_bytes()));
+        assert_eq!(status(&answer), expected, "{count} parameters");
+    }
+}
+
+#[test]
+fn whoever_is_refused_is_not_kept_connected() {
+    let listener = listen(fake(9, false), |_| {});
+    let (body, signature) = event(1, 1);
+    let post = |target: &str, media_type: &str, signature: &str, body: &str| {
+        format!(
+            "POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: {media_type}\r\nX-Twilio-Signature: {signature}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    for (request, expected) in [
+        (post(TARGET, FORM, "x", &body), "403"),
+        (post("/nowhere", FORM, "x", &body), "404"),
+        (post(TARGET, FORM, &signature, &"a".repeat(65 * 1024)), "413"),
+        (format!("GET {TARGET} HTTP/1.1\r\nHost: x\r\n\r\n"), "405"),
+    ] {
+        let mut socket = listener.slow(request.as_bytes());
+        let answer = rest(&mut socket);
+        assert_eq!(status(&answer), expected);
+        assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+    }
+    let mut socket = listener.connect();
+    for _ in 0..2 {
+        socket.write_all(post(TARGET, FORM, &signature, &body).as_bytes()).unwrap();
+        let mut answer = [0; 512];
+        let read = socket.read(&mut answer).unwrap();
+        assert_eq!(status(std::str::from_utf8(&answer[..read]).unwrap()), "204", "whoever signs is kept");
+    }
+}
+
+#[test]
+fn when_it_is_full_the_connection_that_has_been_idle_for_the_longest_makes_room() {
+    let listener = listen(fake(9, false), |settings| settings.connections.max = 4);
+    let (body, signature) = event(1, 1);
+    let request = raw(TARGET, FORM, &[&signature], body.as_bytes());
+    let kept = String::from_utf8(request).unwrap().replace("Connection: close\r\n", "");
+    let mut twilio = listener.slow(kept.as_bytes());
+    assert!(twilio.read(&mut [0; 512]).unwrap() > 0);
+    let mut strangers = Vec::new();
+    for number in 2..=40 {
+        strangers.push(listener.connect());
+        listener.until("connections", |count| count == number.min(4));
+        // So that the order in which they are accepted is the order here.
+        listener.until("connections_evicted_total{reason=\"full\"}", |count| count + 4 == number.max(4));
+    }
+    assert_eq!(rest(&mut strangers[0]), "", "the oldest stranger is closed");
+    assert!(!is_closed(strangers.last_mut().unwrap()));
+    assert_eq!(listener.good(), "204");
+    twilio.write_all(kept.as_bytes()).unwrap();
+    assert!(twilio.read(&mut [0; 512]).unwrap() > 0, "whoever has signed goes last");
+}
+
+#[test]
+fn one_peer_has_so_many_connections_unless_it_may_be_a_proxy() {
+    let capped = listen(fake(9, false), |settings| {
+        settings.connections.per_peer = 3;
+        settings.connections.uncapped = vec!["192.0.2.0/24".parse().unwrap()];
+    });
+    let held: Vec<TcpStream> = (0..3).map(|_| capped.connect()).collect();
+    capped.until("connections", |count| count == 3);
+    assert_eq!(rest(&mut capped.connect()), "", "one too many");
+    drop(held);
+    capped.until("connections", |count| count == 0);
+    assert_eq!(capped.good(), "204");
+    let uncapped = listen(fake(9, false), |settings| settings.connections.per_peer = 3);
+    let _held: Vec<TcpStream> = (0..5).map(|_| uncapped.connect()).collect();
+    uncapped.until("connections", |count| count == 5);
+}
+
+/// The program, with so many open files at most.
+fn with_open_files(limit: u32) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_taskrouter-streams")]);
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn get(address: &str, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    send(address.parse().unwrap(), request.as_bytes())
+}
+
+#[test]
+fn health_answers_however_many_connect_and_however_few_files_can_be_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let serving = Serving::start_as(with_open_files(300), &journal, "http://127.0.0.1:9", &[]);
+    let public: SocketAddr = serving.public.parse().unwrap();
+    let held: Vec<TcpStream> = (0..500).map(|_| TcpStream::connect(public).unwrap()).collect();
+    for _ in 0..5 {
+        assert_eq!(status(&get(&serving.admin, "/health/ready")), "200");
+    }
+    let refused = send(public, &raw(TARGET, FORM, &["x"], b"a=b"));
+    assert_eq!(status(&refused), "403", "it still answers");
+    drop(held);
+}
+
+#[test]
+fn too_few_open_files_are_told_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = with_open_files(100)
+        .arg("serve")
+        .envs(program::ENVIRONMENT)
+        .env("TRS__JOURNAL__URL", format!("sqlite:{}", folder.path().join("journal.db").display()))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = program::text(&output.stderr);
+    assert!(told.contains("100 files") && told.contains("server.descriptor_reserve"), "{told}");
+}
+
+#[test]
+fn malformed_requests_are_counted_and_not_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut command = program::program();
+    command.stderr(std::fs::File::create(&log).unwrap());
+    let journal = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let serving = Serving::start_logging(command, &journal, "http://127.0.0.1:9", &[]);
+    for _ in 0..200 {
+        assert_eq!(status(&send(serving.public.parse().unwrap(), b"\x00\x01 no request\r\n\r\n")), "400");
+    }
+    let metrics = get(&serving.admin, "/metrics");
+    let counted = format!("{PREFIX}_connections_broken_total{{reason=\"malformed\"}} 200");
+    assert!(metrics.contains(&counted), "{metrics}");
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(!log.contains("ERROR") && log.lines().count() < 50, "{log}");
+}
+
+/// Kilobytes in memory.
+fn resident(pid: u32) -> usize {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn a_thousand_slow_strangers_take_less_than_a_sixth_of_what_the_manifest_allows() {
+    assert!(descriptors::allow(1_200, 200).is_some_and(|allowed| allowed >= 1_100));
+    for sent in [unfinished_body(64 * 1024), unfinished_head(15 * 1024)] {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = format!("sqlite:{}", folder.path().join("journal.db").display());
+        let serving = Serving::start_as(program::program(), &journal, "http://127.0.0.1:9", &[]);
+        let public: SocketAddr = serving.public.parse().unwrap();
+        assert_eq!(status(&send(public, &raw(TARGET, FORM, &["x"], b"a=b"))), "403");
+        let at_rest = resident(serving.pid());
+        let held: Vec<TcpStream> = (0..1_000)
+            .filter_map(|_| {
+                let mut socket = TcpStream::connect(public).unwrap();
+                // One that is evicted meanwhile cannot be written to.
+                socket.write_all(&sent).ok().map(|()| socket)
+            })
+            .collect();
+        assert_eq!(status(&send(public, &raw(TARGET, FORM, &["x"], b"a=b"))), "403", "beside {} others", held.len());
+        let taken = resident(serving.pid()).saturating_sub(at_rest);
+        // Of 512 MiB. A release build takes 64 MiB at most, this one a little more.
+        assert!(taken <= 80 * 1024, "{taken} KiB");
+    }
+}

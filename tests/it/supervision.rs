@@ -1,0 +1,90 @@
+//! The end of a part is the end of the process; a call that cannot be read is parked and blinds nothing else.
+
+use crate::metrics::{get, named, story, until};
+use std::convert::Infallible;
+use std::time::Duration;
+use taskrouter_streams::call::fact::{Fact, FactKind};
+use taskrouter_streams::call::sid::TaskSid;
+use taskrouter_streams::journal::{Journal, NewFact};
+use taskrouter_streams::service::{Ended, Supervisor};
+use twilio_simulator::SimConfig;
+use twilio_simulator::testbed::Testbed;
+
+#[tokio::test]
+async fn a_task_that_ends_is_named_with_what_it_ended_with() {
+    let mut tasks = Supervisor::default();
+    tasks.spawn("long one", std::future::pending::<Result<(), Infallible>>());
+    for (name, reason, in_order) in
+        [("returns", "it returned", true), ("fails", "no files left", false), ("panics", "it panicked", false)]
+    {
+        tasks.spawn(name, async move {
+            match name {
+                "returns" => Ok(()),
+                "fails" => Err("no files left"),
+                _ => panic!("expected by this test"),
+            }
+        });
+        assert_eq!(tasks.ended().await, Ended { task: name, reason: reason.to_owned(), in_order });
+    }
+    tokio::time::timeout(Duration::from_millis(10), tasks.ended()).await.expect_err("the long one still runs");
+    tasks.join(&["returns"]).await;
+}
+
+/// Something new about a call, so that it is due.
+async fn hears_of(journal: &dyn Journal, task: &TaskSid, identity: &str) {
+    let fact = Fact { at: journal.clock().now(), kind: FactKind::Redriven };
+    journal.ingest(NewFact { call: task.clone(), identity: identity.to_owned(), fact }).await.unwrap();
+}
+
+async fn json(stage: &Testbed, path: &str) -> serde_json::Value {
+    serde_json::from_str(&get(stage, path).await.text().await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_fact_that_cannot_be_read_parks_its_call_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("journal.db");
+    let url = format!("sqlite:{}", file.display());
+    let extra = "[server]\nthreads = 1\n[admin]\nstream_gauges_ms = 100";
+    let stage = Testbed::start_on(&url, SimConfig::default(), extra).await.unwrap();
+    let mut tasks = Vec::new();
+    for _ in 0..2 {
+        let told = stage.run(&story(&["customer calls", "alice accepts", "settle", "expect stream alice"])).await;
+        assert_eq!(told.failures, Vec::<String>::new());
+        tasks.extend(told.tasks);
+    }
+    let [damaged, sound] = &tasks[..] else { panic!("{tasks:?}") };
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    let damage = |body: &str| {
+        let last = "(SELECT max(seq) FROM fact WHERE task = ?1 AND identity IS NOT NULL)";
+        let statement = format!("UPDATE fact SET body = ?2 WHERE task = ?1 AND seq = {last}");
+        assert_eq!(connection.execute(&statement, [damaged.as_str(), body]).unwrap(), 1);
+    };
+    damage("{");
+    let stage = stage.restart().await.unwrap();
+    let seen = until(&stage, |samples| samples.get(&named("calls_unreadable")) == Some(&1.0)).await;
+    assert!(seen.get(&named("streams_live")) >= Some(&1.0), "the streams of the other call are counted: {seen:?}");
+
+    hears_of(&**stage.service.journal(), damaged, "something new").await;
+    until(&stage, |samples| samples.get(&named("calls{state=\"parked\"}")) == Some(&1.0)).await;
+    let list = json(&stage, "/calls?state=parked").await;
+    assert_eq!(list["calls"][0]["task"], damaged.as_str());
+    let reason = list["calls"][0]["parked"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("cannot be read") && reason.contains("redrive"), "{reason}");
+    assert_eq!(json(&stage, &format!("/calls/{sound}")).await["call"]["parked"], serde_json::json!([]));
+    let page = get(&stage, &format!("/console/calls/{damaged}")).await;
+    assert_eq!(page.status(), 200, "it is shown, as far as it can be read");
+
+    let parked = |samples: &crate::metrics::Samples| samples[&named("parked_total{change=\"serve\"}")];
+    let once = parked(&until(&stage, |_| true).await);
+    assert_eq!(once, 1.0);
+    let redrive = reqwest::Client::new()
+        .post(format!("http://{}/calls/{damaged}/redrive", stage.service.admin()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(redrive.status(), 202);
+    until(&stage, |samples| parked(samples) == 2.0).await;
+    until(&stage, |samples| samples.get(&named("calls{state=\"active\"}")) == Some(&0.0)).await;
+    stage.stop().await;
+}
