@@ -493,7 +493,13 @@ async fn a_probe_tells_whether_a_leg_stays_in_its_conference() {
     let (code, _) = fixture.complaints(&["--probe-call", &customer], &[]).await;
     assert_eq!(code, Some(1));
     assert!(
-        fixture.sim.world(|world| world.report(&task)).unwrap().streams.iter().all(|stream| stream.stopped_at.is_some())
+        fixture
+            .sim
+            .world(|world| world.report(&task))
+            .unwrap()
+            .streams
+            .iter()
+            .all(|stream| stream.stopped_at.is_some())
     );
 
     fixture.sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
