@@ -18,11 +18,11 @@ pub(super) struct Retries {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Entry {
     retry: Option<Retry>,
-    parked: Option<GivenUp>,
+    parked: Option<ParkedGoal>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct GivenUp {
+struct ParkedGoal {
     reason: String,
     at: EpochMs,
     /// An operator has seen it and does not want it.
@@ -126,7 +126,7 @@ impl Retries {
 
     pub(super) fn parked(&mut self, parked: &Parked, at: EpochMs) {
         let entry = self.entries.entry(parked.goal.clone()).or_default();
-        entry.parked = Some(GivenUp { reason: parked.reason.clone(), at, dismissed: false });
+        entry.parked = Some(ParkedGoal { reason: parked.reason.clone(), at, dismissed: false });
     }
 
     /// The goal is reached, moot, or to be tried as if for the first time.

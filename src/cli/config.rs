@@ -13,11 +13,11 @@ use std::process::ExitCode;
 )]
 pub(super) struct Config {
     #[command(subcommand)]
-    what: Option<What>,
+    command: Option<ConfigCommand>,
 }
 
 #[derive(clap::Subcommand)]
-enum What {
+enum ConfigCommand {
     /// Validate the configuration without starting anything
     #[command(
         after_help = "Reads the same layers as `serve`: defaults, --config, environment. Connects to nothing: `doctor` \
@@ -29,12 +29,12 @@ enum What {
 
 impl Config {
     pub(super) fn run(self) -> ExitCode {
-        match self.what {
+        match self.command {
             None => {
                 say(config::default_text());
                 ExitCode::SUCCESS
             }
-            Some(What::Check(configured)) => match configured.load() {
+            Some(ConfigCommand::Check(configured)) => match configured.load() {
                 Ok(settings) => {
                     say(&report(&settings));
                     ExitCode::SUCCESS

@@ -308,11 +308,10 @@ impl CallTask {
     }
 
     async fn release(self, due: Due) -> Result<(), JournalError> {
+        let Tools { journal, leads, .. } = &self.tools;
         match due {
-            Due::Over => self.tools.leads.forget(&self.claim.call),
-            Due::After(_) | Due::OnFact => {
-                self.tools.leads.keep(&self.claim.call, &self.clock, self.tools.journal.clock())
-            }
+            Due::Over => leads.forget(&self.claim.call),
+            Due::After(_) | Due::OnFact => leads.keep(&self.claim.call, &self.clock, journal.clock()),
         }
         let mut is_retry = false;
         loop {

@@ -26,7 +26,7 @@ use twilio_simulator::world::{OpName, Violation};
 use twilio_simulator::{Settings, SimConfig, Simulator};
 
 /// A worker that is set up well, with all that it needs.
-struct Clinic {
+struct Fixture {
     sim: Simulator,
     service: Option<Service>,
     environment: BTreeMap<String, String>,
@@ -74,8 +74,8 @@ async fn destination(folder: &TempDir) -> (u16, PathBuf) {
     (port, path)
 }
 
-impl Clinic {
-    async fn opens() -> Self {
+impl Fixture {
+    async fn start() -> Self {
         let directory = TempDir::new().unwrap();
         let sim = Simulator::start(Settings {
             config: SimConfig::default(),
@@ -107,10 +107,10 @@ impl Clinic {
         let environment: BTreeMap<String, String> =
             environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let service = Service::start(&config::from_text(None, &environment).unwrap()).await.unwrap();
-        let clinic = Self { sim, service: Some(service), environment, directory };
-        let (code, said) = clinic.run(&["setup", "--yes"], &[]).await;
+        let fixture = Self { sim, service: Some(service), environment, directory };
+        let (code, said) = fixture.run(&["setup", "--yes"], &[]).await;
         assert_eq!(code, Some(0), "{said}");
-        clinic
+        fixture
     }
 
     /// The exit code and what was said.
@@ -144,7 +144,7 @@ impl Clinic {
         assert_eq!(found_code, Some(code), "{complaints:#?}");
     }
 
-    async fn closes(mut self) {
+    async fn stop(mut self) {
         if let Some(service) = self.service.take() {
             service.stop().await;
         }
@@ -154,8 +154,8 @@ impl Clinic {
 
 #[tokio::test]
 async fn a_worker_that_is_set_up_well_has_nothing_wrong_with_it_and_is_not_disturbed() {
-    let clinic = Clinic::opens().await;
-    let (code, said) = clinic.run(&["doctor"], &[]).await;
+    let fixture = Fixture::start().await;
+    let (code, said) = fixture.run(&["doctor"], &[]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("0 warnings, 0 failures"), "{said}");
     for name in [
@@ -175,18 +175,18 @@ async fn a_worker_that_is_set_up_well_has_nothing_wrong_with_it_and_is_not_distu
     ] {
         assert!(said.lines().any(|line| line.starts_with("ok") && line.contains(name)), "{name}: {said}");
     }
-    let journal = clinic.service.as_ref().unwrap().journal();
+    let journal = fixture.service.as_ref().unwrap().journal();
     assert_eq!(journal.newest_event().await.unwrap(), None, "the self-test event is not journaled");
-    assert_eq!(clinic.sim.world(|world| world.violations().to_vec()), Vec::<Violation>::new());
-    clinic.closes().await;
+    assert_eq!(fixture.sim.world(|world| world.violations().to_vec()), Vec::<Violation>::new());
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn what_is_wrong_is_found_and_nothing_else() {
-    let clinic = Clinic::opens().await;
-    let url = clinic.environment["TRS__STREAMS__DESTINATIONS"].clone();
+    let fixture = Fixture::start().await;
+    let url = fixture.environment["TRS__STREAMS__DESTINATIONS"].clone();
     let at = |status: &str| url.replace("/101", &format!("/{status}"));
-    let stranger = clinic.directory.path().join("stranger.pem");
+    let stranger = fixture.directory.path().join("stranger.pem");
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(["stranger".to_owned()]).unwrap().self_signed(&key).unwrap();
     std::fs::write(&stranger, certificate.pem()).unwrap();
@@ -250,25 +250,25 @@ async fn what_is_wrong_is_found_and_nothing_else() {
         (&[("TRS__ADMIN__LISTEN", "127.0.0.1:9")], 0, &[["worker", "warning", "no service answers"]]),
         (&[("TWILIO_API_KEY", ""), ("TWILIO_API_SECRET", "")], 0, &[["configuration", "warning", "auth token"]]),
     ] {
-        clinic.finds(changed, code, expected).await;
+        fixture.finds(changed, code, expected).await;
     }
-    clinic.closes().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_postgresql_that_can_and_that_cannot_keep_the_journal_is_told_from_one_another() {
     let Some(database) = Database::new().await else { return };
-    let clinic = Clinic::opens().await;
+    let fixture = Fixture::start().await;
     let (url, name) = (database.url(), database.name());
     let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'taskrouter_streams'";
     // The cluster of the tests does not wait for its disk, which is worth a word, and that is all.
-    clinic.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[["journal", "warning", "durable write in"]]).await;
-    let (_, complaints) = clinic.complaints(&[], &[("TRS__JOURNAL__URL", &url)]).await;
+    fixture.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[["journal", "warning", "durable write in"]]).await;
+    let (_, complaints) = fixture.complaints(&[], &[("TRS__JOURNAL__URL", &url)]).await;
     assert!(complaints[0][2].ends_with("ms (median), but its fsync is off"), "{complaints:?}");
     assert_eq!(database.number(schemas).await, 0, "nothing was made");
     // The same with a worker's tables in it, however many look.
     postgres::open(postgres::settings(url.clone(), Duration::from_secs(60))).await.close().await.unwrap();
-    clinic.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[["journal", "warning", "durable write in"]]).await;
+    fixture.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[["journal", "warning", "durable write in"]]).await;
 
     database
         .say(&format!(
@@ -278,28 +278,28 @@ async fn a_postgresql_that_can_and_that_cannot_keep_the_journal_is_told_from_one
         ))
         .await;
     let reads = url.replace("postgres@", &format!("reads_{name}@"));
-    clinic
+    fixture
         .finds(&[("TRS__JOURNAL__URL", &reads)], 1, &[["journal", "failure", "grants this role no write access"]])
         .await;
     let nobody = database.url_at(9);
-    clinic.finds(&[("TRS__JOURNAL__URL", &nobody)], 1, &[["journal", "failure", "cannot be opened"]]).await;
+    fixture.finds(&[("TRS__JOURNAL__URL", &nobody)], 1, &[["journal", "failure", "cannot be opened"]]).await;
     let missing = url.replace(name, "missing");
-    clinic.finds(&[("TRS__JOURNAL__URL", &missing)], 1, &[["journal", "failure", "does not exist"]]).await;
+    fixture.finds(&[("TRS__JOURNAL__URL", &missing)], 1, &[["journal", "failure", "does not exist"]]).await;
     let wrong = url.replace("postgres@", "locked:hunter2@");
     for arguments in [&["doctor"][..], &["doctor", "--json"]] {
-        let (code, said) = clinic.run(arguments, &[("TRS__JOURNAL__URL", &wrong)]).await;
+        let (code, said) = fixture.run(arguments, &[("TRS__JOURNAL__URL", &wrong)]).await;
         assert!(code == Some(1) && said.contains("password authentication failed"), "{said}");
         assert!(!said.contains("hunter2"), "{said}");
     }
     database.say("INSERT INTO taskrouter_streams.version VALUES (99)").await;
-    clinic.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", "run the newer version"]]).await;
-    clinic.closes().await;
+    fixture.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", "run the newer version"]]).await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_file_that_the_worker_could_not_use_as_its_journal_is_found_and_left_as_it_is() {
-    let clinic = Clinic::opens().await;
-    let folder = clinic.directory.path().join("files");
+    let fixture = Fixture::start().await;
+    let folder = fixture.directory.path().join("files");
     std::fs::create_dir(&folder).unwrap();
     let file = |name: &str| folder.join(name);
     std::fs::write(file("letter"), "Dear Sir or Madam, ".repeat(1_000)).unwrap();
@@ -328,15 +328,15 @@ async fn a_file_that_the_worker_could_not_use_as_its_journal_is_found_and_left_a
         ("running", "schema version 99"),
     ] {
         let url = format!("sqlite:{}", file(name).display());
-        clinic.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", words]]).await;
+        fixture.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", words]]).await;
     }
     for name in ["ours", "at rest", "empty", "not there yet"] {
         let url = format!("sqlite:{}", file(name).display());
-        clinic.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[]).await;
+        fixture.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[]).await;
     }
     assert_eq!(before, list(), "nothing was written, and nothing is left behind");
     running.close().unwrap();
-    clinic.closes().await;
+    fixture.stop().await;
 }
 
 /// The program as somebody who may not write to what only its owner may write to, which root always may.
@@ -355,13 +355,13 @@ async fn a_journal_that_somebody_else_has_made_is_found() {
         let _ = writeln!(std::io::stderr(), "\nSKIPPED: nobody but root can start the program where it was built.\n");
         return;
     }
-    let clinic = Clinic::opens().await;
+    let fixture = Fixture::start().await;
     let folder = TempDir::new().unwrap();
     std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
     let url = format!("sqlite:{}", folder.path().join("journal.db").display());
     let journal = async || {
         let mut command = as_somebody_else();
-        command.args(["doctor", "--json"]).envs(&clinic.environment).env("TRS__JOURNAL__URL", &url);
+        command.args(["doctor", "--json"]).envs(&fixture.environment).env("TRS__JOURNAL__URL", &url);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let checks: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
         let check = checks.into_iter().find(|check| check["check"] == "journal").unwrap();
@@ -377,33 +377,33 @@ async fn a_journal_that_somebody_else_has_made_is_found() {
         assert!(verdict == "failure" && found.contains(&format!("journal.db{ending} cannot be opened")), "{found}");
         std::fs::remove_file(&file).unwrap();
     }
-    clinic.closes().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_workspace_that_tells_too_little_or_somebody_else_is_found() {
-    let clinic = Clinic::opens().await;
-    let ours = clinic.sim.world(|world| world.workspace().clone());
-    clinic.sim.world(|world| world.workspace().events_filter = "task.created,reservation.accepted".to_owned());
-    clinic.finds(&[], 1, &[["workspace", "failure", "reservation.wrapup"]]).await;
-    clinic.sim.world(|world| world.workspace().events_filter = String::new());
-    clinic.finds(&[], 0, &[]).await;
-    clinic.sim.world(|world| {
-        let office = world.workspace();
-        office.event_callback_url = ours.event_callback_url.replace("#rc=3&rp=5xx,ct,rt", "")
+    let fixture = Fixture::start().await;
+    let ours = fixture.sim.world(|world| world.workspace().clone());
+    fixture.sim.world(|world| world.workspace().events_filter = "task.created,reservation.accepted".to_owned());
+    fixture.finds(&[], 1, &[["workspace", "failure", "reservation.wrapup"]]).await;
+    fixture.sim.world(|world| world.workspace().events_filter = String::new());
+    fixture.finds(&[], 0, &[]).await;
+    fixture.sim.world(|world| {
+        let workspace = world.workspace();
+        workspace.event_callback_url = ours.event_callback_url.replace("#rc=3&rp=5xx,ct,rt", "")
     });
-    clinic.finds(&[], 0, &[["workspace", "warning", "retry"]]).await;
-    clinic.sim.world(|world| world.workspace().event_callback_url = "https://a:b@crm.example.com/hook".to_owned());
-    clinic.finds(&[], 1, &[["workspace", "failure", "https://hidden@crm.example.com/hook"]]).await;
-    clinic.closes().await;
+    fixture.finds(&[], 0, &[["workspace", "warning", "retry"]]).await;
+    fixture.sim.world(|world| world.workspace().event_callback_url = "https://a:b@crm.example.com/hook".to_owned());
+    fixture.finds(&[], 1, &[["workspace", "failure", "https://hidden@crm.example.com/hook"]]).await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn with_event_streams_the_sink_and_its_subscription_are_looked_at_instead() {
-    let clinic = Clinic::opens().await;
-    clinic.sim.world(|world| world.workspace().event_callback_url = "https://crm.example.com/hook".to_owned());
+    let fixture = Fixture::start().await;
+    fixture.sim.world(|world| world.workspace().event_callback_url = "https://crm.example.com/hook".to_owned());
     let finds = async |code: i32, words: &str| {
-        let (found_code, complaints) = clinic.complaints(&["--event-streams"], &[]).await;
+        let (found_code, complaints) = fixture.complaints(&["--event-streams"], &[]).await;
         assert_eq!(found_code, Some(code), "{complaints:?}");
         match complaints.as_slice() {
             [] => assert_eq!(words, ""),
@@ -412,44 +412,44 @@ async fn with_event_streams_the_sink_and_its_subscription_are_looked_at_instead(
         }
     };
     finds(1, "no sink").await;
-    let (code, said) = clinic.run(&["setup", "--event-streams", "--yes"], &[]).await;
+    let (code, said) = fixture.run(&["setup", "--event-streams", "--yes"], &[]).await;
     assert_eq!(code, Some(0), "{said}");
     finds(0, "").await;
-    let lost = clinic.sim.world(|world| world.event_streams().subscriptions.clone())[0].types[5].clone();
-    clinic.sim.world(|world| world.event_streams().subscriptions[0].types.retain(|name| *name != lost));
+    let lost = fixture.sim.world(|world| world.event_streams().subscriptions.clone())[0].types[5].clone();
+    fixture.sim.world(|world| world.event_streams().subscriptions[0].types.retain(|name| *name != lost));
     finds(1, &lost).await;
-    clinic.sim.world(|world| {
-        let plumbing = world.event_streams();
-        plumbing.subscriptions[0].types.push(lost);
-        plumbing.subscriptions[0].of_subaccounts = true;
+    fixture.sim.world(|world| {
+        let streams = world.event_streams();
+        streams.subscriptions[0].types.push(lost);
+        streams.subscriptions[0].of_subaccounts = true;
     });
     finds(0, "subaccounts").await;
-    clinic.sim.world(|world| world.event_streams().sinks[0].status = "failed".to_owned());
+    fixture.sim.world(|world| world.event_streams().sinks[0].status = "failed".to_owned());
     finds(1, "failed").await;
-    clinic.sim.faults(|faults| faults.script(On::Next(OpName::ListSinks), 1, Fault::status(403)));
+    fixture.sim.faults(|faults| faults.script(On::Next(OpName::ListSinks), 1, Fault::status(403)));
     finds(0, "403").await;
-    clinic.closes().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_configuration_that_cannot_be_used_is_a_table_too() {
-    let clinic = Clinic::opens().await;
+    let fixture = Fixture::start().await;
     let changed = [("TRS__SERVER__THREADS", "0"), ("TRS__STREAMS__DESTINATIONS", "ws://h/a")];
-    clinic
+    fixture
         .finds(
             &changed,
             2,
             &[["configuration", "failure", "server.threads"], ["configuration", "failure", "destinations"]],
         )
         .await;
-    clinic.closes().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_stopped_worker_leaves_its_journal_and_its_checks_say_so() {
-    let mut clinic = Clinic::opens().await;
-    clinic.service.take().unwrap().stop().await;
-    clinic
+    let mut fixture = Fixture::start().await;
+    fixture.service.take().unwrap().stop().await;
+    fixture
         .finds(
             &[],
             1,
@@ -461,46 +461,52 @@ async fn a_stopped_worker_leaves_its_journal_and_its_checks_say_so() {
         )
         .await;
     let before: Vec<_> =
-        std::fs::read_dir(clinic.directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    clinic.run(&["doctor"], &[]).await;
+        std::fs::read_dir(fixture.directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    fixture.run(&["doctor"], &[]).await;
     let after: Vec<_> =
-        std::fs::read_dir(clinic.directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        std::fs::read_dir(fixture.directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(before, after, "nothing is left behind");
-    clinic.closes().await;
+    fixture.stop().await;
 }
 
 #[tokio::test]
 async fn a_probe_tells_whether_a_leg_stays_in_its_conference() {
-    let clinic = Clinic::opens().await;
-    let task = clinic.sim.act(|world| world.customer_calls()).await;
-    clinic.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
-    let customer = clinic.sim.world(|world| world.report(&task)).unwrap().customer.unwrap().to_string();
-    let (code, said) = clinic.run(&["doctor", "--probe-call", &customer], &[]).await;
+    let fixture = Fixture::start().await;
+    let task = fixture.sim.act(|world| world.customer_calls()).await;
+    fixture.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
+    let customer = fixture.sim.world(|world| world.report(&task)).unwrap().customer.unwrap().to_string();
+    let (code, said) = fixture.run(&["doctor", "--probe-call", &customer], &[]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("stayed in its conference, as streams.strategy = \"streams-api\" needs"), "{said}");
-    let streams = clinic.sim.world(|world| world.report(&task)).unwrap().streams;
+    let streams = fixture.sim.world(|world| world.report(&task)).unwrap().streams;
     assert_eq!(streams.len(), 1);
     assert!(streams[0].stopped_at.is_some() && streams[0].name.starts_with("Stream_probe_"));
     assert_eq!(streams[0].status_callback, None, "the worker does not hear of it");
 
-    clinic.sim.faults(|faults| faults.script(On::Next(OpName::CreateStream), 1, Fault::status(400)));
-    let (code, complaints) = clinic.complaints(&["--probe-call", &customer], &[]).await;
+    fixture.sim.faults(|faults| faults.script(On::Next(OpName::CreateStream), 1, Fault::status(400)));
+    let (code, complaints) = fixture.complaints(&["--probe-call", &customer], &[]).await;
     assert_eq!((code, complaints.len()), (Some(1), 1), "{complaints:?}");
     assert!(complaints[0][2].contains("no stream could be started"), "{complaints:?}");
 
     // The answer is lost, and yet the stream that it was about does not go on.
-    clinic.sim.faults(|faults| faults.script(On::Next(OpName::CreateStream), 1, Fault::Cut { took_effect: true }));
-    let (code, _) = clinic.complaints(&["--probe-call", &customer], &[]).await;
+    fixture.sim.faults(|faults| faults.script(On::Next(OpName::CreateStream), 1, Fault::Cut { took_effect: true }));
+    let (code, _) = fixture.complaints(&["--probe-call", &customer], &[]).await;
     assert_eq!(code, Some(1));
     assert!(
-        clinic.sim.world(|world| world.report(&task)).unwrap().streams.iter().all(|stream| stream.stopped_at.is_some())
+        fixture
+            .sim
+            .world(|world| world.report(&task))
+            .unwrap()
+            .streams
+            .iter()
+            .all(|stream| stream.stopped_at.is_some())
     );
 
-    clinic.sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
-    let (code, complaints) = clinic.complaints(&["--probe-call", &customer], &[]).await;
+    fixture.sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
+    let (code, complaints) = fixture.complaints(&["--probe-call", &customer], &[]).await;
     assert_eq!(code, Some(1));
     assert!(complaints[0][2].contains("none of the"), "{complaints:?}");
-    assert_eq!(clinic.run(&["doctor", "--probe-call", "nonsense"], &[]).await.0, Some(2));
-    assert_eq!(clinic.sim.world(|world| world.violations().to_vec()), Vec::<Violation>::new());
-    clinic.closes().await;
+    assert_eq!(fixture.run(&["doctor", "--probe-call", "nonsense"], &[]).await.0, Some(2));
+    assert_eq!(fixture.sim.world(|world| world.violations().to_vec()), Vec::<Violation>::new());
+    fixture.stop().await;
 }

@@ -74,7 +74,7 @@ impl Balancer {
         });
     }
 
-    /// To whoever takes it. While nobody does the client waits, as proxies let him.
+    /// To whoever takes it. While nobody does the client waits, as proxies let them.
     async fn carry(self, mut client: TcpStream) {
         let deadline = Instant::now() + LIMIT;
         while Instant::now() < deadline {
@@ -278,18 +278,18 @@ pub(crate) async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
     sim.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
     sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
     until(sim, &task, &["alice", "bob"], true).await;
-    // After a warm transfer nobody else takes him off hold, unless a redirect did.
+    // After a warm transfer nobody else takes them off hold, unless a redirect did.
     sim.act(|world| world.unholds(&task, "bob")).await.unwrap();
     sim.act(|world| world.leaves(&task, "alice")).await.unwrap();
     until(sim, &task, &["bob"], false).await;
     sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
-    // With the guard raised the conference has ended, and bob with it; with it lowered he hangs up himself.
+    // With the guard raised the conference has ended, and bob with it; with it lowered they hangs up himself.
     let _ = sim.act(|world| world.leaves(&task, "bob")).await;
     sim.act(|world| world.completes(&task, "bob")).await.unwrap();
     task
 }
 
-/// Waits until these streams run and the customer is in the conference with somebody, his guard raised, held or not.
+/// Waits until these streams run and the customer is in the conference with somebody, their guard raised, held or not.
 async fn until(sim: &Simulator, task: &TaskSid, streams: &[&str], held: bool) {
     let deadline = Instant::now() + LIMIT;
     loop {

@@ -6,7 +6,7 @@ use taskrouter_streams::call::fact::{FactKind, Parked, StreamChange, TaskStatus,
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::{Answer, Command, ConferenceRow, Goal, Guard, Operation, Outcome, Read, Step};
 
-/// The first agent has begun a transfer, for which the customer is held, and the core has taken him off hold.
+/// The first agent has begun a transfer, for which the customer is held, and the core has taken them off hold.
 fn unheld() -> Story {
     let mut story = Story::streaming();
     story.transfer(TransferChange::Initiated, 1);
@@ -389,7 +389,7 @@ fn a_hold_by_somebody_else_settles_what_we_owe() {
     let read = story.step();
     assert_eq!(words(&read.operation), "read participants");
     story.perform(read);
-    // And he is taken off hold by somebody else.
+    // And they are taken off hold by somebody else.
     story.world.customer.hold = Some(false);
     assert!(!story.run().contains(&"update hold".to_owned()));
 }

@@ -1,19 +1,19 @@
 //! Who wants the customer held: the last word of Flex and of the agents, which our own requests do not change; and what of it
 //! the worker could know.
 //!
-//! Twilio tells the worker nothing of a hold but in answers, and an answer tells only whether he is held, not who wants it. So
+//! Twilio tells the worker nothing of a hold but in answers, and an answer tells only whether they are held, not who wants it. So
 //! there are races that no server can win:
 //!
-//! - People un-hold him after the last answer that told of a hold and before we take him off hold ourselves: from then on every
+//! - People un-hold them after the last answer that told of a hold and before we take them off hold ourselves: from then on every
 //!   answer looks the same.
-//! - People un-hold him whom we have already taken off hold: nothing changes that could be read.
-//! - They do while our request that holds him is on its way.
+//! - People un-hold them whom we have already taken off hold: nothing changes that could be read.
+//! - They do while our request that holds them is on its way.
 //!
 //! An un-hold that the events foretell is none of them: Flex un-holds by itself whoever is handed over cold.
 
 use taskrouter_streams::call::fact::EpochMs;
 
-/// For so long the core takes an answer that shows him held for one from before our taking him off.
+/// For so long the core takes an answer that shows them held for one from before our taking them off.
 const STALE_HOLD_MS: i64 = 1_000;
 
 /// For so long the core expects Flex to un-hold whoever was handed over cold, and any longer that an event may take.
@@ -25,7 +25,7 @@ pub(super) struct Hold {
     /// `None` when nobody can know.
     wanted: Option<bool>,
     wanted_at: EpochMs,
-    /// He was held when people last un-held him, so that it could be read until we took him off hold ourselves.
+    /// They were held when people last un-held them, so that it could be read until we took them off hold ourselves.
     visible: bool,
     /// Flex did it by itself.
     by_flex: bool,
@@ -33,16 +33,16 @@ pub(super) struct Hold {
     foretold_at: Option<EpochMs>,
     /// What Flex will do by itself; `None`: something of which nobody can know the meaning.
     coming: Vec<(EpochMs, Option<bool>)>,
-    /// When Twilio gave the newest answer that reached the worker and told of the customer; the newest that told that he was
-    /// held; and the one that told that people had taken him off hold.
+    /// When Twilio gave the newest answer that reached the worker and told of the customer; the newest that told that they were
+    /// held; and the one that told that people had taken them off hold.
     word_at: EpochMs,
     held_word_at: EpochMs,
     free_word_at: EpochMs,
-    /// When a request of ours last took him off hold, or would or might have; and when the worker heard how it ended.
+    /// When a request of ours last took them off hold, or would or might have; and when the worker heard how it ended.
     ours_at: EpochMs,
     ours_told_at: EpochMs,
     against: Option<Against>,
-    /// A redirect of ours has taken him out of the conference.
+    /// A redirect of ours has taken them out of the conference.
     away: bool,
     /// When a cold transfer was last accepted.
     handed_over_at: Option<EpochMs>,
@@ -62,9 +62,9 @@ pub(super) enum Against {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deed {
     pub(super) sent_at: EpochMs,
-    /// It takes the customer off hold, whether he is held or not.
+    /// It takes the customer off hold, whether they are held or not.
     pub(super) takes_off: bool,
-    /// Whether he was held before and after, unless he was not there.
+    /// Whether they were held before and after, unless they were not there.
     pub(super) before: Option<bool>,
     pub(super) after: Option<bool>,
 }
@@ -74,7 +74,7 @@ impl Hold {
         self.wanted == Some(true)
     }
 
-    /// People hold him or un-hold him, who was held or not.
+    /// People hold them or un-hold them, who was held or not.
     pub(super) fn wanted(&mut self, at: EpochMs, hold: bool, was_held: bool) {
         (self.wanted, self.wanted_at, self.visible, self.by_flex) = (Some(hold), at, was_held, false);
         self.foretold_at = None;
@@ -100,7 +100,7 @@ impl Hold {
         }
     }
 
-    /// The worker has heard what foretells that Flex un-holds him.
+    /// The worker has heard what foretells that Flex un-holds them.
     pub(super) fn foretold(&mut self, now: EpochMs) {
         self.foretold_at = Some(now);
     }
@@ -115,7 +115,7 @@ impl Hold {
         self.free_word_at = 0;
     }
 
-    /// Flex has done what was due by now. `before` and `after`: whether he was held, unless he was not there.
+    /// Flex has done what was due by now. `before` and `after`: whether they were held, unless they were not there.
     pub(super) fn flex_acted(&mut self, now: EpochMs, before: Option<bool>, after: Option<bool>) {
         self.away &= after.is_none();
         let due: Vec<_> = self.coming.extract_if(.., |(at, _)| *at <= now).collect();
@@ -125,19 +125,19 @@ impl Hold {
                 continue;
             };
             if after == Some(hold) || after.is_none() && !hold {
-                // An un-hold that misses him is meant all the same: he is not held when he comes back.
+                // An un-hold that misses them is meant all the same: they are not held when they comes back.
                 let foretold_at = self.foretold_at.filter(|_| !hold);
                 self.wanted(at, hold, before == Some(true));
                 (self.by_flex, self.foretold_at) = (true, foretold_at);
             } else if after.is_none() {
-                // A hold that misses him is told by nothing: he may be held when he is back, or not.
+                // A hold that misses them is told by nothing: they may be held when they are back, or not.
                 self.wanted = None;
                 self.unknowable += u32::from(self.away);
             }
         }
     }
 
-    /// The worker has heard how a request of ours ended that takes him off hold; `perhaps` it was not even performed.
+    /// The worker has heard how a request of ours ended that takes them off hold; `perhaps` it was not even performed.
     pub(super) fn told_of_ours(&mut self, now: EpochMs, given_at: EpochMs, perhaps: bool) {
         self.ours_told_at = now;
         if perhaps {
@@ -145,12 +145,12 @@ impl Hold {
         }
     }
 
-    /// An answer has reached the worker: when it was asked for and given, and whether he was held, unless he was not there.
+    /// An answer has reached the worker: when it was asked for and given, and whether they were held, unless they were not there.
     pub(super) fn told(&mut self, asked_at: EpochMs, given_at: EpochMs, held: Option<bool>) {
         self.word_at = given_at;
         let knew = self.visible && self.held_word_at > self.ours_at;
         match held {
-            // A sooner one may be from before our taking him off.
+            // A sooner one may be from before our taking them off.
             Some(true) if asked_at >= self.ours_told_at + STALE_HOLD_MS => self.held_word_at = given_at,
             Some(false) if knew && self.ours_at < self.wanted_at && self.wanted_at < given_at => {
                 self.free_word_at = given_at;
@@ -173,9 +173,9 @@ impl Hold {
             self.against = Some(if self.wanted_at >= sent_at {
                 Against::Raced
             } else if self.by_flex && self.foretold_at.is_some_and(|at| at < sent_at) {
-                Against::Knowingly("the events foretold that Flex takes him off hold")
+                Against::Knowingly("the events foretold that Flex takes the customer off hold")
             } else if self.free_word_at > self.wanted_at {
-                Against::Knowingly("an answer told that he had been taken off hold")
+                Against::Knowingly("an answer told that the customer had been taken off hold")
             } else {
                 Against::Raced
             });
@@ -183,12 +183,12 @@ impl Hold {
         }
     }
 
-    /// Whether we held him against everybody's will since the last call.
+    /// Whether we held them against everybody's will since the last call.
     pub(super) fn take_against(&mut self) -> Option<Against> {
         self.against.take()
     }
 
-    /// How many holds missed him because of us, or cannot be told from another.
+    /// How many holds missed them because of us, or cannot be told from another.
     pub(super) fn unknowable(&self) -> u32 {
         self.unknowable
     }

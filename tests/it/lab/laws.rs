@@ -101,7 +101,7 @@ pub(super) fn at_rest(run: &mut Run<'_>, strict: bool) -> Result<(), String> {
         return Ok(());
     }
     let parked: BTreeSet<Goal> = call.parked().map(|(goal, _)| goal.clone()).collect();
-    // A customer whose conference ended while he was on his way back is nobody's to help.
+    // A customer whose conference ended while they were on their way back is nobody's to help.
     let Some(held) = picture.held else { return Ok(()) };
     // Whoever is alone in a conference, or was led into another one, waits for others.
     let well = picture.participants > 1 && run.world.notes().is_empty();

@@ -76,7 +76,7 @@ pub(super) struct Run<'a> {
     pub(super) unentitled_since: Option<EpochMs>,
     /// When a request landed whose answer had been lost.
     pub(super) landed_at: EpochMs,
-    /// A race has sent the customer into a conference of his own.
+    /// A race has sent the customer into a conference of their own.
     pub(super) doomed_by_race: bool,
     /// Nothing goes wrong any more.
     calm: bool,
@@ -222,7 +222,7 @@ impl<'a> Run<'a> {
         self.world.snapshot(self.task.as_ref()?)
     }
 
-    /// Whether the customer is held, unless he is not in the conference.
+    /// Whether the customer is held, unless they are not in the conference.
     fn held(&self) -> Option<bool> {
         self.picture()?.held
     }
