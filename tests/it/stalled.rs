@@ -109,6 +109,7 @@ impl Lane {
         }
         process.signal("STOP");
         until("the stop", || process.is_stopped()).await;
+        let claims = self.claims(&task).await;
         if !connects() || !self.is_begun(&task).await {
             // On a slow machine something else came next, or the connection was given up before the stop.
             process.signal("CONT");
@@ -121,7 +122,6 @@ impl Lane {
             proxy.queue.drain();
             until("the connection of the stopped process", || proxy.accepted() > accepted).await;
         }
-        let claims = self.claims(&task).await;
         self.traps.trap.send_replace(Trap::Stopped);
         self.is_taken_over(&task, claims).await;
         self.settles(&task).await;
