@@ -201,7 +201,9 @@ impl Decision<'_> {
     fn rejoin(&self, poll: Poll) -> Next {
         let deadline = poll.since + self.policy.rejoin_ms;
         let parked = self.call.retries.is_parked(&Goal::Rejoin);
-        if poll.last_at >= deadline && !parked {
+        // Without a conference nothing is read any more.
+        let judged_at = if self.call.conference().is_some() { poll.last_at } else { self.now };
+        if judged_at >= deadline && !parked {
             if let Some(customer) = self.call.customer().filter(|_| !self.leg.is_alive_since(deadline)) {
                 return self.attempt(&[Goal::Rejoin], |why| self.fetch_call(customer, why));
             }

@@ -19,6 +19,9 @@ use twilio_simulator::world::OpName;
 /// Far beyond what anything here takes; a wait that fails says what it waited for.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// How long the command may take to be begun after what comes before it.
+const BEGINNING: Duration = Duration::from_secs(2);
+
 const LEASE: Duration = Duration::from_millis(1_500);
 
 const HURRY: &[(&str, &str)] = &[
@@ -91,9 +94,6 @@ impl Lane {
         let Ok(Ok(Trap::Caught(number))) = caught else {
             panic!("no process was caught in {phase:?}: {:#?}", self.sim.world(|world| world.requests().to_vec()))
         };
-        if phase != Phase::Sent {
-            until("a connection under way", || self.proxies[number].queue.is_awaited()).await;
-        }
         (task, number)
     }
 
@@ -102,18 +102,26 @@ impl Lane {
         let lost: Vec<u64> = self.processes.iter().map(|process| process.metric("leases_lost_total")).collect();
         let (task, number) = self.catch(phase).await;
         let (process, proxy) = (&self.processes[number], &self.proxies[number]);
+        let connects = || phase == Phase::Sent || proxy.queue.is_awaited();
+        let patience = Instant::now() + BEGINNING;
+        while !connects() && Instant::now() < patience {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         process.signal("STOP");
         until("the stop", || process.is_stopped()).await;
+        let claims = self.claims(&task).await;
+        if !connects() || !self.is_begun(&task).await {
+            // On a slow machine something else came next, or the connection was given up before the stop.
+            process.signal("CONT");
+            self.goes_on(number, &task).await;
+            return false;
+        }
         self.balancer.remove(&process.public);
-        // On a slow machine it may have given its connection up before.
-        let connects = phase != Phase::Sent && proxy.queue.is_awaited();
-        let at_the_command = (connects || phase == Phase::Sent) && self.is_begun(&task).await;
         let accepted = proxy.accepted();
-        if connects && phase == Phase::Connected {
+        if phase == Phase::Connected {
             proxy.queue.drain();
             until("the connection of the stopped process", || proxy.accepted() > accepted).await;
         }
-        let claims = self.claims(&task).await;
         self.traps.trap.send_replace(Trap::Stopped);
         self.is_taken_over(&task, claims).await;
         self.settles(&task).await;
@@ -127,7 +135,16 @@ impl Lane {
         self.balancer.add(&process.public);
         self.ends(&task).await;
         assert_eq!(self.sim.world(|world| world.violations().to_vec()), [], "{phase:?}");
-        at_the_command
+        true
+    }
+
+    /// Nobody is stopped; the call comes to its end.
+    async fn goes_on(&self, number: usize, task: &TaskSid) {
+        self.proxies[number].queue.drain();
+        self.traps.trap.send_replace(Trap::Stopped);
+        self.settles(task).await;
+        self.ends(task).await;
+        assert_eq!(self.sim.world(|world| world.violations().to_vec()), []);
     }
 
     /// Whether the command to wait for is what the journal tells last.
@@ -242,8 +259,10 @@ async fn i1_a_redirect_is_not_sent_by_a_reading_that_has_become_too_old() {
     // Where the machine is slow the reading is too old already, and another one comes first.
     let task = loop {
         let (task, number) = lane.catch(Phase::Connecting).await;
+        let proxy = &lane.proxies[number];
+        until("a connection under way", || proxy.queue.is_awaited()).await;
         let at_the_command = lane.is_begun(&task).await;
-        lane.proxies[number].queue.drain();
+        proxy.queue.drain();
         lane.settles(&task).await;
         if at_the_command {
             break task;
