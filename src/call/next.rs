@@ -220,13 +220,8 @@ impl Decision<'_> {
 
     /// The conference ended while the customer was away: they may have hung up. TwiML leads into whichever bears its name.
     fn rejoin_another(&self, poll: Poll, parked: bool) -> Next {
-        let deadline = poll.since + self.policy.rejoin_ms;
-        let alive_since = match parked {
-            // Every other look, for as long as they are away.
-            true => self.now - 2 * self.policy.slow_retry_ms,
-            false if self.now < deadline => poll.since,
-            false => deadline,
-        };
+        // Once parked, at every other look.
+        let alive_since = if parked { self.now - 2 * self.policy.slow_retry_ms } else { poll.since };
         let gone = self.call.customer().filter(|_| !self.leg.is_alive_since(alive_since));
         self.attempt(&[Goal::Rejoin], |why| match gone {
             Some(customer) => self.fetch_call(customer, why),
