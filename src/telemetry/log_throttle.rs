@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// A sender who can reach the listener must not be able to fill the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Logs at most once per [`LOG_INTERVAL`], with the number of lines suppressed since.
+/// Logs at most once per ten seconds, with the number of lines suppressed since.
 #[derive(Debug, Default)]
 pub struct LogThrottle(Mutex<(Option<Instant>, u64)>);
 
