@@ -29,7 +29,7 @@ const AUDIO_URL: &str = "wss://audio.example.com";
 const REST_LIMIT: Duration = Duration::from_secs(45);
 
 /// What is planned later than this is a look at a call that has gone quiet, and no work.
-const REST_HORIZON: Duration = Duration::from_secs(600);
+const REST_HORIZON: Duration = Duration::from_secs(300);
 
 /// How often the service is asked whether it is at rest.
 const REST_POLL: Duration = Duration::from_millis(2);

@@ -211,10 +211,25 @@ impl Decision<'_> {
             let reason = format!("the customer was not seen back in the conference within {waited} ms of the redirect");
             return Next::Park(Parked { goal: Goal::Rejoin, reason });
         }
-        self.attempt(&[Goal::Rejoin], |why| match self.call.conference() {
-            Some(conference) if parked => self.read_at(poll.last_at + self.policy.slow_retry_ms, conference, why),
-            Some(conference) => self.poll(conference, poll, why),
-            // It ended while the customer was away; TwiML leads into whichever bears its name.
+        let Some(conference) = self.call.conference() else { return self.rejoin_another(poll, parked) };
+        self.attempt(&[Goal::Rejoin], |why| match parked {
+            true => self.read_at(poll.last_at + self.policy.slow_retry_ms, conference, why),
+            false => self.poll(conference, poll, why),
+        })
+    }
+
+    /// The conference ended while the customer was away: they may have hung up. TwiML leads into whichever bears its name.
+    fn rejoin_another(&self, poll: Poll, parked: bool) -> Next {
+        let deadline = poll.since + self.policy.rejoin_ms;
+        let alive_since = match parked {
+            // Every other look, for as long as they are away.
+            true => self.now - 2 * self.policy.slow_retry_ms,
+            false if self.now < deadline => poll.since,
+            false => deadline,
+        };
+        let gone = self.call.customer().filter(|_| !self.leg.is_alive_since(alive_since));
+        self.attempt(&[Goal::Rejoin], |why| match gone {
+            Some(customer) => self.fetch_call(customer, why),
             None => self.find_conference(why),
         })
     }

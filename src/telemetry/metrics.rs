@@ -349,21 +349,13 @@ impl WorkMetrics {
                 Family::default(),
             ),
             call_tasks: names.add("call_tasks", "Calls that this process is handling", Gauge::default()),
-            leases_lost: names.add(
-                "leases_lost",
-                "Calls that another worker took over from this one",
-                Counter::default(),
-            ),
+            leases_lost: names.add("leases_lost", "Calls that another worker took over", Counter::default()),
             backfilled: names.add(
                 "events_backfilled",
                 "Events that were not delivered and were fetched from TaskRouter's records",
                 Counter::default(),
             ),
-            records_unusable: names.add(
-                "records_unusable",
-                "TaskRouter's records that cannot be read",
-                Counter::default(),
-            ),
+            records_unusable: names.add("records_unusable", "TaskRouter's unreadable records", Counter::default()),
             rounds: names.add(
                 "background_rounds",
                 "Rounds of the background tasks, by task and outcome (done, failed)",

@@ -215,7 +215,7 @@ impl Fleet {
             if backlog == Backlog::default() {
                 break;
             }
-            assert!(Instant::now() < deadline, "not at rest: {backlog:?}");
+            assert!(Instant::now() < deadline, "not at rest: {backlog:?}, as {:#?}", one_not_over(&*journal).await);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let mut connection = self.database.connect().await;
@@ -227,6 +227,13 @@ impl Fleet {
         nothing_acknowledged_is_lost(&self.sim, &kept);
         every_call_is_told_whole(&*journal, &calls).await;
     }
+}
+
+/// The facts of one of the calls that are not over.
+async fn one_not_over(journal: &dyn Journal) -> Vec<FactKind> {
+    let listed = journal.calls(CallQuery { limit: 1_000, ..CallQuery::default() }).await.unwrap();
+    let Some(row) = listed.into_iter().find(|row| !row.over) else { return Vec::new() };
+    journal.facts(&row.call, 0).await.unwrap().into_iter().map(|(_, fact)| fact.kind).collect()
 }
 
 /// Each of these calls, and no other, is over, and its facts are in the order in which they came to be.

@@ -52,6 +52,9 @@ impl SqliteJournal {
         let reading = schema::open_for_reading(&settings.path)?;
         let newest = schema::newest_stamp(&connection, &settings.path)?;
         let clock = Arc::new(Clock::of_machine(MachineTime::default(), newest));
+        if newest.is_some_and(|newest| newest > clock.now()) {
+            schema::make_waiting_due(&connection, &settings.path)?;
+        }
         let hint = Arc::new(Notify::new());
         let failure = Failure::new(None);
         let (writes, write_queue) = mpsc::unbounded_channel();

@@ -99,9 +99,19 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
         tracing::info!(seconds, "the last process was not stopped in order; its journal was checked and is whole");
     }
     migrate(&mut connection, &shown)?;
-    // This process has just begun, so no lease can be its own; and the clock may have been set since a call was put off.
-    connection.execute("UPDATE call SET leased = 0, due_ms = 0 WHERE due_ms IS NOT NULL", []).map_err(unopenable)?;
+    // This process has just begun, so no lease can be its own.
+    connection
+        .execute("UPDATE call SET leased = 0, due_ms = 0 WHERE due_ms IS NOT NULL AND leased = 1", [])
+        .map_err(unopenable)?;
     Ok(connection)
+}
+
+/// Makes every call that waits for a time due: it was put off by a clock that has been set back since.
+pub(super) fn make_waiting_due(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    connection
+        .execute("UPDATE call SET due_ms = 0 WHERE due_ms IS NOT NULL", [])
+        .map(drop)
+        .map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
 }
 
 /// When a fact was last journaled, by the clock of that time.

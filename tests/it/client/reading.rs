@@ -193,7 +193,8 @@ async fn an_updated_customer_is_read_back() {
     let row = ParticipantRow { guard: Some(Guard::Lowered), hold: Some(false), ..connected(CUSTOMER) };
     assert_eq!(answered(&operation, &body).await, Outcome::Done(Answer::Participant(row)));
     let bare = Outcome::Done(Answer::Participant(connected(CUSTOMER)));
-    assert_eq!(answered(&operation, &json!({})).await, bare);
+    assert_eq!(answered(&operation, &json!({ "call_sid": CUSTOMER })).await, bare);
+    is_unreadable(&answered(&operation, &json!({})).await);
     is_unreadable(&answered(&operation, &json!({ "call_sid": AGENT })).await);
 }
 

@@ -2,9 +2,12 @@
 
 use super::story::*;
 use std::collections::BTreeSet;
+use taskrouter_streams::call::Next;
 use taskrouter_streams::call::fact::{FactKind, Parked, StreamChange, TaskStatus, TransferChange, TransferMode};
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::call::step::{Answer, Command, ConferenceRow, Goal, Guard, Operation, Outcome, Read, Step};
+use taskrouter_streams::call::step::{
+    Answer, CallStatus, Command, ConferenceRow, Goal, Guard, Operation, Outcome, Read, Step,
+};
 
 /// The first agent has begun a transfer, for which the customer is held, and the core has taken them off hold.
 fn unheld() -> Story {
@@ -193,20 +196,69 @@ fn a_guard_that_still_reads_raised_does_not_show_that_a_later_raise_took_effect(
     assert!(story.now - raised_at >= story.policy.verify_guard_ms - 100, "{} ms", story.now - raised_at);
 }
 
-#[test]
-fn a_customer_whose_conference_ended_while_he_was_away_is_looked_for_in_the_next_one() {
+/// A story whose conference ended while the customer was away, up to the question whether they are on the phone.
+fn conference_ended_while_away() -> (Story, Step) {
     let mut story = Story::new();
     story.accepted(1, 1);
     let redirect = story.until_redirect();
     story.perform(redirect);
     let look = story.step();
     story.settle(look, Outcome::Done(Answer::Participants(Vec::new())));
+    let fetch = story.step();
+    assert!(matches!(fetch.operation, Operation::Read(Read::Call { .. })), "{fetch:?}");
+    (story, fetch)
+}
+
+#[test]
+fn a_customer_whose_conference_ended_while_they_were_away_is_looked_for_in_the_next_one() {
+    let (mut story, fetch) = conference_ended_while_away();
+    story.settle(fetch, call_is(CallStatus::Live));
     let find = story.step();
     assert!(matches!(find.operation, Operation::Read(Read::FindConference { .. })), "{find:?}");
     let row = ConferenceRow { sid: sid("CF", 2), friendly_name: task().to_string(), in_progress: true, to_come: false };
     story.settle(find, Outcome::Done(Answer::Conference(Some(row))));
     assert_eq!(story.run(), ["read participants"]);
     assert_eq!(story.live(), [name(1, 1)]);
+}
+
+#[test]
+fn a_customer_who_hung_up_while_away_is_looked_for_no_longer() {
+    let (mut story, fetch) = conference_ended_while_away();
+    story.settle(fetch, call_is(CallStatus::Over));
+    assert_eq!(story.run(), [] as [&str; 0]);
+}
+
+/// Parked or not, whoever hangs up later is noticed as well.
+#[test]
+fn a_customer_who_hangs_up_while_looked_for_in_vain_is_noticed() {
+    let (mut story, fetch) = conference_ended_while_away();
+    story.settle(fetch, call_is(CallStatus::Live));
+    let mut found_in_vain = 0;
+    let mut parked = false;
+    loop {
+        match story.next() {
+            Next::WaitUntil(at) => story.now = at,
+            Next::Park(what) => {
+                parked = true;
+                story.learn(FactKind::Parked(what));
+            }
+            Next::Do(step) => match step.operation {
+                Operation::Read(Read::FindConference { .. }) => {
+                    found_in_vain += 1;
+                    story.settle(step, Outcome::Done(Answer::Conference(None)));
+                }
+                Operation::Read(Read::Call { .. }) if parked && found_in_vain > 40 => {
+                    story.settle(step, call_is(CallStatus::Over));
+                    break;
+                }
+                Operation::Read(Read::Call { .. }) => story.settle(step, call_is(CallStatus::Live)),
+                other => panic!("{other:?}"),
+            },
+            next => panic!("{next:?}"),
+        }
+        assert!(found_in_vain < 100, "nobody asks whether they are still there");
+    }
+    assert_eq!(story.run(), [] as [&str; 0]);
 }
 
 /// The name of the second stream of a reservation.

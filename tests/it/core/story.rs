@@ -15,8 +15,8 @@ use taskrouter_streams::call::{Around, Call, Neighbour, Next, Policy};
 
 pub(super) const START: i64 = 1_700_000_000_000;
 
-/// A call that need not be looked at for this long is at rest: as long as the guard's watch and a proof may take, and
-/// longer than any retry before a goal is parked.
+/// A call that need not be looked at for this long is at rest: longer than any retry before a goal is parked, and less than
+/// the guard's watch takes.
 const REST_MS: i64 = 10_000;
 
 /// The program's defaults, but for the strategy, and with no start checked.
@@ -48,7 +48,7 @@ pub(crate) fn policy() -> Policy {
         restart_limit: 5,
         verify_per_mille: 0,
         quiet_ms: 3_600_000,
-        watch_ms: 10_000,
+        watch_ms: 12_000,
     }
 }
 

@@ -7,7 +7,7 @@ use taskrouter_streams::call::sid::CallSid;
 use taskrouter_streams::call::step::{Answer, Outcome, Settled};
 use taskrouter_streams::journal::{Backlog, CallQuery, CallRow, CallState, Cursor, Due};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn customer(number: u32) -> CallSid {
     format!("CA{number:032x}").parse().unwrap()
@@ -190,10 +190,10 @@ pub(super) async fn a_row_says_when_its_call_is_due_and_who_has_it(store: &impl 
     let claim = claim_one(&*journal).await;
     let leased = row().await;
     assert_eq!((leased.due, leased.leased), (None, true));
-    journal.release(&claim, 1, Due::After(HOUR)).await.unwrap();
+    journal.release(&claim, 1, Due::After(MINUTE)).await.unwrap();
     let waiting = row().await;
     assert!(!waiting.leased);
-    assert!(waiting.due.is_some_and(|due| due <= HOUR && due > HOUR - PATIENCE), "{waiting:?}");
+    assert!(waiting.due.is_some_and(|due| due <= MINUTE && due > MINUTE - PATIENCE), "{waiting:?}");
     ingest(&*journal, 1, 2).await;
     let claim = claim_one(&*journal).await;
     journal.release(&claim, 2, Due::OnFact).await.unwrap();
