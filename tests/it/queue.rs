@@ -2,11 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// Linux takes one connection more than asked for.
 const BACKLOG: u32 = 1;
+
+/// A connection over loopback that is not made by then finds no room.
+const HANGS: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -59,14 +64,15 @@ impl Queue {
 
     async fn accept(self, listener: TcpListener, mut accepted: impl FnMut(TcpStream)) {
         let mut state = self.state.subscribe();
-        let mut fillers = Vec::new();
+        let mut fillers: Vec<SocketAddr> = Vec::new();
         loop {
             tokio::select! {
                 biased;
                 () = async { drop(state.wait_for(|state| *state == State::Filling).await) } => {
                     let mut open = Vec::new();
-                    for _ in 0..=BACKLOG {
-                        open.push(TcpStream::connect(self.address).await.unwrap());
+                    // Until one hangs: a client may have been in the queue already.
+                    while let Ok(filler) = timeout(HANGS, TcpStream::connect(self.address)).await {
+                        open.push(filler.unwrap());
                     }
                     fillers = open.iter().map(|filler| filler.local_addr().unwrap()).collect();
                     self.state.send_replace(State::Full);

@@ -14,7 +14,8 @@ pub(crate) enum Phase {
     Connecting,
     /// Its connection is made while it is stopped.
     Connected,
-    /// The whole command has left, and its answer comes while the process is stopped.
+    /// The command is carried out, and its answer comes while the process is stopped. To hold the command itself any longer
+    /// than a request may take would be to carry it out later than any client can know.
     Sent,
 }
 
@@ -27,7 +28,7 @@ pub(crate) enum Trap {
     Closing,
     /// The process of the proxy with this number is in its phase.
     Caught(usize),
-    /// What has left the process may go on its way.
+    /// An answer may go on its way.
     Stopped,
 }
 
@@ -120,12 +121,12 @@ impl Proxy {
         if request.line.starts_with("POST ") {
             self.commands.lock().unwrap().push(request.line.clone());
         }
-        if traps.is_the_command(&request) && traps.closes(&[Phase::Sent], Trap::Caught(number)) {
-            traps.trap.subscribe().wait_for(|trap| *trap == Trap::Stopped).await.ok()?;
-        }
         let mut twilio = TcpStream::connect(server).await.ok()?;
         twilio.write_all(&request.bytes).await.ok()?;
         let answer = Message::read(&mut twilio).await?;
+        if traps.is_the_command(&request) && traps.closes(&[Phase::Sent], Trap::Caught(number)) {
+            traps.trap.subscribe().wait_for(|trap| *trap == Trap::Stopped).await.ok()?;
+        }
         let next = traps.comes_before_the_command(&request);
         if next && traps.closes(&[Phase::Connecting, Phase::Connected], Trap::Closing) {
             self.queue.fill().await;
