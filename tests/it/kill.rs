@@ -43,16 +43,16 @@ impl Store {
     }
 }
 
-struct Night {
+struct KillRun {
     sim: Simulator,
     serving: Option<Serving>,
     store: Store,
     strategy: &'static str,
-    /// `None` for a night without a killing.
+    /// `None` for a run without a killing.
     kill_at: Option<usize>,
 }
 
-impl Night {
+impl KillRun {
     async fn begins(store: Store, strategy: &'static str, kill_at: Option<usize>) -> Self {
         let sim = Simulator::start(Settings {
             config: SimConfig { seed: kill_at.unwrap_or(0) as u64 + 1, latency_ms: 30, ..SimConfig::default() },
@@ -64,9 +64,9 @@ impl Night {
         .await
         .unwrap();
         keep_the_records_away(&sim);
-        let mut night = Self { sim, serving: None, store, strategy, kill_at };
-        night.serve();
-        night
+        let mut run = Self { sim, serving: None, store, strategy, kill_at };
+        run.serve();
+        run
     }
 
     fn serve(&mut self) {
@@ -107,25 +107,25 @@ impl Night {
 
 /// Tells the story; returns how many requests it took, and whether the process was killed.
 async fn a_warm_transfer(store: Store, strategy: &'static str, kill_at: Option<usize>) -> (usize, bool) {
-    let mut night = Night::begins(store, strategy, kill_at).await;
+    let mut run = KillRun::begins(store, strategy, kill_at).await;
     // Only a redirect needs the guard lowered, ahead of the transfer already, and only a redirect ends the hold.
     let by_redirect = strategy == "redirect";
-    let task = night.sim.act(|world| world.customer_calls()).await;
-    night.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
-    night.until(&task, &["alice"], false, true).await;
-    night.sim.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
-    night.until(&task, &["alice"], true, !by_redirect).await;
-    night.sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
-    night.until(&task, &["alice", "bob"], true, true).await;
-    night.sim.act(|world| world.leaves(&task, "alice")).await.unwrap();
-    night.until(&task, &["bob"], !by_redirect, true).await;
-    assert_eq!(night.sim.world(|world| world.violations().to_vec()), [], "{strategy}, to be killed at {kill_at:?}");
-    let told = (night.sim.world(|world| world.requests().len()), kill_at.is_some() && night.kill_at.is_none());
-    night.sim.stop().await;
+    let task = run.sim.act(|world| world.customer_calls()).await;
+    run.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
+    run.until(&task, &["alice"], false, true).await;
+    run.sim.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
+    run.until(&task, &["alice"], true, !by_redirect).await;
+    run.sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
+    run.until(&task, &["alice", "bob"], true, true).await;
+    run.sim.act(|world| world.leaves(&task, "alice")).await.unwrap();
+    run.until(&task, &["bob"], !by_redirect, true).await;
+    assert_eq!(run.sim.world(|world| world.violations().to_vec()), [], "{strategy}, to be killed at {kill_at:?}");
+    let told = (run.sim.world(|world| world.requests().len()), kill_at.is_some() && run.kill_at.is_none());
+    run.sim.stop().await;
     told
 }
 
-/// A rehearsal tells how many requests there are; then a night for each.
+/// A rehearsal tells how many requests there are; then a run for each.
 async fn killed_at_every_request(store: impl AsyncFn() -> Option<Store>, strategy: &'static str) {
     let Some(rehearsal) = store().await else { return };
     let (requests, _) = a_warm_transfer(rehearsal, strategy, None).await;
@@ -137,7 +137,7 @@ async fn killed_at_every_request(store: impl AsyncFn() -> Option<Store>, strateg
         nights.spawn(a_warm_transfer(store().await.unwrap(), strategy, Some(request)));
     }
     told.extend(nights.join_all().await);
-    // A night can need a reading less than the rehearsal did, and then its last request never comes.
+    // A run can need a reading less than the rehearsal did, and then its last request never comes.
     let killed = told.iter().filter(|(_, killed)| *killed).count();
     assert!(killed * 2 > requests && killed > 2, "{killed} of {requests} nights had a killing");
 }

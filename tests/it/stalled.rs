@@ -54,7 +54,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Two processes on one database, each with its own way to Twilio.
-struct Lane {
+struct Pair {
     strategy: &'static str,
     sim: Arc<Simulator>,
     balancer: Balancer,
@@ -65,23 +65,23 @@ struct Lane {
     database: Database,
 }
 
-impl Lane {
+impl Pair {
     async fn start(seed: u64, strategy: &'static str, more: &[(&str, &str)], processes: usize) -> Option<Self> {
         let database = Database::new().await?;
         let (sim, balancer) = twilio(seed, 0).await;
         let traps = Arc::new(Traps::new(strategy == "redirect"));
         let journal = postgres::open(postgres::settings(database.url(), LEASE)).await;
-        let mut lane =
+        let mut pair =
             Self { strategy, sim, balancer, traps, proxies: Vec::new(), processes: Vec::new(), journal, database };
         for number in 0..processes {
-            let proxy = Proxy::start(number, &lane.sim.api_base_url(), &lane.traps);
+            let proxy = Proxy::start(number, &pair.sim.api_base_url(), &pair.traps);
             let settings = [HURRY, &[("TRS__STREAMS__STRATEGY", strategy)], more].concat();
-            let serving = Serving::start_with(&lane.database.url(), &proxy.queue.url(), &settings);
-            lane.balancer.add(&serving.public);
-            lane.proxies.push(proxy);
-            lane.processes.push(serving);
+            let serving = Serving::start_with(&pair.database.url(), &proxy.queue.url(), &settings);
+            pair.balancer.add(&serving.public);
+            pair.proxies.push(proxy);
+            pair.processes.push(serving);
         }
-        Some(lane)
+        Some(pair)
     }
 
     /// A customer calls and alice accepts; the number of the process that is caught at the command that follows.
@@ -228,12 +228,12 @@ impl Lane {
 async fn rounds(strategy: &'static str) {
     let mut lanes = tokio::task::JoinSet::new();
     for seed in 0..LANES {
-        let Some(lane) = Lane::start(seed as u64 + 1, strategy, &[], 2).await else { return };
+        let Some(pair) = Pair::start(seed as u64 + 1, strategy, &[], 2).await else { return };
         lanes.spawn(async move {
             let (mut played, mut void) = (0, 0);
             while played < ROUNDS / LANES {
                 let phase = PHASES[(seed + played) % PHASES.len()];
-                if lane.round(phase).await {
+                if pair.round(phase).await {
                     played += 1;
                 } else {
                     void += 1;
@@ -267,21 +267,21 @@ async fn i1_a_redirect_is_not_sent_by_a_reading_that_has_become_too_old() {
         ("TRS__JOURNAL__LEASE_MS", "30000"),
         ("TRS__REDIRECT__READING_MAX_AGE_MS", "500"),
     ];
-    let Some(lane) = Lane::start(1, "redirect", &patience, 1).await else { return };
+    let Some(pair) = Pair::start(1, "redirect", &patience, 1).await else { return };
     // Where the machine is slow the reading is too old already, and another one comes first.
     let task = loop {
-        let (task, number) = lane.catch(Phase::Connecting).await;
-        let proxy = &lane.proxies[number];
+        let (task, number) = pair.catch(Phase::Connecting).await;
+        let proxy = &pair.proxies[number];
         until("a connection under way", || proxy.queue.is_awaited()).await;
-        let at_the_command = lane.is_begun(&task).await;
+        let at_the_command = pair.is_begun(&task).await;
         proxy.queue.drain();
-        lane.settles(&task).await;
+        pair.settles(&task).await;
         if at_the_command {
             break task;
         }
-        lane.ends(&task).await;
+        pair.ends(&task).await;
     };
-    let facts = lane.journal.facts(&task, 0).await.unwrap();
+    let facts = pair.journal.facts(&task, 0).await.unwrap();
     let mut redirects = facts.iter().filter_map(|(_, fact)| {
         let FactKind::Settled(Settled { step, outcome, .. }) = &fact.kind else { return None };
         matches!(step.operation, Operation::Command(Command::Redirect { .. })).then_some(outcome)
@@ -289,12 +289,12 @@ async fn i1_a_redirect_is_not_sent_by_a_reading_that_has_become_too_old() {
     let first = redirects.next();
     let Some(Outcome::TryLater(trouble)) = first else { panic!("{first:?}") };
     assert!(trouble.reason.contains("given up"), "{trouble:?}");
-    let arrived = lane.sim.world(|world| world.requests().to_vec());
+    let arrived = pair.sim.world(|world| world.requests().to_vec());
     let arrived = arrived
         .iter()
         .filter(|request| request.op == Some(OpName::RedirectCall) && request.task.as_ref() == Some(&task))
         .count();
     assert_eq!(arrived, 1, "only the one that relied on a new reading");
-    lane.ends(&task).await;
-    assert_eq!(lane.sim.world(|world| world.violations().to_vec()), []);
+    pair.ends(&task).await;
+    assert_eq!(pair.sim.world(|world| world.violations().to_vec()), []);
 }

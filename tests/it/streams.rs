@@ -61,7 +61,7 @@ fn must(holds: bool, what: &str) -> Vec<String> {
 }
 
 #[test]
-fn five_agents_hand_the_call_on_and_each_has_a_stream_while_he_is_on_it() {
+fn five_agents_hand_the_call_on_and_each_has_a_stream_while_on_it() {
     Case {
         agents: &["alice", "bob", "carol", "dora", "emil"],
         steps: &[

@@ -448,7 +448,7 @@ fn a_hold_by_somebody_else_settles_what_we_owe() {
 }
 
 #[test]
-fn a_hold_that_comes_with_a_transfer_while_the_customer_is_on_his_way_back_is_made_up_for() {
+fn a_hold_that_comes_with_a_transfer_while_the_customer_is_on_the_way_back_is_made_up_for() {
     for told_before_the_answer in [true, false] {
         let mut story = Story::new();
         story.accepted(1, 1);
