@@ -198,17 +198,28 @@ async fn the_probes_answer_on_the_admin_listener() {
     }
 }
 
+/// `serve` with a whole environment and this SQLite file.
+fn serve(journal: &Path) -> Command {
+    let mut command = program();
+    command.arg("serve").envs(ENVIRONMENT).env("TRS__JOURNAL__URL", format!("sqlite:{}", journal.display()));
+    command
+}
+
+/// What a service said on standard error that was asked to end as soon as it was ready.
+fn said_until_ready(command: &mut Command) -> String {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    text(&child.wait_with_output().unwrap().stderr)
+}
+
 #[test]
 fn a_second_process_on_the_same_journal_is_refused_with_what_to_do() {
     let directory = TempDir::new().unwrap();
     let journal = directory.path().join("journal.db");
     let _first = Serving::start(&journal);
-    let second = program()
-        .arg("serve")
-        .envs(ENVIRONMENT)
-        .env("TRS__JOURNAL__URL", format!("sqlite:{}", journal.display()))
-        .output()
-        .unwrap();
+    let second = serve(&journal).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     assert!(text(&second.stderr).contains("in use by another process"), "{}", text(&second.stderr));
 }
@@ -225,29 +236,14 @@ fn serve_stops_in_order_on_sigterm_and_exits_with_0() {
 #[test]
 fn logs_that_no_terminal_shows_have_no_colours() {
     let directory = TempDir::new().unwrap();
-    let mut child = program()
-        .arg("serve")
-        .envs(ENVIRONMENT)
-        .env("TRS__JOURNAL__URL", format!("sqlite:{}", directory.path().join("journal.db").display()))
-        .env("TRS__MODE", "shadow")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut ready = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    let said = text(&child.wait_with_output().unwrap().stderr);
+    let said = said_until_ready(serve(&directory.path().join("journal.db")).env("TRS__MODE", "shadow"));
     assert!(said.contains("mode = \"shadow\"") && !said.contains('\u{1b}'), "{said}");
 }
 
 #[test]
 fn serve_warns_of_a_key_that_has_no_effect() {
     let directory = TempDir::new().unwrap();
-    let mut child = program()
-        .arg("serve")
-        .envs(ENVIRONMENT)
-        .env("TRS__JOURNAL__URL", format!("sqlite:{}", directory.path().join("journal.db").display()))
+    let mut child = serve(&directory.path().join("journal.db"))
         .env("TRS__JOURNAL__POOL_SIZE", "4")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -266,20 +262,8 @@ fn serve_says_once_which_strategy_a_configuration_gets_that_leaves_it_out() {
     let file = directory.path().join("config.toml");
     let lines = |configured: &str, variables: &[(&str, &str)]| {
         std::fs::write(&file, configured).unwrap();
-        let mut child = program()
-            .args(["serve", "--config"])
-            .arg(&file)
-            .envs(ENVIRONMENT)
-            .env("TRS__JOURNAL__URL", format!("sqlite:{}", directory.path().join("journal.db").display()))
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut ready = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-        let said = text(&child.wait_with_output().unwrap().stderr);
+        let mut command = serve(&directory.path().join("journal.db"));
+        let said = said_until_ready(command.arg("--config").arg(&file).envs(variables.iter().copied()));
         said.lines().filter(|line| line.contains("streams.strategy")).map(str::to_owned).collect::<Vec<_>>()
     };
     let left_out = lines("", &[]);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::sid::TaskSid;
+use taskrouter_streams::call::step::Settled;
 use taskrouter_streams::journal::{Backlog, CallQuery, Journal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -241,19 +242,9 @@ pub(crate) async fn every_call_is_told_whole(journal: &dyn Journal, calls: &[Tas
     for call in calls {
         let facts = journal.facts(call, 0).await.unwrap();
         assert!(facts.iter().map(|(seq, _)| *seq).eq((1..).take(facts.len())), "numbers without gaps");
-        let steps = facts.iter().filter_map(|(_, fact)| match &fact.kind {
-            FactKind::Begun(step) => Some(step.id),
-            FactKind::Settled(settled) => Some(settled.step.id),
-            FactKind::Reservation(_)
-            | FactKind::Task(_)
-            | FactKind::Transfer(_)
-            | FactKind::Stream(_)
-            | FactKind::Parked(_)
-            | FactKind::Recovered(_)
-            | FactKind::Noticed(_)
-            | FactKind::Redriven
-            | FactKind::Dismissed
-            | FactKind::Unparked => None,
+        let steps = facts.iter().filter_map(|(_, fact)| {
+            let (FactKind::Begun(step) | FactKind::Settled(Settled { step, .. })) = &fact.kind else { return None };
+            Some(step.id)
         });
         let steps: Vec<u32> = steps.collect();
         assert!(steps.is_sorted(), "the steps of {call} in the order that they were taken: {steps:?}");

@@ -264,22 +264,13 @@ fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
         for facts in facts_of(stage, outcome).await {
             let (mut call, mut late) = (Call::default(), BTreeSet::new());
             for fact in &facts {
-                match &fact.kind {
-                    _ if !call.is_over() => late.clear(),
+                if !call.is_over() {
+                    late.clear();
+                } else if let FactKind::Begun(step) = &fact.kind
                     // I5: but stops, and what undoes our own changes.
-                    FactKind::Begun(step) if !is_undoing(&step.operation) => drop(late.insert(step.id)),
-                    FactKind::Begun(_)
-                    | FactKind::Settled(_)
-                    | FactKind::Reservation(_)
-                    | FactKind::Task(_)
-                    | FactKind::Transfer(_)
-                    | FactKind::Stream(_)
-                    | FactKind::Parked(_)
-                    | FactKind::Recovered(_)
-                    | FactKind::Noticed(_)
-                    | FactKind::Redriven
-                    | FactKind::Dismissed
-                    | FactKind::Unparked => {}
+                    && !is_undoing(&step.operation)
+                {
+                    late.insert(step.id);
                 }
                 call.apply(fact);
                 if late.len() > 1 {

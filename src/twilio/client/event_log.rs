@@ -97,7 +97,7 @@ impl EventsPage {
 /// One span's events.
 #[derive(Debug)]
 pub struct RecordsPage {
-    /// Newest first.
+    /// Sorted by time, descending.
     pub records: Vec<Record>,
     /// How many more rows there were that cannot be read.
     pub unreadable: usize,

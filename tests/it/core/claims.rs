@@ -200,15 +200,7 @@ fn a_stop_of_a_call_that_is_not_in_progress_ends_the_stream() {
 /// I8: what is written twice with the same value does no harm.
 #[test]
 fn a_lost_stop_and_a_lost_raise_of_the_guard_are_repeated_at_once() {
-    let mut story = Story::by_api();
-    story.accepted(1, 1);
-    story.accepted(2, 2);
-    story.run();
-    story.left(1, 1);
-    let stop = story.step();
-    let sent = story.now;
-    story.begin(&stop);
-    story.settle(stop, lost_answer());
+    let (mut story, sent) = Story::with_a_lost_stop();
     assert_eq!(story.call.streams()[0].state(), StreamState::InDoubt);
     let again = story.step();
     assert_eq!(stopped(&again).0, name(1, 1));

@@ -148,14 +148,7 @@ fn what_is_shown_of_a_stream_is_twilios_word_or_says_that_it_is_not() {
 /// I3, I11: a refused stop leaves what an earlier one may have done in doubt.
 #[test]
 fn a_stream_whose_stop_is_in_doubt_is_not_taken_for_one_that_runs() {
-    let mut story = Story::by_api();
-    story.accepted(1, 1);
-    story.accepted(2, 2);
-    story.run();
-    story.left(1, 1);
-    let stop = story.step();
-    story.begin(&stop);
-    story.settle(stop, lost_answer());
+    let (mut story, _) = Story::with_a_lost_stop();
     let again = story.step();
     story.begin(&again);
     story.settle(again, taskrouter_streams::call::step::Outcome::TryLater(trouble(Some(429))));

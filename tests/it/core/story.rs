@@ -288,6 +288,21 @@ impl Story {
         story
     }
 
+    /// By the other strategy: of two agents the first has left, and the stop of their stream was sent, at the time that is
+    /// returned, and its answer lost.
+    pub(super) fn with_a_lost_stop() -> (Self, i64) {
+        let mut story = Self::by_api();
+        story.accepted(1, 1);
+        story.accepted(2, 2);
+        story.run();
+        story.left(1, 1);
+        let stop = story.step();
+        let sent = story.now;
+        story.begin(&stop);
+        story.settle(stop, lost_answer());
+        (story, sent)
+    }
+
     /// By the other strategy, with status callbacks.
     pub(super) fn confirming() -> Self {
         let mut story = Self::by_api();

@@ -256,33 +256,11 @@ impl Plan {
 /// The program's defaults, for two destinations that do not tell how their streams fare.
 pub(super) fn plain_policy() -> Policy {
     Policy {
-        strategy: Strategy::Redirect,
-        channels: vec!["voice".to_owned()],
-        outbound: false,
-        outbound_wait_ms: 60_000,
-        destinations: vec![destination(2, false); 2],
-        rules: Vec::new(),
-        track_budget: 4,
-        name_prefix: "Stream_".to_owned(),
-        verify_guard_ms: 3_000,
-        rejoin_ms: 10_000,
-        doubt_ms: 1_000,
         landing_ms: REQUEST_TIMEOUT_MS + 1_000,
         unsettled_ms: REQUEST_TIMEOUT_MS + 1_000,
-        poll_ms: vec![0, 50, 100, 200],
-        reading_max_age_ms: 1_000,
-        retry_first_ms: 100,
-        retry_cap_ms: 5_000,
-        give_up_ms: 30_000,
-        slow_retry_ms: 30_000,
-        end_grace_ms: 1_000,
-        confirm_ms: 10_000,
-        restart_ms: 1_000,
-        restart_cap_ms: 15_000,
-        restart_limit: 5,
         verify_per_mille: 20,
-        quiet_ms: 3_600_000,
         watch_ms: 25_000,
+        ..crate::core::story::policy()
     }
 }
 
