@@ -48,10 +48,13 @@ impl Writer {
     pub(super) fn run(mut self, queue: &Receiver<Message<Write>>) {
         loop {
             let is_behind = self.live.lock().is_behind() > 0;
-            let first = match queue.recv_timeout(if is_behind { IDLE } else { Duration::MAX }) {
+            // A call that is given back falls behind without a word to this thread.
+            let first = match queue.recv_timeout(if is_behind { IDLE } else { PROJECTED_EVERY }) {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.project();
+                    if is_behind {
+                        self.project();
+                    }
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
