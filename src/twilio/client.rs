@@ -30,7 +30,7 @@ mod settings;
 mod transport;
 mod workspaces;
 
-pub use account_context::{AccountContext, CALLBACK_RETRIES};
+pub use account_context::{AccountContext, CALLBACK_RETRIES, OWN_PARAMETERS};
 pub use answers::{Body, Reader};
 pub use api_error::ApiError;
 pub use arming::Arming;
@@ -84,6 +84,11 @@ impl Client {
     /// The account that owns the calls.
     pub fn account(&self) -> &AccountSid {
         &self.context.account_sid
+    }
+
+    /// The operation as it can be sent: [`AccountContext::fit`].
+    pub fn fit(&self, operation: Operation) -> Operation {
+        self.context.fit(operation)
     }
 
     /// How long an operation takes at most, once it has a permit.

@@ -2,7 +2,7 @@
 
 use super::accounts::Accounts;
 use super::call_clock::{CallClock, Leads};
-use super::call_log::{log_outcome, log_report};
+use super::call_log::{log_altered, log_outcome, log_report};
 use super::call_metrics::CallMetrics;
 use super::leg_checks::LegChecks;
 use super::settings::WorkerSettings;
@@ -192,6 +192,9 @@ impl CallTask {
     /// Performs a step and journals how it ended; false when no permit was had in time, and nothing was done.
     async fn perform(&mut self, step: Step, client: &Client, policy: &Policy) -> Result<bool, JournalError> {
         let Some(permit) = self.permit(client).await? else { return Ok(false) };
+        // Before it is journaled, so that the timeline tells what is sent.
+        let step = Step { operation: client.fit(step.operation), ..step };
+        log_altered(&self.claim, &step, &self.call);
         if step.operation.command().is_some() && !self.shadow.is_on() {
             self.append(FactKind::Begun(step.clone())).await?;
         }
