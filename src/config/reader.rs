@@ -1,6 +1,7 @@
 //! Reading single keys: each method takes one key out of the layers, and records a problem instead of stopping at it.
 
-use super::layers::{DEFAULT_ORIGIN, Found, Layers, PREFIX, Raw, SEPARATOR};
+use super::layers::{DEFAULT_ORIGIN, Found, Layers, Raw};
+use super::names::{PREFIX, SEPARATOR};
 use super::problem::{ConfigError, Problem};
 use crate::call::sid::NotASid;
 use secrecy::SecretString;
@@ -36,7 +37,7 @@ impl Reader {
             known: BTreeSet::new(),
             origins: BTreeMap::new(),
             numbers: BTreeMap::new(),
-            problems: Vec::new(),
+            problems: layers.problems,
         }
     }
 
@@ -131,7 +132,8 @@ impl Reader {
     /// Takes a key that must be there.
     pub(super) fn required(&mut self, key: &'static str, remedy: &str) -> Option<Found> {
         let found = self.take(key);
-        if found.is_none() {
+        let is_unread = self.problems.iter().any(|problem| problem.key == key);
+        if found.is_none() && !is_unread {
             self.problem(key, "is missing", remedy);
         }
         found

@@ -420,6 +420,8 @@ fn an_api_key_needs_its_secret_and_the_other_way_round() {
     only_problem("twilio.api_secret", "", &with(&[("TWILIO_API_KEY", KEY)]));
     only_problem("twilio.api_key", "", &with(&[("TWILIO_API_SECRET", SECRET)]));
     only_problem("twilio.api_key", "", &with(&[("TWILIO_API_KEY", SECRET), ("TWILIO_API_SECRET", SECRET)]));
+    let upper = [("TWILIO_API_KEY", "SK0000000000000000000000000000000A"), ("TWILIO_API_SECRET", SECRET)];
+    assert!(only_problem("twilio.api_key", "", &with(&upper)).wrong.contains("upper case"));
 }
 
 #[test]
