@@ -90,8 +90,8 @@ lab: setup ## random runs on a virtual clock: SEEDS=100000, FROM=0, or SEED=n to
 	LAB_SEEDS=$(or $(SEEDS),100000) LAB_FROM=$(or $(FROM),0) $(if $(SEED),LAB_SEED=$(SEED)) \
 		cargo test --locked --profile lab --test it -- lab::whatever lab::seeds --nocapture
 
-bench: setup-test ## measure: figures and ratios of one run (ONLY=name)
-	ONLY=$(ONLY) cargo bench --locked
+bench: setup-test ## measure: figures and ratios of one run (ONLY=name, PROFILE=fast to build sooner)
+	ONLY=$(ONLY) cargo bench --locked $(if $(PROFILE),--profile $(PROFILE))
 
 # objcopy keeps the symbols in a file of their own, which gdb finds by the link in the program.
 release: setup ## build the release into target/dist: stripped, debug symbols apart (FEATURES=opentelemetry)

@@ -390,6 +390,16 @@ impl From<Command> for Operation {
     }
 }
 
+impl Settled {
+    /// How a command ends that was begun by a process which did not live to tell. It may have been sent at any time before
+    /// `now`, when another process takes it up, and not since: that one's lease had ended, or the process itself.
+    pub fn interrupted(step: Step, now: EpochMs) -> Self {
+        let reason = "the process that sent it did not live to tell how it ended".to_owned();
+        let trouble = Trouble { status: None, code: None, reason, retry_after_ms: None, lost: true };
+        Self { step, sent_at: now, outcome: Outcome::Unknown(trouble), request_id: None, assumed: None }
+    }
+}
+
 impl Outcome {
     /// What went wrong, if anything did.
     pub fn trouble(&self) -> Option<&Trouble> {

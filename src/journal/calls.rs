@@ -1,7 +1,7 @@
 //! The operator's view of a journal: which calls there are, a page at a time.
 
 use super::Seq;
-use crate::call::fact::{EpochMs, FactKind};
+use crate::call::fact::{EpochMs, FactKind, ReservationChange, TaskChange};
 use crate::call::sid::{CallSid, TaskSid};
 use crate::call::step::{Answer, Outcome, Settled};
 use std::time::Duration;
@@ -107,4 +107,24 @@ pub(super) fn customer(kind: &FactKind) -> Option<&CallSid> {
         &kind.task_view()?.attributes
     };
     attributes.customer.as_ref().or_else(|| attributes.call_sid.as_ref().filter(|_| !attributes.outbound))
+}
+
+/// Whether a worker has to look at a call because of this event. That a call was begun, or offered to somebody, is nothing to act
+/// on while nothing else is known of it.
+pub(super) fn wakes(kind: &FactKind, seq: Seq) -> bool {
+    let is_beginning = match kind {
+        FactKind::Task(event) => event.change == TaskChange::Created,
+        FactKind::Reservation(event) => event.change == ReservationChange::Created,
+        FactKind::Transfer(_)
+        | FactKind::Stream(_)
+        | FactKind::Begun(_)
+        | FactKind::Settled(_)
+        | FactKind::Parked(_)
+        | FactKind::Recovered(_)
+        | FactKind::Noticed(_)
+        | FactKind::Redriven
+        | FactKind::Dismissed
+        | FactKind::Unparked => false,
+    };
+    !(is_beginning && seq == 1)
 }

@@ -43,7 +43,7 @@ pub use probe::Probe;
 pub use proxy::{NotAProxy, OutboundProxy};
 pub use request::{Form, Request};
 pub use settings::{ClientSettings, Credentials, StreamDestination};
-pub use transport::ClientError;
+pub use transport::{ClientError, delivery_timeout};
 pub use workspaces::{WorkspaceRow, Workspaces};
 
 use crate::call::sid::AccountSid;
@@ -97,6 +97,11 @@ impl Client {
     /// How long an operation takes at most, once it has a permit.
     pub fn request_timeout(&self) -> Duration {
         self.transport.request_timeout()
+    }
+
+    /// How long a connection may take to be ready. What is to be written later than that is given up.
+    pub fn connect_timeout(&self) -> Duration {
+        self.transport.connect_timeout()
     }
 
     /// Waits for a permit, performs the operation once and says how it ended.

@@ -33,13 +33,13 @@ pub(super) fn log_report(claim: &Claim, kind: &FactKind) {
         FactKind::Noticed(Notice::LegStayed { name }) => {
             tracing::debug!(%task_sid, name, "the customer's leg stayed where it was when this stream was started");
         }
+        FactKind::Settled(settled) => log_outcome(claim, settled),
         FactKind::Unparked
         | FactKind::Reservation(_)
         | FactKind::Task(_)
         | FactKind::Transfer(_)
         | FactKind::Stream(_)
         | FactKind::Begun(_)
-        | FactKind::Settled(_)
         | FactKind::Parked(_)
         | FactKind::Redriven
         | FactKind::Dismissed => {}
