@@ -13,7 +13,7 @@ pub use supervisor::{Ended, Supervisor};
 
 use crate::call::Policy;
 use crate::call::rules::Destination;
-use crate::config::{self, JournalUrl, Mode, Settings};
+use crate::config::{self, Mode, Settings};
 use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
 use crate::http::{self, ConnectionLimits, IngressSettings};

@@ -3,10 +3,10 @@
 //! A database may start after its clients, or be in the middle of a failover. Meanwhile both listeners are up: probes see a process that
 //! lives and is not ready, and whoever posts is asked to come again.
 
+use super::error::StartError;
 use crate::config::{self, JournalUrl, Settings};
 use crate::http;
 use crate::journal::{Journal, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings};
-use crate::service::StartError;
 use crate::telemetry::log_throttle::LogThrottle;
 use crate::telemetry::metrics::Commits;
 use actix_web::dev::ServerHandle;

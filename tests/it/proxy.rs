@@ -69,7 +69,7 @@ async fn tunnels() -> Tunnels {
                 let Some(target) = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()) else {
                     return;
                 };
-                let mut server = TcpStream::connect(target).await.unwrap();
+                let Ok(mut server) = TcpStream::connect(target).await else { return };
                 socket.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
                 opened.fetch_add(1, Ordering::SeqCst);
                 let _ = copy_bidirectional(&mut socket, &mut server).await;
@@ -156,8 +156,13 @@ async fn doctor_takes_the_route_of_the_environment_and_shows_it() {
     assert!(said.contains(reached), "{said}");
     let route = format!("127.0.0.1 through the proxy http://127.0.0.1:{}", proxy.port);
     assert!(said.contains(&route) && !said.contains("a-password"), "{said}");
-    let asked = std::mem::take(&mut *proxy.asked.lock().unwrap());
-    assert!(asked.iter().all(|head| head.starts_with(&format!("CONNECT 127.0.0.1:{port} "))), "{asked:?}");
+    // Beside what doctor asks of the public URL.
+    let asked_for_twilio = || {
+        let asked = std::mem::take(&mut *proxy.asked.lock().unwrap());
+        let of_twilio = asked.into_iter().filter(|head| head.starts_with(&format!("CONNECT 127.0.0.1:{port} ")));
+        of_twilio.collect::<Vec<_>>()
+    };
+    let asked = asked_for_twilio();
     // Of "somebody:a-password".
     assert!(asked[0].contains("c29tZWJvZHk6YS1wYXNzd29yZA=="), "{asked:?}");
     for (more, expected) in [
@@ -168,7 +173,7 @@ async fn doctor_takes_the_route_of_the_environment_and_shows_it() {
     ] {
         let said = doctor(more).await;
         assert!(said.contains(reached) && said.contains(expected), "{said}");
-        assert!(proxy.asked.lock().unwrap().is_empty());
+        assert_eq!(asked_for_twilio(), Vec::<String>::new());
     }
     let said = doctor(&[("TRS__TWILIO__PROXY", "http://127.0.0.1:9")]).await;
     assert!(said.contains("could not connect to Twilio") && said.contains("twilio.proxy"), "{said}");
