@@ -177,9 +177,11 @@ impl LiveCalls {
         self.dirtied(id);
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.last_seq = seq;
-        self.order.remove(&(call.changed, call.task.clone()));
-        call.changed = changed;
-        self.order.insert((changed, call.task.clone()));
+        if call.changed != changed {
+            self.order.remove(&(call.changed, call.task.clone()));
+            call.changed = changed;
+            self.order.insert((changed, call.task.clone()));
+        }
         if let Some(parks) = fact.and_then(|fact| fact.kind.parks()) {
             call.parked = parks;
             if parks {
