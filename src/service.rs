@@ -19,7 +19,7 @@ use crate::journal::{Journal, OpenError, Outage, PostgresJournal, PostgresSettin
 use crate::telemetry::metrics::{Commits, Metrics};
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{COMMIT, VERSION};
-use crate::twilio::client::{Client, ClientError};
+use crate::twilio::client::{Client, ClientError, delivery_timeout};
 use crate::twilio::signature::{Verifier, VerifierError};
 use crate::worker::{
     Accounts, BackfillSettings, Backfiller, Source, StreamGauges, Worker, WorkerAccount, WorkerSettings,
@@ -344,9 +344,7 @@ fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
 pub fn policy(settings: &Settings) -> Policy {
     let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let Settings { redirect, retry, streams, eligibility, .. } = settings;
-    let landing_ms = ms(settings.twilio.request_timeout + retry.landing_margin);
-    // On one file the process that began a command is dead when another one reads of it.
-    let several_workers = matches!(settings.journal.url, JournalUrl::Postgres(_));
+    let (connect, request) = (settings.twilio.connect_timeout, settings.twilio.request_timeout);
     let destinations = streams.destinations.iter().map(|destination| Destination {
         tracks: destination.track.cost(),
         parameters: destination.parameters.clone(),
@@ -364,8 +362,7 @@ pub fn policy(settings: &Settings) -> Policy {
         verify_guard_ms: ms(redirect.verify_guard),
         rejoin_ms: ms(redirect.rejoin),
         doubt_ms: ms(retry.doubt),
-        landing_ms,
-        unsettled_ms: if several_workers { landing_ms + ms(settings.journal.lease) } else { landing_ms },
+        landing_ms: ms(connect + delivery_timeout(connect, request) + retry.landing_margin),
         poll_ms: redirect.poll.iter().copied().map(ms).collect(),
         reading_max_age_ms: ms(redirect.reading_max_age),
         retry_first_ms: ms(retry.first),

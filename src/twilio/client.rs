@@ -30,7 +30,7 @@ mod settings;
 mod transport;
 mod workspaces;
 
-pub use account_context::{AccountContext, CALLBACK_RETRIES};
+pub use account_context::{AccountContext, CALLBACK_RETRIES, OWN_PARAMETERS};
 pub use answers::{Body, Reader};
 pub use api_error::ApiError;
 pub use arming::Arming;
@@ -40,7 +40,7 @@ pub use hosts::{HostError, Product, base_url};
 pub use probe::Probe;
 pub use request::{Form, Request};
 pub use settings::{ClientSettings, Credentials, StreamDestination};
-pub use transport::ClientError;
+pub use transport::{ClientError, delivery_timeout};
 pub use workspaces::{WorkspaceRow, Workspaces};
 
 use crate::call::sid::AccountSid;
@@ -86,9 +86,19 @@ impl Client {
         &self.context.account_sid
     }
 
+    /// The operation as it can be sent: [`AccountContext::fit`].
+    pub fn fit(&self, operation: Operation) -> Operation {
+        self.context.fit(operation)
+    }
+
     /// How long an operation takes at most, once it has a permit.
     pub fn request_timeout(&self) -> Duration {
         self.transport.request_timeout()
+    }
+
+    /// How long a connection may take to be ready. What is to be written later than that is given up.
+    pub fn connect_timeout(&self) -> Duration {
+        self.transport.connect_timeout()
     }
 
     /// Waits for a permit, performs the operation once and says how it ended.

@@ -127,6 +127,15 @@ pub fn sign<K: AsRef<str>, V: AsRef<str>>(url: &str, pairs: &[(K, V)], token: &s
     signature(&keyed(token), &[url, &canonical(pairs)])
 }
 
+/// The URL to which Twilio would post a body that is not a form: with the body's hash, in the place of any other.
+pub fn url_with_body_hash(url: &str, body: &[u8]) -> String {
+    let hash = lower_hex(&Sha256::digest(body));
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let others = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("bodySHA256="));
+    let pairs: Vec<String> = others.map(str::to_owned).chain([format!("bodySHA256={hash}")]).collect();
+    format!("{address}?{}", pairs.join("&"))
+}
+
 /// Names and values without delimiters: names sorted by their bytes; of a repeated name, the distinct values, sorted.
 fn canonical<K: AsRef<str>, V: AsRef<str>>(pairs: &[(K, V)]) -> String {
     let mut sorted: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();

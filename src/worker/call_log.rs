@@ -1,7 +1,8 @@
 //! What the person on call reads of a call's steps.
 
+use crate::call::Call;
 use crate::call::fact::{FactKind, Notice};
-use crate::call::step::{Assumed, Outcome, Settled};
+use crate::call::step::{Assumed, Command, Outcome, Settled, Step};
 use crate::journal::Claim;
 
 pub(super) fn log_report(claim: &Claim, kind: &FactKind) {
@@ -32,16 +33,28 @@ pub(super) fn log_report(claim: &Claim, kind: &FactKind) {
         FactKind::Noticed(Notice::LegStayed { name }) => {
             tracing::debug!(%task_sid, name, "the customer's leg stayed where it was when this stream was started");
         }
+        FactKind::Settled(settled) => log_outcome(claim, settled),
         FactKind::Unparked
         | FactKind::Reservation(_)
         | FactKind::Task(_)
         | FactKind::Transfer(_)
         | FactKind::Stream(_)
         | FactKind::Begun(_)
-        | FactKind::Settled(_)
         | FactKind::Parked(_)
         | FactKind::Redriven
         | FactKind::Dismissed => {}
+    }
+}
+
+/// Parameters that are not sent as they are, when their stream is asked for the first time. Their values may be personal data.
+pub(super) fn log_altered(claim: &Claim, step: &Step, call: &Call) {
+    let starts = step.operation.command().map(Command::starts).unwrap_or_default();
+    let is_new = |name: &str| call.streams().iter().all(|stream| stream.name != name);
+    for stream in starts.iter().filter(|stream| !stream.altered.is_empty() && is_new(&stream.name)) {
+        tracing::warn!(
+            task_sid = %claim.call, name = stream.name, parameters = stream.altered.join(", "),
+            "these parameters of the stream are sent shortened or cleaned, because Twilio would refuse them as they are"
+        );
     }
 }
 

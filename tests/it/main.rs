@@ -27,6 +27,7 @@ mod doctor;
 mod event;
 mod event_stream;
 mod faults;
+mod http2;
 mod ingress;
 mod journal;
 mod kill;

@@ -92,6 +92,7 @@ fn start(slot: usize) -> StreamStart {
         worker: WORKER.parse::<WorkerSid>().unwrap(),
         task: task(),
         parameters: Vec::new(),
+        altered: Vec::new(),
     }
 }
 
