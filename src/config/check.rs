@@ -90,6 +90,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
 /// Reads and checks `[admin]` only.
 pub(super) fn admin_alone(mut layers: Layers) -> Result<AdminConfig, ConfigError> {
     layers.found.retain(|key, _| key.starts_with("admin."));
+    layers.problems.retain(|problem| problem.key.starts_with("admin."));
     let mut reader = Reader::new(layers);
     let listen = reader.address("admin.listen");
     let admin = admin(&mut reader, listen);

@@ -20,6 +20,7 @@
 //! | `responses` | its answers: 204, or why not |
 //! | `metrics` | what it counts |
 //! | `admin` | the admin listener: probes and metrics |
+//! | `waiting` | both listeners until the journal is open |
 
 mod accounts;
 mod admin;
@@ -41,6 +42,7 @@ mod signed;
 mod state;
 mod stream_status;
 mod versions;
+mod waiting;
 
 pub use accounts::IngressAccount;
 pub use admin::admin;
@@ -48,3 +50,4 @@ pub use connections::ConnectionLimits;
 pub use paths::{EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH};
 pub use routes::{CLOSING_PER_THREAD, public};
 pub use settings::IngressSettings;
+pub use waiting::waiting;

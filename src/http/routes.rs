@@ -99,7 +99,10 @@ pub fn public(
                 let versions = Rc::new(versions);
                 Ok::<_, ()>(fn_service(move |io: TcpStream| {
                     let (versions, notified) = (versions.clone(), notified.clone());
-                    async move { Ok::<(), ()>(versions.serve(io, notified).await) }
+                    async move {
+                        versions.serve(io, notified).await;
+                        Ok::<(), ()>(())
+                    }
                 }))
             }
         })

@@ -1,7 +1,7 @@
 //! Twilio's REST API.
 //!
 //! A request is sent once, and each way in which it can end has a verdict of its own ([`Outcome`]). Nothing is retried here: whether a request may be sent again is the core's
-//! decision. Redirects are not followed and proxies not used. Requests ([`AccountContext::request`]) and readings of answers
+//! decision. Redirects are not followed. Requests ([`AccountContext::request`]) and readings of answers
 //! ([`Reader`], [`verdict`](super::failure::verdict)) are functions of values, so that tests need no network.
 //! Source: <https://www.twilio.com/docs/usage/requests-to-twilio>.
 //!
@@ -10,6 +10,7 @@
 //! | `settings` | what a client is made of |
 //! | `hosts` | where Twilio's products are |
 //! | `request` | one HTTP request as a value |
+//! | `proxy` | the way to them |
 //! | `transport` | connections, permits and limits: sends a request and judges its answer |
 //! | `arming` | commands that are given up at the last moment |
 //! | `account_context` | the request of each of the core's operations |
@@ -25,6 +26,7 @@ mod event_log;
 mod event_streams;
 mod hosts;
 mod probe;
+mod proxy;
 mod request;
 mod settings;
 mod transport;
@@ -38,6 +40,7 @@ pub use event_log::{EventLog, EventsPage, PagingError, RecordsPage};
 pub use event_streams::{EventStreams, SinkRow, SubscriptionRow, sink_configuration};
 pub use hosts::{HostError, Product, base_url};
 pub use probe::Probe;
+pub use proxy::{NotAProxy, OutboundProxy};
 pub use request::{Form, Request};
 pub use settings::{ClientSettings, Credentials, StreamDestination};
 pub use transport::{ClientError, delivery_timeout};
