@@ -126,7 +126,7 @@ impl CallTask {
     async fn catch_up(&mut self) -> Result<(), JournalError> {
         let fresh = self.seen > 0;
         let facts = loop {
-            match self.tools.journal.facts(&self.claim.call, self.seen).await {
+            match self.tools.journal.news(&self.claim, self.seen).await {
                 Ok(facts) => break facts,
                 Err(error) => self.wait_or_fail(error).await?,
             }

@@ -1,6 +1,6 @@
 //! Facts that share a commit: written into the open transaction, then taken into memory once that is durable.
 
-use super::live::{CallId, Committed, Live, LiveCalls};
+use super::live::{CallId, Live, LiveCalls};
 use super::projection::{self, Projected};
 use super::queue::{Answer, WriteFact};
 use crate::call::fact::{EpochMs, Fact};
@@ -9,6 +9,18 @@ use crate::journal::calls::wakes;
 use crate::journal::{Claim, Ingested, JournalError, NewFact, Seq};
 use rusqlite::{Connection, params};
 use std::collections::{HashMap, HashSet};
+
+/// A fact that was committed.
+pub(super) struct Committed {
+    pub(super) call: CallId,
+    pub(super) seq: Seq,
+    pub(super) fact: Fact,
+    /// Its place in the file.
+    pub(super) place: i64,
+    /// What came from outside: it reopens its call and, if it `wakes`, makes it due.
+    pub(super) is_event: bool,
+    pub(super) wakes: bool,
+}
 
 /// What was written into the transaction so far.
 pub(super) struct Batch<'a> {
@@ -20,6 +32,8 @@ pub(super) struct Batch<'a> {
     /// The last number of each call in this batch.
     seqs: HashMap<CallId, Seq>,
     next_id: CallId,
+    /// Of the next fact. Given by us, because SQLite would give those of deleted facts again.
+    place: i64,
     completions: Vec<Completion>,
 }
 
@@ -58,9 +72,12 @@ impl Completion {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(live: &'a Live, now: EpochMs) -> Self {
-        let next_id = live.lock().next_id;
+        let (next_id, place) = {
+            let calls = live.lock();
+            (calls.next_id, calls.last_place + 1)
+        };
         let (facts, completions) = (Vec::new(), Vec::new());
-        Self { live, now, facts, found: HashMap::new(), seqs: HashMap::new(), next_id, completions }
+        Self { live, now, facts, found: HashMap::new(), seqs: HashMap::new(), next_id, place, completions }
     }
 
     /// Writes a fact.
@@ -105,12 +122,11 @@ impl<'a> Batch<'a> {
         };
         let seq = self.last_seq(id, &task) + 1;
         let first = (seq == 1).then_some(&task);
-        let Some(place) = insert(connection, id, seq, first, Some(&identity), &fact)? else {
+        if !insert(connection, self.place, id, seq, first, Some(&identity), &fact)? {
             return Ok(Ingested::Duplicate);
-        };
-        self.seqs.insert(id, seq);
+        }
         let wakes = wakes(&fact.kind, seq);
-        self.facts.push(Committed { call: id, seq, fact, place, is_event: true, wakes });
+        self.wrote(Committed { call: id, seq, fact, place: self.place, is_event: true, wakes });
         Ok(Ingested::New)
     }
 
@@ -125,14 +141,9 @@ impl<'a> Batch<'a> {
             Err(lost) => return Ok(Err(lost)),
         };
         let seq = self.last_seq(id, &claim.call) + 1;
-        let place = insert(connection, id, seq, None, None, &fact).and_then(|place| {
-            // Only an identity can be there already.
-            place.ok_or(rusqlite::Error::StatementChangedRows(0))
-        });
-        match place {
-            Ok(place) => {
-                self.seqs.insert(id, seq);
-                self.facts.push(Committed { call: id, seq, fact, place, is_event: false, wakes: false });
+        match insert(connection, self.place, id, seq, None, None, &fact) {
+            Ok(_) => {
+                self.wrote(Committed { call: id, seq, fact, place: self.place, is_event: false, wakes: false });
                 Ok(Ok(seq))
             }
             Err(error) => {
@@ -140,6 +151,12 @@ impl<'a> Batch<'a> {
                 Err(error)
             }
         }
+    }
+
+    fn wrote(&mut self, fact: Committed) {
+        self.seqs.insert(fact.call, fact.seq);
+        self.place += 1;
+        self.facts.push(fact);
     }
 
     /// Looks for a call that memory does not know, and gives it a number when the file does not know it either.
@@ -211,21 +228,22 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Returns the fact's place in the file; none when its identity is there already.
+/// Returns whether it is new: only an identity can be there already.
 fn insert(
     connection: &Connection,
+    place: i64,
     call: CallId,
     seq: Seq,
     task: Option<&TaskSid>,
     identity: Option<&str>,
     fact: &Fact,
-) -> rusqlite::Result<Option<i64>> {
+) -> rusqlite::Result<bool> {
     let body = serde_json::to_string(fact).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO fact (call, seq, task, identity, body) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO fact (id, call, seq, task, identity, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (call, identity) DO NOTHING",
         )?
-        .execute(params![call, seq, task.map(TaskSid::as_str), identity, body])?;
-    Ok((inserted == 1).then(|| connection.last_insert_rowid()))
+        .execute(params![place, call, seq, task.map(TaskSid::as_str), identity, body])?;
+    Ok(inserted == 1)
 }

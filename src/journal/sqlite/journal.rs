@@ -59,6 +59,7 @@ impl SqliteJournal {
         let lock = Arc::new(lock(&settings.path)?);
         let connection = schema::open_for_writing(&settings.path)?;
         let reading = schema::open_for_reading(&settings.path)?;
+        let projecting = schema::open_for_projecting(&settings.path)?;
         let folding = schema::open_for_folding(&settings.path)?;
         let (live, clock) = projection::open(&connection).map_err(|error| unopenable(error.to_string()))?;
         let (live, clock) = (Arc::new(Live::new(live)), Arc::new(clock));
@@ -70,6 +71,7 @@ impl SqliteJournal {
         let (reads, read_queue) = mpsc::unbounded_channel();
         let writer = Writer {
             connection,
+            projecting,
             live: live.clone(),
             clock: clock.clone(),
             batch_limit: settings.batch_limit,

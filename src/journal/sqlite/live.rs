@@ -1,6 +1,7 @@
 //! The live calls, in memory: which are due, who has them, and what is listed of them. One process owns the file, so nothing of
 //! this needs to be written for others to see; what a restart needs of it is in the projection, or follows from the facts.
 
+use super::batch::Committed;
 use super::projection::Projected;
 use super::schedule::{Schedule, Schedules};
 use super::tail::Tail;
@@ -41,21 +42,14 @@ impl LiveCall {
         }
     }
 
+    /// Whether a worker has it or may have it now.
+    fn is_wanted(&self) -> bool {
+        matches!(self.schedule, Schedule::Ready(_) | Schedule::Leased { .. })
+    }
+
     pub(super) fn is_leased(&self) -> bool {
         matches!(self.schedule, Schedule::Leased { .. })
     }
-}
-
-/// A fact that was committed.
-pub(super) struct Committed {
-    pub(super) call: CallId,
-    pub(super) seq: Seq,
-    pub(super) fact: Fact,
-    /// Its place in the file.
-    pub(super) place: i64,
-    /// What came from outside: it reopens its call and, if it `wakes`, makes it due.
-    pub(super) is_event: bool,
-    pub(super) wakes: bool,
 }
 
 /// All of them, for every thread. Nobody holds the lock during a commit or a reading.
@@ -155,8 +149,12 @@ impl LiveCalls {
         self.last_place = place;
         let Some(call) = self.calls.get_mut(&id) else { return false };
         call.appending -= u32::from(!is_event && call.appending > 0);
-        self.in_tails = call.tail.push(seq, fact, self.in_tails);
         let becomes_due = wakes && !call.is_leased();
+        if becomes_due || call.is_wanted() {
+            self.in_tails = call.tail.push(seq, fact, self.in_tails);
+        } else {
+            self.in_tails -= call.tail.clear();
+        }
         if becomes_due {
             self.schedule(id, Schedule::Ready(now));
         }
@@ -179,9 +177,11 @@ impl LiveCalls {
         self.dirtied(id);
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.last_seq = seq;
-        self.order.remove(&(call.changed, call.task.clone()));
-        call.changed = changed;
-        self.order.insert((changed, call.task.clone()));
+        if call.changed != changed {
+            self.order.remove(&(call.changed, call.task.clone()));
+            call.changed = changed;
+            self.order.insert((changed, call.task.clone()));
+        }
         if let Some(parks) = fact.and_then(|fact| fact.kind.parks()) {
             call.parked = parks;
             if parks {

@@ -6,7 +6,7 @@ use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::{CallSid, TaskSid};
 use crate::journal::{Clock, MachineTime, Seq};
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -32,15 +32,15 @@ pub(super) struct Projected {
 
 const COLUMNS: &str = "id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked";
 
-/// Writes the rows that are the longest behind. It needs no sync: what is lost of it is made anew from the facts.
+/// Writes the rows that are the longest behind. What is lost of it is made anew from the facts, so its commit needs no sync.
 pub(super) fn project(connection: &mut Connection, live: &Live, now: EpochMs) -> rusqlite::Result<()> {
     let (rows, place, newest) = {
         let mut calls = live.lock();
         let (rows, place) = calls.unprojected(CHUNK, now);
         (rows, place, calls.newest_event)
     };
-    let written = without_sync(connection, |connection| {
-        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let written = transaction.and_then(|transaction| {
         write(&transaction, &rows, place, newest)?;
         transaction.commit()
     });
@@ -58,16 +58,6 @@ pub(super) fn project_all(connection: &mut Connection, live: &Live, now: EpochMs
         project(connection, live, now)?;
     }
     Ok(())
-}
-
-fn without_sync<T>(
-    connection: &mut Connection,
-    work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    let done = work(connection);
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    done
 }
 
 fn write(connection: &Connection, rows: &[Projected], place: i64, newest: Option<EpochMs>) -> rusqlite::Result<()> {
@@ -124,6 +114,7 @@ fn load(connection: &Connection) -> rusqlite::Result<LiveCalls> {
         connection.query_row("UPDATE projection SET opened = opened + 1 RETURNING opened", [], |row| row.get(0))?;
     // Claims of whoever had the file before are of no fence that is given from now on.
     calls.next_fence = opened << 32;
+    // Also the last place that was ever given, when the facts up to it are gone.
     calls.projected_place = number("SELECT last_fact FROM projection")?.unwrap_or(0);
     calls.last_place = calls.projected_place;
     calls.newest_event =
@@ -175,7 +166,7 @@ pub(super) fn prune_chunk(
     now: EpochMs,
 ) -> rusqlite::Result<u64> {
     project_all(connection, live, now)?;
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let before = now - millis(retention);
     let mut old: Vec<(CallId, bool)> = transaction
         .prepare_cached(

@@ -150,17 +150,23 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// A connection that folds the write-ahead log and does nothing else.
+/// A connection that writes the rows of calls, whose commits need no sync: what is lost of them is made anew.
+pub(super) fn open_for_projecting(path: &Path) -> Result<Connection, OpenError> {
+    open_beside(path, BUSY, "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;")
+}
+
+/// A connection that folds the write-ahead log. It waits for nobody; what could not be folded is tried again.
 pub(super) fn open_for_folding(path: &Path) -> Result<Connection, OpenError> {
-    let unopenable = |reason: rusqlite::Error| OpenError::Unopenable {
-        path: path.display().to_string(),
-        reason: reason.to_string(),
-    };
-    let connection = Connection::open(path).map_err(unopenable)?;
-    // It waits for nobody; what could not be folded is tried again.
-    connection.busy_timeout(Duration::ZERO).map_err(unopenable)?;
-    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;").map_err(unopenable)?;
-    Ok(connection)
+    open_beside(path, Duration::ZERO, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")
+}
+
+fn open_beside(path: &Path, patience: Duration, pragmas: &str) -> Result<Connection, OpenError> {
+    let opened = Connection::open(path).and_then(|connection| {
+        connection.busy_timeout(patience)?;
+        connection.execute_batch(pragmas)?;
+        Ok(connection)
+    });
+    opened.map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
 }
 
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {

@@ -28,6 +28,8 @@ const BEHIND_LIMIT: usize = 100_000;
 /// Commits what arrives, as much as has gathered at once.
 pub(super) struct Writer {
     pub(super) connection: Connection,
+    /// For the projection.
+    pub(super) projecting: Connection,
     pub(super) live: Arc<Live>,
     pub(super) clock: Arc<Clock>,
     pub(super) batch_limit: usize,
@@ -150,7 +152,7 @@ impl Writer {
     /// Writes a chunk of the projection. One that fails is tried again: the facts say the same.
     fn project(&mut self) {
         self.projected = Instant::now();
-        let (connection, live, now) = (&mut self.connection, &self.live, self.clock.now());
+        let (connection, live, now) = (&mut self.projecting, &self.live, self.clock.now());
         if let Err(error) = self.turns.write(|| projection::project(connection, live, now)) {
             tracing::debug!(error = reason(&error), "the rows of some calls could not be written; trying again");
             std::thread::sleep(IDLE);
@@ -158,7 +160,7 @@ impl Writer {
     }
 
     fn project_all(&mut self) {
-        let (connection, live, now) = (&mut self.connection, &self.live, self.clock.now());
+        let (connection, live, now) = (&mut self.projecting, &self.live, self.clock.now());
         if let Err(error) = self.turns.write(|| projection::project_all(connection, live, now)) {
             tracing::warn!(
                 error = reason(&error),
