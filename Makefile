@@ -11,7 +11,7 @@ DESTDIR ?=
 FEATURES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim run replay tunnel check deny docs test lab bench release install setup setup-test
+.PHONY: help demo sim run replay tunnel check deny docs test lab bench release sbom install setup setup-test
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -104,7 +104,17 @@ release: setup ## build the release into target/dist: stripped, debug symbols ap
 	  objcopy --strip-debug --strip-unneeded --add-gnu-debuglink=taskrouter-streams.debug taskrouter-streams; \
 	else echo "NOT STRIPPED: objcopy (binutils) is missing" >&2; fi
 	@$(DIST)/bin/taskrouter-streams generate $(DIST)
+	@$(MAKE) --no-print-directory sbom
 	@ls -l $(DIST)/bin
+
+# What is in the release, for whoever has to know: a CycloneDX list of every package with version, licence and checksum.
+sbom:
+	@if cargo cyclonedx --version >/dev/null 2>&1; then \
+	  cargo cyclonedx --quiet --format json --describe binaries $(if $(FEATURES),--features $(FEATURES)) && \
+	  mv taskrouter-streams_bin.cdx.json $(DIST)/taskrouter-streams.cdx.json && rm -f simulator/*.cdx.json; \
+	else \
+	  echo "NOT MADE: the list of packages in the release (SBOM). Install cargo-cyclonedx: cargo install --locked cargo-cyclonedx" >&2; \
+	fi
 
 install: ## install the release below PREFIX (/usr/local) with man pages and completions; run `make release` before
 	@test -x $(DIST)/bin/taskrouter-streams || { echo "nothing to install: run 'make release' first" >&2; exit 1; }
