@@ -14,7 +14,8 @@ use super::stream_status::{self, Status};
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -31,6 +32,12 @@ const TEST_TYPE: &str = "com.twilio.eventstreams.test-event";
 
 /// A test's id is a UUID, which is shorter.
 const TEST_ID_CHARS: usize = 64;
+
+/// Padded, as CloudEvents have it, or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// A body that is neither a JSON array nor an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +100,7 @@ fn read(element: &str, interest: &Interest, now: EpochMs) -> DeliveryElement {
 /// Whatever an event went through on its way may have made a text of its data, or of the payload within: JSON, or that in base64.
 fn unpack_data(cloud_event: &mut Map<String, Value>) {
     if let Some(Value::String(base64)) = cloud_event.remove("data_base64")
-        && let Ok(bytes) = STANDARD.decode(base64)
+        && let Ok(bytes) = BASE64.decode(base64.trim())
     {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         cloud_event.entry("data").or_insert(Value::String(text));
