@@ -33,7 +33,8 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 /// Bits of an IPv6 address that name a subscriber: whoever has one address of such a network has all of them.
 const IPV6_SUBSCRIBER_BITS: u8 = 64;
 
-/// What the buffers of a connection take beside what they hold, counted as received: a stranger who sends one byte takes as much.
+/// What the buffers of a connection, or of a request of HTTP/2, take beside what they hold, counted as received: a stranger who sends
+/// one byte takes as much.
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// The most that an HTTP/2 connection holds of what nobody has asked for yet: its flow-control window, a frame, and a head.
@@ -166,7 +167,7 @@ impl Connection {
     pub(super) fn request(&self, head_bytes: usize) -> Place {
         let mut table = self.connections.table();
         let place = self.connections.place(&mut table, Phase::Receiving(Instant::now()), None, Some(self.id));
-        table.change(place.connection.id, |entry| entry.bytes = head_bytes);
+        table.change(place.connection.id, |entry| entry.bytes = BUFFER_BYTES + head_bytes);
         self.connections.make_room(&mut table);
         drop(table);
         place

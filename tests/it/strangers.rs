@@ -101,16 +101,22 @@ fn unfinished_head(bytes: usize) -> Vec<u8> {
     [format!("POST {TARGET} HTTP/1.1\r\nX-Long: ").into_bytes(), vec![b'a'; bytes]].concat()
 }
 
-/// A request of HTTP/2 without its end: preface, settings, a head of nothing but the method, the path and the scheme, and data.
-fn unfinished_stream(bytes: usize) -> Vec<u8> {
+/// Requests of HTTP/2 without their ends: preface, settings, and for each a head of nothing but the method, the path, the scheme and the
+/// host, and data.
+fn unfinished_streams(count: u8, bytes: usize) -> Vec<u8> {
     let frame = |kind: u8, flags: u8, stream: u8, content: &[u8]| {
         let length = u32::try_from(content.len()).unwrap().to_be_bytes();
         [&length[1..], &[kind, flags, 0, 0, 0, stream], content].concat()
     };
     let literal = |index: u8, value: &str| [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
     let head = [vec![0x83, 0x86], literal(0x04, TARGET), literal(0x01, "x")].concat();
-    let data: Vec<u8> = vec![b'a'; bytes].chunks(16 * 1024).flat_map(|chunk| frame(0, 0, 1, chunk)).collect();
-    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), frame(1, 4, 1, &head), data].concat()
+    let requests = (0..count).map(|number| 2 * number + 1).flat_map(|stream| {
+        let data = vec![b'a'; bytes];
+        let data = data.chunks(16 * 1024).flat_map(|chunk| frame(0, 0, stream, chunk)).collect();
+        [frame(1, 4, stream, &head), data].concat()
+    });
+    let requests = requests.collect();
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), requests].concat()
 }
 
 #[test]
@@ -344,7 +350,12 @@ fn resident(pid: u32) -> usize {
 #[test]
 fn a_thousand_slow_strangers_take_less_than_a_sixth_of_what_the_manifest_allows() {
     assert!(descriptors::allow(1_200, 200).is_some_and(|allowed| allowed >= 1_100));
-    for sent in [unfinished_body(64 * 1024), unfinished_head(15 * 1024), unfinished_stream(63 * 1024)] {
+    for sent in [
+        unfinished_body(64 * 1024),
+        unfinished_head(15 * 1024),
+        unfinished_streams(1, 63 * 1024),
+        unfinished_streams(99, 9),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let journal = format!("sqlite:{}", folder.path().join("journal.db").display());
         let serving = Serving::start_as(program::program(), &journal, "http://127.0.0.1:9", &[]);
