@@ -41,12 +41,13 @@ impl Handed {
         let mut all = self.facts();
         let known = all.get_mut(&claim.call).filter(|known| known.fence == claim.fence)?;
         let facts = std::mem::take(&mut known.facts);
-        let is_next = facts.first().is_some_and(|(first, _)| *first == after + 1);
-        if !is_next {
-            // It knows more already, so what is here may have a gap before it.
-            all.remove(&claim.call);
+        let (first, _) = facts.first()?;
+        if *first == after + 1 {
+            return Some(facts);
         }
-        is_next.then_some(facts)
+        // It knows more already, so what is here may have a gap before it.
+        all.remove(&claim.call);
+        None
     }
 
     pub(super) fn released(&self, claim: &Claim) {
