@@ -24,7 +24,8 @@ pub(super) fn may_come(error: &sqlx::Error) -> bool {
     match error.as_database_error().map(|error| error.code()) {
         Some(Some(code)) => ends_the_session(&code) || code == "53300" || code.starts_with("08"),
         Some(None) => false,
-        None => matches!(error, sqlx::Error::Io(_)),
+        // A certificate that does not fit arrives as data that is not valid, and will not fit later.
+        None => matches!(error, sqlx::Error::Io(error) if error.kind() != std::io::ErrorKind::InvalidData),
     }
 }
 

@@ -698,11 +698,17 @@ async fn a_database_that_cannot_be_used_is_named_without_its_password() {
         url(database.url()).replace("sslmode=disable", "sslmode=perhaps"),
         "postgres://postgres:hunter2@[::1".to_owned(),
     ];
-    for url in wrong {
+    for (place, url) in wrong.into_iter().enumerate() {
         let hurried = PostgresSettings { acquire_timeout: Duration::from_secs(2), ..settings(url, LONG) };
         let refusal = refusal(hurried.clone()).await;
         let said = format!("{refusal} {refusal:?} {hurried:?}");
-        assert!(matches!(refusal, OpenError::Unopenable { .. }) && !said.contains("hunter2"), "{said}");
+        // Only where nobody listens somebody may come.
+        let is_told = if place == 0 {
+            matches!(refusal, OpenError::Unreachable { .. })
+        } else {
+            matches!(refusal, OpenError::Unopenable { .. })
+        };
+        assert!(is_told && !said.contains("hunter2"), "{said}");
     }
 }
 
