@@ -1,6 +1,7 @@
 //! What PostgreSQL's failures mean, told by code: a server's message can hold values.
 
 use crate::journal::JournalError;
+use std::io::ErrorKind;
 
 /// Whether the same again can end better: a deadlock, a conflict with another transaction, a connection that broke.
 pub(super) fn is_transient(error: &sqlx::Error) -> bool {
@@ -24,7 +25,8 @@ pub(super) fn may_come(error: &sqlx::Error) -> bool {
     match error.as_database_error().map(|error| error.code()) {
         Some(Some(code)) => ends_the_session(&code) || code == "53300" || code.starts_with("08"),
         Some(None) => false,
-        None => matches!(error, sqlx::Error::Io(_)),
+        // Invalid data is what TLS calls a certificate that it does not trust, which waiting does not change.
+        None => matches!(error, sqlx::Error::Io(error) if error.kind() != ErrorKind::InvalidData),
     }
 }
 
