@@ -542,6 +542,16 @@ impl Call {
         self.retries.all_parked()
     }
 
+    /// What is being tried and has not gone well so far, and why.
+    pub fn tried(&self) -> impl Iterator<Item = (&Goal, &str)> {
+        self.retries.all_tried()
+    }
+
+    /// The values of a field that the configuration names: of the reservation's worker, or of the task.
+    pub fn field(&self, reservation: &ReservationSid, name: &str) -> &[String] {
+        self.task.field(reservation, name)
+    }
+
     /// The guard by the last word on it; `None` while it is being changed.
     pub fn guard(&self) -> Option<Guard> {
         self.leg.guard().known().or_else(|| self.leg.guard().written().is_none().then(|| self.leg.own_guard()))

@@ -59,7 +59,7 @@ pub(super) async fn list_content(console: &Console, query: &ListQuery) -> Result
 }
 
 fn numbers(backlog: &Backlog) -> Markup {
-    let Backlog { active, waiting, live, parked } = backlog;
+    let Backlog { active, waiting, live, parked, .. } = backlog;
     html! {
         dl.numbers {
             div { dt { "Live calls" } dd { (live) } }

@@ -66,7 +66,7 @@ impl ListQuery {
             text => Some(cursor(text).ok_or(ConsoleError::InvalidQuery("after must be `next` of the previous page"))?),
         };
         let limit = self.limit.unwrap_or(PAGE_SIZE).clamp(1, MAX_PAGE_SIZE);
-        Ok(CallQuery { state, find: self.sid()?.map(str::to_owned), after, limit })
+        Ok(CallQuery { state, find: self.sid()?.map(str::to_owned), after, summaries: false, limit })
     }
 
     /// The SID to find, or its beginning.

@@ -97,8 +97,15 @@ async fn health(state: web::Data<AdminState>) -> HttpResponse {
 
 /// If the journal does not answer, the numbers of calls stay as they were and the other metrics are still served.
 async fn render(state: web::Data<AdminState>) -> HttpResponse {
-    if let Ok(Backlog { active, waiting, live, parked }) = state.backlog().await {
-        for (name, count) in [("active", active), ("waiting", waiting), ("live", live), ("parked", parked)] {
+    if let Ok(Backlog { active, waiting, live, parked, parked_over }) = state.backlog().await {
+        let counts = [
+            ("active", active),
+            ("waiting", waiting),
+            ("live", live),
+            ("parked", parked),
+            ("parked_over", parked_over),
+        ];
+        for (name, count) in counts {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             state.metrics.work.calls.get_or_create(&[("state", name)]).set(count);
         }

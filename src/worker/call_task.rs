@@ -10,7 +10,7 @@ use super::shadow::{Shadow, ShadowResult};
 use super::trace::Trace;
 use crate::call::fact::{Fact, FactKind, Parked};
 use crate::call::step::{Command, Operation, Outcome, Settled, Step};
-use crate::call::{Around, Call, Neighbour, Next, Policy};
+use crate::call::{Around, Call, Neighbour, Next, Policy, Summarizer};
 use crate::journal::{CallQuery, Claim, Claims, Due, JournalError, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
@@ -45,6 +45,7 @@ pub(super) struct CallTask {
     claim: Claim,
     shutdown: CancellationToken,
     call: Call,
+    summarizer: Summarizer,
     call_metrics: CallMetrics,
     shadow: Shadow,
     trace: Trace,
@@ -61,6 +62,7 @@ impl CallTask {
     pub(super) fn new(tools: Tools, claim: Claim, claimed: Instant, shutdown: CancellationToken) -> Self {
         Self {
             call: Call::default(),
+            summarizer: Summarizer::default(),
             call_metrics: CallMetrics::new(tools.metrics.clone()),
             shadow: Shadow::new(tools.settings.shadow),
             trace: Trace::new(tools.settings.traces.clone(), claim.call.clone()),
@@ -138,6 +140,7 @@ impl CallTask {
                 continue;
             }
             self.call.apply(&fact);
+            self.summarizer.folded(&fact, &self.call);
             self.call_metrics.folded(&fact, &self.call, fresh);
             self.shadow.folded(&fact, &self.call);
             self.trace.folded(&fact, fresh);
@@ -315,7 +318,8 @@ impl CallTask {
         }
         let mut is_retry = false;
         loop {
-            match self.tools.journal.release(&self.claim, self.seen, due).await {
+            let summary = self.summarizer.summary(&self.call, self.seen);
+            match self.tools.journal.release_summed_up(&self.claim, self.seen, due, summary).await {
                 Ok(()) => return Ok(()),
                 // An earlier attempt succeeded, and its answer was lost.
                 Err(JournalError::LeaseLost { .. }) if is_retry => return Ok(()),

@@ -3,17 +3,19 @@
 use super::connect::prepare;
 use super::ingest::{Batcher, Message, Waiting};
 use super::ops::{Append, CloseGap, OpenGap, PruneChunk, Release, Renew, TakeLeases, TryOut, body};
-use super::reader::{Bodies, Count, NewestEvent, NextDue, Page};
+use super::reader::{Bodies, Count, NewestEvent, NextDue, Page, Size};
 use super::session::Sessions;
 use super::settings::{PostgresSettings, options, shown};
 use super::wake;
+use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal::calls::text;
 use crate::journal::running::{Failure, Running, failed};
 use crate::journal::values::parse;
 use crate::journal::{
     Backlog, CallQuery, CallRow, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError,
-    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Timekeeping, Workload,
+    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Storage, Timekeeping, Workload,
 };
 use std::pin::Pin;
 use std::sync::Arc;
@@ -146,9 +148,16 @@ impl Claims for PostgresJournal {
         })
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
+    fn release_summed_up<'a>(
+        &'a self,
+        claim: &'a Claim,
+        seen: Seq,
+        due: Due,
+        summary: Option<Summary>,
+    ) -> Promise<'a, ()> {
         Box::pin(async move {
-            let (held, asked_before) = self.sessions.insist(&Release { claim, seen, due }).await?;
+            let summary = summary.as_ref().and_then(text);
+            let (held, asked_before) = self.sessions.insist(&Release { claim, seen, due, summary }).await?;
             // It may be due at once.
             self.hint.notify_one();
             (held || asked_before).then_some(()).ok_or_else(|| lost(claim))
@@ -185,6 +194,10 @@ impl Coverage for PostgresJournal {
 impl Workload for PostgresJournal {
     fn backlog(&self) -> Promise<'_, Backlog> {
         Box::pin(self.sessions.run(&Count))
+    }
+
+    fn storage(&self) -> Promise<'_, Storage> {
+        Box::pin(self.sessions.run(&Size))
     }
 
     fn ready(&self) -> Promise<'_, ()> {

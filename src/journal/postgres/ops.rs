@@ -136,6 +136,7 @@ pub(super) struct Release<'a> {
     pub(super) claim: &'a Claim,
     pub(super) seen: Seq,
     pub(super) due: Due,
+    pub(super) summary: Option<String>,
 }
 
 impl Work for Release<'_> {
@@ -161,7 +162,8 @@ impl Work for Release<'_> {
                 " + CASE WHEN last_seq > $3 THEN 0 ELSE $4 END,
                      over_ms = CASE WHEN $5 AND last_seq <= $3 THEN ",
                 now_ms!(),
-                " END
+                " END,
+                     summary = coalesce($6, summary)
                  WHERE task = $1 AND fence = $2 AND leased RETURNING true"
             ),
             &[
@@ -170,6 +172,7 @@ impl Work for Release<'_> {
                 self.seen.into(),
                 Value::from(pause),
                 over.into(),
+                Value::from(self.summary.as_deref()),
             ],
         )
     }

@@ -1,17 +1,18 @@
 //! [`SqliteJournal`]: what each part of a journal is for this store.
 
 use super::error::unavailable;
-use super::file::{held_during, lock};
+use super::file::{JournalFile, held_during, lock};
 use super::queue::{Message, Read, Request, Write, Written};
 use super::settings::SqliteSettings;
 use super::turns::Turns;
 use super::{listing, ops, reader, schema, writer};
+use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::journal::running::{Failure, failed, watched};
 use crate::journal::{
     Backlog, CallQuery, CallRow, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError,
-    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Timekeeping, Workload,
+    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Storage, Timekeeping, Workload,
 };
 use rusqlite::Connection;
 use std::pin::Pin;
@@ -34,6 +35,7 @@ pub struct SqliteJournal {
     refusing: Arc<AtomicBool>,
     failure: Failure,
     threads: Mutex<Option<Threads>>,
+    file: JournalFile,
 }
 
 struct Threads {
@@ -92,6 +94,7 @@ impl SqliteJournal {
             refusing,
             failure,
             threads: Mutex::new(Some(Threads { writer, reader })),
+            file: JournalFile(settings.path),
         })
     }
 
@@ -170,10 +173,16 @@ impl Claims for SqliteJournal {
         )
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
+    fn release_summed_up<'a>(
+        &'a self,
+        claim: &'a Claim,
+        seen: Seq,
+        due: Due,
+        summary: Option<Summary>,
+    ) -> Promise<'a, ()> {
         let (claim, clock) = (claim.clone(), self.clock.clone());
         Box::pin(self.write(move |connection| {
-            let result = ops::release(connection, &claim, seen, due, clock.now())?;
+            let result = ops::release(connection, &claim, seen, due, summary.as_ref(), clock.now())?;
             Ok(Written { makes_due: result.is_ok(), result })
         }))
     }
@@ -210,6 +219,10 @@ impl Workload for SqliteJournal {
     fn backlog(&self) -> Promise<'_, Backlog> {
         let clock = self.clock.clone();
         Box::pin(self.read(move |connection| reader::backlog(connection, clock.now()).map_err(unavailable)))
+    }
+
+    fn storage(&self) -> Promise<'_, Storage> {
+        Box::pin(async move { self.file.storage() })
     }
 
     fn ready(&self) -> Promise<'_, ()> {

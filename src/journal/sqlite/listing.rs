@@ -1,7 +1,7 @@
 //! Pages of calls.
 
 use crate::call::fact::EpochMs;
-use crate::journal::calls::SearchKey;
+use crate::journal::calls::{self, SearchKey};
 use crate::journal::{CallQuery, CallRow, CallState, PAGE_LIMIT};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, named_params};
@@ -45,9 +45,10 @@ fn page(
             None => return Ok(Vec::new()),
         },
     };
+    let summary = if query.summaries { "summary" } else { "NULL" };
     let sql = format!(
         "SELECT task, customer, last_seq, changed_ms, CASE WHEN NOT leased THEN due_ms END,
-                leased, over_ms IS NOT NULL, parked
+                leased, over_ms IS NOT NULL, parked, {summary}
          FROM call WHERE {part} AND ({sorted}changed_ms, task) < (:changed, :task) {found}
          ORDER BY {sorted}changed_ms DESC, task DESC LIMIT :limit"
     );
@@ -77,6 +78,7 @@ fn call_row(row: &Row<'_>, now: i64) -> rusqlite::Result<CallRow> {
         leased: row.get(5)?,
         over: row.get(6)?,
         parked: row.get(7)?,
+        summary: row.get::<_, Option<String>>(8)?.and_then(|text| calls::summary(&text)),
     })
 }
 

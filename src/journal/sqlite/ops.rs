@@ -1,7 +1,8 @@
 //! What can be written, each inside a transaction that may hold many of them.
 
+use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
-use crate::journal::calls::customer;
+use crate::journal::calls::{customer, text};
 use crate::journal::{Claim, Due, Ingested, JournalError, NewFact, Seq};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::Duration;
@@ -126,6 +127,7 @@ pub(super) fn release(
     claim: &Claim,
     seen: Seq,
     due: Due,
+    summary: Option<&Summary>,
     now: EpochMs,
 ) -> rusqlite::Result<Result<(), JournalError>> {
     let (due_ms, over_ms) = match due {
@@ -137,10 +139,11 @@ pub(super) fn release(
         .prepare_cached(
             "UPDATE call SET leased = 0,
                  due_ms = CASE WHEN last_seq > ?3 THEN ?6 ELSE ?4 END,
-                 over_ms = CASE WHEN last_seq > ?3 THEN NULL ELSE ?5 END
+                 over_ms = CASE WHEN last_seq > ?3 THEN NULL ELSE ?5 END,
+                 summary = coalesce(?7, summary)
              WHERE task = ?1 AND fence = ?2 AND leased",
         )?
-        .execute(params![claim.call.as_str(), claim.fence, seen, due_ms, over_ms, now])?;
+        .execute(params![claim.call.as_str(), claim.fence, seen, due_ms, over_ms, now, summary.and_then(text)])?;
     Ok(held(claim, changed))
 }
 

@@ -49,11 +49,18 @@ pub(super) fn backlog(connection: &Connection, now: EpochMs) -> rusqlite::Result
             "SELECT count(*) FILTER (WHERE leased OR due_ms <= ?1),
                     count(*) FILTER (WHERE NOT leased AND due_ms > ?1),
                     (SELECT count(*) FROM call WHERE over_ms IS NULL),
-                    (SELECT count(*) FROM call WHERE parked = 1)
+                    (SELECT count(*) FROM call WHERE parked = 1 AND over_ms IS NULL),
+                    (SELECT count(*) FROM call WHERE parked = 1 AND over_ms IS NOT NULL)
              FROM call WHERE due_ms IS NOT NULL",
         )?
         .query_row([now], |row| {
             let count = |index| row.get(index).map(|count: i64| count.unsigned_abs());
-            Ok(Backlog { active: count(0)?, waiting: count(1)?, live: count(2)?, parked: count(3)? })
+            Ok(Backlog {
+                active: count(0)?,
+                waiting: count(1)?,
+                live: count(2)?,
+                parked: count(3)?,
+                parked_over: count(4)?,
+            })
         })
 }

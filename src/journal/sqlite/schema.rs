@@ -14,7 +14,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// One script per version, applied in order; the version is kept in `user_version`.
-const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
+const MIGRATIONS: [&str; 4] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 /// The version that this program writes, and the newest that it reads.
 pub(super) const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
@@ -76,6 +76,11 @@ const VERSION_3: &str = "
     UPDATE call SET leased = 1, due_ms = lease_ms WHERE lease_ms IS NOT NULL;
     DROP INDEX call_lease;
     ALTER TABLE call DROP COLUMN lease_ms;
+";
+
+/// A call in a list, as it was when it was last given back.
+const VERSION_4: &str = "
+    ALTER TABLE call ADD COLUMN summary TEXT;                           -- call::summary::Summary as JSON
 ";
 
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
