@@ -1,6 +1,6 @@
 //! A call as its facts tell it: the fold. Each part takes from a fact what concerns it; here it is only told which part that is.
 
-use super::fact::{EpochMs, Fact, FactKind, Notice};
+use super::fact::{EpochMs, Fact, FactKind, Notice, Operated, OperatorAct};
 use super::leg::{Leg, Sight, Whereabouts};
 use super::legs::Legs;
 use super::policy::Policy;
@@ -81,12 +81,14 @@ impl Call {
             FactKind::Parked(parked) => self.retries.parked(parked, at),
             FactKind::Recovered(goal) => self.retries.forget(goal),
             FactKind::Noticed(notice) => self.noticed(notice, at),
-            FactKind::Redriven => {
+            FactKind::Redriven | FactKind::Operated(Operated { act: OperatorAct::Redrive, .. }) => {
                 self.retries = Retries::default();
                 self.streams.forgive();
                 self.no_call_at = None;
             }
-            FactKind::Dismissed => self.retries.dismissed(),
+            FactKind::Dismissed | FactKind::Operated(Operated { act: OperatorAct::Dismiss, .. }) => {
+                self.retries.dismissed();
+            }
             // Said for those who do not fold: here it was known from what happened.
             FactKind::Unparked => {}
         }

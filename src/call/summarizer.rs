@@ -68,6 +68,7 @@ impl Summarizer {
             | FactKind::Noticed(_)
             | FactKind::Redriven
             | FactKind::Dismissed
+            | FactKind::Operated(_)
             | FactKind::Unparked => {}
         }
         if call.customer().is_some() {
@@ -255,9 +256,10 @@ fn seconds(ms: i64) -> String {
     format!("{}.{} s", ms / 1000, ms % 1000 / 100)
 }
 
-/// A name as it may be shown: none that could be a phone number.
+/// A name as it may be shown: none that could be a phone number, or that holds what names do not.
 fn shown(name: &str) -> Option<String> {
     let is_phone = name.chars().filter(char::is_ascii_digit).count() >= PHONE_DIGITS;
-    let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_LENGTH).collect();
-    (!is_phone && !name.trim().is_empty()).then_some(name)
+    let is_name = name.chars().all(|c| c.is_alphanumeric() || " .,-_@'&/()+".contains(c));
+    let is_blank = name.trim().is_empty();
+    (is_name && !is_phone && !is_blank).then(|| name.chars().take(NAME_LENGTH).collect())
 }

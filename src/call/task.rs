@@ -93,6 +93,7 @@ impl Task {
             | FactKind::Noticed(_)
             | FactKind::Redriven
             | FactKind::Dismissed
+            | FactKind::Operated(_)
             | FactKind::Unparked => return false,
         };
         self.last_event_at = self.last_event_at.max(Some(at));

@@ -3,7 +3,7 @@
 //! None of them shows names, numbers or SIDs, so probes and collectors need no token. The console, which does, has its own
 //! access rules.
 
-use crate::journal::{Backlog, JournalError, Workload};
+use crate::journal::{Backlog, JournalError, Storage, Workload};
 use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
 use crate::telemetry::{COMMIT, VERSION};
 use actix_web::dev::Server;
@@ -110,5 +110,9 @@ async fn render(state: web::Data<AdminState>) -> HttpResponse {
             state.metrics.work.calls.get_or_create(&[("state", name)]).set(count);
         }
     }
+    if let Ok(Storage { bytes, free_bytes }) = in_time(state.journal.storage()).await {
+        state.metrics.resources.journal(bytes, free_bytes);
+    }
+    state.metrics.resources.process();
     HttpResponse::Ok().insert_header((CONTENT_TYPE, MEDIA_TYPE)).body(state.metrics.render())
 }

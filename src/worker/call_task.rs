@@ -5,6 +5,7 @@ use super::call_clock::{CallClock, Leads};
 use super::call_log::{log_outcome, log_report};
 use super::call_metrics::CallMetrics;
 use super::leg_checks::LegChecks;
+use super::outage_log::OutageLog;
 use super::settings::WorkerSettings;
 use super::shadow::{Shadow, ShadowResult};
 use super::trace::Trace;
@@ -37,6 +38,7 @@ pub(super) struct Tools {
     pub(super) settings: Arc<WorkerSettings>,
     pub(super) leg_checks: Arc<LegChecks>,
     pub(super) leads: Arc<Leads>,
+    pub(super) outage: Arc<OutageLog>,
 }
 
 /// Handles one claimed call.
@@ -215,7 +217,7 @@ impl CallTask {
             self.tools.leg_checks.started();
         }
         let settled = Settled { step, sent_at, outcome, request_id, assumed };
-        log_outcome(&self.claim, &settled);
+        log_outcome(&self.claim, &settled, &self.call, &self.tools.outage);
         self.append(FactKind::Settled(settled)).await?;
         Ok(true)
     }
