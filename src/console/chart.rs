@@ -80,7 +80,11 @@ fn ceiling(value: f64) -> f64 {
 }
 
 fn number(value: f64) -> String {
-    if value.fract().abs() < 0.005 { format!("{value:.0}") } else { format!("{value:.1}") }
+    match value.fract().abs() {
+        ..0.005 => format!("{value:.0}"),
+        _ if value < 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.1}"),
+    }
 }
 
 /// A time of day in UTC.

@@ -132,8 +132,8 @@ impl Day {
             div.charts {
                 (chart("live", "Streams live", "on average in half an hour", "good", &live))
                 (chart("starts", "Starts", "streams in half an hour", "calm", &starts))
-                (chart("failures", "Failures", "agents without a stream, and streams that failed", "bad", &failures))
-                (chart("audio", "Time to first audio", "seconds; 19 of 20 agents waited less", "calm", &audio))
+                (chart("failures", "Failures", "agents without a stream, streams that failed", "bad", &failures))
+                (chart("audio", "Time to first audio", "seconds, 95th percentile", "calm", &audio))
             }
             p.shortcuts { a href="/console?state=all&from=24h&outcome=problem" { "Calls of the last 24 hours with a problem" } }
         }
