@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 /// Journals facts in batches.
+#[derive(Clone)]
 pub struct Ingester {
     journal: Arc<dyn Ingest>,
     traces: Traces,
@@ -31,26 +32,31 @@ impl Ingester {
     /// A batch shares a commit; all facts of a large delivery at once would crowd out everybody else's.
     pub async fn ingest_batch(&self, facts: &mut Vec<NewFact>) -> Vec<(NewFact, Result<Ingested, JournalError>)> {
         let rest = facts.split_off(facts.len().min(self.at_once));
-        let mut ingests = JoinSet::new();
-        for fact in std::mem::replace(facts, rest) {
-            let (journal, span) = (self.journal.clone(), self.traces.event(&fact.call, &fact.fact));
-            ingests.spawn(async move {
-                let result = journal.ingest(fact.clone()).await;
-                (fact, span, result)
-            });
+        let mut batch = std::mem::replace(facts, rest);
+        // Most deliveries are of one event, which needs no task of its own.
+        if batch.len() == 1
+            && let Some(fact) = batch.pop()
+        {
+            return vec![self.ingest(fact).await];
         }
-        let finished = ingests.join_all().await.into_iter();
-        finished
-            .map(|(fact, span, result)| {
-                if let Ok(Ingested::New) = &result {
-                    log_stream(&fact);
-                    if let Some(span) = span {
-                        self.traces.record(Span { to: self.clock().now(), ..span });
-                    }
-                }
-                (fact, result)
-            })
-            .collect()
+        let mut ingests = JoinSet::new();
+        for fact in batch {
+            let ingester = self.clone();
+            ingests.spawn(async move { ingester.ingest(fact).await });
+        }
+        ingests.join_all().await
+    }
+
+    async fn ingest(&self, fact: NewFact) -> (NewFact, Result<Ingested, JournalError>) {
+        let span = self.traces.event(&fact.call, &fact.fact);
+        let result = self.journal.ingest(fact.clone()).await;
+        if let Ok(Ingested::New) = &result {
+            log_stream(&fact);
+            if let Some(span) = span {
+                self.traces.record(Span { to: self.clock().now(), ..span });
+            }
+        }
+        (fact, result)
     }
 }
 

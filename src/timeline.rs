@@ -330,7 +330,12 @@ impl Story {
 
     fn start(&mut self, start: &StreamStart) -> String {
         let slot = letter(start.slot);
-        format!("start {} on destination {slot} for {}", start.name, self.agent(&start.reservation))
+        let agent = self.agent(&start.reservation);
+        let altered = match start.altered.as_slice() {
+            [] => String::new(),
+            names => format!(" (shortened or cleaned for Twilio: {})", names.join(", ")),
+        };
+        format!("start {} on destination {slot} for {agent}{altered}", start.name)
     }
 
     fn ending(&self, outcome: &Outcome) -> String {

@@ -548,6 +548,13 @@ impl World {
         }
     }
 
+    /// Something went wrong on purpose that the service cannot help: what is overdue about this task's call gets more time.
+    pub fn obstructed(&mut self, task: &TaskSid) {
+        if let Some(customer) = self.taskrouter.task(task).and_then(|task| task.customer.as_ref()) {
+            self.overdue.obstructed(customer, self.cx.now());
+        }
+    }
+
     /// Every REST request so far.
     pub fn requests(&self) -> &[RequestRecord] {
         self.requests.all()

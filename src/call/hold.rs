@@ -8,6 +8,7 @@
 //! taken off hold by Flex in the transferee's browser, for everybody.
 
 use super::fact::EpochMs;
+use super::policy::Policy;
 use super::task::{Task, TransferKey};
 
 /// How long events that belong together may be apart for a hold to be remembered through them.
@@ -19,6 +20,10 @@ const HANDOVER_MS: i64 = 15_000;
 /// How old the news of our un-hold must be for a reading that shows the customer held to be newer.
 const STALE_HOLD_MS: i64 = 1_000;
 
+/// A hold that is seen so long after an un-hold of ours whose answer was lost is not undone by that any more. The default of
+/// `twilio.request_timeout_ms` and its margin are less.
+const STRAY_MS: i64 = 6_000;
+
 /// What is known of the hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Hold {
@@ -26,6 +31,8 @@ pub(super) struct Hold {
     last: Option<(bool, EpochMs)>,
     /// Since when the customer, whom we or a rejoin took off hold, is to be held again.
     owed_since: Option<EpochMs>,
+    /// When an un-hold was sent whose answer was lost: it may land after a later hold.
+    stray_sent_at: Option<EpochMs>,
     /// A transfer, which begins with a hold, began while a redirect was under way.
     at_risk: bool,
     /// Since when Flex is expected to take the customer off hold by itself.
@@ -64,14 +71,29 @@ impl Hold {
 
     /// A reading, or an answer that tells of it. One that shows a hold settles a debt that is older, or that a rejoin made.
     pub(super) fn told(&mut self, held: bool, asked_at: EpochMs, at: EpochMs, back: bool) {
+        let was_held = self.is() == Some(true);
+        if was_held && !held && self.stray_sent_at.take().is_some() {
+            self.owed_since = Some(at);
+        }
+        self.outlives_stray(held, asked_at);
         self.last = Some((held, at));
         if held {
             self.owed_since.take_if(|since| back || asked_at - *since >= STALE_HOLD_MS);
         }
     }
 
+    /// Somebody looked when nothing could land any more.
+    pub(super) fn looked(&mut self) {
+        self.stray_sent_at = None;
+    }
+
+    fn outlives_stray(&mut self, held: bool, at: EpochMs) {
+        self.stray_sent_at.take_if(|sent_at| held && at - *sent_at > STRAY_MS);
+    }
+
     /// Our request set it.
     pub(super) fn set_by_us(&mut self, held: bool, at: EpochMs) {
+        self.outlives_stray(held, at);
         self.last = Some((held, at));
         self.owed_since = (!held).then_some(at);
     }
@@ -79,6 +101,18 @@ impl Hold {
     /// Our request perhaps took the customer off hold.
     pub(super) fn perhaps_unheld(&mut self, at: EpochMs) {
         self.owed_since = Some(at);
+    }
+
+    /// The answer to such a request was lost, so that it may land late. Whoever is handed over cold is not to stay held.
+    pub(super) fn may_be_unheld_late(&mut self, sent_at: EpochMs) {
+        self.stray_sent_at = Some(sent_at).filter(|_| self.handed_over.is_none());
+    }
+
+    /// When to look whether a customer who is to stay held was taken off hold by a request whose answer was lost.
+    pub(super) fn look_at(&self, task: &Task, policy: &Policy) -> Option<EpochMs> {
+        let lands_by = self.stray_sent_at? + policy.landing_ms;
+        let (held, at) = self.last?;
+        (held && at < lands_by && !task.is_over()).then_some(lands_by)
     }
 
     /// A redirect took effect, and with it ended a hold.
@@ -95,7 +129,7 @@ impl Hold {
 
     /// Nothing can be done for a customer who is not there.
     pub(super) fn forget(&mut self) {
-        self.owed_since = None;
+        (self.owed_since, self.stray_sent_at) = (None, None);
     }
 
     /// A transfer begins with a hold. It finds nobody while the customer is on the way back; and a redirect under way, if it
@@ -126,6 +160,7 @@ impl Hold {
             self.flex_unholds_since = None;
         } else if handed_over != self.handed_over {
             self.flex_unholds_since = Some(now);
+            self.stray_sent_at = None;
         }
         self.handed_over = handed_over;
         let Some(since) = self.flex_unholds_since else { return };

@@ -36,6 +36,8 @@ pub(super) struct Leg {
     reading: Option<ConferenceReading>,
     /// The last request found no such participant: read before the next change.
     absent: bool,
+    /// When the customer was first read absent, and not seen since.
+    missed_at: Option<EpochMs>,
     guard: Register<Guard>,
     hold: Hold,
     /// Guard and hold as they were ahead of an update that was begun and has not settled.
@@ -78,15 +80,10 @@ pub(super) enum Whereabouts {
 pub(super) struct Redirect {
     pub(super) step: Step,
     sent_at: EpochMs,
-    /// Nobody lived to tell how it ended, or the answer was lost.
-    end: Option<Lost>,
+    /// No whole answer came.
+    lost: bool,
     pub(super) poll: Poll,
     row_before: Option<ParticipantRow>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Lost {
-    lost: bool,
 }
 
 /// Where the leg was ahead of the start of a stream that must not move it.
@@ -116,7 +113,7 @@ pub(super) struct Sight {
 impl Redirect {
     /// From when on it can no longer take effect.
     pub(super) fn lands_by(&self, policy: &Policy) -> EpochMs {
-        self.sent_at + self.end.map_or(policy.unsettled_ms, |end| policy.landing(end.lost))
+        self.sent_at + policy.landing(self.lost)
     }
 
     /// Its names, of streams to start.
@@ -160,8 +157,9 @@ impl Leg {
         if !row.is_some_and(|row| row.to_come) {
             self.conference_lost(asked);
             if asked.is_none() {
-                // None of the task's is in progress: what was written went with it.
+                // None of the task's is in progress: what was written went with it, and nobody can be held there.
                 self.guard.left();
+                self.hold.forget();
             }
         }
         false
@@ -179,7 +177,7 @@ impl Leg {
     /// ended it.
     pub(super) fn leaves_agents_behind(&self) -> bool {
         let away = matches!(self.whereabouts, Whereabouts::Away(_)) && self.own_guard() == Guard::Raised;
-        (self.is_guard_lowered_by_us() || away) && !self.conference_ended
+        (self.may_be_lowered_by_us() || away) && !self.conference_ended
     }
 
     /// Twilio does not know the conference whose participants were asked for.
@@ -210,6 +208,7 @@ impl Leg {
         let others = rows.iter().filter(|row| row.connected && !is_customer(row)).count();
         let mut sight = Sight { alone: customer.is_some() && others == 0, ..Sight::default() };
         self.absent = customer.is_none();
+        self.missed_at.take_if(|_| !self.absent);
         // First: a redirect that turns out to have taken effect took a hold with it that only the earlier word knows of.
         if let Whereabouts::Perhaps(redirect) = &mut self.whereabouts {
             redirect.poll.polled(at);
@@ -278,6 +277,11 @@ impl Leg {
         self.guard.written() == Some(Guard::Lowered) && self.own_guard() == Guard::Raised
     }
 
+    /// The same, also once we have written it raised again, until that is seen.
+    fn may_be_lowered_by_us(&self) -> bool {
+        self.guard.written().is_some() && self.own_guard() == Guard::Raised
+    }
+
     /// Whether the guard is left as we found it, when we have touched it at all.
     pub(super) fn guard_rest(&self, now: EpochMs, policy: &Policy) -> Rest {
         match self.own_guard() {
@@ -314,20 +318,28 @@ impl Leg {
         }
     }
 
-    /// The update has settled: what it did follows.
-    pub(super) fn update_settled(&mut self) {
+    /// The update has settled, and it is certain what it did: that follows.
+    pub(super) fn update_certain(&mut self) {
         if let Some(before) = self.before_update.take() {
             (self.guard, self.hold) = *before;
         }
     }
 
-    pub(super) fn update_unknown(&mut self, guard: Option<Guard>, hold: Option<bool>, sent_at: EpochMs, at: EpochMs) {
+    pub(super) fn update_unknown(
+        &mut self,
+        guard: Option<Guard>,
+        hold: Option<bool>,
+        lost: bool,
+        sent_at: EpochMs,
+        at: EpochMs,
+    ) {
+        self.before_update = None;
         if let Some(guard) = guard {
             self.guard.begun(guard, sent_at);
             self.guard.perhaps_taken(at);
         }
-        if hold == Some(false) {
-            self.hold.perhaps_unheld(at);
+        if hold == Some(false) && lost {
+            self.hold.may_be_unheld_late(sent_at);
         }
     }
 
@@ -341,7 +353,7 @@ impl Leg {
         at: EpochMs,
     ) {
         let held = hold.unwrap_or(row.hold == Some(true));
-        self.absent = false;
+        (self.absent, self.missed_at) = (false, None);
         match hold {
             Some(held) => self.hold.set_by_us(held, at),
             None => self.hold.told(held, sent_at, at, false),
@@ -378,7 +390,7 @@ impl Leg {
         let row_before = self.reading.as_ref().and_then(|reading| reading.customer.clone());
         let poll = Poll::begin(at);
         self.whereabouts =
-            Whereabouts::Perhaps(Box::new(Redirect { step: step.clone(), sent_at: at, end: None, poll, row_before }));
+            Whereabouts::Perhaps(Box::new(Redirect { step: step.clone(), sent_at: at, lost: true, poll, row_before }));
     }
 
     /// It took effect: Twilio took it, or it was seen to have.
@@ -391,8 +403,15 @@ impl Leg {
     pub(super) fn redirect_unknown(&mut self, sent_at: EpochMs, lost: bool, at: EpochMs) {
         if let Whereabouts::Perhaps(redirect) = &mut self.whereabouts {
             redirect.sent_at = sent_at;
-            redirect.end = Some(Lost { lost });
+            redirect.lost = lost;
             redirect.poll = Poll::begin(at);
+        }
+    }
+
+    /// Somebody wants what was not seen in time to be looked for as if for the first time.
+    pub(super) fn look_anew(&mut self, at: EpochMs) {
+        if let Whereabouts::Away(poll) = &mut self.whereabouts {
+            *poll = Poll::begin(at);
         }
     }
 
@@ -439,6 +458,22 @@ impl Leg {
     pub(super) fn guard_lowered_since(&self) -> Option<EpochMs> {
         let written_at = self.guard.written_at().filter(|_| self.is_guard_lowered_by_us())?;
         Some(self.alive_at.map_or(written_at, |seen| seen.max(written_at)))
+    }
+
+    /// An answer speaks as if the customer were not there. While our hand is on the guard, one who has hung up leaves agents
+    /// behind.
+    pub(super) fn missed(&mut self, at: EpochMs) {
+        self.absent = true;
+        if self.may_be_lowered_by_us() && self.missed_at.is_none() {
+            self.doubted(at);
+        }
+    }
+
+    /// A reading shows that the customer is not there. Whether they left the conference while their call went on.
+    pub(super) fn read_absent(&mut self, at: EpochMs) -> bool {
+        self.missed(at);
+        let since = *self.missed_at.get_or_insert(at);
+        self.is_alive_since(since)
     }
 
     pub(super) fn doubted(&mut self, at: EpochMs) {

@@ -12,7 +12,7 @@ use super::register::{Poll, Rest, Standing};
 use super::retry::Readiness;
 use super::sid::{AccountSid, CallSid, ConferenceSid, ReservationSid};
 use super::state::{Call, Neighbour};
-use super::step::{Command, Goal, Guard, Operation, Read, Step};
+use super::step::{Command, Goal, Guard, Operation, Read, Settled, Step};
 use super::streams::{StopDue, Stream};
 
 /// No call of Twilio's lasts longer (<https://www.twilio.com/docs/voice/api/call-resource>, `TimeLimit`).
@@ -23,6 +23,9 @@ const STABLE_MS: i64 = 10_000;
 
 /// How long to wait for tracks that another task's streams have: no fact of this task tells when they are free.
 const NEIGHBOUR_POLL_MS: i64 = 1_000;
+
+/// Who is not back so long after a redirect may have hung up meanwhile. Twilio takes a fraction of it.
+const LATE_REJOIN_MS: i64 = 3_000;
 
 /// The longest pause between readings while a redirect is in doubt.
 const DOUBT_POLL_MS: i64 = 1_000;
@@ -59,6 +62,9 @@ impl Call {
         // Of a task that no event has told of, only a late word about a stream can be there.
         if self.task().is_none() {
             return Next::Over;
+        }
+        if let Some(step) = self.under_way() {
+            return Next::Report(FactKind::Settled(Settled::interrupted(step.clone(), now)));
         }
         if self.said_parked && self.parked().next().is_none() {
             return Next::Report(FactKind::Unparked);
@@ -201,9 +207,7 @@ impl Decision<'_> {
     fn rejoin(&self, poll: Poll) -> Next {
         let deadline = poll.since + self.policy.rejoin_ms;
         let parked = self.call.retries.is_parked(&Goal::Rejoin);
-        // Without a conference nothing is read any more.
-        let judged_at = if self.call.conference().is_some() { poll.last_at } else { self.now };
-        if judged_at >= deadline && !parked {
+        if poll.last_at >= deadline && !parked {
             if let Some(customer) = self.call.customer().filter(|_| !self.leg.is_alive_since(deadline)) {
                 return self.attempt(&[Goal::Rejoin], |why| self.fetch_call(customer, why));
             }
@@ -212,6 +216,10 @@ impl Decision<'_> {
             return Next::Park(Parked { goal: Goal::Rejoin, reason });
         }
         let Some(conference) = self.call.conference() else { return self.rejoin_another(poll, parked) };
+        let late = poll.since + LATE_REJOIN_MS;
+        if let Some(customer) = self.call.customer().filter(|_| self.now >= late && !self.leg.is_alive_since(late)) {
+            return self.attempt(&[Goal::Rejoin], |why| self.fetch_call(customer, why));
+        }
         self.attempt(&[Goal::Rejoin], |why| match parked {
             true => self.read_at(poll.last_at + self.policy.slow_retry_ms, conference, why),
             false => self.poll(conference, poll, why),
@@ -365,9 +373,17 @@ impl Decision<'_> {
 
     /// The hold as it should be.
     fn hold(&self) -> Option<Next> {
-        let (conference, customer) = (self.call.conference()?, self.call.customer()?);
-        let due = self.leg.hold().should_be(&self.call.task);
-        due.then(|| self.attempt(&[Goal::HoldAgain], |why| self.update(conference, customer, None, Some(true), why)))
+        let customer = self.call.customer()?;
+        let goal = [Goal::HoldAgain];
+        if self.leg.hold().should_be(&self.call.task) {
+            return Some(self.attempt(&goal, |why| match self.call.conference() {
+                Some(conference) => self.update(conference, customer, None, Some(true), why),
+                None => self.find_conference(why),
+            }));
+        }
+        let conference = self.call.conference()?;
+        let due = self.leg.hold().look_at(&self.call.task, self.policy)?;
+        Some(self.attempt(&goal, |why| self.read_at(due, conference, why)))
     }
 
     /// The conference of a customer who hung up while we held the guard lowered ends, as Twilio would have ended it.

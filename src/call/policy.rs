@@ -30,11 +30,9 @@ pub struct Policy {
     pub rejoin_ms: i64,
     /// How long a command that was answered, and not as Twilio answers, may take to show.
     pub doubt_ms: i64,
-    /// How long after it was sent a command whose answer was lost may still be carried out: the request's limit and a margin.
+    /// How long after it was sent a command whose answer was lost may still be carried out: it may be written late and
+    /// delivered late, and take a margin.
     pub landing_ms: i64,
-    /// The same for one that was begun by a process that did not live to tell how it ended: also the lease, for which a
-    /// stalled process may still send it.
-    pub unsettled_ms: i64,
     /// Pauses before the first, second, … reading after a change; the last one repeats. Never empty.
     pub poll_ms: Vec<i64>,
     /// How old a reading of the conference may be for a redirect to rely on it.

@@ -11,6 +11,9 @@
 use super::fact::EpochMs;
 use super::policy::Policy;
 
+/// Looks that lie further apart do not belong together. `redirect.poll_ms` and a request take less.
+const LOOKS_APART_MS: i64 = 10_000;
+
 /// What we wrote, and what was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Register<T> {
@@ -87,7 +90,11 @@ impl Poll {
         Self { since: at, polls: 0, last_at: at }
     }
 
+    /// What was not looked at for a while is waited for anew: it is judged by looks, not by an absence or a clock that was set.
     pub(super) fn polled(&mut self, at: EpochMs) {
+        if at - self.last_at > LOOKS_APART_MS {
+            *self = Self::begin(at);
+        }
         self.polls += 1;
         self.last_at = at;
     }
@@ -239,12 +246,11 @@ impl<T: Copy + PartialEq> Register<T> {
 }
 
 impl<T> Write<T> {
-    /// From when on it can no longer land.
+    /// From when on a reading shows it, if it has landed at all.
     fn lands_by(&self, policy: &Policy) -> EpochMs {
         match self.end {
             WriteEnd::Taken(at) => at + policy.verify_guard_ms,
-            WriteEnd::Unknown(_) => self.sent_at + policy.landing_ms,
-            WriteEnd::Begun => self.sent_at + policy.unsettled_ms,
+            WriteEnd::Begun | WriteEnd::Unknown(_) => self.sent_at + policy.landing_ms + policy.verify_guard_ms,
         }
     }
 }

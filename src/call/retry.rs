@@ -9,6 +9,10 @@ use super::policy::Policy;
 use super::step::{Goal, Step, Trouble};
 use std::collections::BTreeMap;
 
+/// Tries that lie further apart are not of one kind: nobody was there to try, or clocks were set. Pauses between tries are
+/// `retry.cap_ms` at most, which the configuration limits to two thirds of this.
+const ABSENCE_MS: i64 = 90_000;
+
 /// Every goal that is not reached at the first try.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Retries {
@@ -97,7 +101,9 @@ impl Retries {
         concerns: impl Fn(&Goal) -> bool,
     ) {
         for goal in step.why.iter().filter(|goal| concerns(goal)) {
-            let retry = self.entries.entry(goal.clone()).or_default().retry.get_or_insert_with(|| Retry {
+            let entry = self.entries.entry(goal.clone()).or_default();
+            entry.retry.take_if(|retry| at - retry.last_at > ABSENCE_MS);
+            let retry = entry.retry.get_or_insert_with(|| Retry {
                 kind,
                 reason: String::new(),
                 first_at: at,

@@ -31,6 +31,8 @@ pub struct Call {
     first_fact_at: Option<EpochMs>,
     last_fact_at: EpochMs,
     last_step: u32,
+    /// The command that was begun and has not settled.
+    under_way: Option<Step>,
 }
 
 /// Another task on the same leg, as far as this one must know: a leg's tracks are shared, and only one task may redirect it.
@@ -64,10 +66,11 @@ impl Call {
         if let (None, Some(account)) = (&self.account, fact.kind.account()) {
             self.account = Some(account.clone());
         }
-        let at = fact.at;
+        // A call's time does not go back, however clocks are set.
+        let at = fact.at.max(self.last_fact_at);
         self.leg.hold_mut().grow_old(at, &self.task);
         self.first_fact_at.get_or_insert(at);
-        self.last_fact_at = self.last_fact_at.max(at);
+        self.last_fact_at = at;
         self.said_parked = fact.kind.parks().unwrap_or(self.said_parked);
         let customer = self.customer().cloned();
         match &fact.kind {
@@ -84,6 +87,7 @@ impl Call {
             FactKind::Redriven | FactKind::Operated(Operated { act: OperatorAct::Redrive, .. }) => {
                 self.retries = Retries::default();
                 self.streams.forgive();
+                self.leg.look_anew(at);
                 self.no_call_at = None;
             }
             FactKind::Dismissed | FactKind::Operated(Operated { act: OperatorAct::Dismiss, .. }) => {
@@ -150,6 +154,7 @@ impl Call {
     fn begun(&mut self, step: &Step, at: EpochMs) {
         self.served(step);
         let Operation::Command(command) = &step.operation else { return };
+        self.under_way = Some(step.clone());
         match command {
             Command::UpdateCustomer { guard, hold, .. } => self.leg.update_begun(*guard, *hold, at),
             Command::Redirect { customer, stop, start, .. } => {
@@ -182,6 +187,7 @@ impl Call {
             self.streams.nobody_tells();
         }
         self.served(&settled.step);
+        self.under_way = None;
         match &settled.step.operation {
             Operation::Command(command) => self.command_settled(command, settled, at),
             Operation::Read(read) => self.read_settled(read, settled, at),
@@ -195,7 +201,9 @@ impl Call {
         let Settled { step, sent_at, outcome, .. } = settled;
         match command {
             Command::UpdateCustomer { guard, hold, .. } => {
-                self.leg.update_settled();
+                if !matches!(outcome, Outcome::Unknown(_)) {
+                    self.leg.update_certain();
+                }
                 match outcome {
                     Outcome::Done(Answer::Participant(row)) => {
                         self.leg.update_taken(*guard, *hold, row, *sent_at, at);
@@ -204,7 +212,9 @@ impl Call {
                         }
                         self.lowered_in_vain(step, at);
                     }
-                    Outcome::Unknown(_) => self.leg.update_unknown(*guard, *hold, *sent_at, at),
+                    Outcome::Unknown(trouble) => {
+                        self.leg.update_unknown(*guard, *hold, trouble.lost, *sent_at, at);
+                    }
                     // Of a participant who is only connecting it is refused with a code that nobody has published
                     // (flex-project-template ConferenceMonitor.tsx).
                     Outcome::NotFound(_) | Outcome::NotInProgress(_) => self.customer_missed(step, *sent_at, at),
@@ -336,8 +346,9 @@ impl Call {
 
     /// The customer reads absent: nothing need be undone.
     fn customer_absent(&mut self, step: &Step, asked_at: EpochMs, at: EpochMs) {
-        self.customer_missed(step, asked_at, at);
-        if step.why.contains(&Goal::RaiseGuard) {
+        let moved_on = self.leg.read_absent(asked_at);
+        self.wait_for_customer(step, at);
+        if step.why.contains(&Goal::RaiseGuard) && moved_on {
             self.leg.guard_is_moot();
         }
         if step.why.contains(&Goal::HoldAgain) {
@@ -345,13 +356,13 @@ impl Call {
         }
     }
 
-    /// An answer speaks as if the customer were not in the conference. While our hand is on the guard, a caller who has hung up
-    /// leaves agents behind.
+    /// An answer speaks as if the customer were not in the conference.
     fn customer_missed(&mut self, step: &Step, asked_at: EpochMs, at: EpochMs) {
-        self.leg.is_not_there();
-        if self.leg.is_guard_lowered_by_us() {
-            self.leg.doubted(asked_at);
-        }
+        self.leg.missed(asked_at);
+        self.wait_for_customer(step, at);
+    }
+
+    fn wait_for_customer(&mut self, step: &Step, at: EpochMs) {
         let concerned = |goal: &Goal| matches!(goal, Goal::Start(_) | Goal::Stop(_) | Goal::LowerGuard);
         self.retries.waits(step, at, "the customer is not in the conference", concerned);
     }
@@ -453,6 +464,9 @@ impl Call {
         }
         if absent {
             self.customer_absent(step, asked_at, at);
+        }
+        if step.why.contains(&Goal::HoldAgain) {
+            self.leg.hold_mut().looked();
         }
         if alone && !rejoined {
             let concerned = |goal: &Goal| matches!(goal, Goal::Start(_) | Goal::Stop(_));
@@ -617,6 +631,12 @@ impl Call {
     /// When the newest fact was journaled.
     pub fn last_fact_at(&self) -> EpochMs {
         self.last_fact_at
+    }
+
+    /// The command that was begun and has not settled. Whoever asks what is next performs none: the process that began it
+    /// did not live to tell how it ended.
+    pub(super) fn under_way(&self) -> Option<&Step> {
+        self.under_way.as_ref()
     }
 
     pub(super) fn last_step(&self) -> u32 {

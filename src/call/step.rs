@@ -171,6 +171,9 @@ pub struct StreamStart {
     /// The parameters that the destination's configuration adds, in its order.
     #[serde(default)]
     pub parameters: Vec<(String, String)>,
+    /// Names of those that are sent shortened, without characters that Twilio refuses, or not at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub altered: Vec<String>,
 }
 
 /// The customer participant's `endConferenceOnExit`.
@@ -384,6 +387,16 @@ impl From<Read> for Operation {
 impl From<Command> for Operation {
     fn from(command: Command) -> Self {
         Operation::Command(command)
+    }
+}
+
+impl Settled {
+    /// How a command ends that was begun by a process which did not live to tell. It may have been sent at any time before
+    /// `now`, when another process takes it up, and not since: that one's lease had ended, or the process itself.
+    pub fn interrupted(step: Step, now: EpochMs) -> Self {
+        let reason = "the process that sent it did not live to tell how it ended".to_owned();
+        let trouble = Trouble { status: None, code: None, reason, retry_after_ms: None, lost: true };
+        Self { step, sent_at: now, outcome: Outcome::Unknown(trouble), request_id: None, assumed: None }
     }
 }
 

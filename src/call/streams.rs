@@ -269,7 +269,7 @@ impl Stream {
         match self.start {
             _ if self.told.started_at.is_some() => None,
             Start::Unasked | Start::Taken(_) => None,
-            Start::Sent(at) => Some(at + policy.unsettled_ms),
+            Start::Sent(at) => Some(at + policy.landing_ms),
             Start::Unknown { sent_at, lost } => Some(sent_at + policy.landing(lost)),
         }
     }

@@ -18,9 +18,6 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How far this clock may be behind Twilio's.
-const CLOCK_MARGIN_MS: EpochMs = 60_000;
-
 #[derive(clap::Args)]
 #[command(
     after_help = "At its start the service does this automatically, for the time since the last event. Use the command when \
@@ -73,7 +70,7 @@ impl Backfill {
         let ingress = IngressClient::new(settings, self.to.clone())?;
         let now = jiff::Timestamp::now().as_millisecond();
         let since = now.saturating_sub(EpochMs::try_from(self.since.as_millis()).unwrap_or(EpochMs::MAX));
-        let first = EventsPage::first(since, now + CLOCK_MARGIN_MS);
+        let first = EventsPage::newest(since, now);
         let (read, records) = read(&client, first, settings.backfill.max_events).await?;
         say(&format!("{read} events in TaskRouter's records, {} of them relevant", records.len()));
         let mut taken = 0;
@@ -104,7 +101,7 @@ async fn read(client: &Client, first: EventsPage, limit: usize) -> anyhow::Resul
             "there are more than backfill.max_events = {limit} events: raise that limit, or shorten --since"
         );
         let answer = client.event_log().page(&asked).await.context("cannot read TaskRouter's records")?;
-        let RecordsPage { records: mut found, unreadable, next } = answer;
+        let RecordsPage { records: mut found, unreadable, next, .. } = answer;
         event_record::keep_new(&mut found, &mut seen);
         count += found.len() + unreadable;
         if unreadable > 0 {

@@ -90,6 +90,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
 /// Reads and checks `[admin]` only.
 pub(super) fn admin_alone(mut layers: Layers) -> Result<AdminConfig, ConfigError> {
     layers.found.retain(|key, _| key.starts_with("admin."));
+    layers.problems.retain(|problem| problem.key.starts_with("admin."));
     let mut reader = Reader::new(layers);
     let listen = reader.address("admin.listen");
     let admin = admin(&mut reader, listen);
@@ -267,7 +268,7 @@ fn backfill(reader: &mut Reader) -> Option<BackfillConfig> {
 
 fn retry(reader: &mut Reader) -> Option<RetryConfig> {
     let first = reader.millis("retry.first_ms", 1..=HOUR_MS);
-    let cap = reader.millis("retry.cap_ms", 1..=HOUR_MS);
+    let cap = reader.millis("retry.cap_ms", 1..=60_000);
     let give_up = reader.millis("retry.give_up_ms", 1..=HOUR_MS);
     let slow = reader.millis("retry.slow_ms", 1..=HOUR_MS);
     let doubt = reader.millis("retry.doubt_ms", 1..=60_000);
@@ -286,7 +287,7 @@ fn redirect(reader: &mut Reader) -> Option<RedirectConfig> {
     let verify_guard = reader.millis("redirect.verify_guard_ms", 1..=60_000);
     let rejoin = reader.millis("redirect.rejoin_ms", 1..=600_000);
     let watch = reader.millis("redirect.watch_ms", 1..=HOUR_MS);
-    let poll = reader.millis_list("redirect.poll_ms", 0..=60_000);
+    let poll = reader.millis_list("redirect.poll_ms", 0..=5_000);
     let reading_max_age = reader.millis("redirect.reading_max_age_ms", 1..=60_000);
     if poll.as_deref().and_then(<[Duration]>::last).is_some_and(Duration::is_zero) {
         let remedy = "end it with the pause between readings, as in [0, 50, 100, 200]";

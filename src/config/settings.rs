@@ -6,7 +6,7 @@ use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::telemetry::LogFormat;
 use crate::telemetry::traces::TraceSettings;
 use crate::twilio::assignment::ConferenceInstruction;
-use crate::twilio::client::{self, ClientSettings, Credentials};
+use crate::twilio::client::{self, ClientSettings, Credentials, OutboundProxy};
 use crate::twilio::interest::Interest;
 use crate::twilio::twiml::Track;
 use ipnet::IpNet;
@@ -75,6 +75,7 @@ impl Settings {
             taskrouter_base_url: self.twilio.taskrouter_base_url.clone(),
             destinations: destinations.collect(),
             status_url: format!("{}{status_path}", self.server.public_url),
+            proxy: self.twilio.proxy.clone(),
             connect_timeout: self.twilio.connect_timeout,
             request_timeout: self.twilio.request_timeout,
             max_in_flight: self.twilio.max_in_flight,
@@ -170,6 +171,8 @@ pub struct TwilioConfig {
     pub api_base_url: Url,
     /// Of the configured region and edge, unless overridden.
     pub taskrouter_base_url: Url,
+    /// The way to Twilio, unless directly.
+    pub proxy: Option<OutboundProxy>,
     pub connect_timeout: Duration,
     pub request_timeout: Duration,
     pub max_in_flight: usize,

@@ -10,7 +10,7 @@ use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, web};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +39,9 @@ pub fn admin(
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
-            .route("/health", web::get().to(health))
-            .route("/health/live", web::get().to(live))
-            .route("/health/ready", web::get().to(ready))
+            .service(probe("/health", health))
+            .service(probe("/health/live", live))
+            .service(probe("/health/ready", ready))
             .route("/metrics", web::get().to(render))
             .configure(more.clone())
     })
@@ -51,6 +51,14 @@ pub fn admin(
     .listen(listener)?
     .run();
     Ok(server)
+}
+
+/// A path that load balancers ask by GET or by HEAD.
+pub(super) fn probe<A: FromRequest + 'static>(
+    path: &str,
+    handler: impl Handler<A, Output: Responder + 'static>,
+) -> Resource {
+    web::resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler))
 }
 
 impl AdminState {
@@ -81,7 +89,7 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, JournalError>>) -> Re
     }
 }
 
-async fn live() -> HttpResponse {
+pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({"status": "live"}))
 }
 

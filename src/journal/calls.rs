@@ -2,7 +2,7 @@
 
 use super::Seq;
 use crate::call::Summary;
-use crate::call::fact::{EpochMs, FactKind};
+use crate::call::fact::{EpochMs, FactKind, ReservationChange, TaskChange};
 use crate::call::sid::{CallSid, TaskSid};
 use crate::call::step::{Answer, Outcome, Settled};
 use std::time::Duration;
@@ -68,7 +68,8 @@ pub struct CallRow {
     pub over: bool,
     /// It has a change that was given up and neither redriven nor dismissed.
     pub parked: bool,
-    /// What the last worker to give it back made of it. Out of date when the call has more facts than it is made of.
+    /// What the last worker to give it back made of it, where the store has kept it: of a call that is live it need not. Out of date
+    /// when the call has more facts than it is made of.
     pub summary: Option<Summary>,
 }
 
@@ -112,6 +113,27 @@ pub(super) fn customer(kind: &FactKind) -> Option<&CallSid> {
         &kind.task_view()?.attributes
     };
     attributes.customer.as_ref().or_else(|| attributes.call_sid.as_ref().filter(|_| !attributes.outbound))
+}
+
+/// Whether a worker has to look at a call because of this event. That a call was begun, or offered to somebody, is nothing to act
+/// on while nothing else is known of it.
+pub(super) fn wakes(kind: &FactKind, seq: Seq) -> bool {
+    let is_beginning = match kind {
+        FactKind::Task(event) => event.change == TaskChange::Created,
+        FactKind::Reservation(event) => event.change == ReservationChange::Created,
+        FactKind::Transfer(_)
+        | FactKind::Stream(_)
+        | FactKind::Begun(_)
+        | FactKind::Settled(_)
+        | FactKind::Parked(_)
+        | FactKind::Recovered(_)
+        | FactKind::Noticed(_)
+        | FactKind::Redriven
+        | FactKind::Dismissed
+        | FactKind::Operated(_)
+        | FactKind::Unparked => false,
+    };
+    !(is_beginning && seq == 1)
 }
 
 /// A summary as it is stored; `None` when it cannot be, and then the facts are read instead.

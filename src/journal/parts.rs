@@ -36,6 +36,12 @@ pub trait Claims: Reading {
     /// Takes the leases of up to `limit` calls that are due, the longest due first.
     fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>>;
 
+    /// The facts of a claimed call with a number greater than `after`, in order; perhaps not those that arrived since the last
+    /// answer to its holder. A release finds out about them.
+    fn news<'a>(&'a self, claim: &'a Claim, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
+        self.facts(&claim.call, after)
+    }
+
     /// Appends a fact under a claim and returns its number. Returns after the commit.
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq>;
 

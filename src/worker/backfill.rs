@@ -147,7 +147,7 @@ impl Backfiller {
         if since > from {
             tracing::warn!("the gap is longer than backfill.max_age_minutes; events before that are not fetched");
         }
-        let page = EventsPage::first(since, now + ms(self.settings.overlap));
+        let page = EventsPage::newest(since, now);
         let mut fills = JoinSet::new();
         for source in &self.sources {
             let backfill = AccountBackfill {
@@ -205,20 +205,29 @@ impl AccountBackfill {
     }
 
     async fn run(&self, first: EventsPage, found: &mut EventCount) -> Result<(), BackfillError> {
-        let (mut page, mut facts, mut seen) = (Some(first), Vec::new(), BTreeSet::new());
+        let (mut page, mut facts, mut seen) = (Some(first.clone()), Vec::new(), BTreeSet::new());
         let mut complete = Ok(());
+        let mut ahead = None;
         while let Some(asked) = page {
             if found.read >= self.settings.max_events {
                 complete = Err(BackfillError::TooMany(self.settings.max_events));
                 break;
             }
-            let RecordsPage { mut records, unreadable, next } = match self.page(&asked).await {
+            let RecordsPage { mut records, unreadable, answered_at, next } = match self.page(&asked).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     complete = Err(error);
                     break;
                 }
             };
+            if ahead.is_none() {
+                ahead = Some(self.ahead_of_twilio(answered_at));
+                // The gap began earlier than its stamp says.
+                if let Some(by) = ahead.filter(|by| *by > 0) {
+                    page = Some(first.clone().since_earlier(by));
+                    continue;
+                }
+            }
             event_record::keep_new(&mut records, &mut seen);
             found.read += records.len() + unreadable;
             self.skipped(unreadable, &"it is not a JSON object");
@@ -235,6 +244,20 @@ impl AccountBackfill {
         facts.reverse();
         found.missed = self.ingest_all(facts).await?;
         complete
+    }
+
+    /// By how much the journal's clock is ahead of Twilio's, when that is more than the spans overlap.
+    fn ahead_of_twilio(&self, answered_at: Option<EpochMs>) -> EpochMs {
+        // Dates in headers have whole seconds.
+        let ahead_ms = answered_at.map_or(0, |at| self.ingester.clock().now() - at - 1_000);
+        if ahead_ms <= ms(self.settings.overlap) {
+            return 0;
+        }
+        tracing::warn!(
+            ahead_ms,
+            "the journal's clock is ahead of Twilio's, so that missed events are fetched from earlier on: synchronise it (NTP)"
+        );
+        ahead_ms
     }
 
     async fn page(&self, asked: &EventsPage) -> Result<RecordsPage, BackfillError> {

@@ -3,10 +3,10 @@
 use super::outage_log::OutageLog;
 use crate::call::Call;
 use crate::call::fact::{FactKind, Notice};
-use crate::call::step::{Answer, Assumed, Command, Operation, Outcome, Settled};
+use crate::call::step::{Answer, Assumed, Command, Operation, Outcome, Settled, Step};
 use crate::journal::Claim;
 
-pub(super) fn log_report(claim: &Claim, kind: &FactKind) {
+pub(super) fn log_report(claim: &Claim, kind: &FactKind, call: &Call, outage: &OutageLog) {
     let task_sid = &claim.call;
     match kind {
         FactKind::Noticed(Notice::NoCall) => {
@@ -34,17 +34,29 @@ pub(super) fn log_report(claim: &Claim, kind: &FactKind) {
         FactKind::Noticed(Notice::LegStayed { name }) => {
             tracing::debug!(%task_sid, name, "the customer's leg stayed where it was when this stream was started");
         }
+        FactKind::Settled(settled) => log_outcome(claim, settled, call, outage),
         FactKind::Unparked
         | FactKind::Reservation(_)
         | FactKind::Task(_)
         | FactKind::Transfer(_)
         | FactKind::Stream(_)
         | FactKind::Begun(_)
-        | FactKind::Settled(_)
         | FactKind::Parked(_)
         | FactKind::Redriven
         | FactKind::Dismissed
         | FactKind::Operated(_) => {}
+    }
+}
+
+/// Parameters that are not sent as they are, when their stream is asked for the first time. Their values may be personal data.
+pub(super) fn log_altered(claim: &Claim, step: &Step, call: &Call) {
+    let starts = step.operation.command().map(Command::starts).unwrap_or_default();
+    let is_new = |name: &str| call.streams().iter().all(|stream| stream.name != name);
+    for stream in starts.iter().filter(|stream| !stream.altered.is_empty() && is_new(&stream.name)) {
+        tracing::warn!(
+            task_sid = %claim.call, name = stream.name, parameters = stream.altered.join(", "),
+            "these parameters of the stream are sent shortened or cleaned, because Twilio would refuse them as they are"
+        );
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::accounts::Accounts;
 use super::call_clock::{CallClock, Leads};
-use super::call_log::{log_outcome, log_report};
+use super::call_log::{log_altered, log_outcome, log_report};
 use super::call_metrics::CallMetrics;
 use super::leg_checks::LegChecks;
 use super::outage_log::OutageLog;
@@ -107,7 +107,7 @@ impl CallTask {
                 }
                 Next::Park(parked) => self.park(parked).await?,
                 Next::Report(kind) => {
-                    log_report(&self.claim, &kind);
+                    log_report(&self.claim, &kind, &self.call, &self.tools.outage);
                     self.append(kind).await?;
                 }
                 Next::WaitUntil(at) => {
@@ -130,7 +130,7 @@ impl CallTask {
     async fn catch_up(&mut self) -> Result<(), JournalError> {
         let fresh = self.seen > 0;
         let facts = loop {
-            match self.tools.journal.facts(&self.claim.call, self.seen).await {
+            match self.tools.journal.news(&self.claim, self.seen).await {
                 Ok(facts) => break facts,
                 Err(error) => self.wait_or_fail(error).await?,
             }
@@ -197,12 +197,15 @@ impl CallTask {
     /// Performs a step and journals how it ended; false when no permit was had in time, and nothing was done.
     async fn perform(&mut self, step: Step, client: &Client, policy: &Policy) -> Result<bool, JournalError> {
         let Some(permit) = self.permit(client).await? else { return Ok(false) };
+        // Before it is journaled, so that the timeline tells what is sent.
+        let step = Step { operation: client.fit(step.operation), ..step };
+        log_altered(&self.claim, &step, &self.call);
         if step.operation.command().is_some() && !self.shadow.is_on() {
             self.append(FactKind::Begun(step.clone())).await?;
         }
         self.ensure_lease_outlasts(client.request_timeout()).await?;
         let (sent_at, began) = (self.clock.now(), Instant::now());
-        let arming = self.arming(&step.operation, client.request_timeout(), policy);
+        let arming = self.arming(&step.operation, client, policy);
         let ShadowResult { asked, performed: Performed { outcome, request_id, status }, assumed } =
             if self.shadow.is_on() {
                 self.shadow.perform(permit, &step.operation, self.call.customer()).await
@@ -222,11 +225,14 @@ impl CallTask {
         Ok(true)
     }
 
-    /// Whether a command may still be sent when its connection is ready: the lease must outlast the request, and of a redirect
-    /// the guard must have been read lowered a moment ago.
-    fn arming(&self, operation: &Operation, request: Duration, policy: &Policy) -> Arming {
+    /// Whether a command may still be written when its connection is ready. The lease must outlast the request: whoever takes
+    /// the call over counts on that. Not too much time may have passed since it was sent: from then on the core counts when it
+    /// can no longer land. And of a redirect the guard must have been read lowered a moment ago.
+    fn arming(&self, operation: &Operation, client: &Client, policy: &Policy) -> Arming {
         let Some(command) = operation.command() else { return Arming::always() };
+        let request = client.request_timeout();
         let lease_ends = self.renewed + self.tools.journal.lease();
+        let write_by = Instant::now() + client.connect_timeout();
         let guard_read = match command {
             Command::Redirect { read_at, .. } => {
                 let age = u64::try_from(self.clock.now() - read_at).unwrap_or(0);
@@ -240,7 +246,7 @@ impl CallTask {
         };
         Arming::new(move || {
             let now = Instant::now();
-            now + request <= lease_ends && guard_read.is_none_or(|until| now <= until)
+            now <= write_by && now + request <= lease_ends && guard_read.is_none_or(|until| now <= until)
         })
     }
 

@@ -17,6 +17,7 @@
 //! | I11 | what is shown of a stream is Twilio's word, or says that it is not |
 //! | I12 | what should be and is not is visible: retried, parked or alarmed |
 
+mod absences;
 mod claims;
 mod entitlement;
 mod guard;

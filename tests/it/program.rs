@@ -385,6 +385,33 @@ fn sign_prints_what_twilio_documents() {
 }
 
 #[test]
+fn sign_leaves_out_a_fragment_and_signs_json_with_its_hash() {
+    use std::io::Write as _;
+    let run = |arguments: &[&str], body: &str| {
+        let mut command = program();
+        command.arg("sign").args(arguments).env("TWILIO_AUTH_TOKEN", "12345");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (plain, told) = run(&["--url", "https://a.example/x?y=1"], "a=b");
+    assert_eq!(told, "");
+    let (without, told) = run(&["--url", "https://a.example/x?y=1#rc=3"], "a=b");
+    assert_eq!(without, plain);
+    assert!(told.contains("#rc=3"), "{told}");
+    // Of "[]\n", byte for byte.
+    let hash = "37517e5f3dc66819f61f5a7bb8ace1921282415f10551d2defa5c3eb0985b570";
+    let url = format!("https://a.example/taskrouter/event-streams?env=a&bodySHA256={hash}");
+    let given = "https://a.example/taskrouter/event-streams?bodySHA256=old&env=a";
+    let (printed, _) = run(&["--json", "--url", given], "[]\n");
+    let nothing: [(&str, &str); 0] = [];
+    let signature = taskrouter_streams::twilio::signature::sign(&url, &nothing, "12345");
+    assert_eq!(printed, format!("{url}\n{signature}\n"));
+}
+
+#[test]
 fn help_names_every_command_and_the_exit_codes() {
     let help = text(&program().arg("--help").output().unwrap().stdout);
     for word in ["serve", "health", "calls", "setup", "doctor", "backfill", "replay", "sign", "config", "Exit codes"] {

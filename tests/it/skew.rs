@@ -3,10 +3,11 @@
 //! Debian's `faketime` skews them. Where it is not installed these tests say so and do nothing; in CI they fail instead.
 
 use crate::postgres::{self, Database};
-use crate::program::{Serving, program};
+use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE, program};
 use crate::several::{
     Balancer, HURRY, LEASE, LIMIT, a_warm_transfer, every_call_is_told_whole, nothing_acknowledged_is_lost, twilio,
 };
+use secrecy::SecretString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,9 +19,10 @@ use taskrouter_streams::journal::{Clock, Journal, MachineTime, SqliteJournal, Sq
 use taskrouter_streams::telemetry::metrics::Commits;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use twilio_simulator::Simulator;
+use twilio_simulator::callbacks::Destination;
 use twilio_simulator::faults::{Fault, On};
-use twilio_simulator::world::OpName;
+use twilio_simulator::world::{Mode, OpName, Target};
+use twilio_simulator::{Route, Settings, SimConfig, Simulator};
 
 /// Calls at a time, and each caller's calls.
 const CALLERS: usize = 5;
@@ -272,4 +274,57 @@ async fn a_clock_that_is_set_by_an_hour_and_back_between_a_stop_and_a_start_dela
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_is_set_under_a_running_worker_changes_nothing_by_redirect() {
     one_worker_whose_clock_is_set("redirect", false).await;
+}
+
+/// Events that were told while no worker ran, on a machine whose clock differs from Twilio's by more than the spans overlap.
+async fn a_wrong_clock_that_fetches_what_was_missed(seconds: i64) {
+    let Some(library) = library() else { return };
+    let directory = TempDir::new().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("journal.db").display());
+    let sim = Simulator::start(Settings {
+        config: SimConfig::default(),
+        account: ACCOUNT.parse().unwrap(),
+        auth_token: SecretString::from(TOKEN),
+        api_key: None,
+        workspace: WORKSPACE.parse().unwrap(),
+    });
+    let sim = sim.await.unwrap();
+    let post_to = |local: String| {
+        let route = Route { public: PUBLIC_URL.to_owned(), local };
+        sim.post_events_to(Destination { events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=0"), route });
+    };
+    let until_streamed = async |task: &TaskSid, agents: &[&str]| {
+        let deadline = Instant::now() + LIMIT;
+        while sim.world(|world| world.snapshot(task)).unwrap().streams != agents {
+            assert!(Instant::now() < deadline, "{agents:?} have no streams, on a clock {seconds} s off");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let clock = WallClock::new(&library);
+    clock.set(seconds);
+    let worker = clock.serve(&url, &sim, "streams-api");
+    post_to(format!("http://{}", worker.public));
+    let task = sim.act(|world| world.customer_calls()).await;
+    sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
+    until_streamed(&task, &["alice"]).await;
+
+    post_to("http://127.0.0.1:9".to_owned());
+    worker.signal("TERM");
+    let ended = tokio::task::spawn_blocking(|| worker.ended());
+    assert_eq!(ended.await.unwrap(), Some(0));
+    sim.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
+    sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
+    let worker = clock.serve(&url, &sim, "streams-api");
+    until_streamed(&task, &["alice", "bob"]).await;
+    worker.signal("TERM");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_is_ten_minutes_fast_fetches_what_it_missed() {
+    a_wrong_clock_that_fetches_what_was_missed(600).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_is_ten_minutes_slow_fetches_what_it_missed() {
+    a_wrong_clock_that_fetches_what_was_missed(-600).await;
 }

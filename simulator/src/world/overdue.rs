@@ -8,7 +8,8 @@ use crate::sim_config::Ms;
 use std::collections::{BTreeMap, BTreeSet};
 use taskrouter_streams::call::sid::{CallSid, StreamSid};
 
-/// How long a stream may run on after a request about the call went wrong on purpose: a service that has given up tries again this slowly.
+/// How long what is overdue may take after a request about the call went wrong on purpose: a service that has given up tries
+/// again this slowly.
 const OBSTRUCTED_MS: Ms = 35_000;
 
 /// How long agents may be left behind in a conference by a lowered guard.
@@ -30,7 +31,12 @@ impl Overdue {
 
     /// Notes as violations what should have ended by now, each once.
     pub(super) fn judge(&mut self, cx: &mut Context, taskrouter: &TaskRouter, voice: &mut Voice) {
-        for call in voice.take_left_behind(cx.now() - LEFT_BEHIND_MS) {
+        let now = cx.now();
+        let is_overdue = |call: &CallSid, left_at: Ms| {
+            let obstructed = self.obstructed.get(call).map_or(left_at, |at| at + OBSTRUCTED_MS);
+            now > obstructed.max(left_at + LEFT_BEHIND_MS)
+        };
+        for call in voice.take_left_behind(is_overdue) {
             cx.violated(Misuse::AgentsLeftBehind { call });
         }
         if cx.config.streams_by_itself.is_some() {

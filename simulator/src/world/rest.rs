@@ -149,8 +149,8 @@ fn update_participant(
     hold: Option<bool>,
 ) -> Option<Reply> {
     let call = world.voice.calls.find(call)?.sid.clone();
-    // A guard that is raised again undoes what was done before the end.
-    if guard == Some(true) && hold.is_none() {
+    // A guard that is raised again undoes what was done before the end. Of who is held that takes `Hold=false`.
+    if guard == Some(true) && hold != Some(true) {
         check_leg(world, &call)
     } else {
         check_command(world, &call)

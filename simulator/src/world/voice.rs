@@ -138,11 +138,11 @@ impl Voice {
         }
     }
 
-    /// Takes the customers who left such a conference before `at` while it is still open.
-    pub(super) fn take_left_behind(&mut self, at: Ms) -> Vec<CallSid> {
+    /// Takes the customers who left such a conference, which is still open, too long ago: by their call and when they left.
+    pub(super) fn take_left_behind(&mut self, is_overdue: impl Fn(&CallSid, Ms) -> bool) -> Vec<CallSid> {
         let Self { conferences, left_behind, .. } = self;
         left_behind.retain(|_, (conference, _)| conferences.get_mut(conference).is_some_and(|found| found.is_open()));
-        let overdue = left_behind.extract_if(.., |_, (_, since)| *since < at);
+        let overdue = left_behind.extract_if(.., |call, (_, since)| is_overdue(call, *since));
         overdue.map(|(call, _)| call).collect()
     }
 

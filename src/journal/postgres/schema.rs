@@ -69,7 +69,7 @@ pub(super) async fn migrate(connection: &mut PgConnection, shown: &str) -> Resul
         .map_err(unopenable)?;
     let server = server(&mut transaction, shown).await?;
     if server.is_read_only {
-        return Err(OpenError::Unopenable { path: shown.to_owned(), reason: READ_ONLY.to_owned() });
+        return Err(OpenError::Unreachable { path: shown.to_owned(), reason: READ_ONLY.to_owned() });
     }
     if !server.fsync {
         tracing::warn!("fsync is off in this PostgreSQL: what was acknowledged can be lost when its machine fails");

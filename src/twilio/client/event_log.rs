@@ -22,6 +22,9 @@ const MAX_SIZE: usize = 1000;
 /// A dense second and the one before it: Twilio does not document how it rounds the dates that it compares.
 const DENSE_S: i64 = 2;
 
+/// However slow our clock is, nothing that Twilio has recorded is from after its own day.
+const CLOCK_MARGIN_MS: EpochMs = 24 * 60 * 60 * 1000;
+
 /// Reads the workspace's events.
 #[derive(Debug, Clone, Copy)]
 pub struct EventLog<'a> {
@@ -54,6 +57,16 @@ impl EventsPage {
     /// The newest events from `since` until `until`.
     pub fn first(since: EpochMs, until: EpochMs) -> Self {
         Self { since: since.div_euclid(1000), until: until.div_euclid(1000) + 1, dense: false }
+    }
+
+    /// The newest events since `since`, when it is `now` by a clock that may be slow.
+    pub fn newest(since: EpochMs, now: EpochMs) -> Self {
+        Self::first(since, now + CLOCK_MARGIN_MS)
+    }
+
+    /// The same from an earlier time on.
+    pub fn since_earlier(self, by: EpochMs) -> Self {
+        Self { since: self.since - by.div_euclid(1000) - 1, ..self }
     }
 
     fn size(&self) -> usize {
@@ -101,6 +114,8 @@ pub struct RecordsPage {
     pub records: Vec<Record>,
     /// How many more rows there were that cannot be read.
     pub unreadable: usize,
+    /// When Twilio answered, by its own clock.
+    pub answered_at: Option<EpochMs>,
     /// Which span to read next.
     pub next: Result<Option<EventsPage>, PagingError>,
 }
@@ -110,13 +125,13 @@ impl EventLog<'_> {
     pub async fn page(self, page: &EventsPage) -> Result<RecordsPage, ApiError> {
         let path = ["v1", "Workspaces", self.workspace.as_str(), "Events"];
         let request = Request::get(Product::TaskRouter, &path).with_query(page.query());
-        let (body, _) = self.transport.fetch("list events", &request).await?;
+        let (body, answered_at) = self.transport.fetch("list events", &request).await?;
         let (rows, size) = read(&body).ok_or_else(ApiError::unreadable)?;
         let is_full = rows.len() >= size.unwrap_or(page.size()).clamp(1, page.size());
         let listed = rows.len();
         let records: Vec<Record> = rows.into_iter().flatten().collect();
         let next = page.after(&records, is_full);
-        Ok(RecordsPage { unreadable: listed - records.len(), records, next })
+        Ok(RecordsPage { unreadable: listed - records.len(), records, answered_at, next })
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) struct Transport {
     api_base_url: Url,
     taskrouter_base_url: Url,
     events_base_url: Url,
+    connect_timeout: Duration,
     request_timeout: Duration,
     answer_limit_bytes: usize,
     max_pages: usize,
@@ -79,7 +80,11 @@ impl Transport {
         let builder = reqwest::Client::builder();
         // Bytes that a dead connection has not delivered by then are dropped with it: nothing of a command arrives later.
         #[cfg(target_os = "linux")]
-        let builder = builder.tcp_user_timeout(settings.request_timeout);
+        let builder = builder.tcp_user_timeout(delivery_timeout(settings.connect_timeout, settings.request_timeout));
+        let builder = match &settings.proxy {
+            Some(proxy) => builder.proxy(proxy.for_reqwest()),
+            None => builder.no_proxy(),
+        };
         let http = builder
             .user_agent(user_agent())
             .default_headers(headers)
@@ -88,7 +93,6 @@ impl Transport {
             .pool_max_idle_per_host(settings.max_in_flight)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            .no_proxy()
             // Not even after a protocol NACK. hyper still repeats one case: a request of which no byte was written,
             // because its pooled connection had been closed, goes out on another connection.
             .retry(reqwest::retry::never())
@@ -102,6 +106,7 @@ impl Transport {
             api_base_url: settings.api_base_url.clone(),
             taskrouter_base_url: settings.taskrouter_base_url.clone(),
             events_base_url: events_beside(&settings.taskrouter_base_url),
+            connect_timeout: settings.connect_timeout,
             request_timeout: settings.request_timeout,
             answer_limit_bytes: settings.answer_limit_bytes,
             max_pages: settings.max_pages,
@@ -115,6 +120,10 @@ impl Transport {
             Product::TaskRouter => &self.taskrouter_base_url,
             Product::Events => &self.events_base_url,
         }
+    }
+
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
     }
 
     pub(super) fn request_timeout(&self) -> Duration {
@@ -270,6 +279,12 @@ impl Exchange {
             self.lost("the connection broke before Twilio answered")
         }
     }
+}
+
+/// How long written bytes may take to be acknowledged. A command is written at most `connect` after its request began, so
+/// that what is written last has arrived, or never will, when `request` has passed since then.
+pub fn delivery_timeout(connect: Duration, request: Duration) -> Duration {
+    request.saturating_sub(connect).max(request / 4)
 }
 
 async fn judge(response: &mut Response, about: About) -> Outcome {

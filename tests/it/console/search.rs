@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::Value;
 use taskrouter_streams::call::fact::{FactKind, Operated, OperatorAct};
 use taskrouter_streams::call::summarize;
-use taskrouter_streams::journal::CallQuery;
+use taskrouter_streams::journal::{CallQuery, CallState};
 use twilio_simulator::testbed::Testbed;
 
 const TOKEN: &str = "a-token-that-is-long-enough";
@@ -90,14 +90,19 @@ fn the_day_changes_soon() -> bool {
 }
 
 #[tokio::test]
-async fn the_journal_keeps_of_every_call_what_its_facts_say() {
+async fn the_journal_keeps_of_a_call_that_is_over_what_its_facts_say() {
     let stage = busy_stage("").await;
-    let query = CallQuery { summaries: true, limit: 100, ..CallQuery::default() };
-    let rows = stage.service.journal().calls(query).await.unwrap();
-    assert_eq!(rows.len(), 5);
-    for row in rows {
-        assert_eq!(row.summary, summarize(&stage.facts(&row.call).await.unwrap()));
-    }
+    let query = CallQuery { state: CallState::Over, summaries: true, limit: 100, ..CallQuery::default() };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let row = loop {
+        let row = stage.service.journal().calls(query.clone()).await.unwrap().remove(0);
+        if row.summary.is_some() {
+            break row;
+        }
+        assert!(std::time::Instant::now() < deadline, "no summary: {row:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(row.summary, summarize(&stage.facts(&row.call).await.unwrap()));
     stage.stop().await;
 }
 

@@ -345,7 +345,7 @@ fn a_redirecting_worker_makes_a_stop_in_doubt_certain_without_another_redirect()
     story.world.agents = 2;
     story.accepted(2, 2);
     let done = story.run();
-    assert_eq!(done.first().unwrap(), "stop stream");
+    assert_eq!(done.iter().filter(|step| *step == "stop stream").count(), 1);
     assert_eq!(done.iter().filter(|step| step.starts_with("redirect")).collect::<Vec<_>>(), ["redirect -0 +1"]);
     assert_eq!(story.live(), [name(2, 2)]);
 }

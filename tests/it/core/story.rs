@@ -34,7 +34,6 @@ pub(crate) fn policy() -> Policy {
         rejoin_ms: 10_000,
         doubt_ms: 1_000,
         landing_ms: 5_000,
-        unsettled_ms: 5_000,
         poll_ms: vec![0, 50, 100, 200],
         reading_max_age_ms: 1_000,
         retry_first_ms: 100,

@@ -92,7 +92,7 @@ fn a_lost_create_is_never_repeated_but_believed_when_its_status_callback_comes()
 #[test]
 fn a_lost_create_without_a_word_is_stopped_by_name_once_it_cannot_land_and_made_under_the_next_name() {
     for (outcome, wait_ms) in [
-        (None, policy().unsettled_ms),
+        (None, policy().landing_ms),
         (Some(lost_answer()), policy().landing_ms),
         (Some(Outcome::Unknown(trouble(Some(500)))), policy().doubt_ms),
     ] {

@@ -13,10 +13,12 @@
 
 use taskrouter_streams::call::fact::EpochMs;
 
-/// For so long the core takes an answer that shows them held for one from before our taking them off.
-const STALE_HOLD_MS: i64 = 1_000;
+/// Twilio's answers lag behind its own writes by so much at most, as the guard does in the roughest weather of a plan. One that
+/// was asked for sooner after our taking them off hold may be from before.
+const LAG_MS: i64 = 1_500;
 
-/// For so long the core expects Flex to un-hold whoever was handed over cold, and any longer that an event may take.
+/// So long after the acceptance Flex may still un-hold whoever was handed over cold: an agent's browser may be slow, and the
+/// event late.
 const HANDOVER_MS: i64 = 20_000;
 
 /// The customer's hold as people want it.
@@ -151,7 +153,7 @@ impl Hold {
         let knew = self.visible && self.held_word_at > self.ours_at;
         match held {
             // A sooner one may be from before our taking them off.
-            Some(true) if asked_at >= self.ours_told_at + STALE_HOLD_MS => self.held_word_at = given_at,
+            Some(true) if asked_at >= self.ours_told_at + LAG_MS => self.held_word_at = given_at,
             Some(false) if knew && self.ours_at < self.wanted_at && self.wanted_at < given_at => {
                 self.free_word_at = given_at;
             }
@@ -166,7 +168,7 @@ impl Hold {
             self.wanted = None;
         }
         if takes_off {
-            (self.ours_at, self.away) = (now, after.is_none());
+            (self.ours_at, self.away) = (self.ours_at.max(now), after.is_none());
         }
         let foreseen = self.coming.iter().any(|(_, hold)| *hold != Some(false));
         if before == Some(false) && after == Some(true) && self.wanted == Some(false) && !foreseen {

@@ -29,6 +29,8 @@ pub(super) fn always(run: &mut Run<'_>) -> Result<(), String> {
         // Somebody left between the reading that the redirect relied on and the redirect, and no event told of it in time.
         let untold = run.leave_told_at.is_none_or(|told| told > run.redirect_sent_at);
         let raced = drop && run.last_leave_at >= run.last_reading_at && untold;
+        // Somebody left after the redirect was sent, and before it was carried out late.
+        let raced = raced || drop && run.landed_at == violation.at && run.last_leave_at >= run.redirect_sent_at;
         // Who has lost the word that the task is over may take an offer that is accepted all the same for its going on.
         let unheard = run.lossy && !run.told.is_over() && matches!(violation.what, Misuse::CommandAfterOver { .. });
         // By the world's clock; what the worker is told, and when, is `entitlement`'s to judge.
@@ -104,7 +106,7 @@ pub(super) fn at_rest(run: &mut Run<'_>, strict: bool) -> Result<(), String> {
     // A customer whose conference ended while they were on their way back is nobody's to help.
     let Some(held) = picture.held else { return Ok(()) };
     // Whoever is alone in a conference, or was led into another one, waits for others.
-    let well = picture.participants > 1 && run.world.notes().is_empty();
+    let well = picture.participants > 1 && !ledger.on_the_call().is_empty() && run.world.notes().is_empty();
     if strict && !lossy && well && !parked.is_empty() {
         return Err(format!("parked although all is well: {parked:?}"));
     }
@@ -117,6 +119,10 @@ pub(super) fn at_rest(run: &mut Run<'_>, strict: bool) -> Result<(), String> {
         return Err("I8: the guard is lowered and no transfer is open".to_owned());
     }
     let agents = ledger.on_the_call().len();
+    if agents == 0 && !parked.is_empty() {
+        // Who waits for somebody in a conference that is not in progress cannot be held, and that is shown.
+        return Ok(());
+    }
     let talks_alone = agents == 1 && !open;
     // Who has lost a wrapup, or hears of it late, takes a lone customer for one who talks.
     if !lossy && !run.reordered && !held && run.hold.is_wanted() && !talks_alone && !parked.contains(&Goal::HoldAgain) {
@@ -144,7 +150,8 @@ fn streams(run: &Run<'_>, on: Vec<&ReservationSid>, parked: &BTreeSet<Goal>) -> 
     if !extra.is_empty() {
         return Err(format!("I3: streams of {extra:?} still run"));
     }
-    let stuck = parked.iter().any(|change| matches!(change, Goal::Stop(_)));
+    // Nothing starts while a stop is not done, or while where the customer is cannot be learnt.
+    let stuck = parked.iter().any(|goal| matches!(goal, Goal::Stop(_) | Goal::Rejoin));
     let missing: Vec<_> = wanted.iter().filter(|sid| !running.contains(sid) && !is_parked(sid, false)).collect();
     if !stuck && !missing.is_empty() {
         return Err(format!("I3: no stream of {missing:?}"));

@@ -16,6 +16,12 @@ pub(super) const AGENTS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 /// `twilio.request_timeout_ms`.
 pub(super) const REQUEST_TIMEOUT_MS: i64 = 4_000;
 
+/// A request whose answer was lost may be carried out for so long: that and `retry.landing_margin_ms`.
+pub(super) const LANDING_MS: i64 = REQUEST_TIMEOUT_MS + 1_000;
+
+/// For so long after a worker has died its last request may be carried out.
+const POSTHUMOUS_MS: i64 = REQUEST_TIMEOUT_MS / 2 + 1_000;
+
 /// One run.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
@@ -32,6 +38,10 @@ pub(super) struct Plan {
     pub(super) crashes: BTreeMap<Crash, i64>,
     /// By how many milliseconds the n-th request lands late, when its answer is lost and it takes effect.
     pub(super) late: BTreeMap<u32, i64>,
+    /// By how many milliseconds at most the last request of a worker that dies lands late.
+    pub(super) posthumous_ms: i64,
+    /// How far the journal's clock is off the truth, in milliseconds: for the first worker, the second, …; then it is right.
+    pub(super) clocks: Vec<i64>,
     /// Half a request takes so many milliseconds at most.
     pub(super) latency_ms: i64,
     /// An event is on its way for so many milliseconds at most.
@@ -117,6 +127,8 @@ impl Plan {
             delivery_faults: BTreeMap::new(),
             crashes: BTreeMap::new(),
             late: BTreeMap::new(),
+            posthumous_ms: 0,
+            clocks: Vec::new(),
             latency_ms: rng.of(&[2, 40, 150]),
             delivery_ms: rng.of(&[1, 30, 200]),
         };
@@ -150,7 +162,29 @@ impl Plan {
             }
         }
         plan.worsen(&mut Rng::new(!seed));
+        plan.set_clocks(&mut Rng::new(seed.rotate_left(32)));
         plan
+    }
+
+    /// Requests of workers that have died land late, and every worker finds the clock set differently: a little, by minutes, or by an hour.
+    fn set_clocks(&mut self, rng: &mut Rng) {
+        if !rng.percent(40) {
+            return;
+        }
+        self.posthumous_ms = rng.of(&[0, 1_000, POSTHUMOUS_MS]);
+        for _ in 0..rng.below(3) {
+            self.crashes.insert(Crash::AfterFact(rng.below(40) as usize + 1), rng.of(&[0, 200, 2_000]));
+        }
+        const MINUTES_MS: i64 = 300_000;
+        const HOUR_MS: i64 = 3_600_000;
+        for _ in 0..self.crashes.len() {
+            self.clocks.push(match rng.below(4) {
+                0 => 0,
+                1 => rng.ms(0, 4_000) - 2_000,
+                2 => rng.ms(0, 2 * MINUTES_MS) - MINUTES_MS,
+                _ => rng.of(&[-HOUR_MS, HOUR_MS]),
+            });
+        }
     }
 
     /// What later versions of the lab have added, drawn by itself so that the rest of a seed stays what it was: requests that land
@@ -211,9 +245,16 @@ impl Plan {
         let plain = SimConfig { agents: self.behaviour.agents.clone(), seed: self.seed, ..SimConfig::default() };
         let odd = usize::from(self.behaviour != plain)
             + usize::from(self.policy != plain_policy())
+            + usize::from(self.posthumous_ms > 0)
             + usize::from(self.latency_ms > 2)
             + usize::from(self.delivery_ms > 1);
-        self.actions.len() + self.faults.len() + self.delivery_faults.len() + self.crashes.len() + self.late.len() + odd
+        self.actions.len()
+            + self.faults.len()
+            + self.delivery_faults.len()
+            + self.crashes.len()
+            + self.late.len()
+            + self.clocks.len()
+            + odd
     }
 
     /// Plans that are this one with something left out, large pieces first.
@@ -232,6 +273,8 @@ impl Plan {
                 SimConfig { agents: plan.behaviour.agents.clone(), seed: plan.seed, ..SimConfig::default() }
         });
         with(&|plan| plan.late.clear());
+        with(&|plan| plan.clocks.clear());
+        with(&|plan| plan.posthumous_ms = 0);
         with(&|plan| plan.latency_ms = 2);
         with(&|plan| plan.delivery_ms = 1);
         with(&|plan| plan.policy = plain_policy());
@@ -255,13 +298,7 @@ impl Plan {
 
 /// The program's defaults, for two destinations that do not tell how their streams fare.
 pub(super) fn plain_policy() -> Policy {
-    Policy {
-        landing_ms: REQUEST_TIMEOUT_MS + 1_000,
-        unsettled_ms: REQUEST_TIMEOUT_MS + 1_000,
-        verify_per_mille: 20,
-        watch_ms: 25_000,
-        ..crate::core::story::policy()
-    }
+    Policy { landing_ms: LANDING_MS, verify_per_mille: 20, watch_ms: 25_000, ..crate::core::story::policy() }
 }
 
 fn destination(tracks: usize, confirms: bool) -> Destination {

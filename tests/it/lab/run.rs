@@ -2,7 +2,7 @@
 
 use super::bridge::{Bridge, Crossing, unanswered};
 use super::ledger::Ledger;
-use super::plan::{AGENTS, Action, Crash, DeliveryFault, Plan, REQUEST_TIMEOUT_MS};
+use super::plan::{AGENTS, Action, Crash, DeliveryFault, LANDING_MS, Plan, REQUEST_TIMEOUT_MS};
 use super::{
     hold::{Deed, Hold},
     rng,
@@ -13,7 +13,7 @@ use taskrouter_streams::call::sid::{EventSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Settled, Step};
 use taskrouter_streams::call::{Around, Call, Next};
 use twilio_simulator::callbacks;
-use twilio_simulator::faults::{Fault, Faults, Lost, Side};
+use twilio_simulator::faults::{Fault, FaultBody, Faults, Lost, Side};
 use twilio_simulator::scenario::Verb;
 use twilio_simulator::world::{CallAction, Event, InvalidAction, Mode, OpName, Snapshot, Target, World};
 
@@ -25,6 +25,9 @@ const REST_LIMIT_MS: i64 = 400_000;
 
 /// What comes later than this is no movement: a look at a quiet call, a try of what was given up.
 const SLOW_MS: i64 = 20_000;
+
+/// A worker that finds its clock set differently has been away for so long: until then nothing of its forerunner's can land.
+const SETTING_MS: i64 = 5_000;
 
 /// More requests than any run needs.
 const MOST_REQUESTS: u32 = 3_000;
@@ -40,6 +43,7 @@ pub(super) struct Run<'a> {
     pub(super) facts: Vec<Fact>,
     known_events: BTreeSet<String>,
     worker: Worker,
+    clock: Clock,
     /// Requests of workers that have died.
     strays: Vec<Flight>,
     deliveries: BTreeMap<(EpochMs, u32), Delivery>,
@@ -80,6 +84,8 @@ pub(super) struct Run<'a> {
     pub(super) doomed_by_race: bool,
     /// Nothing goes wrong any more.
     calm: bool,
+    /// Twilio has said of a stream that runs that it does not know it.
+    lied: bool,
     /// What people did and what went wrong, for the report.
     pub(super) log: Vec<(EpochMs, String)>,
 }
@@ -109,12 +115,51 @@ struct Worker {
     down_until: Option<EpochMs>,
 }
 
+/// What facts are stamped by. While a worker lives its clock only runs on; the next one finds it set differently.
+struct Clock {
+    /// How far it is off in the lives of this worker and the next ones.
+    offsets: Vec<i64>,
+    /// How far the call's own time is ahead of it: that never is behind its newest fact.
+    lead_ms: i64,
+}
+
+impl Clock {
+    fn new(plan: &Plan) -> Self {
+        Self { offsets: plan.clocks.iter().rev().copied().collect(), lead_ms: 0 }
+    }
+
+    /// How far the journal's clock is off the truth.
+    fn journal(&self) -> i64 {
+        self.offsets.last().copied().unwrap_or(0)
+    }
+
+    /// How far the call's time is.
+    fn call(&self) -> i64 {
+        self.journal() + self.lead_ms
+    }
+
+    /// The next worker's. Whether it differs.
+    fn set_anew(&mut self) -> bool {
+        let before = self.journal();
+        self.offsets.pop();
+        self.lead_ms = 0;
+        self.journal() != before
+    }
+
+    /// Takes into account what the newest fact is stamped with, when in truth it is `now`.
+    fn not_before(&mut self, newest: EpochMs, now: EpochMs) {
+        self.lead_ms = self.lead_ms.max(newest - now - self.journal());
+    }
+}
+
 /// A request under way.
 struct Flight {
     number: u32,
     step: Step,
     crossing: Crossing,
     sent_at: EpochMs,
+    /// The same by the call's time.
+    stamp: EpochMs,
     arrives_at: EpochMs,
     /// Its answer is lost already; nothing goes wrong with it any more but that it takes effect.
     landing: bool,
@@ -143,6 +188,7 @@ impl Flight {
             step: self.step.clone(),
             crossing: self.crossing.clone(),
             sent_at: self.sent_at,
+            stamp: self.stamp,
             arrives_at: self.arrives_at,
             landing: true,
             answer: None,
@@ -174,6 +220,7 @@ impl<'a> Run<'a> {
             facts: Vec::new(),
             known_events: BTreeSet::new(),
             worker: Worker::default(),
+            clock: Clock::new(plan),
             strays: Vec::new(),
             deliveries: BTreeMap::new(),
             truth: Ledger::default(),
@@ -200,6 +247,7 @@ impl<'a> Run<'a> {
             landed_at: 0,
             doomed_by_race: false,
             calm: false,
+            lied: false,
             log: Vec::new(),
         }
     }
@@ -234,7 +282,7 @@ impl<'a> Run<'a> {
 
     /// An operator wants what was given up to be tried again.
     pub(super) fn redrive(&mut self) -> Result<(), String> {
-        self.append(FactKind::Redriven);
+        self.ingest(FactKind::Redriven);
         self.settle_moment()
     }
 
@@ -374,13 +422,23 @@ impl<'a> Run<'a> {
             if delivery.happened_at >= self.last_leave_at {
                 self.leave_told_at.get_or_insert(self.now);
             }
-            self.append(delivery.what);
+            self.ingest(delivery.what);
         }
         self.world.advance(self.now).acknowledged(&delivery.sid);
     }
 
+    /// What comes from outside is stamped by the journal's clock.
+    fn ingest(&mut self, what: FactKind) {
+        self.journal(self.now + self.clock.journal(), what);
+    }
+
+    /// What the worker has done is stamped by the call's time.
     fn append(&mut self, what: FactKind) {
-        self.facts.push(Fact { at: self.now, kind: what });
+        self.journal(self.now + self.clock.call(), what);
+    }
+
+    fn journal(&mut self, at: EpochMs, kind: FactKind) {
+        self.facts.push(Fact { at, kind });
         let number = self.facts.len();
         if let Some(away) = self.plan.crashes.get(&Crash::AfterFact(number)).filter(|_| !self.calm) {
             self.log(format!("the worker dies after fact {number}"));
@@ -389,12 +447,20 @@ impl<'a> Run<'a> {
     }
 
     fn die(&mut self, away: i64) {
-        let arrives =
-            self.worker.flight.as_ref().filter(|flight| flight.answer.is_none()).map(|flight| flight.arrives_at);
         let worker = std::mem::take(&mut self.worker);
-        self.strays.extend(worker.flight.filter(|flight| flight.answer.is_none()));
-        // What was sent arrives before the next worker begins.
-        self.worker.down_until = Some((self.now + away).max(arrives.unwrap_or(0)));
+        let is_set = self.clock.set_anew();
+        let away = if is_set { away.max(SETTING_MS) } else { away };
+        self.worker.down_until = Some(self.now + away);
+        let Some(flight) = worker.flight.filter(|flight| flight.answer.is_none()) else { return };
+        let mut rng = rng::at(self.plan.seed, u64::from(flight.number) << 32 | 2);
+        let late = if self.calm { 0 } else { rng.ms(0, self.plan.posthumous_ms) };
+        let arrives_at = flight.arrives_at.max(self.now + late);
+        self.log(format!("request {} lands {} ms later", flight.number, arrives_at - self.now));
+        self.strays.push(Flight { arrives_at, landing: late > 0, ..flight });
+        if late == 0 {
+            // What was sent arrives before the next worker begins.
+            self.worker.down_until = Some((self.now + away).max(arrives_at));
+        }
     }
 
     fn fly(&mut self) -> Result<(), String> {
@@ -421,7 +487,7 @@ impl<'a> Run<'a> {
                 }
                 self.hear(&flight, &outcome);
                 let settled =
-                    Settled { step: flight.step, sent_at: flight.sent_at, outcome, request_id: None, assumed: None };
+                    Settled { step: flight.step, sent_at: flight.stamp, outcome, request_id: None, assumed: None };
                 self.append(FactKind::Settled(settled));
             }
             answer => self.worker.flight = Some(Flight { answer, ..flight }),
@@ -433,7 +499,10 @@ impl<'a> Run<'a> {
     fn hear(&mut self, flight: &Flight, outcome: &Outcome) {
         let given_at = flight.arrives_at;
         if takes_off(&flight.step.operation) {
-            self.hold.told_of_ours(self.now, given_at, matches!(outcome, Outcome::Unknown(_)));
+            let perhaps = matches!(outcome, Outcome::Unknown(_));
+            let lost = matches!(outcome, Outcome::Unknown(trouble) if trouble.lost);
+            let last_at = if lost { flight.sent_at + LANDING_MS } else { given_at };
+            self.hold.told_of_ours(self.now, last_at, perhaps);
         }
         let customer = self.worker.call.customer();
         let held = match outcome {
@@ -459,8 +528,10 @@ impl<'a> Run<'a> {
         let op = flight.crossing.op();
         let fault =
             self.plan.faults.get(&flight.number).filter(|_| !self.calm).cloned().or_else(|| self.scripted.take(op));
+        let fault = fault.filter(|fault| !self.lies_again(op, fault));
         if let Some(fault) = &fault {
             self.log(format!("request {}: {}", flight.number, fault.name()));
+            self.obstructed();
         }
         let half = rng::at(self.plan.seed, u64::from(flight.number) << 32).ms(1, self.plan.latency_ms.max(1));
         let (outcome, pause) = match &fault {
@@ -500,6 +571,19 @@ impl<'a> Run<'a> {
         flight.answer = Some((self.now + pause, outcome));
     }
 
+    /// Twilio's own word that it does not know a stream is wrong once at most: two of them are a proof.
+    fn lies_again(&mut self, op: OpName, fault: &Fault) -> bool {
+        let lie = op == OpName::StopStream
+            && matches!(fault, Fault::Answer { status: 404, body: FaultBody::Json, took_effect: false, .. });
+        lie && std::mem::replace(&mut self.lied, true)
+    }
+
+    fn obstructed(&mut self) {
+        if let Some(task) = &self.task {
+            self.world.advance(self.now).obstructed(task);
+        }
+    }
+
     fn somebody_leaves(&mut self) {
         (self.last_leave_at, self.leave_told_at) = (self.now, None);
     }
@@ -536,6 +620,7 @@ impl<'a> Run<'a> {
             if until > self.now {
                 return Ok(());
             }
+            self.obstructed();
             self.worker =
                 Worker { call: super::laws::refolded(&self.facts)?, seen: self.facts.len(), ..Worker::default() };
         }
@@ -548,13 +633,22 @@ impl<'a> Run<'a> {
             }
             self.worker.seen = self.facts.len();
             self.worker.wake = None;
-            match self.worker.call.next(self.now, &self.plan.policy, Around::default()) {
+            self.clock.not_before(self.worker.call.last_fact_at(), self.now);
+            let now = self.now + self.clock.call();
+            match self.worker.call.next(now, &self.plan.policy, Around::default()) {
                 Next::Do(step) => self.begin(step),
                 Next::Park(parked) => self.append(FactKind::Parked(parked)),
-                Next::Report(what) => self.append(what),
-                Next::WaitUntil(at) if at <= self.now => return Err(format!("it waits for the past: {at}")),
+                Next::Report(what) => {
+                    if let FactKind::Settled(settled) = &what
+                        && takes_off(&settled.step.operation)
+                    {
+                        self.hold.told_of_ours(self.now, self.now + LANDING_MS, true);
+                    }
+                    self.append(what);
+                }
+                Next::WaitUntil(at) if at <= now => return Err(format!("it waits for the past: {at}")),
                 Next::WaitUntil(at) => {
-                    self.worker.wake = Some(at);
+                    self.worker.wake = Some(at - self.clock.call());
                     return Ok(());
                 }
                 Next::Idle | Next::Over => return Ok(()),
@@ -572,6 +666,7 @@ impl<'a> Run<'a> {
         }
         self.counted.requests += 1;
         let number = self.counted.requests;
+        self.log(format!("request {number}: {}", step.operation.name()));
         match self.bridge.send(&step.operation) {
             Ok(crossing) => {
                 let half = rng::at(self.plan.seed, u64::from(number) << 32 | 1).ms(1, self.plan.latency_ms.max(1));
@@ -581,6 +676,7 @@ impl<'a> Run<'a> {
                     step,
                     crossing,
                     sent_at: self.now,
+                    stamp: self.now + self.clock.call(),
                     arrives_at,
                     landing: false,
                     answer: None,
@@ -588,7 +684,7 @@ impl<'a> Run<'a> {
             }
             Err(outcome) => self.append(FactKind::Settled(Settled {
                 step,
-                sent_at: self.now,
+                sent_at: self.now + self.clock.call(),
                 outcome,
                 request_id: None,
                 assumed: None,

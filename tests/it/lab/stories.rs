@@ -27,6 +27,8 @@ fn plan(story: &Scenario, strategy: Strategy, crash: Option<Crash>) -> Plan {
         delivery_faults: BTreeMap::new(),
         crashes: crash.map(|crash| (crash, AWAY_MS)).into_iter().collect(),
         late: BTreeMap::new(),
+        posthumous_ms: 0,
+        clocks: Vec::new(),
         latency_ms: 2,
         delivery_ms: 1,
     }
