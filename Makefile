@@ -3,6 +3,7 @@
 BIN := target/debug/taskrouter-streams
 DIST := target/dist
 SIMULATOR := target/debug/twilio-simulator
+AXE := target/axe-core
 PORT ?= 8080
 PREFIX ?= /usr/local
 # Packages install into a folder of their own: make install DESTDIR=…
@@ -70,6 +71,7 @@ setup-test: setup
 	  command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || missing="$$missing pgbouncer"; \
 	  command -v chromedriver >/dev/null || missing="$$missing chromium chromium-driver fonts-dejavu-core"; \
 	  ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$$missing faketime"; \
+	  test -f $(AXE)/package/axe.min.js || command -v npm >/dev/null || missing="$$missing npm"; \
 	  missing=$$(echo $$missing); \
 	  if [ -z "$$missing" ]; then exit 0; fi; \
 	  if [ -n "$(NO_INSTALL)" ] && [ "$$CI" != true ]; then \
@@ -81,6 +83,15 @@ setup-test: setup
 	    echo "SKIPPED: cannot install $$missing (not root, or no apt-get). The tests that need them will be skipped. Install them: sudo apt-get install $$missing, or your system's equivalent" >&2; \
 	    [ "$$CI" != true ]; \
 	  fi
+	@$(MAKE) --silent $(AXE)/package/axe.min.js || [ "$$CI" != true ]
+
+# Judges the console's pages. One file, of one version, from npm; nothing of it is installed or run outside of the tests' browser.
+$(AXE)/package/axe.min.js:
+	@if command -v npm >/dev/null && [ -z "$(NO_INSTALL)" ]; then \
+	  mkdir -p $(AXE) && cd $(AXE) && npm pack --silent axe-core@4.14.1 >/dev/null && tar xzf axe-core-4.14.1.tgz; \
+	else \
+	  echo "SKIPPED: axe-core is not fetched. The test that needs it will be skipped." >&2; [ "$$CI" != true ]; \
+	fi
 
 test: setup-test ## run every test; first installs what they need (NO_INSTALL=1 skips that)
 	cargo test --locked --workspace --all-features

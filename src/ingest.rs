@@ -1,7 +1,8 @@
 //! Journals facts from outside, several at a time, and traces the new ones. Both the listener and the backfiller use it.
 
-use crate::call::fact::{Fact, FactKind};
+use crate::call::fact::{Fact, FactKind, StreamChange};
 use crate::call::sid::TaskSid;
+use crate::call::step::Goal;
 use crate::journal::{Clock, Ingest, Ingested, JournalError, NewFact};
 use crate::telemetry::traces::{Span, Traces};
 use std::sync::Arc;
@@ -49,10 +50,35 @@ impl Ingester {
     async fn ingest(&self, fact: NewFact) -> (NewFact, Result<Ingested, JournalError>) {
         let span = self.traces.event(&fact.call, &fact.fact);
         let result = self.journal.ingest(fact.clone()).await;
-        if let (Some(span), Ok(Ingested::New)) = (span, &result) {
-            self.traces.record(Span { to: self.clock().now(), ..span });
+        if let Ok(Ingested::New) = &result {
+            log_stream(&fact);
+            if let Some(span) = span {
+                self.traces.record(Span { to: self.clock().now(), ..span });
+            }
         }
         (fact, result)
+    }
+}
+
+/// Twilio's own word on a stream, which is the proof of what was asked for.
+fn log_stream(new: &NewFact) {
+    let FactKind::Stream(event) = &new.fact.kind else { return };
+    let (task_sid, call_sid, stream_sid, name) = (&new.call, &event.call, &event.stream, &event.name);
+    let account = event.account.as_ref().map(|account| account.as_str());
+    // A stream's name bears its reservation.
+    let reservation = Goal::Stop(name.clone()).reservation();
+    let reservation_sid = reservation.as_ref().map(|reservation| reservation.as_str());
+    match event.change {
+        StreamChange::Started => {
+            tracing::info!(%task_sid, %call_sid, reservation_sid, %stream_sid, account, name, "stream started");
+        }
+        StreamChange::Stopped => {
+            tracing::info!(%task_sid, %call_sid, reservation_sid, %stream_sid, account, name, "stream stopped");
+        }
+        StreamChange::Error => {
+            let code = event.error;
+            tracing::warn!(%task_sid, %call_sid, reservation_sid, %stream_sid, account, name, code, "stream failed");
+        }
     }
 }
 

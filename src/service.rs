@@ -259,10 +259,12 @@ fn ingress_settings(
 }
 
 fn console_settings(settings: &Settings) -> ConsoleSettings {
-    let config::AdminConfig { listen, token, login_delay, live_every, live_views, .. } = settings.admin.clone();
+    let config::AdminConfig { listen, token, read_token, identity_header, login_delay, live_every, live_views, .. } =
+        settings.admin.clone();
     let named = |(name, own): (String, Settings)| (own.twilio.account_sid, name);
     let accounts = AccountNames(settings.by_account().into_iter().map(named).collect());
-    ConsoleSettings { token, is_private: listen.ip().is_loopback(), login_delay, live_every, live_views, accounts }
+    let is_private = listen.ip().is_loopback();
+    ConsoleSettings { token, read_token, identity_header, is_private, login_delay, live_every, live_views, accounts }
 }
 
 fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {

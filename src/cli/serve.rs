@@ -1,8 +1,9 @@
 //! `serve`: the service, until a signal.
 
 use super::{CommandResult, Configured, misused, say};
+use crate::config::{JournalUrl, Settings};
 use crate::service::Service;
-use crate::telemetry;
+use crate::telemetry::{self, COMMIT, VERSION};
 use sd_notify::NotifyState;
 use std::convert::Infallible;
 use std::pin::pin;
@@ -26,6 +27,7 @@ impl Serve {
             Err(error) => return Ok(misused(&error.into())),
         };
         telemetry::init(settings.log.format, &settings.log.filter)?;
+        log_start(&settings);
         for key in &settings.without_effect {
             tracing::warn!("{key}");
         }
@@ -60,6 +62,36 @@ impl Serve {
             never = feed_watchdog() => match never {},
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What runs, and for whom: the first thing that is looked for in a log.
+fn log_start(settings: &Settings) {
+    let journal = match &settings.journal.url {
+        JournalUrl::Sqlite(path) => format!("sqlite {}", path.display()),
+        // The address can hold a password.
+        JournalUrl::Postgres(_) => "postgres".to_owned(),
+    };
+    tracing::info!(
+        version = VERSION,
+        commit = COMMIT,
+        mode = settings.mode.as_str(),
+        strategy = settings.streams.strategy.as_str(),
+        journal,
+        public_url = %settings.server.public_url,
+        listen = %settings.server.listen,
+        admin = %settings.admin.listen,
+        "starting"
+    );
+    for (name, own) in settings.by_account() {
+        tracing::info!(
+            account = name,
+            account_sid = %own.twilio.account_sid,
+            workspace_sid = %own.twilio.workspace_sid,
+            api = %own.twilio.api_base_url,
+            destinations = own.streams.destinations.len(),
+            "serving an account"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 //! None of them shows names, numbers or SIDs, so probes and collectors need no token. The console, which does, has its own
 //! access rules.
 
-use crate::journal::{Backlog, JournalError, Workload};
+use crate::journal::{Backlog, JournalError, Storage, Workload};
 use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
 use crate::telemetry::{COMMIT, VERSION};
 use actix_web::dev::Server;
@@ -105,11 +105,22 @@ async fn health(state: web::Data<AdminState>) -> HttpResponse {
 
 /// If the journal does not answer, the numbers of calls stay as they were and the other metrics are still served.
 async fn render(state: web::Data<AdminState>) -> HttpResponse {
-    if let Ok(Backlog { active, waiting, live, parked }) = state.backlog().await {
-        for (name, count) in [("active", active), ("waiting", waiting), ("live", live), ("parked", parked)] {
+    if let Ok(Backlog { active, waiting, live, parked, parked_over }) = state.backlog().await {
+        let counts = [
+            ("active", active),
+            ("waiting", waiting),
+            ("live", live),
+            ("parked", parked),
+            ("parked_over", parked_over),
+        ];
+        for (name, count) in counts {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             state.metrics.work.calls.get_or_create(&[("state", name)]).set(count);
         }
     }
+    if let Ok(Storage { bytes, free_bytes }) = in_time(state.journal.storage()).await {
+        state.metrics.resources.journal(bytes, free_bytes);
+    }
+    state.metrics.resources.process();
     HttpResponse::Ok().insert_header((CONTENT_TYPE, MEDIA_TYPE)).body(state.metrics.render())
 }

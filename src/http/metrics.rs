@@ -102,6 +102,7 @@ fn delay(fact: &Fact) -> Option<Duration> {
         | FactKind::Noticed(_)
         | FactKind::Redriven
         | FactKind::Dismissed
+        | FactKind::Operated(_)
         | FactKind::Unparked => return None,
     };
     Some(Duration::from_millis(u64::try_from(fact.at - at).unwrap_or(0)))

@@ -1,6 +1,7 @@
 //! The operator's view of a journal: which calls there are, a page at a time.
 
 use super::Seq;
+use crate::call::Summary;
 use crate::call::fact::{EpochMs, FactKind, ReservationChange, TaskChange};
 use crate::call::sid::{CallSid, TaskSid};
 use crate::call::step::{Answer, Outcome, Settled};
@@ -33,6 +34,8 @@ pub struct CallQuery {
     pub find: Option<String>,
     /// Only calls after this one: the last row of the page before.
     pub after: Option<Cursor>,
+    /// With [`CallRow::summary`].
+    pub summaries: bool,
     /// Rows at most; never more than [`PAGE_LIMIT`].
     pub limit: usize,
 }
@@ -65,6 +68,9 @@ pub struct CallRow {
     pub over: bool,
     /// It has a change that was given up and neither redriven nor dismissed.
     pub parked: bool,
+    /// What the last worker to give it back made of it, where the store has kept it: of a call that is live it need not. Out of date
+    /// when the call has more facts than it is made of.
+    pub summary: Option<Summary>,
 }
 
 impl CallRow {
@@ -124,7 +130,18 @@ pub(super) fn wakes(kind: &FactKind, seq: Seq) -> bool {
         | FactKind::Noticed(_)
         | FactKind::Redriven
         | FactKind::Dismissed
+        | FactKind::Operated(_)
         | FactKind::Unparked => false,
     };
     !(is_beginning && seq == 1)
+}
+
+/// A summary as it is stored; `None` when it cannot be, and then the facts are read instead.
+pub(super) fn text(summary: &Summary) -> Option<String> {
+    serde_json::to_string(summary).ok()
+}
+
+/// A stored summary; `None` of one that another version wrote and this one cannot read.
+pub(super) fn summary(text: &str) -> Option<Summary> {
+    serde_json::from_str(text).ok()
 }

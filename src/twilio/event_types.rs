@@ -65,6 +65,7 @@ impl EventType {
             | FactKind::Noticed(_)
             | FactKind::Redriven
             | FactKind::Dismissed
+            | FactKind::Operated(_)
             | FactKind::Unparked => None,
         }
     }

@@ -129,7 +129,11 @@ fn every_alert_says_how_bad_it_is_and_what_to_do() {
     let names: BTreeSet<&str> = rules.iter().map(|rule| text(&rule["alert"])).collect();
     assert_eq!(names.len(), rules.len(), "no name stands twice");
     for rule in rules {
-        assert!(["critical", "warning"].contains(&text(&rule["labels"]["severity"])), "{rule:?}");
+        assert!(["critical", "warning", "info"].contains(&text(&rule["labels"]["severity"])), "{rule:?}");
+        let anchor = format!("<a id=\"{}\"></a>", text(&rule["alert"]).to_lowercase());
+        assert!(read("docs/operations.md").contains(&anchor), "{rule:?}");
+        let runbook = format!("/docs/operations.md#{}", text(&rule["alert"]).to_lowercase());
+        assert!(text(&rule["annotations"]["runbook_url"]).ends_with(&runbook), "{rule:?}");
         assert!(
             text(&rule["annotations"]["summary"]).len() > 10 && text(&rule["annotations"]["description"]).len() > 10
         );

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use taskrouter_streams::http::{ConnectionLimits, IngressAccount, IngressSettings, admin, public};
 use taskrouter_streams::journal::{
-    Backlog, Clock, Ingest, Ingested, JournalError, MachineTime, NewFact, Promise, Timekeeping, Workload,
+    Backlog, Clock, Ingest, Ingested, JournalError, MachineTime, NewFact, Promise, Storage, Timekeeping, Workload,
 };
 use taskrouter_streams::telemetry::metrics::Metrics;
 use taskrouter_streams::telemetry::traces::Traces;
@@ -69,6 +69,10 @@ impl Workload for Fake {
     fn backlog(&self) -> Promise<'_, Backlog> {
         let answer = if self.overloaded { Err(JournalError::Overloaded { limit: 1 }) } else { Ok(Backlog::default()) };
         Box::pin(ready(answer))
+    }
+
+    fn storage(&self) -> Promise<'_, Storage> {
+        Box::pin(ready(Ok(Storage::default())))
     }
 }
 

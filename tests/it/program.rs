@@ -237,7 +237,12 @@ fn serve_stops_in_order_on_sigterm_and_exits_with_0() {
 fn logs_that_no_terminal_shows_have_no_colours() {
     let directory = TempDir::new().unwrap();
     let said = said_until_ready(serve(&directory.path().join("journal.db")).env("TRS__MODE", "shadow"));
-    assert!(said.contains("mode = \"shadow\"") && !said.contains('\u{1b}'), "{said}");
+    let start = said.lines().find(|line| line.contains("msg=starting")).unwrap();
+    for pair in ["version=", "commit=", "mode=shadow", "strategy=", "journal=\"sqlite ", "public_url=https://"] {
+        assert!(start.contains(pair), "{pair} is missing in {start}");
+    }
+    assert!(said.contains("msg=\"serving an account\" account=twilio account_sid=AC"), "{said}");
+    assert!(said.contains(r#"mode = \"shadow\""#) && !said.contains('\u{1b}'), "{said}");
 }
 
 #[test]
@@ -268,7 +273,7 @@ fn serve_says_once_which_strategy_a_configuration_gets_that_leaves_it_out() {
     };
     let left_out = lines("", &[]);
     assert_eq!(left_out.len(), 1, "{left_out:?}");
-    assert!(left_out[0].contains("INFO") && left_out[0].contains("\"streams-api\""), "{left_out:?}");
+    assert!(left_out[0].contains("INFO") && left_out[0].contains(r#"\"streams-api\""#), "{left_out:?}");
     for strategy in ["redirect", "streams-api"] {
         assert_eq!(lines(&format!("[streams]\nstrategy = \"{strategy}\""), &[]), [""; 0]);
         assert_eq!(lines("", &[("TRS__STREAMS__STRATEGY", strategy)]), [""; 0]);

@@ -4,18 +4,20 @@ use super::connect::prepare;
 use super::handed::Handed;
 use super::ingest::{Batcher, Message, Waiting};
 use super::ops::{CloseGap, OpenGap, PruneChunk, TakeLeases, TryOut, body};
-use super::reader::{Bodies, Count, NewestEvent, NextDue, Page};
+use super::reader::{Bodies, Count, NewestEvent, NextDue, Page, Size};
 use super::session::Sessions;
 use super::settings::{PostgresSettings, options, shown};
 use super::under_claims::{Change, LANES, UnderClaims};
 use super::wake;
+use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal::calls::text;
 use crate::journal::running::{Failure, Running, failed};
 use crate::journal::values::parse;
 use crate::journal::{
     Backlog, CallQuery, CallRow, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError,
-    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Timekeeping, Workload,
+    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Storage, Timekeeping, Workload,
 };
 use std::pin::Pin;
 use std::sync::Arc;
@@ -186,10 +188,17 @@ impl Claims for PostgresJournal {
         })
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
+    fn release_summed_up<'a>(
+        &'a self,
+        claim: &'a Claim,
+        seen: Seq,
+        due: Due,
+        summary: Option<Summary>,
+    ) -> Promise<'a, ()> {
         Box::pin(async move {
+            let summary = summary.as_ref().and_then(text);
             self.handed.released(claim);
-            let released = self.under_claims.write(claim, Change::Release { seen, due }).await?;
+            let released = self.under_claims.write(claim, Change::Release { seen, due, summary }).await?;
             // It may be due at once.
             self.hint.notify_one();
             (released.seq.is_some() || released.asked_before).then_some(()).ok_or_else(|| lost(claim))
@@ -226,6 +235,10 @@ impl Coverage for PostgresJournal {
 impl Workload for PostgresJournal {
     fn backlog(&self) -> Promise<'_, Backlog> {
         Box::pin(self.sessions.run(&Count))
+    }
+
+    fn storage(&self) -> Promise<'_, Storage> {
+        Box::pin(self.sessions.run(&Size))
     }
 
     fn ready(&self) -> Promise<'_, ()> {

@@ -165,21 +165,23 @@ impl<const DURABLE: bool> ClaimedWrites<'_, DURABLE> {
 
     fn releases(&self) -> Option<String> {
         let asked = rows(self.placed().filter_map(|(place, claim, change)| {
-            let Change::Release { seen, due } = change else { return None };
+            let Change::Release { seen, due, summary } = change else { return None };
             let (pause, over) = match due {
                 Due::After(pause) => (Some(millis((*pause).min(LONGEST_PAUSE))), false),
                 Due::OnFact => (None, false),
                 Due::Over => (None, true),
             };
             let (task, fence) = (claim.call.as_str(), claim.fence);
-            Some([place.into(), task.into(), fence.into(), (*seen).into(), pause.into(), over.into()])
+            let summary = Value::from(summary.as_deref());
+            Some([place.into(), task.into(), fence.into(), (*seen).into(), pause.into(), over.into(), summary])
         }));
         (!asked.is_empty()).then(|| {
             format!(
                 "UPDATE taskrouter_streams.call SET leased = false,
                      due_ms = {now} + CASE WHEN last_seq > seen THEN 0 ELSE pause::bigint END,
-                     over_ms = CASE WHEN is_over AND last_seq <= seen THEN {now} END
-                 FROM (VALUES {asked}) AS asked (place, task, fence, seen, pause, is_over)
+                     over_ms = CASE WHEN is_over AND last_seq <= seen THEN {now} END,
+                     summary = coalesce(asked.summary::text, call.summary)
+                 FROM (VALUES {asked}) AS asked (place, task, fence, seen, pause, is_over, summary)
                  WHERE call.task = asked.task AND call.fence = asked.fence AND leased
                  RETURNING place::bigint, 0::bigint",
                 now = now_ms!()

@@ -25,7 +25,7 @@ pub(super) const LANES: usize = 2;
 pub(super) enum Change {
     Append { body: String, hash: i64, parks: Option<bool>, customer: Option<CallSid> },
     Renew,
-    Release { seen: Seq, due: Due },
+    Release { seen: Seq, due: Due, summary: Option<String> },
 }
 
 impl Change {

@@ -1,7 +1,7 @@
 //! [`SqliteJournal`]: what each part of a journal is for this store.
 
 use super::error::{unavailable, verdict};
-use super::file::{beside, held_during, lock};
+use super::file::{JournalFile, beside, held_during, lock};
 use super::live::Live;
 use super::queue::{Message, Read, Write, WriteFact};
 use super::settings::SqliteSettings;
@@ -9,12 +9,14 @@ use super::turns::Turns;
 use super::wal::WriteAheadLog;
 use super::writer::Writer;
 use super::{listing, projection, reader, schema};
+use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal::calls::text;
 use crate::journal::running::{Failure, failed, watched};
 use crate::journal::{
     Backlog, CallQuery, CallRow, CallState, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal,
-    JournalError, NewFact, OpenError, PAGE_LIMIT, Promise, Reading, Seq, Timekeeping, Workload,
+    JournalError, NewFact, OpenError, PAGE_LIMIT, Promise, Reading, Seq, Storage, Timekeeping, Workload,
 };
 use rusqlite::Connection;
 use std::collections::HashSet;
@@ -40,6 +42,7 @@ pub struct SqliteJournal {
     refusing: Arc<AtomicBool>,
     failure: Failure,
     threads: Mutex<Option<Threads>>,
+    file: JournalFile,
 }
 
 struct Threads {
@@ -109,6 +112,7 @@ impl SqliteJournal {
             refusing,
             failure,
             threads: Mutex::new(Some(threads)),
+            file: JournalFile(settings.path),
         })
     }
 
@@ -214,9 +218,16 @@ impl Claims for SqliteJournal {
         Box::pin(async move { self.in_memory(|calls, now| calls.renew(claim, self.lease, now))? })
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
+    fn release_summed_up<'a>(
+        &'a self,
+        claim: &'a Claim,
+        seen: Seq,
+        due: Due,
+        summary: Option<Summary>,
+    ) -> Promise<'a, ()> {
         Box::pin(async move {
-            if self.in_memory(|calls, now| calls.release(claim, seen, due, now))?? {
+            let summary = summary.as_ref().and_then(text);
+            if self.in_memory(|calls, now| calls.release(claim, seen, due, summary, now))?? {
                 self.hint.notify_one();
             }
             Ok(())
@@ -259,6 +270,10 @@ impl Coverage for SqliteJournal {
 impl Workload for SqliteJournal {
     fn backlog(&self) -> Promise<'_, Backlog> {
         Box::pin(async move { self.in_memory(|calls, now| calls.backlog(now)) })
+    }
+
+    fn storage(&self) -> Promise<'_, Storage> {
+        Box::pin(async move { self.file.storage() })
     }
 
     fn ready(&self) -> Promise<'_, ()> {

@@ -4,7 +4,7 @@ use super::live::{LiveCall, LiveCalls};
 use super::projection::sid;
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
-use crate::journal::calls::SearchKey;
+use crate::journal::calls::{self, SearchKey};
 use crate::journal::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
 use rusqlite::{Connection, Row, named_params};
 use std::ops::Bound;
@@ -37,11 +37,11 @@ pub(super) fn in_memory(calls: &LiveCalls, query: &CallQuery, now: EpochMs) -> V
                 .map_or(Bound::Unbounded, |Cursor { changed, call }| Bound::Excluded((*changed, call.clone())));
             let in_order = calls.order.range((Bound::Unbounded, end)).rev();
             let page = in_order.filter_map(|(_, task)| calls.get(id_of(task)?)).filter(is_asked_for);
-            return page.take(limit).map(|call| row(call, now)).collect();
+            return page.take(limit).map(|call| row(call, query.summaries, now)).collect();
         }
     };
     let found = found.into_iter().filter_map(|id| calls.get(id)).filter(is_asked_for);
-    let mut rows: Vec<CallRow> = found.map(|call| row(call, now)).collect();
+    let mut rows: Vec<CallRow> = found.map(|call| row(call, query.summaries, now)).collect();
     in_order(&mut rows, limit);
     rows
 }
@@ -60,7 +60,7 @@ fn found(calls: &LiveCalls, find: &str) -> Vec<i64> {
     }
 }
 
-fn row(call: &LiveCall, now: EpochMs) -> CallRow {
+fn row(call: &LiveCall, summaries: bool, now: EpochMs) -> CallRow {
     let left = |due: EpochMs| Duration::from_millis(u64::try_from(due - now).unwrap_or(0));
     CallRow {
         call: call.task.clone(),
@@ -71,6 +71,7 @@ fn row(call: &LiveCall, now: EpochMs) -> CallRow {
         leased: call.is_leased(),
         over: call.over.is_some(),
         parked: call.parked,
+        summary: call.summary.as_deref().filter(|_| summaries).and_then(calls::summary),
     }
 }
 
@@ -96,8 +97,9 @@ pub(super) fn over(connection: &Connection, query: &CallQuery, more: usize) -> r
             None => return Ok(Vec::new()),
         },
     };
+    let summary = if query.summaries { "summary" } else { "NULL" };
     let sql = format!(
-        "SELECT task, customer, last_seq, changed_ms, parked
+        "SELECT task, customer, last_seq, changed_ms, parked, {summary}
          FROM call WHERE {part} AND ({sorted}changed_ms, task) < (:changed, :task) {found}
          ORDER BY {sorted}changed_ms DESC, task DESC LIMIT :limit"
     );
@@ -125,5 +127,6 @@ fn ended_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
         leased: false,
         over: true,
         parked: row.get(4)?,
+        summary: row.get::<_, Option<String>>(5)?.and_then(|text| calls::summary(&text)),
     })
 }

@@ -31,6 +31,8 @@ pub(super) struct LiveCall {
     is_dirty: bool,
     /// Its projection says that it is over.
     is_over_in_file: bool,
+    /// Of the last release, until it is projected: it would take more memory than the call.
+    pub(super) summary: Option<String>,
 }
 
 impl LiveCall {
@@ -104,7 +106,7 @@ impl LiveCalls {
 
     /// Takes up a call as it is in the file.
     pub(super) fn load(&mut self, call: Projected, now: EpochMs) {
-        let Projected { id, task, customer, last_seq, changed, due, over, parked } = call;
+        let Projected { id, task, customer, last_seq, changed, due, over, parked, .. } = call;
         self.next_id = self.next_id.max(id + 1);
         self.ids.insert(task.as_str().into(), id);
         self.order.insert((changed, task.clone()));
@@ -131,6 +133,7 @@ impl LiveCalls {
             tail: Tail::default(),
             is_dirty: false,
             is_over_in_file: over.is_some(),
+            summary: None,
         };
         self.calls.insert(id, call);
         self.schedule(id, due.map_or(Schedule::OnFact, |due| Schedule::due(due, now)));
@@ -139,7 +142,8 @@ impl LiveCalls {
     /// A call of which nothing is in the file yet.
     pub(super) fn begin(&mut self, id: CallId, task: TaskSid, now: EpochMs) {
         let (customer, due, over) = (None, None, None);
-        self.load(Projected { id, task, customer, last_seq: 0, changed: now, due, over, parked: false }, now);
+        let summary = None;
+        self.load(Projected { id, task, customer, last_seq: 0, changed: now, due, over, parked: false, summary }, now);
     }
 
     /// Takes a fact into account that is in the file now. Says whether its call became due.
@@ -256,9 +260,17 @@ impl LiveCalls {
     }
 
     /// [`crate::journal::Claims::release`]. Says whether the call will be due without another fact.
-    pub(super) fn release(&mut self, claim: &Claim, seen: Seq, due: Due, now: EpochMs) -> Result<bool, JournalError> {
+    pub(super) fn release(
+        &mut self,
+        claim: &Claim,
+        seen: Seq,
+        due: Due,
+        summary: Option<String>,
+        now: EpochMs,
+    ) -> Result<bool, JournalError> {
         let id = self.held(claim)?;
         let Some(call) = self.calls.get_mut(&id) else { return Ok(false) };
+        call.summary = summary.or(call.summary.take());
         let has_more = call.last_seq > seen;
         if !has_more {
             self.in_tails -= call.tail.clear();
@@ -286,11 +298,13 @@ impl LiveCalls {
     /// [`crate::journal::Workload::backlog`].
     pub(super) fn backlog(&mut self, now: EpochMs) -> Backlog {
         self.wake(now);
+        let ended_parked = self.ended.iter().filter(|id| self.parked.contains(id)).count() as u64;
         Backlog {
             active: self.schedules.active() as u64,
             waiting: self.schedules.waiting() as u64,
             live: (self.calls.len() - self.ended.len()) as u64,
-            parked: self.parked.len() as u64 + self.parked_in_file,
+            parked: self.parked.len() as u64 - ended_parked,
+            parked_over: ended_parked + self.parked_in_file,
         }
     }
 
@@ -324,6 +338,7 @@ impl LiveCalls {
                 due: if call.is_leased() { Some(now) } else { call.due() },
                 over: call.over,
                 parked: call.parked,
+                summary: call.summary.take(),
             });
         }
         (rows, self.dirty.front().map_or(self.last_place, |(_, before)| *before))

@@ -28,6 +28,8 @@ pub(super) struct Projected {
     pub(super) due: Option<EpochMs>,
     pub(super) over: Option<EpochMs>,
     pub(super) parked: bool,
+    /// To be written; `None` keeps what is there. It is not read with the rest.
+    pub(super) summary: Option<String>,
 }
 
 const COLUMNS: &str = "id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked";
@@ -62,16 +64,16 @@ pub(super) fn project_all(connection: &mut Connection, live: &Live, now: EpochMs
 
 fn write(connection: &Connection, rows: &[Projected], place: i64, newest: Option<EpochMs>) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(
-        "INSERT INTO call (id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        "INSERT INTO call (id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked, summary)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (id) DO UPDATE SET customer = excluded.customer, last_seq = excluded.last_seq,
              changed_ms = excluded.changed_ms, due_ms = excluded.due_ms, over_ms = excluded.over_ms,
-             parked = excluded.parked",
+             parked = excluded.parked, summary = coalesce(excluded.summary, summary)",
     )?;
     for row in rows {
         let customer = row.customer.as_ref().map(|customer| customer.as_str());
-        let Projected { id, task, last_seq, changed, due, over, parked, .. } = row;
-        insert.execute(params![id, task.as_str(), customer, last_seq, changed, due, over, parked])?;
+        let Projected { id, task, last_seq, changed, due, over, parked, summary, .. } = row;
+        insert.execute(params![id, task.as_str(), customer, last_seq, changed, due, over, parked, summary])?;
     }
     if let Some(newest) = newest {
         connection
@@ -206,6 +208,7 @@ fn projected(row: &Row<'_>) -> rusqlite::Result<Projected> {
         due: row.get(5)?,
         over: row.get(6)?,
         parked: row.get(7)?,
+        summary: None,
     })
 }
 

@@ -13,7 +13,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// One script per version, applied in order; the version is kept in `user_version`.
-const MIGRATIONS: [&str; 4] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+const MIGRATIONS: [&str; 5] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
 
 /// The version that this program writes, and the newest that it reads.
 pub(super) const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
@@ -124,6 +124,11 @@ const VERSION_4: &str = "
     INSERT INTO projection SELECT coalesce(max(id), 0), 0 FROM fact;
     DROP TABLE fact_3;
     DROP TABLE call_3;
+";
+
+/// A call in a list, as it was when it was last given back.
+const VERSION_5: &str = "
+    ALTER TABLE call ADD COLUMN summary TEXT;                           -- call::summary::Summary as JSON
 ";
 
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
