@@ -298,6 +298,7 @@ fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
         max_age: backfill.max_age,
         traces: traces.clone(),
         again: backfill.again,
+        silence: backfill.silence,
         overlap: backfill.overlap,
         max_events: backfill.max_events,
         retry_first: retry.first,

@@ -111,7 +111,7 @@ pub struct WorkMetrics {
     pub leases_lost: Counter,
     pub tasks_without_call: Counter,
     pub unreadable_calls: Gauge,
-    pub backfilled: Counter,
+    pub backfilled: Counters<1>,
     pub records_unusable: Counter,
     pub rounds: Counters<2>,
     pub live_views: Gauge,
@@ -171,6 +171,9 @@ impl Metrics {
         }
         for change in ["raise_guard", "hold_again"] {
             self.steps.compensations.get_or_create(&[("change", change)]).inc_by(0);
+        }
+        for cause in ["stop", "outage", "silence"] {
+            self.work.backfilled.get_or_create(&[("after", cause)]).inc_by(0);
         }
         for event in labels::events() {
             self.ingress.events.get_or_create(&[("type", event), ("verdict", "refused")]).inc_by(0);
@@ -356,8 +359,8 @@ impl WorkMetrics {
             leases_lost: names.add("leases_lost", "Calls that another worker took over", Counter::default()),
             backfilled: names.add(
                 "events_backfilled",
-                "Events that were not delivered and were fetched from TaskRouter's records",
-                Counter::default(),
+                "Events that were not delivered and were fetched from TaskRouter's records: after a stop, an outage of the journal, or silence",
+                Family::default(),
             ),
             records_unusable: names.add("records_unusable", "TaskRouter's unreadable records", Counter::default()),
             rounds: names.add(
