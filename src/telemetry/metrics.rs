@@ -151,30 +151,14 @@ impl Metrics {
     /// Prometheus cannot see the first increase of a series that appears with it. Series that matter for alerts exist from the
     /// start.
     fn begin_at_zero(&self) {
-        for change in labels::GOALS {
-            self.steps.parked.get_or_create(&[("change", change)]).inc_by(0);
-        }
-        for verdict in ["new", "duplicate"] {
-            self.ingress.late_events.get_or_create(&[("verdict", verdict)]).inc_by(0);
-        }
-        for reason in ["wrong_token", "too_many"] {
-            self.ingress.admin_refusals.get_or_create(&[("reason", reason)]).inc_by(0);
-        }
-        for reason in ["malformed", "io", "other"] {
-            self.ingress.broken_connections.get_or_create(&[("reason", reason)]).inc_by(0);
-        }
-        for reason in ["full", "peer", "head", "unverified_bytes"] {
-            self.ingress.evictions.get_or_create(&[("reason", reason)]).inc_by(0);
-        }
-        for outcome in ["stayed", "moved", "unverified"] {
-            self.streams.leg_checks.get_or_create(&[("outcome", outcome)]).inc_by(0);
-        }
-        for change in ["raise_guard", "hold_again"] {
-            self.steps.compensations.get_or_create(&[("change", change)]).inc_by(0);
-        }
-        for cause in ["stop", "outage", "silence"] {
-            self.work.backfilled.get_or_create(&[("after", cause)]).inc_by(0);
-        }
+        begin(&self.steps.parked, "change", &labels::GOALS);
+        begin(&self.ingress.late_events, "verdict", &["new", "duplicate"]);
+        begin(&self.ingress.admin_refusals, "reason", &["wrong_token", "too_many"]);
+        begin(&self.ingress.broken_connections, "reason", &["malformed", "io", "other"]);
+        begin(&self.ingress.evictions, "reason", &["full", "peer", "head", "unverified_bytes"]);
+        begin(&self.streams.leg_checks, "outcome", &["stayed", "moved", "unverified"]);
+        begin(&self.steps.compensations, "change", &["raise_guard", "hold_again"]);
+        begin(&self.work.backfilled, "after", &["stop", "outage", "silence"]);
         for event in labels::events() {
             self.ingress.events.get_or_create(&[("type", event), ("verdict", "refused")]).inc_by(0);
         }
@@ -190,6 +174,12 @@ impl Metrics {
         // Writing to a String cannot fail.
         let _ = prometheus_text::encode(&mut text, &self.registry);
         text
+    }
+}
+
+fn begin(counters: &Counters<1>, label: &'static str, values: &[&'static str]) {
+    for value in values {
+        counters.get_or_create(&[(label, value)]).inc_by(0);
     }
 }
 

@@ -9,75 +9,20 @@
 
 mod account;
 
-use super::accounts::WorkerAccount;
+pub use account::{BackfillSettings, Source};
+
 use crate::call::fact::EpochMs;
 use crate::ingest::Ingester;
 use crate::journal::{Coverage, Outage, TOLERANCE_MS};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::traces::Traces;
 use crate::twilio::client::EventsPage;
-use crate::twilio::interest::Interest;
-use account::AccountBackfill;
+use account::{AccountBackfill, Cause, ms};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Events in the journal's queue at a time: few beside its size, so that events that arrive meanwhile find room.
 const INGEST_AT_ONCE: usize = 32;
-
-/// How far back and how persistently events are fetched.
-#[derive(Debug, Clone)]
-pub struct BackfillSettings {
-    /// The longest gap that is filled.
-    pub max_age: Duration,
-    /// Where fetched events are traced.
-    pub traces: Traces,
-    /// How much of the time before the gap is read too: clocks differ, and events were on their way.
-    pub overlap: Duration,
-    /// The most events that are read of a workspace.
-    pub max_events: usize,
-    /// The pause before a gap that could not be filled is retried.
-    pub again: Duration,
-    /// How long no event arrives until the records are read; zero for never.
-    pub silence: Duration,
-    /// The pause before the first retry of a failed request; doubled each time.
-    pub retry_first: Duration,
-    /// The longest pause between retries.
-    pub retry_cap: Duration,
-    /// A request that fails for longer than this ends the attempt to fill the gap.
-    pub give_up: Duration,
-}
-
-/// An account whose events are fetched.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// Has the client that fetches them.
-    pub account: Arc<WorkerAccount>,
-    /// Which parts of an event are kept.
-    pub interest: Interest,
-}
-
-/// Why events may be missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    /// The service was not running.
-    Stop,
-    /// The journal could not take events.
-    Outage,
-    /// No event came for a while, which may be right.
-    Silence,
-}
-
-impl Cause {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::Outage => "outage",
-            Self::Silence => "silence",
-        }
-    }
-}
 
 /// A time of which events may be missing.
 #[derive(Debug, Clone, Copy)]
@@ -199,8 +144,4 @@ impl Backfiller {
 /// can tell how long ago that was.
 fn gap_start(newest: EpochMs, now: EpochMs, settings: &BackfillSettings) -> EpochMs {
     if newest > now + TOLERANCE_MS { now - ms(settings.max_age) } else { newest }
-}
-
-fn ms(span: Duration) -> EpochMs {
-    EpochMs::try_from(span.as_millis()).unwrap_or(EpochMs::MAX)
 }

@@ -1,18 +1,73 @@
-//! Fills one account's gap from its workspace's records.
+//! Fills one account's gap from its workspace's records, as the settings say.
 
-use super::{BackfillSettings, Cause, Source, ms};
 use crate::call::fact::EpochMs;
 use crate::ingest::{Ingester, new_fact};
 use crate::journal::{Ingested, JournalError, NewFact};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 use crate::twilio::client::{ApiError, EventsPage, PagingError, RecordsPage};
 use crate::twilio::event::Content;
 use crate::twilio::event_record::{self, Record};
+use crate::twilio::interest::Interest;
+use crate::worker::accounts::WorkerAccount;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+
+/// How far back and how persistently events are fetched.
+#[derive(Debug, Clone)]
+pub struct BackfillSettings {
+    /// The longest gap that is filled.
+    pub max_age: Duration,
+    /// Where fetched events are traced.
+    pub traces: Traces,
+    /// How much of the time before the gap is read too: clocks differ, and events were on their way.
+    pub overlap: Duration,
+    /// The most events that are read of a workspace.
+    pub max_events: usize,
+    /// The pause before a gap that could not be filled is retried.
+    pub again: Duration,
+    /// How long no event arrives until the records are read; zero for never.
+    pub silence: Duration,
+    /// The pause before the first retry of a failed request; doubled each time.
+    pub retry_first: Duration,
+    /// The longest pause between retries.
+    pub retry_cap: Duration,
+    /// A request that fails for longer than this ends the attempt to fill the gap.
+    pub give_up: Duration,
+}
+
+/// An account whose events are fetched.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Has the client that fetches them.
+    pub account: Arc<WorkerAccount>,
+    /// Which parts of an event are kept.
+    pub interest: Interest,
+}
+
+/// Why events may be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The service was not running.
+    Stop,
+    /// The journal could not take events.
+    Outage,
+    /// No event came for a while, which may be right.
+    Silence,
+}
+
+impl Cause {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Outage => "outage",
+            Self::Silence => "silence",
+        }
+    }
+}
 
 /// How many events were found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -237,4 +292,8 @@ impl AccountBackfill {
             () = self.shutdown.cancelled() => Err(BackfillError::Stopped),
         }
     }
+}
+
+pub(super) fn ms(span: Duration) -> EpochMs {
+    EpochMs::try_from(span.as_millis()).unwrap_or(EpochMs::MAX)
 }
