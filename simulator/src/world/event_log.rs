@@ -5,6 +5,7 @@ use super::time::iso8601;
 use super::{Event, PageQuery};
 use crate::sim_config::Ms;
 use serde_json::{Map, Value, json};
+use taskrouter_streams::call::sid::TaskSid;
 
 /// Documented: without dates, the events of the last 15 minutes.
 const WITHOUT_DATES_MS: Ms = 15 * 60_000;
@@ -61,6 +62,11 @@ impl EventLog {
         self.records.iter().map(|(_, event)| event)
     }
 
+    /// When the newest event about the task happened.
+    pub(super) fn last_about(&self, task: &TaskSid) -> Option<Ms> {
+        self.records.iter().rev().find(|(_, event)| event.task == *task).map(|(at, _)| *at)
+    }
+
     /// Moves what happened before the last event into the past, until each event has so long to the next: for readers of the
     /// list, which has the events of a span of time.
     pub(super) fn spread(&mut self, apart: Ms) {
@@ -82,7 +88,7 @@ impl EventLog {
         let rows = self.records.iter().rev().filter(meant).map(|(at, event)| body(cx, *at, event)).collect();
         // "Pagination is not supported under this resource": whatever page is asked for, there is the first.
         let page = PageQuery { number: 0, ..query.page };
-        let url = format!("https://taskrouter.twilio.com{path}");
+        let url = format!("{}{path}", cx.base);
         let mut list = page.list_v1("events", rows, cx.config.page_size_limit, &url, &[]);
         list["meta"]["next_page_url"] = Value::Null;
         list
@@ -110,8 +116,8 @@ fn body(cx: &Context, at: Ms, event: &Event) -> Value {
         "event_type": event.event_type, "event_date_ms": at, "description": get("EventDescription"),
         "event_date": iso8601(at),
         "resource_type": get("ResourceType"), "resource_sid": get("ResourceSid"), "event_data": data,
-        "actor_type": null, "actor_sid": null, "source": "taskrouter", "source_ip_address": null,
-        "url": format!("https://taskrouter.twilio.com/v1/Workspaces/{}/Events/{}", cx.workspace, event.sid),
+        "actor_url": null, "resource_url": null, "actor_type": null, "actor_sid": null, "source": "taskrouter", "source_ip_address": null,
+        "url": format!("{}/v1/Workspaces/{}/Events/{}", cx.base, cx.workspace, event.sid),
     })
 }
 
