@@ -3,6 +3,7 @@
 BIN := target/debug/taskrouter-streams
 DIST := target/dist
 SIMULATOR := target/debug/twilio-simulator
+AXE := target/axe-core
 PORT ?= 8080
 PREFIX ?= /usr/local
 # Packages install into a folder of their own: make install DESTDIR=…
@@ -11,7 +12,7 @@ DESTDIR ?=
 FEATURES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sim run replay tunnel check deny docs test lab bench release install setup setup-test
+.PHONY: help demo sim run replay tunnel check deny docs test lab bench release sbom install setup setup-test
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -70,6 +71,7 @@ setup-test: setup
 	  command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || missing="$$missing pgbouncer"; \
 	  command -v chromedriver >/dev/null || missing="$$missing chromium chromium-driver fonts-dejavu-core"; \
 	  ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$$missing faketime"; \
+	  test -f $(AXE)/package/axe.min.js || command -v npm >/dev/null || missing="$$missing npm"; \
 	  missing=$$(echo $$missing); \
 	  if [ -z "$$missing" ]; then exit 0; fi; \
 	  if [ -n "$(NO_INSTALL)" ] && [ "$$CI" != true ]; then \
@@ -81,6 +83,15 @@ setup-test: setup
 	    echo "SKIPPED: cannot install $$missing (not root, or no apt-get). The tests that need them will be skipped. Install them: sudo apt-get install $$missing, or your system's equivalent" >&2; \
 	    [ "$$CI" != true ]; \
 	  fi
+	@$(MAKE) --silent $(AXE)/package/axe.min.js || [ "$$CI" != true ]
+
+# Judges the console's pages. One file, of one version, from npm; nothing of it is installed or run outside of the tests' browser.
+$(AXE)/package/axe.min.js:
+	@if command -v npm >/dev/null && [ -z "$(NO_INSTALL)" ]; then \
+	  mkdir -p $(AXE) && cd $(AXE) && npm pack --silent axe-core@4.14.1 >/dev/null && tar xzf axe-core-4.14.1.tgz; \
+	else \
+	  echo "SKIPPED: axe-core is not fetched. The test that needs it will be skipped." >&2; [ "$$CI" != true ]; \
+	fi
 
 test: setup-test ## run every test; first installs what they need (NO_INSTALL=1 skips that)
 	cargo test --locked --workspace --all-features
@@ -90,8 +101,8 @@ lab: setup ## random runs on a virtual clock: SEEDS=100000, FROM=0, or SEED=n to
 	LAB_SEEDS=$(or $(SEEDS),100000) LAB_FROM=$(or $(FROM),0) $(if $(SEED),LAB_SEED=$(SEED)) \
 		cargo test --locked --profile lab --test it -- lab::whatever lab::seeds --nocapture
 
-bench: setup-test ## measure: figures and ratios of one run (ONLY=name)
-	ONLY=$(ONLY) cargo bench --locked
+bench: setup-test ## measure: figures and ratios of one run (ONLY=name, PROFILE=fast to build sooner)
+	ONLY=$(ONLY) cargo bench --locked $(if $(PROFILE),--profile $(PROFILE))
 
 # objcopy keeps the symbols in a file of their own, which gdb finds by the link in the program.
 release: setup ## build the release into target/dist: stripped, debug symbols apart (FEATURES=opentelemetry)
@@ -104,7 +115,17 @@ release: setup ## build the release into target/dist: stripped, debug symbols ap
 	  objcopy --strip-debug --strip-unneeded --add-gnu-debuglink=taskrouter-streams.debug taskrouter-streams; \
 	else echo "NOT STRIPPED: objcopy (binutils) is missing" >&2; fi
 	@$(DIST)/bin/taskrouter-streams generate $(DIST)
+	@$(MAKE) --no-print-directory sbom
 	@ls -l $(DIST)/bin
+
+# What is in the release, for whoever has to know: a CycloneDX list of every package with version, licence and checksum.
+sbom:
+	@if cargo cyclonedx --version >/dev/null 2>&1; then \
+	  cargo cyclonedx --quiet --format json --describe binaries $(if $(FEATURES),--features $(FEATURES)) && \
+	  mv taskrouter-streams_bin.cdx.json $(DIST)/taskrouter-streams.cdx.json && rm -f simulator/*.cdx.json; \
+	else \
+	  echo "NOT MADE: the list of packages in the release (SBOM). Install cargo-cyclonedx: cargo install --locked cargo-cyclonedx" >&2; \
+	fi
 
 install: ## install the release below PREFIX (/usr/local) with man pages and completions; run `make release` before
 	@test -x $(DIST)/bin/taskrouter-streams || { echo "nothing to install: run 'make release' first" >&2; exit 1; }

@@ -1,12 +1,14 @@
 //! The configuration: layers of keys, read and checked once into [`Settings`].
 //!
-//! `config/default.toml` (compiled in, and the reference of every key) ← the file of `--config` ← `TWILIO_*` ←
-//! `TRS__SECTION__KEY`. Every problem is reported at once, by the key's full name, never with a secret's value.
+//! `config/default.toml` (compiled in, and the reference of every key) ← the file of `--config` ← systemd's credentials ←
+//! `TWILIO_*` ← `TRS__SECTION__KEY`. A variable that ends in `_FILE` names the file of its value. Every problem is reported at once, by the key's full name, never with a secret's value.
 
 #![expect(missing_docs, reason = "config/default.toml documents every section and key")]
 
 mod check;
+mod files;
 mod layers;
+mod names;
 mod problem;
 mod reader;
 mod settings;

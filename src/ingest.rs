@@ -1,13 +1,15 @@
 //! Journals facts from outside, several at a time, and traces the new ones. Both the listener and the backfiller use it.
 
-use crate::call::fact::{Fact, FactKind};
+use crate::call::fact::{Fact, FactKind, StreamChange};
 use crate::call::sid::TaskSid;
+use crate::call::step::Goal;
 use crate::journal::{Clock, Ingest, Ingested, JournalError, NewFact};
 use crate::telemetry::traces::{Span, Traces};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
 /// Journals facts in batches.
+#[derive(Clone)]
 pub struct Ingester {
     journal: Arc<dyn Ingest>,
     traces: Traces,
@@ -30,23 +32,53 @@ impl Ingester {
     /// A batch shares a commit; all facts of a large delivery at once would crowd out everybody else's.
     pub async fn ingest_batch(&self, facts: &mut Vec<NewFact>) -> Vec<(NewFact, Result<Ingested, JournalError>)> {
         let rest = facts.split_off(facts.len().min(self.at_once));
-        let mut ingests = JoinSet::new();
-        for fact in std::mem::replace(facts, rest) {
-            let (journal, span) = (self.journal.clone(), self.traces.event(&fact.call, &fact.fact));
-            ingests.spawn(async move {
-                let result = journal.ingest(fact.clone()).await;
-                (fact, span, result)
-            });
+        let mut batch = std::mem::replace(facts, rest);
+        // Most deliveries are of one event, which needs no task of its own.
+        if batch.len() == 1
+            && let Some(fact) = batch.pop()
+        {
+            return vec![self.ingest(fact).await];
         }
-        let finished = ingests.join_all().await.into_iter();
-        finished
-            .map(|(fact, span, result)| {
-                if let (Some(span), Ok(Ingested::New)) = (span, &result) {
-                    self.traces.record(Span { to: self.clock().now(), ..span });
-                }
-                (fact, result)
-            })
-            .collect()
+        let mut ingests = JoinSet::new();
+        for fact in batch {
+            let ingester = self.clone();
+            ingests.spawn(async move { ingester.ingest(fact).await });
+        }
+        ingests.join_all().await
+    }
+
+    async fn ingest(&self, fact: NewFact) -> (NewFact, Result<Ingested, JournalError>) {
+        let span = self.traces.event(&fact.call, &fact.fact);
+        let result = self.journal.ingest(fact.clone()).await;
+        if let Ok(Ingested::New) = &result {
+            log_stream(&fact);
+            if let Some(span) = span {
+                self.traces.record(Span { to: self.clock().now(), ..span });
+            }
+        }
+        (fact, result)
+    }
+}
+
+/// Twilio's own word on a stream, which is the proof of what was asked for.
+fn log_stream(new: &NewFact) {
+    let FactKind::Stream(event) = &new.fact.kind else { return };
+    let (task_sid, call_sid, stream_sid, name) = (&new.call, &event.call, &event.stream, &event.name);
+    let account = event.account.as_ref().map(|account| account.as_str());
+    // A stream's name bears its reservation.
+    let reservation = Goal::Stop(name.clone()).reservation();
+    let reservation_sid = reservation.as_ref().map(|reservation| reservation.as_str());
+    match event.change {
+        StreamChange::Started => {
+            tracing::info!(%task_sid, %call_sid, reservation_sid, %stream_sid, account, name, "stream started");
+        }
+        StreamChange::Stopped => {
+            tracing::info!(%task_sid, %call_sid, reservation_sid, %stream_sid, account, name, "stream stopped");
+        }
+        StreamChange::Error => {
+            let code = event.error;
+            tracing::warn!(%task_sid, %call_sid, reservation_sid, %stream_sid, account, name, code, "stream failed");
+        }
     }
 }
 

@@ -4,19 +4,21 @@
 //! and [`Service::stop`] ends it in order. Commands, benches, tests and the simulator's testbed all start it here.
 
 mod error;
+mod opening;
 mod supervisor;
 
 pub use error::{RunError, StartError};
+pub(crate) use opening::postgres_settings;
 pub use supervisor::{Ended, Supervisor};
 
 use crate::call::Policy;
 use crate::call::rules::Destination;
-use crate::config::{self, JournalUrl, Mode, Settings};
+use crate::config::{self, Mode, Settings};
 use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
 use crate::http::{self, ConnectionLimits, IngressSettings};
-use crate::journal::{Journal, OpenError, Outage, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings};
-use crate::telemetry::metrics::{Commits, Metrics};
+use crate::journal::{Journal, Outage};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError, delivery_timeout};
@@ -25,7 +27,6 @@ use crate::worker::{
     Accounts, BackfillSettings, Backfiller, Source, StreamGauges, Worker, WorkerAccount, WorkerSettings,
 };
 use actix_web::dev::ServerHandle;
-use secrecy::SecretString;
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -53,14 +54,16 @@ pub struct Service {
 }
 
 impl Service {
-    /// Opens the journal, binds both listeners and starts to work.
+    /// Binds both listeners, opens the journal, for which it may have to wait, and starts to work.
     ///
     /// # Errors
     /// When something that the settings name cannot be had.
     pub async fn start(settings: &Settings) -> Result<Self, StartError> {
         let max_connections = max_connections(&settings.server)?;
         let metrics = Arc::new(Metrics::new(VERSION, COMMIT));
-        let journal = open_journal(settings, metrics.commits.clone()).await?;
+        let (public_listener, public) = bind("server.listen", settings.server.listen)?;
+        let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
+        let journal = opening::open(settings, &metrics.commits, &public_listener, &admin_listener).await?;
         let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
         let accounts = accounts(settings)?;
         let outage = Arc::new(Outage::default());
@@ -74,8 +77,6 @@ impl Service {
                 "mode = \"shadow\": calls that begin now are decided and shown, in the console and by `calls show`, and not commanded; one that began live is finished live"
             );
         }
-        let (public_listener, public) = bind("server.listen", settings.server.listen)?;
-        let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
         let grace = settings.shutdown.grace;
         let stop = CancellationToken::new();
         let operators = console(journal.clone(), metrics.clone(), console_settings(settings), stop.clone());
@@ -194,43 +195,6 @@ async fn prune_loop(
     }
 }
 
-/// Opens the journal that the settings name.
-async fn open_journal(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
-    let journal = &settings.journal;
-    match &journal.url {
-        JournalUrl::Sqlite(path) => Ok(Arc::new(SqliteJournal::open(SqliteSettings {
-            path: path.clone(),
-            queue_limit: journal.queue_limit,
-            batch_limit: journal.batch_limit,
-            lease: journal.lease,
-            wal_limit_bytes: journal.wal_limit_bytes,
-            commits,
-        })?)),
-        JournalUrl::Postgres(url) => {
-            Ok(Arc::new(PostgresJournal::open(postgres_settings(journal, url, commits)).await?))
-        }
-    }
-}
-
-/// For the database that the settings name.
-pub(crate) fn postgres_settings(
-    journal: &config::JournalConfig,
-    url: &SecretString,
-    commits: Commits,
-) -> PostgresSettings {
-    PostgresSettings {
-        url: url.clone(),
-        pool_size: journal.pool_size,
-        acquire_timeout: journal.acquire_timeout,
-        statement_timeout: journal.statement_timeout,
-        listen: journal.listen,
-        queue_limit: journal.queue_limit,
-        batch_limit: journal.batch_limit,
-        lease: journal.lease,
-        commits,
-    }
-}
-
 /// `server.max_connections`, or as many as the limit of open files allows beside `server.descriptor_reserve`.
 fn max_connections(server: &config::ServerConfig) -> Result<usize, StartError> {
     let (reserve, closing) = (server.descriptor_reserve, server.threads * http::CLOSING_PER_THREAD);
@@ -295,10 +259,12 @@ fn ingress_settings(
 }
 
 fn console_settings(settings: &Settings) -> ConsoleSettings {
-    let config::AdminConfig { listen, token, login_delay, live_every, live_views, .. } = settings.admin.clone();
+    let config::AdminConfig { listen, token, read_token, identity_header, login_delay, live_every, live_views, .. } =
+        settings.admin.clone();
     let named = |(name, own): (String, Settings)| (own.twilio.account_sid, name);
     let accounts = AccountNames(settings.by_account().into_iter().map(named).collect());
-    ConsoleSettings { token, is_private: listen.ip().is_loopback(), login_delay, live_every, live_views, accounts }
+    let is_private = listen.ip().is_loopback();
+    ConsoleSettings { token, read_token, identity_header, is_private, login_delay, live_every, live_views, accounts }
 }
 
 fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {

@@ -3,8 +3,8 @@
 //! One renderer serves demo, tests and operators. It prints SIDs and times, never attributes or phone numbers.
 
 use crate::call::fact::{
-    CallAttributes, EpochMs, Fact, FactKind, Notice, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
-    TaskChange, TransferChange, TransferEvent, TransferMode, TransferTarget,
+    CallAttributes, EpochMs, Fact, FactKind, Notice, Operated, OperatorAct, ReservationChange, ReservationEvent,
+    StreamChange, StreamEvent, TaskChange, TransferChange, TransferEvent, TransferMode, TransferTarget,
 };
 use crate::call::sid::{AccountSid, CallSid, ReservationSid};
 use crate::call::step::{
@@ -17,10 +17,12 @@ use std::fmt::{self, Write as _};
 /// A line of the timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// When the fact was journaled.
+    /// When it happened, as far as we know: of a step when it was sent, else when the fact was journaled.
     pub at: EpochMs,
     /// Since the first fact.
     pub after_ms: i64,
+    /// From when a step was sent until it settled. `None` for one that has not, and for everything else.
+    pub took_ms: Option<i64>,
     /// The origin and the kind of result.
     pub kind: Kind,
     /// What happened, and for a step its result.
@@ -50,17 +52,32 @@ pub enum Kind {
     Operator,
 }
 
-/// A call's facts as lines, oldest first.
+/// A call's facts as lines, oldest first. A step stands where it was sent, ahead of what it caused: Twilio may tell of a stream
+/// before it answers.
 pub fn lines(facts: &[Fact]) -> Vec<Line> {
     let mut story = Story::default();
     let began = facts.first().map_or(0, |fact| fact.at);
     let mut lines = Vec::new();
     for fact in facts {
         let (text, why) = story.tell(&fact.kind);
-        if !text.is_empty() {
-            lines.push(Line { at: fact.at, after_ms: fact.at - began, kind: kind(&fact.kind), text, why });
+        if text.is_empty() {
+            continue;
         }
+        let sent_at = if let FactKind::Settled(settled) = &fact.kind { Some(settled.sent_at) } else { None };
+        // A clock that was set back must not put a step ahead of the call.
+        let at = sent_at.map_or(fact.at, |sent_at| sent_at.clamp(began, fact.at.max(began)));
+        let took_ms = sent_at.map(|_| fact.at - at);
+        lines.push(Line { at, after_ms: at - began, took_ms, kind: kind(&fact.kind), text, why });
     }
+    lines.extend(story.unsettled(facts).map(|(at, text, why)| Line {
+        at,
+        after_ms: at - began,
+        took_ms: None,
+        kind: Kind::Step,
+        text,
+        why: Some(why),
+    }));
+    lines.sort_by_key(|line| line.at);
     lines
 }
 
@@ -96,7 +113,7 @@ pub fn render(facts: &[Fact]) -> String {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Line { after_ms, kind, text, why, .. } = self;
+        let Line { after_ms, took_ms, kind, text, why, .. } = self;
         let mark = match kind {
             Kind::Event | Kind::Operator => "",
             Kind::Step | Kind::Failure => "  → ",
@@ -106,6 +123,9 @@ impl fmt::Display for Line {
             Kind::Parked => "  ✗ PARKED: ",
         };
         write!(f, "{:>6}.{:03} s  {mark}{text}", after_ms / 1000, after_ms % 1000)?;
+        if let Some(took) = took_ms {
+            write!(f, " ({took} ms)")?;
+        }
         match why {
             Some(why) => write!(f, "  [to {why}]"),
             None => Ok(()),
@@ -135,7 +155,7 @@ fn kind(what: &FactKind) -> Kind {
         FactKind::Noticed(Notice::LegStayed { .. } | Notice::RedirectVoid | Notice::NoCall)
         | FactKind::Recovered(_) => Kind::Event,
         FactKind::Noticed(_) => Kind::Warning,
-        FactKind::Redriven | FactKind::Dismissed => Kind::Operator,
+        FactKind::Redriven | FactKind::Dismissed | FactKind::Operated(_) => Kind::Operator,
         FactKind::Unparked => Kind::Event,
     }
 }
@@ -178,6 +198,12 @@ impl Story {
             FactKind::Recovered(goal) => format!("no longer parked: {}", self.goal(goal)),
             FactKind::Noticed(notice) => noticed(notice),
             FactKind::Stream(event) => stream(event),
+            FactKind::Operated(Operated { act: OperatorAct::Redrive, by }) => {
+                format!("operator {by} redrives the call")
+            }
+            FactKind::Operated(Operated { act: OperatorAct::Dismiss, by }) => {
+                format!("operator {by} dismisses the parked changes")
+            }
             FactKind::Redriven => "an operator redrives the call".to_owned(),
             FactKind::Dismissed => "an operator dismisses the parked changes".to_owned(),
             FactKind::Unparked => "no change is parked any more".to_owned(),
@@ -237,17 +263,36 @@ impl Story {
     }
 
     fn settled(&mut self, settled: &Settled) -> (String, Option<String>) {
-        let Step { operation, why, .. } = &settled.step;
-        let asked = self.operation(operation);
+        let asked = self.operation(&settled.step.operation);
         let ended = self.ending(&settled.outcome);
-        let why: Vec<String> = why.iter().map(|goal| self.goal(goal)).collect();
+        let why = self.why(&settled.step);
         let text = match (settled.assumed, &settled.outcome) {
             (Some(Assumed::NotSent), Outcome::Done(_)) => format!("would {asked}"),
             (Some(Assumed::NotSent), _) => format!("would {asked}: {ended}"),
             (Some(Assumed::Seen { .. }), _) => format!("{asked}: {ended}, as it would be"),
             (None, _) => format!("{asked}: {ended}"),
         };
-        (text, Some(why.join(" and to ")))
+        (text, Some(why))
+    }
+
+    /// Commands that were begun and have not settled: when, which, and to what end.
+    fn unsettled<'a>(&'a mut self, facts: &'a [Fact]) -> impl Iterator<Item = (EpochMs, String, String)> + 'a {
+        let is_settled = |step: &Step| {
+            facts.iter().any(|fact| matches!(&fact.kind, FactKind::Settled(settled) if settled.step.id == step.id))
+        };
+        let begun = facts.iter().filter_map(|fact| {
+            let FactKind::Begun(step) = &fact.kind else { return None };
+            Some((fact.at, step))
+        });
+        begun.filter(move |(_, step)| !is_settled(step)).map(move |(at, step)| {
+            let text = format!("{}: begun, not settled yet", self.operation(&step.operation));
+            (at, text, self.why(step))
+        })
+    }
+
+    fn why(&mut self, step: &Step) -> String {
+        let why: Vec<String> = step.why.iter().map(|goal| self.goal(goal)).collect();
+        why.join(" and to ")
     }
 
     fn operation(&mut self, operation: &Operation) -> String {
@@ -285,7 +330,12 @@ impl Story {
 
     fn start(&mut self, start: &StreamStart) -> String {
         let slot = letter(start.slot);
-        format!("start {} on destination {slot} for {}", start.name, self.agent(&start.reservation))
+        let agent = self.agent(&start.reservation);
+        let altered = match start.altered.as_slice() {
+            [] => String::new(),
+            names => format!(" (shortened or cleaned for Twilio: {})", names.join(", ")),
+        };
+        format!("start {} on destination {slot} for {agent}{altered}", start.name)
     }
 
     fn ending(&self, outcome: &Outcome) -> String {

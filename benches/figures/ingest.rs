@@ -1,120 +1,111 @@
 //! How many events a second are taken.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use crate::events::{CallEvents, Rng};
+use crate::server::{Server, leave_the_servers_core};
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
-use taskrouter_streams::twilio::signature;
-use twilio_simulator::SimConfig;
-use twilio_simulator::testbed::Testbed;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
 
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: [usize; 2] = [32, 128];
+const ROUNDS: usize = 3;
 const SPAN: Duration = Duration::from_secs(3);
 
-/// `POST /taskrouter/events` with a durable commit in each store, beside a bare 204 of the same server library; one server
-/// thread each, in turns.
-pub(crate) async fn rates(postgres: Option<&str>) {
-    let extra = "[server]\nthreads = 1\n";
-    let sqlite = Testbed::start(SimConfig::default(), extra).await.unwrap();
-    let other = match postgres {
-        Some(url) => Some(Testbed::start_on(url, SimConfig::default(), extra).await.unwrap()),
-        None => None,
-    };
-    let mut doors = vec![("bare 204", bare_server()), ("SQLite", sqlite.service.public())];
-    doors.extend(other.as_ref().map(|stage| ("PostgreSQL", stage.service.public())));
-    println!("ingest, {CONNECTIONS} connections, one server thread, {} s each, in turns", SPAN.as_secs());
-    for round in 0..3 {
-        let mut bare_rate = 0.0;
-        for (place, (name, door)) in doors.iter().copied().enumerate() {
-            let run = round * doors.len() + place;
-            let (rate, p99) = tokio::task::spawn_blocking(move || load(door, run)).await.unwrap();
-            if place == 0 {
-                bare_rate = rate;
-            }
-            println!("  {name:<10} {rate:>8.0}/s  p99 {p99:>6.2} ms  ratio {:.2}", rate / bare_rate);
-            // What was ingested is worked off ahead of the next round.
-            for stage in [Some(&sqlite), other.as_ref()].into_iter().flatten() {
-                while stage.service.journal().backlog().await.unwrap().active > 0 {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+/// More than any server here takes in the span.
+const EVENTS: usize = 150_000;
+
+/// `POST /taskrouter/events` with a durable commit in each store, beside a bare 204 of the same server library: each server on
+/// one core, the load on another, in turns. Every event is the first of a call, with random SIDs.
+pub(crate) fn rates(postgres: Option<&str>) {
+    let directory = TempDir::new().unwrap();
+    let sqlite = format!("sqlite:{}", directory.path().join("journal.db").display());
+    let mut servers = vec![("bare 204", Server::bare()), ("SQLite", product(&sqlite))];
+    servers.extend(postgres.map(|url| ("PostgreSQL", product(url))));
+    let mut rng = Rng::new(1);
+    for connections in CONNECTIONS {
+        println!("ingest, {connections} connections, one server core, {} s each, in turns", SPAN.as_secs());
+        for _ in 0..ROUNDS {
+            let mut bare = None;
+            for (name, server) in &servers {
+                let requests: Vec<Vec<u8>> =
+                    (0..EVENTS).map(|_| CallEvents::new(&mut rng).task("created", "pending")).collect();
+                let (address, before) = (server.public, server.cpu());
+                let load = std::thread::spawn(move || load(address, connections, requests)).join().unwrap();
+                let cpu_us = (server.cpu() - before).as_secs_f64() * 1e6 / load.answered;
+                let (rate, cpu) = *bare.get_or_insert((load.rate, cpu_us));
+                println!(
+                    "  {name:<10} {:>8.0}/s  p50 {:>6.2} p99 {:>6.2} ms  CPU {cpu_us:>5.1} µs  ratio {:.3}, by CPU {:.3}",
+                    load.rate,
+                    load.p50_ms,
+                    load.p99_ms,
+                    load.rate / rate,
+                    cpu / cpu_us
+                );
+                if server.admin.is_some() {
+                    server.works_off();
                 }
             }
         }
     }
-    sqlite.stop().await;
-    if let Some(stage) = other {
-        stage.stop().await;
-    }
 }
 
-fn bare_server() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = actix_web::HttpServer::new(|| {
-        actix_web::App::new().route(
-            "/taskrouter/events",
-            actix_web::web::post()
-                .to(|_body: actix_web::web::Bytes| async { actix_web::HttpResponse::NoContent().finish() }),
-        )
-    });
-    tokio::spawn(server.workers(1).disable_signals().listen(listener).unwrap().run());
-    address
+fn product(journal_url: &str) -> Server {
+    Server::product(journal_url, "http://127.0.0.1:9", &[("TRS__JOURNAL__QUEUE_LIMIT", "4096")])
 }
 
-/// Requests per second, and the 99th percentile in ms.
-fn load(address: SocketAddr, round: usize) -> (f64, f64) {
+struct Load {
+    answered: f64,
+    rate: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+/// As many requests as are answered in the span, each connection one at a time.
+fn load(address: SocketAddr, connections: usize, requests: Vec<Vec<u8>>) -> Load {
+    leave_the_servers_core();
+    let (requests, times) = (Rc::new(RefCell::new(requests)), Rc::new(RefCell::new(Vec::with_capacity(EVENTS))));
     let began = Instant::now();
-    let threads: Vec<_> =
-        (0..CONNECTIONS).map(|number| std::thread::spawn(move || client(address, round, number))).collect();
-    let mut latencies: Vec<Duration> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-    latencies.sort_unstable();
-    let rate = latencies.len() as f64 / began.elapsed().as_secs_f64();
-    (rate, latencies[latencies.len() * 99 / 100].as_secs_f64() * 1_000.0)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let clients: Vec<_> = (0..connections)
+            .map(|_| tokio::task::spawn_local(client(address, began + SPAN, requests.clone(), times.clone())))
+            .collect();
+        for client in clients {
+            client.await.unwrap();
+        }
+    });
+    let took = began.elapsed().as_secs_f64();
+    let mut times = times.take();
+    times.sort_unstable();
+    let ms = |part: usize| times[times.len() * part / 100].as_secs_f64() * 1e3;
+    let answered = times.len() as f64;
+    Load { answered, rate: answered / took, p50_ms: ms(50), p99_ms: ms(99) }
 }
 
-fn client(address: SocketAddr, round: usize, number: usize) -> Vec<Duration> {
-    let mut stream = TcpStream::connect(address).unwrap();
+async fn client(
+    address: SocketAddr,
+    until: Instant,
+    requests: Rc<RefCell<Vec<Vec<u8>>>>,
+    times: Rc<RefCell<Vec<Duration>>>,
+) {
+    let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
-    let (mut latencies, mut answer) = (Vec::new(), [0; 1024]);
-    let until = Instant::now() + SPAN;
+    let mut answer = [0; 1024];
     while Instant::now() < until {
-        let request = request(round, number, latencies.len());
+        let Some(request) = requests.borrow_mut().pop() else { return };
         let began = Instant::now();
-        stream.write_all(&request).unwrap();
-        let read = stream.read(&mut answer).unwrap();
+        // A request fits into the socket's buffer.
+        assert_eq!(stream.try_write(&request).unwrap(), request.len());
+        let read = loop {
+            stream.readable().await.unwrap();
+            match stream.try_read(&mut answer) {
+                Ok(read) => break read,
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        };
         assert!(answer[..read].starts_with(b"HTTP/1.1 204"), "{}", String::from_utf8_lossy(&answer[..read]));
-        latencies.push(began.elapsed());
+        times.borrow_mut().push(began.elapsed());
     }
-    latencies
-}
-
-/// A signed `task.created` of a task of its own, so that every one is stored.
-fn request(round: usize, number: usize, sequence: usize) -> Vec<u8> {
-    let digits = format!("{round:02x}{number:04x}{sequence:026x}");
-    let pairs = [
-        ("EventType", "task.created".to_owned()),
-        ("AccountSid", "ACde300000000000000000000000000001".to_owned()),
-        ("WorkspaceSid", "WSde300000000000000000000000000002".to_owned()),
-        ("Sid", format!("EV{digits}")),
-        ("Timestamp", "1764000000".to_owned()),
-        ("TimestampMs", "1764000000000".to_owned()),
-        ("ResourceType", "task".to_owned()),
-        ("ResourceSid", format!("WT{digits}")),
-        ("TaskSid", format!("WT{digits}")),
-        (
-            "TaskAttributes",
-            format!("{{\"direction\":\"inbound\",\"call_sid\":\"CA{digits}\",\"from\":\"+15550100101\"}}"),
-        ),
-        ("TaskAssignmentStatus", "canceled".to_owned()),
-        ("TaskVersion", "0".to_owned()),
-        ("TaskChannelUniqueName", "voice".to_owned()),
-        ("TaskQueueName", "Everyone".to_owned()),
-        ("WorkflowName", "Assign to Anyone".to_owned()),
-    ];
-    let signature = signature::sign("https://streams.example.com/taskrouter/events", &pairs, "the-token-of-the-demo");
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
-    format!(
-        "POST /taskrouter/events HTTP/1.1\r\nHost: h\r\nX-Twilio-Signature: {signature}\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
 }

@@ -1,5 +1,5 @@
 //! The figures that the README and the closing notes report, each beside a baseline measured in the same run: `make bench`.
-//! `make bench ONLY=ingest` (or change, strategies, steps, backlog, stream_gauges, memory) measures only that.
+//! `make bench ONLY=ingest` (or change, strategies, steps, backlog, latency, growth, rest, stream_gauges, memory) measures only that.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and stops when it cannot go on")]
 
 mod backlog;
@@ -7,9 +7,13 @@ mod change;
 #[path = "../../tests/it/postgres/cluster.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod cluster;
+mod events;
+mod growth;
 mod ingest;
 mod journals;
+mod latency;
 mod memory;
+mod server;
 mod steps;
 mod strategies;
 mod stream_gauges;
@@ -17,6 +21,9 @@ mod stream_gauges;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 fn main() {
+    if std::env::args().any(|argument| argument == server::BARE) {
+        return server::serve_bare();
+    }
     let only = std::env::var("ONLY").unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || only == name;
     let cluster = cluster::programs().map(|programs| cluster::Cluster::start(&programs, "on"));
@@ -33,14 +40,25 @@ fn main() {
             strategies::side_by_side().await;
         }
         if wanted("ingest") {
-            ingest::rates(database(port, "ingest").await.as_deref()).await;
+            let url = database(port, "ingest").await;
+            tokio::task::spawn_blocking(move || ingest::rates(url.as_deref())).await.unwrap();
         }
         if wanted("steps") {
             let databases = [database(port, "steps_one").await, database(port, "steps_two").await];
             steps::rates(databases).await;
         }
         if wanted("backlog") {
-            backlog::figures(database(port, "backlog").await.as_deref()).await;
+            backlog::figures(async |name| database(port, name).await).await;
+        }
+        if wanted("latency") {
+            let url = database(port, "latency").await;
+            tokio::task::spawn_blocking(move || latency::from_accept_to_request(url.as_deref())).await.unwrap();
+        }
+        if wanted("growth") {
+            growth::of_a_warm_transfer().await;
+        }
+        if wanted("rest") {
+            backlog::at_rest(database(port, "rest").await.as_deref()).await;
         }
         if wanted("stream_gauges") {
             stream_gauges::times(database(port, "stream_gauges").await.as_deref()).await;

@@ -19,7 +19,12 @@ pub(crate) fn of_a_call() {
 
 /// Memory of this process that is in RAM.
 pub(crate) fn resident_bytes() -> usize {
+    resident_bytes_of("self")
+}
+
+/// Memory of a process that is in RAM.
+pub(crate) fn resident_bytes_of(process: &str) -> usize {
     const PAGE: usize = 4096;
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap();
     pages.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * PAGE
 }

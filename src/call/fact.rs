@@ -52,6 +52,8 @@ pub enum FactKind {
     Dismissed,
     /// Every parked goal is reached, or moot.
     Unparked,
+    /// The same as [`FactKind::Redriven`] or [`FactKind::Dismissed`], by an operator whose name is known.
+    Operated(Operated),
 }
 
 /// What every TaskRouter event tells of itself.
@@ -278,6 +280,25 @@ pub struct Parked {
     pub reason: String,
 }
 
+/// What an operator did with every parked goal, and who they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operated {
+    /// What was done.
+    pub act: OperatorAct,
+    /// Their name, as the proxy in front gave it.
+    pub by: String,
+}
+
+/// What can be done with parked goals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorAct {
+    /// Try them again.
+    Redrive,
+    /// Leave them undone.
+    Dismiss,
+}
+
 /// Something that a person should know, and that nothing else says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -320,7 +341,7 @@ impl FactKind {
     pub fn parks(&self) -> Option<bool> {
         match self {
             FactKind::Parked(_) => Some(true),
-            FactKind::Redriven | FactKind::Dismissed | FactKind::Unparked => Some(false),
+            FactKind::Redriven | FactKind::Dismissed | FactKind::Unparked | FactKind::Operated(_) => Some(false),
             FactKind::Reservation(_)
             | FactKind::Task(_)
             | FactKind::Transfer(_)
@@ -354,6 +375,7 @@ impl FactKind {
             | FactKind::Noticed(_)
             | FactKind::Redriven
             | FactKind::Dismissed
+            | FactKind::Operated(_)
             | FactKind::Unparked => None,
         }
     }

@@ -157,8 +157,9 @@ impl Leg {
         if !row.is_some_and(|row| row.to_come) {
             self.conference_lost(asked);
             if asked.is_none() {
-                // None of the task's is in progress: what was written went with it.
+                // None of the task's is in progress: what was written went with it, and nobody can be held there.
                 self.guard.left();
+                self.hold.forget();
             }
         }
         false

@@ -19,6 +19,7 @@
 //! | `plan` | which streams should run, and which changes lead there |
 //! | [`next`] | the next step |
 //! | `redirect` | changes by new TwiML for the leg |
+//! | [`summary`], `summarizer` | what a list shows of a call |
 //! | [`rules`] | which streams are wanted where |
 //! | [`policy`] | the limits that all of it obeys |
 
@@ -38,8 +39,12 @@ pub mod sid;
 pub mod state;
 pub mod step;
 pub mod streams;
+mod summarizer;
+pub mod summary;
 pub mod task;
 
 pub use next::{Around, Next};
 pub use policy::Policy;
 pub use state::{Call, Neighbour};
+pub use summarizer::{Summarizer, summarize};
+pub use summary::Summary;

@@ -373,11 +373,15 @@ impl Decision<'_> {
 
     /// The hold as it should be.
     fn hold(&self) -> Option<Next> {
-        let (conference, customer) = (self.call.conference()?, self.call.customer()?);
+        let customer = self.call.customer()?;
         let goal = [Goal::HoldAgain];
         if self.leg.hold().should_be(&self.call.task) {
-            return Some(self.attempt(&goal, |why| self.update(conference, customer, None, Some(true), why)));
+            return Some(self.attempt(&goal, |why| match self.call.conference() {
+                Some(conference) => self.update(conference, customer, None, Some(true), why),
+                None => self.find_conference(why),
+            }));
         }
+        let conference = self.call.conference()?;
         let due = self.leg.hold().look_at(&self.call.task, self.policy)?;
         Some(self.attempt(&goal, |why| self.read_at(due, conference, why)))
     }

@@ -2,7 +2,7 @@
 
 use super::fact::{EpochMs, Parked};
 use super::next::Decision;
-use super::rules::{PARAMETER_CHARACTERS, Template};
+use super::rules::{PARAMETER_CHARACTERS, Template, characters};
 use super::sid::{ReservationSid, WorkerSid};
 use super::step::{Goal, StreamStart};
 use super::streams::Stream;
@@ -102,6 +102,7 @@ impl<'a> Decision<'a> {
         }
         let slot = places.take(slots);
         let destination = self.policy.destinations.get(slot);
+        let (parameters, altered) = self.parameters(slot, sid, worker);
         let stream = StreamStart {
             name: self.stream_name(worker, sid),
             slot,
@@ -110,7 +111,8 @@ impl<'a> Decision<'a> {
             reservation: sid.clone(),
             worker: worker.clone(),
             task: task.clone(),
-            parameters: self.parameters(slot, sid, worker),
+            parameters,
+            altered,
         };
         plan.start.push(PlannedStart { stream, again: failures > 0 || given_up });
     }
@@ -190,7 +192,13 @@ impl<'a> Decision<'a> {
         format!("{}{worker}_{reservation}{number}", self.policy.name_prefix)
     }
 
-    fn parameters(&self, slot: usize, reservation: &ReservationSid, worker: &WorkerSid) -> Vec<(String, String)> {
+    /// The destination's parameters, and the names of those of whose value something was lost.
+    fn parameters(
+        &self,
+        slot: usize,
+        reservation: &ReservationSid,
+        worker: &WorkerSid,
+    ) -> (Vec<(String, String)>, Vec<String>) {
         let value = |field: &str| match field {
             "task.sid" => self.call.task().map(ToString::to_string).unwrap_or_default(),
             "reservation.sid" => reservation.to_string(),
@@ -200,11 +208,14 @@ impl<'a> Decision<'a> {
             name => self.call.task.field(reservation, name).join(","),
         };
         let added = self.policy.destinations.get(slot).map(|destination| destination.parameters.as_slice());
+        let mut altered = Vec::new();
         let fill = |(name, template): &(String, Template)| {
-            let room = (PARAMETER_CHARACTERS - 1).saturating_sub(name.chars().count());
-            (name.clone(), template.fill(room, value))
+            let (text, is_altered) = template.fill((PARAMETER_CHARACTERS - 1).saturating_sub(characters(name)), value);
+            altered.extend(is_altered.then(|| name.clone()));
+            (name.clone(), text)
         };
-        added.unwrap_or_default().iter().map(fill).collect()
+        let parameters = added.unwrap_or_default().iter().map(fill).collect();
+        (parameters, altered)
     }
 }
 

@@ -176,6 +176,11 @@ impl Retries {
         })
     }
 
+    /// What is being tried and has not gone well so far, and why.
+    pub(super) fn all_tried(&self) -> impl Iterator<Item = (&Goal, &str)> {
+        self.entries.iter().filter_map(|(goal, entry)| Some((goal, entry.retry.as_ref()?.reason.as_str())))
+    }
+
     /// When the goal may be tried. After it was given up, only now and then.
     pub(super) fn readiness(&self, goal: &Goal, now: EpochMs, outbound: bool, policy: &Policy) -> Readiness {
         let Some(Entry { retry, parked }) = self.entries.get(goal) else { return Readiness::Now };

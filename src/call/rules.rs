@@ -8,9 +8,35 @@ use std::collections::BTreeMap;
 /// Fields by name. A field of an attribute that is a list has several values; one that the event did not bear has none.
 pub type Fields = BTreeMap<String, Vec<String>>;
 
-/// Twilio's: a parameter's name and value together are shorter than this many characters
+/// Twilio's: a parameter's name and value together are shorter than this many [characters]
 /// (<https://www.twilio.com/docs/voice/twiml/stream#custom-parameters>).
 pub const PARAMETER_CHARACTERS: usize = 500;
+
+/// The length of a text by the longest of the usual counts, UTF-16 units. Twilio limits "characters", and nobody has published what
+/// one outside of the Basic Multilingual Plane, such as an emoji, counts as.
+pub fn characters(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// The beginning of a text, of at most so many [characters] when each counts as `cost` says.
+pub fn cut(text: &str, limit: usize, cost: impl Fn(char) -> usize) -> String {
+    let mut left = limit;
+    let fits = |c: &char| match left.checked_sub(cost(*c)) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    text.chars().take_while(fits).collect()
+}
+
+/// Whether Twilio takes it in a parameter: neither a control character nor one that Unicode calls a noncharacter, with which XML parsers
+/// refuse the whole document.
+pub fn is_taken(c: char) -> bool {
+    let is_noncharacter = matches!(c, '\u{FDD0}'..='\u{FDEF}') || u32::from(c) & 0xFFFE == 0xFFFE;
+    !c.is_control() && !is_noncharacter
+}
 
 /// What a stream to one place costs and carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +88,9 @@ impl Rule {
 }
 
 impl Template {
-    /// The text with the values in place, cut to `limit` characters.
-    pub fn fill(&self, limit: usize, value: impl Fn(&str) -> String) -> String {
+    /// The text with the values in place, without what Twilio does not take, cut to `limit` [characters]; and whether something of it
+    /// was lost.
+    pub fn fill(&self, limit: usize, value: impl Fn(&str) -> String) -> (String, bool) {
         let text: String = self
             .0
             .iter()
@@ -72,7 +99,9 @@ impl Template {
                 Piece::Field(name) => value(name),
             })
             .collect();
-        // What XML cannot carry would make the whole document refused.
-        text.chars().filter(|c| !c.is_control()).take(limit).collect()
+        let clean: String = text.chars().filter(|c| is_taken(*c)).collect();
+        let cut = cut(&clean, limit, char::len_utf16);
+        let is_altered = cut != text;
+        (cut, is_altered)
     }
 }

@@ -1,6 +1,6 @@
 //! A call as its facts tell it: the fold. Each part takes from a fact what concerns it; here it is only told which part that is.
 
-use super::fact::{EpochMs, Fact, FactKind, Notice};
+use super::fact::{EpochMs, Fact, FactKind, Notice, Operated, OperatorAct};
 use super::leg::{Leg, Sight, Whereabouts};
 use super::legs::Legs;
 use super::policy::Policy;
@@ -84,13 +84,15 @@ impl Call {
             FactKind::Parked(parked) => self.retries.parked(parked, at),
             FactKind::Recovered(goal) => self.retries.forget(goal),
             FactKind::Noticed(notice) => self.noticed(notice, at),
-            FactKind::Redriven => {
+            FactKind::Redriven | FactKind::Operated(Operated { act: OperatorAct::Redrive, .. }) => {
                 self.retries = Retries::default();
                 self.streams.forgive();
                 self.leg.look_anew(at);
                 self.no_call_at = None;
             }
-            FactKind::Dismissed => self.retries.dismissed(),
+            FactKind::Dismissed | FactKind::Operated(Operated { act: OperatorAct::Dismiss, .. }) => {
+                self.retries.dismissed();
+            }
             // Said for those who do not fold: here it was known from what happened.
             FactKind::Unparked => {}
         }
@@ -554,6 +556,16 @@ impl Call {
     /// What is parked and not dismissed, and why.
     pub fn parked(&self) -> impl Iterator<Item = (&Goal, &str)> {
         self.retries.all_parked()
+    }
+
+    /// What is being tried and has not gone well so far, and why.
+    pub fn tried(&self) -> impl Iterator<Item = (&Goal, &str)> {
+        self.retries.all_tried()
+    }
+
+    /// The values of a field that the configuration names: of the reservation's worker, or of the task.
+    pub fn field(&self, reservation: &ReservationSid, name: &str) -> &[String] {
+        self.task.field(reservation, name)
     }
 
     /// The guard by the last word on it; `None` while it is being changed.

@@ -171,6 +171,9 @@ pub struct StreamStart {
     /// The parameters that the destination's configuration adds, in its order.
     #[serde(default)]
     pub parameters: Vec<(String, String)>,
+    /// Names of those that are sent shortened, without characters that Twilio refuses, or not at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub altered: Vec<String>,
 }
 
 /// The customer participant's `endConferenceOnExit`.

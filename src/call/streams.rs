@@ -14,6 +14,7 @@ use super::fact::{EpochMs, StreamChange, StreamEvent};
 use super::policy::Policy;
 use super::sid::{CallSid, ReservationSid, StreamSid};
 use super::step::{StreamStart, reservation_in};
+use serde::{Deserialize, Serialize};
 
 /// A stream that ran for this long was a success, whatever ends it: earlier failures no longer count.
 const SUCCESS_MS: i64 = 60_000;
@@ -116,7 +117,8 @@ struct Noticed {
 }
 
 /// How a stream stands, as a person is shown it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StreamState {
     /// Asked for; no answer yet.
     Starting,

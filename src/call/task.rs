@@ -14,6 +14,7 @@ use super::fact::{
 use super::legs::Legs;
 use super::lww_register::LwwRegister;
 use super::sid::{ReservationSid, TaskSid, TransferSid, WorkerSid};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What TaskRouter has told.
@@ -46,7 +47,8 @@ pub struct Reservation {
 }
 
 /// How far a reservation has come. Only ever grows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ReservationStatus {
     /// Offered.
     #[default]
@@ -91,6 +93,7 @@ impl Task {
             | FactKind::Noticed(_)
             | FactKind::Redriven
             | FactKind::Dismissed
+            | FactKind::Operated(_)
             | FactKind::Unparked => return false,
         };
         self.last_event_at = self.last_event_at.max(Some(at));

@@ -48,6 +48,12 @@ pub(crate) fn misused(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(MISUSED)
 }
 
+/// Tells a person something beside what a command prints.
+#[expect(clippy::print_stderr, reason = "it is not what the command was asked for")]
+pub(crate) fn note(text: &str) {
+    eprintln!("taskrouter-streams: {text}");
+}
+
 /// Prints a line on standard output; a closed pipe is not an error.
 pub(crate) fn say(text: &str) {
     use std::io::Write as _;

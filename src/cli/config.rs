@@ -57,6 +57,7 @@ fn report(settings: &Settings) -> String {
     lines.push(format!("public URL   {}", settings.server.public_url));
     lines.push(format!("listeners    {} (public), {} (admin)", settings.server.listen, settings.admin.listen));
     lines.push(format!("journal      {journal}"));
+    lines.extend(settings.twilio.proxy.as_ref().map(|proxy| format!("proxy        {proxy}")));
     for (name, own) in settings.by_account() {
         let destinations: Vec<&str> = own.streams.destinations.iter().map(|to| to.name.as_str()).collect();
         let streams = format!("strategy {}, destinations {}", own.streams.strategy.as_str(), destinations.join(", "));

@@ -16,7 +16,7 @@ mod serve;
 mod setup;
 mod sign;
 
-pub(crate) use command::{CommandResult, Configured, MISUSED, complain, environment, misused, say};
+pub(crate) use command::{CommandResult, Configured, MISUSED, complain, environment, misused, note, say};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;

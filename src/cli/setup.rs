@@ -50,7 +50,8 @@ pub(super) struct Setup {
     /// Leave the filter empty, so that every event is sent: more requests, for when Twilio refuses the filter
     #[arg(long)]
     all_events: bool,
-    /// Print the requests that create an Event Streams sink and subscription; with --yes, make the missing ones
+    /// Print the requests that create an Event Streams sink and subscription, unless there is nothing to do; with --yes, make the
+    /// missing ones
     ///
     /// Leaves the Event Callback URL as it is.
     #[arg(long)]
@@ -71,11 +72,7 @@ impl Setup {
         if self.event_streams {
             let login = login(&account, &settings);
             let delivery = Delivery::new(&client, &settings.server.public_url, &login);
-            if self.yes {
-                return delivery.carry_out().await;
-            }
-            say(&delivery.calls());
-            return Ok(ExitCode::SUCCESS);
+            return if self.yes { delivery.carry_out().await } else { delivery.preview().await };
         }
         if self.list {
             say(&listed(&client.workspaces().list().await.map_err(asking)?));

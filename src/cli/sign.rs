@@ -1,22 +1,26 @@
 //! `sign`: the signature that Twilio would send with a request.
 
-use super::{CommandResult, misused, say};
+use super::{CommandResult, misused, note, say};
 use crate::twilio::signature;
 use anyhow::{Context as _, anyhow};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: taskrouter-streams sign --url https://streams.example.com/taskrouter/events \
+#[command(after_help = "Examples: taskrouter-streams sign --url https://streams.example.com/taskrouter/events \
                   --body fixtures/taskrouter/03.reservation.accepted.a.form\n\
+                  taskrouter-streams sign --url https://streams.example.com/taskrouter/event-streams --json --body delivery.json\n\
                   Exit codes: 0 printed; 1 the body cannot be read; 2 wrong arguments or no auth token.")]
 pub(super) struct Sign {
-    /// Sign this URL, exactly as configured at Twilio, without a fragment
+    /// Sign this URL, exactly as configured at Twilio; a fragment is left out
     #[arg(long)]
     url: String,
-    /// Read the form body from this file instead of standard input
+    /// Read the body from this file instead of standard input
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
+    /// Sign a JSON body, byte for byte: print the URL with its bodySHA256, then the signature
+    #[arg(long)]
+    json: bool,
     /// Sign with this auth token
     #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
     auth_token: Option<String>,
@@ -27,6 +31,13 @@ impl Sign {
         let Some(token) = self.auth_token.filter(|token| !token.is_empty()) else {
             return Ok(misused(&anyhow!("no auth token: set TWILIO_AUTH_TOKEN (or pass --auth-token)")));
         };
+        let url = match self.url.split_once('#') {
+            Some((url, fragment)) => {
+                note(&format!("left out #{fragment}: Twilio does not sign the fragment of a URL"));
+                url
+            }
+            None => self.url.as_str(),
+        };
         let body = match &self.body {
             Some(path) => std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?,
             None => {
@@ -36,9 +47,15 @@ impl Sign {
                 body
             }
         };
-        // The line end of a file's last line is not part of the body.
-        let body = body.trim_ascii_end();
-        say(&signature::sign(&self.url, &signature::parse_pairs(body), &token));
+        if self.json {
+            let url = signature::url_with_body_hash(url, &body);
+            let nothing: [(&str, &str); 0] = [];
+            say(&url);
+            say(&signature::sign(&url, &nothing, &token));
+        } else {
+            // The line end of a file's last line is not part of the body.
+            say(&signature::sign(url, &signature::parse_pairs(body.trim_ascii_end()), &token));
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -90,6 +90,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
 /// Reads and checks `[admin]` only.
 pub(super) fn admin_alone(mut layers: Layers) -> Result<AdminConfig, ConfigError> {
     layers.found.retain(|key, _| key.starts_with("admin."));
+    layers.problems.retain(|problem| problem.key.starts_with("admin."));
     let mut reader = Reader::new(layers);
     let listen = reader.address("admin.listen");
     let admin = admin(&mut reader, listen);
@@ -134,7 +135,14 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<ServerConfi
 }
 
 fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<AdminConfig> {
-    let token = admin_token(reader);
+    let token = admin_token(reader, "admin.token");
+    let read_token = admin_token(reader, "admin.read_token");
+    if matches!((&token, &read_token), (Some(None), Some(Some(_)))) {
+        let remedy = "set admin.token as well, for those who may act";
+        reader.problem("admin.read_token", "is set without admin.token, so that nobody could act on a call", remedy);
+    }
+    let identity_header = identity_header(reader);
+    let names = reader.truth("admin.names");
     let login_delay = reader.millis("admin.login_delay_ms", 1..=60_000);
     let live_every = reader.millis("admin.live_every_ms", 50..=HOUR_MS);
     let live_views = reader.count("admin.live_views", 1..=10_000);
@@ -142,6 +150,9 @@ fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<AdminConfig>
     Some(AdminConfig {
         listen: listen?,
         token: token?,
+        read_token: read_token?,
+        identity_header: identity_header?,
+        names: names?,
         login_delay: login_delay?,
         live_every: live_every?,
         live_views: live_views?,
@@ -151,15 +162,26 @@ fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<AdminConfig>
 
 /// The outer `None` is a problem, the inner one no token.
 #[expect(clippy::option_option, reason = "an invalid token is not the same as none")]
-fn admin_token(reader: &mut Reader) -> Option<Option<SecretString>> {
-    const KEY: &str = "admin.token";
-    let Some(token) = reader.optional_secret(KEY) else { return Some(None) };
+fn admin_token(reader: &mut Reader, key: &'static str) -> Option<Option<SecretString>> {
+    let Some(token) = reader.optional_secret(key) else { return Some(None) };
     if token.expose_secret().len() < SHORTEST_TOKEN {
         let remedy = format!("make it {SHORTEST_TOKEN} characters or more, as from `openssl rand -hex 24`");
-        reader.problem(KEY, "is too short and could be guessed", remedy);
+        reader.problem(key, "is too short and could be guessed", remedy);
         return None;
     }
     Some(Some(token))
+}
+
+/// The outer `None` is a problem, the inner one no header.
+#[expect(clippy::option_option, reason = "an invalid name is not the same as none")]
+fn identity_header(reader: &mut Reader) -> Option<Option<String>> {
+    const KEY: &str = "admin.identity_header";
+    let Some(name) = reader.optional_text(KEY) else { return Some(None) };
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        reader.problem(KEY, "is not the name of a header", "write it as in \"X-Forwarded-User\"");
+        return None;
+    }
+    Some(Some(name))
 }
 
 fn journal(reader: &mut Reader) -> Option<JournalConfig> {

@@ -1,6 +1,8 @@
 //! Layers of configuration, flattened to full key names, the later winning key by key.
 
-use super::problem::ConfigError;
+use super::files::{self, FileValue, FileValues};
+use super::names::{MISWRITTEN_PREFIX, PREFIX, PROXY_NAMES, SEPARATOR, TWILIO_NAMES};
+use super::problem::{ConfigError, Problem};
 use config::{File, FileFormat, Source, Value, ValueKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,24 +11,6 @@ pub(super) const DEFAULT: &str = include_str!("../../config/default.toml");
 
 /// The origin of the keys in [`DEFAULT`].
 pub(super) const DEFAULT_ORIGIN: &str = "the defaults";
-
-/// The prefix of our own environment variables, and the separator between a section and a key.
-pub(super) const PREFIX: &str = "TRS__";
-pub(super) const SEPARATOR: &str = "__";
-
-/// What a variable of ours begins with when one underscore was written instead of two.
-const MISWRITTEN_PREFIX: &str = "TRS_";
-
-/// The names that every Twilio tool uses, and our keys for them.
-pub(super) const TWILIO_NAMES: [(&str, &str); 7] = [
-    ("TWILIO_ACCOUNT_SID", "twilio.account_sid"),
-    ("TWILIO_AUTH_TOKEN", "twilio.auth_tokens"),
-    ("TWILIO_API_KEY", "twilio.api_key"),
-    ("TWILIO_API_SECRET", "twilio.api_secret"),
-    ("TWILIO_WORKSPACE_SID", "twilio.workspace_sid"),
-    ("TWILIO_REGION", "twilio.region"),
-    ("TWILIO_EDGE", "twilio.edge"),
-];
 
 /// A value as it was written; without `Debug`, because it may be a secret. The environment holds text only; the reader
 /// converts it to what the key needs.
@@ -60,6 +44,8 @@ pub(super) struct Layers {
     pub(super) replaced: BTreeMap<String, Replaced>,
     /// Variables that begin like ours and have one underscore where two belong.
     pub(super) miswritten: Vec<String>,
+    /// Files of single values that could not be read.
+    pub(super) problems: Vec<Problem>,
 }
 
 /// A file's list of tables that an environment variable replaced.
@@ -83,20 +69,31 @@ impl Layers {
         Ok(())
     }
 
-    /// Adds the environment's keys: Twilio's own names below ours. An empty one of Twilio's is as good as unset, which is
-    /// how container tools pass on what they have not got.
+    /// Adds the environment's keys: systemd's credentials, then the names that others know, then ours. An empty one of theirs is as
+    /// good as unset, which is how container tools pass on what they have not got.
     pub(super) fn add_environment(&mut self, environment: &BTreeMap<String, String>) {
-        for (name, key) in TWILIO_NAMES {
+        let FileValues { credentials, twilio, own, problems } = files::values(environment);
+        self.problems.extend(problems);
+        self.add_files(credentials);
+        for (name, key) in PROXY_NAMES.into_iter().chain(TWILIO_NAMES) {
             if let Some(text) = environment.get(name).filter(|text| !text.is_empty()) {
                 self.add_variable(name, key.to_owned(), text);
             }
         }
-        for (name, text) in environment {
+        self.add_files(twilio);
+        self.add_files(own);
+        for (name, text) in environment.iter().filter(|(name, _)| files::key_of(name).is_none()) {
             if let Some(rest) = name.strip_prefix(PREFIX) {
                 self.add_variable(name, rest.to_ascii_lowercase().replace(SEPARATOR, "."), text);
             } else if name.starts_with(MISWRITTEN_PREFIX) {
                 self.miswritten.push(name.clone());
             }
+        }
+    }
+
+    fn add_files(&mut self, values: Vec<FileValue>) {
+        for FileValue { key, origin, text } in values {
+            self.add_variable(&origin, key, &text);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Reading single keys: each method takes one key out of the layers, and records a problem instead of stopping at it.
 
-use super::layers::{DEFAULT_ORIGIN, Found, Layers, PREFIX, Raw, SEPARATOR};
+use super::layers::{DEFAULT_ORIGIN, Found, Layers, Raw};
+use super::names::{PREFIX, SEPARATOR};
 use super::problem::{ConfigError, Problem};
 use crate::call::sid::NotASid;
 use secrecy::SecretString;
@@ -36,7 +37,7 @@ impl Reader {
             known: BTreeSet::new(),
             origins: BTreeMap::new(),
             numbers: BTreeMap::new(),
-            problems: Vec::new(),
+            problems: layers.problems,
         }
     }
 
@@ -53,10 +54,12 @@ impl Reader {
     /// The settings if nothing was wrong, else every problem, unknown keys included.
     pub(super) fn finish<T>(mut self, settings: Option<T>) -> Result<T, ConfigError> {
         for (key, found) in std::mem::take(&mut self.left) {
-            self.unknown(key, found);
+            if !(found.from_environment && self.report_miswritten(&found.origin)) {
+                self.unknown(key, found);
+            }
         }
         for variable in std::mem::take(&mut self.miswritten) {
-            self.unread_variable(variable);
+            self.report_miswritten(&variable);
         }
         match settings {
             Some(settings) if self.problems.is_empty() => Ok(settings),
@@ -64,23 +67,27 @@ impl Reader {
         }
     }
 
-    /// A variable with one underscore where two belong, if the name would be one of our keys: others may be for another program.
-    fn unread_variable(&mut self, variable: String) {
+    /// Reports a variable with one underscore where two belong, if the name would be one of our keys: others may be for another program.
+    /// Returns whether it is one.
+    fn report_miswritten(&mut self, variable: &str) -> bool {
         let words = |name: &str| name.to_ascii_lowercase().replace('.', "_").replace(SEPARATOR, "_");
-        let written = words(variable.trim_start_matches("TRS_"));
+        let written = words(variable);
+        let Some(written) = written.strip_prefix("trs_") else { return false };
+        let (written, ending) = written.strip_suffix("_file").map_or((written, ""), |plain| (plain, "_FILE"));
         let is_meant = |key: &&&str| {
             let rest = written.strip_prefix(&words(key));
             rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('_') && WITH_PARTS.contains(key)))
         };
-        let Some(key) = self.known.iter().find(is_meant).map(|key| (*key).to_owned()) else { return };
-        let remedy = format!("rename it to {PREFIX}{}", key.to_ascii_uppercase().replace('.', SEPARATOR));
+        let Some(key) = self.known.iter().find(is_meant).map(|key| (*key).to_owned()) else { return false };
+        let remedy = format!("rename it to {PREFIX}{}{ending}", key.to_ascii_uppercase().replace('.', SEPARATOR));
         let remedy = if WITH_PARTS.contains(&key.as_str()) {
             format!("{remedy}{SEPARATOR}…, with two underscores throughout")
         } else {
             remedy
         };
         let wrong = "is not read, because it has one underscore where two belong".to_owned();
-        self.problems.push(Problem { key, origin: Some(variable), wrong, remedy });
+        self.problems.push(Problem { key, origin: Some(variable.to_owned()), wrong, remedy });
+        true
     }
 
     fn unknown(&mut self, key: String, found: Found) {
@@ -131,7 +138,8 @@ impl Reader {
     /// Takes a key that must be there.
     pub(super) fn required(&mut self, key: &'static str, remedy: &str) -> Option<Found> {
         let found = self.take(key);
-        if found.is_none() {
+        let is_unread = self.problems.iter().any(|problem| problem.key == key);
+        if found.is_none() && !is_unread {
             self.problem(key, "is missing", remedy);
         }
         found

@@ -6,7 +6,7 @@ use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::telemetry::LogFormat;
 use crate::telemetry::traces::TraceSettings;
 use crate::twilio::assignment::ConferenceInstruction;
-use crate::twilio::client::{self, ClientSettings, Credentials};
+use crate::twilio::client::{self, ClientSettings, Credentials, OutboundProxy};
 use crate::twilio::interest::Interest;
 use crate::twilio::twiml::Track;
 use ipnet::IpNet;
@@ -75,6 +75,7 @@ impl Settings {
             taskrouter_base_url: self.twilio.taskrouter_base_url.clone(),
             destinations: destinations.collect(),
             status_url: format!("{}{status_path}", self.server.public_url),
+            proxy: self.twilio.proxy.clone(),
             connect_timeout: self.twilio.connect_timeout,
             request_timeout: self.twilio.request_timeout,
             max_in_flight: self.twilio.max_in_flight,
@@ -84,7 +85,7 @@ impl Settings {
         }
     }
 
-    /// The fields of an event that are kept: those that rules and parameters name.
+    /// The fields of an event that are kept: those that rules and parameters name, and the names that lists show.
     pub fn interest(&self) -> Interest {
         let StreamsConfig { destinations, rules, .. } = &self.streams;
         let pieces = destinations.iter().flat_map(|to| &to.parameters).flat_map(|(_, Template(pieces))| pieces);
@@ -93,7 +94,9 @@ impl Settings {
             Piece::Text(_) => None,
         });
         let of_rules = rules.iter().flat_map(|rule| &rule.when).flat_map(|condition| condition.fields.clone());
-        Interest { channels: self.eligibility.channels.clone(), fields: of_parameters.chain(of_rules).collect() }
+        let shown = ["worker.name", "task.queue.name"].into_iter().filter(|_| self.admin.names).map(str::to_owned);
+        let fields = of_parameters.chain(of_rules).chain(shown).collect();
+        Interest { channels: self.eligibility.channels.clone(), fields }
     }
 }
 
@@ -141,7 +144,14 @@ pub struct ServerConfig {
 #[derive(Debug, Clone)]
 pub struct AdminConfig {
     pub listen: SocketAddr,
+    /// Operates: reads, redrives and dismisses.
     pub token: Option<SecretString>,
+    /// Only reads.
+    pub read_token: Option<SecretString>,
+    /// The header in which a proxy names the operator.
+    pub identity_header: Option<String>,
+    /// Whether the names of agents and queues are kept and shown.
+    pub names: bool,
     pub login_delay: Duration,
     pub live_every: Duration,
     pub live_views: usize,
@@ -161,6 +171,8 @@ pub struct TwilioConfig {
     pub api_base_url: Url,
     /// Of the configured region and edge, unless overridden.
     pub taskrouter_base_url: Url,
+    /// The way to Twilio, unless directly.
+    pub proxy: Option<OutboundProxy>,
     pub connect_timeout: Duration,
     pub request_timeout: Duration,
     pub max_in_flight: usize,

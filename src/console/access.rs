@@ -10,10 +10,14 @@
 //! - Without a token, `Host` must be an IP address or `localhost`. The owner of any other name could point it at this machine,
 //!   and their page would count as ours (DNS rebinding).
 //!
+//! Whoever has `admin.token` reads and operates; whoever has `admin.read_token` only reads. A proxy in front may name the operator in
+//! `admin.identity_header`, and the name is kept with what they do.
+//!
 //! A wrong token is counted, logged and answered late, and few can be tried at a time.
 //!
 //! Forms need no CSRF token: these checks depend on no secret, cookie or clock.
 
+use super::settings::ConsoleSettings;
 use crate::telemetry::log_throttle::LogThrottle;
 use crate::telemetry::metrics::Metrics;
 use actix_web::body::{EitherBody, MessageBody};
@@ -23,7 +27,7 @@ use actix_web::http::header::{
     REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use actix_web::middleware::Next;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
@@ -52,6 +56,8 @@ const HEADERS: [(HeaderName, &str); 7] = [
 /// The rules of one console.
 pub(super) struct Access {
     token: Option<SecretString>,
+    read_token: Option<SecretString>,
+    identity_header: Option<String>,
     is_private: bool,
     login_delay: Duration,
     /// A permit for every answer to a wrong token that may wait.
@@ -72,17 +78,22 @@ enum Denied {
     TooManyWrong,
     ForeignHost,
     CrossSite,
+    ReadOnly,
 }
 
+/// A longer name of an operator is cut.
+const NAME_LENGTH: usize = 100;
+
+/// The operator whom a proxy named; kept with the request.
+#[derive(Debug, Clone)]
+struct Operator(String);
+
 impl Access {
-    pub(super) fn new(
-        token: Option<SecretString>,
-        is_private: bool,
-        login_delay: Duration,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(super) fn new(settings: &ConsoleSettings, metrics: Arc<Metrics>) -> Self {
+        let ConsoleSettings { token, read_token, identity_header, is_private, login_delay, .. } = settings.clone();
         let late_answers = Semaphore::new(LATE_ANSWERS);
-        Self { token, is_private, login_delay, late_answers, metrics, log: LogThrottle::default() }
+        let log = LogThrottle::default();
+        Self { token, read_token, identity_header, is_private, login_delay, late_answers, metrics, log }
     }
 
     /// Lets a request in, or waits before it is refused for its token.
@@ -118,7 +129,11 @@ impl Access {
     fn check(&self, headers: &HeaderMap, changes: bool) -> Result<(), Denied> {
         match &self.token {
             Some(_) if !headers.contains_key(AUTHORIZATION) => return Err(Denied::NoToken),
-            Some(token) if !is_given(headers, token) => return Err(Denied::WrongToken),
+            Some(token) if !is_given(headers, token) => match &self.read_token {
+                Some(reader) if is_given(headers, reader) && changes => return Err(Denied::ReadOnly),
+                Some(reader) if is_given(headers, reader) => {}
+                Some(_) | None => return Err(Denied::WrongToken),
+            },
             Some(_) => {}
             None if !self.is_private => return Err(Denied::Disabled),
             None if !has_unforgeable_host(headers) => return Err(Denied::ForeignHost),
@@ -128,13 +143,32 @@ impl Access {
     }
 }
 
+impl Access {
+    /// The operator's name, as the proxy gave it.
+    fn operator(&self, headers: &HeaderMap) -> Option<Operator> {
+        let name = headers.get(self.identity_header.as_deref()?)?.to_str().ok()?.trim();
+        let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_LENGTH).collect();
+        (!name.is_empty()).then_some(Operator(name))
+    }
+}
+
+/// Who sent the request, when a proxy said so.
+pub(super) fn operator(request: &HttpRequest) -> Option<String> {
+    request.extensions().get::<Operator>().map(|operator| operator.0.clone())
+}
+
 /// Checks access, and adds the security headers to the answer.
 pub(super) async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, actix_web::Error> {
     let denied = match request.app_data::<web::Data<Access>>() {
-        Some(access) => access.admit(&request).await.err(),
+        Some(access) => {
+            if let Some(operator) = access.operator(request.headers()) {
+                request.extensions_mut().insert(operator);
+            }
+            access.admit(&request).await.err()
+        }
         None => Some(Denied::Disabled),
     };
     let mut answer = match denied {
@@ -156,6 +190,7 @@ impl Denied {
             Denied::TooManyWrong => "too_many",
             Denied::ForeignHost => "foreign_host",
             Denied::CrossSite => "cross_site",
+            Denied::ReadOnly => "read_only",
         }
     }
 
@@ -180,6 +215,9 @@ impl Denied {
                 "Without admin.token, use an IP address or localhost instead of a host name.",
             ),
             Denied::CrossSite => (HttpResponse::Forbidden(), "Cross-site request refused."),
+            Denied::ReadOnly => {
+                (HttpResponse::Forbidden(), "This token may only read: admin.token is needed to redrive or dismiss.")
+            }
         };
         response.content_type("text/plain; charset=utf-8").body(why)
     }

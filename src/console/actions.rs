@@ -2,7 +2,7 @@
 
 use super::error::ConsoleError;
 use super::queries::Queries;
-use crate::call::fact::FactKind;
+use crate::call::fact::{FactKind, Operated, OperatorAct};
 use crate::call::sid::TaskSid;
 use crate::ingest::new_fact;
 use crate::journal::{Ingested, Operators};
@@ -26,10 +26,20 @@ impl Action {
         }
     }
 
-    fn kind(self) -> FactKind {
-        match self {
-            Action::Redrive => FactKind::Redriven,
-            Action::Dismiss => FactKind::Dismissed,
+    pub(super) fn named(word: &str) -> Option<Self> {
+        [Action::Redrive, Action::Dismiss].into_iter().find(|action| action.word() == word)
+    }
+
+    fn kind(self, by: Option<&str>) -> FactKind {
+        match (self, by) {
+            (Action::Redrive, None) => FactKind::Redriven,
+            (Action::Dismiss, None) => FactKind::Dismissed,
+            (Action::Redrive, Some(by)) => {
+                FactKind::Operated(Operated { act: OperatorAct::Redrive, by: by.to_owned() })
+            }
+            (Action::Dismiss, Some(by)) => {
+                FactKind::Operated(Operated { act: OperatorAct::Dismiss, by: by.to_owned() })
+            }
         }
     }
 }
@@ -44,15 +54,15 @@ impl Actions {
         Self { journal, metrics, queries }
     }
 
-    /// Performs an action; returns after the commit.
-    pub(super) async fn perform(&self, task: &TaskSid, action: Action) -> Result<(), ConsoleError> {
+    /// Performs an action for an operator, by name when it is known; returns after the commit.
+    pub(super) async fn perform(&self, task: &TaskSid, action: Action, by: Option<&str>) -> Result<(), ConsoleError> {
         let (call, last) = self.queries.call(task).await?;
         if call.parked.is_empty() {
             return Err(ConsoleError::NothingParked);
         }
         // Named by the last fact, so that a form that is sent twice acts once.
         let identity = format!("{}:{task}:{last}", action.word());
-        let fact = new_fact(self.journal.clock(), task.clone(), identity, action.kind());
+        let fact = new_fact(self.journal.clock(), task.clone(), identity, action.kind(by));
         let kind = labels::event(&fact.fact.kind);
         let ingested = self.journal.ingest(fact).await;
         let verdict = match &ingested {
@@ -62,7 +72,8 @@ impl Actions {
         };
         self.metrics.ingress.events.get_or_create(&[("type", kind), ("verdict", verdict)]).inc();
         ingested?;
-        tracing::info!(task_sid = %task, action = action.word(), "an operator handled parked changes");
+        let operator = by.unwrap_or("-");
+        tracing::info!(task_sid = %task, action = action.word(), operator, "an operator handled parked changes");
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! A call's story as a diagram, with a row for the customer's leg, each agent, each stream, and our requests.
 //!
-//! Most of the time nothing happens in a call, and then much within a second. So the axis is not to scale: a gap grows with
-//! its logarithm, and the labels show the time.
+//! Most of the time nothing happens in a call, and then much within a second. So a page's axis is not to scale: a gap grows with
+//! its logarithm, and the labels show the time. Pictures that compare stories share one linear scale instead.
 
 use crate::call::Call;
 use crate::call::fact::{EpochMs, Fact, FactKind, ReservationChange};
@@ -20,6 +20,8 @@ const MARGIN: f64 = 12.0;
 const LABEL: f64 = 72.0;
 /// A shorter story is stretched to this width.
 const WIDE: f64 = 1050.0;
+/// Between the labels of a linear axis.
+const TICK_MS: i64 = 200;
 
 /// One row: its name and its bars.
 struct Row {
@@ -35,13 +37,32 @@ struct Mark {
     title: String,
 }
 
+/// The classes of bars and what they mean. A colour means one thing; red is trouble.
+pub(super) const LEGEND: [(&str, &str); 12] = [
+    ("customer", "customer in the conference"),
+    ("customer lowered", "guard lowered"),
+    ("customer held", "held"),
+    ("customer away", "outside the conference, on the way back"),
+    ("agent offered", "offered"),
+    ("agent", "on the call"),
+    ("agent wrapping", "wrapping up"),
+    ("stream slot-0", "stream to destination A"),
+    ("stream slot-1", "stream to destination B"),
+    ("stream unheard slot-0", "stream, not proven yet"),
+    ("request", "request"),
+    ("request failed", "request that failed"),
+];
+
 /// Where a time lies on the axis.
-struct Scale {
-    points: Vec<(EpochMs, f64)>,
+enum Scale {
+    /// A gap grows with its logarithm.
+    Logarithmic(Vec<(EpochMs, f64)>),
+    /// So many pixels for a millisecond.
+    Linear { began: EpochMs, end: EpochMs, per_ms: f64 },
 }
 
 impl Scale {
-    fn new(mut times: Vec<EpochMs>) -> Self {
+    fn logarithmic(mut times: Vec<EpochMs>) -> Self {
         times.sort_unstable();
         times.dedup();
         let mut points: Vec<(EpochMs, f64)> = Vec::with_capacity(times.len());
@@ -53,17 +74,42 @@ impl Scale {
         if wide > 0.0 && wide < WIDE {
             points.iter_mut().for_each(|(_, x)| *x = MARGIN + (*x - MARGIN) * WIDE / wide);
         }
-        Self { points }
+        Self::Logarithmic(points)
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of a call have far fewer than 52 bits")]
     fn x(&self, at: EpochMs) -> f64 {
-        let place = self.points.partition_point(|(time, _)| *time < at);
-        self.points.get(place).or(self.points.last()).map_or(MARGIN, |(_, x)| *x)
+        match self {
+            Scale::Logarithmic(points) => {
+                let place = points.partition_point(|(time, _)| *time < at);
+                points.get(place).or(points.last()).map_or(MARGIN, |(_, x)| *x)
+            }
+            Scale::Linear { began, end, per_ms } => MARGIN + (at.clamp(*began, *end) - began) as f64 * per_ms,
+        }
     }
 
     fn end(&self) -> f64 {
-        self.points.last().map_or(MARGIN, |(_, x)| *x)
+        match self {
+            Scale::Logarithmic(points) => points.last().map_or(MARGIN, |(_, x)| *x),
+            Scale::Linear { end, .. } => self.x(*end),
+        }
     }
+
+    /// Times that a label may stand at.
+    fn labels(&self) -> Vec<(EpochMs, f64)> {
+        match self {
+            Scale::Logarithmic(points) => points.clone(),
+            Scale::Linear { began, end, .. } => {
+                let marks = std::iter::successors(Some(*began), |at| Some(at + TICK_MS));
+                marks.take_while(|at| at <= end).map(|at| (at, self.x(at))).collect()
+            }
+        }
+    }
+}
+
+/// From the first fact to the last.
+pub(super) fn duration(facts: &[Fact]) -> i64 {
+    facts.first().zip(facts.last()).map_or(0, |(first, last)| last.at - first.at)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of a call have far fewer than 52 bits")]
@@ -81,10 +127,15 @@ pub(super) struct Drawing {
     pub(super) high: f64,
 }
 
-/// Draws the story of these facts, as the insides of two SVGs.
-pub(super) fn drawing(facts: &[Fact]) -> Drawing {
+/// Draws the story of these facts to a scale in which `wide_ms` fill the width, as the insides of two SVGs.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of a call have far fewer than 52 bits")]
+pub(super) fn drawing_to_scale(facts: &[Fact], wide_ms: i64) -> Drawing {
+    let (began, end) = facts.first().zip(facts.last()).map_or((0, 0), |(first, last)| (first.at, last.at));
+    drawing(facts, &Scale::Linear { began, end, per_ms: WIDE / wide_ms.max(1) as f64 })
+}
+
+fn drawing(facts: &[Fact], scale: &Scale) -> Drawing {
     let drawn = rows(facts);
-    let scale = Scale::new(facts.iter().map(|fact| fact.at).collect());
     let began = facts.first().map_or(0, |fact| fact.at);
     let rows = u32::try_from(drawn.len()).map_or(0.0, f64::from);
     let (wide, high) = (scale.end() + 3.0 * MARGIN, AXIS + rows * ROW_HEIGHT + MARGIN);
@@ -94,10 +145,10 @@ pub(super) fn drawing(facts: &[Fact]) -> Drawing {
         }
     };
     let marks = html! {
-        (axis(&scale, began, high))
+        (axis(scale, began, high))
         @for (row, y) in drawn.iter().zip(tops()) {
             line.row-line x1="0" x2=(format!("{wide:.0}")) y1=(y + BAR / 2.0) y2=(y + BAR / 2.0) {}
-            @for mark in &row.marks { (bar(mark, &scale, y)) }
+            @for mark in &row.marks { (bar(mark, scale, y)) }
         }
     };
     Drawing { names, rows: marks, wide, high }
@@ -105,7 +156,8 @@ pub(super) fn drawing(facts: &[Fact]) -> Drawing {
 
 /// Draws the story of these facts for a page.
 pub(super) fn draw(facts: &[Fact]) -> Markup {
-    let Drawing { names, rows, wide, high } = drawing(facts);
+    let scale = Scale::logarithmic(facts.iter().map(|fact| fact.at).collect());
+    let Drawing { names, rows, wide, high } = drawing(facts, &scale);
     html! {
         div.diagram {
             svg.row-names aria-hidden="true" width="150" height=(high) viewBox=(format!("0 0 150 {high:.0}")) { (names) }
@@ -126,7 +178,8 @@ fn tops() -> impl Iterator<Item = f64> {
 
 fn axis(scale: &Scale, began: EpochMs, high: f64) -> Markup {
     let mut last = f64::NEG_INFINITY;
-    let labelled = scale.points.iter().filter(|(_, x)| {
+    let labels = scale.labels();
+    let labelled = labels.iter().filter(|(_, x)| {
         let fits = x - last >= LABEL;
         if fits {
             last = *x;

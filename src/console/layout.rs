@@ -5,6 +5,9 @@ use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_TYPE;
 use maud::{DOCTYPE, Markup, html};
 
+/// The title of the page with charts, which the navigation knows it by.
+pub(super) const DAY: &str = "Last day";
+
 /// What differs between the frames of pages.
 pub(super) struct Frame<'a> {
     pub(super) title: &'a str,
@@ -47,12 +50,13 @@ pub(super) fn framed(frame: &Frame<'_>, content: &Markup) -> Markup {
                                     }
                                 }
                             }
+                            li { a href="/console/day" aria-current=[(frame.title == DAY).then_some("page")] { "Last day" } }
                         }
                     }
                     form.search action="/console" method="get" role="search" {
                         input type="hidden" name="state" value="all";
-                        label for="find" { "Find a call" }
-                        input id="find" type="search" name="find" value=(frame.find) placeholder="WT… or CA…" maxlength="34"
+                        label for="find" { "Find calls" }
+                        input id="find" type="search" name="find" value=(frame.find) placeholder="SID, agent, queue, reason" maxlength="100"
                             autocomplete="off" spellcheck="false";
                         button { "Find" }
                     }

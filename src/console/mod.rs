@@ -5,11 +5,13 @@
 //! | `routes` | the paths |
 //! | `settings`, `state` | limits, and what the handlers share |
 //! | `access` | who may use it, and the security headers of every answer |
-//! | `view` | what is shown of a call: SIDs, states and times, never attributes or phone numbers |
-//! | `queries` | reads calls from the journal into views |
+//! | `view` | what is shown of a call: SIDs, states, times and names, never attributes or phone numbers |
+//! | `queries`, `filter` | reads calls from the journal into views, and which of them |
 //! | `actions` | redrive and dismiss: facts like any other |
-//! | `api` | both as JSON |
-//! | `pages`, `call_page` | both as HTML; `layout` and `widgets` are their parts |
+//! | `export` | a call's evidence, for an auditor |
+//! | `api` | all of these as JSON |
+//! | `pages`, `call_page`, `bulk` | the same as HTML; `layout`, `widgets` and `error_codes` are their parts |
+//! | `day`, `chart` | the last day in charts |
 //! | `diagram`, `picture` | a call's story as SVG, within a page or as a file |
 //! | `live` | pages that follow changes, by server-sent events |
 //! | `error`, `page_error` | why a request failed, as JSON and as a page |
@@ -19,9 +21,15 @@
 mod access;
 mod actions;
 mod api;
+mod bulk;
 mod call_page;
+mod chart;
+mod day;
 mod diagram;
 mod error;
+mod error_codes;
+mod export;
+mod filter;
 mod layout;
 mod live;
 mod page_error;

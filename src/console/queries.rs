@@ -1,18 +1,27 @@
 //! Reads calls from the journal into views.
 
 use super::error::ConsoleError;
+use super::export::Evidence;
+use super::filter::{Filter, Wanted};
 use super::view::{AccountNames, CallList, CallStory, CallView};
 use crate::call::fact::Fact;
 use crate::call::sid::TaskSid;
-use crate::journal::{Backlog, CallQuery, CallState, Cursor, JournalError, Operators, Seq};
+use crate::journal::{Backlog, CallQuery, CallRow, CallState, Cursor, JournalError, Operators, Seq};
+use jiff::Timestamp;
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// The default number of calls on a page, whose facts are all read.
+/// The default number of calls on a page.
 const PAGE_SIZE: usize = 50;
 
 /// The maximum number of calls on a page.
 const MAX_PAGE_SIZE: usize = 500;
+
+/// Rows read at once while calls are searched for.
+const SEARCH_ROWS: usize = 500;
+
+/// Rows that one page of a search looks at; the next page goes on.
+const SEARCH_LIMIT: usize = 20_000;
 
 /// A SID has 34 characters.
 const MAX_SID_LENGTH: usize = 34;
@@ -22,11 +31,14 @@ const MAX_SID_LENGTH: usize = 34;
 pub(super) struct ListQuery {
     #[serde(default)]
     pub(super) state: ListState,
+    /// The beginning of a SID, or a text.
     #[serde(default)]
     pub(super) find: String,
     #[serde(default)]
     pub(super) after: String,
     limit: Option<usize>,
+    #[serde(flatten)]
+    pub(super) wanted: Wanted,
 }
 
 /// Which calls are listed.
@@ -54,7 +66,12 @@ impl ListState {
 }
 
 impl ListQuery {
-    fn parse(&self) -> Result<CallQuery, ConsoleError> {
+    /// The first and longest page of a list.
+    pub(super) fn of(state: ListState) -> Self {
+        Self { state, limit: Some(MAX_PAGE_SIZE), ..Self::default() }
+    }
+
+    fn parse(&self) -> Result<(CallQuery, Filter), ConsoleError> {
         let state = match self.state {
             ListState::Live => CallState::Live,
             ListState::Parked => CallState::Parked,
@@ -66,23 +83,24 @@ impl ListQuery {
             text => Some(cursor(text).ok_or(ConsoleError::InvalidQuery("after must be `next` of the previous page"))?),
         };
         let limit = self.limit.unwrap_or(PAGE_SIZE).clamp(1, MAX_PAGE_SIZE);
-        Ok(CallQuery { state, find: self.sid()?.map(str::to_owned), after, limit })
+        let find = self.sid();
+        let text = if find.is_some() { "" } else { &self.find };
+        let filter = self.wanted.filter(text, Timestamp::now())?;
+        Ok((CallQuery { state, find: find.map(str::to_owned), after, summaries: true, limit }, filter))
     }
 
-    /// The SID to find, or its beginning.
-    pub(super) fn sid(&self) -> Result<Option<&str>, ConsoleError> {
+    /// The SID to find, or its beginning, when it is one that the journal finds calls by.
+    fn sid(&self) -> Option<&str> {
         let find = self.find.trim();
         let is_like_a_sid = (find.starts_with("WT") || find.starts_with("CA"))
             && find.len() <= MAX_SID_LENGTH
-            && find.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        match find {
-            "" => Ok(None),
-            _ if is_like_a_sid => Ok(Some(find)),
-            _ => Err(ConsoleError::InvalidQuery(
-                "find must be the beginning of a TaskSid (WT…) or of the customer's CallSid (CA…)",
-            )),
-        }
+            && find.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit());
+        is_like_a_sid.then_some(find)
     }
+}
+
+fn written(Cursor { changed, call }: Cursor) -> String {
+    format!("{changed}.{call}")
 }
 
 fn cursor(text: &str) -> Option<Cursor> {
@@ -100,6 +118,11 @@ impl Queries {
         Self { journal, accounts }
     }
 
+    /// Whether calls are of several accounts.
+    pub(super) fn has_accounts(&self) -> bool {
+        self.accounts.0.len() > 1
+    }
+
     /// How many calls there are, by state.
     pub(super) async fn backlog(&self) -> Result<Backlog, ConsoleError> {
         Ok(self.journal.backlog().await?)
@@ -112,27 +135,57 @@ impl Queries {
         Ok((story, facts))
     }
 
+    /// A call's evidence.
+    pub(super) async fn evidence(&self, task: &TaskSid) -> Result<Evidence, ConsoleError> {
+        let (facts, _) = self.facts(task).await?;
+        Evidence::new(task, &facts, &self.accounts, Timestamp::now()).ok_or(ConsoleError::NoSuchCall)
+    }
+
     /// A call, and the number of its last fact.
     pub(super) async fn call(&self, task: &TaskSid) -> Result<(CallView, Seq), ConsoleError> {
         let (facts, last) = self.facts(task).await?;
         Ok((CallView::of(task, &facts, &self.accounts).ok_or(ConsoleError::NoSuchCall)?, last))
     }
 
+    /// A page of calls. With a filter, rows are looked at until the page is full or [`SEARCH_LIMIT`] of them were.
     pub(super) async fn calls(&self, query: &ListQuery) -> Result<CallList, ConsoleError> {
-        let query = query.parse()?;
+        let (mut page, filter) = query.parse()?;
+        let wanted = page.limit;
         // One row more than the page shows whether there is another page.
-        let mut rows = self.journal.calls(CallQuery { limit: query.limit + 1, ..query.clone() }).await?;
-        let more = rows.len() > query.limit;
-        rows.truncate(query.limit);
-        let next = rows.last().filter(|_| more).map(|row| format!("{}.{}", row.changed, row.call));
-        let mut calls = Vec::with_capacity(rows.len());
-        for row in rows {
-            // A call may have been pruned meanwhile.
-            if let Some(view) = CallView::of(&row.call, &self.facts(&row.call).await?.0, &self.accounts) {
-                calls.push(view);
+        page.limit = if filter.is_any() { wanted + 1 } else { SEARCH_ROWS };
+        let (mut calls, mut searched) = (Vec::new(), 0);
+        loop {
+            let rows = self.journal.calls(page.clone()).await?;
+            let is_last = rows.len() < page.limit;
+            for row in rows {
+                // No later row has changed since, and none began after it changed.
+                if filter.from.is_some_and(|from| row.changed < from) {
+                    return Ok(CallList { calls, next: None, unfinished: false });
+                }
+                let cursor = row.cursor();
+                let fits = self.view(row).await?.filter(|view| filter.fits(view));
+                if fits.is_some() && calls.len() == wanted {
+                    return Ok(CallList { calls, next: page.after.map(written), unfinished: false });
+                }
+                calls.extend(fits);
+                page.after = Some(cursor);
+                searched += 1;
+            }
+            if is_last {
+                return Ok(CallList { calls, next: None, unfinished: false });
+            }
+            if searched >= SEARCH_LIMIT {
+                return Ok(CallList { calls, next: page.after.map(written), unfinished: true });
             }
         }
-        Ok(CallList { calls, next })
+    }
+
+    /// A row's call: by its summary, or by its facts when it has changed since. `None` when it was deleted meanwhile.
+    async fn view(&self, row: CallRow) -> Result<Option<CallView>, ConsoleError> {
+        match row.summary {
+            Some(summary) if summary.facts == row.facts => Ok(Some(CallView::new(&row.call, &summary, &self.accounts))),
+            Some(_) | None => Ok(CallView::of(&row.call, &self.facts(&row.call).await?.0, &self.accounts)),
+        }
     }
 
     /// A call's facts, oldest first, and the number of the last.

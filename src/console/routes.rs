@@ -2,7 +2,7 @@ use super::access::{self, Access};
 use super::live::LiveViews;
 use super::settings::ConsoleSettings;
 use super::state::Console;
-use super::{api, call_page, live, pages};
+use super::{api, bulk, call_page, live, pages};
 use crate::journal::Operators;
 use crate::telemetry::metrics::Metrics;
 use actix_web::http::header::CONTENT_TYPE;
@@ -19,8 +19,8 @@ pub fn console(
     settings: ConsoleSettings,
     stop: CancellationToken,
 ) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
-    let ConsoleSettings { token, is_private, login_delay, live_every, live_views, accounts } = settings;
-    let access = web::Data::new(Access::new(token, is_private, login_delay, metrics.clone()));
+    let access = web::Data::new(Access::new(&settings, metrics.clone()));
+    let ConsoleSettings { live_every, live_views, accounts, .. } = settings;
     let views = web::Data::new(LiveViews::new(metrics.clone(), live_views, live_every, stop));
     let console = web::Data::new(Console::new(journal, metrics, accounts));
     move |routes| {
@@ -29,9 +29,13 @@ pub fn console(
             .route("/", web::get().to(async || web::Redirect::to("/console").see_other()))
             .route("/calls", web::get().to(api::list))
             .route("/calls/{task}", web::get().to(api::show))
+            .route("/calls/{task}/export", web::get().to(api::export))
             .route("/calls/{task}/redrive", web::post().to(api::redrive))
             .route("/calls/{task}/dismiss", web::post().to(api::dismiss))
             .route("/console", web::get().to(pages::list))
+            .route("/console/day", web::get().to(pages::day))
+            .route("/console/parked/{action}", web::get().to(bulk::preview))
+            .route("/console/parked/{action}", web::post().to(bulk::perform))
             .route("/console/live", web::get().to(live::list))
             .route("/console/calls/{task}", web::get().to(call_page::show))
             .route("/console/calls/{task}/live", web::get().to(live::call))

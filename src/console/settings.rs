@@ -7,6 +7,10 @@ use std::time::Duration;
 pub struct ConsoleSettings {
     /// Required to see calls, if set.
     pub token: Option<SecretString>,
+    /// Lets its holders see calls, and not act on them.
+    pub read_token: Option<SecretString>,
+    /// The header in which a proxy names the operator.
+    pub identity_header: Option<String>,
     /// Only this machine can reach the listener, so no token is required.
     pub is_private: bool,
     /// How long the answer to a wrong token waits.

@@ -1,4 +1,5 @@
 use super::actions::Actions;
+use super::day::Charts;
 use super::queries::Queries;
 use super::view::AccountNames;
 use crate::journal::Operators;
@@ -9,11 +10,12 @@ use std::sync::Arc;
 pub(super) struct Console {
     pub(super) queries: Queries,
     pub(super) actions: Actions,
+    pub(super) charts: Charts,
 }
 
 impl Console {
     pub(super) fn new(journal: Arc<dyn Operators>, metrics: Arc<Metrics>, accounts: AccountNames) -> Self {
         let queries = Queries::new(journal.clone(), accounts);
-        Self { actions: Actions::new(journal, metrics, queries.clone()), queries }
+        Self { actions: Actions::new(journal, metrics, queries.clone()), queries, charts: Charts::default() }
     }
 }

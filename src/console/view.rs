@@ -1,14 +1,16 @@
-//! What is shown of a call: SIDs, states and times. There are no fields for attributes, names and phone numbers.
+//! What is shown of a call: SIDs, states, times, our own sentences, and the names of agents and queues where they are kept. There are
+//! no fields for attributes and phone numbers.
 
-use crate::call::Call;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::{AccountSid, CallSid, ReservationSid, TaskSid, WorkerSid};
-use crate::call::step::{Goal, Guard};
+use crate::call::step::Guard;
 use crate::call::streams::StreamState;
+use crate::call::summary::{AgentSummary, ParkedSummary, StreamOutcome, StreamSummary};
 use crate::call::task::ReservationStatus;
+use crate::call::{Summary, summarize};
 use crate::timeline::{self, Kind, Line};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// The summary of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,27 @@ pub struct CallView {
     /// With several accounts, the name of the call's account in the configuration, else its SID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// The queue's name, where it is kept.
+    #[serde(default)]
+    pub queue: Option<String>,
+    /// When its first fact was journaled: milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub began_ms: EpochMs,
+    /// When the conversation was over.
+    #[serde(default)]
+    pub ended_ms: Option<EpochMs>,
+    /// From the first acceptance until its agent's stream.
+    #[serde(default)]
+    pub audio_after_ms: Option<i64>,
+    /// The worst of its agents' outcomes: see [`outcome_word`].
+    #[serde(default)]
+    pub outcome: String,
+    /// Why an agent had no stream, or a late one.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Twilio's error codes, and HTTP statuses of answers that bore none.
+    #[serde(default)]
+    pub errors: BTreeSet<u32>,
     /// The customer's leg, once it is known.
     pub customer: Option<CallSid>,
     /// Whether the conversation is over.
@@ -46,11 +69,26 @@ pub struct CallView {
 pub struct AgentView {
     /// As in the timeline: "agent A".
     pub name: String,
+    /// The worker's name, where it is kept.
+    #[serde(default)]
+    pub worker_name: Option<String>,
     /// The WorkerSid, once an event has named it.
     pub worker: Option<WorkerSid>,
     pub reservation: ReservationSid,
     /// "offered", "on the call", "wrapping up" or "gone".
     pub status: String,
+    /// When the agent accepted, by Twilio's clock.
+    #[serde(default)]
+    pub accepted_ms: Option<EpochMs>,
+    /// From then until Twilio told that a socket is open; until it took the start, when it did not tell.
+    #[serde(default)]
+    pub audio_after_ms: Option<i64>,
+    /// What became of the agent's stream: see [`outcome_word`].
+    #[serde(default)]
+    pub outcome: String,
+    /// Why there was none, or a late one.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamView {
@@ -70,6 +108,12 @@ pub struct StreamView {
     pub orphan: bool,
     /// Twilio's error number.
     pub error: Option<u32>,
+    /// When its socket opened; when its start was taken, where Twilio does not tell.
+    #[serde(default)]
+    pub from_ms: Option<EpochMs>,
+    /// When it was over.
+    #[serde(default)]
+    pub to_ms: Option<EpochMs>,
 }
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedView {
@@ -77,6 +121,9 @@ pub struct ParkedView {
     pub change: String,
     /// Why it was given up.
     pub reason: String,
+    /// Trying again can still help: the call is not over.
+    #[serde(default)]
+    pub helpable: bool,
 }
 
 /// A call with its story.
@@ -90,10 +137,13 @@ pub struct CallStory {
 /// A line of a call's story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineView {
-    /// When it was journaled: milliseconds since the Unix epoch.
+    /// When it happened: milliseconds since the Unix epoch. Of a step when it was sent.
     pub at_ms: EpochMs,
     /// Milliseconds since the first.
     pub after_ms: i64,
+    /// Milliseconds from when a step was sent until it settled.
+    #[serde(default)]
+    pub took_ms: Option<i64>,
     /// "event", "stream", "warning", "step", "not-sent" (shadow mode), "failure", "parked" or "operator".
     pub kind: String,
     /// What happened; for a step, also how it ended.
@@ -109,6 +159,9 @@ pub struct CallList {
     pub calls: Vec<CallView>,
     /// `after` of the next page, if there is one.
     pub next: Option<String>,
+    /// The search stopped before this page was full: `next` goes on with it.
+    #[serde(default)]
+    pub unfinished: bool,
 }
 
 /// The names of the accounts, in order. With fewer than two, none is shown.
@@ -129,47 +182,59 @@ impl AccountNames {
 impl CallView {
     /// The call that these facts are of; `None` without facts.
     pub fn of(task: &TaskSid, facts: &[Fact], accounts: &AccountNames) -> Option<Self> {
-        let last = facts.last()?;
-        let call = Call::fold(facts);
-        let names: BTreeMap<ReservationSid, String> = timeline::agents(facts).into_iter().collect();
-        let name =
-            |reservation: &ReservationSid| names.get(reservation).cloned().unwrap_or_else(|| "nobody".to_owned());
-        let mut agents: Vec<AgentView> = call
-            .reservations()
-            .map(|(sid, reservation)| AgentView {
-                name: name(sid),
-                worker: reservation.worker.clone(),
-                reservation: sid.clone(),
-                status: status(reservation.status).to_owned(),
-            })
-            .collect();
-        agents.sort_by(|a, b| a.name.cmp(&b.name));
-        let shadow = call.is_shadow();
-        let streams = call.streams().iter().map(|stream| StreamView {
-            name: stream.name.clone(),
-            destination: timeline::letter(stream.slot).to_string(),
-            agent: name(&stream.reservation),
-            live: stream.may_run(),
-            state: stream_state(stream.state(), shadow).to_owned(),
-            proven: stream.is_proven(),
-            orphan: stream.is_orphan(),
-            error: stream.error(),
-        });
-        Some(Self {
+        Some(Self::new(task, &summarize(facts)?, accounts))
+    }
+
+    /// The call that was summed up.
+    pub fn new(task: &TaskSid, summary: &Summary, accounts: &AccountNames) -> Self {
+        let name = |reservation: &ReservationSid| {
+            let place = summary.agents.iter().position(|agent| agent.reservation == *reservation);
+            place.map_or("nobody".to_owned(), agent_name)
+        };
+        Self {
             task: task.clone(),
-            account: accounts.name(call.account()),
-            customer: call.customer().cloned(),
-            over: call.is_over(),
-            no_call: call.has_no_call(),
-            shadow,
-            guard: call.guard().map(|guard| guard_word(guard).to_owned()),
-            held: call.held(),
-            streams: streams.collect(),
-            agents,
-            parked: call.parked().map(|(goal, reason)| parked(goal, reason, &name)).collect(),
-            facts: i64::try_from(facts.len()).unwrap_or(i64::MAX),
-            changed_ms: last.at,
-        })
+            account: accounts.name(summary.account.as_ref()),
+            queue: summary.queue.clone(),
+            began_ms: summary.began_at,
+            ended_ms: summary.over_at,
+            audio_after_ms: summary.audio_after_ms(),
+            outcome: outcome_word(summary.outcome).to_owned(),
+            reason: summary.reason().map(str::to_owned),
+            errors: summary.errors.clone(),
+            customer: summary.customer.clone(),
+            over: summary.over_at.is_some(),
+            no_call: summary.no_call,
+            shadow: summary.shadow,
+            guard: summary.guard.map(|guard| guard_word(guard).to_owned()),
+            held: summary.held,
+            agents: summary.agents.iter().enumerate().map(|(place, agent)| agent_view(place, agent)).collect(),
+            streams: summary
+                .streams
+                .iter()
+                .map(|stream| stream_view(stream, name(&stream.reservation), summary.shadow))
+                .collect(),
+            parked: summary.parked.iter().map(|parked| parked_view(parked, &name)).collect(),
+            facts: summary.facts,
+            changed_ms: summary.changed_at,
+        }
+    }
+
+    /// Whether trying again can still help with something that is parked.
+    pub fn is_helpable(&self) -> bool {
+        self.parked.iter().any(|parked| parked.helpable)
+    }
+
+    /// Why an operator should look at it: what is parked, else why an agent had no stream or a late one.
+    pub fn trouble(&self) -> Option<String> {
+        let parked = self.parked.first().map(|parked| format!("{}: {}", parked.change, parked.reason));
+        parked.or_else(|| self.reason.clone())
+    }
+}
+
+impl AgentView {
+    /// The worker's name, else the one of the timeline.
+    pub fn shown(&self) -> &str {
+        self.worker_name.as_deref().unwrap_or(&self.name)
     }
 }
 
@@ -183,14 +248,66 @@ impl CallStory {
 
 impl From<Line> for LineView {
     fn from(line: Line) -> Self {
-        let Line { at, after_ms, kind, text, why } = line;
-        Self { at_ms: at, after_ms, kind: kind_word(kind).to_owned(), text, why }
+        let Line { at, after_ms, took_ms, kind, text, why } = line;
+        Self { at_ms: at, after_ms, took_ms, kind: kind_word(kind).to_owned(), text, why }
     }
 }
 
-fn parked(goal: &Goal, reason: &str, name: &impl Fn(&ReservationSid) -> String) -> ParkedView {
-    let change = timeline::worded(goal, name);
-    ParkedView { change, reason: reason.to_owned() }
+/// As the timeline names agents.
+fn agent_name(place: usize) -> String {
+    format!("agent {}", timeline::letter(place))
+}
+
+fn agent_view(place: usize, agent: &AgentSummary) -> AgentView {
+    AgentView {
+        name: agent_name(place),
+        worker_name: agent.name.clone(),
+        worker: agent.worker.clone(),
+        reservation: agent.reservation.clone(),
+        status: status(agent.status).to_owned(),
+        accepted_ms: agent.accepted_at,
+        audio_after_ms: agent.audio_after_ms,
+        outcome: outcome_word(agent.outcome).to_owned(),
+        reason: agent.reason.clone(),
+    }
+}
+
+fn stream_view(stream: &StreamSummary, agent: String, shadow: bool) -> StreamView {
+    StreamView {
+        name: stream.name.clone(),
+        destination: timeline::letter(stream.slot).to_string(),
+        agent,
+        live: stream.live,
+        state: stream_state(stream.state, shadow).to_owned(),
+        proven: stream.proven,
+        orphan: stream.orphan,
+        error: stream.error,
+        from_ms: stream.from,
+        to_ms: stream.to,
+    }
+}
+
+fn parked_view(parked: &ParkedSummary, name: &impl Fn(&ReservationSid) -> String) -> ParkedView {
+    let change = timeline::worded(&parked.goal, name);
+    ParkedView { change, reason: parked.reason.clone(), helpable: parked.helpable }
+}
+
+/// Every outcome under the word that lists show and filters take.
+pub const OUTCOMES: [(StreamOutcome, &str); 9] = [
+    (StreamOutcome::Streamed, "streamed"),
+    (StreamOutcome::Late, "late"),
+    (StreamOutcome::Missing, "missing"),
+    (StreamOutcome::Interrupted, "interrupted"),
+    (StreamOutcome::Unproven, "unproven"),
+    (StreamOutcome::Pending, "pending"),
+    (StreamOutcome::Unanswered, "unanswered"),
+    (StreamOutcome::NoCall, "no-call"),
+    (StreamOutcome::NotSent, "not-sent"),
+];
+
+/// The word for an outcome.
+pub fn outcome_word(outcome: StreamOutcome) -> &'static str {
+    OUTCOMES.iter().find(|(known, _)| *known == outcome).map_or("", |(_, word)| word)
 }
 
 fn status(status: ReservationStatus) -> &'static str {

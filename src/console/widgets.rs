@@ -40,7 +40,18 @@ pub(super) fn state(call: &CallView) -> Markup {
     html! {
         @if !call.parked.is_empty() { span.pill.parked { (call.parked.len()) " parked" } " " }
         @if call.shadow { span.pill.shadow title="Shadow mode: no command was sent" { "shadow" } " " }
+        @if call.held == Some(true) && !call.over { span.pill.held { "held" } " " }
         @if call.over { span.pill.over { "over" } } @else { span.pill.live { "live" } }
+    }
+}
+
+/// A whole SID, which a click selects and the page's script offers to copy; one that the Twilio Console has a page for leads there.
+pub(super) fn whole_sid(sid: &str) -> Markup {
+    html! {
+        span.sid data-copy=(sid) { (sid) }
+        @if sid.starts_with("CA") {
+            " " a.away href=(format!("https://console.twilio.com/us1/monitor/logs/calls/{sid}")) rel="noreferrer" { "Twilio Console" }
+        }
     }
 }
 
@@ -50,14 +61,50 @@ pub(super) fn sid(sid: &str) -> Markup {
     html! { abbr.sid title=(sid) { (head) "…" (tail) } }
 }
 
-/// A time of day; the date is in its tooltip.
+/// A date and a time of day, in UTC; the page's script adds the local time.
+pub(super) fn long_time(ms: i64) -> Markup {
+    clock(ms, "%Y-%m-%d %H:%M:%S UTC")
+}
+
+/// A time of day in UTC, to the millisecond.
 pub(super) fn time(ms: i64) -> Markup {
+    clock(ms, "%H:%M:%S%.3f UTC")
+}
+
+fn clock(ms: i64, format: &str) -> Markup {
     match Timestamp::from_millisecond(ms) {
         Ok(at) => html! {
-            time datetime=(at.to_string()) title=(at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()) {
-                (at.strftime("%H:%M:%S").to_string())
+            time.clock datetime=(at.to_string()) title=(at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()) {
+                (at.strftime(format).to_string())
             }
         },
         Err(_) => html! { "–" },
     }
+}
+
+/// As in "0.42 s".
+pub(super) fn seconds(ms: i64) -> String {
+    format!("{}.{:02} s", ms / 1000, ms % 1000 / 10)
+}
+
+/// How long something took, as in "12 s", "3:05" and "1:02:03".
+pub(super) fn span(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    match seconds {
+        ..60 => format!("{seconds} s"),
+        60..3_600 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        _ => format!("{}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60),
+    }
+}
+
+/// What became of the streams, in its colour.
+pub(super) fn outcome(word: &str) -> Markup {
+    let class = match word {
+        "streamed" => "pill live",
+        "missing" | "interrupted" => "pill parked",
+        "late" | "unproven" => "pill held",
+        "not-sent" => "pill shadow",
+        _ => "pill over",
+    };
+    html! { span class=(class) { (word) } }
 }

@@ -48,11 +48,15 @@ pub(super) fn named<'a>(accounts: &'a [IngressAccount], pairs: &[Pair<'_>]) -> O
     accounts.iter().find(|account| Some(account.account.as_str()) == name).or_else(|| accounts.first())
 }
 
-/// The account whose token signed this URL alone; else the first, whose tokens do not fit either.
-pub(super) fn signer<'a>(accounts: &'a [IngressAccount], target: &str, header: &[u8]) -> Option<&'a IngressAccount> {
+/// The account whose token signed one of these URLs alone; else the first, whose tokens do not fit either.
+pub(super) fn signer<'a>(
+    accounts: &'a [IngressAccount],
+    targets: &[String],
+    header: &[u8],
+) -> Option<&'a IngressAccount> {
     // No early exit: the time taken must not reveal whose tokens fit.
     let fits = accounts.iter().fold(None, |fits, account| {
-        let signs = account.verifier.signs_url(target, header);
+        let signs = targets.iter().fold(false, |signs, target| account.verifier.signs_url(target, header) | signs);
         fits.or_else(|| signs.then_some(account))
     });
     fits.or_else(|| accounts.first())

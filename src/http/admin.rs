@@ -3,14 +3,14 @@
 //! None of them shows names, numbers or SIDs, so probes and collectors need no token. The console, which does, has its own
 //! access rules.
 
-use crate::journal::{Backlog, JournalError, Workload};
+use crate::journal::{Backlog, JournalError, Storage, Workload};
 use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
 use crate::telemetry::{COMMIT, VERSION};
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, web};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +39,9 @@ pub fn admin(
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
-            .route("/health", web::get().to(health))
-            .route("/health/live", web::get().to(live))
-            .route("/health/ready", web::get().to(ready))
+            .service(probe("/health", health))
+            .service(probe("/health/live", live))
+            .service(probe("/health/ready", ready))
             .route("/metrics", web::get().to(render))
             .configure(more.clone())
     })
@@ -51,6 +51,14 @@ pub fn admin(
     .listen(listener)?
     .run();
     Ok(server)
+}
+
+/// A path that load balancers ask by GET or by HEAD.
+pub(super) fn probe<A: FromRequest + 'static>(
+    path: &str,
+    handler: impl Handler<A, Output: Responder + 'static>,
+) -> Resource {
+    web::resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler))
 }
 
 impl AdminState {
@@ -81,7 +89,7 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, JournalError>>) -> Re
     }
 }
 
-async fn live() -> HttpResponse {
+pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({"status": "live"}))
 }
 
@@ -97,11 +105,22 @@ async fn health(state: web::Data<AdminState>) -> HttpResponse {
 
 /// If the journal does not answer, the numbers of calls stay as they were and the other metrics are still served.
 async fn render(state: web::Data<AdminState>) -> HttpResponse {
-    if let Ok(Backlog { active, waiting, live, parked }) = state.backlog().await {
-        for (name, count) in [("active", active), ("waiting", waiting), ("live", live), ("parked", parked)] {
+    if let Ok(Backlog { active, waiting, live, parked, parked_over }) = state.backlog().await {
+        let counts = [
+            ("active", active),
+            ("waiting", waiting),
+            ("live", live),
+            ("parked", parked),
+            ("parked_over", parked_over),
+        ];
+        for (name, count) in counts {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             state.metrics.work.calls.get_or_create(&[("state", name)]).set(count);
         }
     }
+    if let Ok(Storage { bytes, free_bytes }) = in_time(state.journal.storage()).await {
+        state.metrics.resources.journal(bytes, free_bytes);
+    }
+    state.metrics.resources.process();
     HttpResponse::Ok().insert_header((CONTENT_TYPE, MEDIA_TYPE)).body(state.metrics.render())
 }

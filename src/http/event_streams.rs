@@ -4,6 +4,7 @@
 //! (one without its task, one of another account) is logged, counted and skipped, instead of blocking the others.
 
 use super::accounts::IngressAccount;
+use super::encoding;
 use super::metrics;
 use super::responses::{Rejection, no_content};
 use super::signed::{self, Signed};
@@ -32,10 +33,20 @@ pub(super) async fn receive(
         (account, Signed::Bytes(bytes)) => (account, bytes),
         (_, Signed::Form(_)) => return Err(Rejection::MediaType),
     };
-    let elements = event_stream::parse(bytes, &account.interest, state.clock().now()).map_err(|error| {
+    let body = encoding::decoded(&request, bytes, &state)?;
+    let malformed = |error: &dyn std::fmt::Display| {
         tracing::warn!(%error, "rejected an authentic Event Streams delivery that is malformed");
         Rejection::Malformed(error.to_string())
-    })?;
+    };
+    let elements = event_stream::parse(&body.bytes, &account.interest, state.clock().now());
+    let elements = elements.map_err(|error| malformed(&error))?;
+    // A 400 throws a delivery away, so it is only for one of which nothing can be used.
+    if !elements.is_empty() && elements.iter().all(DeliveryElement::is_unreadable) {
+        elements.iter().for_each(|_| metrics::count_malformed(&state.metrics));
+        return Err(malformed(
+            &"no element is a CloudEvent with a type: send structured or batched CloudEvents, not binary ones",
+        ));
+    }
     state.ingest_all(facts(&state, account, elements)).await?;
     Ok(no_content())
 }
@@ -70,6 +81,7 @@ fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<DeliveryEl
             },
             DeliveryElement::Unusable(malformed) => unusable(&malformed),
             DeliveryElement::Unreadable => unusable(&"it is not a JSON object"),
+            DeliveryElement::Untyped => unusable(&"it has no type, as a CloudEvent has"),
             DeliveryElement::Test { id } => {
                 tracing::info!(test_id = id.as_deref().unwrap_or("-"), "received the sink's test event");
             }

@@ -19,7 +19,8 @@ pub(super) async fn answers(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let began = Instant::now();
     let metrics = request.app_data::<web::Data<Metrics>>().cloned();
-    if let Some(connection) = request.conn_data::<Connection>() {
+    let connection = Connection::of(request.request());
+    if let Some(connection) = &connection {
         connection.begun();
     }
     let mut answer = next.call(request).await?;
@@ -27,7 +28,7 @@ pub(super) async fn answers(
     if is_refused {
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
-    if let Some(connection) = answer.request().conn_data::<Connection>() {
+    if let Some(connection) = connection {
         if is_refused { connection.refused() } else { connection.answered() }
     }
     if let Some(metrics) = metrics {
@@ -101,6 +102,7 @@ fn delay(fact: &Fact) -> Option<Duration> {
         | FactKind::Noticed(_)
         | FactKind::Redriven
         | FactKind::Dismissed
+        | FactKind::Operated(_)
         | FactKind::Unparked => return None,
     };
     Some(Duration::from_millis(u64::try_from(fact.at - at).unwrap_or(0)))

@@ -3,11 +3,15 @@
 //! | module | what it is |
 //! |---|---|
 //! | `settings` | limits and accounts of the public listener |
-//! | `routes` | its paths |
-//! | `connections` | how many there are, and what strangers may take |
+//! | `routes` | what it answers on which path |
+//! | `paths` | its paths, and those that nearly are |
+//! | `connections`, `connection_table` | how many there are, and what strangers may take |
+//! | `guarded_stream` | a connection's socket, which counts |
+//! | `versions`, `http2` | serve it in the version of HTTP that it speaks |
 //! | `descriptors` | how many open files they may have |
 //! | `state` | what its handlers share: takes facts into the journal |
 //! | `signed` | reads a body within limits and checks Twilio's signature |
+//! | `encoding` | undoes gzip |
 //! | `accounts` | whose tokens a request is checked with |
 //! | `events` | TaskRouter's event callbacks |
 //! | `event_streams` | the same events from an Event Streams sink |
@@ -16,24 +20,34 @@
 //! | `responses` | its answers: 204, or why not |
 //! | `metrics` | what it counts |
 //! | `admin` | the admin listener: probes and metrics |
+//! | `waiting` | both listeners until the journal is open |
 
 mod accounts;
 mod admin;
 mod assignment;
+mod connection_table;
 mod connections;
 pub mod descriptors;
+mod encoding;
 mod event_streams;
 mod events;
+mod guarded_stream;
+mod http2;
 mod metrics;
+mod paths;
 mod responses;
 mod routes;
 mod settings;
 mod signed;
 mod state;
 mod stream_status;
+mod versions;
+mod waiting;
 
 pub use accounts::IngressAccount;
 pub use admin::admin;
 pub use connections::ConnectionLimits;
-pub use routes::{CLOSING_PER_THREAD, EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH, public};
+pub use paths::{EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH};
+pub use routes::{CLOSING_PER_THREAD, public};
 pub use settings::IngressSettings;
+pub use waiting::waiting;

@@ -3,37 +3,31 @@
 //! Nothing of a request is used before its signature has been checked. 204 is answered only after the commit: from then on
 //! the event is ours to keep.
 
-use super::connections::{Connections, GuardedStream};
+use super::connections::Connections;
+use super::guarded_stream::GuardedStream;
+use super::http2::Http2Settings;
+use super::paths::{self, ASSIGNMENT_PATH, EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH};
 use super::settings::IngressSettings;
 use super::state::IngestState;
+use super::versions::Versions;
 use super::{assignment, event_streams, events, metrics, stream_status};
 use crate::journal::Ingest;
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::assignment::ConferenceInstruction;
 use actix_http::HttpService;
-use actix_http::error::DispatchError;
-use actix_service::{IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
+};
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::ALLOW;
 use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpResponse, Route, web};
-use std::future::ready;
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// For TaskRouter's event callbacks.
-pub const EVENTS_PATH: &str = "/taskrouter/events";
-
-/// For an Event Streams sink.
-pub const EVENT_STREAMS_PATH: &str = "/taskrouter/event-streams";
-
-/// For status callbacks of streams. The worker adds `?task=` and the TaskSid, for which Twilio's form has no field.
-pub const STREAM_STATUS_PATH: &str = "/streams/status";
-
-/// For assignment callbacks of a Workflow.
-const ASSIGNMENT_PATH: &str = "/taskrouter/assignment";
 
 /// Evicted connections of one thread that may still be open.
 pub const CLOSING_PER_THREAD: usize = 32;
@@ -45,12 +39,13 @@ const MOST_THREADS: usize = 512;
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves the signed paths on `listener`: `POST /taskrouter/events`, `POST /taskrouter/event-streams`, `POST /streams/status`
-/// and, if enabled, `POST /taskrouter/assignment`. The server stops through its handle and handles no signals.
+/// and, if enabled, `POST /taskrouter/assignment`; and `GET /`, which tells a load balancer no more than that somebody listens. HTTP/1 and
+/// HTTP/2, both without TLS. The server stops through its handle and handles no signals.
 ///
 /// | answer | when |
 /// |---|---|
 /// | 204 | after the commit; also to authentic events that are not ours |
-/// | 200 | to an assignment |
+/// | 200 | to an assignment, and to a load balancer |
 /// | 400 | unusable; `{"error": …}` says why |
 /// | 403 | not signed by Twilio, or for another account or workspace |
 /// | 408, 413, 415 | too slow, too large, another media type |
@@ -72,26 +67,45 @@ pub fn public(
         .max_concurrent_connections(per_thread)
         .shutdown_timeout(settings.shutdown_grace_s)
         .disable_signals();
+    let http2 = Http2Settings {
+        head_bytes: settings.connections.head_bytes,
+        client_timeout,
+        keep_alive,
+        disconnect_timeout: DISCONNECT_TIMEOUT,
+    };
     let state = web::Data::new(IngestState::new(settings, journal, metrics.clone()));
     let stopping = server.graceful_shutdown_signal();
     let listen = move || {
-        let app = app(state.clone(), web::Data::from(metrics.clone()), instruction.clone()).into_factory();
-        let app = app.map_err(|error: actix_web::Error| error.error_response());
+        let app = || app(state.clone(), web::Data::from(metrics.clone()), instruction.clone()).into_factory();
         let stopping = stopping.clone();
-        let http = HttpService::build()
+        let notified = move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        };
+        let http1 = HttpService::build()
             .keep_alive(keep_alive)
             .client_request_timeout(client_timeout)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             // As actix-web's own server does: idle connections end with it.
-            .graceful_shutdown_signal(move || {
-                let stopping = stopping.clone();
-                async move { stopping.notified().await }
-            })
-            .on_connect_ext(|io: &GuardedStream, data| _ = data.insert(io.connection().clone()))
-            .h1(map_config(app, |()| AppConfig::default()));
-        let (connections, metrics) = (connections.clone(), metrics.clone());
-        let admitted = move |io| ready(connections.admit(io).ok_or_else(refused));
-        fn_service(admitted).and_then(http).map_err(move |error| count_broken(&metrics, &error))
+            .graceful_shutdown_signal(notified.clone())
+            .on_connect_ext(|io: &GuardedStream, data| _ = data.insert(io.place().connection().clone()))
+            .h1(map_config(app().map_err(|error: actix_web::Error| error.error_response()), |()| AppConfig::default()));
+        let (app, connections, metrics) = (app(), connections.clone(), metrics.clone());
+        fn_factory(move || {
+            let (http1, app) = (http1.new_service(()), app.new_service(AppConfig::default()));
+            let (connections, metrics, notified) = (connections.clone(), metrics.clone(), notified.clone());
+            async move {
+                let versions = Versions { http1: http1.await?, app: Rc::new(app.await?), http2, connections, metrics };
+                let versions = Rc::new(versions);
+                Ok::<_, ()>(fn_service(move |io: TcpStream| {
+                    let (versions, notified) = (versions.clone(), notified.clone());
+                    async move {
+                        versions.serve(io, notified).await;
+                        Ok::<(), ()>(())
+                    }
+                }))
+            }
+        })
     };
     Ok(server.listen("public", listener, listen)?.run())
 }
@@ -110,10 +124,14 @@ fn app(
     >,
 > {
     let only = |path, route: Route| web::resource(path).route(route).default_service(web::to(method_not_allowed));
+    let probed = web::resource("/").route(web::get().to(listening)).route(web::head().to(listening));
     App::new()
         .app_data(state)
         .app_data(metrics)
         .wrap(from_fn(metrics::answers))
+        .wrap(from_fn(paths::correct))
+        .service(probed.default_service(web::to(paths::not_found)))
+        .default_service(web::to(paths::not_found))
         .service(only(EVENTS_PATH, web::post().to(events::receive)))
         .service(only(EVENT_STREAMS_PATH, web::post().to(event_streams::receive)))
         .service(only(STREAM_STATUS_PATH, web::post().to(stream_status::receive)))
@@ -125,20 +143,9 @@ fn app(
         })
 }
 
-/// Of a peer that has too many connections.
-fn refused() -> DispatchError {
-    DispatchError::Io(std::io::ErrorKind::ConnectionRefused.into())
-}
-
-fn count_broken(metrics: &Metrics, error: &DispatchError) {
-    let reason = if matches!(error, DispatchError::Parse(_)) {
-        "malformed"
-    } else if matches!(error, DispatchError::Io(_)) {
-        "io"
-    } else {
-        "other"
-    };
-    metrics.ingress.broken_connections.get_or_create(&[("reason", reason)]).inc();
+/// For the health check of a load balancer that sees only this listener.
+async fn listening() -> HttpResponse {
+    HttpResponse::Ok().finish()
 }
 
 async fn method_not_allowed() -> HttpResponse {

@@ -5,6 +5,7 @@
 
 use super::accounts::{IngressAccount, named, signer};
 use super::connections::Connection;
+use super::paths::{note_corrected, signed_targets};
 use super::responses::Rejection;
 use super::state::IngestState;
 use crate::twilio::signature::{Pair, parse_pairs};
@@ -58,7 +59,7 @@ pub(super) async fn read_awaited(
     state: &IngestState,
     limit: usize,
 ) -> Result<Unverified, Rejection> {
-    let budget = Budget { bytes: Some(state.delivery_bytes.clone()), held: None };
+    let budget = Budget::new(state.delivery_bytes.clone());
     read_within(request, payload, state, limit, budget).await
 }
 
@@ -77,14 +78,18 @@ async fn read_within(
 }
 
 /// Bytes that many bodies share, and what one of them holds of it.
-struct Budget {
+pub(super) struct Budget {
     bytes: Option<Arc<Semaphore>>,
     held: Option<OwnedSemaphorePermit>,
 }
 
 impl Budget {
+    pub(super) fn new(bytes: Arc<Semaphore>) -> Self {
+        Self { bytes: Some(bytes), held: None }
+    }
+
     /// Returns whether there was enough left.
-    fn take(&mut self, bytes: usize) -> bool {
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
         let Some(budget) = &self.bytes else { return true };
         let Some(permit) =
             u32::try_from(bytes).ok().and_then(|bytes| budget.clone().try_acquire_many_owned(bytes).ok())
@@ -133,9 +138,10 @@ impl Unverified {
                 return Err(Rejection::Forbidden);
             }
         };
-        if let Some(connection) = request.conn_data::<Connection>() {
+        if let Some(connection) = Connection::of(request) {
             connection.verified();
         }
+        note_corrected(request, state);
         Ok((account, if self.is_form { Signed::Form(pairs) } else { Signed::Bytes(&self.body) }))
     }
 
@@ -158,26 +164,29 @@ impl Unverified {
         state: &'a IngestState,
         pairs: &[Pair<'_>],
     ) -> Result<&'a IngressAccount, (&'static str, Option<&'a IngressAccount>)> {
-        let (header, target) = (signature(request).map_err(|reason| (reason, None))?, target(request));
+        let (header, targets) = (signature(request).map_err(|reason| (reason, None))?, signed_targets(request));
         let accounts = &state.settings.accounts;
-        let account = if self.is_form { named(accounts, pairs) } else { signer(accounts, target, header) };
-        let with_fragment = self.fragment.map(|fragment| format!("{target}{fragment}"));
-        let signs = |account: &&IngressAccount, target: &str| {
-            account.verifier.verify(target, self.is_form, &self.body, pairs, header)
+        let account = if self.is_form { named(accounts, pairs) } else { signer(accounts, &targets, header) };
+        let with_fragment =
+            self.fragment.into_iter().flat_map(|end| targets.iter().map(move |url| format!("{url}{end}")));
+        let with_fragment: Vec<String> = with_fragment.collect();
+        let signs = |account: &&IngressAccount| {
+            let verify = |target: &String| account.verifier.verify(target, self.is_form, &self.body, pairs, header);
+            targets.iter().chain(&with_fragment).any(verify)
         };
-        account
-            .filter(|account| signs(account, target) || with_fragment.as_ref().is_some_and(|url| signs(account, url)))
-            .ok_or(("X-Twilio-Signature does not match", account))
+        account.filter(signs).ok_or(("X-Twilio-Signature does not match", account))
     }
 }
 
 /// Whether the URL is signed and holds the hash of a body. Only then a large body is read.
 pub(super) fn awaits_body(request: &HttpRequest, state: &IngestState) -> bool {
-    let (target, accounts) = (target(request), &state.settings.accounts);
-    let signer =
-        |header| signer(accounts, target, header).is_some_and(|account| account.verifier.awaits_body(target, header));
-    let is_awaited = signature(request).is_ok_and(signer);
-    if is_awaited && let Some(connection) = request.conn_data::<Connection>() {
+    let (targets, accounts) = (signed_targets(request), &state.settings.accounts);
+    let awaits = |header: &[u8]| {
+        let signer = signer(accounts, &targets, header);
+        signer.is_some_and(|account| targets.iter().any(|target| account.verifier.awaits_body(target, header)))
+    };
+    let is_awaited = signature(request).is_ok_and(awaits);
+    if is_awaited && let Some(connection) = Connection::of(request) {
         connection.verified();
     }
     is_awaited
@@ -190,11 +199,6 @@ fn signature(request: &HttpRequest) -> Result<&[u8], &'static str> {
         return Err("X-Twilio-Signature is repeated");
     }
     Ok(header.as_bytes())
-}
-
-/// The raw target: Twilio signed it before any decoding or normalisation.
-fn target(request: &HttpRequest) -> &str {
-    request.uri().path_and_query().map_or("/", |target| target.as_str())
 }
 
 fn is_form(request: &HttpRequest) -> bool {
@@ -247,7 +251,7 @@ async fn whole(
             body.append(&chunk);
         } else {
             body = Pieces::default();
-            if let Some(connection) = request.conn_data::<Connection>() {
+            if let Some(connection) = Connection::of(request) {
                 connection.discarded();
             }
         }

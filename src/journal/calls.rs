@@ -1,7 +1,8 @@
 //! The operator's view of a journal: which calls there are, a page at a time.
 
 use super::Seq;
-use crate::call::fact::{EpochMs, FactKind};
+use crate::call::Summary;
+use crate::call::fact::{EpochMs, FactKind, ReservationChange, TaskChange};
 use crate::call::sid::{CallSid, TaskSid};
 use crate::call::step::{Answer, Outcome, Settled};
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct CallQuery {
     pub find: Option<String>,
     /// Only calls after this one: the last row of the page before.
     pub after: Option<Cursor>,
+    /// With [`CallRow::summary`].
+    pub summaries: bool,
     /// Rows at most; never more than [`PAGE_LIMIT`].
     pub limit: usize,
 }
@@ -65,6 +68,9 @@ pub struct CallRow {
     pub over: bool,
     /// It has a change that was given up and neither redriven nor dismissed.
     pub parked: bool,
+    /// What the last worker to give it back made of it, where the store has kept it: of a call that is live it need not. Out of date
+    /// when the call has more facts than it is made of.
+    pub summary: Option<Summary>,
 }
 
 impl CallRow {
@@ -107,4 +113,35 @@ pub(super) fn customer(kind: &FactKind) -> Option<&CallSid> {
         &kind.task_view()?.attributes
     };
     attributes.customer.as_ref().or_else(|| attributes.call_sid.as_ref().filter(|_| !attributes.outbound))
+}
+
+/// Whether a worker has to look at a call because of this event. That a call was begun, or offered to somebody, is nothing to act
+/// on while nothing else is known of it.
+pub(super) fn wakes(kind: &FactKind, seq: Seq) -> bool {
+    let is_beginning = match kind {
+        FactKind::Task(event) => event.change == TaskChange::Created,
+        FactKind::Reservation(event) => event.change == ReservationChange::Created,
+        FactKind::Transfer(_)
+        | FactKind::Stream(_)
+        | FactKind::Begun(_)
+        | FactKind::Settled(_)
+        | FactKind::Parked(_)
+        | FactKind::Recovered(_)
+        | FactKind::Noticed(_)
+        | FactKind::Redriven
+        | FactKind::Dismissed
+        | FactKind::Operated(_)
+        | FactKind::Unparked => false,
+    };
+    !(is_beginning && seq == 1)
+}
+
+/// A summary as it is stored; `None` when it cannot be, and then the facts are read instead.
+pub(super) fn text(summary: &Summary) -> Option<String> {
+    serde_json::to_string(summary).ok()
+}
+
+/// A stored summary; `None` of one that another version wrote and this one cannot read.
+pub(super) fn summary(text: &str) -> Option<Summary> {
+    serde_json::from_str(text).ok()
 }

@@ -59,6 +59,14 @@ pub enum OpenError {
         /// What the system said.
         reason: String,
     },
+    /// The database cannot be used now, and may be usable later: it is not up yet, it is full, or it takes no writes.
+    #[error("journal {path} cannot be opened: {reason}")]
+    Unreachable {
+        /// The database without its password.
+        path: String,
+        /// What the system or the server said.
+        reason: String,
+    },
     /// The file is damaged.
     #[error("journal {path} is damaged ({found}): restore a backup, or move the file away and run `backfill --since`")]
     Damaged {

@@ -1,9 +1,9 @@
 //! The journal: durable facts, and which call is due for work.
 //!
-//! Facts are rows; a call is a row with its next due time, its lease and whether it is over. A fact and the due time
-//! of its call are written in one transaction, and what is written is on disk before the method returns. A call is worked
-//! on by the holder of its *claim* only: the claim is a lease that expires unless renewed, and carries a fencing number
-//! that every later write is checked against, so that a holder that was stalled past its lease can do no harm.
+//! Facts are rows, and on disk before the method that writes them returns. A fact from outside makes its call due. A call is
+//! worked on by the holder of its *claim* only: the claim is a lease that expires unless renewed, and carries a fencing number
+//! that every later write is checked against, so that a holder that was stalled past its lease can do no harm. Where several
+//! processes share a store, due times and leases are rows too; where one owns it, they are in memory.
 //!
 //! What the rest of the program knows of a store is split by who needs it: see [`Journal`]. All times in it are relative:
 //! each store uses one clock, its own, which facts are stamped by: see [`Clock`].
@@ -26,4 +26,4 @@ pub use outage::Outage;
 pub use parts::{Claims, Coverage, Facts, Ingest, Journal, Operators, Promise, Reading, Timekeeping, Workload};
 pub use postgres::{Examination, PostgresJournal, PostgresSettings, examine_database};
 pub use sqlite::{SqliteJournal, SqliteSettings, examine_file};
-pub use values::{Backlog, Claim, Due, Ingested, NewFact, Seq};
+pub use values::{Backlog, Claim, Due, Ingested, NewFact, Seq, Storage};

@@ -1,6 +1,7 @@
 //! What a journal does, split by who needs it.
 
-use super::{Backlog, CallQuery, CallRow, Claim, Clock, Due, Ingested, JournalError, NewFact, Seq};
+use super::{Backlog, CallQuery, CallRow, Claim, Clock, Due, Ingested, JournalError, NewFact, Seq, Storage};
+use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use std::future::Future;
@@ -35,6 +36,12 @@ pub trait Claims: Reading {
     /// Takes the leases of up to `limit` calls that are due, the longest due first.
     fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>>;
 
+    /// The facts of a claimed call with a number greater than `after`, in order; perhaps not those that arrived since the last
+    /// answer to its holder. A release finds out about them.
+    fn news<'a>(&'a self, claim: &'a Claim, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
+        self.facts(&claim.call, after)
+    }
+
     /// Appends a fact under a claim and returns its number. Returns after the commit.
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq>;
 
@@ -43,7 +50,18 @@ pub trait Claims: Reading {
 
     /// Gives the claim back. `seen` is the number of the last fact that was taken into account: when a later one has
     /// arrived meanwhile, the call is due at once, whatever `due` says.
-    fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()>;
+    fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
+        self.release_summed_up(claim, seen, due, None)
+    }
+
+    /// The same, and keeps what a list is to show of the call. Without a summary the one before is kept.
+    fn release_summed_up<'a>(
+        &'a self,
+        claim: &'a Claim,
+        seen: Seq,
+        due: Due,
+        summary: Option<Summary>,
+    ) -> Promise<'a, ()>;
 
     /// How long until the next call is due or the next lease expires; `None` when there is none.
     fn next_due(&self) -> Promise<'_, Option<Duration>>;
@@ -73,6 +91,9 @@ pub trait Coverage: Ingest {
 pub trait Workload: Send + Sync + 'static {
     /// How much work there is.
     fn backlog(&self) -> Promise<'_, Backlog>;
+
+    /// How much room it takes.
+    fn storage(&self) -> Promise<'_, Storage>;
 
     /// Whether facts can be written, as far as the last commit tells. When that failed, something is written to see.
     fn ready(&self) -> Promise<'_, ()>;

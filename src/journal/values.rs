@@ -57,8 +57,19 @@ pub struct Backlog {
     pub waiting: u64,
     /// Calls that are not over.
     pub live: u64,
-    /// Calls with a change that was given up and neither redriven nor dismissed, over or not.
+    /// Calls that are not over with a change that was given up and neither redriven nor dismissed.
     pub parked: u64,
+    /// The same of calls that are over: nothing can be done for them any more.
+    pub parked_over: u64,
+}
+
+/// How much room a journal takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// Bytes of all its files, or of its tables with their indices.
+    pub bytes: u64,
+    /// Bytes that are free where its files are; `None` where only the database's own machine knows.
+    pub free_bytes: Option<u64>,
 }
 
 /// The facts in a call's rows.

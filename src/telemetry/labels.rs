@@ -1,6 +1,6 @@
 //! Labels of metrics and spans. Each is one of a few words of this program.
 
-use crate::call::fact::FactKind;
+use crate::call::fact::{FactKind, Operated, OperatorAct};
 use crate::call::step::{Assumed, Goal, Outcome};
 use crate::twilio::event_types::EventType;
 
@@ -16,8 +16,8 @@ pub fn events() -> impl Iterator<Item = &'static str> {
 pub fn event(what: &FactKind) -> &'static str {
     let [redriven, dismissed] = OPERATOR;
     match what {
-        FactKind::Redriven => redriven,
-        FactKind::Dismissed => dismissed,
+        FactKind::Redriven | FactKind::Operated(Operated { act: OperatorAct::Redrive, .. }) => redriven,
+        FactKind::Dismissed | FactKind::Operated(Operated { act: OperatorAct::Dismiss, .. }) => dismissed,
         FactKind::Reservation(_)
         | FactKind::Task(_)
         | FactKind::Transfer(_)

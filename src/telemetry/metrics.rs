@@ -5,6 +5,7 @@
 //! is bounded, and no name or attribute can be injected.
 
 use super::labels;
+use super::resources::ResourceMetrics;
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -47,6 +48,7 @@ pub struct Metrics {
     pub commits: Commits,
     /// Calls in work, and background tasks.
     pub work: WorkMetrics,
+    pub resources: ResourceMetrics,
 }
 
 /// Requests and events, counted by the public listener and the operators' routes.
@@ -139,6 +141,7 @@ impl Metrics {
             streams: StreamMetrics::new(&mut names),
             commits: Commits::new(&mut names),
             work: WorkMetrics::new(&mut names),
+            resources: ResourceMetrics::new(&mut names.0),
             registry: names.0,
         };
         metrics.begin_at_zero();
@@ -172,6 +175,7 @@ impl Metrics {
         for event in labels::events() {
             self.ingress.events.get_or_create(&[("type", event), ("verdict", "refused")]).inc_by(0);
         }
+        self.work.rounds.get_or_create(&[("task", "dispatcher"), ("outcome", "done")]).inc_by(0);
         for task in ["dispatcher", "janitor", "stream_gauges", "backfill", "traces"] {
             self.work.rounds.get_or_create(&[("task", task), ("outcome", "failed")]).inc_by(0);
         }

@@ -1,10 +1,13 @@
-//! Logs, [`metrics`] and [`traces`]. A log line is text for people or JSON for collectors, on standard error.
+//! Logs, [`metrics`] and [`traces`]. A log line is logfmt or JSON, on standard error.
 
 pub mod labels;
 pub mod log_throttle;
+mod logfmt;
 pub mod metrics;
+mod resources;
 pub mod traces;
 
+use logfmt::Logfmt;
 use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -49,7 +52,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(std::io::stderr);
     let set = match format {
-        LogFormat::Text => lines.finish().try_init(),
+        LogFormat::Text => lines.event_format(Logfmt).finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
     };
     set.map_err(|_| TelemetryError::AlreadySet)

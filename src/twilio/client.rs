@@ -1,7 +1,7 @@
 //! Twilio's REST API.
 //!
 //! A request is sent once, and each way in which it can end has a verdict of its own ([`Outcome`]). Nothing is retried here: whether a request may be sent again is the core's
-//! decision. Redirects are not followed and proxies not used. Requests ([`AccountContext::request`]) and readings of answers
+//! decision. Redirects are not followed. Requests ([`AccountContext::request`]) and readings of answers
 //! ([`Reader`], [`verdict`](super::failure::verdict)) are functions of values, so that tests need no network.
 //! Source: <https://www.twilio.com/docs/usage/requests-to-twilio>.
 //!
@@ -10,6 +10,7 @@
 //! | `settings` | what a client is made of |
 //! | `hosts` | where Twilio's products are |
 //! | `request` | one HTTP request as a value |
+//! | `proxy` | the way to them |
 //! | `transport` | connections, permits and limits: sends a request and judges its answer |
 //! | `arming` | commands that are given up at the last moment |
 //! | `account_context` | the request of each of the core's operations |
@@ -25,12 +26,13 @@ mod event_log;
 mod event_streams;
 mod hosts;
 mod probe;
+mod proxy;
 mod request;
 mod settings;
 mod transport;
 mod workspaces;
 
-pub use account_context::{AccountContext, CALLBACK_RETRIES};
+pub use account_context::{AccountContext, CALLBACK_RETRIES, OWN_PARAMETERS};
 pub use answers::{Body, Reader};
 pub use api_error::ApiError;
 pub use arming::Arming;
@@ -38,6 +40,7 @@ pub use event_log::{EventLog, EventsPage, PagingError, RecordsPage};
 pub use event_streams::{EventStreams, SinkRow, SubscriptionRow, sink_configuration};
 pub use hosts::{HostError, Product, base_url};
 pub use probe::Probe;
+pub use proxy::{NotAProxy, OutboundProxy};
 pub use request::{Form, Request};
 pub use settings::{ClientSettings, Credentials, StreamDestination};
 pub use transport::{ClientError, delivery_timeout};
@@ -84,6 +87,11 @@ impl Client {
     /// The account that owns the calls.
     pub fn account(&self) -> &AccountSid {
         &self.context.account_sid
+    }
+
+    /// The operation as it can be sent: [`AccountContext::fit`].
+    pub fn fit(&self, operation: Operation) -> Operation {
+        self.context.fit(operation)
     }
 
     /// How long an operation takes at most, once it has a permit.

@@ -13,6 +13,9 @@ use super::signature::Pair;
 use super::stream_status::{self, Status};
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -29,6 +32,12 @@ const TEST_TYPE: &str = "com.twilio.eventstreams.test-event";
 
 /// A test's id is a UUID, which is shorter.
 const TEST_ID_CHARS: usize = 64;
+
+/// Padded, as CloudEvents have it, or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// A body that is neither a JSON array nor an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,12 +59,21 @@ pub enum DeliveryElement {
     Unusable(Malformed),
     /// Not an object, or not readable as JSON.
     Unreadable,
+    /// An object without a type. In the binary mode of CloudEvents it stands in a header, which nobody has signed.
+    Untyped,
     /// A sink's test; the Sink Validate resource requires its id.
     Test {
         /// `data.test_id`, when it looks like an id.
         id: Option<String>,
     },
     NotOurs,
+}
+
+impl DeliveryElement {
+    /// Nothing can be told of what it is.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Unreadable | Self::Untyped)
+    }
 }
 
 /// Reads a delivery. A single object counts as an array of one. A stream's status without a time counts as of `now`.
@@ -68,12 +86,35 @@ pub fn parse(body: &[u8], interest: &Interest, now: EpochMs) -> Result<Vec<Deliv
 }
 
 fn read(element: &str, interest: &Interest, now: EpochMs) -> DeliveryElement {
-    let Some(Value::Object(cloud_event)) = lenient_json::read(element) else { return DeliveryElement::Unreadable };
-    let cloud_type = cloud_event.get("type").and_then(Value::as_str).unwrap_or_default();
-    match cloud_type {
+    let Some(Value::Object(mut cloud_event)) = lenient_json::read(element) else { return DeliveryElement::Unreadable };
+    let cloud_type = cloud_event.get("type").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+    unpack_data(&mut cloud_event);
+    match cloud_type.as_str() {
+        "" => DeliveryElement::Untyped,
         TEST_TYPE => DeliveryElement::Test { id: cloud_event.get("data").and_then(test_id) },
         STREAM_TYPE => read_stream(&cloud_event, now),
-        _ => read_taskrouter(&cloud_event, cloud_type, interest),
+        _ => read_taskrouter(&cloud_event, &cloud_type, interest),
+    }
+}
+
+/// Whatever an event went through on its way may have made a text of its data, or of the payload within: JSON, or that in base64.
+fn unpack_data(cloud_event: &mut Map<String, Value>) {
+    if let Some(Value::String(base64)) = cloud_event.remove("data_base64")
+        && let Ok(bytes) = BASE64.decode(base64.trim())
+    {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        cloud_event.entry("data").or_insert(Value::String(text));
+    }
+    if let Some(data) = cloud_event.get_mut("data") {
+        unpack(data);
+        data.get_mut("payload").map(unpack);
+    }
+}
+
+/// Puts an object in the place of its text.
+fn unpack(value: &mut Value) {
+    if let Some(object @ Value::Object(_)) = value.as_str().and_then(lenient_json::read) {
+        *value = object;
     }
 }
 
@@ -124,10 +165,8 @@ fn pairs<'a>(
     pairs
 }
 
-/// Seen as an object and, through Kinesis, as JSON within a string.
 fn test_id(data: &Value) -> Option<String> {
-    let nested = data.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let id = nested.as_ref().unwrap_or(data).get("test_id")?.as_str()?;
+    let id = data.get("test_id")?.as_str()?;
     let is_id = id.len() <= TEST_ID_CHARS && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     is_id.then(|| id.to_owned())
 }

@@ -46,9 +46,9 @@ impl EventType {
         Self::Stream(StreamChange::Error),
     ];
 
-    /// The event of this name, if it matters.
+    /// The event of this name in any case, if it matters.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|event| event.name() == name)
+        Self::ALL.into_iter().find(|event| event.name().eq_ignore_ascii_case(name))
     }
 
     /// The event that a fact records; `None` for facts that are not Twilio's.
@@ -65,6 +65,7 @@ impl EventType {
             | FactKind::Noticed(_)
             | FactKind::Redriven
             | FactKind::Dismissed
+            | FactKind::Operated(_)
             | FactKind::Unparked => None,
         }
     }

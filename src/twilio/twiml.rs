@@ -3,7 +3,11 @@
 //! [`render`] writes it for the client; a document which Twilio would refuse is not sent.
 //! Source: <https://www.twilio.com/docs/voice/twiml/stream> and <https://www.twilio.com/docs/voice/twiml/conference>.
 
-use crate::call::rules::PARAMETER_CHARACTERS;
+mod shorten;
+
+pub use shorten::shorten;
+
+use crate::call::rules::{PARAMETER_CHARACTERS, characters};
 use quick_xml::Writer;
 use quick_xml::escape::escape;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
@@ -140,15 +144,19 @@ pub enum TwimlError {
 /// The document as XML without line breaks; an error when Twilio would refuse it.
 pub fn render(document: &Document) -> Result<String, TwimlError> {
     check(document)?;
-    let mut writer = Writer::new(Vec::new());
-    write_document(&mut writer, document).map_err(|_| TwimlError::Write)?;
-    let text = String::from_utf8(writer.into_inner()).map_err(|_| TwimlError::Write)?;
+    let text = written(document)?;
     check_length(&text)?;
     Ok(text)
 }
 
+fn written(document: &Document) -> Result<String, TwimlError> {
+    let mut writer = Writer::new(Vec::new());
+    write_document(&mut writer, document).map_err(|_| TwimlError::Write)?;
+    String::from_utf8(writer.into_inner()).map_err(|_| TwimlError::Write)
+}
+
 fn check_length(text: &str) -> Result<(), TwimlError> {
-    let found = text.chars().count();
+    let found = characters(text);
     if found > MAX_CHARACTERS { Err(TwimlError::TooLong { found }) } else { Ok(()) }
 }
 
@@ -186,7 +194,7 @@ pub fn check_stream(stream: &StreamVerb) -> Result<(), TwimlError> {
     for (name, value) in &stream.parameters {
         check_text("the name of a parameter", name)?;
         check_characters("the value of a parameter", value)?;
-        if name.chars().count() + value.chars().count() >= PARAMETER_CHARACTERS {
+        if characters(name) + characters(value) >= PARAMETER_CHARACTERS {
             return Err(TwimlError::ParameterTooLong);
         }
     }

@@ -213,6 +213,7 @@ impl AccountBackfill {
                 complete = Err(BackfillError::TooMany(self.settings.max_events));
                 break;
             }
+            let asked_at = self.ingester.clock().now();
             let RecordsPage { mut records, unreadable, answered_at, next } = match self.page(&asked).await {
                 Ok(answer) => answer,
                 Err(error) => {
@@ -221,7 +222,7 @@ impl AccountBackfill {
                 }
             };
             if ahead.is_none() {
-                ahead = Some(self.ahead_of_twilio(answered_at));
+                ahead = Some(self.ahead_of_twilio(asked_at, answered_at));
                 // The gap began earlier than its stamp says.
                 if let Some(by) = ahead.filter(|by| *by > 0) {
                     page = Some(first.clone().since_earlier(by));
@@ -247,9 +248,9 @@ impl AccountBackfill {
     }
 
     /// By how much the journal's clock is ahead of Twilio's, when that is more than the spans overlap.
-    fn ahead_of_twilio(&self, answered_at: Option<EpochMs>) -> EpochMs {
+    fn ahead_of_twilio(&self, asked_at: EpochMs, answered_at: Option<EpochMs>) -> EpochMs {
         // Dates in headers have whole seconds.
-        let ahead_ms = answered_at.map_or(0, |at| self.ingester.clock().now() - at - 1_000);
+        let ahead_ms = answered_at.map_or(0, |at| asked_at - at - 1_000);
         if ahead_ms <= ms(self.settings.overlap) {
             return 0;
         }

@@ -1,10 +1,12 @@
 //! What the person on call reads of a call's steps.
 
+use super::outage_log::OutageLog;
+use crate::call::Call;
 use crate::call::fact::{FactKind, Notice};
-use crate::call::step::{Assumed, Outcome, Settled};
+use crate::call::step::{Answer, Assumed, Command, Operation, Outcome, Settled, Step};
 use crate::journal::Claim;
 
-pub(super) fn log_report(claim: &Claim, kind: &FactKind) {
+pub(super) fn log_report(claim: &Claim, kind: &FactKind, call: &Call, outage: &OutageLog) {
     let task_sid = &claim.call;
     match kind {
         FactKind::Noticed(Notice::NoCall) => {
@@ -32,7 +34,7 @@ pub(super) fn log_report(claim: &Claim, kind: &FactKind) {
         FactKind::Noticed(Notice::LegStayed { name }) => {
             tracing::debug!(%task_sid, name, "the customer's leg stayed where it was when this stream was started");
         }
-        FactKind::Settled(settled) => log_outcome(claim, settled),
+        FactKind::Settled(settled) => log_outcome(claim, settled, call, outage),
         FactKind::Unparked
         | FactKind::Reservation(_)
         | FactKind::Task(_)
@@ -41,29 +43,91 @@ pub(super) fn log_report(claim: &Claim, kind: &FactKind) {
         | FactKind::Begun(_)
         | FactKind::Parked(_)
         | FactKind::Redriven
-        | FactKind::Dismissed => {}
+        | FactKind::Dismissed
+        | FactKind::Operated(_) => {}
     }
 }
 
-pub(super) fn log_outcome(claim: &Claim, settled: &Settled) {
+/// Parameters that are not sent as they are, when their stream is asked for the first time. Their values may be personal data.
+pub(super) fn log_altered(claim: &Claim, step: &Step, call: &Call) {
+    let starts = step.operation.command().map(Command::starts).unwrap_or_default();
+    let is_new = |name: &str| call.streams().iter().all(|stream| stream.name != name);
+    for stream in starts.iter().filter(|stream| !stream.altered.is_empty() && is_new(&stream.name)) {
+        tracing::warn!(
+            task_sid = %claim.call, name = stream.name, parameters = stream.altered.join(", "),
+            "these parameters of the stream are sent shortened or cleaned, because Twilio would refuse them as they are"
+        );
+    }
+}
+
+/// How a step ended. While Twilio is away, that is said once for all calls: see [`OutageLog`].
+pub(super) fn log_outcome(claim: &Claim, settled: &Settled, call: &Call, outage: &OutageLog) {
     let Settled { step, outcome, request_id, assumed, .. } = settled;
     let (task_sid, operation) = (&claim.call, step.operation.name());
     let request_id = request_id.as_deref().unwrap_or("-");
+    let (call_sid, account) = (call.customer().map(|sid| sid.as_str()), call.account().map(|sid| sid.as_str()));
+    let Target { name, reservation_sid, stream_sid } = Target::of(&step.operation, outcome);
     match outcome {
         Outcome::Done(_) if *assumed == Some(Assumed::NotSent) => {
-            tracing::info!(%task_sid, operation, "not sent: the call is in shadow mode");
+            tracing::info!(%task_sid, call_sid, reservation_sid, account, name, operation, "not sent: the call is in shadow mode");
         }
         Outcome::Done(_) if step.operation.command().is_none() => {
-            tracing::debug!(%task_sid, operation, request_id, "step done");
+            tracing::debug!(%task_sid, call_sid, account, operation, request_id, "step done");
         }
-        Outcome::Done(_) => tracing::info!(%task_sid, operation, request_id, "command taken"),
+        Outcome::Done(_) => {
+            let told = match &step.operation {
+                Operation::Command(Command::CreateStream { .. }) => "stream start taken",
+                Operation::Command(Command::StopStream { .. }) => "stream stop taken",
+                Operation::Command(Command::Redirect { .. }) => "redirect taken",
+                Operation::Command(Command::UpdateCustomer { .. } | Command::EndConference { .. })
+                | Operation::Read(_) => "command taken",
+            };
+            tracing::info!(
+                %task_sid, call_sid, reservation_sid, stream_sid, account, name, operation, request_id, "{told}"
+            );
+        }
         Outcome::NotFound(trouble)
         | Outcome::NotInProgress(trouble)
         | Outcome::TryLater(trouble)
         | Outcome::Unknown(trouble)
         | Outcome::Denied(trouble)
         | Outcome::Refused(trouble) => {
-            tracing::warn!(%task_sid, operation, request_id, status = trouble.status, code = trouble.code, reason = %trouble.reason, "step failed");
+            let (status, code, reason) = (trouble.status, trouble.code, &trouble.reason);
+            if outage.is_known(call.account()) {
+                tracing::debug!(%task_sid, call_sid, reservation_sid, account, operation, request_id, status, code, %reason, "step failed");
+            } else {
+                tracing::warn!(%task_sid, call_sid, reservation_sid, stream_sid, account, name, operation, request_id, status, code, %reason, "step failed");
+            }
+        }
+    }
+    outage.settled(call.account(), outcome);
+}
+
+/// The stream that a step is about. A redirect's first.
+#[derive(Default)]
+struct Target<'a> {
+    name: Option<&'a str>,
+    reservation_sid: Option<&'a str>,
+    stream_sid: Option<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    fn of(operation: &'a Operation, outcome: &'a Outcome) -> Self {
+        let Some(command) = operation.command() else { return Self::default() };
+        let answered = if let Outcome::Done(Answer::Stream(sid)) = outcome { Some(sid.as_str()) } else { None };
+        if let Some(start) = command.starts().first() {
+            let reservation_sid = Some(start.reservation.as_str());
+            return Self { name: Some(&start.name), reservation_sid, stream_sid: answered };
+        }
+        match command {
+            Command::StopStream { name, sid, .. } => {
+                let stream_sid = sid.as_ref().map(|sid| sid.as_str());
+                Self { name: Some(name), stream_sid, ..Self::default() }
+            }
+            Command::Redirect { stop, .. } => Self { name: stop.first().map(String::as_str), ..Self::default() },
+            Command::CreateStream { .. } | Command::UpdateCustomer { .. } | Command::EndConference { .. } => {
+                Self::default()
+            }
         }
     }
 }

@@ -63,6 +63,7 @@ impl CallMetrics {
             | FactKind::Recovered(_)
             | FactKind::Noticed(_)
             | FactKind::Dismissed
+            | FactKind::Operated(_)
             | FactKind::Unparked => {}
         }
         self.compare_streams(call, fact.at, fresh);

@@ -2,15 +2,16 @@
 
 use super::accounts::Accounts;
 use super::call_clock::{CallClock, Leads};
-use super::call_log::{log_outcome, log_report};
+use super::call_log::{log_altered, log_outcome, log_report};
 use super::call_metrics::CallMetrics;
 use super::leg_checks::LegChecks;
+use super::outage_log::OutageLog;
 use super::settings::WorkerSettings;
 use super::shadow::{Shadow, ShadowResult};
 use super::trace::Trace;
 use crate::call::fact::{Fact, FactKind, Parked};
 use crate::call::step::{Command, Operation, Outcome, Settled, Step};
-use crate::call::{Around, Call, Neighbour, Next, Policy};
+use crate::call::{Around, Call, Neighbour, Next, Policy, Summarizer};
 use crate::journal::{CallQuery, Claim, Claims, Due, JournalError, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
@@ -37,6 +38,7 @@ pub(super) struct Tools {
     pub(super) settings: Arc<WorkerSettings>,
     pub(super) leg_checks: Arc<LegChecks>,
     pub(super) leads: Arc<Leads>,
+    pub(super) outage: Arc<OutageLog>,
 }
 
 /// Handles one claimed call.
@@ -45,6 +47,7 @@ pub(super) struct CallTask {
     claim: Claim,
     shutdown: CancellationToken,
     call: Call,
+    summarizer: Summarizer,
     call_metrics: CallMetrics,
     shadow: Shadow,
     trace: Trace,
@@ -61,6 +64,7 @@ impl CallTask {
     pub(super) fn new(tools: Tools, claim: Claim, claimed: Instant, shutdown: CancellationToken) -> Self {
         Self {
             call: Call::default(),
+            summarizer: Summarizer::default(),
             call_metrics: CallMetrics::new(tools.metrics.clone()),
             shadow: Shadow::new(tools.settings.shadow),
             trace: Trace::new(tools.settings.traces.clone(), claim.call.clone()),
@@ -103,7 +107,7 @@ impl CallTask {
                 }
                 Next::Park(parked) => self.park(parked).await?,
                 Next::Report(kind) => {
-                    log_report(&self.claim, &kind);
+                    log_report(&self.claim, &kind, &self.call, &self.tools.outage);
                     self.append(kind).await?;
                 }
                 Next::WaitUntil(at) => {
@@ -126,7 +130,7 @@ impl CallTask {
     async fn catch_up(&mut self) -> Result<(), JournalError> {
         let fresh = self.seen > 0;
         let facts = loop {
-            match self.tools.journal.facts(&self.claim.call, self.seen).await {
+            match self.tools.journal.news(&self.claim, self.seen).await {
                 Ok(facts) => break facts,
                 Err(error) => self.wait_or_fail(error).await?,
             }
@@ -138,6 +142,7 @@ impl CallTask {
                 continue;
             }
             self.call.apply(&fact);
+            self.summarizer.folded(&fact, &self.call);
             self.call_metrics.folded(&fact, &self.call, fresh);
             self.shadow.folded(&fact, &self.call);
             self.trace.folded(&fact, fresh);
@@ -192,6 +197,9 @@ impl CallTask {
     /// Performs a step and journals how it ended; false when no permit was had in time, and nothing was done.
     async fn perform(&mut self, step: Step, client: &Client, policy: &Policy) -> Result<bool, JournalError> {
         let Some(permit) = self.permit(client).await? else { return Ok(false) };
+        // Before it is journaled, so that the timeline tells what is sent.
+        let step = Step { operation: client.fit(step.operation), ..step };
+        log_altered(&self.claim, &step, &self.call);
         if step.operation.command().is_some() && !self.shadow.is_on() {
             self.append(FactKind::Begun(step.clone())).await?;
         }
@@ -212,7 +220,7 @@ impl CallTask {
             self.tools.leg_checks.started();
         }
         let settled = Settled { step, sent_at, outcome, request_id, assumed };
-        log_outcome(&self.claim, &settled);
+        log_outcome(&self.claim, &settled, &self.call, &self.tools.outage);
         self.append(FactKind::Settled(settled)).await?;
         Ok(true)
     }
@@ -318,7 +326,8 @@ impl CallTask {
         }
         let mut is_retry = false;
         loop {
-            match self.tools.journal.release(&self.claim, self.seen, due).await {
+            let summary = self.summarizer.summary(&self.call, self.seen);
+            match self.tools.journal.release_summed_up(&self.claim, self.seen, due, summary).await {
                 Ok(()) => return Ok(()),
                 // An earlier attempt succeeded, and its answer was lost.
                 Err(JournalError::LeaseLost { .. }) if is_retry => return Ok(()),

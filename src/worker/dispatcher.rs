@@ -21,8 +21,8 @@ impl Worker {
     /// Each call's steps use the client of its account.
     pub fn new(journal: Arc<dyn Claims>, accounts: Accounts, metrics: Arc<Metrics>, settings: WorkerSettings) -> Self {
         let (accounts, settings) = (Arc::new(accounts), Arc::new(settings));
-        let (leg_checks, leads) = (Arc::default(), Arc::default());
-        Self { tools: Tools { journal, accounts, metrics, settings, leg_checks, leads } }
+        let (leg_checks, leads, outage) = (Arc::default(), Arc::default(), Arc::default());
+        Self { tools: Tools { journal, accounts, metrics, settings, leg_checks, leads, outage } }
     }
 
     /// Runs until `shutdown`, then lets every call task finish its step and release its call.

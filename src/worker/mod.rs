@@ -10,6 +10,7 @@
 //! | `call_task` | one call's loop: fold, ask, perform, journal |
 //! | `call_clock` | the time that a call sees |
 //! | `call_metrics`, `trace` | what a call task counts and traces |
+//! | `outage_log` | says once that Twilio is away, whatever the number of calls |
 //! | `quarantine` | parks a call that cannot be read |
 //! | `shadow` | stands in for Twilio where nothing may be commanded |
 //! | `stream_gauges` | counts the streams of all live calls |
@@ -23,6 +24,7 @@ mod call_metrics;
 mod call_task;
 mod dispatcher;
 mod leg_checks;
+mod outage_log;
 mod quarantine;
 mod settings;
 mod shadow;

@@ -60,6 +60,7 @@ impl Shadow {
             | FactKind::Noticed(_)
             | FactKind::Redriven
             | FactKind::Dismissed
+            | FactKind::Operated(_)
             | FactKind::Unparked => {}
         }
     }

@@ -139,7 +139,9 @@ impl StreamGauges {
             self.unreadable.remove(&row.call);
             return Ok(());
         }
-        if self.recent.get(&row.call).is_some_and(|(facts, _)| *facts == row.facts) {
+        // A stream takes the event that it is for and the request that starts it.
+        let is_too_young = row.facts < 2;
+        if is_too_young || self.recent.get(&row.call).is_some_and(|(facts, _)| *facts == row.facts) {
             return Ok(());
         }
         let facts = match self.journal.facts(&row.call, 0).await {

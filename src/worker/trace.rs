@@ -49,6 +49,7 @@ impl Trace {
             | FactKind::Noticed(_)
             | FactKind::Redriven
             | FactKind::Dismissed
+            | FactKind::Operated(_)
             | FactKind::Unparked => {}
         }
     }

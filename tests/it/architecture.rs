@@ -13,6 +13,8 @@ const ONE_TYPE_EACH: &[&str] = &[
     "call/state.rs",
     "call/step.rs",
     "call/streams.rs",
+    "journal/sqlite/live.rs",
+    "timeline.rs",
     // The simulator's: a verb for everything that people and Twilio can do.
     "world.rs",
     "world/taskrouter.rs",

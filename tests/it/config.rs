@@ -360,7 +360,7 @@ fn a_sid_in_upper_case_is_refused_because_no_event_would_match_it() {
 #[test]
 fn a_variable_with_one_underscore_where_two_belong_is_named() {
     let told = |variable: &str, key: &str| only_problem(key, "", &with(&[(variable, "must-not-show")])).to_string();
-    for variable in ["TRS_SERVER_LISTEN", "TRS_SERVER__LISTEN"] {
+    for variable in ["TRS_SERVER_LISTEN", "TRS_SERVER__LISTEN", "TRS__SERVER_LISTEN"] {
         assert_eq!(
             told(variable, "server.listen"),
             format!(
@@ -370,6 +370,7 @@ fn a_variable_with_one_underscore_where_two_belong_is_named() {
     }
     assert!(told("TRS_STREAMS_DESTINATIONS_0_URL", "streams.destinations").contains("TRS__STREAMS__DESTINATIONS__…"));
     assert!(told("TRS_ACCOUNTS_BLUE_AUTH_TOKENS", "accounts").contains("TRS__ACCOUNTS__…"));
+    assert!(told("TRS_ADMIN_TOKEN_FILE", "admin.token").ends_with("TRS__ADMIN__TOKEN_FILE"));
     accepted("", &with(&[("TRS_HOME", "/opt/another-program"), ("TRS_BUILD_COMMIT", "0123456")]));
 }
 
@@ -420,6 +421,8 @@ fn an_api_key_needs_its_secret_and_the_other_way_round() {
     only_problem("twilio.api_secret", "", &with(&[("TWILIO_API_KEY", KEY)]));
     only_problem("twilio.api_key", "", &with(&[("TWILIO_API_SECRET", SECRET)]));
     only_problem("twilio.api_key", "", &with(&[("TWILIO_API_KEY", SECRET), ("TWILIO_API_SECRET", SECRET)]));
+    let upper = [("TWILIO_API_KEY", "SK0000000000000000000000000000000A"), ("TWILIO_API_SECRET", SECRET)];
+    assert!(only_problem("twilio.api_key", "", &with(&upper)).wrong.contains("upper case"));
 }
 
 #[test]

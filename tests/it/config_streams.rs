@@ -84,6 +84,34 @@ fn parameters_that_twilio_or_we_could_not_fill_are_refused() {
 }
 
 #[test]
+fn names_of_parameters_that_twilio_could_not_take_are_refused() {
+    for name in ["", " ", "a\\u0000", "a\\uffff", &"n".repeat(101), &"😀".repeat(51)] {
+        let file = parameters(&format!("{{ \"{name}\" = \"x\" }}"));
+        let said = format!("{:?}", refused(&file, &without("TRS__STREAMS__DESTINATIONS")));
+        assert!(said.contains("unprintable or overlong name"), "{said}");
+    }
+}
+
+#[test]
+fn values_are_cleaned_of_what_twilio_refuses_and_cut_to_what_it_takes() {
+    let template = Template(vec![Piece::Field("f".to_owned())]);
+    let filled = |value: &str, limit| template.fill(limit, |_| value.to_owned());
+    for (value, expected) in [
+        ("A\0n\u{b}a\u{1b}\r\n\t", "Ana"),
+        ("Ana\u{7f}\u{85}\u{9f}", "Ana"),
+        ("Ana\u{fffe}\u{ffff}\u{fdd0}\u{fdef}\u{1ffff}\u{10fffe}", "Ana"),
+    ] {
+        assert_eq!(filled(value, 499), (expected.to_owned(), true), "{value:?}");
+    }
+    for whole in ["", "  ", "<Say>\"hi\" & 'bye'</Say>", "👩‍👩‍👧‍👦 é", "\u{202e}abc\u{2028}\u{e000}\u{fffd}"]
+    {
+        assert_eq!(filled(whole, 499), (whole.to_owned(), false), "{whole:?}");
+    }
+    assert_eq!(filled("abc", 2), ("ab".to_owned(), true));
+    assert_eq!(filled("a😀b", 2), ("a".to_owned(), true), "an emoji counts as two, and is never halved");
+}
+
+#[test]
 fn rules_name_destinations_and_what_must_hold() {
     let rules = format!(
         "{TWO}[[streams.rules]]\ntask_attributes = {{ consent = false, tier = 2 }}\ndestinations = []\n\

@@ -129,7 +129,11 @@ fn every_alert_says_how_bad_it_is_and_what_to_do() {
     let names: BTreeSet<&str> = rules.iter().map(|rule| text(&rule["alert"])).collect();
     assert_eq!(names.len(), rules.len(), "no name stands twice");
     for rule in rules {
-        assert!(["critical", "warning"].contains(&text(&rule["labels"]["severity"])), "{rule:?}");
+        assert!(["critical", "warning", "info"].contains(&text(&rule["labels"]["severity"])), "{rule:?}");
+        let anchor = format!("<a id=\"{}\"></a>", text(&rule["alert"]).to_lowercase());
+        assert!(read("docs/operations.md").contains(&anchor), "{rule:?}");
+        let runbook = format!("/docs/operations.md#{}", text(&rule["alert"]).to_lowercase());
+        assert!(text(&rule["annotations"]["runbook_url"]).ends_with(&runbook), "{rule:?}");
         assert!(
             text(&rule["annotations"]["summary"]).len() > 10 && text(&rule["annotations"]["description"]).len() > 10
         );
@@ -347,6 +351,9 @@ fn the_unit_starts_what_there_is_keeps_what_it_must_and_gives_it_time_to_stop() 
     );
     assert_eq!(refused.status.code().unwrap().to_string(), only("RestartPreventExitStatus"));
     for (key, value) in [
+        ("Type", "notify"),
+        ("TimeoutStartSec", "infinity"),
+        ("LoadCredential", "twilio.auth_tokens:/etc/taskrouter-streams/auth_tokens"),
         ("DynamicUser", "yes"),
         ("NoNewPrivileges", "yes"),
         ("ProtectSystem", "strict"),
@@ -363,21 +370,51 @@ fn of_kind<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
     documents.iter().find(|document| document["kind"] == kind).unwrap_or_else(|| panic!("no {kind}"))
 }
 
-#[tokio::test]
-async fn the_manifest_configures_probes_and_confines_the_program_that_there_is() {
-    let documents = yaml("deploy/kubernetes/taskrouter-streams.yaml");
-    let spec = &of_kind(&documents, "StatefulSet")["spec"]["template"]["spec"];
-    let container = &spec["containers"][0];
-    let mut variables = BTreeMap::new();
-    for (name, value) in of_kind(&documents, "Secret")["stringData"].as_mapping().unwrap() {
+/// Applies a JSON patch, as kustomize does.
+fn patch(document: &mut Value, operations: &str) {
+    let operations: Vec<serde_json::Value> = serde_json::from_str(operations).unwrap();
+    for operation in operations {
+        let path = operation["path"].as_str().unwrap();
+        let value: Value = serde_yaml_ng::from_str(&operation["value"].to_string()).unwrap();
+        let (above, last) = path.rsplit_once('/').unwrap();
+        let mut parent = &mut *document;
+        for step in above.split('/').skip(1) {
+            parent = match step.parse::<usize>() {
+                Ok(place) => &mut parent[place],
+                Err(_) => &mut parent[step],
+            };
+        }
+        match (operation["op"].as_str().unwrap(), last.parse::<usize>()) {
+            ("add", _) if last == "-" => parent.as_sequence_mut().unwrap().push(value),
+            ("add" | "replace", Err(_)) => parent[last] = value,
+            ("test", Err(_)) => assert_eq!(parent[last], value, "{path}"),
+            ("remove", Ok(place)) => drop(parent.as_sequence_mut().unwrap().remove(place)),
+            ("remove", Err(_)) => drop(parent.as_mapping_mut().unwrap().remove(last).unwrap()),
+            (operation, _) => panic!("{operation} {path}"),
+        }
+    }
+}
+
+/// The settings of a workload with the example's secret and this.
+fn deployed(container: &Value, more: &[(&str, &str)]) -> Settings {
+    let mut variables = environment(more);
+    let secret = yaml("deploy/kubernetes/base/secret.example.yaml");
+    for (name, value) in of_kind(&secret, "Secret")["stringData"].as_mapping().unwrap() {
         variables.insert(text(name).to_owned(), text(value).to_owned());
     }
     for variable in container["env"].as_sequence().unwrap() {
         variables.insert(text(&variable["name"]).to_owned(), text(&variable["value"]).to_owned());
     }
-    let file = text(&of_kind(&documents, "ConfigMap")["data"]["config.toml"]);
-    let settings =
-        config::from_text(Some(("the manifest", file)), &variables).unwrap_or_else(|error| panic!("{error}"));
+    let file = read("deploy/kubernetes/base/config.toml");
+    config::from_text(Some(("the manifest", &file)), &variables).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[tokio::test]
+async fn the_manifest_configures_probes_and_confines_the_program_that_there_is() {
+    let documents = yaml("deploy/kubernetes/base/workload.yaml");
+    let spec = &of_kind(&documents, "StatefulSet")["spec"]["template"]["spec"];
+    let container = &spec["containers"][0];
+    let settings = deployed(container, &[]);
     assert!(settings.admin.token.is_some(), "off loopback the calls need a token");
 
     let JournalUrl::Sqlite(journal) = &settings.journal.url else { panic!("the manifest has a file") };
@@ -409,6 +446,106 @@ async fn the_manifest_configures_probes_and_confines_the_program_that_there_is()
         assert_eq!(found.status(), 200, "{path}");
     }
     stage.stop().await;
+}
+
+#[test]
+fn the_variant_for_postgresql_shares_a_database_and_keeps_no_file() {
+    let mut documents = yaml("deploy/kubernetes/base/workload.yaml");
+    patch(&mut documents[0], &read("deploy/kubernetes/postgres/workload.json"));
+    let spec = &documents[0]["spec"];
+    assert!(spec["replicas"].as_u64().unwrap() > 1 && spec["volumeClaimTemplates"].is_null());
+    let container = &spec["template"]["spec"]["containers"][0];
+    let settings = deployed(container, &[("TRS__JOURNAL__URL", "postgres://u:p@database/journal")]);
+    assert!(matches!(settings.journal.url, JournalUrl::Postgres(_)), "the address in the secret counts");
+    let volumes = spec["template"]["spec"]["volumes"].as_sequence().unwrap();
+    for mount in container["volumeMounts"].as_sequence().unwrap() {
+        assert!(volumes.iter().any(|volume| volume["name"] == mount["name"]), "{mount:?} is there");
+    }
+    let mut policy = yaml("deploy/kubernetes/base/network-policy.yaml");
+    patch(&mut policy[0], &read("deploy/kubernetes/postgres/network-policy.json"));
+    let egress = policy[0]["spec"]["egress"].as_sequence().unwrap();
+    let ports: Vec<u64> = egress
+        .iter()
+        .flat_map(|rule| rule["ports"].as_sequence().unwrap())
+        .filter_map(|port| port["port"].as_u64())
+        .collect();
+    assert_eq!(ports, [53, 53, 443, 5432]);
+}
+
+#[test]
+fn every_part_of_the_manifest_is_listed_and_is_about_the_same_pods() {
+    let list = yaml("deploy/kubernetes/base/kustomization.yaml");
+    let listed: Vec<&str> = list[0]["resources"].as_sequence().unwrap().iter().map(text).collect();
+    let mut selectors = Vec::new();
+    let mut services = BTreeMap::new();
+    for name in listed {
+        for document in yaml(&format!("deploy/kubernetes/base/{name}")) {
+            let spec = &document["spec"];
+            let selector = match text(&document["kind"]) {
+                "NetworkPolicy" => &spec["podSelector"]["matchLabels"],
+                "Service" => &spec["selector"],
+                "StatefulSet" | "PodDisruptionBudget" => &spec["selector"]["matchLabels"],
+                kind => panic!("{kind}"),
+            };
+            selectors.push(selector.clone());
+            if document["kind"] == "Service" {
+                let ports =
+                    spec["ports"].as_sequence().unwrap().iter().map(|port| text(&port["targetPort"]).to_owned());
+                services.insert(text(&document["metadata"]["name"]).to_owned(), ports.collect::<Vec<_>>());
+            }
+        }
+    }
+    assert_eq!(selectors.len(), 5);
+    assert!(selectors.iter().all(|selector| *selector == selectors[0] && !selector.is_null()), "{selectors:?}");
+    let expected = [("taskrouter-streams", "events"), ("taskrouter-streams-admin", "admin")];
+    let expected = expected.map(|(name, port)| (name.to_owned(), vec![port.to_owned()]));
+    assert_eq!(services, BTreeMap::from(expected), "no ingress offers the console by mistake");
+}
+
+#[test]
+fn compose_starts_all_of_it_against_the_simulated_twilio() {
+    let compose = yaml("deploy/compose/compose.yaml");
+    let services = &compose[0]["services"];
+    let variables = services["taskrouter-streams"]["environment"].as_mapping().unwrap();
+    let variables: BTreeMap<String, String> =
+        variables.iter().map(|(name, value)| (text(name).to_owned(), text(value).to_owned())).collect();
+    let settings = config::from_text(None, &variables).unwrap_or_else(|error| panic!("{error}"));
+    let JournalUrl::Postgres(_) = &settings.journal.url else { panic!("compose has a database") };
+    let address = &variables["TRS__JOURNAL__URL"];
+    let database = &services["postgres"]["environment"];
+    let (password, name) = (text(&database["POSTGRES_PASSWORD"]), text(&database["POSTGRES_DB"]));
+    assert!(address.starts_with(&format!("postgres://postgres:{password}@postgres/{name}")), "{address}");
+    let command: Vec<&str> = services["twilio"]["command"].as_sequence().unwrap().iter().map(text).collect();
+    let public = &settings.server.public_url;
+    assert!(command.iter().any(|word| word.starts_with(&format!("--events-url={public}/taskrouter/events#"))));
+    assert!(
+        command.contains(
+            &format!("--route={public}=http://taskrouter-streams:{}", settings.server.listen.port()).as_str()
+        )
+    );
+    let port = settings.twilio.api_base_url.port().unwrap();
+    assert!(command.contains(&format!("--listen=0.0.0.0:{port}").as_str()));
+    for (_, service) in services.as_mapping().unwrap() {
+        for volume in service["volumes"].as_sequence().into_iter().flatten().map(text) {
+            let source = volume.split(':').next().unwrap();
+            let is_there = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/compose").join(source).exists();
+            assert!(!source.starts_with('.') || is_there, "{source} is mounted");
+        }
+        for port in service["ports"].as_sequence().into_iter().flatten().map(text) {
+            assert!(port.starts_with("127.0.0.1:"), "{port} is open on this machine only");
+        }
+    }
+    let scraped = yaml("deploy/compose/prometheus.yaml");
+    let target = text(&scraped[0]["scrape_configs"][0]["static_configs"][0]["targets"][0]).to_owned();
+    // As the image has it.
+    assert_eq!(target, "taskrouter-streams:9090");
+    let simulator = read("deploy/compose/simulator.Dockerfile");
+    let copied = simulator.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|rest| !rest.starts_with("--"));
+    for source in copied.flat_map(|rest| rest.split_whitespace().rev().skip(1)) {
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(source).exists(), "{source} is copied");
+        let is_sent = |line: &str| line.strip_prefix('!').is_some_and(|sent| sent.starts_with(source));
+        assert!(read(".dockerignore").lines().any(is_sent), "{source} is sent to the builder");
+    }
 }
 
 #[test]

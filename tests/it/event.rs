@@ -77,6 +77,7 @@ fn every_event_type_of_interest_becomes_its_fact() {
                 | FactKind::Noticed(_)
                 | FactKind::Redriven
                 | FactKind::Dismissed
+                | FactKind::Operated(_)
                 | FactKind::Unparked) => panic!("{kind} became {other:?}"),
             };
             assert_eq!(change.unwrap(), name.replace('-', "_"));

@@ -1,6 +1,8 @@
 //! Deliveries of Event Streams to facts: the same ones that the event callbacks tell.
 
 use crate::program::{ACCOUNT, WORKSPACE};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -158,10 +160,54 @@ fn a_sinks_test_and_events_of_other_products_are_told_apart() {
     assert_eq!(test(json!(json!({"test_id": id}).to_string())), DeliveryElement::Test { id: Some(id.to_owned()) });
     assert_eq!(test(json!({"test_id": "a\nforged line"})), DeliveryElement::Test { id: None });
     assert_eq!(test(Value::Null), DeliveryElement::Test { id: None });
-    for other in ["com.twilio.messaging.message.sent", "com.twilio.taskrouter.worker.created", "", "task.created"] {
+    for other in ["com.twilio.messaging.message.sent", "com.twilio.taskrouter.worker.created", "task.created"] {
         assert_eq!(only(&json!([{"type": other}])), DeliveryElement::NotOurs);
     }
-    assert_eq!(only(&json!([{}])), DeliveryElement::NotOurs);
+    for untyped in [json!({}), json!({"type": ""}), json!({"type": null}), json!({"specversion": "1.0", "data": {}})] {
+        assert_eq!(only(&json!([untyped])), DeliveryElement::Untyped);
+    }
+}
+
+#[test]
+fn an_event_is_the_same_whatever_became_of_its_data_on_the_way() {
+    let plain = cloud_event(&accepted());
+    let expected = only(&json!([plain]));
+    assert!(matches!(expected, DeliveryElement::Event(_)));
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut changed = plain.clone();
+        change(&mut changed);
+        changed
+    };
+    let text = |value: &mut Value| *value = json!(value.to_string());
+    let in_base64 = |event: &mut Value| {
+        let data = event.as_object_mut().unwrap().remove("data").unwrap();
+        event["data_base64"] = json!(STANDARD.encode(data.to_string()));
+    };
+    for changed in [
+        with(&|event| text(&mut event["data"])),
+        with(&|event| text(&mut event["data"]["payload"])),
+        with(&|event| {
+            text(&mut event["data"]["payload"]);
+            text(&mut event["data"]);
+        }),
+        with(&in_base64),
+        with(&|event| {
+            in_base64(event);
+            event["data_base64"] = json!(event["data_base64"].as_str().unwrap().trim_end_matches('='));
+        }),
+        with(&|event| {
+            text(&mut event["data"]["payload"]);
+            in_base64(event);
+        }),
+        with(&|event| event["type"] = json!("com.twilio.TaskRouter.Reservation.Accepted")),
+        with(&|event| _ = event.as_object_mut().unwrap().remove("specversion")),
+    ] {
+        assert_eq!(only(&json!([changed])), expected, "{changed}");
+    }
+    for broken in ["{", "7", "not JSON"] {
+        let element = only(&json!([with(&|event| event["data"] = json!(broken))]));
+        assert!(matches!(element, DeliveryElement::Unusable(_)), "{element:?}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use taskrouter_streams::http::{ConnectionLimits, IngressAccount, IngressSettings, admin, public};
 use taskrouter_streams::journal::{
-    Backlog, Clock, Ingest, Ingested, JournalError, MachineTime, NewFact, Promise, Timekeeping, Workload,
+    Backlog, Clock, Ingest, Ingested, JournalError, MachineTime, NewFact, Promise, Storage, Timekeeping, Workload,
 };
 use taskrouter_streams::telemetry::metrics::Metrics;
 use taskrouter_streams::telemetry::traces::Traces;
@@ -69,6 +69,10 @@ impl Workload for Fake {
     fn backlog(&self) -> Promise<'_, Backlog> {
         let answer = if self.overloaded { Err(JournalError::Overloaded { limit: 1 }) } else { Ok(Backlog::default()) };
         Box::pin(ready(answer))
+    }
+
+    fn storage(&self) -> Promise<'_, Storage> {
+        Box::pin(ready(Ok(Storage::default())))
     }
 }
 
@@ -219,7 +223,46 @@ fn what_cannot_be_used_is_refused_with_its_own_status() {
     let get =
         |path: &str| send(address, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
     assert_eq!(status(&get(TARGET)), "405");
-    assert_eq!(status(&get("/")), "404");
+    assert_eq!(status(&get("/nowhere")), "404");
+}
+
+#[test]
+fn a_load_balancer_that_sees_only_this_listener_finds_it_alive() {
+    let address = serve(fake(9, false), false);
+    for (method, expected) in [("GET", "200"), ("HEAD", "200"), ("POST", "404")] {
+        let request = format!("{method} / HTTP/1.1\r\nHost: 10.0.0.1\r\nConnection: close\r\n\r\n");
+        assert_eq!(status(&send(address, request.as_bytes())), expected);
+    }
+}
+
+#[test]
+fn paths_that_are_nearly_right_are_taken_with_what_was_signed_for_them() {
+    let journal = fake(99, false);
+    let mut prefixed = account(1, &["token"]);
+    let base = format!("{BASE}/prod");
+    prefixed.verifier = Verifier::new(&base, vec![SecretString::from("token")]).unwrap();
+    let address = serve_all(journal.clone(), vec![prefixed], false);
+    let (body, _) = event(1, 1);
+    let pairs = taskrouter_streams::twilio::signature::parse_pairs(body.as_bytes());
+    for (asked, signed, expected) in [
+        ("/taskrouter/events", "/taskrouter/events", "204"),
+        ("/prod/taskrouter/events", "/taskrouter/events", "204"),
+        ("/a/b//taskrouter/events/", "/taskrouter/events", "204"),
+        ("/taskrouter/events/", "/taskrouter/events/", "204"),
+        ("//taskrouter/events", "//taskrouter/events", "204"),
+        ("//taskrouter//events?x=1", "//taskrouter//events?x=1", "204"),
+        ("/prod/taskrouter/events?x=1", "/taskrouter/events?x=1", "204"),
+        ("/prod/taskrouter/events?x=1", "/taskrouter/events", "403"),
+        ("/taskrouter/events", "/taskrouter/events/", "403"),
+        ("/xtaskrouter/events", "/taskrouter/events", "404"),
+        ("/TaskRouter/Events", "/TaskRouter/Events", "404"),
+        ("/taskrouter/events/more", "/taskrouter/events", "404"),
+    ] {
+        let signature = sign(&format!("{base}{signed}"), &pairs, "token");
+        let answer = send(address, &raw(asked, FORM, &[&signature], body.as_bytes()));
+        assert_eq!(status(&answer), expected, "{asked} signed as {signed}");
+    }
+    assert_eq!(*journal.kept.lock().unwrap(), [sid("EV", 1)]);
 }
 
 /// A delivery to the door of Event Streams, and what signs it.
@@ -327,13 +370,53 @@ fn tests_of_the_sink_are_acknowledged_and_what_is_no_delivery_is_not() {
     let other = serde_json::json!({"type": "com.twilio.messaging.message.sent"});
     assert_eq!(status(&send(address, &delivery(&[test, other]))), "204");
     assert_eq!(status(&send(address, &signed_json(b"[{"))), "400");
-    assert_eq!(status(&send(address, &signed_json(b"[7, null, {\"type\": }, []]"))), "204", "each is judged alone");
+    for unreadable in
+        ["[7, null, {\"type\": }, []]", "[{\"specversion\": \"1.0\"}]", "{\"payload\": {}}", "[{\"type\": 7}]"]
+    {
+        assert_eq!(status(&send(address, &signed_json(unreadable.as_bytes()))), "400", "{unreadable}");
+    }
+    let mixed = format!("[7, null, {{}}, {}]", streamed(1, 1, 1));
+    assert_eq!(status(&send(address, &signed_json(mixed.as_bytes()))), "204", "each is judged alone");
+    assert_eq!(std::mem::take(&mut *journal.kept.lock().unwrap()), [sid("EV", 1)]);
     let form = [("a", "b")];
     let good = sign(&format!("{BASE}{STREAMS}"), &form, "token");
     assert_eq!(status(&send(address, &raw(STREAMS, FORM, &[&good], b"a=b"))), "415");
     let get = format!("GET {STREAMS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert_eq!(status(&send(address, get.as_bytes())), "405");
     assert!(journal.kept.lock().unwrap().is_empty());
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn encoded(body: &[u8], encoding: &str) -> Vec<u8> {
+    let request = signed_json(body);
+    let at = request.windows(13).position(|bytes| bytes == b"Content-Type:").unwrap();
+    [&request[..at], format!("Content-Encoding: {encoding}\r\n").as_bytes(), &request[at..]].concat()
+}
+
+#[test]
+fn a_compressed_delivery_is_taken_and_bounded_by_what_it_inflates_to() {
+    let journal = fake(9, false);
+    let address = serve(journal.clone(), false);
+    let delivery = serde_json::Value::from(vec![streamed(1, 1, 1)]).to_string();
+    let (first, second) = delivery.as_bytes().split_at(99);
+    for body in [gzip(delivery.as_bytes()), [gzip(first), gzip(second)].concat()] {
+        assert_eq!(status(&send(address, &encoded(&body, "GZIP"))), "204");
+        assert_eq!(std::mem::take(&mut *journal.kept.lock().unwrap()), [sid("EV", 1)]);
+    }
+    assert_eq!(status(&send(address, &encoded(delivery.as_bytes(), "identity"))), "204");
+    assert_eq!(status(&send(address, &encoded(delivery.as_bytes(), "gzip"))), "400", "it is not compressed");
+    assert_eq!(status(&send(address, &encoded(&gzip(delivery.as_bytes())[..50], "gzip"))), "400", "it is cut off");
+    assert_eq!(status(&send(address, &encoded(delivery.as_bytes(), "br"))), "415");
+    let bomb = gzip(&vec![b' '; 9 * 1024 * 1024]);
+    assert!(bomb.len() < 64 * 1024);
+    assert_eq!(status(&send(address, &encoded(&bomb, "gzip"))), "413", "more than a delivery may have");
+    let unsigned = String::from_utf8_lossy(&encoded(b"x", "gzip")).replace("bodySHA256=", "bodySHA256=0");
+    assert_eq!(status(&send(address, unsigned.as_bytes())), "403", "not even looked at");
 }
 
 #[test]

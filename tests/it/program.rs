@@ -237,7 +237,12 @@ fn serve_stops_in_order_on_sigterm_and_exits_with_0() {
 fn logs_that_no_terminal_shows_have_no_colours() {
     let directory = TempDir::new().unwrap();
     let said = said_until_ready(serve(&directory.path().join("journal.db")).env("TRS__MODE", "shadow"));
-    assert!(said.contains("mode = \"shadow\"") && !said.contains('\u{1b}'), "{said}");
+    let start = said.lines().find(|line| line.contains("msg=starting")).unwrap();
+    for pair in ["version=", "commit=", "mode=shadow", "strategy=", "journal=\"sqlite ", "public_url=https://"] {
+        assert!(start.contains(pair), "{pair} is missing in {start}");
+    }
+    assert!(said.contains("msg=\"serving an account\" account=twilio account_sid=AC"), "{said}");
+    assert!(said.contains(r#"mode = \"shadow\""#) && !said.contains('\u{1b}'), "{said}");
 }
 
 #[test]
@@ -268,7 +273,7 @@ fn serve_says_once_which_strategy_a_configuration_gets_that_leaves_it_out() {
     };
     let left_out = lines("", &[]);
     assert_eq!(left_out.len(), 1, "{left_out:?}");
-    assert!(left_out[0].contains("INFO") && left_out[0].contains("\"streams-api\""), "{left_out:?}");
+    assert!(left_out[0].contains("INFO") && left_out[0].contains(r#"\"streams-api\""#), "{left_out:?}");
     for strategy in ["redirect", "streams-api"] {
         assert_eq!(lines(&format!("[streams]\nstrategy = \"{strategy}\""), &[]), [""; 0]);
         assert_eq!(lines("", &[("TRS__STREAMS__STRATEGY", strategy)]), [""; 0]);
@@ -377,6 +382,33 @@ fn sign_prints_what_twilio_documents() {
         .output()
         .unwrap();
     assert_eq!(text(&output.stdout).trim(), "RSOYDt4T1cUTdK1PDd93/VVr8B8=");
+}
+
+#[test]
+fn sign_leaves_out_a_fragment_and_signs_json_with_its_hash() {
+    use std::io::Write as _;
+    let run = |arguments: &[&str], body: &str| {
+        let mut command = program();
+        command.arg("sign").args(arguments).env("TWILIO_AUTH_TOKEN", "12345");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (plain, told) = run(&["--url", "https://a.example/x?y=1"], "a=b");
+    assert_eq!(told, "");
+    let (without, told) = run(&["--url", "https://a.example/x?y=1#rc=3"], "a=b");
+    assert_eq!(without, plain);
+    assert!(told.contains("#rc=3"), "{told}");
+    // Of "[]\n", byte for byte.
+    let hash = "37517e5f3dc66819f61f5a7bb8ace1921282415f10551d2defa5c3eb0985b570";
+    let url = format!("https://a.example/taskrouter/event-streams?env=a&bodySHA256={hash}");
+    let given = "https://a.example/taskrouter/event-streams?bodySHA256=old&env=a";
+    let (printed, _) = run(&["--json", "--url", given], "[]\n");
+    let nothing: [(&str, &str); 0] = [];
+    let signature = taskrouter_streams::twilio::signature::sign(&url, &nothing, "12345");
+    assert_eq!(printed, format!("{url}\n{signature}\n"));
 }
 
 #[test]

@@ -190,7 +190,12 @@ async fn the_calls_for_event_streams_are_printed_with_every_type() {
     for name in event::types() {
         assert!(said.contains(&format!(r#"'Types={{"type":"com.twilio.taskrouter.{name}"}}'"#)), "{name}");
     }
-    assert!(stage.sim.world(|world| world.requests().is_empty()), "nothing is asked or changed");
+    assert!(said.lines().any(|line| line.starts_with("# sink ") && line.contains("none yet")), "what is there: {said}");
+    assert_eq!(made(&stage), 0, "nothing is changed");
+    stage.sim.faults(|faults| faults.script(On::Next(OpName::ListSinks), 1, Fault::status(503)));
+    let (code, offline) = setup(&stage, &["--event-streams"]).await;
+    assert_eq!(code, Some(0), "{offline}");
+    assert!(offline.contains("cannot read what is made already") && offline.contains("curl -X POST"), "{offline}");
     stage.stop().await;
 }
 
@@ -250,9 +255,11 @@ async fn event_streams_are_made_once_with_yes_and_the_undo_is_printed() {
         "the Event Callback URL is left alone"
     );
 
-    let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;
-    assert_eq!((code, made(&stage)), (Some(0), 2), "{said}");
-    assert!(said.contains("Nothing to do") && said.contains(&own.sid), "{said}");
+    for again in [&["--event-streams", "--yes"][..], &["--event-streams"]] {
+        let (code, said) = setup(&stage, again).await;
+        assert_eq!((code, made(&stage)), (Some(0), 2), "{said}");
+        assert!(said.contains("Nothing to do") && said.contains(&own.sid) && !said.contains("curl"), "{said}");
+    }
     assert_eq!(stage.sim.world(|world| world.violations().to_vec()), []);
     stage.stop().await;
 }

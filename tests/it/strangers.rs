@@ -11,10 +11,10 @@ use taskrouter_streams::http::{IngressSettings, descriptors, public};
 use taskrouter_streams::telemetry::metrics::{Metrics, PREFIX};
 use taskrouter_streams::twilio::signature::sign;
 
-const MIB: usize = 1024 * 1024;
+pub(crate) const MIB: usize = 1024 * 1024;
 
 /// Longer than anything here may take; nothing is expected to.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
@@ -39,13 +39,13 @@ pub(crate) fn listen(journal: Arc<Fake>, change: impl FnOnce(&mut IngressSetting
 }
 
 impl Listener {
-    fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let socket = TcpStream::connect(self.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket
     }
 
-    fn slow(&self, sent: &[u8]) -> TcpStream {
+    pub(crate) fn slow(&self, sent: &[u8]) -> TcpStream {
         let mut socket = self.connect();
         socket.write_all(sent).unwrap();
         socket
@@ -57,7 +57,7 @@ impl Listener {
         line.unwrap_or_else(|| panic!("{name} is missing in {text}")).parse().unwrap()
     }
 
-    fn until(&self, name: &str, is_wanted: impl Fn(usize) -> bool) {
+    pub(crate) fn until(&self, name: &str, is_wanted: impl Fn(usize) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_wanted(self.sample(name)) {
             assert!(Instant::now() < deadline, "{name} is {}", self.sample(name));
@@ -66,13 +66,13 @@ impl Listener {
     }
 
     /// What a request that Twilio signed is answered with.
-    fn good(&self) -> String {
+    pub(crate) fn good(&self) -> String {
         let (body, signature) = event(1, 1);
         status(&send(self.address, &raw(TARGET, FORM, &[&signature], body.as_bytes()))).to_owned()
     }
 }
 
-fn is_closed(socket: &mut TcpStream) -> bool {
+pub(crate) fn is_closed(socket: &mut TcpStream) -> bool {
     socket.set_nonblocking(true).unwrap();
     let read = socket.read(&mut [0; 512]);
     socket.set_nonblocking(false).unwrap();
@@ -84,7 +84,7 @@ fn is_closed(socket: &mut TcpStream) -> bool {
 }
 
 /// Everything that comes until the other side closes the connection.
-fn rest(socket: &mut TcpStream) -> String {
+pub(crate) fn rest(socket: &mut TcpStream) -> String {
     let mut text = Vec::new();
     // A reset ends it just as well.
     let _ = socket.read_to_end(&mut text);
@@ -99,6 +99,24 @@ fn unfinished_body(bytes: usize) -> Vec<u8> {
 
 fn unfinished_head(bytes: usize) -> Vec<u8> {
     [format!("POST {TARGET} HTTP/1.1\r\nX-Long: ").into_bytes(), vec![b'a'; bytes]].concat()
+}
+
+/// Requests of HTTP/2 without their ends: preface, settings, and for each a head of nothing but the method, the path, the scheme and the
+/// host, and data.
+fn unfinished_streams(count: u8, bytes: usize) -> Vec<u8> {
+    let frame = |kind: u8, flags: u8, stream: u8, content: &[u8]| {
+        let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags, 0, 0, 0, stream], content].concat()
+    };
+    let literal = |index: u8, value: &str| [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
+    let head = [vec![0x83, 0x86], literal(0x04, TARGET), literal(0x01, "x")].concat();
+    let requests = (0..count).map(|number| 2 * number + 1).flat_map(|stream| {
+        let data = vec![b'a'; bytes];
+        let data = data.chunks(16 * 1024).flat_map(|chunk| frame(0, 0, stream, chunk)).collect();
+        [frame(1, 4, stream, &head), data].concat()
+    });
+    let requests = requests.collect();
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), requests].concat()
 }
 
 #[test]
@@ -332,7 +350,12 @@ fn resident(pid: u32) -> usize {
 #[test]
 fn a_thousand_slow_strangers_take_less_than_a_sixth_of_what_the_manifest_allows() {
     assert!(descriptors::allow(1_200, 200).is_some_and(|allowed| allowed >= 1_100));
-    for sent in [unfinished_body(64 * 1024), unfinished_head(15 * 1024)] {
+    for sent in [
+        unfinished_body(64 * 1024),
+        unfinished_head(15 * 1024),
+        unfinished_streams(1, 63 * 1024),
+        unfinished_streams(99, 9),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let journal = format!("sqlite:{}", folder.path().join("journal.db").display());
         let serving = Serving::start_as(program::program(), &journal, "http://127.0.0.1:9", &[]);

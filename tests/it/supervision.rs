@@ -56,8 +56,9 @@ async fn a_fact_that_cannot_be_read_parks_its_call_and_nothing_else() {
     let [damaged, sound] = &tasks[..] else { panic!("{tasks:?}") };
     let connection = rusqlite::Connection::open(&file).unwrap();
     let damage = |body: &str| {
-        let last = "(SELECT max(seq) FROM fact WHERE task = ?1 AND identity IS NOT NULL)";
-        let statement = format!("UPDATE fact SET body = ?2 WHERE task = ?1 AND seq = {last}");
+        let last =
+            "SELECT max(id) FROM fact WHERE call = (SELECT call FROM fact WHERE task = ?1) AND identity IS NOT NULL";
+        let statement = format!("UPDATE fact SET body = ?2 WHERE id = ({last})");
         assert_eq!(connection.execute(&statement, [damaged.as_str(), body]).unwrap(), 1);
     };
     damage("{");

@@ -1,7 +1,7 @@
 //! TwiML: what is rendered can be read back, and what Twilio would refuse is refused.
 
 use proptest::prelude::*;
-use taskrouter_streams::twilio::twiml::{ConferenceVerb, Document, StreamVerb, Track, TwimlError, render};
+use taskrouter_streams::twilio::twiml::{ConferenceVerb, Document, StreamVerb, Track, TwimlError, render, shorten};
 use twilio_simulator::world::StreamOrder;
 use twilio_simulator::world::twiml::{Conference, Verb, read_inline};
 
@@ -108,6 +108,60 @@ fn the_limits_of_parameters_and_names_hold_to_the_character() {
     assert_eq!(room("é".repeat(128)), Ok(()));
     assert_eq!(room("é".repeat(129)), Err(TwimlError::RoomTooLong));
     assert!(matches!(room("  ".into()), Err(TwimlError::Empty { .. })));
+}
+
+/// A redirect's document with `count` parameters of this value beside the stream's own.
+fn with_values(count: usize, value: &str) -> Document {
+    let mut document = document();
+    document.start[0].parameters.extend((0..count).map(|number| (format!("n{number}"), value.to_owned())));
+    document
+}
+
+#[test]
+fn parameters_are_shortened_the_longest_first_until_the_document_fits() {
+    let values = |document: &Document| {
+        document.start[0].parameters.iter().map(|(_, value)| value.chars().count()).collect::<Vec<_>>()
+    };
+    for value in ["y".repeat(480), "&".repeat(450), "\"".repeat(495), "😀".repeat(240), "é".repeat(490)] {
+        let mut long = with_values(9, &value);
+        long.start[0].parameters[2].1 = "short".into();
+        let mut other = stream("other");
+        other.parameters.push(("n".into(), value.clone()));
+        long.start.push(other);
+        assert!(matches!(render(&long), Err(TwimlError::TooLong { .. })));
+        let before = long.clone();
+        shorten(&mut long, 1);
+        let text = render(&long).unwrap();
+        assert!(text.encode_utf16().count() > 3_900, "no shorter than it must be: {}", text.len());
+        assert_eq!(read_inline(&text).unwrap(), told(long.clone()));
+        assert_eq!(long.start[0].parameters[0], before.start[0].parameters[0], "its own stay as they are");
+        assert_eq!(long.start[0].parameters[2].1, "short", "and what is short");
+        let cut = values(&long)[3];
+        assert!(values(&long).iter().skip(3).all(|length| *length == cut), "all alike: {:?}", values(&long));
+        assert!(value.starts_with(&long.start[1].parameters[1].1));
+    }
+    let mut fits = with_values(6, &"y".repeat(480));
+    let before = fits.clone();
+    shorten(&mut fits, 1);
+    assert_eq!(fits, before);
+}
+
+#[test]
+fn where_not_even_the_names_fit_the_longest_are_dropped() {
+    let mut document = with_values(90, "v");
+    document.start[0].parameters.insert(5, ("x".repeat(90), "v".into()));
+    document.start.push(StreamVerb { name: "other".into(), ..document.start[0].clone() });
+    shorten(&mut document, 1);
+    render(&document).unwrap();
+    let names = |place: usize| document.start[place].parameters.iter().map(|(name, _)| name.len()).max().unwrap();
+    assert!(names(0) < 90 && names(1) < 90);
+    assert!(document.start.iter().all(|stream| stream.parameters[0].0 == "workerSid"));
+    // What has no parameters to give is refused as before.
+    let mut hopeless = self::document();
+    hopeless.start = (0..60).map(|n| stream(&format!("stream-{n}"))).collect();
+    let before = hopeless.clone();
+    shorten(&mut hopeless, 1);
+    assert_eq!(hopeless, before);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use taskrouter_streams::call::Summary;
 use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::config;
@@ -86,8 +87,14 @@ impl Claims for Stalling {
     fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {
         self.inner.renew(claim)
     }
-    fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
-        self.inner.release(claim, seen, due)
+    fn release_summed_up<'a>(
+        &'a self,
+        claim: &'a Claim,
+        seen: Seq,
+        due: Due,
+        summary: Option<Summary>,
+    ) -> Promise<'a, ()> {
+        self.inner.release_summed_up(claim, seen, due, summary)
     }
     fn next_due(&self) -> Promise<'_, Option<Duration>> {
         self.inner.next_due()

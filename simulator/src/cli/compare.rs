@@ -1,7 +1,7 @@
 //! `demo --compare`: the same scenarios, from the same seed, by both strategies side by side.
 
 use super::say;
-use super::scenario_run::{Figures, ScenarioRun, run};
+use super::scenario_run::{Figures, ScenarioRun, assumed, run};
 use anyhow::Context as _;
 use std::path::Path;
 use taskrouter_streams::call::policy::Strategy;
@@ -40,6 +40,7 @@ pub(super) async fn compare(scenarios: &[Scenario], base: &SimConfig, file: Opti
     }
     let [by_redirect, by_api] = &totals;
     say(&format!("{:<40} {}   {}", "total (audio: median)", cells(by_redirect), cells(by_api)));
+    say(&assumed(base));
     Ok(good)
 }
 

@@ -1,7 +1,7 @@
 //! `demo`: runs every scenario against the real service and reports what happened.
 
 use super::compare::compare;
-use super::scenario_run::{Figures, ScenarioRun, Told, run};
+use super::scenario_run::{Figures, ScenarioRun, Told, assumed, run};
 use super::{CommandResult, misused, say, ways};
 use anyhow::{Context as _, anyhow};
 use std::path::PathBuf;
@@ -31,6 +31,9 @@ pub(super) struct Demo {
     /// Apply a written guard after this many milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 100)]
     lag_ms: i64,
+    /// Let a redirected customer take this many milliseconds to be in the conference again.
+    #[arg(long, value_name = "MS", default_value_t = 250)]
+    rejoin_ms: i64,
     /// Print the summary table only, without timelines.
     #[arg(long)]
     brief: bool,
@@ -84,7 +87,12 @@ impl Demo {
                 return Ok(misused(&anyhow!("--scenario {name}: unknown scenario (`demo --list` names them)")));
             }
         }
-        let base = SimConfig { latency_ms: self.latency_ms, guard_lag_ms: self.lag_ms, ..SimConfig::default() };
+        let base = SimConfig {
+            latency_ms: self.latency_ms,
+            guard_lag_ms: self.lag_ms,
+            rejoin_ms: self.rejoin_ms,
+            ..SimConfig::default()
+        };
         let good = if self.compare {
             compare(&scenarios, &base, self.picture.as_deref()).await?
         } else {
@@ -111,6 +119,7 @@ impl Demo {
             table.push((scenario.name.clone(), run.figures));
         }
         summarise(scenarios.len(), &table);
+        say(&assumed(base));
         Ok(table.iter().all(|(_, figures)| figures.is_good()))
     }
 

@@ -117,3 +117,12 @@ fn accepted_at(facts: &[Fact], reservation: &ReservationSid) -> Option<i64> {
     };
     facts.iter().find(accepts).map(|fact| fact.at)
 }
+
+/// What the figures rest on.
+pub(super) fn assumed(base: &SimConfig) -> String {
+    format!(
+        "simulated: each request to Twilio takes {} ms (--latency-ms), a written guard shows after {} ms (--lag-ms), and a \
+         redirected customer is back after {} ms (--rejoin-ms)",
+        base.latency_ms, base.guard_lag_ms, base.rejoin_ms
+    )
+}

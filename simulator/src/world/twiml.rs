@@ -117,7 +117,8 @@ pub enum Unread {
 /// # Errors
 /// When Twilio would not take it, or the simulator cannot follow it.
 pub fn read_inline(text: &str) -> Result<Vec<Verb>, Unread> {
-    let found = text.chars().count();
+    // Whether Twilio counts characters or UTF-16 units is not published: the longer count is assumed.
+    let found = text.encode_utf16().count();
     if found > MAX_CHARACTERS { Err(Unread::TooLong { found }) } else { read(text) }
 }
 

@@ -49,7 +49,7 @@ fn file(path: &Path) -> Option<Check> {
         OpenError::Damaged { .. } => {
             "restore a backup, or move the file away, start the worker and run `backfill --since`"
         }
-        OpenError::Unopenable { .. } | OpenError::InUse { .. } => {
+        OpenError::Unopenable { .. } | OpenError::Unreachable { .. } | OpenError::InUse { .. } => {
             "make the service's user own it and the files beside it, or set journal.url to another file"
         }
     };

@@ -18,10 +18,11 @@ const SKEW_MS: EpochMs = 5_000;
 
 const CREDENTIALS: &str = "check TWILIO_ACCOUNT_SID, TWILIO_API_KEY and TWILIO_API_SECRET, and TWILIO_REGION: keys and \
                            tokens belong to one region";
-const NETWORK: &str = "check this machine's connection to Twilio (DNS, firewall), and twilio.region and twilio.edge";
+const NETWORK: &str =
+    "check this machine's connection to Twilio (DNS, firewall, proxy), and twilio.region, twilio.edge and twilio.proxy";
 
 pub(super) async fn checks(settings: &Settings, client: &Client, event_streams: bool) -> Vec<Check> {
-    let mut checks = vec![calls(settings, client).await];
+    let mut checks = vec![route(settings, client), calls(settings, client).await];
     let host = settings.twilio.taskrouter_base_url.host_str().unwrap_or_default();
     match client.workspaces().fetch(&settings.twilio.workspace_sid).await {
         Ok((row, date)) => {
@@ -33,6 +34,24 @@ pub(super) async fn checks(settings: &Settings, client: &Client, event_streams: 
     }
     checks.extend(tokens(settings).await);
     checks
+}
+
+/// The way to each of Twilio's hosts.
+fn route(settings: &Settings, client: &Client) -> Check {
+    const NAME: &str = "route";
+    let events = client.event_streams().base_url().clone();
+    let hosts = [&settings.twilio.api_base_url, &settings.twilio.taskrouter_base_url, &events];
+    let Some(proxy) = &settings.twilio.proxy else { return Check::ok(NAME, "directly, without a proxy") };
+    let names = |through: bool| {
+        let of_route = hosts.into_iter().filter(|host| proxy.carries(host) == through);
+        of_route.filter_map(|host| host.host_str()).collect::<Vec<_>>().join(", ")
+    };
+    let found = match (names(true), names(false)) {
+        (through, direct) if direct.is_empty() => format!("{through} through the proxy {proxy}"),
+        (through, direct) if through.is_empty() => format!("{direct} directly: the proxy {proxy} is not used for them"),
+        (through, direct) => format!("{through} through the proxy {proxy}, {direct} directly"),
+    };
+    Check::ok(NAME, found)
 }
 
 /// The voice API: calls and conferences.

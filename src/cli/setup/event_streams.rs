@@ -3,7 +3,7 @@
 
 use super::plan::quoted;
 use crate::call::sid::SubscriptionSid;
-use crate::cli::{CommandResult, say};
+use crate::cli::{CommandResult, note, say};
 use crate::http::EVENT_STREAMS_PATH;
 use crate::twilio::client::{ApiError, Client, SinkRow, SubscriptionRow, sink_configuration};
 use crate::twilio::event;
@@ -40,8 +40,27 @@ impl<'a> Delivery<'a> {
         Self { client, destination: format!("{public_url}{EVENT_STREAMS_PATH}"), base, login }
     }
 
+    /// Prints the requests as shell commands, unless all is made. What cannot be read, such as without a connection, does not keep
+    /// anybody from making them by hand.
+    pub(super) async fn preview(&self) -> CommandResult {
+        match self.read().await {
+            Ok(found) => {
+                let description = found.describe(&self.destination);
+                if found.missing.is_empty() {
+                    say(&format!("{description}\n\nNothing to do."));
+                    return Ok(ExitCode::SUCCESS);
+                }
+                // Comments, like what explains the requests: all of it can be given to a shell.
+                description.lines().for_each(|line| say(&format!("# {line}")));
+            }
+            Err(error) => note(&format!("cannot read what is made already: {error}")),
+        }
+        say(&self.calls());
+        Ok(ExitCode::SUCCESS)
+    }
+
     /// The requests as shell commands.
-    pub(super) fn calls(&self) -> String {
+    fn calls(&self) -> String {
         let Self { base, login, .. } = self;
         let curl = |resource: &str| format!("curl -X POST {base}/v1/{resource} \\\n  -u \"{login}\"");
         let field = |text: String| format!(" \\\n  --data-urlencode {}", quoted(&text));

@@ -1,7 +1,8 @@
 //! `[accounts.NAME]`: further accounts. Each is read by the same code as `[twilio]` and `[streams]`, from layers in which its
 //! own keys replace theirs; problems name the account's own keys.
 
-use crate::config::layers::{Found, Layers, PREFIX, Raw, SEPARATOR, TWILIO_NAMES};
+use crate::config::layers::{Found, Layers, Raw};
+use crate::config::names::{PREFIX, SEPARATOR, TWILIO_NAMES};
 use crate::config::reader::Reader;
 use crate::config::{AccountConfig, FIRST_ACCOUNT, Problem};
 use std::collections::{BTreeMap, BTreeSet};

@@ -38,7 +38,9 @@ pub(super) fn public_url(reader: &mut Reader) -> Option<String> {
         "has a query string, which the paths below it cannot keep"
     } else if text.contains(char::is_whitespace) || !text.is_ascii() {
         "has characters that must be percent-encoded"
-    } else if let Some(path) = EVENT_PATHS.iter().find(|path| text.trim_end_matches('/').ends_with(**path)) {
+    } else if let Some(path) =
+        EVENT_PATHS.iter().find(|path| text.trim_end_matches('/').to_ascii_lowercase().ends_with(**path))
+    {
         let remedy = format!("leave {path} out: it is added to this address");
         reader.problem(KEY, format!("ends with {path}, which is the path of one kind of request"), remedy);
         return None;

@@ -1,11 +1,12 @@
 //! `[[streams.destinations]]`: where streams go, and which parameters their sockets receive.
 
 use super::addresses::has_userinfo;
-use crate::call::rules::{PARAMETER_CHARACTERS, Piece, Template};
+use crate::call::rules::{PARAMETER_CHARACTERS, Piece, Template, characters, is_taken};
 use crate::config::DestinationConfig;
 use crate::config::layers::{Found, Raw};
 use crate::config::reader::Reader;
 use crate::config::reader::truth_of;
+use crate::twilio::client::OWN_PARAMETERS;
 use crate::twilio::interest::{field_names, is_field};
 use crate::twilio::twiml::{MAX_PARAMETERS, Track, is_stream_url};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,8 +14,6 @@ use url::Url;
 
 const DESTINATIONS: &str = "streams.destinations";
 const REMEDY: &str = "add [[streams.destinations]] with url = \"wss://…\" for each destination";
-/// Parameters that every stream carries.
-const OWN_PARAMETERS: [&str; 3] = ["workerSid", "reservationSid", "taskSid"];
 /// Leaves most of Twilio's 500 characters for the value.
 const LONGEST_PARAMETER_NAME: usize = 100;
 
@@ -171,8 +170,10 @@ fn parameters(raw: Option<Raw>, note: &mut impl FnMut(&str, &str, &str)) -> Opti
     let mut parameters = Vec::new();
     for (name, raw) in table {
         let key = format!("{KEY}.{name}");
-        if OWN_PARAMETERS.contains(&name.as_str()) || name.chars().count() > LONGEST_PARAMETER_NAME {
-            note(&key, "has a reserved or overlong name", "choose another name of at most 100 characters");
+        let is_plain = !name.trim().is_empty() && name.chars().all(is_taken);
+        if OWN_PARAMETERS.contains(&name.as_str()) || characters(&name) > LONGEST_PARAMETER_NAME || !is_plain {
+            let remedy = "choose another name of at most 100 characters, without control characters";
+            note(&key, "has a reserved, empty, unprintable or overlong name", remedy);
             continue;
         }
         let Raw::Text(text) = raw else {
@@ -180,7 +181,7 @@ fn parameters(raw: Option<Raw>, note: &mut impl FnMut(&str, &str, &str)) -> Opti
             continue;
         };
         match template(&text) {
-            Ok(template) if text.chars().count() + name.chars().count() < PARAMETER_CHARACTERS => {
+            Ok(template) if characters(&text) + characters(&name) < PARAMETER_CHARACTERS => {
                 parameters.push((name, template));
             }
             Ok(_) => note(&key, "is too long", "name and value together must be shorter than 500 characters"),

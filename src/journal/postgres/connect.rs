@@ -1,6 +1,6 @@
 //! A connection of its own, outside the pool.
 
-use super::error::describe;
+use super::error::{describe, may_come};
 use super::schema;
 use crate::journal::{Measurement, OpenError};
 use sqlx::postgres::PgConnectOptions;
@@ -28,10 +28,12 @@ pub(super) async fn connect(
     limit: Duration,
 ) -> Result<PgConnection, OpenError> {
     let unopenable = |reason: String| OpenError::Unopenable { path: shown.to_owned(), reason };
+    let unreachable = |reason: String| OpenError::Unreachable { path: shown.to_owned(), reason };
     match tokio::time::timeout(limit, PgConnection::connect_with(options)).await {
         Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) if may_come(&error) => Err(unreachable(describe(&error))),
         Ok(Err(error)) => Err(unopenable(describe(&error))),
-        Err(_) => Err(unopenable(format!("no connection within {} ms", limit.as_millis()))),
+        Err(_) => Err(unreachable(format!("no connection within {} ms", limit.as_millis()))),
     }
 }
 

@@ -18,6 +18,17 @@ pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| !error.code().is_some_and(|code| ends_the_session(&code)))
 }
 
+/// Whether a server that refuses a connection may take it later: nobody listens yet, it starts or stops, it has no connection left, or
+/// a pooler in front of it does not reach it.
+pub(super) fn may_come(error: &sqlx::Error) -> bool {
+    match error.as_database_error().map(|error| error.code()) {
+        Some(Some(code)) => ends_the_session(&code) || code == "53300" || code.starts_with("08"),
+        Some(None) => false,
+        // A certificate that does not fit arrives as data that is not valid, and will not fit later.
+        None => matches!(error, sqlx::Error::Io(error) if error.kind() != std::io::ErrorKind::InvalidData),
+    }
+}
+
 fn ends_the_session(code: &str) -> bool {
     code.starts_with("57P")
 }

@@ -5,7 +5,7 @@ use super::ops::body;
 use super::session::{Sessions, Work};
 use super::sql::{Value, filled, now_ms, rows};
 use crate::call::fact::EpochMs;
-use crate::journal::calls::customer;
+use crate::journal::calls::{customer, wakes};
 use crate::journal::{Ingested, JournalError, NewFact};
 use crate::telemetry::metrics::Commits;
 use sqlx::Row as _;
@@ -98,18 +98,28 @@ impl Batcher {
         let ended = self.sessions.run(&batch).await;
         self.commits.seconds.observe(began.elapsed().as_secs_f64());
         let new = ended?;
-        if !new.is_empty() {
+        if !new.identities.is_empty() {
             self.mark.fetch_max(batch.newest, Ordering::Relaxed);
+        }
+        if new.makes_due {
             self.hint.notify_one();
         }
         // The first of one identity is the new one.
-        let mut left = new;
+        let mut left = new.identities;
         let answer = |fact: &&NewFact| match left.remove(&fact.identity) {
             true => Ingested::New,
             false => Ingested::Duplicate,
         };
         Ok(facts.iter().map(answer).collect())
     }
+}
+
+/// What is new of a batch.
+#[derive(Default)]
+struct New {
+    identities: BTreeSet<String>,
+    /// A call is due for it.
+    makes_due: bool,
 }
 
 /// A batch, each identity once.
@@ -145,6 +155,7 @@ impl<'a> Batch<'a> {
                 body.as_str().into(),
                 fact.kind.parks().into(),
                 customer(&fact.kind).map(|sid| sid.as_str()).into(),
+                wakes(&fact.kind, 1).into(),
                 place.into(),
             ]
         }))
@@ -152,7 +163,7 @@ impl<'a> Batch<'a> {
 }
 
 impl Work for Batch<'_> {
-    type Output = BTreeSet<String>;
+    type Output = New;
     const REPEATABLE: bool = true;
 
     /// A call's row is locked before its facts are numbered, so that numbers follow commits; rows are locked in the order of
@@ -164,37 +175,41 @@ impl Work for Batch<'_> {
             UPDATE taskrouter_streams.mark SET at_ms = $1
             WHERE name = 'newest_event' AND at_ms <= $1 - $2 AND EXISTS (SELECT FROM fresh)), ";
         let is_marked_since = self.newest < self.mark.load(Ordering::Relaxed) + MARK_LAG_MS;
-        let told = ", CASE WHEN row_number() OVER () = 1 THEN pg_notify($3, $4) END";
+        let told = ", CASE WHEN is_due AND row_number() OVER () = 1 THEN pg_notify($3, $4) END";
         let template = [
             FRESH,
             if is_marked_since { "" } else { marked },
             NUMBERED,
-            "SELECT identity",
+            "SELECT identity, is_due",
             if self.origin.is_some() { told } else { "" },
-            " FROM added",
+            " FROM added CROSS JOIN woken",
         ];
         let values = [self.newest.into(), MARK_LAG_MS.into(), super::wake::CHANNEL.into(), self.origin.into()];
-        format!("WITH arrived (task, identity, body, parked, customer, place) AS (VALUES {}), ", self.arrived())
+        format!("WITH arrived (task, identity, body, parked, customer, wakes, place) AS (VALUES {}), ", self.arrived())
             + &filled(&template.concat(), &values)
     }
 
-    /// The identities that are new.
-    fn output(&self, rows: Vec<PgRow>) -> Result<BTreeSet<String>, sqlx::Error> {
-        rows.iter().map(|row| row.try_get(0)).collect()
+    fn output(&self, rows: Vec<PgRow>) -> Result<New, sqlx::Error> {
+        let mut new = New::default();
+        for row in &rows {
+            new.identities.insert(row.try_get(0)?);
+            new.makes_due |= row.try_get::<bool, _>(1)?;
+        }
+        Ok(new)
     }
 }
 
 /// Without types, NULLs alone would be texts.
 const FRESH: &str = "fresh AS MATERIALIZED (
-    SELECT task, identity, body, parked::bool, customer, place FROM arrived
+    SELECT task, identity, body, parked::bool, customer, wakes, place FROM arrived
     WHERE NOT EXISTS (SELECT FROM taskrouter_streams.fact WHERE fact.identity = arrived.identity)), ";
 
 const NUMBERED: &str = concat!(
     "numbered AS (
         INSERT INTO taskrouter_streams.call AS known (task, last_seq, due_ms, changed_ms, parked, customer)
-        SELECT task, count(*), ",
+        SELECT task, count(*), CASE WHEN bool_or(wakes) OR count(*) > 1 THEN ",
     now_ms!(),
-    ", ",
+    " END, ",
     now_ms!(),
     ",
             (array_agg(parked ORDER BY place DESC) FILTER (WHERE parked IS NOT NULL))[1],
@@ -202,17 +217,18 @@ const NUMBERED: &str = concat!(
         FROM fresh GROUP BY task ORDER BY task
         ON CONFLICT (task) DO UPDATE SET
             last_seq = known.last_seq + EXCLUDED.last_seq,
-            due_ms = CASE WHEN known.leased THEN known.due_ms ELSE EXCLUDED.due_ms END,
+            due_ms = CASE WHEN known.leased THEN known.due_ms ELSE EXCLUDED.changed_ms END,
             over_ms = NULL,
             changed_ms = EXCLUDED.changed_ms,
             parked = coalesce(EXCLUDED.parked, known.parked),
             customer = coalesce(EXCLUDED.customer, known.customer)
-        RETURNING task, last_seq),
+        RETURNING task, last_seq, due_ms IS NOT NULL AS is_due),
     added AS (
         INSERT INTO taskrouter_streams.fact (task, seq, identity, body)
         SELECT task,
             last_seq - count(*) OVER (PARTITION BY task) + row_number() OVER (PARTITION BY task ORDER BY place),
             identity, body
         FROM fresh JOIN numbered USING (task)
-        RETURNING identity) "
+        RETURNING identity),
+    woken AS (SELECT bool_or(is_due) AS is_due FROM numbered) "
 );

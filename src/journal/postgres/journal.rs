@@ -1,19 +1,23 @@
 //! [`PostgresJournal`]: what each part of a journal is for this store.
 
 use super::connect::prepare;
+use super::handed::Handed;
 use super::ingest::{Batcher, Message, Waiting};
-use super::ops::{Append, CloseGap, OpenGap, PruneChunk, Release, Renew, TakeLeases, TryOut, body};
-use super::reader::{Bodies, Count, NewestEvent, NextDue, Page};
+use super::ops::{CloseGap, OpenGap, PruneChunk, TakeLeases, TryOut, body};
+use super::reader::{Bodies, Count, NewestEvent, NextDue, Page, Size};
 use super::session::Sessions;
 use super::settings::{PostgresSettings, options, shown};
+use super::under_claims::{Change, LANES, UnderClaims};
 use super::wake;
+use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal::calls::text;
 use crate::journal::running::{Failure, Running, failed};
 use crate::journal::values::parse;
 use crate::journal::{
     Backlog, CallQuery, CallRow, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError,
-    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Timekeeping, Workload,
+    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Storage, Timekeeping, Workload,
 };
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,6 +30,8 @@ use tokio_util::task::TaskTracker;
 /// A journal in a PostgreSQL database.
 pub struct PostgresJournal {
     sessions: Arc<Sessions>,
+    under_claims: Arc<UnderClaims>,
+    handed: Handed,
     events: mpsc::UnboundedSender<Message>,
     permits: Arc<Semaphore>,
     queue_limit: usize,
@@ -66,6 +72,14 @@ impl PostgresJournal {
             batcher.run(queue).await;
             running.ended();
         });
+        let under_claims = Arc::new(UnderClaims::new(sessions.clone(), settings.lease, settings.batch_limit));
+        for _ in 0..LANES {
+            let (running, lane) = (Running::new("writer of steps", failure.clone()), under_claims.clone());
+            tasks.spawn(async move {
+                lane.run().await;
+                running.ended();
+            });
+        }
         if settings.listen {
             let running = Running::new("listener for notifications", failure.clone());
             let listening = wake::listen(options, settings.acquire_timeout, own_origin, hint.clone(), stop.clone());
@@ -76,6 +90,8 @@ impl PostgresJournal {
         }
         Ok(Self {
             sessions,
+            under_claims,
+            handed: Handed::default(),
             events,
             permits: Arc::new(Semaphore::new(settings.queue_limit)),
             queue_limit: settings.queue_limit,
@@ -87,6 +103,13 @@ impl PostgresJournal {
             _stops_when_dropped: stop.clone().drop_guard(),
             stop,
         })
+    }
+}
+
+impl Drop for PostgresJournal {
+    /// One that was not closed leaves no lane behind.
+    fn drop(&mut self) {
+        self.under_claims.close();
     }
 }
 
@@ -129,29 +152,56 @@ impl Facts for PostgresJournal {
 impl Claims for PostgresJournal {
     fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        Box::pin(async move { self.sessions.run(&TakeLeases { limit, lease: self.lease }).await })
+        Box::pin(async move {
+            let claimed = self.sessions.run(&TakeLeases { limit, lease: self.lease }).await?;
+            let claims = claimed.into_iter().map(|(claim, facts)| {
+                // One that cannot be read is found when the worker asks for it.
+                if let Ok(facts) = parse(&claim.call, facts) {
+                    self.handed.claimed(&claim, facts);
+                }
+                claim
+            });
+            Ok(claims.collect())
+        })
+    }
+
+    fn news<'a>(&'a self, claim: &'a Claim, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
+        match self.handed.take(claim, after) {
+            Some(facts) => Box::pin(std::future::ready(Ok(facts))),
+            None => self.facts(&claim.call, after),
+        }
     }
 
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
         Box::pin(async move {
-            let appended = self.sessions.run(&Append { claim, fact: &fact, body: body(&fact)? }).await?;
-            appended.ok_or_else(|| lost(claim))
+            let appended = self.under_claims.write(claim, Change::append(&fact, body(&fact)?)).await?;
+            let seq = appended.seq.ok_or_else(|| lost(claim))?;
+            self.handed.appended(claim, seq, fact);
+            Ok(seq)
         })
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {
         Box::pin(async move {
-            let held = self.sessions.run(&Renew { claim, lease: self.lease }).await?;
-            held.then_some(()).ok_or_else(|| lost(claim))
+            let renewed = self.under_claims.write(claim, Change::Renew).await?;
+            renewed.seq.map(drop).ok_or_else(|| lost(claim))
         })
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
+    fn release_summed_up<'a>(
+        &'a self,
+        claim: &'a Claim,
+        seen: Seq,
+        due: Due,
+        summary: Option<Summary>,
+    ) -> Promise<'a, ()> {
         Box::pin(async move {
-            let (held, asked_before) = self.sessions.insist(&Release { claim, seen, due }).await?;
+            let summary = summary.as_ref().and_then(text);
+            self.handed.released(claim);
+            let released = self.under_claims.write(claim, Change::Release { seen, due, summary }).await?;
             // It may be due at once.
             self.hint.notify_one();
-            (held || asked_before).then_some(()).ok_or_else(|| lost(claim))
+            (released.seq.is_some() || released.asked_before).then_some(()).ok_or_else(|| lost(claim))
         })
     }
 
@@ -187,6 +237,10 @@ impl Workload for PostgresJournal {
         Box::pin(self.sessions.run(&Count))
     }
 
+    fn storage(&self) -> Promise<'_, Storage> {
+        Box::pin(self.sessions.run(&Size))
+    }
+
     fn ready(&self) -> Promise<'_, ()> {
         Box::pin(async move { if self.sessions.was_refused() { self.sessions.run(&TryOut).await } else { Ok(()) } })
     }
@@ -212,6 +266,7 @@ impl Journal for PostgresJournal {
         Box::pin(async move {
             // When the task is gone already, so is what it would have had to finish.
             drop(self.events.send(Message::Close));
+            self.under_claims.close();
             self.stop.cancel();
             self.tasks.close();
             self.tasks.wait().await;

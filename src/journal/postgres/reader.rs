@@ -5,8 +5,8 @@ use super::session::Work;
 use super::sql::{Value, filled, now_ms};
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
-use crate::journal::calls::SearchKey;
-use crate::journal::{Backlog, CallQuery, CallRow, CallState, PAGE_LIMIT, Seq};
+use crate::journal::calls::{SearchKey, summary};
+use crate::journal::{Backlog, CallQuery, CallRow, CallState, PAGE_LIMIT, Seq, Storage};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use std::time::Duration;
@@ -86,7 +86,8 @@ impl Work for Count {
             now_ms!(),
             "),
                     (SELECT count(*) FROM taskrouter_streams.call WHERE over_ms IS NULL),
-                    (SELECT count(*) FROM taskrouter_streams.call WHERE parked)
+                    (SELECT count(*) FROM taskrouter_streams.call WHERE parked AND over_ms IS NULL),
+                    (SELECT count(*) FROM taskrouter_streams.call WHERE parked AND over_ms IS NOT NULL)
              FROM taskrouter_streams.call WHERE due_ms IS NOT NULL"
         )
         .to_owned()
@@ -95,7 +96,31 @@ impl Work for Count {
     fn output(&self, rows: Vec<PgRow>) -> Result<Backlog, sqlx::Error> {
         let row = only(&rows)?;
         let count = |column: usize| Ok::<u64, sqlx::Error>(row.try_get::<i64, _>(column)?.unsigned_abs());
-        Ok(Backlog { active: count(0)?, waiting: count(1)?, live: count(2)?, parked: count(3)? })
+        Ok(Backlog {
+            active: count(0)?,
+            waiting: count(1)?,
+            live: count(2)?,
+            parked: count(3)?,
+            parked_over: count(4)?,
+        })
+    }
+}
+
+/// [`crate::journal::Workload::storage`].
+pub(super) struct Size;
+
+impl Work for Size {
+    type Output = Storage;
+    const REPEATABLE: bool = true;
+    const WRITES: bool = false;
+
+    fn statements(&self) -> String {
+        "SELECT (pg_total_relation_size('taskrouter_streams.call') + pg_total_relation_size('taskrouter_streams.fact'))::bigint"
+            .to_owned()
+    }
+
+    fn output(&self, rows: Vec<PgRow>) -> Result<Storage, sqlx::Error> {
+        Ok(Storage { bytes: only(&rows)?.try_get::<i64, _>(0)?.unsigned_abs(), free_bytes: None })
     }
 }
 
@@ -117,10 +142,11 @@ impl Page {
         let template = format!(
             "SELECT task, customer, last_seq, changed_ms,
                     CASE WHEN NOT leased THEN due_ms - {} END,
-                    leased, over_ms IS NOT NULL, coalesce(parked, false)
+                    leased, over_ms IS NOT NULL, coalesce(parked, false), {}
              FROM taskrouter_streams.call WHERE {part} AND (changed_ms, task) < ($1, $2) {found}
              ORDER BY changed_ms DESC, task DESC LIMIT $3",
-            now_ms!()
+            now_ms!(),
+            if self.query.summaries { "summary" } else { "NULL::text" }
         );
         let limit = i64::try_from(self.limit()).unwrap_or(i64::MAX);
         filled(&template, &[changed.into(), task.into(), limit.into(), Value::from(self.query.find.as_deref())])
@@ -170,6 +196,7 @@ fn call_row(row: &PgRow) -> Result<CallRow, sqlx::Error> {
         leased: row.try_get(5)?,
         over: row.try_get(6)?,
         parked: row.try_get(7)?,
+        summary: row.try_get::<Option<&str>, _>(8)?.and_then(summary),
     })
 }
 

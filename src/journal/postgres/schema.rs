@@ -14,7 +14,12 @@ const MIGRATION_LOCK: i64 = 0x5452_5354_5245_414d;
 const OLDEST_SERVER: i32 = 120_000;
 
 /// One script per version, applied in order.
-const MIGRATIONS: [&str; 1] = [r#"
+const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+
+/// A call in a list, as it was when it was last given back: call::summary::Summary as JSON.
+const VERSION_2: &str = "ALTER TABLE taskrouter_streams.call ADD COLUMN summary text";
+
+const VERSION_1: &str = r#"
     CREATE FUNCTION taskrouter_streams.now_ms() RETURNS bigint LANGUAGE sql STABLE
         AS 'SELECT (extract(epoch FROM now()) * 1000)::bigint';
     CREATE TABLE taskrouter_streams.call (
@@ -46,7 +51,7 @@ const MIGRATIONS: [&str; 1] = [r#"
     CREATE UNIQUE INDEX fact_identity ON taskrouter_streams.fact (identity) WHERE identity IS NOT NULL;
     CREATE TABLE taskrouter_streams.mark (name text PRIMARY KEY, at_ms bigint NOT NULL);
     INSERT INTO taskrouter_streams.mark VALUES ('newest_event', 0);
-"#];
+"#;
 
 /// Brings the database to our version, and says whether its commits wait for the disk. Processes that start at once take turns.
 ///
@@ -64,7 +69,7 @@ pub(super) async fn migrate(connection: &mut PgConnection, shown: &str) -> Resul
         .map_err(unopenable)?;
     let server = server(&mut transaction, shown).await?;
     if server.is_read_only {
-        return Err(OpenError::Unopenable { path: shown.to_owned(), reason: READ_ONLY.to_owned() });
+        return Err(OpenError::Unreachable { path: shown.to_owned(), reason: READ_ONLY.to_owned() });
     }
     if !server.fsync {
         tracing::warn!("fsync is off in this PostgreSQL: what was acknowledged can be lost when its machine fails");

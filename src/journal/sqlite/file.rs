@@ -1,6 +1,7 @@
 //! The file, what is beside it, and the lock that keeps other processes out.
 
-use crate::journal::OpenError;
+use crate::journal::{JournalError, OpenError, Storage};
+use rustix::fs::statvfs;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -34,5 +35,20 @@ pub(super) fn held_during(lock: Arc<File>, work: impl FnOnce()) -> impl FnOnce()
     move || {
         work();
         drop(lock);
+    }
+}
+
+/// The journal's file, for whatever asks how much room it takes.
+pub(super) struct JournalFile(pub(super) PathBuf);
+
+impl JournalFile {
+    pub(super) fn storage(&self) -> Result<Storage, JournalError> {
+        let unavailable =
+            |error: std::io::Error| JournalError::Unavailable { reason: format!("its size cannot be read: {error}") };
+        let bytes = std::fs::metadata(&self.0).map_err(unavailable)?.len();
+        // It comes and goes.
+        let log = std::fs::metadata(beside(&self.0, "-wal")).map_or(0, |log| log.len());
+        let disk = statvfs(&self.0).map_err(|error| unavailable(error.into()))?;
+        Ok(Storage { bytes: bytes + log, free_bytes: Some(disk.f_bavail.saturating_mul(disk.f_frsize)) })
     }
 }

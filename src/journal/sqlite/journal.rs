@@ -1,30 +1,38 @@
 //! [`SqliteJournal`]: what each part of a journal is for this store.
 
-use super::error::unavailable;
-use super::file::{held_during, lock};
-use super::queue::{Message, Read, Request, Write, Written};
+use super::error::{unavailable, verdict};
+use super::file::{JournalFile, beside, held_during, lock};
+use super::live::Live;
+use super::queue::{Message, Read, Write, WriteFact};
 use super::settings::SqliteSettings;
 use super::turns::Turns;
-use super::{listing, ops, reader, schema, writer};
+use super::wal::WriteAheadLog;
+use super::writer::Writer;
+use super::{listing, projection, reader, schema};
+use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal::calls::text;
 use crate::journal::running::{Failure, failed, watched};
 use crate::journal::{
-    Backlog, CallQuery, CallRow, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError,
-    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Timekeeping, Workload,
+    Backlog, CallQuery, CallRow, CallState, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal,
+    JournalError, NewFact, OpenError, PAGE_LIMIT, Promise, Reading, Seq, Storage, Timekeeping, Workload,
 };
 use rusqlite::Connection;
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 /// A journal in a SQLite file.
 pub struct SqliteJournal {
-    writes: mpsc::UnboundedSender<Message<Box<dyn Write>>>,
+    writes: Sender<Message<Write>>,
     reads: mpsc::UnboundedSender<Message<Read>>,
+    live: Arc<Live>,
     permits: Arc<Semaphore>,
     queue_limit: usize,
     lease: Duration,
@@ -34,56 +42,68 @@ pub struct SqliteJournal {
     refusing: Arc<AtomicBool>,
     failure: Failure,
     threads: Mutex<Option<Threads>>,
+    file: JournalFile,
 }
 
 struct Threads {
     writer: JoinHandle<()>,
     reader: JoinHandle<()>,
+    folder: JoinHandle<()>,
+    log: Sender<Message<()>>,
 }
 
 impl SqliteJournal {
-    /// Opens the file, or makes it. Leases found in it belong to a process that is gone: those calls are due.
+    /// Opens the file, or makes it. Calls that were claimed by a process that is gone are due.
     ///
     /// # Errors
     /// When another process has the file, or it cannot be opened, or a newer version wrote it.
     pub fn open(settings: SqliteSettings) -> Result<Self, OpenError> {
+        let unopenable = |reason: String| OpenError::Unopenable { path: settings.path.display().to_string(), reason };
         let lock = Arc::new(lock(&settings.path)?);
         let connection = schema::open_for_writing(&settings.path)?;
         let reading = schema::open_for_reading(&settings.path)?;
-        let newest = schema::newest_stamp(&connection, &settings.path)?;
-        let clock = Arc::new(Clock::of_machine(MachineTime::default(), newest));
-        if newest.is_some_and(|newest| newest > clock.now()) {
-            schema::make_waiting_due(&connection, &settings.path)?;
-        }
-        let hint = Arc::new(Notify::new());
+        let projecting = schema::open_for_projecting(&settings.path)?;
+        let folding = schema::open_for_folding(&settings.path)?;
+        let (live, clock) = projection::open(&connection).map_err(|error| unopenable(error.to_string()))?;
+        let (live, clock) = (Arc::new(Live::new(live)), Arc::new(clock));
+        let (hint, refusing, turns) =
+            (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)), Arc::new(Turns::default()));
         let failure = Failure::new(None);
-        let (writes, write_queue) = mpsc::unbounded_channel();
+        let (writes, write_queue) = std::sync::mpsc::channel();
+        let (log, commits) = std::sync::mpsc::channel();
         let (reads, read_queue) = mpsc::unbounded_channel();
-        let unopenable = |reason: std::io::Error| OpenError::Unopenable {
-            path: settings.path.display().to_string(),
-            reason: reason.to_string(),
+        let writer = Writer {
+            connection,
+            projecting,
+            live: live.clone(),
+            clock: clock.clone(),
+            batch_limit: settings.batch_limit,
+            commits: settings.commits.clone(),
+            hint: hint.clone(),
+            turns: turns.clone(),
+            log: log.clone(),
+            refusing: refusing.clone(),
+            failing: failure.clone(),
+            projected: Instant::now(),
         };
-        let turns = Arc::new(Turns::default());
-        let refusing = Arc::new(AtomicBool::new(false));
-        let writer =
-            writer::Writer::new(connection, &settings, hint.clone(), refusing.clone(), turns.clone(), failure.clone());
-        let writer = std::thread::Builder::new()
-            .name("journal-writer".to_owned())
-            .spawn(held_during(
-                lock.clone(),
-                watched("journal-writer", failure.clone(), move || writer.run(write_queue)),
-            ))
-            .map_err(unopenable)?;
-        let reader = std::thread::Builder::new()
-            .name("journal-reader".to_owned())
-            .spawn(held_during(
-                lock,
-                watched("journal-reader", failure.clone(), move || reader::run(reading, &turns, read_queue)),
-            ))
-            .map_err(unopenable)?;
+        let wal_bytes = settings.commits.wal_bytes.clone();
+        let wal = beside(&settings.path, "-wal");
+        let wal = WriteAheadLog::new(folding, wal, settings.wal_limit_bytes, wal_bytes, turns.clone());
+        let spawn = |name: &'static str, work: Box<dyn FnOnce() + Send>| {
+            let work = held_during(lock.clone(), watched(name, failure.clone(), work));
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+            thread.map_err(|error| unopenable(error.to_string()))
+        };
+        let threads = Threads {
+            writer: spawn("journal-writer", Box::new(move || writer.run(&write_queue)))?,
+            reader: spawn("journal-reader", Box::new(move || reader::run(reading, &turns, read_queue)))?,
+            folder: spawn("journal-folder", Box::new(move || wal.run(&commits)))?,
+            log,
+        };
         Ok(Self {
             writes,
             reads,
+            live,
             permits: Arc::new(Semaphore::new(settings.queue_limit)),
             queue_limit: settings.queue_limit,
             lease: settings.lease,
@@ -91,17 +111,37 @@ impl SqliteJournal {
             hint,
             refusing,
             failure,
-            threads: Mutex::new(Some(Threads { writer, reader })),
+            threads: Mutex::new(Some(threads)),
+            file: JournalFile(settings.path),
         })
+    }
+
+    async fn write_fact<T>(
+        &self,
+        fact: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> WriteFact,
+    ) -> Result<T, JournalError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Write::Fact(Box::new(fact(answer))))?;
+        answered.await.map_err(|_| self.is_gone())?
     }
 
     async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<Written<T>> + Send + 'static,
+        work: impl FnOnce(&mut Connection, &Live) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, JournalError> {
         let (answer, answered) = oneshot::channel();
-        self.writes.send(Message::Work(Box::new(Request { work, answer }))).map_err(|_| self.is_gone())?;
+        self.send(Write::Other(Box::new(move |connection, live| {
+            let done = work(connection, live).map_err(|error| verdict(&error));
+            let ended = done.as_ref().map(drop).map_err(Clone::clone);
+            // Whoever no longer waits needs no answer.
+            drop(answer.send(done));
+            ended
+        })))?;
         answered.await.map_err(|_| self.is_gone())?
+    }
+
+    fn send(&self, write: Write) -> Result<(), JournalError> {
+        self.writes.send(Message::Work(write)).map_err(|_| self.is_gone())
     }
 
     async fn read<T: Send + 'static>(
@@ -119,6 +159,15 @@ impl SqliteJournal {
         let failure = self.failure.borrow().clone();
         failure.unwrap_or_else(|| JournalError::Unavailable { reason: "it has been closed".to_owned() })
     }
+
+    /// What memory says, unless the file can no longer be relied on.
+    fn in_memory<T>(&self, ask: impl FnOnce(&mut super::live::LiveCalls, EpochMs) -> T) -> Result<T, JournalError> {
+        if let Some(failure) = self.failure.borrow().clone() {
+            return Err(failure);
+        }
+        let now = self.clock.now();
+        Ok(ask(&mut self.live.lock(), now))
+    }
 }
 
 impl Timekeeping for SqliteJournal {
@@ -133,54 +182,60 @@ impl Ingest for SqliteJournal {
             let Ok(_permit) = self.permits.try_acquire() else {
                 return Err(JournalError::Overloaded { limit: self.queue_limit });
             };
-            let clock = self.clock.clone();
-            self.write(move |connection| {
-                let ingested = ops::ingest(connection, &fact, clock.now())?;
-                Ok(Written { result: Ok(ingested), makes_due: ingested == Ingested::New })
-            })
-            .await
+            self.write_fact(|answer| WriteFact::Ingest(fact, answer)).await
         })
     }
 }
 
 impl Facts for SqliteJournal {
     fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>> {
-        let call = call.clone();
-        Box::pin(self.read(move |connection| reader::facts(connection, &call, after)))
+        Box::pin(async move {
+            let (newest, id) = {
+                let calls = self.live.lock();
+                (calls.facts_after(call, after), calls.id_of(call))
+            };
+            match newest {
+                Some(facts) => Ok(facts),
+                None => {
+                    let call = call.clone();
+                    self.read(move |connection| reader::facts(connection, &call, id, after)).await
+                }
+            }
+        })
     }
 }
 
 impl Claims for SqliteJournal {
     fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
-        let (lease, clock) = (self.lease, self.clock.clone());
-        Box::pin(self.write(move |connection| ops::claim(connection, limit, lease, clock.now()).map(Written::quietly)))
+        Box::pin(async move { self.in_memory(|calls, now| calls.claim(limit, self.lease, now)) })
     }
 
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
-        let (claim, clock) = (claim.clone(), self.clock.clone());
-        Box::pin(
-            self.write(move |connection| ops::append(connection, &claim, &fact, clock.now()).map(Written::under_claim)),
-        )
+        Box::pin(self.write_fact(|answer| WriteFact::Append(claim.clone(), fact, answer)))
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {
-        let (claim, lease, clock) = (claim.clone(), self.lease, self.clock.clone());
-        Box::pin(
-            self.write(move |connection| ops::renew(connection, &claim, lease, clock.now()).map(Written::under_claim)),
-        )
+        Box::pin(async move { self.in_memory(|calls, now| calls.renew(claim, self.lease, now))? })
     }
 
-    fn release<'a>(&'a self, claim: &'a Claim, seen: Seq, due: Due) -> Promise<'a, ()> {
-        let (claim, clock) = (claim.clone(), self.clock.clone());
-        Box::pin(self.write(move |connection| {
-            let result = ops::release(connection, &claim, seen, due, clock.now())?;
-            Ok(Written { makes_due: result.is_ok(), result })
-        }))
+    fn release_summed_up<'a>(
+        &'a self,
+        claim: &'a Claim,
+        seen: Seq,
+        due: Due,
+        summary: Option<Summary>,
+    ) -> Promise<'a, ()> {
+        Box::pin(async move {
+            let summary = summary.as_ref().and_then(text);
+            if self.in_memory(|calls, now| calls.release(claim, seen, due, summary, now))?? {
+                self.hint.notify_one();
+            }
+            Ok(())
+        })
     }
 
     fn next_due(&self) -> Promise<'_, Option<Duration>> {
-        let clock = self.clock.clone();
-        Box::pin(self.read(move |connection| reader::next_due(connection, clock.now()).map_err(unavailable)))
+        Box::pin(async move { self.in_memory(|calls, now| calls.next_due(now)) })
     }
 
     fn hint(&self) -> Arc<Notify> {
@@ -194,49 +249,79 @@ impl Claims for SqliteJournal {
 
 impl Coverage for SqliteJournal {
     fn newest_event(&self) -> Promise<'_, Option<EpochMs>> {
-        Box::pin(self.read(|connection| reader::newest_event(connection).map_err(unavailable)))
+        Box::pin(async move { self.in_memory(|calls, _| calls.newest_event) })
     }
 
     fn open_gap(&self, from: EpochMs) -> Promise<'_, EpochMs> {
-        Box::pin(self.write(move |connection| ops::open_gap(connection, from).map(Written::quietly)))
+        Box::pin(self.write(move |connection, _| {
+            let opened = "INSERT INTO mark (name, at_ms) VALUES ('gap', ?1)
+                          ON CONFLICT (name) DO UPDATE SET at_ms = min(at_ms, ?1) RETURNING at_ms";
+            connection.query_row(opened, [from], |row| row.get(0))
+        }))
     }
 
     fn close_gap(&self, from: EpochMs) -> Promise<'_, ()> {
-        Box::pin(self.write(move |connection| ops::close_gap(connection, from).map(Written::quietly)))
+        Box::pin(self.write(move |connection, _| {
+            connection.execute("DELETE FROM mark WHERE name = 'gap' AND at_ms = ?1", [from]).map(drop)
+        }))
     }
 }
 
 impl Workload for SqliteJournal {
     fn backlog(&self) -> Promise<'_, Backlog> {
-        let clock = self.clock.clone();
-        Box::pin(self.read(move |connection| reader::backlog(connection, clock.now()).map_err(unavailable)))
+        Box::pin(async move { self.in_memory(|calls, now| calls.backlog(now)) })
+    }
+
+    fn storage(&self) -> Promise<'_, Storage> {
+        Box::pin(async move { self.file.storage() })
     }
 
     fn ready(&self) -> Promise<'_, ()> {
         Box::pin(async move {
-            // A claim of nothing is committed also on a disk that takes no writes, and proves nothing.
-            if self.refusing.swap(false, Ordering::Relaxed) {
-                let clock = self.clock.clone();
-                return self.write(move |connection| ops::try_out(connection, clock.now()).map(Written::quietly)).await;
+            if !self.refusing.swap(false, Ordering::Relaxed) {
+                return Ok(());
             }
-            Ok(())
+            let now = self.clock.now();
+            // Nobody reads it.
+            self.write(move |connection, _| {
+                let tried = "INSERT INTO mark (name, at_ms) VALUES ('tried_out', ?1)
+                             ON CONFLICT (name) DO UPDATE SET at_ms = ?1";
+                connection.execute(tried, [now]).map(drop)
+            })
+            .await
         })
     }
 }
 
 impl Reading for SqliteJournal {
     fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
-        let clock = self.clock.clone();
-        Box::pin(self.read(move |connection| listing::calls(connection, &query, clock.now()).map_err(unavailable)))
+        Box::pin(async move {
+            let (mut rows, more) = {
+                let calls = self.live.lock();
+                (listing::in_memory(&calls, &query, self.clock.now()), calls.over_in_file)
+            };
+            if query.state == CallState::Live {
+                return Ok(rows);
+            }
+            let limit = query.limit.min(PAGE_LIMIT);
+            let mut over =
+                self.read(move |connection| listing::over(connection, &query, more).map_err(unavailable)).await?;
+            let known: HashSet<TaskSid> = rows.iter().map(|row| row.call.clone()).collect();
+            {
+                let calls = self.live.lock();
+                over.retain(|row| calls.id_of(&row.call).is_none() && !known.contains(&row.call));
+            }
+            rows.append(&mut over);
+            listing::in_order(&mut rows, limit);
+            Ok(rows)
+        })
     }
 }
 
 impl Journal for SqliteJournal {
     fn prune_chunk(&self, retention: Duration) -> Promise<'_, u64> {
         let clock = self.clock.clone();
-        Box::pin(
-            self.write(move |connection| ops::prune_chunk(connection, retention, clock.now()).map(Written::quietly)),
-        )
+        Box::pin(self.write(move |connection, live| projection::prune_chunk(connection, live, retention, clock.now())))
     }
 
     fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {
@@ -246,15 +331,17 @@ impl Journal for SqliteJournal {
     fn close(&self) -> Promise<'_, ()> {
         Box::pin(async move {
             let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some(Threads { writer, reader }) = threads else { return Ok(()) };
+            let Some(Threads { writer, reader, folder, log }) = threads else { return Ok(()) };
             let writes = self.writes.clone();
             // A thread that is gone already needs no word.
             let _ = self.reads.send(Message::Close);
             let ended = tokio::task::spawn_blocking(move || {
-                // First, so that no reading of ours keeps the log from being folded.
+                // In this order, so that what is written last is folded too, and no reading of ours prevents it.
                 let reader = reader.join();
                 let _ = writes.send(Message::Close);
-                reader.is_ok() && writer.join().is_ok()
+                let writer = writer.join();
+                let _ = log.send(Message::Close);
+                reader.is_ok() && writer.is_ok() && folder.join().is_ok()
             });
             match ended.await {
                 Ok(true) => Ok(()),

@@ -1,41 +1,93 @@
-//! Pages of calls.
+//! Pages of calls: of those in memory, and of those that are over from their rows.
 
+use super::live::{LiveCall, LiveCalls};
+use super::projection::sid;
 use crate::call::fact::EpochMs;
-use crate::journal::calls::SearchKey;
-use crate::journal::{CallQuery, CallRow, CallState, PAGE_LIMIT};
-use rusqlite::types::Type;
+use crate::call::sid::TaskSid;
+use crate::journal::calls::{self, SearchKey};
+use crate::journal::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
 use rusqlite::{Connection, Row, named_params};
-use std::str::FromStr;
+use std::ops::Bound;
 use std::time::Duration;
 
 /// The newest call has no call after it.
 const BEYOND: (i64, &str) = (i64::MAX, "");
 
-pub(super) fn calls(connection: &Connection, query: &CallQuery, now: EpochMs) -> rusqlite::Result<Vec<CallRow>> {
-    let limit = query.limit.min(PAGE_LIMIT);
-    let parts: &[&str] = match query.state {
-        // Both are in order, so that a page of both is among a page of each.
-        CallState::All => &["over_ms IS NULL", "over_ms IS NOT NULL"],
-        CallState::Live => &["over_ms IS NULL"],
-        CallState::Parked => &["parked = 1"],
-        CallState::Over => &["over_ms IS NOT NULL"],
+/// A page of the calls in memory; taken before the page of the rows, so that a call that moves from here to there is in one of them.
+pub(super) fn in_memory(calls: &LiveCalls, query: &CallQuery, now: EpochMs) -> Vec<CallRow> {
+    let id_of = |task: &TaskSid| calls.id_of(task);
+    let is_asked_for = |call: &&LiveCall| {
+        let in_state = match query.state {
+            CallState::All => true,
+            CallState::Live => call.over.is_none(),
+            CallState::Parked => call.parked,
+            CallState::Over => call.over.is_some(),
+        };
+        in_state && query.after.as_ref().is_none_or(|after| (call.changed, &call.task) < (after.changed, &after.call))
     };
-    let mut rows = Vec::new();
-    for part in parts {
-        rows.extend(page(connection, query, part, limit, now)?);
-    }
-    rows.sort_by(|a, b| (b.changed, &b.call).cmp(&(a.changed, &a.call)));
-    rows.truncate(limit);
-    Ok(rows)
+    let limit = query.limit.min(PAGE_LIMIT);
+    let found = match (&query.find, query.state) {
+        (Some(find), _) => found(calls, find),
+        (None, CallState::Parked) => calls.parked.iter().copied().collect(),
+        (None, CallState::Over) => calls.ended.iter().copied().collect(),
+        (None, CallState::All | CallState::Live) => {
+            let end = query
+                .after
+                .as_ref()
+                .map_or(Bound::Unbounded, |Cursor { changed, call }| Bound::Excluded((*changed, call.clone())));
+            let in_order = calls.order.range((Bound::Unbounded, end)).rev();
+            let page = in_order.filter_map(|(_, task)| calls.get(id_of(task)?)).filter(is_asked_for);
+            return page.take(limit).map(|call| row(call, query.summaries, now)).collect();
+        }
+    };
+    let found = found.into_iter().filter_map(|id| calls.get(id)).filter(is_asked_for);
+    let mut rows: Vec<CallRow> = found.map(|call| row(call, query.summaries, now)).collect();
+    in_order(&mut rows, limit);
+    rows
 }
 
-fn page(
-    connection: &Connection,
-    query: &CallQuery,
-    part: &str,
-    limit: usize,
-    now: EpochMs,
-) -> rusqlite::Result<Vec<CallRow>> {
+fn found(calls: &LiveCalls, find: &str) -> Vec<i64> {
+    match SearchKey::parse(find) {
+        Some(SearchKey::Task) => {
+            let from = calls.ids.range::<str, _>((Bound::Included(find), Bound::Unbounded));
+            from.take_while(|(task, _)| task.starts_with(find)).map(|(_, id)| *id).collect()
+        }
+        Some(SearchKey::Customer) => {
+            let from = calls.customers.range((find.into(), i64::MIN)..);
+            from.take_while(|(customer, _)| customer.starts_with(find)).map(|(_, id)| *id).collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+fn row(call: &LiveCall, summaries: bool, now: EpochMs) -> CallRow {
+    let left = |due: EpochMs| Duration::from_millis(u64::try_from(due - now).unwrap_or(0));
+    CallRow {
+        call: call.task.clone(),
+        customer: call.customer.clone(),
+        facts: call.last_seq,
+        changed: call.changed,
+        due: call.due().map(left),
+        leased: call.is_leased(),
+        over: call.over.is_some(),
+        parked: call.parked,
+        summary: call.summary.as_deref().filter(|_| summaries).and_then(calls::summary),
+    }
+}
+
+/// The most recently changed first, and no more than a page.
+pub(super) fn in_order(rows: &mut Vec<CallRow>, limit: usize) {
+    rows.sort_by(|a, b| (b.changed, &b.call).cmp(&(a.changed, &a.call)));
+    rows.truncate(limit);
+}
+
+/// A page, and so many rows more, of the calls that are over by their rows.
+pub(super) fn over(connection: &Connection, query: &CallQuery, more: usize) -> rusqlite::Result<Vec<CallRow>> {
+    let part = match query.state {
+        CallState::All | CallState::Over => "over_ms IS NOT NULL",
+        CallState::Parked => "parked = 1 AND over_ms IS NOT NULL",
+        CallState::Live => return Ok(Vec::new()),
+    };
     // A plus keeps SQLite from walking the whole list in order, when an index leads to the few that are looked for.
     let (found, sorted) = match &query.find {
         None => (String::new(), ""),
@@ -45,41 +97,36 @@ fn page(
             None => return Ok(Vec::new()),
         },
     };
+    let summary = if query.summaries { "summary" } else { "NULL" };
     let sql = format!(
-        "SELECT task, customer, last_seq, changed_ms, CASE WHEN NOT leased THEN due_ms END,
-                leased, over_ms IS NOT NULL, parked
+        "SELECT task, customer, last_seq, changed_ms, parked, {summary}
          FROM call WHERE {part} AND ({sorted}changed_ms, task) < (:changed, :task) {found}
          ORDER BY {sorted}changed_ms DESC, task DESC LIMIT :limit"
     );
     let (changed, task) = query.after.as_ref().map_or(BEYOND, |after| (after.changed, after.call.as_str()));
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let limit = i64::try_from(query.limit.min(PAGE_LIMIT) + more).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(&sql)?;
-    let read = |row: &Row<'_>| call_row(row, now);
     match &query.find {
-        None => {
-            statement.query_map(named_params! {":changed": changed, ":task": task, ":limit": limit}, read)?.collect()
-        }
+        None => statement
+            .query_map(named_params! {":changed": changed, ":task": task, ":limit": limit}, ended_row)?
+            .collect(),
         Some(find) => statement
-            .query_map(named_params! {":changed": changed, ":task": task, ":limit": limit, ":find": find}, read)?
+            .query_map(named_params! {":changed": changed, ":task": task, ":limit": limit, ":find": find}, ended_row)?
             .collect(),
     }
 }
 
-fn call_row(row: &Row<'_>, now: i64) -> rusqlite::Result<CallRow> {
-    let due: Option<i64> = row.get(4)?;
+fn ended_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
     let customer: Option<String> = row.get(1)?;
     Ok(CallRow {
         call: sid(0, &row.get::<_, String>(0)?)?,
         customer: customer.map(|customer| sid(1, &customer)).transpose()?,
         facts: row.get(2)?,
         changed: row.get(3)?,
-        due: due.map(|due| Duration::from_millis(u64::try_from(due - now).unwrap_or(0))),
-        leased: row.get(5)?,
-        over: row.get(6)?,
-        parked: row.get(7)?,
+        due: None,
+        leased: false,
+        over: true,
+        parked: row.get(4)?,
+        summary: row.get::<_, Option<String>>(5)?.and_then(|text| calls::summary(&text)),
     })
-}
-
-fn sid<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(column: usize, text: &str) -> rusqlite::Result<T> {
-    text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }

@@ -1,7 +1,6 @@
 //! The file's form: pragmas, tables and their versions.
 
 use super::file::beside;
-use crate::call::fact::EpochMs;
 use crate::journal::OpenError;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
@@ -11,10 +10,10 @@ use std::time::{Duration, Instant};
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// How long a connection waits for somebody else's lock, such as a backup's.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(5);
 
 /// One script per version, applied in order; the version is kept in `user_version`.
-const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
+const MIGRATIONS: [&str; 5] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
 
 /// The version that this program writes, and the newest that it reads.
 pub(super) const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
@@ -78,6 +77,60 @@ const VERSION_3: &str = "
     ALTER TABLE call DROP COLUMN lease_ms;
 ";
 
+/// A log: facts in the order of their commits, each call by a number, and one index of them by call. Rows of calls follow it.
+const VERSION_4: &str = "
+    DROP INDEX call_due;
+    DROP INDEX call_over;
+    DROP INDEX call_live;
+    DROP INDEX call_ended;
+    DROP INDEX call_parked;
+    DROP INDEX call_customer;
+    ALTER TABLE call RENAME TO call_3;
+    ALTER TABLE fact RENAME TO fact_3;
+    CREATE TABLE call (
+        id INTEGER PRIMARY KEY,
+        task TEXT NOT NULL UNIQUE,
+        customer TEXT,                        -- the customer's CallSid
+        last_seq INTEGER NOT NULL,
+        changed_ms INTEGER NOT NULL,          -- when its last fact was journaled
+        due_ms INTEGER,                       -- when it wants to be looked at; NULL = when a fact arrives
+        over_ms INTEGER,                      -- since when it is over; NULL = live
+        parked INTEGER NOT NULL               -- 1 = a change was given up
+    ) STRICT;
+    INSERT INTO call
+        SELECT rowid, task, customer, last_seq, changed_ms, CASE WHEN leased THEN 0 ELSE due_ms END, over_ms, parked
+        FROM call_3;
+    CREATE INDEX call_live ON call (changed_ms) WHERE over_ms IS NULL;
+    CREATE INDEX call_ended ON call (changed_ms, task) WHERE over_ms IS NOT NULL;
+    CREATE INDEX call_parked ON call (changed_ms, task) WHERE parked = 1;
+    CREATE INDEX call_customer ON call (customer) WHERE customer IS NOT NULL;
+    CREATE TABLE fact (
+        id INTEGER PRIMARY KEY,               -- the order of commits
+        call INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        task TEXT,                            -- of a call's first fact
+        identity TEXT,                        -- of events; NULL for what we did ourselves
+        body TEXT NOT NULL                    -- call::fact::Fact as JSON
+    ) STRICT;
+    INSERT INTO fact (call, seq, task, identity, body)
+        SELECT call.id, seq, CASE WHEN seq = 1 THEN task END, identity, body FROM fact_3 JOIN call USING (task)
+        ORDER BY call.id, seq;
+    -- The same event is always of the same task, so an identity needs to be looked for in its own call only.
+    CREATE UNIQUE INDEX fact_of_call ON fact (call, identity);
+    CREATE TABLE projection (
+        last_fact INTEGER NOT NULL,           -- the rows of calls hold every fact up to this one
+        opened INTEGER NOT NULL               -- how often the file was opened
+    ) STRICT;
+    INSERT INTO projection SELECT coalesce(max(id), 0), 0 FROM fact;
+    DROP TABLE fact_3;
+    DROP TABLE call_3;
+";
+
+/// A call in a list, as it was when it was last given back.
+const VERSION_5: &str = "
+    ALTER TABLE call ADD COLUMN summary TEXT;                           -- call::summary::Summary as JSON
+";
+
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     let shown = path.display().to_string();
     let unopenable =
@@ -99,30 +152,26 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
         tracing::info!(seconds, "the last process was not stopped in order; its journal was checked and is whole");
     }
     migrate(&mut connection, &shown)?;
-    // This process has just begun, so no lease can be its own.
-    connection
-        .execute("UPDATE call SET leased = 0, due_ms = 0 WHERE due_ms IS NOT NULL AND leased = 1", [])
-        .map_err(unopenable)?;
     Ok(connection)
 }
 
-/// Makes every call that waits for a time due: it was put off by a clock that has been set back since.
-pub(super) fn make_waiting_due(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    connection
-        .execute("UPDATE call SET due_ms = 0 WHERE due_ms IS NOT NULL", [])
-        .map(drop)
-        .map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
+/// A connection that writes the rows of calls, whose commits need no sync: what is lost of them is made anew.
+pub(super) fn open_for_projecting(path: &Path) -> Result<Connection, OpenError> {
+    open_beside(path, BUSY, "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;")
 }
 
-/// When a fact was last journaled, by the clock of that time.
-pub(super) fn newest_stamp(connection: &Connection, path: &Path) -> Result<Option<EpochMs>, OpenError> {
-    // Each of the two has an index of its own.
-    let newest = "SELECT max(newest) FROM (
-        SELECT max(changed_ms) AS newest FROM call WHERE over_ms IS NULL
-        UNION ALL SELECT max(changed_ms) FROM call WHERE over_ms IS NOT NULL)";
-    connection
-        .query_row(newest, [], |row| row.get(0))
-        .map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
+/// A connection that folds the write-ahead log. It waits for nobody; what could not be folded is tried again.
+pub(super) fn open_for_folding(path: &Path) -> Result<Connection, OpenError> {
+    open_beside(path, Duration::ZERO, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")
+}
+
+fn open_beside(path: &Path, patience: Duration, pragmas: &str) -> Result<Connection, OpenError> {
+    let opened = Connection::open(path).and_then(|connection| {
+        connection.busy_timeout(patience)?;
+        connection.execute_batch(pragmas)?;
+        Ok(connection)
+    });
+    opened.map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
 }
 
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {

@@ -1,10 +1,10 @@
-//! Our own reader and the folding of the write-ahead log take turns: a reading that is under way would prevent it, and where
-//! readings follow one another closely there is always one.
+//! The threads and the folding of the write-ahead log take turns. A reading that is under way would prevent it, and where
+//! readings follow one another closely there is always one. A commit would find the file locked, and try again late.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The writer waits no longer for a reading of ours to end. Most take a millisecond.
+/// A folding waits no longer for a reading or a commit to end. Most take a millisecond.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 #[derive(Default)]
@@ -16,25 +16,36 @@ pub(super) struct Turns {
 #[derive(Default)]
 struct State {
     is_reading: bool,
+    is_writing: bool,
     is_folding: bool,
 }
 
 impl Turns {
     /// Reads, after a folding that is under way.
-    pub(super) fn read(&self, work: impl FnOnce()) {
-        let state = self.state();
-        let waited = self.changed.wait_while(state, |state| state.is_folding);
-        waited.unwrap_or_else(PoisonError::into_inner).is_reading = true;
-        work();
-        self.state().is_reading = false;
-        self.changed.notify_all();
+    pub(super) fn read<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.take(|state| &mut state.is_reading, work)
     }
 
-    /// Folds, while no new reading begins and, unless one takes long, none is under way.
+    /// Writes, after a folding that is under way.
+    pub(super) fn write<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.take(|state| &mut state.is_writing, work)
+    }
+
+    fn take<T>(&self, turn: impl Fn(&mut State) -> &mut bool, work: impl FnOnce() -> T) -> T {
+        let waited = self.changed.wait_while(self.state(), |state| state.is_folding);
+        *turn(&mut waited.unwrap_or_else(PoisonError::into_inner)) = true;
+        let done = work();
+        *turn(&mut self.state()) = false;
+        self.changed.notify_all();
+        done
+    }
+
+    /// Folds, while nothing new begins and, unless it takes long, nothing is under way.
     pub(super) fn fold<T>(&self, work: impl FnOnce() -> T) -> T {
         let mut state = self.state();
         state.is_folding = true;
-        drop(self.changed.wait_timeout_while(state, LONGEST_WAIT, |state| state.is_reading));
+        let is_busy = |state: &mut State| state.is_reading || state.is_writing;
+        drop(self.changed.wait_timeout_while(state, LONGEST_WAIT, is_busy));
         let done = work();
         self.state().is_folding = false;
         self.changed.notify_all();

@@ -1,15 +1,17 @@
-//! The write-ahead log: how large it is, and how it is folded into the file without waiting for anybody.
+//! The write-ahead log: how large it is, and how it is folded into the file, on a thread and a connection of its own. Most of it
+//! is folded while commits go on; they wait only for the rest, which came meanwhile.
 //!
 //! Somebody who reads the file (a backup, a replication, a forgotten prompt) keeps the log from being folded for as long as
 //! their reading lasts. Events must not wait for that: what cannot be folded now is tried again later, and told.
 
 use super::error::reason;
-use super::schema::BUSY;
+use super::queue::Message;
 use super::turns::Turns;
 use prometheus_client::metrics::gauge::Gauge;
 use rusqlite::Connection;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 /// Until the next attempt after a first that a reader prevented.
@@ -25,6 +27,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(2);
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 pub(super) struct WriteAheadLog {
+    connection: Connection,
     path: PathBuf,
     limit_bytes: u64,
     bytes: Gauge,
@@ -36,21 +39,35 @@ pub(super) struct WriteAheadLog {
 }
 
 impl WriteAheadLog {
-    pub(super) fn new(path: PathBuf, limit_bytes: u64, bytes: Gauge, turns: Arc<Turns>) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        path: PathBuf,
+        limit_bytes: u64,
+        bytes: Gauge,
+        turns: Arc<Turns>,
+    ) -> Self {
         let (pause, next) = (FIRST_PAUSE, Instant::now());
-        Self { path, limit_bytes, bytes, turns, pause, next, prevented_since: None, told: None }
+        Self { connection, path, limit_bytes, bytes, turns, pause, next, prevented_since: None, told: None }
     }
 
-    /// Folds the log when it is over its limit, and it is time for an attempt. To be called after every commit.
-    pub(super) fn keep_small(&mut self, connection: &Connection) {
-        if self.measure() > self.limit_bytes && Instant::now() >= self.next {
-            self.fold(connection);
+    /// Folds the log whenever it is over its limit after a commit, as `commits` tells, and once more when told to close.
+    pub(super) fn run(mut self, commits: &Receiver<Message<()>>) {
+        while let Ok(Message::Work(())) = commits.recv() {
+            // One look is enough for all the commits so far.
+            let is_closing = commits.try_iter().any(|message| matches!(message, Message::Close));
+            if self.measure() > self.limit_bytes && Instant::now() >= self.next {
+                self.fold();
+            }
+            if is_closing {
+                break;
+            }
         }
+        self.fold();
     }
 
     /// Folds as much of the log as nobody is reading, and empties it when that is all of it.
-    pub(super) fn fold(&mut self, connection: &Connection) {
-        match self.turns.fold(|| checkpoint(connection)) {
+    fn fold(&mut self) {
+        match self.checkpoint() {
             Ok(true) => {
                 if self.told.take().is_some() {
                     tracing::info!("the write-ahead log could be folded into the journal again");
@@ -61,6 +78,16 @@ impl WriteAheadLog {
             Err(error) => self.put_off(&reason(&error)),
         }
         self.measure();
+    }
+
+    /// Whether all of it was folded. PASSIVE waits for nobody; nor does TRUNCATE without a busy timeout.
+    fn checkpoint(&self) -> rusqlite::Result<bool> {
+        let folds = |mode: &str| {
+            let sql = format!("PRAGMA wal_checkpoint({mode})");
+            self.connection.query_row(&sql, [], |row| row.get::<_, bool>(0)).map(|prevented| !prevented)
+        };
+        folds("PASSIVE")?;
+        self.turns.fold(|| folds("TRUNCATE"))
     }
 
     fn put_off(&mut self, reason: &str) {
@@ -84,12 +111,4 @@ impl WriteAheadLog {
         self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         bytes
     }
-}
-
-/// Whether all of it was folded. TRUNCATE would wait for readers; without a busy timeout it does what PASSIVE does instead.
-fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.busy_timeout(Duration::ZERO)?;
-    let prevented = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
-    connection.busy_timeout(BUSY)?;
-    prevented.map(|prevented| !prevented)
 }

@@ -1,137 +1,179 @@
 //! The thread that owns the only writing connection.
 
-use super::error::verdict;
-use super::file::beside;
-use super::queue::{Completion, Message, Write};
-use super::settings::SqliteSettings;
+use super::batch::Batch;
+use super::error::{reason, verdict};
+use super::live::Live;
+use super::projection;
+use super::queue::{Message, Other, Write, WriteFact};
 use super::turns::Turns;
-use super::wal::WriteAheadLog;
-use crate::journal::JournalError;
 use crate::journal::running::Failure;
+use crate::journal::{Clock, JournalError};
 use crate::telemetry::metrics::Commits;
 use rusqlite::{Connection, TransactionBehavior};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
-use tokio::sync::{Notify, mpsc};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Once nothing has arrived for so long, the projection catches up.
+const IDLE: Duration = Duration::from_millis(20);
+
+/// Where something always arrives, a chunk of the projection is written this often.
+const PROJECTED_EVERY: Duration = Duration::from_secs(1);
+
+/// Calls whose rows may be behind: what a start has to take in from the facts, in a second or two.
+const BEHIND_LIMIT: usize = 100_000;
 
 /// Commits what arrives, as much as has gathered at once.
 pub(super) struct Writer {
-    connection: Connection,
-    wal: WriteAheadLog,
-    batch_limit: usize,
-    commits: Commits,
-    hint: Arc<Notify>,
+    pub(super) connection: Connection,
+    /// For the projection.
+    pub(super) projecting: Connection,
+    pub(super) live: Arc<Live>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) batch_limit: usize,
+    pub(super) commits: Commits,
+    pub(super) hint: Arc<Notify>,
+    pub(super) turns: Arc<Turns>,
+    /// Told after every commit, so that the write-ahead log stays small.
+    pub(super) log: Sender<Message<()>>,
     /// Set when a commit fails.
-    refusing: Arc<AtomicBool>,
-    failing: Failure,
+    pub(super) refusing: Arc<AtomicBool>,
+    pub(super) failing: Failure,
+    pub(super) projected: Instant,
 }
 
 impl Writer {
-    pub(super) fn new(
-        connection: Connection,
-        settings: &SqliteSettings,
-        hint: Arc<Notify>,
-        refusing: Arc<AtomicBool>,
-        turns: Arc<Turns>,
-        failing: Failure,
-    ) -> Self {
-        let commits = settings.commits.clone();
-        let wal = beside(&settings.path, "-wal");
-        Self {
-            connection,
-            wal: WriteAheadLog::new(wal, settings.wal_limit_bytes, commits.wal_bytes.clone(), turns),
-            batch_limit: settings.batch_limit,
-            commits,
-            hint,
-            refusing,
-            failing,
-        }
-    }
-
-    /// Writes until it is told to close, or until the file can no longer be relied on.
-    pub(super) fn run(mut self, mut queue: mpsc::UnboundedReceiver<Message<Box<dyn Write>>>) {
-        while let Some(first) = queue.blocking_recv() {
-            let (mut batch, mut closing) = (Vec::new(), false);
-            let mut next = Some(first);
-            while let Some(message) = next {
-                match message {
-                    Message::Work(write) => batch.push(write),
-                    Message::Close => closing = true,
-                }
-                next = if batch.len() < self.batch_limit { queue.try_recv().ok() } else { None };
-            }
-            if !batch.is_empty()
-                && let Err(fatal) = self.commit(batch)
-            {
-                tracing::error!(error = %fatal, "the journal failed; the process stops and recovers from the file when it starts again");
-                self.failing.send_replace(Some(fatal.clone()));
-                queue.close();
-                while let Some(message) = queue.blocking_recv() {
-                    match message {
-                        Message::Work(write) => write.refuse(fatal.clone()),
-                        Message::Close => {}
+    /// Writes until it is told to close, or until the file can no longer be relied on. Whoever waits for what is left in the queue
+    /// then learns that it is gone.
+    pub(super) fn run(mut self, queue: &Receiver<Message<Write>>) {
+        loop {
+            let is_behind = self.live.lock().is_behind() > 0;
+            // A call that is given back falls behind without a word to this thread.
+            let first = match queue.recv_timeout(if is_behind { IDLE } else { PROJECTED_EVERY }) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    if is_behind {
+                        self.project();
                     }
+                    continue;
                 }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let Gathered { facts, other, is_closing } = self.gather(queue, first);
+            let written = if facts.is_empty() { Ok(()) } else { self.commit(facts) };
+            let written = written.and_then(|()| other.map_or(Ok(()), |other| self.perform(other)));
+            if let Err(fatal) = written {
+                tracing::error!(error = %fatal, "the journal failed; the process stops and recovers from the file when it starts again");
+                self.failing.send_replace(Some(fatal));
                 return;
             }
-            if closing {
-                self.wal.fold(&self.connection);
-                return;
+            // A checkpointer that is gone has reported so itself.
+            let _ = self.log.send(Message::Work(()));
+            if is_closing {
+                return self.project_all();
             }
-            self.wal.keep_small(&self.connection);
+            if self.live.lock().is_behind() > BEHIND_LIMIT || self.projected.elapsed() > PROJECTED_EVERY {
+                self.project();
+            }
         }
     }
 
-    /// One transaction for the whole batch. Every write is answered, after the commit or with its failure.
+    /// What is in the queue, up to a limit, or to what must not share a commit.
+    fn gather(&self, queue: &Receiver<Message<Write>>, first: Message<Write>) -> Gathered {
+        let mut gathered = Gathered::default();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Work(Write::Fact(fact)) => gathered.facts.push(*fact),
+                Message::Work(Write::Other(other)) => gathered.other = Some(other),
+                Message::Close => gathered.is_closing = true,
+            }
+            let is_full = gathered.facts.len() >= self.batch_limit || gathered.other.is_some() || gathered.is_closing;
+            next = if is_full { None } else { queue.try_recv().ok() };
+        }
+        gathered
+    }
+
+    /// One transaction for all the facts. Whoever waits is answered, after the commit or with its failure.
     ///
     /// # Errors
     /// When the file can no longer be relied on.
-    fn commit(&mut self, batch: Vec<Box<dyn Write>>) -> Result<(), JournalError> {
+    fn commit(&mut self, facts: Vec<WriteFact>) -> Result<(), JournalError> {
         let began = Instant::now();
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most journal.batch_limit writes")]
-        self.commits.writes.observe(batch.len() as f64);
-        let mut completions: Vec<Completion> = Vec::with_capacity(batch.len());
-        let mut left = batch.into_iter();
-        let mut refused = None;
-        let committed = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .and_then(|transaction| {
-                for write in left.by_ref() {
-                    match write.perform(&transaction) {
-                        Ok(completion) => completions.push(completion),
-                        Err(failure) => {
-                            refused = Some(failure.refuse);
-                            return Err(failure.error);
-                        }
-                    }
-                }
-                transaction.commit()
-            })
-            .map_err(|error| verdict(&error));
+        self.commits.writes.observe(facts.len() as f64);
+        let mut batch = Batch::new(&self.live, self.clock.now());
+        let (connection, left) = (&mut self.connection, &mut facts.into_iter());
+        let committed = self.turns.write(|| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for fact in left.by_ref() {
+                batch.write(&transaction, fact)?;
+            }
+            transaction.commit()
+        });
         self.commits.seconds.observe(began.elapsed().as_secs_f64());
-        if committed.is_err() {
-            self.refusing.store(true, Ordering::Relaxed);
-        }
-        let makes_due = committed.is_ok() && completions.iter().any(|completion| completion.makes_due);
-        for completion in completions {
-            completion.answer(committed.clone());
-        }
-        if let Err(error) = &committed {
-            if let Some(refuse) = refused {
-                refuse(error.clone());
+        match committed.map_err(|error| verdict(&error)) {
+            Ok(()) => {
+                if batch.committed() {
+                    self.hint.notify_one();
+                }
+                Ok(())
             }
-            for write in left {
-                write.refuse(error.clone());
+            Err(error) => {
+                left.for_each(|fact| batch.skip(fact));
+                batch.failed(&error);
+                self.failed(error)
             }
-        }
-        if makes_due {
-            self.hint.notify_one();
-        }
-        match committed {
-            Err(fatal @ JournalError::Fatal { .. }) => Err(fatal),
-            Ok(()) | Err(_) => Ok(()),
         }
     }
+
+    fn perform(&mut self, other: Other) -> Result<(), JournalError> {
+        let (connection, live) = (&mut self.connection, &self.live);
+        match self.turns.write(|| other(connection, live)) {
+            Ok(()) => Ok(()),
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// Takes note of a failure, which is passed on when nothing can follow it.
+    fn failed(&self, error: JournalError) -> Result<(), JournalError> {
+        self.refusing.store(true, Ordering::Relaxed);
+        match error {
+            JournalError::Fatal { .. } => Err(error),
+            JournalError::Overloaded { .. }
+            | JournalError::LeaseLost { .. }
+            | JournalError::Unavailable { .. }
+            | JournalError::Unreadable { .. } => Ok(()),
+        }
+    }
+
+    /// Writes a chunk of the projection. One that fails is tried again: the facts say the same.
+    fn project(&mut self) {
+        self.projected = Instant::now();
+        let (connection, live, now) = (&mut self.projecting, &self.live, self.clock.now());
+        if let Err(error) = self.turns.write(|| projection::project(connection, live, now)) {
+            tracing::debug!(error = reason(&error), "the rows of some calls could not be written; trying again");
+            std::thread::sleep(IDLE);
+        }
+    }
+
+    fn project_all(&mut self) {
+        let (connection, live, now) = (&mut self.projecting, &self.live, self.clock.now());
+        if let Err(error) = self.turns.write(|| projection::project_all(connection, live, now)) {
+            tracing::warn!(
+                error = reason(&error),
+                "the rows of some calls were not written; the next start makes them anew"
+            );
+        }
+    }
+}
+
+/// What is done at once.
+#[derive(Default)]
+struct Gathered {
+    facts: Vec<WriteFact>,
+    other: Option<Other>,
+    is_closing: bool,
 }

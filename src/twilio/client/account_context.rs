@@ -16,6 +16,9 @@ const PARTICIPANTS_PER_PAGE: u16 = 250;
 /// (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>).
 pub const CALLBACK_RETRIES: &str = "#rc=3&rp=5xx,ct,rt";
 
+/// The parameters that every stream carries, before those of its destination.
+pub const OWN_PARAMETERS: [&str; 3] = ["workerSid", "reservationSid", "taskSid"];
+
 /// What every request needs to know of the account besides the operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountContext {
@@ -114,6 +117,24 @@ impl AccountContext {
         Request { about: About::Call, ..self.get(path).with_form(form) }
     }
 
+    /// The operation as it can be sent: with the parameters of its streams shortened where the TwiML would be longer than Twilio takes.
+    /// The Streams resource has no such limit.
+    pub fn fit(&self, mut operation: Operation) -> Operation {
+        if let Operation::Command(Command::Redirect { friendly_name, guard, stop, start, .. }) = &mut operation
+            && let Ok(mut document) = self.redirect_document(friendly_name, *guard, stop, start)
+        {
+            twiml::shorten(&mut document, OWN_PARAMETERS.len());
+            for (stream, verb) in start.iter_mut().zip(document.start) {
+                let fitting: Vec<_> = verb.parameters.into_iter().skip(OWN_PARAMETERS.len()).collect();
+                let lost = std::mem::take(&mut stream.parameters).into_iter().filter(|own| !fitting.contains(own));
+                let names = lost.map(|(name, _)| name).filter(|name| !stream.altered.contains(name));
+                stream.altered = stream.altered.iter().cloned().chain(names).collect();
+                stream.parameters = fitting;
+            }
+        }
+        operation
+    }
+
     fn redirect_twiml(
         &self,
         friendly_name: &str,
@@ -121,11 +142,21 @@ impl AccountContext {
         stop: &[String],
         start: &[StreamStart],
     ) -> Result<String, Trouble> {
+        let document = self.redirect_document(friendly_name, guard, stop, start)?;
+        twiml::render(&document).map_err(|error| not_sent(error.to_string()))
+    }
+
+    fn redirect_document(
+        &self,
+        friendly_name: &str,
+        guard: Guard,
+        stop: &[String],
+        start: &[StreamStart],
+    ) -> Result<Document, Trouble> {
         let start = start.iter().map(|stream| self.stream_verb(stream)).collect::<Result<Vec<_>, _>>()?;
         let end_conference_on_exit = guard == Guard::Raised;
         let conference = ConferenceVerb { room: friendly_name.to_owned(), beep: false, end_conference_on_exit };
-        let document = Document { stop: stop.to_vec(), start, conference };
-        twiml::render(&document).map_err(|error| not_sent(error.to_string()))
+        Ok(Document { stop: stop.to_vec(), start, conference })
     }
 
     fn stream_verb(&self, stream: &StreamStart) -> Result<StreamVerb, Trouble> {
@@ -136,16 +167,13 @@ impl AccountContext {
                 self.destinations.len()
             )));
         };
-        let sids = [
-            ("workerSid".to_owned(), stream.worker.to_string()),
-            ("reservationSid".to_owned(), stream.reservation.to_string()),
-            ("taskSid".to_owned(), stream.task.to_string()),
-        ];
+        let sids = [stream.worker.to_string(), stream.reservation.to_string(), stream.task.to_string()];
+        let sids = OWN_PARAMETERS.map(str::to_owned).into_iter().zip(sids);
         Ok(StreamVerb {
             name: stream.name.clone(),
             url: destination.url.clone(),
             track: destination.track,
-            parameters: sids.into_iter().chain(stream.parameters.iter().cloned()).collect(),
+            parameters: sids.chain(stream.parameters.iter().cloned()).collect(),
             // The callback itself names only the leg, which may have had another task before.
             status_callback: destination
                 .confirms

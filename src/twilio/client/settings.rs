@@ -1,3 +1,4 @@
+use super::proxy::OutboundProxy;
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::twilio::twiml::Track;
 use secrecy::SecretString;
@@ -21,7 +22,9 @@ pub struct ClientSettings {
     pub destinations: Vec<StreamDestination>,
     /// The address for status callbacks of streams.
     pub status_url: String,
-    /// For TCP and TLS together.
+    /// The way to Twilio, unless directly.
+    pub proxy: Option<OutboundProxy>,
+    /// For TCP, the proxy's tunnel and TLS together.
     pub connect_timeout: Duration,
     /// For one operation with its connection, its answer and all its pages; not for the wait for a permit.
     pub request_timeout: Duration,

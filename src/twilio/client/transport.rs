@@ -81,6 +81,10 @@ impl Transport {
         // Bytes that a dead connection has not delivered by then are dropped with it: nothing of a command arrives later.
         #[cfg(target_os = "linux")]
         let builder = builder.tcp_user_timeout(delivery_timeout(settings.connect_timeout, settings.request_timeout));
+        let builder = match &settings.proxy {
+            Some(proxy) => builder.proxy(proxy.for_reqwest()),
+            None => builder.no_proxy(),
+        };
         let http = builder
             .user_agent(user_agent())
             .default_headers(headers)
@@ -89,7 +93,6 @@ impl Transport {
             .pool_max_idle_per_host(settings.max_in_flight)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            .no_proxy()
             // Not even after a protocol NACK. hyper still repeats one case: a request of which no byte was written,
             // because its pooled connection had been closed, goes out on another connection.
             .retry(reqwest::retry::never())

@@ -26,7 +26,7 @@ const RESERVATION: &str = "WR00000000000000000000000000000001";
 const REQUEST: &str = "RQ00000000000000000000000000000001";
 const SECRET: &str = "a-secret-that-must-not-show";
 
-fn settings(base: &str) -> ClientSettings {
+pub(crate) fn settings(base: &str) -> ClientSettings {
     ClientSettings {
         account_sid: ACCOUNT.parse().unwrap(),
         workspace_sid: WORKSPACE.parse().unwrap(),
@@ -42,6 +42,7 @@ fn settings(base: &str) -> ClientSettings {
             },
         ],
         status_url: "https://streams.example.com/streams/status".into(),
+        proxy: None,
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(10),
         max_in_flight: 4,
@@ -92,6 +93,7 @@ fn start(slot: usize) -> StreamStart {
         worker: WORKER.parse::<WorkerSid>().unwrap(),
         task: task(),
         parameters: Vec::new(),
+        altered: Vec::new(),
     }
 }
 
@@ -138,7 +140,7 @@ fn create_stream() -> Operation {
     Operation::Command(Command::CreateStream { customer: customer(), stream: start(0) })
 }
 
-fn stop_named(name: &str, sid: Option<&str>) -> Operation {
+pub(crate) fn stop_named(name: &str, sid: Option<&str>) -> Operation {
     let sid = sid.map(|sid| sid.parse().unwrap());
     Operation::Command(Command::StopStream { customer: customer(), name: name.to_owned(), sid, conclusive: true })
 }

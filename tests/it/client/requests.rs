@@ -238,3 +238,41 @@ async fn twiml_that_twilio_would_refuse_is_not_sent() {
         assert_eq!(script.seen().len(), 0);
     }
 }
+
+#[test]
+fn a_redirect_is_fitted_before_it_is_sent_and_says_which_parameters_are_not_whole() {
+    let settings = settings("http://unused");
+    let site = taskrouter_streams::twilio::client::AccountContext {
+        account_sid: settings.account_sid,
+        workspace_sid: settings.workspace_sid,
+        destinations: settings.destinations,
+        status_url: settings.status_url,
+    };
+    let stream = |count: usize| StreamStart {
+        parameters: (0..count).map(|n| (format!("n{n}"), "<".repeat(400))).chain([("s".into(), "s".into())]).collect(),
+        altered: vec!["n1".into()],
+        ..start(0)
+    };
+    let redirect = |stream| {
+        Operation::Command(Command::Redirect {
+            customer: customer(),
+            friendly_name: TASK.into(),
+            guard: Guard::Raised,
+            read_at: 0,
+            stop: Vec::new(),
+            start: vec![stream],
+        })
+    };
+    let long = redirect(stream(8));
+    assert!(site.request(&long).is_err());
+    let fitted = site.fit(long.clone());
+    site.request(&fitted).unwrap();
+    let sent = &fitted.command().unwrap().starts()[0];
+    assert_eq!(sent.altered, ["n1", "n0", "n2", "n3", "n4", "n5", "n6", "n7"]);
+    assert_eq!(sent.parameters.last(), Some(&("s".to_owned(), "s".to_owned())));
+    assert_eq!(site.fit(fitted.clone()), fitted, "once is enough");
+    let create = Operation::Command(Command::CreateStream { customer: customer(), stream: stream(8) });
+    for whole in [redirect(stream(1)), create, fetch_task()] {
+        assert_eq!(site.fit(whole.clone()), whole);
+    }
+}

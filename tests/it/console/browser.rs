@@ -100,6 +100,20 @@ impl Browser {
         self.post("/actions", &json!({"actions": [{"type": "key", "id": "keys", "actions": actions}]})).await;
     }
 
+    /// The page as it stands, which needs no script.
+    pub(super) async fn source(&self) -> String {
+        let answer = self.http.get(format!("{}/source", self.session)).send().await.unwrap();
+        let value: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        value["value"].as_str().unwrap().to_owned()
+    }
+
+    /// Clicks as a person does, which needs no script.
+    pub(super) async fn click(&self, selector: &str) {
+        let found = self.post("/element", &json!({"using": "css selector", "value": selector})).await;
+        let element = found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
+        self.post(&format!("/element/{element}/click"), &json!({})).await;
+    }
+
     /// A command of Chromium's own protocol.
     pub(super) async fn command(&self, command: &str, params: Value) -> Value {
         self.post("/goog/cdp/execute", &json!({"cmd": command, "params": params})).await

@@ -41,7 +41,7 @@ async fn calls_are_listed_shown_and_redriven_in_the_terminal() {
     let shown = said(&calls(&stage, &["show", &task]).await);
     for part in [
         "parked: start agent A's stream: redirect:",
-        "agent A: on the call (WK",
+        "agent A: on the call (alice, WK",
         "✗ PARKED:",
         "[to start agent A's stream]",
     ] {
@@ -124,7 +124,12 @@ async fn whatever_was_given_up_in_an_outage_is_tried_again_at_once() {
     let stage = after_an_outage(3).await;
     let (mut parked, _) = listed(&calls(&stage, &["list", "--parked", "--json"]).await);
     assert_eq!(parked.len(), 3);
-    let done: Value = serde_json::from_str(&said(&calls(&stage, &["redrive", "--all", "--json"]).await)).unwrap();
+    let preview = calls(&stage, &["redrive", "--all"]).await;
+    let shown = String::from_utf8(preview.stdout.clone()).unwrap();
+    assert!(preview.status.code() == Some(3) && shown.matches("would redrive WT").count() == 3, "{shown}");
+    assert!(shown.ends_with("nothing was changed: confirmation required (--yes)\n"), "{shown}");
+    let done: Value =
+        serde_json::from_str(&said(&calls(&stage, &["redrive", "--all", "--yes", "--json"]).await)).unwrap();
     let mut tasks: Vec<&str> = done["tasks"].as_array().unwrap().iter().map(|task| task.as_str().unwrap()).collect();
     tasks.sort_unstable();
     parked.sort_unstable();
@@ -146,7 +151,7 @@ async fn whatever_was_given_up_in_an_outage_is_tried_again_at_once() {
 #[tokio::test]
 async fn whatever_was_given_up_in_an_outage_is_dismissed_at_once() {
     let stage = after_an_outage(2).await;
-    assert_eq!(said(&calls(&stage, &["dismiss", "--all"]).await), "2 calls: parked changes are dismissed\n");
+    assert_eq!(said(&calls(&stage, &["dismiss", "--all", "--yes"]).await), "2 calls: parked changes are dismissed\n");
     assert_eq!(said(&calls(&stage, &["list", "--parked"]).await), "no calls\n");
     stage.stop().await;
 }

@@ -1,9 +1,11 @@
 //! The operator's page and the `calls` commands, over real sockets.
 
+mod axe;
 mod browser;
 mod calls;
 mod http;
 mod pages;
+mod search;
 
 use super::metrics::story;
 use reqwest::{Method, Response};

@@ -5,6 +5,7 @@ use taskrouter_streams::call::fact::{CallAttributes, EventStamp, Parked, TaskCha
 use taskrouter_streams::call::rules::Fields;
 use taskrouter_streams::call::sid::CallSid;
 use taskrouter_streams::call::step::{Answer, Outcome, Settled};
+use taskrouter_streams::call::summarize;
 use taskrouter_streams::journal::{Backlog, CallQuery, CallRow, CallState, Cursor, Due};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -115,7 +116,7 @@ pub(super) async fn calls_are_listed_by_their_state(store: &impl Store) {
     assert_eq!(listed(&*journal, CallState::Over).await, [task(2), task(1)]);
     assert_eq!(listed(&*journal, CallState::Parked).await, [task(2)]);
     assert_eq!(listed(&*journal, CallState::All).await, [task(2), task(3), task(1)]);
-    assert_eq!(journal.backlog().await.unwrap(), Backlog { active: 0, waiting: 0, live: 1, parked: 1 });
+    assert_eq!(journal.backlog().await.unwrap(), Backlog { live: 1, parked_over: 1, ..Backlog::default() });
     ingest(&*journal, 1, 2).await;
     assert_eq!(listed(&*journal, CallState::Live).await, [task(1), task(3)], "reopened by a fact");
     assert_eq!(listed(&*journal, CallState::Over).await, [task(2)]);
@@ -144,6 +145,26 @@ pub(super) async fn a_call_is_parked_until_it_is_redriven(store: &impl Store) {
     journal.append(other, Fact { at: 2, kind: FactKind::Unparked }).await.unwrap();
     assert_eq!(rows(&*journal, CallState::Parked).await, [], "also when nobody redrove it");
     assert_eq!(journal.backlog().await.unwrap().parked, 0);
+}
+
+pub(super) async fn a_calls_summary_is_kept_until_the_next_one(store: &impl Store) {
+    let journal = store.open(LONG).await;
+    journal.ingest(naming(1, 1, 1)).await.unwrap();
+    let claim = claim_one(&*journal).await;
+    let summary = summarize(&stored(&*journal, 1).await).unwrap();
+    journal.release_summed_up(&claim, 1, Due::Over, Some(summary.clone())).await.unwrap();
+    assert_eq!(rows(&*journal, CallState::All).await[0].summary, None, "nobody asked for it");
+    let query = CallQuery { summaries: true, limit: 100, ..CallQuery::default() };
+    let kept = async || journal.calls(query.clone()).await.unwrap().remove(0);
+    let row = eventually("it is kept", || async { Some(kept().await).filter(|row| row.summary.is_some()) }).await;
+    assert_eq!(row.summary.as_ref(), Some(&summary));
+
+    journal.ingest(naming(1, 2, 2)).await.unwrap();
+    let claim = claim_one(&*journal).await;
+    journal.release(&claim, 2, Due::Over).await.unwrap();
+    let row = eventually("it is kept", || async { Some(kept().await).filter(|row| row.summary.is_some()) }).await;
+    assert_eq!((row.summary.as_ref(), row.facts), (Some(&summary), 2), "out of date, and that can be seen");
+    assert!(journal.storage().await.unwrap().bytes > 0);
 }
 
 pub(super) async fn a_call_is_found_by_its_sid_or_its_customers_or_their_beginning(store: &impl Store) {

@@ -663,7 +663,7 @@ async fn processes_that_start_at_once_migrate_once() {
     for opened in opening.join_all().await {
         opened.unwrap().close().await.unwrap();
     }
-    assert_eq!(database.number("SELECT count(*) FROM taskrouter_streams.version").await, 1);
+    assert_eq!(database.number("SELECT count(*) FROM taskrouter_streams.version").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -672,7 +672,7 @@ async fn a_database_of_a_newer_version_is_left_alone() {
     open(settings(database.url(), LONG)).await.close().await.unwrap();
     database.say("INSERT INTO taskrouter_streams.version VALUES (99)").await;
     let refusal = refusal(settings(database.url(), LONG)).await;
-    assert!(matches!(refusal, OpenError::TooNew { found: 99, known: 1, .. }), "{refusal:?}");
+    assert!(matches!(refusal, OpenError::TooNew { found: 99, known: 2, .. }), "{refusal:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -698,11 +698,17 @@ async fn a_database_that_cannot_be_used_is_named_without_its_password() {
         url(database.url()).replace("sslmode=disable", "sslmode=perhaps"),
         "postgres://postgres:hunter2@[::1".to_owned(),
     ];
-    for url in wrong {
+    for (place, url) in wrong.into_iter().enumerate() {
         let hurried = PostgresSettings { acquire_timeout: Duration::from_secs(2), ..settings(url, LONG) };
         let refusal = refusal(hurried.clone()).await;
         let said = format!("{refusal} {refusal:?} {hurried:?}");
-        assert!(matches!(refusal, OpenError::Unopenable { .. }) && !said.contains("hunter2"), "{said}");
+        // Only where nobody listens somebody may come.
+        let is_told = if place == 0 {
+            matches!(refusal, OpenError::Unreachable { .. })
+        } else {
+            matches!(refusal, OpenError::Unopenable { .. })
+        };
+        assert!(is_told && !said.contains("hunter2"), "{said}");
     }
 }
 

@@ -168,7 +168,7 @@ impl Hold {
             self.wanted = None;
         }
         if takes_off {
-            (self.ours_at, self.away) = (now, after.is_none());
+            (self.ours_at, self.away) = (self.ours_at.max(now), after.is_none());
         }
         let foreseen = self.coming.iter().any(|(_, hold)| *hold != Some(false));
         if before == Some(false) && after == Some(true) && self.wanted == Some(false) && !foreseen {

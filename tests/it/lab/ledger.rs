@@ -69,6 +69,7 @@ impl Ledger {
             | FactKind::Parked(_)
             | FactKind::Redriven
             | FactKind::Dismissed
+            | FactKind::Operated(_)
             | FactKind::Unparked
             | FactKind::Stream(_)
             | FactKind::Recovered(_)
@@ -109,6 +110,7 @@ fn stamp(what: &FactKind) -> i64 {
         | FactKind::Parked(_)
         | FactKind::Redriven
         | FactKind::Dismissed
+        | FactKind::Operated(_)
         | FactKind::Unparked
         | FactKind::Stream(_)
         | FactKind::Recovered(_)

@@ -13,7 +13,7 @@ use taskrouter_streams::call::sid::{EventSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Settled, Step};
 use taskrouter_streams::call::{Around, Call, Next};
 use twilio_simulator::callbacks;
-use twilio_simulator::faults::{Fault, Faults, Lost, Side};
+use twilio_simulator::faults::{Fault, FaultBody, Faults, Lost, Side};
 use twilio_simulator::scenario::Verb;
 use twilio_simulator::world::{CallAction, Event, InvalidAction, Mode, OpName, Snapshot, Target, World};
 
@@ -84,6 +84,8 @@ pub(super) struct Run<'a> {
     pub(super) doomed_by_race: bool,
     /// Nothing goes wrong any more.
     calm: bool,
+    /// Twilio has said of a stream that runs that it does not know it.
+    lied: bool,
     /// What people did and what went wrong, for the report.
     pub(super) log: Vec<(EpochMs, String)>,
 }
@@ -245,6 +247,7 @@ impl<'a> Run<'a> {
             landed_at: 0,
             doomed_by_race: false,
             calm: false,
+            lied: false,
             log: Vec::new(),
         }
     }
@@ -525,6 +528,7 @@ impl<'a> Run<'a> {
         let op = flight.crossing.op();
         let fault =
             self.plan.faults.get(&flight.number).filter(|_| !self.calm).cloned().or_else(|| self.scripted.take(op));
+        let fault = fault.filter(|fault| !self.lies_again(op, fault));
         if let Some(fault) = &fault {
             self.log(format!("request {}: {}", flight.number, fault.name()));
             self.obstructed();
@@ -565,6 +569,13 @@ impl<'a> Run<'a> {
             }
         };
         flight.answer = Some((self.now + pause, outcome));
+    }
+
+    /// Twilio's own word that it does not know a stream is wrong once at most: two of them are a proof.
+    fn lies_again(&mut self, op: OpName, fault: &Fault) -> bool {
+        let lie = op == OpName::StopStream
+            && matches!(fault, Fault::Answer { status: 404, body: FaultBody::Json, took_effect: false, .. });
+        lie && std::mem::replace(&mut self.lied, true)
     }
 
     fn obstructed(&mut self) {
@@ -631,7 +642,7 @@ impl<'a> Run<'a> {
                     if let FactKind::Settled(settled) = &what
                         && takes_off(&settled.step.operation)
                     {
-                        self.hold.told_of_ours(self.now, self.now, true);
+                        self.hold.told_of_ours(self.now, self.now + LANDING_MS, true);
                     }
                     self.append(what);
                 }

@@ -1,0 +1,162 @@
+//! What a list shows of a call, so that its facts need not be read for that: who was on it, what was streamed, and when not, why.
+//!
+//! Everything follows from facts, so that a summary can be made anew at any time. It holds SIDs, times, our own sentences, and the
+//! names of agents and of the queue where the configuration keeps them; no phone number and no other text of anybody's.
+
+use super::fact::EpochMs;
+use super::sid::{AccountSid, CallSid, ReservationSid, WorkerSid};
+use super::step::{Goal, Guard};
+use super::streams::StreamState;
+use super::task::ReservationStatus;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// An agent who waits for longer than this has a late stream.
+pub const LATE_MS: i64 = 3_000;
+
+/// A call in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// How many facts it is made of. When the call has more, it is out of date.
+    pub facts: i64,
+    /// The account that the first event named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountSid>,
+    /// The customer's leg, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<CallSid>,
+    /// The queue's name, where it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// When its first fact was journaled.
+    pub began_at: EpochMs,
+    /// When its last fact was journaled.
+    pub changed_at: EpochMs,
+    /// Since when the conversation is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_at: Option<EpochMs>,
+    /// The task has no call, as far as could be found.
+    #[serde(default)]
+    pub no_call: bool,
+    /// No command was sent.
+    #[serde(default)]
+    pub shadow: bool,
+    /// The guard when it was last read; `None` while it is being changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
+    /// Whether the customer was held when last read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<bool>,
+    /// The worst of its agents' outcomes.
+    pub outcome: StreamOutcome,
+    /// In the order in which they were offered the call.
+    pub agents: Vec<AgentSummary>,
+    /// In the order in which they were begun.
+    pub streams: Vec<StreamSummary>,
+    /// Changes that are parked.
+    pub parked: Vec<ParkedSummary>,
+    /// Twilio's error codes, and HTTP statuses of answers that bore none.
+    pub errors: BTreeSet<u32>,
+}
+
+/// One offer of the call to an agent, and what became of its stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentSummary {
+    /// The reservation.
+    pub reservation: ReservationSid,
+    /// The worker, once an event has named them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerSid>,
+    /// The worker's name, where it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How far the reservation has come.
+    pub status: ReservationStatus,
+    /// When it was accepted, by Twilio's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<EpochMs>,
+    /// From the acceptance until Twilio told that a socket is open; until it took the start, when it did not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_after_ms: Option<i64>,
+    /// What became of it.
+    pub outcome: StreamOutcome,
+    /// Why there was no stream, or a late one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamSummary {
+    /// Its name.
+    pub name: String,
+    /// The destination's index.
+    pub slot: usize,
+    /// The reservation that it is for.
+    pub reservation: ReservationSid,
+    /// How it stands.
+    pub state: StreamState,
+    /// It may run on the leg.
+    pub live: bool,
+    /// Twilio told that its socket is open, and not that it is over.
+    pub proven: bool,
+    /// Nobody is meant to receive it.
+    pub orphan: bool,
+    /// Twilio's error code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<u32>,
+    /// When its socket opened; when its start was taken, where Twilio does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<EpochMs>,
+    /// When it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<EpochMs>,
+}
+
+/// A change that is parked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedSummary {
+    /// What was given up.
+    pub goal: Goal,
+    /// Why.
+    pub reason: String,
+    /// Whether trying again can still help; false once the call is over.
+    pub helpable: bool,
+}
+
+/// What became of an agent's stream. The later, the worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamOutcome {
+    /// No agent accepted, so that no stream was due.
+    Unanswered,
+    /// The task has no call.
+    NoCall,
+    /// Shadow mode: no command was sent.
+    NotSent,
+    /// It ran, and in time.
+    Streamed,
+    /// The agent accepted, and the stream is under way.
+    Pending,
+    /// Twilio took it and did not tell that its socket is open.
+    Unproven,
+    /// It began more than [`LATE_MS`] after the acceptance.
+    Late,
+    /// It ran, and failed while the agent was on the call.
+    Interrupted,
+    /// There was none.
+    Missing,
+}
+
+impl Summary {
+    /// From the first acceptance until its agent's stream.
+    pub fn audio_after_ms(&self) -> Option<i64> {
+        self.agents.iter().filter(|agent| agent.accepted_at.is_some()).find_map(|agent| agent.audio_after_ms)
+    }
+
+    /// Why an agent had no stream or a late one: of the worst outcome.
+    pub fn reason(&self) -> Option<&str> {
+        let worst = self.agents.iter().filter(|agent| agent.reason.is_some()).max_by_key(|agent| agent.outcome)?;
+        worst.reason.as_deref()
+    }
+}

@@ -1,0 +1,249 @@
+//! Facts that share a commit: written into the open transaction, then taken into memory once that is durable.
+
+use super::live::{CallId, Live, LiveCalls};
+use super::projection::{self, Projected};
+use super::queue::{Answer, WriteFact};
+use crate::call::fact::{EpochMs, Fact};
+use crate::call::sid::TaskSid;
+use crate::journal::calls::wakes;
+use crate::journal::{Claim, Ingested, JournalError, NewFact, Seq};
+use rusqlite::{Connection, params};
+use std::collections::{HashMap, HashSet};
+
+/// A fact that was committed.
+pub(super) struct Committed {
+    pub(super) call: CallId,
+    pub(super) seq: Seq,
+    pub(super) fact: Fact,
+    /// Its place in the file.
+    pub(super) place: i64,
+    /// What came from outside: it reopens its call and, if it `wakes`, makes it due.
+    pub(super) is_event: bool,
+    pub(super) wakes: bool,
+}
+
+/// What was written into the transaction so far.
+pub(super) struct Batch<'a> {
+    live: &'a Live,
+    now: EpochMs,
+    facts: Vec<Committed>,
+    /// Calls that memory does not know, by their tasks.
+    found: HashMap<TaskSid, Found>,
+    /// The last number of each call in this batch.
+    seqs: HashMap<CallId, Seq>,
+    next_id: CallId,
+    /// Of the next fact. Given by us, because SQLite would give those of deleted facts again.
+    place: i64,
+    completions: Vec<Completion>,
+}
+
+/// A call that memory does not know.
+enum Found {
+    /// Nor does the file.
+    New(CallId),
+    /// It was over.
+    Over(Box<Projected>),
+}
+
+impl Found {
+    fn id(&self) -> CallId {
+        match self {
+            Found::New(id) => *id,
+            Found::Over(call) => call.id,
+        }
+    }
+}
+
+/// Who waits, and what is answered once the transaction is durable.
+enum Completion {
+    Ingested(Answer<Ingested>, Ingested),
+    Appended(Answer<Seq>, Result<Seq, JournalError>),
+}
+
+impl Completion {
+    fn answer(self, committed: Result<(), JournalError>) {
+        // Whoever no longer waits needs no answer.
+        match self {
+            Completion::Ingested(answer, ingested) => drop(answer.send(committed.map(|()| ingested))),
+            Completion::Appended(answer, appended) => drop(answer.send(committed.and(appended))),
+        }
+    }
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(live: &'a Live, now: EpochMs) -> Self {
+        let (next_id, place) = {
+            let calls = live.lock();
+            (calls.next_id, calls.last_place + 1)
+        };
+        let (facts, completions) = (Vec::new(), Vec::new());
+        Self { live, now, facts, found: HashMap::new(), seqs: HashMap::new(), next_id, place, completions }
+    }
+
+    /// Writes a fact.
+    ///
+    /// # Errors
+    /// What SQLite said. Whoever waits is answered with the others.
+    pub(super) fn write(&mut self, connection: &Connection, fact: WriteFact) -> rusqlite::Result<()> {
+        match fact {
+            WriteFact::Ingest(new, answer) => {
+                let written = self.ingest(connection, new);
+                let ingested = written.as_ref().copied().unwrap_or(Ingested::Duplicate);
+                self.completions.push(Completion::Ingested(answer, ingested));
+                written.map(drop)
+            }
+            WriteFact::Append(claim, fact, answer) => match self.append(connection, &claim, fact) {
+                Ok(appended) => {
+                    self.completions.push(Completion::Appended(answer, appended));
+                    Ok(())
+                }
+                Err(error) => {
+                    self.completions.push(Completion::Appended(answer, Ok(0)));
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    /// A fact that is not written any more, because one before it could not be.
+    pub(super) fn skip(&mut self, fact: WriteFact) {
+        self.completions.push(match fact {
+            WriteFact::Ingest(_, answer) => Completion::Ingested(answer, Ingested::Duplicate),
+            WriteFact::Append(_, _, answer) => Completion::Appended(answer, Ok(0)),
+        });
+    }
+
+    fn ingest(&mut self, connection: &Connection, new: NewFact) -> rusqlite::Result<Ingested> {
+        let NewFact { call: task, identity, fact } = new;
+        let known = self.live.lock().id_of(&task);
+        let id = match known {
+            Some(id) => id,
+            None => self.find(connection, &task)?,
+        };
+        let seq = self.last_seq(id, &task) + 1;
+        let first = (seq == 1).then_some(&task);
+        if !insert(connection, self.place, id, seq, first, Some(&identity), &fact)? {
+            return Ok(Ingested::Duplicate);
+        }
+        let wakes = wakes(&fact.kind, seq);
+        self.wrote(Committed { call: id, seq, fact, place: self.place, is_event: true, wakes });
+        Ok(Ingested::New)
+    }
+
+    fn append(
+        &mut self,
+        connection: &Connection,
+        claim: &Claim,
+        fact: Fact,
+    ) -> rusqlite::Result<Result<Seq, JournalError>> {
+        let id = match self.live.lock().appending(claim) {
+            Ok(id) => id,
+            Err(lost) => return Ok(Err(lost)),
+        };
+        let seq = self.last_seq(id, &claim.call) + 1;
+        match insert(connection, self.place, id, seq, None, None, &fact) {
+            Ok(_) => {
+                self.wrote(Committed { call: id, seq, fact, place: self.place, is_event: false, wakes: false });
+                Ok(Ok(seq))
+            }
+            Err(error) => {
+                self.live.lock().not_appended(id);
+                Err(error)
+            }
+        }
+    }
+
+    fn wrote(&mut self, fact: Committed) {
+        self.seqs.insert(fact.call, fact.seq);
+        self.place += 1;
+        self.facts.push(fact);
+    }
+
+    /// Looks for a call that memory does not know, and gives it a number when the file does not know it either.
+    fn find(&mut self, connection: &Connection, task: &TaskSid) -> rusqlite::Result<CallId> {
+        if let Some(found) = self.found.get(task) {
+            return Ok(found.id());
+        }
+        let found = match projection::call_of(connection, task)? {
+            Some(call) => Found::Over(Box::new(call)),
+            None => {
+                self.next_id += 1;
+                Found::New(self.next_id - 1)
+            }
+        };
+        let id = found.id();
+        self.found.insert(task.clone(), found);
+        Ok(id)
+    }
+
+    fn last_seq(&self, id: CallId, task: &TaskSid) -> Seq {
+        if let Some(seq) = self.seqs.get(&id) {
+            return *seq;
+        }
+        match self.found.get(task) {
+            Some(Found::New(_)) => 0,
+            Some(Found::Over(call)) => call.last_seq,
+            None => self.live.lock().get(id).map_or(0, |call| call.last_seq),
+        }
+    }
+
+    /// Takes what is durable into memory and answers whoever waits. Says whether a call became due.
+    pub(super) fn committed(self) -> bool {
+        let mut calls = self.live.lock();
+        let becomes_due = Self::take_in(self.facts, self.found, &mut calls, self.now);
+        drop(calls);
+        for completion in self.completions {
+            completion.answer(Ok(()));
+        }
+        becomes_due
+    }
+
+    fn take_in(facts: Vec<Committed>, mut found: HashMap<TaskSid, Found>, calls: &mut LiveCalls, now: EpochMs) -> bool {
+        // What was found for a duplicate stays where it is.
+        let touched: HashSet<CallId> = facts.iter().map(|fact| fact.call).collect();
+        found.retain(|_, found| touched.contains(&found.id()));
+        for (task, found) in found {
+            match found {
+                Found::New(id) => calls.begin(id, task, now),
+                Found::Over(call) => calls.load(*call, now),
+            }
+        }
+        let mut becomes_due = false;
+        for fact in facts {
+            becomes_due |= calls.committed(fact, now);
+        }
+        becomes_due
+    }
+
+    /// Nothing of it is in the file: forgets it and says so to whoever waits.
+    pub(super) fn failed(self, error: &JournalError) {
+        let mut calls = self.live.lock();
+        for fact in self.facts.iter().filter(|fact| !fact.is_event) {
+            calls.not_appended(fact.call);
+        }
+        drop(calls);
+        for completion in self.completions {
+            completion.answer(Err(error.clone()));
+        }
+    }
+}
+
+/// Returns whether it is new: only an identity can be there already.
+fn insert(
+    connection: &Connection,
+    place: i64,
+    call: CallId,
+    seq: Seq,
+    task: Option<&TaskSid>,
+    identity: Option<&str>,
+    fact: &Fact,
+) -> rusqlite::Result<bool> {
+    let body = serde_json::to_string(fact).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let inserted = connection
+        .prepare_cached(
+            "INSERT INTO fact (id, call, seq, task, identity, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (call, identity) DO NOTHING",
+        )?
+        .execute(params![place, call, seq, task.map(TaskSid::as_str), identity, body])?;
+    Ok(inserted == 1)
+}

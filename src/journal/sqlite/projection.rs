@@ -1,0 +1,220 @@
+//! The rows of calls, in the file. They follow the facts at some distance, off the way of events: while the process runs, memory
+//! says what is so. A start begins with them and takes in the facts that came later.
+
+use super::live::{CallId, Live, LiveCalls, millis};
+use crate::call::fact::{EpochMs, Fact};
+use crate::call::sid::{CallSid, TaskSid};
+use crate::journal::{Clock, MachineTime, Seq};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Rows in one transaction: some milliseconds.
+pub(super) const CHUNK: usize = 256;
+
+/// Calls deleted in one commit: a call has a few dozen facts.
+const PRUNE_CHUNK: i64 = 100;
+
+/// The row of a call.
+#[derive(Debug, Clone)]
+pub(super) struct Projected {
+    pub(super) id: CallId,
+    pub(super) task: TaskSid,
+    pub(super) customer: Option<CallSid>,
+    pub(super) last_seq: Seq,
+    pub(super) changed: EpochMs,
+    /// When it is due; a call that is claimed is due for whoever starts on the file next.
+    pub(super) due: Option<EpochMs>,
+    pub(super) over: Option<EpochMs>,
+    pub(super) parked: bool,
+    /// To be written; `None` keeps what is there. It is not read with the rest.
+    pub(super) summary: Option<String>,
+}
+
+const COLUMNS: &str = "id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked";
+
+/// Writes the rows that are the longest behind. What is lost of it is made anew from the facts, so its commit needs no sync.
+pub(super) fn project(connection: &mut Connection, live: &Live, now: EpochMs) -> rusqlite::Result<()> {
+    let (rows, place, newest) = {
+        let mut calls = live.lock();
+        let (rows, place) = calls.unprojected(CHUNK, now);
+        (rows, place, calls.newest_event)
+    };
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let written = transaction.and_then(|transaction| {
+        write(&transaction, &rows, place, newest)?;
+        transaction.commit()
+    });
+    let mut calls = live.lock();
+    match written {
+        Ok(()) => calls.projected(&rows, place),
+        Err(_) => calls.not_projected(&rows),
+    }
+    written
+}
+
+/// Writes all rows that are behind.
+pub(super) fn project_all(connection: &mut Connection, live: &Live, now: EpochMs) -> rusqlite::Result<()> {
+    while live.lock().is_behind() > 0 {
+        project(connection, live, now)?;
+    }
+    Ok(())
+}
+
+fn write(connection: &Connection, rows: &[Projected], place: i64, newest: Option<EpochMs>) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO call (id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked, summary)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (id) DO UPDATE SET customer = excluded.customer, last_seq = excluded.last_seq,
+             changed_ms = excluded.changed_ms, due_ms = excluded.due_ms, over_ms = excluded.over_ms,
+             parked = excluded.parked, summary = coalesce(excluded.summary, summary)",
+    )?;
+    for row in rows {
+        let customer = row.customer.as_ref().map(|customer| customer.as_str());
+        let Projected { id, task, last_seq, changed, due, over, parked, summary, .. } = row;
+        insert.execute(params![id, task.as_str(), customer, last_seq, changed, due, over, parked, summary])?;
+    }
+    if let Some(newest) = newest {
+        connection
+            .prepare_cached(
+                "INSERT INTO mark (name, at_ms) VALUES ('newest_event', ?1)
+                 ON CONFLICT (name) DO UPDATE SET at_ms = ?1 WHERE at_ms < ?1",
+            )?
+            .execute([newest])?;
+    }
+    connection.prepare_cached("UPDATE projection SET last_fact = ?1")?.execute([place])?;
+    Ok(())
+}
+
+/// The row of a call that memory does not know.
+pub(super) fn call_of(connection: &Connection, task: &TaskSid) -> rusqlite::Result<Option<Projected>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM call WHERE task = ?1"))?
+        .query_row([task.as_str()], projected)
+        .optional()
+}
+
+/// The live calls, and the clock that new facts are stamped by.
+pub(super) fn open(connection: &Connection) -> rusqlite::Result<(LiveCalls, Clock)> {
+    let mut calls = load(connection)?;
+    let over =
+        connection.query_row("SELECT max(changed_ms) FROM call WHERE over_ms IS NOT NULL", [], |row| row.get(0))?;
+    let newest = calls.order.last().map(|(changed, _)| *changed).max(over);
+    let clock = Clock::of_machine(MachineTime::default(), newest);
+    if newest.is_some_and(|newest| newest > clock.now()) {
+        calls.make_waiting_due();
+    }
+    Ok((calls, clock))
+}
+
+/// The live calls as they were left, with the facts that their rows do not have.
+fn load(connection: &Connection) -> rusqlite::Result<LiveCalls> {
+    let mut calls = LiveCalls::default();
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+    let opened: i64 =
+        connection.query_row("UPDATE projection SET opened = opened + 1 RETURNING opened", [], |row| row.get(0))?;
+    // Claims of whoever had the file before are of no fence that is given from now on.
+    calls.next_fence = opened << 32;
+    // Also the last place that was ever given, when the facts up to it are gone.
+    calls.projected_place = number("SELECT last_fact FROM projection")?.unwrap_or(0);
+    calls.last_place = calls.projected_place;
+    calls.newest_event =
+        connection.query_row("SELECT at_ms FROM mark WHERE name = 'newest_event'", [], |row| row.get(0)).optional()?;
+    let last_id = number("SELECT max(id) FROM call")?.max(number("SELECT max(call) FROM fact")?);
+    calls.next_id = last_id.unwrap_or(0) + 1;
+    let parked = number("SELECT count(*) FROM call WHERE parked = 1 AND over_ms IS NOT NULL")?;
+    calls.parked_in_file = parked.unwrap_or(0).unsigned_abs();
+    let mut live = connection.prepare(&format!("SELECT {COLUMNS} FROM call WHERE over_ms IS NULL"))?;
+    for call in live.query_map([], projected)? {
+        calls.load(call?, 0);
+    }
+    catch_up(connection, &mut calls)?;
+    Ok(calls)
+}
+
+/// Takes in the facts that no row has: their calls are due, because nobody knows what was done about them.
+fn catch_up(connection: &Connection, calls: &mut LiveCalls) -> rusqlite::Result<()> {
+    let mut later = connection
+        .prepare("SELECT id, call, seq, task, identity IS NOT NULL, body FROM fact WHERE id > ?1 ORDER BY id")?;
+    let mut rows = later.query([calls.projected_place])?;
+    while let Some(row) = rows.next()? {
+        let (place, id, seq): (i64, CallId, Seq) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if calls.get(id).is_none() {
+            let known = connection
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM call WHERE id = ?1"))?
+                .query_row([id], projected)
+                .optional()?;
+            match known {
+                Some(call) if call.last_seq < seq => calls.load(call, 0),
+                Some(_) => {}
+                None => calls.begin(id, sid(3, &row.get::<_, String>(3)?)?, 0),
+            }
+        }
+        if calls.get(id).is_some_and(|call| call.last_seq < seq) {
+            let fact: Option<Fact> = serde_json::from_str(&row.get::<_, String>(5)?).ok();
+            calls.caught_up(id, seq, fact.as_ref(), row.get(4)?);
+        }
+        calls.last_place = place;
+    }
+    Ok(())
+}
+
+/// One chunk of [`crate::journal::Journal::prune`].
+pub(super) fn prune_chunk(
+    connection: &mut Connection,
+    live: &Live,
+    retention: Duration,
+    now: EpochMs,
+) -> rusqlite::Result<u64> {
+    project_all(connection, live, now)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let before = now - millis(retention);
+    let mut old: Vec<(CallId, bool)> = transaction
+        .prepare_cached(
+            "SELECT * FROM (SELECT id, parked FROM call
+                 WHERE over_ms IS NOT NULL AND changed_ms < ?1 AND over_ms < ?1 ORDER BY changed_ms LIMIT ?2)
+             UNION ALL
+             SELECT * FROM (SELECT id, false FROM call
+                 WHERE over_ms IS NULL AND changed_ms < ?1 AND due_ms IS NULL ORDER BY changed_ms LIMIT ?2)",
+        )?
+        .query_map(params![before, PRUNE_CHUNK], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    {
+        let calls = live.lock();
+        old.retain(|(id, _)| calls.is_quiet(*id));
+    }
+    for (id, _) in &old {
+        transaction.prepare_cached("DELETE FROM call WHERE id = ?1")?.execute([id])?;
+        transaction.prepare_cached("DELETE FROM fact WHERE call = ?1")?.execute([id])?;
+    }
+    transaction.commit()?;
+    let mut calls = live.lock();
+    for (id, parked) in &old {
+        calls.forget(*id);
+        calls.parked_in_file -= u64::from(*parked);
+    }
+    Ok(old.len() as u64)
+}
+
+fn projected(row: &Row<'_>) -> rusqlite::Result<Projected> {
+    let customer: Option<String> = row.get(2)?;
+    Ok(Projected {
+        id: row.get(0)?,
+        task: sid(1, &row.get::<_, String>(1)?)?,
+        customer: customer.map(|customer| sid(2, &customer)).transpose()?,
+        last_seq: row.get(3)?,
+        changed: row.get(4)?,
+        due: row.get(5)?,
+        over: row.get(6)?,
+        parked: row.get(7)?,
+        summary: None,
+    })
+}
+
+pub(super) fn sid<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    column: usize,
+    text: &str,
+) -> rusqlite::Result<T> {
+    text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}

@@ -1,0 +1,116 @@
+//! Opens the journal that the settings name, however long its database takes to come.
+//!
+//! A database may start after its clients, or be in the middle of a failover. Meanwhile both listeners are up: probes see a process that
+//! lives and is not ready, and whoever posts is asked to come again.
+
+use super::error::StartError;
+use crate::config::{self, JournalUrl, Settings};
+use crate::http;
+use crate::journal::{Journal, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings};
+use crate::telemetry::log_throttle::LogThrottle;
+use crate::telemetry::metrics::Commits;
+use actix_web::dev::ServerHandle;
+use secrecy::SecretString;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Between tries; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Opens the journal. Waits for a database that cannot be reached; anything else that is wrong does not mend itself.
+pub(super) async fn open(
+    settings: &Settings,
+    commits: &Commits,
+    public: &TcpListener,
+    admin: &TcpListener,
+) -> Result<Arc<dyn Journal>, StartError> {
+    let mut opened = try_open(settings, commits.clone()).await;
+    if !matches!(opened, Err(OpenError::Unreachable { .. })) {
+        return Ok(opened?);
+    }
+    let waiting = Waiting::start(settings, public, admin)?;
+    let (throttle, mut pause) = (LogThrottle::default(), FIRST_PAUSE);
+    while let Err(error @ OpenError::Unreachable { .. }) = &opened {
+        throttle.log(|suppressed| {
+            tracing::warn!(%error, suppressed, "waiting for the database: not ready, and events are answered with 503");
+        });
+        tokio::time::sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+        opened = try_open(settings, commits.clone()).await;
+    }
+    waiting.stop().await;
+    if opened.is_ok() {
+        tracing::info!("the database is there");
+    }
+    Ok(opened?)
+}
+
+/// The servers on both listeners until the journal is open.
+struct Waiting {
+    handles: Vec<ServerHandle>,
+    servers: JoinSet<std::io::Result<()>>,
+}
+
+impl Waiting {
+    fn start(settings: &Settings, public: &TcpListener, admin: &TcpListener) -> Result<Self, StartError> {
+        let retry_after_s = settings.server.retry_after.as_secs();
+        let (mut handles, mut servers) = (Vec::new(), JoinSet::new());
+        for (key, listener, has_health) in [("server.listen", public, false), ("admin.listen", admin, true)] {
+            let unlistened = |reason| match listener.local_addr() {
+                Ok(address) => StartError::Listen { key, address, reason },
+                Err(_) => StartError::Listen { key, address: settings.server.listen, reason },
+            };
+            let server = listener.try_clone().and_then(|own| http::waiting(own, has_health, retry_after_s));
+            let server = server.map_err(unlistened)?;
+            handles.push(server.handle());
+            servers.spawn(server);
+        }
+        Ok(Self { handles, servers })
+    }
+
+    async fn stop(mut self) {
+        for handle in &self.handles {
+            handle.stop(true).await;
+        }
+        while self.servers.join_next().await.is_some() {}
+    }
+}
+
+async fn try_open(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journal>, OpenError> {
+    let journal = &settings.journal;
+    match &journal.url {
+        JournalUrl::Sqlite(path) => Ok(Arc::new(SqliteJournal::open(SqliteSettings {
+            path: path.clone(),
+            queue_limit: journal.queue_limit,
+            batch_limit: journal.batch_limit,
+            lease: journal.lease,
+            wal_limit_bytes: journal.wal_limit_bytes,
+            commits,
+        })?)),
+        JournalUrl::Postgres(url) => {
+            Ok(Arc::new(PostgresJournal::open(postgres_settings(journal, url, commits)).await?))
+        }
+    }
+}
+
+/// For the database that the settings name.
+pub(crate) fn postgres_settings(
+    journal: &config::JournalConfig,
+    url: &SecretString,
+    commits: Commits,
+) -> PostgresSettings {
+    PostgresSettings {
+        url: url.clone(),
+        pool_size: journal.pool_size,
+        acquire_timeout: journal.acquire_timeout,
+        statement_timeout: journal.statement_timeout,
+        listen: journal.listen,
+        queue_limit: journal.queue_limit,
+        batch_limit: journal.batch_limit,
+        lease: journal.lease,
+        commits,
+    }
+}
