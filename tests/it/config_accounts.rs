@@ -66,6 +66,10 @@ fn an_account_has_a_region_key_strategy_destinations_and_rules_of_its_own() {
     );
     let mut environment = blue();
     environment.insert("TRS__ACCOUNTS__BLUE__API_SECRET".to_owned(), "must-not-show".to_owned());
+    // Names are kept for the lists of every account, unless that is turned off.
+    let named = accepted(&file, &environment);
+    assert_eq!(named.interest().fields, ["task.queue.name", "worker.name"].map(str::to_owned).into());
+    environment.insert("TRS__ADMIN__NAMES".to_owned(), "false".to_owned());
     let settings = accepted(&file, &environment);
     let blue = own(&settings, "blue");
     assert_eq!(blue.twilio.api_base_url.as_str(), "https://api.dublin.ie1.twilio.com/");

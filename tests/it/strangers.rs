@@ -354,7 +354,7 @@ fn a_thousand_slow_strangers_take_less_than_a_sixth_of_what_the_manifest_allows(
         unfinished_body(64 * 1024),
         unfinished_head(15 * 1024),
         unfinished_streams(1, 63 * 1024),
-        unfinished_streams(99, 9),
+        unfinished_streams(30, 9),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let journal = format!("sqlite:{}", folder.path().join("journal.db").display());

@@ -283,12 +283,14 @@ impl Workload for SqliteJournal {
             }
             let now = self.clock.now();
             // Nobody reads it.
-            self.write(move |connection, _| {
+            let written = self.write(move |connection, _| {
                 let tried = "INSERT INTO mark (name, at_ms) VALUES ('tried_out', ?1)
                              ON CONFLICT (name) DO UPDATE SET at_ms = ?1";
                 connection.execute(tried, [now]).map(drop)
-            })
-            .await
+            });
+            let written = written.await;
+            self.refusing.fetch_or(written.is_err(), Ordering::Relaxed);
+            written
         })
     }
 }

@@ -122,6 +122,8 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
+                // Before anybody is answered: who learns of it may ask whether the journal is ready.
+                self.refusing.store(true, Ordering::Relaxed);
                 left.for_each(|fact| batch.skip(fact));
                 batch.failed(&error);
                 self.failed(error)
