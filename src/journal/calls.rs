@@ -118,21 +118,8 @@ pub(super) fn customer(kind: &FactKind) -> Option<&CallSid> {
 /// Whether a worker has to look at a call because of this event. That a call was begun, or offered to somebody, is nothing to act
 /// on while nothing else is known of it.
 pub(super) fn wakes(kind: &FactKind, seq: Seq) -> bool {
-    let is_beginning = match kind {
-        FactKind::Task(event) => event.change == TaskChange::Created,
-        FactKind::Reservation(event) => event.change == ReservationChange::Created,
-        FactKind::Transfer(_)
-        | FactKind::Stream(_)
-        | FactKind::Begun(_)
-        | FactKind::Settled(_)
-        | FactKind::Parked(_)
-        | FactKind::Recovered(_)
-        | FactKind::Noticed(_)
-        | FactKind::Redriven
-        | FactKind::Dismissed
-        | FactKind::Operated(_)
-        | FactKind::Unparked => false,
-    };
+    let is_beginning = matches!(kind, FactKind::Task(event) if event.change == TaskChange::Created)
+        || matches!(kind, FactKind::Reservation(event) if event.change == ReservationChange::Created);
     !(is_beginning && seq == 1)
 }
 

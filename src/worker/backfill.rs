@@ -207,7 +207,7 @@ impl AccountBackfill {
     async fn run(&self, first: EventsPage, found: &mut EventCount) -> Result<(), BackfillError> {
         let (mut page, mut facts, mut seen) = (Some(first.clone()), Vec::new(), BTreeSet::new());
         let mut complete = Ok(());
-        let mut ahead = None;
+        let mut clocks_compared = false;
         while let Some(asked) = page {
             if found.read >= self.settings.max_events {
                 complete = Err(BackfillError::TooMany(self.settings.max_events));
@@ -221,11 +221,11 @@ impl AccountBackfill {
                     break;
                 }
             };
-            if ahead.is_none() {
-                ahead = Some(self.ahead_of_twilio(asked_at, answered_at));
-                // The gap began earlier than its stamp says.
-                if let Some(by) = ahead.filter(|by| *by > 0) {
-                    page = Some(first.clone().since_earlier(by));
+            if !std::mem::replace(&mut clocks_compared, true) {
+                let ahead_ms = self.ahead_of_twilio(asked_at, answered_at);
+                if ahead_ms > 0 {
+                    // The gap began earlier than its stamp says.
+                    page = Some(first.clone().since_earlier(ahead_ms));
                     continue;
                 }
             }

@@ -113,8 +113,9 @@ fn values_are_cleaned_of_what_twilio_refuses_and_cut_to_what_it_takes() {
 
 #[test]
 fn rules_name_destinations_and_what_must_hold() {
+    // What lists show would be kept too.
     let rules = format!(
-        "{TWO}[[streams.rules]]\ntask_attributes = {{ consent = false, tier = 2 }}\ndestinations = []\n\
+        "[admin]\nnames = false\n{TWO}[[streams.rules]]\ntask_attributes = {{ consent = false, tier = 2 }}\ndestinations = []\n\
          [[streams.rules]]\ntask_queue = \"Support\"\nworkflow = \"WW1\"\nchannel = \"voice\"\n\
          worker_attributes = {{ \"team\" = \"blue\" }}\ndestinations = [\"assist\", \"A\"]\n"
     );
