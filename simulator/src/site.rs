@@ -16,6 +16,9 @@ pub struct Site {
     pub workspace: WorkspaceSid,
 }
 
+const WORKER_FILTERS_NOT_SIMULATED: [&str; 4] =
+    ["Ordering", "TargetWorkersExpression", "TaskQueueName", "TaskQueueSid"];
+
 /// A request's parameters, decoded.
 #[derive(Clone, Copy)]
 struct Parameters<'a>(&'a [(String, String)]);
@@ -26,7 +29,11 @@ impl Parameters<'_> {
     }
 
     fn has(self, name: &str) -> bool {
-        self.0.iter().any(|(found, _)| found == name)
+        self.has_any(&[name])
+    }
+
+    fn has_any(self, names: &[&str]) -> bool {
+        self.0.iter().any(|(found, _)| names.contains(&found.as_str()))
     }
 
     /// Documented: "any other text is read as false".
@@ -38,15 +45,14 @@ impl Parameters<'_> {
         ListQuery::read(self.0)
     }
 
-    /// Where a call's TwiML is. Documented: `Twiml` and `Url` exclude one another.
+    /// Where a call's TwiML is. Documented: of a new call, `Url` counts when both are given.
     fn source(self) -> Option<TwimlSource> {
-        match (self.get("Twiml"), self.get("Url")) {
-            (Some(twiml), None) => Some(TwimlSource::Inline(twiml)),
-            (None, Some(url)) => {
+        match (self.get("Url"), self.get("Twiml")) {
+            (Some(url), _) => {
                 let get = self.get("Method").is_some_and(|method| method == "GET");
                 Some(TwimlSource::At(DocumentUrl { url, get }))
             }
-            (_, _) => None,
+            (None, twiml) => twiml.map(TwimlSource::Inline),
         }
     }
 }
@@ -95,7 +101,9 @@ impl Site {
             },
             _ if !below => return None,
             ("GET", [_, "Events"]) => Asked::ListEvents { query: EventQuery::read(given.0, query.page) },
-            ("GET", [_, "Tasks"]) if !given.has("EvaluateTaskAttributes") => Asked::ListTasks { query },
+            ("GET", [_, "Tasks"]) if !given.has_any(&["EvaluateTaskAttributes", "HasAddons", "Ordering"]) => {
+                Asked::ListTasks { query }
+            }
             ("POST", [_, "Tasks"]) => Asked::CreateTask {
                 attributes: get("Attributes"),
                 priority: get("Priority").and_then(|text| text.parse().ok()),
@@ -121,9 +129,11 @@ impl Site {
             ("POST", [_, "Tasks" | "Workers", _, "Reservations", reservation]) => {
                 Asked::UpdateReservation { reservation: own(reservation), status: get("ReservationStatus")? }
             }
-            ("GET", [_, "Workers"]) if !given.has("TargetWorkersExpression") => Asked::ListWorkers { query },
+            ("GET", [_, "Workers"]) if !given.has_any(&WORKER_FILTERS_NOT_SIMULATED) => Asked::ListWorkers { query },
             ("GET", [_, "Workers", worker]) => Asked::FetchWorker { worker: own(worker) },
-            ("GET", [_, "TaskQueues"]) => Asked::ListTaskQueues { query },
+            ("GET", [_, "TaskQueues"]) if !given.has_any(&["EvaluateWorkerAttributes", "Ordering", "WorkerSid"]) => {
+                Asked::ListTaskQueues { query }
+            }
             ("GET", [_, "TaskQueues", queue]) => Asked::FetchTaskQueue { queue: own(queue) },
             _ => return None,
         })
@@ -158,6 +168,8 @@ fn voice_request(method: &str, path: &[&str], last: &str, given: Parameters<'_>)
             order: CallOrder { to: given.get("To"), from: given.get("From"), source: given.source() },
         },
         ("GET", ["Calls"], _) => Request::FetchCall { call: last },
+        // Documented: of a call that there is, `Url` and `Twiml` exclude one another. What comes of both is not published.
+        ("POST", ["Calls"], _) if given.has("Url") && given.has("Twiml") => return None,
         ("POST", ["Calls"], _) => match (given.source(), given.get("Status").as_deref()) {
             (Some(source), None) => Request::RedirectCall { call: last, source },
             (None, Some("completed" | "canceled")) => Request::EndCall { call: last },

@@ -117,6 +117,10 @@ pub(super) fn create_call(world: &mut World, order: &CallOrder) -> Reply {
                 return Reply::error(400, 20001, &unread.to_string());
             }
         },
+        // Documented.
+        Some(TwimlSource::At(document)) if !document.is_absolute() => {
+            return Reply::error(400, 21205, "Url is not a valid URL");
+        }
         Some(TwimlSource::At(document)) => vec![twiml::Verb::Redirect(document.clone())],
     };
     let World { cx, voice, .. } = world;

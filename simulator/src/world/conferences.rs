@@ -164,9 +164,9 @@ impl Conference {
         self.status != ConferenceStatus::Completed
     }
 
-    /// Two connected participants start a conference, of whom one has `startConferenceOnEnter` (documented). On every change Flex sets its worker's guard to "two
-    /// participants or fewer" (its own bundle), so that a customer's absence raises it. That it does not count those who only
-    /// listen in is assumed.
+    /// Two connected participants start a conference, of whom one has `startConferenceOnEnter` (documented). On every change
+    /// Flex sets its worker's guard to "two participants or fewer" (its own bundle), so that a customer's absence raises it.
+    /// That it does not count those who only listen in is assumed.
     fn changed(&mut self, calls: &Calls, now: Ms) {
         self.updated = now;
         let connected = || self.rows.iter().filter(|row| row.is_connected());

@@ -71,7 +71,7 @@ pub struct EventStreams {
     pub subscriptions: Vec<Subscription>,
 }
 
-/// Documented for the Sinks resource. (`InUse` is not simulated.)
+/// Documented for the Sinks resource; `InUse` is not simulated.
 const SINK_FILTERS: [Filter; 1] = [Filter("Status", "status", Compare::Text)];
 const SUBSCRIPTION_FILTERS: [Filter; 1] = [Filter("SinkSid", "sink_sid", Compare::Text)];
 
@@ -105,7 +105,7 @@ impl SinkRequest {
         let query = || ListQuery::read(parameters);
         let own = |text: &&str| (*text).to_owned();
         Some(match (path, method) {
-            (["Sinks"], "GET") => Self::ListSinks { query: query() },
+            (["Sinks"], "GET") if get("InUse").is_none() => Self::ListSinks { query: query() },
             (["Sinks"], "POST") => Self::CreateSink {
                 configuration: get("SinkConfiguration"),
                 description: get("Description").unwrap_or_default(),

@@ -87,6 +87,12 @@ pub struct DocumentUrl {
     pub get: bool,
 }
 
+impl DocumentUrl {
+    pub(super) fn is_absolute(&self) -> bool {
+        self.url.starts_with("https://") || self.url.starts_with("http://")
+    }
+}
+
 /// Why a document cannot be followed. No message holds a part of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unread {
@@ -219,8 +225,7 @@ fn action(element: &Element) -> Result<Option<Verb>, Unread> {
 
 /// Documented: URLs in the TwiML of an update are absolute (15004). Elsewhere they need not be, which is not simulated.
 fn document_url(url: &str, method: Option<&str>) -> Result<DocumentUrl, Unread> {
-    if !url.starts_with("https://") && !url.starts_with("http://") {
-        return Err(Unread::NotSimulated { what: "a relative URL in TwiML" });
-    }
-    Ok(DocumentUrl { url: url.to_owned(), get: method.is_some_and(|method| method.eq_ignore_ascii_case("GET")) })
+    let get = method.is_some_and(|method| method.eq_ignore_ascii_case("GET"));
+    let document = DocumentUrl { url: url.to_owned(), get };
+    if document.is_absolute() { Ok(document) } else { Err(Unread::NotSimulated { what: "a relative URL in TwiML" }) }
 }

@@ -12,6 +12,7 @@ mod demo;
 mod faults;
 mod media;
 mod media_streams;
+mod openapi;
 mod others;
 mod resources;
 mod rest;
