@@ -66,6 +66,7 @@ impl Service {
         let journal = opening::open(settings, &metrics.commits, &public_listener, &admin_listener).await?;
         let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
         let accounts = accounts(settings)?;
+        accounts.all().for_each(|account| metrics.begin_account(&account.account));
         let outage = Arc::new(Outage::default());
         let ingress = ingress_settings(settings, &traces, outage.clone(), max_connections)?;
         let sources = accounts.all().cloned().zip(settings.by_account());

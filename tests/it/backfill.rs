@@ -1,6 +1,6 @@
 //! Events that were told while nobody listened are read from TaskRouter's records.
 
-use crate::metrics::rendered;
+use crate::metrics::{named, owned, rendered, samples};
 use crate::postgres::Database;
 use crate::program::{program, text};
 use crate::stories::{settle, timelines};
@@ -242,9 +242,9 @@ async fn a_gap_that_twilio_was_away_for_is_filled_when_it_is_back() {
     stage.sim.faults(|faults| faults.script(On::Next(OpName::ListEvents), 12, Fault::status(503)));
     let stage = stage.restart().await.unwrap();
     until(&stage, &task, &["alice", "bob"]).await;
-    let rendered = rendered(&stage).await;
-    assert!(rendered.contains("{task=\"backfill\",outcome=\"failed\"}"), "{rendered}");
-    assert!(rendered.contains("{operation=\"list events\",status=\"503\"} 12"), "{rendered}");
+    let samples = samples(&rendered(&stage).await);
+    assert!(samples[&named("background_rounds_total{task=\"backfill\",outcome=\"failed\"}")] > 0.0, "{samples:?}");
+    assert_eq!(samples[&owned("twilio_requests_total{operation=\"list events\",status=\"503\"}")], 12.0);
     stage.stop().await;
 }
 
@@ -272,7 +272,9 @@ async fn events_that_the_journal_could_not_take_are_fetched_when_it_takes_events
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(rendered(&stage).await.contains("verdict=\"refused\"}"));
+    let samples = samples(&rendered(&stage).await);
+    let refused = samples.iter().filter(|(name, _)| name.contains("verdict=\"refused\"")).map(|(_, count)| count);
+    assert!(refused.sum::<f64>() > 0.0, "{samples:?}");
     database.say("ALTER TABLE taskrouter_streams.fact_away RENAME TO fact").await;
     assert_eq!(streams(&stage, &task), ["alice"]);
     // The first that is taken says that the outage is over.

@@ -5,6 +5,7 @@ use crate::ingest::{Ingester, new_fact};
 use crate::journal::{Ingested, JournalError, NewFact};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::series::AccountLabels;
 use crate::telemetry::traces::Traces;
 use crate::twilio::client::{ApiError, EventsPage, PagingError, RecordsPage};
 use crate::twilio::event::Content;
@@ -224,6 +225,7 @@ impl AccountBackfill {
             Err(ApiError::NotFound) => Some(404),
         };
         let labels = [("operation", "list events"), ("status", labels::status(status))];
+        let labels = AccountLabels::new(labels, Some(&self.source.account.account));
         self.metrics.steps.requests.get_or_create(&labels).inc();
     }
 
