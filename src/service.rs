@@ -271,6 +271,7 @@ fn console_settings(settings: &Settings) -> ConsoleSettings {
 fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
     WorkerSettings {
         max_calls: settings.worker.max_calls,
+        kept_calls: settings.worker.kept_calls,
         poll: settings.worker.poll,
         shadow: settings.mode == Mode::Shadow,
         traces: traces.clone(),
