@@ -31,6 +31,8 @@ pub mod http;
 pub mod ingest;
 pub mod journal;
 #[warn(missing_docs)]
+pub mod recording;
+#[warn(missing_docs)]
 pub mod service;
 pub mod telemetry;
 #[warn(missing_docs)]

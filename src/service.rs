@@ -18,11 +18,13 @@ use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
 use crate::http::{self, ConnectionLimits, IngressSettings};
 use crate::journal::{Journal, Outage};
+use crate::recording::{Known, Recorder};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{COMMIT, VERSION};
 use crate::twilio::client::{Client, ClientError, delivery_timeout};
 use crate::twilio::signature::{Verifier, VerifierError};
+use crate::twilio::witness::Witness;
 use crate::worker::{
     Accounts, BackfillSettings, Backfiller, Source, StreamGauges, Worker, WorkerAccount, WorkerSettings,
 };
@@ -49,6 +51,7 @@ pub struct Service {
     servers: Vec<ServerHandle>,
     tasks: Supervisor,
     traces: Traces,
+    recorder: Option<Arc<Recorder>>,
     stop: CancellationToken,
     grace: Duration,
 }
@@ -65,10 +68,14 @@ impl Service {
         let (admin_listener, admin) = bind("admin.listen", settings.admin.listen)?;
         let journal = opening::open(settings, &metrics.commits, &public_listener, &admin_listener).await?;
         let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
-        let accounts = accounts(settings)?;
+        let recorder =
+            settings.record.as_ref().map(|folder| Arc::new(Recorder::start(folder, known(settings), metrics.clone())));
+        let witness = recorder.clone().map(|recorder| -> Arc<dyn Witness> { recorder });
+        let accounts = accounts(settings, witness.as_ref())?;
         accounts.all().for_each(|account| metrics.begin_account(&account.account));
         let outage = Arc::new(Outage::default());
-        let ingress = ingress_settings(settings, &traces, outage.clone(), max_connections)?;
+        let mut ingress = ingress_settings(settings, &traces, outage.clone(), max_connections)?;
+        ingress.witness = witness;
         let sources = accounts.all().cloned().zip(settings.by_account());
         let sources = sources.map(|(account, (_, own))| Source { account, interest: own.interest() }).collect();
         let (own, look_back) = (journal.clone(), backfill_settings(settings, &traces));
@@ -100,7 +107,7 @@ impl Service {
         tasks.spawn("janitor", unfailing(janitor));
         tasks.spawn("backfill", unfailing(backfiller.run(stop.clone())));
         tasks.spawn("stream gauges", unfailing(stream_gauges.run(stop.clone())));
-        Ok(Self { public, admin, journal, servers: handles, tasks, traces, stop, grace })
+        Ok(Self { public, admin, journal, servers: handles, tasks, traces, recorder, stop, grace })
     }
 
     /// Where events arrive.
@@ -138,7 +145,7 @@ impl Service {
     /// Stops accepting, lets the steps under way finish, gives the calls back and closes the journal, within
     /// `shutdown.grace_ms`. What is left over goes on after the next start.
     pub async fn stop(self) {
-        let Self { journal, servers, mut tasks, traces, stop, grace, .. } = self;
+        let Self { journal, servers, mut tasks, traces, recorder, stop, grace, .. } = self;
         let deadline = Instant::now() + grace;
         stop.cancel();
         let orderly = async {
@@ -164,6 +171,9 @@ impl Service {
                 tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
             }
             Err(_) => tracing::warn!("the journal did not close in time; the next start recovers it"),
+        }
+        if let Some(recorder) = recorder {
+            recorder.close(LAST_MOMENT).await;
         }
     }
 }
@@ -235,6 +245,7 @@ fn ingress_settings(
     }
     Ok(IngressSettings {
         accounts,
+        witness: None,
         traces: traces.clone(),
         outage,
         assignment: settings.assignment.clone(),
@@ -278,12 +289,25 @@ fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
     }
 }
 
+/// What the configuration says of what is recorded.
+fn known(settings: &Settings) -> Known {
+    let accounts = settings.by_account();
+    Known {
+        fields: accounts.iter().flat_map(|(_, own)| own.interest().fields).collect(),
+        name_prefixes: accounts.iter().map(|(_, own)| own.streams.name_prefix.clone()).collect(),
+        accounts: accounts
+            .into_iter()
+            .map(|(_, own)| (own.twilio.account_sid.clone(), own.twilio.workspace_sid))
+            .collect(),
+    }
+}
+
 /// What each account's calls are worked on with.
-fn accounts(settings: &Settings) -> Result<Accounts, ClientError> {
+fn accounts(settings: &Settings, witness: Option<&Arc<dyn Witness>>) -> Result<Accounts, ClientError> {
     let account = |settings: &Settings| -> Result<WorkerAccount, ClientError> {
         Ok(WorkerAccount {
             account: settings.twilio.account_sid.clone(),
-            client: Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?),
+            client: Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH))?.shown_to(witness.cloned())),
             policy: policy(settings),
         })
     };

@@ -6,6 +6,7 @@
 //! | `api` | serves it over HTTP |
 //! | `documents` | fetches the TwiML that calls are to follow |
 //! | [`callbacks`] | signs TaskRouter's events and the streams' callbacks and posts them to the service |
+//! | [`recorded`] | tells a recorded call again, with Twilio's API answering as it did then |
 //! | `media` | opens the streams' sockets and sends audio into them |
 //! | [`consumer`] | the other end of those sockets: checks what it hears and writes it down |
 //! | [`faults`] | what goes wrong on purpose |
@@ -24,6 +25,7 @@ mod delivery;
 mod documents;
 pub mod faults;
 mod media;
+pub mod recorded;
 pub mod scenario;
 mod settings;
 mod shared;

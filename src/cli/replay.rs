@@ -1,6 +1,7 @@
 //! `replay`: posts recorded events in order, signed.
 
 use super::{CommandResult, misused, say};
+use crate::http::{EVENT_STREAMS_PATH, EVENTS_PATH};
 use crate::twilio::signature;
 use anyhow::{Context as _, anyhow};
 use std::path::{Path, PathBuf};
@@ -12,12 +13,14 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Each file is one form body; a directory's *.form files go in the order of their names, and the pauses \
-                  between them follow their TimestampMs.\n\
+    after_help = "Each file is one form body, or a delivery of Event Streams that `serve --record` has recorded \
+                  (*.event-streams.json). Those of a directory go in the order of their names, with the pauses that were \
+                  between them. What else is in a recorded directory Twilio itself has to say again: \
+                  `twilio-simulator replay DIR` does so.\n\
                   Exit codes: 0 every event was answered with 2xx; 1 some were not; 2 wrong arguments."
 )]
 pub(super) struct Replay {
-    /// Post these files, or the *.form files of these directories
+    /// Post these files, or the events of these directories
     #[arg(required = true, value_name = "DIR|FILE")]
     paths: Vec<PathBuf>,
     /// Post to this URL
@@ -37,8 +40,20 @@ pub(super) struct Replay {
 struct Recorded {
     name: String,
     body: Vec<u8>,
+    /// A delivery of Event Streams, and not an Event Callback.
+    is_delivery: bool,
     at_ms: Option<u64>,
 }
+
+/// What `serve --record` writes for a delivery.
+#[derive(serde::Deserialize)]
+struct DeliveryFile {
+    at: u64,
+    events: Vec<serde_json::Value>,
+}
+
+/// How the name of such a file ends.
+const DELIVERY: &str = ".event-streams.json";
 
 impl Replay {
     pub(super) async fn run(self) -> CommandResult {
@@ -80,12 +95,19 @@ impl Replay {
 
     async fn post(&self, client: &reqwest::Client, token: &str, event: &Recorded) -> (bool, String) {
         let signed = self.sign_as.as_deref().unwrap_or(&self.to);
-        let signature = signature::sign(signed, &signature::parse_pairs(&event.body), token);
+        let beside = |url: &str| url.replace(EVENTS_PATH, EVENT_STREAMS_PATH);
+        let (to, signature, media_type) = if event.is_delivery {
+            let [to, signed] = [&self.to, signed].map(|url| signature::url_with_body_hash(&beside(url), &event.body));
+            (to, signature::sign(&signed, &[] as &[(&str, &str)], token), "application/json")
+        } else {
+            let signature = signature::sign(signed, &signature::parse_pairs(&event.body), token);
+            (self.to.clone(), signature, "application/x-www-form-urlencoded")
+        };
         let began = Instant::now();
         let answer = client
-            .post(&self.to)
+            .post(to)
             .header("X-Twilio-Signature", signature)
-            .header("Content-Type", "application/x-www-form-urlencoded")
+            .header("Content-Type", media_type)
             .body(event.body.clone())
             .send()
             .await;
@@ -105,7 +127,7 @@ fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Recorded>> {
         if path.is_dir() {
             let entries = std::fs::read_dir(path).with_context(|| format!("{} cannot be read", path.display()))?;
             let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-            files.retain(|file| file.extension().is_some_and(|extension| extension == "form"));
+            files.retain(|file| file.extension().is_some_and(|end| end == "form") || is_delivery(file));
             files.sort();
             for file in &files {
                 events.push(read(file)?);
@@ -114,15 +136,25 @@ fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Recorded>> {
             events.push(read(path)?);
         }
     }
-    anyhow::ensure!(!events.is_empty(), "no *.form file to replay");
+    anyhow::ensure!(!events.is_empty(), "no *.form or *.event-streams.json file to replay");
     Ok(events)
 }
 
 fn read(path: &Path) -> anyhow::Result<Recorded> {
     let body = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if is_delivery(path) {
+        let DeliveryFile { at, events } = serde_json::from_slice(&body)
+            .with_context(|| format!("{} is not as `serve --record` writes it", path.display()))?;
+        let body = serde_json::Value::from(events).to_string().into_bytes();
+        return Ok(Recorded { name, body, is_delivery: true, at_ms: Some(at) });
+    }
     let body = body.trim_ascii_end().to_vec();
     let at_ms =
         signature::parse_pairs(&body).iter().find(|(key, _)| key == "TimestampMs").and_then(|(_, ms)| ms.parse().ok());
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Recorded { name, body, at_ms })
+    Ok(Recorded { name, body, is_delivery: false, at_ms })
+}
+
+fn is_delivery(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(DELIVERY))
 }

@@ -6,6 +6,7 @@ use crate::service::Service;
 use crate::telemetry::{self, COMMIT, VERSION};
 use sd_notify::NotifyState;
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,12 +19,18 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(super) struct Serve {
     #[command(flatten)]
     configured: Configured,
+    /// Record what Twilio sends in this folder, as fixtures without personal data
+    ///
+    /// Events, Event Streams deliveries, status callbacks and the API's answers, one file each. SIDs, names, numbers and free text are
+    /// replaced and times are moved. `replay` and `twilio-simulator replay` tell the same call again.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
 }
 
 impl Serve {
     pub(super) async fn run(self) -> CommandResult {
         let settings = match self.configured.load() {
-            Ok(settings) => settings,
+            Ok(settings) => Settings { record: self.record, ..settings },
             Err(error) => return Ok(misused(&error.into())),
         };
         telemetry::init(settings.log.format, &settings.log.filter)?;

@@ -81,6 +81,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             log: log?,
             strategy_by_default,
             without_effect,
+            record: None,
         })
     };
     let all = all();

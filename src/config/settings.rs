@@ -45,6 +45,8 @@ pub struct Settings {
     pub log: LogConfig,
     /// Neither file nor environment names `streams.strategy`, so that the default applies.
     pub strategy_by_default: bool,
+    /// Where what Twilio sends is recorded: `serve --record`, which is no key.
+    pub record: Option<PathBuf>,
     /// Keys that are set and not used: fine in a file that several processes share, otherwise probably a mistake.
     pub without_effect: Vec<WithoutEffect>,
 }

@@ -47,7 +47,11 @@ pub(super) async fn receive(
             &"no element is a CloudEvent with a type: send structured or batched CloudEvents, not binary ones",
         ));
     }
-    state.ingest_all(facts(&state, account, elements)).await?;
+    let facts = facts(&state, account, elements);
+    if let Some(witness) = settings.witness.as_ref().filter(|_| !facts.is_empty()) {
+        witness.saw_delivery(&body.bytes);
+    }
+    state.ingest_all(facts).await?;
     Ok(no_content())
 }
 

@@ -22,6 +22,9 @@ pub(super) async fn receive(
     account.require_workspace(&envelope.account, &envelope.workspace)?;
     match envelope.content {
         Content::Ours { task, identity, what } => {
+            if let Some(witness) = &state.settings.witness {
+                witness.saw_event(&pairs);
+            }
             state.ingest_all(vec![new_fact(state.clock(), task, identity, what)]).await?;
         }
         Content::NotOurs => metrics::count_not_ours(&state.metrics, &account.account),

@@ -3,6 +3,7 @@ use super::connections::ConnectionLimits;
 use crate::journal::Outage;
 use crate::telemetry::traces::Traces;
 use crate::twilio::assignment::ConferenceInstruction;
+use crate::twilio::witness::Witness;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub struct IngressSettings {
     pub assignment: Option<ConferenceInstruction>,
     /// Notes events that the journal refused.
     pub outage: Arc<Outage>,
+    /// Is shown what comes from Twilio.
+    pub witness: Option<Arc<dyn Witness>>,
     /// Where events are traced.
     pub traces: Traces,
     /// A larger body is answered with 413.

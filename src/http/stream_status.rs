@@ -25,6 +25,9 @@ pub(super) async fn receive(
     account.require_account(&status.account)?;
     match (status.content, stream_status::task_of_query(request.query_string())) {
         (StatusContent::Stream { identity, event }, Some(task)) => {
+            if let Some(witness) = &state.settings.witness {
+                witness.saw_status(&task, &pairs);
+            }
             state.ingest_all(vec![new_fact(state.clock(), task, identity, FactKind::Stream(event))]).await?;
         }
         // About a stream that this program did not start.

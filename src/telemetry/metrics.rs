@@ -110,6 +110,7 @@ pub struct WorkMetrics {
     pub rounds: Counters<2>,
     pub live_views: Gauge,
     pub spans_dropped: Counter,
+    pub recorded: Counters<1>,
 }
 
 /// Registers metrics under the prefix.
@@ -352,11 +353,7 @@ impl WorkMetrics {
                 Family::default(),
             ),
             records_unusable: names.add("records_unusable", "TaskRouter's unreadable records", Counter::default()),
-            rounds: names.add(
-                "background_rounds",
-                "Rounds of the background tasks, by task and outcome (done, failed)",
-                Family::default(),
-            ),
+            rounds: names.add("background_rounds", "Rounds of background tasks (done, failed)", Family::default()),
             tasks_without_call: names.add(
                 "tasks_without_call",
                 "Voice tasks of which no call could be found: callbacks, voicemails, calls between agents",
@@ -368,9 +365,10 @@ impl WorkMetrics {
                 Gauge::default(),
             ),
             live_views: names.add("console_live_views", "Pages that the console keeps up to date", Gauge::default()),
+            recorded: names.add("recorded", "With --record: fixtures that were written or lost", Family::default()),
             spans_dropped: names.add(
                 "trace_spans_dropped",
-                "Spans of traces that were dropped because traces.queue_limit waited already",
+                "Spans that were dropped because traces.queue_limit waited already",
                 Counter::default(),
             ),
         }

@@ -16,6 +16,11 @@ impl Attributes {
         Self(lenient_json::read(json).unwrap_or_default())
     }
 
+    /// The attributes themselves; null where they cannot be read.
+    pub(crate) fn into_value(self) -> Value {
+        self.0
+    }
+
     /// What a task's attributes say about the call.
     pub fn call(&self) -> CallAttributes {
         let text = |pointer: &str| self.0.pointer(pointer).and_then(Value::as_str);

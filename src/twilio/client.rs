@@ -48,6 +48,8 @@ pub use workspaces::{WorkspaceRow, Workspaces};
 
 use crate::call::sid::AccountSid;
 use crate::call::step::{Answer, Operation, Outcome, Trouble};
+use crate::twilio::witness::Witness;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use transport::{Exchange, Transport};
@@ -82,6 +84,13 @@ impl Client {
         let transport = Transport::new(&settings)?;
         let ClientSettings { account_sid, workspace_sid, destinations, status_url, .. } = settings;
         Ok(Client { transport, context: AccountContext { account_sid, workspace_sid, destinations, status_url } })
+    }
+
+    /// Shows every answer to `witness`.
+    #[must_use]
+    pub fn shown_to(mut self, witness: Option<Arc<dyn Witness>>) -> Self {
+        self.transport.witness = witness;
+        self
     }
 
     /// The account that owns the calls.

@@ -25,7 +25,7 @@ pub const TYPE_PREFIX: &str = "com.twilio.taskrouter.";
 /// The type of Voice's event that a stream's status callback was sent. It holds the callback's address and parameters
 /// (<https://www.twilio.com/docs/events/event-types/voice/status-callback>); which parameters is not published, and taken
 /// to be the callback's own.
-const STREAM_TYPE: &str = "com.twilio.voice.status-callback.stream.updated";
+pub const STREAM_TYPE: &str = "com.twilio.voice.status-callback.stream.updated";
 
 /// The type of a sink's test event.
 const TEST_TYPE: &str = "com.twilio.eventstreams.test-event";
@@ -83,6 +83,20 @@ pub fn parse(body: &[u8], interest: &Interest, now: EpochMs) -> Result<Vec<Deliv
     let alone = || lenient_json::members(&text).map(|_| vec![text.as_ref()]);
     let elements = elements.or_else(alone).ok_or(NotEvents)?;
     Ok(elements.into_iter().map(|element| read(element, interest, now)).collect())
+}
+
+/// The elements of a delivery that are objects, each with its data taken out of whatever it was packed into.
+pub fn cloud_events(body: &[u8]) -> Vec<Map<String, Value>> {
+    let text = String::from_utf8_lossy(body);
+    let elements = lenient_json::elements(&text).unwrap_or_else(|| vec![text.as_ref()]);
+    let objects = elements.into_iter().filter_map(|element| match lenient_json::read(element) {
+        Some(Value::Object(mut cloud_event)) => {
+            unpack_data(&mut cloud_event);
+            Some(cloud_event)
+        }
+        Some(_) | None => None,
+    });
+    objects.collect()
 }
 
 fn read(element: &str, interest: &Interest, now: EpochMs) -> DeliveryElement {

@@ -10,9 +10,10 @@ pub mod event_types;
 pub mod failure;
 pub mod interest;
 mod lenient_json;
-mod payload;
+pub(crate) mod payload;
 #[warn(missing_docs)]
 pub mod signature;
 pub mod stream_status;
 #[warn(missing_docs)]
 pub mod twiml;
+pub mod witness;

@@ -32,7 +32,7 @@ pub(super) fn epoch_ms(iso8601: &Value) -> Option<EpochMs> {
 }
 
 /// As in "TaskSid" for "task_sid".
-fn form_name(name: &str) -> String {
+pub(crate) fn form_name(name: &str) -> String {
     match name {
         "eventtype" => "EventType".to_owned(),
         "task_add_on_attributes" => "TaskAddons".to_owned(),

@@ -26,13 +26,14 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("twilio", &["call", "twilio"]),
     ("journal", &["call", "journal", "telemetry::metrics"]),
     ("ingest", &["call", "journal", "telemetry"]),
+    ("recording", &["call", "recording", "telemetry::metrics", "twilio"]),
     ("http", &["call", "twilio", "journal", "ingest", "http", "telemetry"]),
     ("worker", &["call", "twilio", "journal", "ingest", "worker", "telemetry"]),
     ("console", &["call", "journal", "ingest", "console", "telemetry", "timeline"]),
     ("timeline", &["call"]),
     ("telemetry", &["telemetry", "call", "twilio::event_types"]),
     ("config", &["call::sid", "call::rules", "call::policy", "telemetry", "twilio", "config"]),
-    ("service", &["call", "config", "console", "http", "journal", "telemetry", "twilio", "worker"]),
+    ("service", &["call", "config", "console", "http", "journal", "recording", "telemetry", "twilio", "worker"]),
     (
         "cli",
         &["call", "cli", "config", "console::view", "http", "journal", "service", "telemetry", "timeline", "twilio"],
@@ -43,6 +44,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 
 /// What each part of the simulator may name of the service: wire types and SIDs; the testbed and `demo` also start it.
 const SIMULATOR_MAY_NAME: &[(&str, &[&str])] = &[
+    ("recorded", &["call::sid", "config", "service", "twilio::signature"]),
     ("testbed", &["call::fact::Fact", "call::sid", "config", "journal::JournalError", "service"]),
     (
         "cli",

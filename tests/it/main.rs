@@ -39,6 +39,7 @@ mod postgres;
 mod program;
 mod proxy;
 mod queue;
+mod recording;
 mod setup;
 mod several;
 mod shadow;

@@ -4,6 +4,7 @@
 mod audio;
 mod compare;
 mod demo;
+mod replay;
 mod scenario_run;
 mod serve;
 mod ways;
@@ -36,6 +37,8 @@ enum Command {
     Serve(serve::Serve),
     /// Run taskrouter-streams against the simulator on loopback ports, and print what happens.
     Demo(demo::Demo),
+    /// Tell taskrouter-streams a call that it has recorded, and check what it does.
+    Replay(replay::Replay),
 }
 
 /// Runs the command that the arguments name.
@@ -43,6 +46,7 @@ pub(crate) async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(serve) => serve.run().await,
         Command::Demo(demo) => demo.run().await,
+        Command::Replay(replay) => replay.run().await,
     };
     result.unwrap_or_else(|error| {
         complain(&error);

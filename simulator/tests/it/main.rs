@@ -14,6 +14,7 @@ mod media;
 mod media_streams;
 mod openapi;
 mod others;
+mod recorded;
 mod resources;
 mod rest;
 mod scenarios;

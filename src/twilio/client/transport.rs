@@ -9,12 +9,14 @@ use crate::call::fact::EpochMs;
 use crate::call::sid::AccountSid;
 use crate::call::step::{Outcome, Trouble};
 use crate::twilio::failure::{About, ErrorResponse, verdict};
+use crate::twilio::witness::Witness;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -50,6 +52,8 @@ pub(super) struct Transport {
     answer_limit_bytes: usize,
     max_pages: usize,
     in_flight: Semaphore,
+    /// Is shown every answer.
+    pub(super) witness: Option<Arc<dyn Witness>>,
 }
 
 impl std::fmt::Debug for Transport {
@@ -67,6 +71,8 @@ pub(super) struct Exchange {
     pub(super) request_id: Option<String>,
     /// When Twilio answered, by its own clock.
     pub(super) date: Option<EpochMs>,
+    /// The last request's place among what the witness sees.
+    place: Option<u64>,
 }
 
 impl Transport {
@@ -111,6 +117,7 @@ impl Transport {
             answer_limit_bytes: settings.answer_limit_bytes,
             max_pages: settings.max_pages,
             in_flight: Semaphore::new(settings.max_in_flight),
+            witness: None,
         })
     }
 
@@ -147,7 +154,7 @@ impl Transport {
     /// Begins an operation: its deadline counts from here.
     pub(super) fn exchange(&self, operation: &'static str, arming: Arming) -> Exchange {
         let deadline = Instant::now() + self.request_timeout;
-        Exchange { operation, arming, deadline, status: None, request_id: None, date: None }
+        Exchange { operation, arming, deadline, status: None, request_id: None, date: None, place: None }
     }
 
     /// Sends once, with a permit of its own. The body of a 2xx, and when Twilio answered by its own clock.
@@ -199,7 +206,15 @@ impl Transport {
     /// Sends once. The body of a 2xx; anything else as its verdict.
     pub(super) async fn send(&self, exchange: &mut Exchange, request: &Request) -> Result<Vec<u8>, Outcome> {
         let mut response = self.respond(exchange, request).await?;
-        self.whole_body(exchange, &mut response).await
+        let body = self.whole_body(exchange, &mut response).await?;
+        self.show(request, exchange, &body);
+        Ok(body)
+    }
+
+    fn show(&self, request: &Request, exchange: &Exchange, body: &[u8]) {
+        if let (Some(witness), Some(place), Some(status)) = (&self.witness, exchange.place, exchange.status) {
+            witness.saw_answer(place, request, status, body);
+        }
     }
 
     async fn respond(&self, exchange: &mut Exchange, request: &Request) -> Result<Response, Outcome> {
@@ -222,6 +237,7 @@ impl Transport {
         }
         // Each page has a status of its own.
         exchange.status = None;
+        exchange.place = self.witness.as_ref().map(|witness| witness.place());
         let sent = sending.send().await;
         if let Ok(response) = &sent {
             exchange.status = Some(response.status().as_u16());
@@ -239,7 +255,10 @@ impl Transport {
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(judge(&mut response, request.about).await)
+        // A body that is cut off does not change what the status says.
+        let body = beginning(&mut response, ERROR_BODY_BYTES).await.unwrap_or_default();
+        self.show(request, exchange, &body);
+        Err(judge(&response, &body, request.about))
     }
 
     async fn whole_body(&self, exchange: &Exchange, response: &mut Response) -> Result<Vec<u8>, Outcome> {
@@ -291,11 +310,9 @@ pub fn delivery_timeout(connect: Duration, request: Duration) -> Duration {
     request.saturating_sub(connect).max(request / 4)
 }
 
-async fn judge(response: &mut Response, about: About) -> Outcome {
-    // A body that is cut off does not change what the status says.
-    let body = beginning(response, ERROR_BODY_BYTES).await.unwrap_or_default();
+fn judge(response: &Response, body: &[u8], about: About) -> Outcome {
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let error = ErrorResponse { status: response.status().as_u16(), retry_after, body: &body };
+    let error = ErrorResponse { status: response.status().as_u16(), retry_after, body };
     verdict(error, about, jiff::Timestamp::now().as_millisecond())
 }
 
