@@ -16,8 +16,9 @@ use crate::call::rules::Destination;
 use crate::config::{self, Mode, Settings};
 use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
-use crate::http::{self, ConnectionLimits, IngressSettings};
+use crate::http::{self, ConnectionLimits, IngressSettings, PauseEntry, PauseKey};
 use crate::journal::{Journal, Outage};
+use crate::pause_requests::PauseRequests;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{COMMIT, VERSION};
@@ -67,7 +68,10 @@ impl Service {
         let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
         let accounts = accounts(settings)?;
         let outage = Arc::new(Outage::default());
-        let ingress = ingress_settings(settings, &traces, outage.clone(), max_connections)?;
+        let requests = pause_requests(settings, journal.clone(), metrics.clone());
+        let pauses =
+            settings.pause.secret.as_ref().map(|secret| PauseEntry::new(requests.clone(), PauseKey::new(secret)));
+        let ingress = ingress_settings(settings, &traces, outage.clone(), max_connections, pauses)?;
         let sources = accounts.all().cloned().zip(settings.by_account());
         let sources = sources.map(|(account, (_, own))| Source { account, interest: own.interest() }).collect();
         let (own, look_back) = (journal.clone(), backfill_settings(settings, &traces));
@@ -79,7 +83,7 @@ impl Service {
         }
         let grace = settings.shutdown.grace;
         let stop = CancellationToken::new();
-        let operators = console(journal.clone(), metrics.clone(), console_settings(settings), stop.clone());
+        let operators = console(journal.clone(), metrics.clone(), console_settings(settings), requests, stop.clone());
         let listen = |key, address, reason| StartError::Listen { key, address, reason };
         let servers = [
             http::public(ingress, journal.clone(), metrics.clone(), public_listener)
@@ -221,6 +225,7 @@ fn ingress_settings(
     traces: &Traces,
     outage: Arc<Outage>,
     max_connections: usize,
+    pauses: Option<PauseEntry>,
 ) -> Result<IngressSettings, VerifierError> {
     let server = &settings.server;
     let mut accounts = Vec::new();
@@ -237,6 +242,7 @@ fn ingress_settings(
         traces: traces.clone(),
         outage,
         assignment: settings.assignment.clone(),
+        pauses,
         body_limit_bytes: server.body_limit_bytes,
         form_pairs_limit: server.form_pairs_limit,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
@@ -265,6 +271,10 @@ fn console_settings(settings: &Settings) -> ConsoleSettings {
     let accounts = AccountNames(settings.by_account().into_iter().map(named).collect());
     let is_private = listen.ip().is_loopback();
     ConsoleSettings { token, read_token, identity_header, is_private, login_delay, live_every, live_views, accounts }
+}
+
+fn pause_requests(settings: &Settings, journal: Arc<dyn Journal>, metrics: Arc<Metrics>) -> PauseRequests {
+    PauseRequests::new(journal, metrics, settings.pause.confirm_within, settings.mode == Mode::Shadow)
 }
 
 fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
@@ -343,5 +353,8 @@ pub fn policy(settings: &Settings) -> Policy {
         verify_per_mille: streams.verify_per_mille,
         quiet_ms: ms(streams.quiet_check),
         watch_ms: ms(redirect.watch),
+        pause_confirm_ms: ms(settings.pause.confirm_within),
+        pause_max_ms: ms(settings.pause.max),
+        pause_on_expiry: settings.pause.on_expiry,
     }
 }

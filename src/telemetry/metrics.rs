@@ -87,6 +87,7 @@ pub struct StreamMetrics {
     pub unconfirmed: Counter,
     pub stops_unproven: Counter,
     pub leg_checks: Counters<1>,
+    pub pauses: Counters<1>,
     pub seconds: Counter<f64, AtomicU64>,
     pub start_delay_seconds: Histogram,
     pub live: Gauge,
@@ -169,6 +170,9 @@ impl Metrics {
         for outcome in ["stayed", "moved", "unverified"] {
             self.streams.leg_checks.get_or_create(&[("outcome", outcome)]).inc_by(0);
         }
+        for outcome in ["proven", "unproven", "overdue"] {
+            self.streams.pauses.get_or_create(&[("outcome", outcome)]).inc_by(0);
+        }
         for change in ["raise_guard", "hold_again"] {
             self.steps.compensations.get_or_create(&[("change", change)]).inc_by(0);
         }
@@ -232,11 +236,7 @@ impl IngressMetrics {
                  server.head_limit_bytes (head) or server.unverified_bytes_limit (unverified_bytes)",
                 Family::default(),
             ),
-            broken_connections: names.add(
-                "connections_broken",
-                "Connections that ended with an error, by reason (malformed, io, other)",
-                Family::default(),
-            ),
+            broken_connections: names.add("connections_broken", "Failed connections (malformed, io, other)", Family::default()),
         }
     }
 }
@@ -255,11 +255,7 @@ impl StepMetrics {
                 "Requests to Twilio by operation and status; a list of several pages counts once",
                 Family::default(),
             ),
-            request_seconds: names.add(
-                "twilio_request_seconds",
-                "Seconds of a request to Twilio, by operation",
-                times(),
-            ),
+            request_seconds: names.add("twilio_request_seconds", "Seconds of a request, by operation", times()),
             retries: names.add("retries", "Operations retried after a failure, by operation", Family::default()),
             parked: names.add("parked", "Changes that were parked, by kind", Family::default()),
             compensations: names.add(
@@ -287,6 +283,7 @@ impl StreamMetrics {
                 "Starts that were checked, by outcome: the leg stayed, moved, or could not be read (unverified)",
                 Family::default(),
             ),
+            pauses: names.add("pauses", "Pauses, by outcome (proven, unproven, overdue)", Family::default()),
             running: names.add(
                 "streams_running",
                 "Streams of which Twilio told that they run, at the last count; each process counts the whole journal",
@@ -378,7 +375,7 @@ impl WorkMetrics {
             live_views: names.add("console_live_views", "Pages that the console keeps up to date", Gauge::default()),
             spans_dropped: names.add(
                 "trace_spans_dropped",
-                "Spans of traces that were dropped because traces.queue_limit waited already",
+                "Spans dropped: traces.queue_limit were waiting",
                 Counter::default(),
             ),
         }
