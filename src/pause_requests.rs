@@ -6,11 +6,12 @@
 use crate::call::Call;
 use crate::call::fact::{Fact, FactKind};
 use crate::call::pause::{PauseId, PauseOrigin, PauseReason, PauseScope, Paused, Resumed};
-use crate::call::sid::TaskSid;
+use crate::call::sid::{AccountSid, TaskSid};
 use crate::call::summary::{PauseState, PauseSummary};
 use crate::journal::{Ingested, JournalError, NewFact, Operators, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::series::AccountLabels;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -131,7 +132,8 @@ impl PauseRequests {
     ) -> Result<Option<PauseSummary>, PauseRefusal> {
         let mut reading = self.read(task).await?;
         let identity = format!("resume:{task}:{id}");
-        self.ingest(task, identity, FactKind::Resumed(Resumed { id: id.clone(), by })).await?;
+        let resumed = FactKind::Resumed(Resumed { id: id.clone(), by });
+        self.ingest(task, reading.call.account(), identity, resumed).await?;
         reading.catch_up(&*self.journal, task).await?;
         Ok(reading.pause(&id))
     }
@@ -149,7 +151,7 @@ impl PauseRequests {
             return Err(PauseRefusal::NoSuchReservation);
         }
         let identity = format!("pause:{task}:{}", paused.id);
-        self.ingest(task, identity, FactKind::Paused(paused)).await
+        self.ingest(task, reading.call.account(), identity, FactKind::Paused(paused)).await
     }
 
     async fn read(&self, task: &TaskSid) -> Result<Reading, PauseRefusal> {
@@ -158,7 +160,13 @@ impl PauseRequests {
         if reading.call.task().is_none() { Err(PauseRefusal::NoSuchCall) } else { Ok(reading) }
     }
 
-    async fn ingest(&self, task: &TaskSid, identity: String, kind: FactKind) -> Result<(), PauseRefusal> {
+    async fn ingest(
+        &self,
+        task: &TaskSid,
+        account: Option<&AccountSid>,
+        identity: String,
+        kind: FactKind,
+    ) -> Result<(), PauseRefusal> {
         let label = labels::event(&kind);
         let fact = Fact { at: self.journal.clock().now(), kind };
         let result = self.journal.ingest(NewFact { call: task.clone(), identity, fact }).await;
@@ -167,7 +175,8 @@ impl PauseRequests {
             Ok(Ingested::Duplicate) => "duplicate",
             Err(_) => "refused",
         };
-        self.metrics.ingress.events.get_or_create(&[("type", label), ("verdict", verdict)]).inc();
+        let labels = AccountLabels::new([("type", label), ("verdict", verdict)], account);
+        self.metrics.ingress.events.get_or_create(&labels).inc();
         result?;
         Ok(())
     }

@@ -67,6 +67,7 @@ impl Service {
         let journal = opening::open(settings, &metrics.commits, &public_listener, &admin_listener).await?;
         let traces = Traces::new(settings.traces.as_ref(), &metrics)?;
         let accounts = accounts(settings)?;
+        accounts.all().for_each(|account| metrics.begin_account(&account.account));
         let outage = Arc::new(Outage::default());
         let requests = pause_requests(settings, journal.clone(), metrics.clone());
         let pauses =
@@ -308,6 +309,7 @@ fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
         max_age: backfill.max_age,
         traces: traces.clone(),
         again: backfill.again,
+        silence: backfill.silence,
         overlap: backfill.overlap,
         max_events: backfill.max_events,
         retry_first: retry.first,

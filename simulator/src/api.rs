@@ -42,7 +42,12 @@ async fn answer(http: HttpRequest, body: Bytes, shared: Data<Shared>) -> HttpRes
     parameters.extend(pairs(&body));
     let admitted = is_admitted(&http, &shared);
     let request = if admitted { shared.site().request(http.method().as_str(), &path, &parameters) } else { None };
+    let base = {
+        let asked = http.connection_info();
+        format!("{}://{}", asked.scheme(), asked.host())
+    };
     let number = shared.with(|world| {
+        world.asked_at(&base);
         let (task, op) =
             (request.as_ref().and_then(|request| world.subject(request)), request.as_ref().map(Request::op));
         let (target, received_at) = (target.clone(), world.now());
@@ -56,6 +61,9 @@ async fn answer(http: HttpRequest, body: Bytes, shared: Data<Shared>) -> HttpRes
     let name = fault.as_ref().map(Fault::name);
     let (ending, took_effect) = match request {
         Some(request) => play(&shared, (number, &request), &path, fault),
+        None if admitted && shared.site().is_twilios(&path) => {
+            (Ending::Due(shared.with(|world| world.not_simulated(&target))), false)
+        }
         None if admitted => {
             shared.with(|world| world.unknown_endpoint(&target));
             (Ending::Due(Reply::not_found(&path)), false)
@@ -142,6 +150,7 @@ async fn pause(span: Duration) {
 
 async fn send(ending: Ending, request_id: &str) -> HttpResponse {
     match ending {
+        Ending::Due(Reply { status: 204, .. }) => head(204, request_id, None).finish(),
         Ending::Due(Reply { status, body }) => {
             head(status, request_id, None).content_type("application/json").body(body.to_string())
         }

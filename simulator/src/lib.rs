@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`world`] | the pure state machine: Twilio's rules for tasks, legs, conferences and streams |
 //! | `api` | serves it over HTTP |
+//! | `documents` | fetches the TwiML that calls are to follow |
 //! | [`callbacks`] | signs TaskRouter's events and the streams' callbacks and posts them to the service |
 //! | `media` | opens the streams' sockets and sends audio into them |
 //! | [`consumer`] | the other end of those sockets: checks what it hears and writes it down |
@@ -20,6 +21,7 @@ mod api;
 pub mod callbacks;
 pub mod consumer;
 mod delivery;
+mod documents;
 pub mod faults;
 mod media;
 pub mod scenario;
@@ -31,6 +33,6 @@ mod site;
 pub mod testbed;
 pub mod world;
 
-pub use sim_config::{BadSettings, Ms, Route, SimConfig};
+pub use sim_config::{AssumedErrors, BadSettings, Chunks, Ms, RestError, Route, SimConfig};
 pub use simulator::{Settings, Simulator, StartError};
 pub use site::Site;

@@ -6,6 +6,7 @@
 //! lost, as with Twilio, and the world is told why.
 
 use super::shared::Shared;
+use super::sim_config::Chunks;
 use super::world::{SocketFailure, SocketOrder, SocketTarget};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -113,7 +114,7 @@ async fn carry(shared: &Shared, target: SocketTarget, opening: Pending, mut ende
         Ok(line) => {
             shared.with(|world| world.socket_opened(&stream));
             drop(opening);
-            line.talk(ended).await
+            line.talk(shared.chunks(), ended).await
         }
         Err(failure) => Some(failure),
     };
@@ -170,9 +171,10 @@ impl Line {
     }
 
     /// Sends audio until the stream ends; says why when it failed by itself.
-    async fn talk(mut self, mut ended: oneshot::Receiver<(End, Pending)>) -> Option<SocketFailure> {
+    async fn talk(mut self, chunks: Chunks, mut ended: oneshot::Receiver<(End, Pending)>) -> Option<SocketFailure> {
         let voices: Vec<(&str, String)> =
             tracks(self.target.track).iter().map(|track| (*track, voice(track))).collect();
+        let tracks: u64 = voices.iter().zip(1..).last().map_or(1, |(_, count)| count);
         let mut beat = tokio::time::interval(FRAME);
         let mut frame: u64 = 0;
         loop {
@@ -189,8 +191,13 @@ impl Line {
                     Some(Ok(_)) => {}
                 },
                 _ = beat.tick() => {
-                    let (chunk, timestamp) = ((frame + 1).to_string(), (frame * 20).to_string());
-                    let media = voices.iter().map(|(track, payload)| {
+                    let timestamp = (frame * 20).to_string();
+                    let media = voices.iter().zip(1..).map(|((track, payload), place)| {
+                        let chunk = match chunks {
+                            Chunks::PerTrack => frame + 1,
+                            Chunks::PerStream => frame * tracks + place,
+                        };
+                        let chunk = chunk.to_string();
                         let media = json!({"track": track, "chunk": chunk, "timestamp": timestamp, "payload": payload});
                         self.numbered("media", media)
                     });

@@ -3,9 +3,9 @@
 use super::delivery::{Delivery, DeliveryFault, Destination, Job};
 use super::faults::{Fault, Faults};
 use super::settings::Settings;
-use super::sim_config::Ms;
+use super::sim_config::{Chunks, Ms};
 use super::site::Site;
-use super::world::{Event, OpName, SocketOrder, World, scramble};
+use super::world::{DocumentOrder, Event, OpName, SocketOrder, World, scramble};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,7 @@ pub(super) struct Shared {
     settings: Settings,
     jobs: mpsc::UnboundedSender<Job>,
     sockets: mpsc::UnboundedSender<SocketOrder>,
+    documents: mpsc::UnboundedSender<DocumentOrder>,
     /// Deliveries that are not through yet, and sockets that are being opened or closed.
     under_way: AtomicI64,
     request_ids: AtomicU64,
@@ -33,11 +34,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// A world at rest, whose events go into `jobs` and whose sockets into `sockets`.
+    /// A world at rest, whose events go into `jobs`, whose sockets into `sockets`, and whose TwiML is fetched by `documents`.
     pub(super) fn new(
         settings: Settings,
         jobs: mpsc::UnboundedSender<Job>,
         sockets: mpsc::UnboundedSender<SocketOrder>,
+        documents: mpsc::UnboundedSender<DocumentOrder>,
     ) -> Self {
         let (config, account) = (settings.config.clone(), settings.account.clone());
         Self {
@@ -50,6 +52,7 @@ impl Shared {
             settings,
             jobs,
             sockets,
+            documents,
             under_way: AtomicI64::new(0),
             request_ids: AtomicU64::new(0),
             changed: Notify::new(),
@@ -77,6 +80,12 @@ impl Shared {
         for order in world.take_sockets() {
             self.expect_delivery();
             if self.sockets.send(order).is_err() {
+                self.delivery_done();
+            }
+        }
+        for order in world.take_documents() {
+            self.expect_delivery();
+            if self.documents.send(order).is_err() {
                 self.delivery_done();
             }
         }
@@ -161,6 +170,10 @@ impl Shared {
 
     pub(super) fn socket_connect(&self) -> Duration {
         Duration::from_millis(u64::try_from(self.settings.config.socket_connect_ms).unwrap_or(0))
+    }
+
+    pub(super) fn chunks(&self) -> Chunks {
+        self.settings.config.chunks
     }
 
     pub(super) fn latency_ms(&self) -> u64 {

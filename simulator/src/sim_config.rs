@@ -17,7 +17,7 @@ pub struct SimConfig {
     pub agents: Vec<String>,
     /// Until a written guard takes effect and is read back, ms; the write's own answer echoes it at once.
     pub guard_lag_ms: Ms,
-    /// From a redirect until the leg is in the conference again, ms.
+    /// From a redirect until the leg is in the conference again, ms. How long Twilio takes is assumed.
     pub rejoin_ms: Ms,
     /// From `reservation.accepted` until the customer is moved into the conference, ms.
     pub customer_join_ms: Ms,
@@ -34,7 +34,7 @@ pub struct SimConfig {
     pub survey: bool,
     /// Streams outlive a redirect of their leg (observed; Twilio documents it for `<Start>` only).
     pub streams_survive_redirects: bool,
-    /// What `POST …/Streams.json` is answered: 201, or 200.
+    /// What `POST …/Streams.json` is answered: 200 as Twilio's OpenAPI document says, or 201 as for other creations.
     pub stream_created_status: u16,
     /// The streams' status callbacks that are lost, as in `["stream-started"]`.
     pub callbacks_lost: Vec<String>,
@@ -72,6 +72,12 @@ pub struct SimConfig {
     pub socket_open_ms: Ms,
     /// How long a destination may take to answer the handshake, ms.
     pub socket_connect_ms: Ms,
+    /// How long a `<Say>` or a `<Play>` takes, ms, whatever it says or plays.
+    pub prompt_ms: Ms,
+    /// How `chunk` counts in the media messages. Twilio's documentation can be read either way.
+    pub chunks: Chunks,
+    /// The answers to what Twilio refuses without having published how.
+    pub errors: AssumedErrors,
     /// Most rows of one page, whatever `PageSize` asks for. Twilio's own is 1000.
     pub page_size_limit: usize,
     /// Time that every REST request takes, ms: half before it is processed, half after.
@@ -92,7 +98,7 @@ impl Default for SimConfig {
             recorder_attributes: false,
             survey: false,
             streams_survive_redirects: true,
-            stream_created_status: 201,
+            stream_created_status: 200,
             callbacks_lost: Vec::new(),
             callbacks_late_ms: 0,
             callback_fragments: true,
@@ -109,8 +115,63 @@ impl Default for SimConfig {
             sockets: Vec::new(),
             socket_open_ms: 5,
             socket_connect_ms: 5_000,
+            prompt_ms: 1_000,
+            chunks: Chunks::PerTrack,
+            errors: AssumedErrors::default(),
             page_size_limit: 1_000,
             latency_ms: 0,
+        }
+    }
+}
+
+/// How the chunks of a stream's audio are numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Chunks {
+    /// Each track counts its own.
+    PerTrack,
+    /// One count for both tracks.
+    PerStream,
+}
+
+/// The answers to what Twilio refuses without having published how. Each is assumed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AssumedErrors {
+    /// A stream whose name is taken on its call.
+    pub stream_name_taken: RestError,
+    /// A stream for which the call has no track left.
+    pub no_track_left: RestError,
+    /// A stream that Twilio cannot open, for its URL or its parameters.
+    pub bad_stream: RestError,
+    /// A stream on a call that is over. That it is the code of every realtime operation is observed of a sibling.
+    pub stream_on_ended_call: RestError,
+    /// The stop of a stream that is over or never was.
+    pub stop_of_no_stream: RestError,
+    /// Writing the guard of a participant who is not connected yet. That it fails is observed.
+    pub not_connected: RestError,
+}
+
+/// How a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestError {
+    /// HTTP status.
+    pub status: u16,
+    /// Twilio's error code.
+    pub code: u32,
+}
+
+impl Default for AssumedErrors {
+    fn default() -> Self {
+        let error = |status, code| RestError { status, code };
+        Self {
+            stream_name_taken: error(409, 20409),
+            no_track_left: error(400, 20001),
+            bad_stream: error(400, 20001),
+            stream_on_ended_call: error(400, 21220),
+            stop_of_no_stream: error(404, 20404),
+            not_connected: error(400, 20001),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::callbacks;
 use super::delivery::{Delivery, DeliveryFault, Destination};
+use super::documents;
 use super::faults::Faults;
 use super::media;
 pub use super::settings::Settings;
@@ -58,12 +59,14 @@ impl Simulator {
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = client.connect_timeout(Duration::from_secs(5)).build().map_err(StartError::Client)?;
         let (sockets, orders) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(settings, jobs, sockets));
+        let (documents, wanted) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(settings, jobs, sockets, documents));
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         let server = super::api::serve(shared.clone(), listener);
         let server = server.map_err(|reason| StartError::Listen { address, reason })?;
         let handle = server.handle();
         tasks.spawn(server);
+        tasks.spawn(documents::dispatch(shared.clone(), wanted, client.clone(), cancel.clone()));
         tasks.spawn(callbacks::dispatch(shared.clone(), receiver, client, tasks.clone(), cancel.clone()));
         tasks.spawn(media::dispatch(shared.clone(), orders, tasks.clone(), cancel.clone()));
         tasks.spawn(tick(shared.clone(), cancel.clone()));

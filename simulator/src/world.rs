@@ -7,7 +7,8 @@
 //! |---|---|
 //! | `taskrouter` | tasks, reservations, transfers, and the events that tell of them |
 //! | `voice` | legs (`calls`), `conferences` and `streams`, and what ends with what |
-//! | `rest` | what each request does and what it is answered |
+//! | `rest`, `commands`, `taskrouter_rest` | what each request does and what it is answered |
+//! | `twiml` | what a call is told to do |
 //! | `workspace`, `event_streams` | settings that are kept, shown and changed |
 //! | `context` | what all of these share: the time, SIDs, the schedule, the record of misuse |
 //!
@@ -19,13 +20,15 @@
 mod agents;
 mod call_action;
 mod calls;
+mod commands;
 mod conferences;
 mod context;
+mod document;
 mod event;
 mod event_log;
 mod event_streams;
+mod list;
 mod overdue;
-mod paging;
 mod reply;
 mod reservations;
 mod rest;
@@ -34,9 +37,11 @@ mod status;
 mod streams;
 mod task;
 mod taskrouter;
+mod taskrouter_rest;
 mod tasks;
 mod time;
 mod transfer;
+pub mod twiml;
 mod view;
 mod violation;
 mod voice;
@@ -44,15 +49,17 @@ mod workspace;
 
 pub use call_action::{CallAction, NewTask};
 pub(crate) use context::scramble;
+pub use document::DocumentOrder;
 pub use event::Event;
 pub use event_log::EventQuery;
 pub use event_streams::{EventStreams, Sink, SinkRequest, Subscription};
-pub use paging::PageQuery;
+pub use list::{ListQuery, PageQuery};
 pub use reply::{OpName, Reply};
-pub use rest::Request;
+pub use rest::{CallOrder, ParticipantChange, ParticipantOrder, Request, TwimlSource};
 pub use sockets::{SocketFailure, SocketOrder, SocketTarget};
 pub use streams::{StreamOrder, StreamReport};
 pub use task::CallLess;
+pub use taskrouter_rest::{TaskChange, TaskRouterRequest};
 pub use transfer::{Mode, Target};
 pub use view::{CallReport, Note, RequestRecord, Snapshot};
 pub use violation::{Drop, Misuse, Violation};
@@ -185,7 +192,7 @@ impl World {
                     }
                 }
                 Role::Worker(reservation) => self.wrap_up(&task, &reservation),
-                Role::Colleague | Role::External | Role::Supervisor => {}
+                Role::Colleague | Role::External | Role::Supervisor | Role::Program => {}
             }
         }
     }
@@ -212,6 +219,14 @@ impl World {
         let task = self.taskrouter.create_task(&mut self.cx, TaskKind::Inbound);
         let line = Line::inbound(&self.cx.config.customer_address);
         self.create_customer(&task, line);
+        self.taskrouter.announce(&mut self.cx, &task);
+        task
+    }
+
+    /// A program makes a task with attributes of its own, a JSON object. It has no call.
+    pub fn program_creates_task(&mut self, attributes: &str, priority: i64) -> TaskSid {
+        let task = self.taskrouter.create_task(&mut self.cx, TaskKind::Program);
+        self.taskrouter.tasks.give(&task, attributes, priority);
         self.taskrouter.announce(&mut self.cx, &task);
         task
     }
@@ -451,7 +466,7 @@ impl World {
         };
         let sid: StreamSid = self.cx.mint(StreamSid::PREFIX);
         // What is refused shows as a violation.
-        let _ = self.voice.streams.start(&mut self.cx, call, sid, verb);
+        let _ = self.voice.streams.start(&mut self.cx, call, sid, verb, false);
     }
 
     /// The same when the agent leaves it.
@@ -494,6 +509,8 @@ impl World {
     /// The socket of a stream could not be opened, or is no more. The stream is over.
     pub fn socket_failed(&mut self, stream: &StreamSid, failure: SocketFailure) {
         self.voice.streams.failed(&mut self.cx, stream, failure);
+        let ended = self.voice.resume(&mut self.cx);
+        self.notice(ended);
     }
 
     /// Takes what the surroundings are to do with real sockets, oldest first.
@@ -502,6 +519,48 @@ impl World {
     }
 
     // Requests, and what can be seen.
+
+    /// The address at which the next requests ask, as in `http://127.0.0.1:4010`: absolute addresses in answers lead there.
+    pub fn asked_at(&mut self, base: &str) -> &mut Self {
+        base.clone_into(&mut self.cx.base);
+        self
+    }
+
+    /// Refuses what Twilio has and the simulator has not; nothing is changed.
+    pub fn not_simulated(&mut self, what: &str) -> Reply {
+        self.cx.note(Note::NotSimulated { at: self.cx.now(), what: what.to_owned() });
+        Reply::not_simulated(what)
+    }
+
+    /// Takes what TwiML is to be fetched, oldest first.
+    pub fn take_documents(&mut self) -> Vec<DocumentOrder> {
+        self.cx.take_documents()
+    }
+
+    /// TwiML has been fetched, or could not be. Without any the call ends, as Twilio's does after it has said so (documented).
+    pub fn document_arrived(&mut self, order: &DocumentOrder, document: Result<String, String>) {
+        let Self { cx, voice, .. } = self;
+        if !voice.calls.get(&order.call).is_some_and(|call| call.is_at(order.generation)) {
+            return;
+        }
+        let script = document.and_then(|text| match twiml::read(&text) {
+            Ok(script) => Ok(Some(script)),
+            Err(twiml::Unread::NotSimulated { what }) => {
+                cx.note(Note::NotSimulated { at: cx.now(), what: what.to_owned() });
+                Ok(None)
+            }
+            Err(unread) => Err(unread.to_string()),
+        });
+        let ended = match script {
+            Ok(Some(script)) => voice.redirect(cx, &order.call, script),
+            Ok(None) => Ended::default(),
+            Err(reason) => {
+                cx.note(Note::NoDocument { at: cx.now(), call: order.call.clone(), reason });
+                voice.hang_up(cx, &order.call)
+            }
+        };
+        self.notice(ended);
+    }
 
     /// Performs a request that came for `path` and answers it.
     pub fn perform(&mut self, request: &Request, path: &str) -> Reply {

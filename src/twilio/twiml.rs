@@ -1,13 +1,10 @@
 //! The TwiML of a redirect of the customer's leg: stop streams, start streams, dial back into the conference.
 //!
-//! [`render`] writes it for the client and [`parse()`] reads it for the simulator. Both apply the same rules, so that a
-//! document which Twilio would refuse is neither sent nor accepted in a test.
+//! [`render`] writes it for the client; a document which Twilio would refuse is not sent.
 //! Source: <https://www.twilio.com/docs/voice/twiml/stream> and <https://www.twilio.com/docs/voice/twiml/conference>.
 
-mod parse;
 mod shorten;
 
-pub use parse::parse;
 pub use shorten::shorten;
 
 use crate::call::rules::{PARAMETER_CHARACTERS, characters};
@@ -139,14 +136,6 @@ pub enum TwimlError {
         /// The name of the value.
         place: &'static str,
     },
-    /// The document is not of the form that is used here.
-    #[error("not the TwiML of a redirect: {reason} (near byte {at})")]
-    Form {
-        /// The rule that is broken.
-        reason: &'static str,
-        /// The place of the offence, in bytes.
-        at: usize,
-    },
     /// The writer failed, which writing to memory does not do.
     #[error("the TwiML could not be written")]
     Write,
@@ -171,7 +160,7 @@ fn check_length(text: &str) -> Result<(), TwimlError> {
     if found > MAX_CHARACTERS { Err(TwimlError::TooLong { found }) } else { Ok(()) }
 }
 
-/// The rules that hold for both directions.
+/// Twilio's rules for what the document holds.
 fn check(document: &Document) -> Result<(), TwimlError> {
     for name in &document.stop {
         check_text("the name of a stream to stop", name)?;

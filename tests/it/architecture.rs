@@ -17,6 +17,7 @@ const ONE_TYPE_EACH: &[&str] = &[
     "timeline.rs",
     // The simulator's: a verb for everything that people and Twilio can do.
     "world.rs",
+    "world/taskrouter.rs",
 ];
 
 /// What each part of the crate may name of the others. A path allows everything below it.

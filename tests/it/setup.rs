@@ -207,6 +207,7 @@ fn others() -> [Sink; 2] {
         sid: format!("DG{number:032x}"),
         status: "active".to_owned(),
         configuration,
+        ..Sink::default()
     };
     [
         sink(1, json!({"arn": "arn:aws:kinesis:us-east-1:1:stream/x", "external_id": "1"})),
@@ -270,6 +271,7 @@ async fn a_sink_and_a_subscription_that_are_there_are_used_and_completed() {
         sid: format!("DG{number:032x}"),
         status: status.to_owned(),
         configuration: json!({"destination": SINK, "method": "POST"}),
+        ..Sink::default()
     };
     stage.sim.world(|world| world.event_streams().sinks = vec![sink("failed", 8), sink("active", 9)]);
     let (code, said) = setup(&stage, &["--event-streams", "--yes"]).await;

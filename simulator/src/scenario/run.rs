@@ -28,10 +28,12 @@ pub async fn run<F>(scenario: &Scenario, sim: &Simulator, strategy: &str, settle
 where
     F: AsyncFn() -> Result<(), String>,
 {
-    narrate(scenario, sim, strategy, settle, |_| {}).await
+    let settles = async || rest(sim, &settle).await;
+    narrate(scenario, sim, strategy, settles, |_| {}).await
 }
 
-/// The same; `begins` is called with each step before it is performed.
+/// The same, where "settle" lasts until `settle` returns, whatever moves; `begins` is called with each step before it is
+/// performed.
 pub async fn narrate<F>(
     scenario: &Scenario,
     sim: &Simulator,
@@ -113,7 +115,7 @@ where
         Verb::SocketsFail(failure, times) => sim.world(|world| world.next_sockets_fail(*failure, *times)),
         Verb::SocketDies(agent) => sim.act(|world| world.socket_dies(&task?, agent)).await?,
         Verb::Fault(on, fault) => sim.faults(|faults| faults.script(*on, 1, fault.clone())),
-        Verb::Settle => return Ok(rest(sim, settle).await.err()),
+        Verb::Settle => return Ok(settle().await.err()),
         Verb::Expect { of: Some(other), .. } if other != strategy => {}
         Verb::Expect { all: expectations, .. } => {
             let task = task?;

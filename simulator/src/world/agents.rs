@@ -31,6 +31,10 @@ impl Agents {
         self.0.iter().find(|agent| &agent.sid == sid)
     }
 
+    pub(super) fn all(&self) -> &[Agent] {
+        &self.0
+    }
+
     pub(super) fn sids(&self) -> impl Iterator<Item = &WorkerSid> {
         self.0.iter().map(|agent| &agent.sid)
     }

@@ -60,18 +60,18 @@ impl CallAction {
         match self {
             // The label is that of Flex's external warm transfer (Twilio's own interface); its exact text is assumed.
             Self::ExternalJoins { guard } => {
-                let entry = Entry { guard, label: Some("external"), ..Entry::default() };
+                let entry = Entry { guard, label: Some("external".to_owned()), ..Entry::default() };
                 join(world, task, Role::External, Line::outbound(OUTSIDE_NUMBER), entry)
             }
             Self::ExternalLeaves => leave(world, task, &Role::External),
             Self::SupervisorJoins => {
                 let coached = newest_agents_leg(world, task)?;
-                let entry = Entry { label: Some("supervisor"), coaches: Some(coached), ..Entry::default() };
+                let entry = Entry { label: Some("supervisor".to_owned()), coaches: Some(coached), ..Entry::default() };
                 join(world, task, Role::Supervisor, Line::outbound("client:supervisor"), entry)
             }
             Self::SupervisorLeaves => leave(world, task, &Role::Supervisor),
             Self::CustomerMovesOn => move_on(world, task).map(drop),
-            Self::TaskCanceled => world.taskrouter.cancel(&mut world.cx, task),
+            Self::TaskCanceled => world.taskrouter.cancel(&mut world.cx, task, "canceled by a supervisor"),
             Self::TaskDeleted => world.taskrouter.delete(&mut world.cx, task),
             Self::GuardWritten { raised } => {
                 let call = live_customer(world, task)?;

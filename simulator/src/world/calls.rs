@@ -2,10 +2,11 @@
 
 use super::context::Context;
 use super::time::rfc2822;
+use super::twiml::Verb;
 use crate::sim_config::Ms;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use taskrouter_streams::call::sid::{AccountSid, CallSid, ReservationSid, TaskSid};
+use std::collections::{BTreeMap, VecDeque};
+use taskrouter_streams::call::sid::{AccountSid, CallSid, ReservationSid, StreamSid, TaskSid};
 
 /// Whose a leg is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(super) enum Role {
     /// An outside number that an agent has brought in.
     External,
     Supervisor,
+    /// A call that was created through the API. No task is about it: its task's SID is nobody's.
+    Program,
 }
 
 impl Role {
@@ -28,6 +31,7 @@ impl Role {
             Self::Colleague => "a colleague's",
             Self::External => "an outside number's",
             Self::Supervisor => "a supervisor's",
+            Self::Program => "a program's",
         }
     }
 }
@@ -46,7 +50,11 @@ impl Line {
     }
 
     pub(super) fn outbound(to: &str) -> Self {
-        Self { inbound: false, from: OWN_NUMBER.to_owned(), to: to.to_owned() }
+        Self::between(OWN_NUMBER, to)
+    }
+
+    pub(super) fn between(from: &str, to: &str) -> Self {
+        Self { inbound: false, from: from.to_owned(), to: to.to_owned() }
     }
 }
 
@@ -68,6 +76,14 @@ pub(super) struct Call {
     live: bool,
     ringing: bool,
     created: Ms,
+    answered: Option<Ms>,
+    ended: Option<Ms>,
+    /// What it does next, once it has been given TwiML by a request.
+    script: VecDeque<Verb>,
+    /// The script has led into a conference.
+    dialled: bool,
+    /// The stream whose end the script waits for.
+    connected_to: Option<StreamSid>,
     generation: u32,
     outside_since: Option<Ms>,
     outside_ms: Ms,
@@ -121,25 +137,97 @@ impl Call {
         self.outside_ms + self.outside_since.map_or(0, |since| now - since)
     }
 
+    /// Every field of the resource. What nothing here depends on is null, as for most calls.
     pub(super) fn body(&self, account: &AccountSid) -> Value {
         let account = account.as_str();
+        let uri = format!("/2010-04-01/Accounts/{account}/Calls/{}", self.sid);
+        let seconds = self.ended.map(|ended| (ended - self.answered.unwrap_or(ended)) / 1_000);
+        let below = |name: &str| format!("{uri}/{name}.json");
         json!({
-            "account_sid": account, "sid": self.sid.as_str(), "api_version": "2010-04-01",
-            "status": match (self.live, self.ringing) {
-                (false, _) => "completed",
-                (true, true) => "ringing",
-                (true, false) => "in-progress",
+            "account_sid": account, "sid": self.sid.as_str(), "api_version": "2010-04-01", "status": self.status(),
+            "date_created": rfc2822(self.created),
+            "date_updated": rfc2822(self.ended.or(self.answered).unwrap_or(self.created)),
+            "start_time": self.answered.map(rfc2822), "end_time": self.ended.map(rfc2822),
+            "duration": seconds.map(|seconds| seconds.to_string()), "price": null, "price_unit": "USD",
+            "from": self.line.from, "from_formatted": self.line.from, "to": self.line.to, "to_formatted": self.line.to,
+            "direction": self.direction(), "answered_by": null, "caller_name": null, "forwarded_from": null,
+            "group_sid": null, "parent_call_sid": null, "phone_number_sid": null, "trunk_sid": null, "queue_time": "0",
+            "uri": format!("{uri}.json"),
+            "subresource_uris": {
+                "streams": below("Streams"), "recordings": below("Recordings"),
+                "transcriptions": below("Transcriptions"), "siprec": below("Siprec"),
             },
-            "date_created": rfc2822(self.created), "from": self.line.from, "to": self.line.to,
-            "direction": if self.line.inbound { "inbound" } else { "outbound-api" },
-            "uri": format!("/2010-04-01/Accounts/{account}/Calls/{}.json", self.sid),
         })
     }
 
+    fn status(&self) -> &'static str {
+        match (self.live, self.ringing) {
+            (false, _) => "completed",
+            (true, true) => "ringing",
+            (true, false) => "in-progress",
+        }
+    }
+
+    fn direction(&self) -> &'static str {
+        if self.line.inbound { "inbound" } else { "outbound-api" }
+    }
+
+    /// What Twilio says of the call when it asks for TwiML.
+    pub(super) fn document_form(&self, account: &AccountSid) -> Vec<(String, String)> {
+        let fields = [
+            ("AccountSid", account.as_str()),
+            ("CallSid", self.sid.as_str()),
+            ("From", &self.line.from),
+            ("To", &self.line.to),
+            ("CallStatus", self.status()),
+            ("Direction", self.direction()),
+            ("ApiVersion", "2010-04-01"),
+        ];
+        fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    }
+
+    /// What it will do once it is answered.
+    pub(super) fn given(&mut self, script: Vec<Verb>) {
+        self.script = script.into();
+    }
+
+    /// The next verb of its script.
+    pub(super) fn next_verb(&mut self) -> Option<Verb> {
+        self.script.pop_front()
+    }
+
+    pub(super) fn has_script(&self) -> bool {
+        !self.script.is_empty()
+    }
+
+    pub(super) fn has_dialled(&self) -> bool {
+        self.dialled
+    }
+
+    pub(super) fn dials(&mut self) {
+        self.dialled = true;
+    }
+
+    /// The script waits until this stream is over.
+    pub(super) fn waits_for(&mut self, stream: &StreamSid) {
+        self.connected_to = Some(stream.clone());
+    }
+
+    pub(super) fn connected_to(&self) -> Option<&StreamSid> {
+        self.connected_to.as_ref()
+    }
+
+    pub(super) fn goes_on(&mut self) {
+        self.connected_to = None;
+    }
+
     /// Follows new TwiML from now on; returns the leg's new generation.
-    pub(super) fn redirected(&mut self, now: Ms, doomed: bool) -> u32 {
+    pub(super) fn redirected(&mut self, now: Ms, script: Vec<Verb>, doomed: bool) -> u32 {
         self.redirects += 1;
         self.generation += 1;
+        self.script = script.into();
+        self.dialled = false;
+        self.connected_to = None;
         self.doomed = doomed;
         self.outside_since.get_or_insert(now);
         self.generation
@@ -148,6 +236,7 @@ impl Call {
     /// Follows TwiML of somebody else than the service from now on: what it was on the way to is void.
     pub(super) fn moved_on(&mut self, now: Ms) {
         self.generation += 1;
+        self.script.clear();
         self.connected(now);
     }
 
@@ -159,18 +248,29 @@ impl Call {
 
     pub(super) fn rings(&mut self) {
         self.ringing = true;
+        self.answered = None;
+    }
+
+    /// Somebody has picked up.
+    pub(super) fn answers(&mut self, now: Ms) {
+        self.ringing = false;
+        self.answered.get_or_insert(now);
     }
 
     /// Is connected to a conference.
     pub(super) fn connected(&mut self, now: Ms) {
-        self.ringing = false;
+        self.answers(now);
         self.outside_ms = self.outside_ms(now);
         self.outside_since = None;
     }
 
     fn completed(&mut self, now: Ms) {
+        let answered = self.answered;
         self.live = false;
+        self.script.clear();
         self.connected(now);
+        self.answered = answered;
+        self.ended.get_or_insert(now);
     }
 }
 
@@ -192,6 +292,11 @@ impl Calls {
             live: true,
             ringing: false,
             created: cx.now(),
+            answered: Some(cx.now()),
+            ended: None,
+            script: VecDeque::new(),
+            dialled: false,
+            connected_to: None,
             generation: 0,
             outside_since: None,
             outside_ms: 0,
@@ -208,6 +313,18 @@ impl Calls {
 
     pub(super) fn get_mut(&mut self, sid: &CallSid) -> Option<&mut Call> {
         self.0.get_mut(sid)
+    }
+
+    /// Newest first.
+    pub(super) fn all(&self) -> Vec<&Call> {
+        let mut all: Vec<&Call> = self.0.values().collect();
+        all.sort_by_key(|call| std::cmp::Reverse(call.number));
+        all
+    }
+
+    /// The legs whose scripts wait for streams.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&CallSid, &StreamSid)> {
+        self.0.values().filter_map(|call| Some((&call.sid, call.connected_to()?)))
     }
 
     /// The newest live leg of this kind whose conference has this name.

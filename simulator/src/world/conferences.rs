@@ -15,14 +15,23 @@ use std::collections::BTreeMap;
 use taskrouter_streams::call::sid::{AccountSid, CallSid, ConferenceSid};
 
 /// How a leg comes into a conference.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) guard: bool,
-    pub(super) label: Option<&'static str>,
+    pub(super) label: Option<String>,
     /// The leg whose agent alone hears it.
     pub(super) coaches: Option<CallSid>,
     /// It has not been picked up yet.
     pub(super) rings: bool,
+    /// `startConferenceOnEnter`.
+    pub(super) starts: bool,
+    pub(super) muted: bool,
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self { guard: false, label: None, coaches: None, rings: false, starts: true, muted: false }
+    }
 }
 
 impl Entry {
@@ -46,8 +55,10 @@ pub(super) struct Participant {
     pub(super) call: CallSid,
     pub(super) guard: bool,
     pub(super) hold: bool,
-    label: Option<&'static str>,
+    label: Option<String>,
     coaches: Option<CallSid>,
+    starts: bool,
+    muted: bool,
     presence: Presence,
     /// The service wrote its guard last, and not Flex.
     guard_commanded: bool,
@@ -70,19 +81,30 @@ impl Participant {
         self.updated = now;
     }
 
+    pub(super) fn set_muted(&mut self, muted: bool, now: Ms) {
+        self.muted = muted;
+        self.updated = now;
+    }
+
+    /// Whom it coaches from now on, if anybody.
+    pub(super) fn set_coached(&mut self, coached: Option<CallSid>, now: Ms) {
+        self.coaches = coached;
+        self.updated = now;
+    }
+
     /// Documented: the resource lists nobody whose conference is over, or whose call follows new TwiML; such have no row.
     pub(super) fn body(&self, account: &AccountSid, conference: &ConferenceSid) -> Value {
         let (account, call) = (account.as_str(), &self.call);
         json!({
             "account_sid": account, "call_sid": call.as_str(), "label": self.label, "conference_sid": conference.as_str(),
             "date_created": rfc2822(self.created), "date_updated": rfc2822(self.updated),
-            "end_conference_on_exit": self.guard, "muted": false, "hold": self.hold,
+            "end_conference_on_exit": self.guard, "muted": self.muted, "hold": self.hold,
             "status": match self.presence {
                 Presence::Ringing => "ringing",
                 Presence::Connecting => "connecting",
                 Presence::Connected => "connected",
             },
-            "start_conference_on_enter": true, "coaching": self.coaches.is_some(),
+            "start_conference_on_enter": self.starts, "coaching": self.coaches.is_some(),
             "call_sid_to_coach": self.coaches.as_ref().map(|call| call.as_str()), "queue_time": null,
             "uri": format!("/2010-04-01/Accounts/{account}/Conferences/{conference}/Participants/{call}.json"),
         })
@@ -111,19 +133,30 @@ impl Conference {
         self.rows.iter().find(|row| &row.call == call)
     }
 
+    /// The participant that a path names, by call or by label (documented).
+    pub(super) fn named(&self, call_or_label: &str) -> Option<&Participant> {
+        let is_meant =
+            |row: &&Participant| row.call.as_str() == call_or_label || row.label.as_deref() == Some(call_or_label);
+        self.rows.iter().find(is_meant)
+    }
+
     pub(super) fn participant_mut(&mut self, call: &CallSid) -> Option<&mut Participant> {
         self.rows.iter_mut().find(|row| &row.call == call)
     }
 
     pub(super) fn body(&self, account: &AccountSid) -> Value {
         let account = account.as_str();
+        let uri = format!("/2010-04-01/Accounts/{account}/Conferences/{}", self.sid);
         json!({
             "account_sid": account, "sid": self.sid.as_str(), "friendly_name": self.name,
             "status": self.status.as_str(), "region": "us1", "api_version": "2010-04-01",
             "date_created": rfc2822(self.created), "date_updated": rfc2822(self.updated),
             "reason_conference_ended": self.reason_ended,
             "call_sid_ending_conference": self.ended_by.as_ref().map(|call| call.as_str()),
-            "uri": format!("/2010-04-01/Accounts/{account}/Conferences/{}.json", self.sid),
+            "uri": format!("{uri}.json"),
+            "subresource_uris": {
+                "participants": format!("{uri}/Participants.json"), "recordings": format!("{uri}/Recordings.json"),
+            },
         })
     }
 
@@ -131,12 +164,14 @@ impl Conference {
         self.status != ConferenceStatus::Completed
     }
 
-    /// Two connected participants start a conference (documented). On every change Flex sets its worker's guard to "two
-    /// participants or fewer" (its own bundle), so that a customer's absence raises it. That it does not count those who only
-    /// listen in is assumed.
+    /// Two connected participants start a conference, of whom one has `startConferenceOnEnter` (documented). On every change
+    /// Flex sets its worker's guard to "two participants or fewer" (its own bundle), so that a customer's absence raises it.
+    /// That it does not count those who only listen in is assumed.
     fn changed(&mut self, calls: &Calls, now: Ms) {
         self.updated = now;
-        if self.status == ConferenceStatus::Init && self.rows.iter().filter(|row| row.is_connected()).count() >= 2 {
+        let connected = || self.rows.iter().filter(|row| row.is_connected());
+        let starts = connected().count() >= 2 && connected().any(|row| row.starts);
+        if self.status == ConferenceStatus::Init && starts {
             self.status = ConferenceStatus::InProgress;
         }
         let few = self.rows.iter().filter(|row| row.coaches.is_none()).count() <= 2;
@@ -150,6 +185,30 @@ impl Conference {
 
 /// Why a conference is over after somebody has left it.
 pub(super) type EndReason = &'static str;
+
+/// How a leg leaves its conference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    Left,
+    /// Removed through the API.
+    Kicked,
+}
+
+impl Leaving {
+    fn of_guarded(self) -> EndReason {
+        match self {
+            Self::Left => "participant-with-end-conference-on-exit-left",
+            Self::Kicked => "participant-with-end-conference-on-exit-kicked",
+        }
+    }
+
+    fn of_last(self) -> EndReason {
+        match self {
+            Self::Left => "last-participant-left",
+            Self::Kicked => "last-participant-kicked",
+        }
+    }
+}
 
 /// Every conference so far.
 #[derive(Debug, Default)]
@@ -165,11 +224,9 @@ impl Conferences {
         self.0.get(&sid.parse().ok()?)
     }
 
-    /// Those with this name and this status, newest first.
-    pub(super) fn list(&self, name: Option<&str>, status: Option<&str>) -> Vec<&Conference> {
-        let has_name = |conference: &&Conference| name.is_none_or(|name| conference.name == name);
-        let has_status = |conference: &&Conference| status.is_none_or(|status| conference.status.as_str() == status);
-        let mut found: Vec<&Conference> = self.0.values().filter(has_name).filter(has_status).collect();
+    /// Newest first.
+    pub(super) fn all(&self) -> Vec<&Conference> {
+        let mut found: Vec<&Conference> = self.0.values().collect();
         found.sort_by_key(|conference| std::cmp::Reverse(conference.created));
         found
     }
@@ -193,7 +250,7 @@ impl Conferences {
     pub(super) fn join(&mut self, cx: &mut Context, call: &CallSid, name: &str, entry: Entry) -> (ConferenceSid, u64) {
         let sid = self.open(name).unwrap_or_else(|| self.create(cx, name));
         let (row, now) = (cx.next_number(), cx.now());
-        let Entry { guard, label, coaches, rings } = entry;
+        let Entry { guard, label, coaches, rings, starts, muted } = entry;
         let participant = Participant {
             row,
             call: call.clone(),
@@ -201,6 +258,8 @@ impl Conferences {
             hold: false,
             label,
             coaches,
+            starts,
+            muted,
             presence: if rings { Presence::Ringing } else { Presence::Connecting },
             guard_commanded: false,
             created: now,
@@ -243,15 +302,21 @@ impl Conferences {
 
     /// Takes a leg out of its conference. Documented: a raised guard ends the conference, so does the last leaver; one
     /// remaining participant does not. Returns the conference that has to end now, and why.
-    pub(super) fn leave(&mut self, calls: &Calls, call: &CallSid, now: Ms) -> Option<(ConferenceSid, EndReason)> {
+    pub(super) fn leave(
+        &mut self,
+        calls: &Calls,
+        call: &CallSid,
+        way: Leaving,
+        now: Ms,
+    ) -> Option<(ConferenceSid, EndReason)> {
         let conference = self.of_mut(call)?;
         let place = conference.rows.iter().position(|row| &row.call == call)?;
         let row = conference.rows.remove(place);
         if row.guard {
-            return Some((conference.sid.clone(), "participant-with-end-conference-on-exit-left"));
+            return Some((conference.sid.clone(), way.of_guarded()));
         }
         if conference.rows.is_empty() {
-            return Some((conference.sid.clone(), "last-participant-left"));
+            return Some((conference.sid.clone(), way.of_last()));
         }
         conference.changed(calls, now);
         None

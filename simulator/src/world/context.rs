@@ -1,11 +1,11 @@
 //! What every part of the world shares: its configuration, the time, new SIDs, the schedule, and what is told outside.
 
-use super::{Event, Misuse, Note, SocketFailure, Violation};
+use super::twiml::Conference;
+use super::{DocumentOrder, Event, Misuse, Note, SocketFailure, Violation};
 use crate::sim_config::{Ms, SimConfig};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use taskrouter_streams::call::sid::{AccountSid, CallSid, ConferenceSid, NotASid, StreamSid, TaskSid, WorkspaceSid};
-use taskrouter_streams::twilio::twiml::ConferenceVerb;
 
 /// What happens later.
 #[derive(Debug, Clone)]
@@ -25,8 +25,12 @@ pub(super) enum Effect {
 pub(super) enum VoiceEffect {
     /// The customer is moved from the queue into the task's conference.
     JoinCustomer { call: CallSid, generation: u32 },
-    /// A redirected leg dials.
-    Rejoin { call: CallSid, generation: u32, dial: ConferenceVerb },
+    /// A leg goes on with the script that it was given.
+    Follow { call: CallSid, generation: u32 },
+    /// A leg that was given TwiML is in a conference.
+    Dial { call: CallSid, generation: u32, dial: Conference },
+    /// A call that was created through the API is answered.
+    Answer { call: CallSid },
     /// A connecting participant is connected.
     Connect { conference: ConferenceSid, row: u64 },
     /// A written guard takes effect.
@@ -45,13 +49,17 @@ pub(super) struct Context {
     pub(super) config: SimConfig,
     pub(super) account: AccountSid,
     pub(super) workspace: WorkspaceSid,
+    /// Where the APIs with absolute addresses are, seen from who asked last. No trailing slash.
+    pub(super) base: String,
     /// When the request was sent that is being carried out late.
     pub(super) sent_at: Option<Ms>,
+    began: Ms,
     now: Ms,
     minted: u64,
     scheduled: u64,
     schedule: BTreeMap<(Ms, u64), Effect>,
     outbox: Vec<Event>,
+    documents: Vec<DocumentOrder>,
     violations: Vec<Violation>,
     notes: Vec<Note>,
 }
@@ -62,12 +70,15 @@ impl Context {
             config,
             account,
             workspace,
+            base: "https://taskrouter.twilio.com".to_owned(),
             sent_at: None,
+            began: now,
             now,
             minted: 0,
             scheduled: 0,
             schedule: BTreeMap::new(),
             outbox: Vec::new(),
+            documents: Vec::new(),
             violations: Vec::new(),
             notes: Vec::new(),
         }
@@ -75,6 +86,11 @@ impl Context {
 
     pub(super) fn now(&self) -> Ms {
         self.now
+    }
+
+    /// When the world began, which is when what never changes was made.
+    pub(super) fn began(&self) -> Ms {
+        self.began
     }
 
     /// Moves the clock on; it never goes back.
@@ -141,6 +157,15 @@ impl Context {
 
     pub(super) fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.outbox)
+    }
+
+    /// TwiML is to be fetched.
+    pub(super) fn fetch(&mut self, order: DocumentOrder) {
+        self.documents.push(order);
+    }
+
+    pub(super) fn take_documents(&mut self) -> Vec<DocumentOrder> {
+        std::mem::take(&mut self.documents)
     }
 
     pub(super) fn violated(&mut self, what: Misuse) {

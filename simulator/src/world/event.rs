@@ -10,6 +10,7 @@ use super::reservations::Reservation;
 use super::status::TaskStatus;
 use super::task::Task;
 use super::transfer::Transfer;
+use super::workspace::{ACTIVITY, CHANNEL, QUEUE, WORKFLOW};
 use crate::sim_config::Ms;
 use serde_json::json;
 use taskrouter_streams::call::sid::{EventSid, TaskSid};
@@ -92,21 +93,21 @@ impl Form {
         self.put("TaskSid", task.sid.as_str());
         self.put("TaskAttributes", task.attributes_text(cx));
         self.put("TaskAge", (at - task.created) / 1_000);
-        self.put("TaskPriority", 0);
+        self.put("TaskPriority", task.priority);
         self.put("TaskAssignmentStatus", task.status.as_str());
         self.put("TaskVersion", task.version);
         self.put("TaskDateCreated", task.created / 1_000);
         self.put("TaskVirtualStartTime", task.created / 1_000);
         self.put("TaskIgnoreCapacity", "false");
-        self.put("TaskChannelSid", "TC0000000000000000000000000000007c");
+        self.put("TaskChannelSid", CHANNEL);
         self.put("TaskChannelUniqueName", task.channel());
-        self.put("TaskQueueSid", "WQ00000000000000000000000000000009");
-        self.put("TaskQueueName", "Everyone");
+        self.put("TaskQueueSid", QUEUE.0);
+        self.put("TaskQueueName", QUEUE.1);
         self.put("TaskQueueEnteredDate", task.created / 1_000);
         self.put("TaskQueueTargetExpression", "1==1");
-        self.put("WorkflowSid", "WW0000000000000000000000000000000f");
-        self.put("WorkflowName", "Assign to Anyone");
-        if let Some(reason) = task.canceled_reason.filter(|_| task.status == TaskStatus::Canceled) {
+        self.put("WorkflowSid", WORKFLOW.0);
+        self.put("WorkflowName", WORKFLOW.1);
+        if let Some(reason) = task.canceled_reason.as_ref().filter(|_| task.status == TaskStatus::Canceled) {
             self.put("TaskCanceledReason", reason);
         }
     }
@@ -118,8 +119,8 @@ impl Form {
             let contact = format!("client:{}", agent.name);
             self.put("WorkerAttributes", json!({"contact_uri": contact, "roles": ["agent"]}));
         }
-        self.put("WorkerActivitySid", "WA00000000000000000000000000000001");
-        self.put("WorkerActivityName", "Available");
+        self.put("WorkerActivitySid", ACTIVITY.0);
+        self.put("WorkerActivityName", ACTIVITY.1);
         self.put("WorkerVersion", 3);
         self.put("WorkerChannelCapacity", 1);
         self.put("WorkerChannelConsumedCapacity", 100);

@@ -5,6 +5,19 @@ use super::time::iso8601;
 use super::{Event, PageQuery};
 use crate::sim_config::Ms;
 use serde_json::{Map, Value, json};
+use taskrouter_streams::call::sid::TaskSid;
+
+/// Filters, and the parameters of an event that they are compared with.
+const EQUAL: [(&str, &str); 8] = [
+    ("EventType", "EventType"),
+    ("TaskSid", "TaskSid"),
+    ("ReservationSid", "ReservationSid"),
+    ("WorkerSid", "WorkerSid"),
+    ("TaskQueueSid", "TaskQueueSid"),
+    ("WorkflowSid", "WorkflowSid"),
+    ("TaskChannel", "TaskChannelUniqueName"),
+    ("Sid", "Sid"),
+];
 
 /// Documented: without dates, the events of the last 15 minutes.
 const WITHOUT_DATES_MS: Ms = 15 * 60_000;
@@ -16,10 +29,10 @@ pub struct EventQuery {
     pub since: Option<Ms>,
     /// `EndDate`.
     pub until: Option<Ms>,
-    /// `EventType`.
-    pub event_type: Option<String>,
-    /// `TaskSid`.
-    pub task: Option<String>,
+    /// `Minutes`.
+    pub minutes: Option<Ms>,
+    /// The other filters: what a parameter of the event must be.
+    equal: Vec<(&'static str, String)>,
     /// `PageSize` and where the page begins.
     pub page: PageQuery,
 }
@@ -29,13 +42,9 @@ impl EventQuery {
     pub fn read(parameters: &[(String, String)], page: PageQuery) -> Self {
         let get = |name: &str| parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
         let date = |name: &str| Some(get(name)?.parse::<jiff::Timestamp>().ok()?.as_millisecond());
-        Self {
-            since: date("StartDate"),
-            until: date("EndDate"),
-            event_type: get("EventType"),
-            task: get("TaskSid"),
-            page,
-        }
+        let equal = EQUAL.into_iter().filter_map(|(filter, parameter)| Some((parameter, get(filter)?)));
+        let minutes = get("Minutes").and_then(|minutes| minutes.parse::<Ms>().ok());
+        Self { since: date("StartDate"), until: date("EndDate"), minutes, equal: equal.collect(), page }
     }
 }
 
@@ -61,6 +70,11 @@ impl EventLog {
         self.records.iter().map(|(_, event)| event)
     }
 
+    /// When the newest event about the task happened.
+    pub(super) fn last_about(&self, task: &TaskSid) -> Option<Ms> {
+        self.records.iter().rev().find(|(_, event)| event.task == *task).map(|(at, _)| *at)
+    }
+
     /// Moves what happened before the last event into the past, until each event has so long to the next: for readers of the
     /// list, which has the events of a span of time.
     pub(super) fn spread(&mut self, apart: Ms) {
@@ -72,17 +86,19 @@ impl EventLog {
 
     /// The list of those that the query means, newest first.
     pub(super) fn list(&self, cx: &Context, query: &EventQuery, path: &str) -> Value {
-        let since = query.since.unwrap_or(cx.now() - WITHOUT_DATES_MS);
+        let span = query.minutes.map_or(WITHOUT_DATES_MS, |minutes| minutes.saturating_mul(60_000));
+        let since = query.since.unwrap_or(cx.now().saturating_sub(span));
         let until = query.until.unwrap_or(Ms::MAX);
         let meant = |(at, event): &&(Ms, Event)| {
-            (since..=until).contains(at)
-                && query.event_type.as_deref().is_none_or(|name| event.event_type == name)
-                && query.task.as_deref().is_none_or(|task| event.task.as_str() == task)
+            let is_in = |(name, wanted): &(&str, String)| {
+                event.form.iter().any(|(found, value)| found == name && value == wanted)
+            };
+            (since..=until).contains(at) && query.equal.iter().all(is_in)
         };
         let rows = self.records.iter().rev().filter(meant).map(|(at, event)| body(cx, *at, event)).collect();
         // "Pagination is not supported under this resource": whatever page is asked for, there is the first.
         let page = PageQuery { number: 0, ..query.page };
-        let url = format!("https://taskrouter.twilio.com{path}");
+        let url = format!("{}{path}", cx.base);
         let mut list = page.list_v1("events", rows, cx.config.page_size_limit, &url, &[]);
         list["meta"]["next_page_url"] = Value::Null;
         list
@@ -110,8 +126,9 @@ fn body(cx: &Context, at: Ms, event: &Event) -> Value {
         "event_type": event.event_type, "event_date_ms": at, "description": get("EventDescription"),
         "event_date": iso8601(at),
         "resource_type": get("ResourceType"), "resource_sid": get("ResourceSid"), "event_data": data,
-        "actor_type": null, "actor_sid": null, "source": "taskrouter", "source_ip_address": null,
-        "url": format!("https://taskrouter.twilio.com/v1/Workspaces/{}/Events/{}", cx.workspace, event.sid),
+        "actor_url": null, "resource_url": null, "actor_type": null, "actor_sid": null, "source": "taskrouter",
+        "source_ip_address": null,
+        "url": format!("{}/v1/Workspaces/{}/Events/{}", cx.base, cx.workspace, event.sid),
     })
 }
 

@@ -1,5 +1,6 @@
 //! The names of the REST endpoints, and what they answer.
 
+use crate::sim_config::RestError;
 use serde_json::{Value, json};
 
 /// The endpoints.
@@ -17,9 +18,17 @@ pub enum OpName {
     FetchParticipant,
     /// `POST /Conferences/{CF}/Participants/{CA}.json`.
     UpdateParticipant,
+    /// `POST /Conferences/{CF or name}/Participants.json`.
+    CreateParticipant,
+    /// `DELETE /Conferences/{CF}/Participants/{CA or label}.json`.
+    RemoveParticipant,
+    /// `GET /Calls.json`.
+    ListCalls,
+    /// `POST /Calls.json`.
+    CreateCall,
     /// `GET /Calls/{CA}.json`.
     FetchCall,
-    /// `POST /Calls/{CA}.json` with `Twiml`.
+    /// `POST /Calls/{CA}.json` with `Twiml` or `Url`.
     RedirectCall,
     /// `POST /Calls/{CA}.json` with `Status`.
     EndCall,
@@ -31,6 +40,26 @@ pub enum OpName {
     FetchTask,
     /// `GET /v1/Workspaces/{WS}/Tasks/{WT}/Reservations`.
     ListReservations,
+    /// `GET /v1/Workspaces/{WS}/Tasks`.
+    ListTasks,
+    /// `POST /v1/Workspaces/{WS}/Tasks`.
+    CreateTask,
+    /// `POST /v1/Workspaces/{WS}/Tasks/{WT}`.
+    UpdateTask,
+    /// `DELETE /v1/Workspaces/{WS}/Tasks/{WT}`.
+    DeleteTask,
+    /// `GET /v1/Workspaces/{WS}/Tasks/{WT}/Reservations/{WR}`, and below a worker.
+    FetchReservation,
+    /// `POST /v1/Workspaces/{WS}/Tasks/{WT}/Reservations/{WR}`, and below a worker.
+    UpdateReservation,
+    /// `GET /v1/Workspaces/{WS}/Workers`.
+    ListWorkers,
+    /// `GET /v1/Workspaces/{WS}/Workers/{WK}`.
+    FetchWorker,
+    /// `GET /v1/Workspaces/{WS}/TaskQueues`.
+    ListTaskQueues,
+    /// `GET /v1/Workspaces/{WS}/TaskQueues/{WQ}`.
+    FetchTaskQueue,
     /// `GET /v1/Workspaces/{WS}/Events`.
     ListEvents,
     /// `GET /v1/Workspaces`.
@@ -43,14 +72,36 @@ pub enum OpName {
     ListSinks,
     /// `POST /v1/Sinks`.
     CreateSink,
+    /// `GET /v1/Sinks/{DG}`.
+    FetchSink,
+    /// `POST /v1/Sinks/{DG}`.
+    UpdateSink,
+    /// `DELETE /v1/Sinks/{DG}`.
+    DeleteSink,
     /// `GET /v1/Subscriptions`.
     ListSubscriptions,
     /// `POST /v1/Subscriptions`.
     CreateSubscription,
+    /// `GET /v1/Subscriptions/{DF}`.
+    FetchSubscription,
+    /// `POST /v1/Subscriptions/{DF}`.
+    UpdateSubscription,
+    /// `DELETE /v1/Subscriptions/{DF}`.
+    DeleteSubscription,
     /// `GET /v1/Subscriptions/{DF}/SubscribedEvents`.
     ListSubscribedEvents,
     /// `POST /v1/Subscriptions/{DF}/SubscribedEvents`.
     AddSubscribedEvent,
+    /// `GET /v1/Subscriptions/{DF}/SubscribedEvents/{type}`.
+    FetchSubscribedEvent,
+    /// `DELETE /v1/Subscriptions/{DF}/SubscribedEvents/{type}`.
+    RemoveSubscribedEvent,
+}
+
+impl RestError {
+    pub(super) fn reply(self, message: &str) -> Reply {
+        Reply::error(self.status, self.code, message)
+    }
 }
 
 /// An answer: HTTP status and JSON body.
@@ -67,6 +118,23 @@ impl Reply {
     pub fn error(status: u16, code: u32, message: &str) -> Self {
         let more_info = format!("https://www.twilio.com/docs/errors/{code}");
         Self { status, body: json!({"code": code, "message": message, "more_info": more_info, "status": status}) }
+    }
+
+    /// 501 for what Twilio has and the simulator has not. Twilio itself never answers so.
+    pub(super) fn not_simulated(what: &str) -> Self {
+        let mut reply = Self::error(501, 501, &format!("{what} is not simulated by twilio-simulator"));
+        reply.body["more_info"] = Value::Null;
+        reply
+    }
+
+    /// 204, as for what was deleted.
+    pub(super) fn no_content() -> Self {
+        Self { status: 204, body: Value::Null }
+    }
+
+    /// 200 with the body, or 404 for the path without one.
+    pub(super) fn found(body: Option<Value>, path: &str) -> Self {
+        body.map_or_else(|| Self::not_found(path), |body| Self { status: 200, body })
     }
 
     /// 404/20404 for a path.

@@ -6,9 +6,7 @@
 
 use super::context::Context;
 use super::status::ReservationStatus;
-use super::time::iso8601;
 use crate::sim_config::Ms;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use taskrouter_streams::call::sid::{CallSid, ReservationSid, TaskSid, WorkerSid};
 
@@ -23,17 +21,7 @@ pub(super) struct Reservation {
     pub(super) leg: Option<CallSid>,
     /// Grows from one reservation to the next.
     order: u64,
-    created: Ms,
-}
-
-impl Reservation {
-    pub(super) fn body(&self, cx: &Context) -> Value {
-        json!({
-            "account_sid": cx.account.as_str(), "workspace_sid": cx.workspace.as_str(),
-            "sid": self.sid.as_str(), "task_sid": self.task.as_str(), "worker_sid": self.worker.as_str(),
-            "reservation_status": self.status.as_str(), "date_created": iso8601(self.created),
-        })
-    }
+    pub(super) created: Ms,
 }
 
 /// Every reservation so far.
@@ -60,6 +48,18 @@ impl Reservations {
 
     pub(super) fn get(&self, sid: &ReservationSid) -> Option<&Reservation> {
         self.0.get(sid)
+    }
+
+    /// Oldest first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Reservation> {
+        let mut all: Vec<_> = self.0.values().collect();
+        all.sort_by_key(|found| found.order);
+        all.into_iter()
+    }
+
+    /// The reservation that a path names.
+    pub(super) fn find(&self, sid: &str) -> Option<&Reservation> {
+        self.0.get(&sid.parse().ok()?)
     }
 
     pub(super) fn set_status(&mut self, sid: &ReservationSid, status: ReservationStatus) {

@@ -98,10 +98,14 @@ pub struct StreamReport {
     pub stopped_at: Option<Ms>,
     /// Why its socket failed, which stopped it.
     pub failure: Option<SocketFailure>,
+    /// Somebody asked for that failure, as a scenario does.
+    pub failed_by_script: bool,
     /// It ran until the call was over.
     pub ended_with_call: bool,
     tracks: usize,
     task: TaskSid,
+    /// Started by `<Connect>`: it cannot outlive a redirect (documented).
+    connects: bool,
 }
 
 impl StreamReport {
@@ -194,6 +198,7 @@ impl Streams {
         leg: &Call,
         sid: StreamSid,
         verb: StreamVerb,
+        connects: bool,
     ) -> Result<StreamReport, Unstarted> {
         if !leg.is_live() {
             return Err(Unstarted::CallOver);
@@ -221,10 +226,12 @@ impl Streams {
             started_at: cx.now(),
             opened_at: None,
             failure: None,
+            failed_by_script: false,
             stopped_at: None,
             ended_with_call: false,
             tracks: verb.track.cost(),
             task: leg.task.clone(),
+            connects,
         };
         self.of_calls.entry(call.clone()).or_default().push(stream.clone());
         self.open_socket(cx, call, &stream);
@@ -236,6 +243,7 @@ impl Streams {
         let (open_ms, limit_ms) = (cx.config.socket_open_ms, cx.config.socket_connect_ms);
         if let Some(failure) = self.failures.pop_front() {
             let delay = if failure == SocketFailure::TimedOut { limit_ms } else { open_ms };
+            self.mark_scripted(&sid);
             let effect = VoiceEffect::SocketFails { stream: sid.clone(), failure };
             if cx.after_voice(delay, effect).is_some() {
                 self.failed(cx, &sid, failure);
@@ -288,9 +296,11 @@ impl Streams {
         }
     }
 
-    /// Ends every running stream of a leg that follows new TwiML.
+    /// Ends the running streams of a leg that follows new TwiML, as far as they do not outlive that.
     pub(super) fn end_at_redirect(&mut self, cx: &mut Context, call: &CallSid) {
-        for stream in self.of_calls.get_mut(call).into_iter().flatten().filter(|stream| stream.is_running()) {
+        let survive = cx.config.streams_survive_redirects;
+        let ends = |stream: &&mut StreamReport| stream.is_running() && (stream.connects || !survive);
+        for stream in self.of_calls.get_mut(call).into_iter().flatten().filter(ends) {
             stream.stopped_at = Some(cx.now());
             self.orders.push(SocketOrder::Stop(stream.sid.clone()));
             stream.tell(cx, call, "stream-stopped");
@@ -315,7 +325,14 @@ impl Streams {
     /// The same, with a real socket to cut.
     pub(super) fn cut(&mut self, cx: &mut Context, sid: &StreamSid) {
         self.orders.push(SocketOrder::Cut(sid.clone()));
+        self.mark_scripted(sid);
         self.failed(cx, sid, SocketFailure::ClosedByServer);
+    }
+
+    fn mark_scripted(&mut self, sid: &StreamSid) {
+        if let Some((_, stream)) = self.running_mut(sid) {
+            stream.failed_by_script = true;
+        }
     }
 
     pub(super) fn fail_next(&mut self, failure: SocketFailure, times: u32) {

@@ -6,10 +6,9 @@
 
 use super::context::Context;
 use super::status::TaskStatus;
-use super::time::iso8601;
 use super::transfer::Transfer;
 use crate::sim_config::Ms;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, TaskSid, WorkerSid};
 
@@ -25,6 +24,8 @@ pub(super) enum TaskKind {
     Chat,
     /// A task on the voice channel that has no call.
     CallLess(CallLess),
+    /// A program has made it, with attributes of its own and without a call.
+    Program,
 }
 
 /// Tasks on the voice channel that have no call, in the form in which Flex's own plugins make them.
@@ -67,7 +68,10 @@ pub(super) struct Task {
     pub(super) told_over_at: Option<Ms>,
     /// When the service acknowledged that no agent of this task is on the call any more; `None` while one is.
     pub(super) told_unattended_at: Option<Ms>,
-    pub(super) canceled_reason: Option<&'static str>,
+    pub(super) canceled_reason: Option<String>,
+    pub(super) priority: i64,
+    /// The attributes that a program has written, in place of those of its kind.
+    pub(super) given: Option<Map<String, Value>>,
     pub(super) deleted: bool,
 }
 
@@ -101,15 +105,6 @@ impl Task {
         self.transfer.as_ref().filter(|transfer| transfer.is_open())
     }
 
-    pub(super) fn body(&self, cx: &Context) -> Value {
-        json!({
-            "account_sid": cx.account.as_str(), "workspace_sid": cx.workspace.as_str(), "sid": self.sid.as_str(),
-            "assignment_status": self.status.as_str(), "attributes": self.attributes_text(cx),
-            "task_channel_unique_name": self.channel(), "date_created": iso8601(self.created), "priority": 0,
-            "age": (cx.now() - self.created) / 1_000,
-        })
-    }
-
     /// `TaskAttributes` as Twilio writes JSON in a form: one string, with `/` escaped. The customer's name has what
     /// trips a wrong form decoder or signature: `+`, `%`, `&`, `=`, letters beyond ASCII and beyond the basic plane.
     pub(super) fn attributes_text(&self, cx: &Context) -> String {
@@ -132,7 +127,11 @@ impl Task {
                 json!({"channelType": "web", "name": "Zoë", "channelSid": "CH00000000000000000000000000000001"})
             }
             TaskKind::CallLess(kind) => call_less_attributes(*kind),
+            TaskKind::Program => json!({}),
         };
+        if let Some(given) = &self.given {
+            attributes = Value::Object(given.clone());
+        }
         if let (Some(written), Some(object)) = (&self.attributes, attributes.as_object_mut()) {
             let worker = written.worker.as_str();
             let mut participants = json!({"worker": worker});
@@ -148,7 +147,8 @@ impl Task {
                 TaskKind::Outbound if cx.config.recorder_attributes => {
                     object.insert("call_sid".to_owned(), json!(worker));
                 }
-                TaskKind::Inbound | TaskKind::Outbound | TaskKind::Chat | TaskKind::CallLess(_) => {}
+                TaskKind::Inbound | TaskKind::Outbound | TaskKind::Chat | TaskKind::CallLess(_) | TaskKind::Program => {
+                }
             }
         }
         attributes.to_string().replace('/', "\\/")

@@ -254,11 +254,48 @@ impl TaskRouter {
 
     /// Somebody cancels the task, whatever becomes of the call. Observed: pending offers are cancelled with it. That it is
     /// possible while an agent talks, and that the agent's reservation is not told of, is assumed.
-    pub(super) fn cancel(&mut self, cx: &mut Context, task: &TaskSid) -> Result<(), InvalidAction> {
+    pub(super) fn cancel(&mut self, cx: &mut Context, task: &TaskSid, reason: &str) -> Result<(), InvalidAction> {
         self.end_offers(cx, task)?;
         self.tasks.set_status(task, TaskStatus::Canceled);
-        self.tasks.set_canceled_reason(task, "canceled by a supervisor");
+        self.tasks.set_canceled_reason(task, reason);
         self.emit(cx, task, "task.canceled", None);
+        Ok(())
+    }
+
+    /// A program completes the task, whatever becomes of the call. Documented: only an assigned or wrapping one.
+    pub(super) fn complete_task(&mut self, cx: &mut Context, task: &TaskSid) -> Result<(), InvalidAction> {
+        let found =
+            self.task(task).filter(|found| [TaskStatus::Assigned, TaskStatus::Wrapping].contains(&found.status));
+        found.ok_or_else(|| InvalidAction("the task is neither assigned nor wrapping".to_owned()))?;
+        self.end_offers(cx, task)?;
+        self.tasks.set_status(task, TaskStatus::Completed);
+        self.emit(cx, task, "task.completed", None);
+        Ok(())
+    }
+
+    /// A program writes the task's attributes, a JSON object, or its priority.
+    pub(super) fn update_task(
+        &mut self,
+        cx: &mut Context,
+        task: &TaskSid,
+        attributes: Option<&str>,
+        priority: Option<i64>,
+    ) {
+        if let Some(found) = self.tasks.get_mut(task) {
+            found.given = attributes.and_then(|text| serde_json::from_str(text).ok()).or(found.given.take());
+            found.priority = priority.unwrap_or(found.priority);
+            found.version += 1;
+        }
+        self.emit(cx, task, "task.updated", None);
+    }
+
+    /// A program deletes the task, also one that is over (assumed).
+    pub(super) fn delete_by_program(&mut self, cx: &mut Context, task: &TaskSid) -> Result<(), InvalidAction> {
+        let Some(over) = self.tasks.get_mut(task).filter(|found| found.is_over()) else {
+            return self.delete(cx, task);
+        };
+        over.deleted = true;
+        self.emit(cx, task, "task.deleted", None);
         Ok(())
     }
 

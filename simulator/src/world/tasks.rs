@@ -28,6 +28,8 @@ impl Tasks {
             told_over_at: None,
             told_unattended_at: None,
             canceled_reason: None,
+            priority: 0,
+            given: None,
             deleted: false,
         };
         self.0.insert(sid.clone(), task);
@@ -73,15 +75,23 @@ impl Tasks {
         }
     }
 
+    /// Writes attributes, a JSON object, and the priority.
+    pub(super) fn give(&mut self, task: &TaskSid, attributes: &str, priority: i64) {
+        if let Some(found) = self.0.get_mut(task) {
+            found.given = serde_json::from_str(attributes).ok();
+            found.priority = priority;
+        }
+    }
+
     pub(super) fn set_customer(&mut self, task: &TaskSid, call: &CallSid) {
         if let Some(found) = self.0.get_mut(task) {
             found.customer = Some(call.clone());
         }
     }
 
-    pub(super) fn set_canceled_reason(&mut self, task: &TaskSid, reason: &'static str) {
+    pub(super) fn set_canceled_reason(&mut self, task: &TaskSid, reason: &str) {
         if let Some(found) = self.0.get_mut(task) {
-            found.canceled_reason = Some(reason);
+            found.canceled_reason = Some(reason.to_owned());
         }
     }
 

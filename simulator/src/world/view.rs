@@ -3,6 +3,7 @@
 use super::calls::Call;
 use super::{OpName, StreamReport, World};
 use crate::sim_config::Ms;
+use std::fmt;
 use taskrouter_streams::call::sid::{CallSid, TaskSid};
 
 /// Bad luck that no command caused.
@@ -22,6 +23,37 @@ pub enum Note {
         /// The customer's leg.
         call: CallSid,
     },
+    /// Somebody asked for something that Twilio has and the simulator has not. It was refused, and changed nothing.
+    NotSimulated {
+        /// When.
+        at: Ms,
+        /// What.
+        what: String,
+    },
+    /// TwiML could not be fetched, so that the call ended.
+    NoDocument {
+        /// When.
+        at: Ms,
+        /// The leg.
+        call: CallSid,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stranded { call, .. } => {
+                write!(f, "the conference of {call} ended while the customer was on the way back into it")
+            }
+            Self::LeftBehind { call, .. } => {
+                write!(f, "{call} is over, and agents are left behind in its conference")
+            }
+            Self::NotSimulated { what, .. } => write!(f, "{what} is not simulated: answered 501, nothing was changed"),
+            Self::NoDocument { call, reason, .. } => write!(f, "{call} has no TwiML to follow and ends: {reason}"),
+        }
+    }
 }
 
 /// A REST request as it arrived, and how it was answered. Holds no credentials.

@@ -1,14 +1,14 @@
 //! Legs, the conferences that they are in, and the streams that they have: what moves a leg, and what ends with it.
 
-use super::calls::{Calls, Role};
-use super::conferences::{Conferences, EndReason, Entry, Participant};
+use super::calls::{Call, Calls, Role};
+use super::conferences::{Conferences, EndReason, Entry, Leaving, Participant};
 use super::context::{Context, VoiceEffect};
-use super::streams::Streams;
-use super::{Drop, Misuse, Note};
+use super::streams::{StreamOrder, Streams};
+use super::twiml::{Conference, DocumentUrl, Verb};
+use super::{DocumentOrder, Drop, Misuse, Note};
 use crate::sim_config::Ms;
 use std::collections::BTreeMap;
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, StreamSid};
-use taskrouter_streams::twilio::twiml::{self, ConferenceVerb};
 
 /// Legs that have ended, in the order in which TaskRouter notices.
 #[must_use = "TaskRouter has to notice"]
@@ -40,13 +40,18 @@ impl Voice {
     pub(super) fn happen(&mut self, cx: &mut Context, effect: VoiceEffect) -> Ended {
         match effect {
             VoiceEffect::JoinCustomer { call, generation } => self.join_customer(cx, &call, generation),
-            VoiceEffect::Rejoin { call, generation, dial } => return self.rejoin(cx, &call, generation, &dial),
+            VoiceEffect::Follow { call, generation } => return self.follow(cx, &call, generation),
+            VoiceEffect::Dial { call, generation, dial } => return self.dial(cx, &call, generation, &dial),
+            VoiceEffect::Answer { call } => return self.picked_up(cx, &call),
             VoiceEffect::Connect { conference, row } => {
                 self.conferences.connect(&mut self.calls, &conference, row, cx.now());
             }
             VoiceEffect::Guard { conference, row, raised } => self.conferences.set_guard(&conference, row, raised),
             VoiceEffect::SocketOpens { stream } => self.streams.opened(cx, &stream),
-            VoiceEffect::SocketFails { stream, failure } => self.streams.failed(cx, &stream, failure),
+            VoiceEffect::SocketFails { stream, failure } => {
+                self.streams.failed(cx, &stream, failure);
+                return self.resume(cx);
+            }
             VoiceEffect::GiveUp { call } => return self.hang_up(cx, &call),
         }
         Ended::default()
@@ -94,14 +99,23 @@ impl Voice {
         self.join(cx, sid, &room, Entry::guarded(true));
     }
 
-    fn rejoin(&mut self, cx: &mut Context, sid: &CallSid, generation: u32, dial: &ConferenceVerb) -> Ended {
-        let Some(call) = self.calls.get(sid).filter(|call| call.is_at(generation)) else {
+    /// A leg is in the conference that its TwiML names.
+    fn dial(&mut self, cx: &mut Context, sid: &CallSid, generation: u32, dial: &Conference) -> Ended {
+        let Some(call) = self.calls.get_mut(sid).filter(|call| call.is_at(generation)) else {
             return Ended::default();
         };
+        call.dials();
         let astray = call.is_doomed() || !call.is_customer() || call.room != dial.room;
-        let found = self.conferences.open(&dial.room).is_some();
-        self.join(cx, sid, &dial.room, Entry::guarded(dial.end_conference_on_exit));
-        if found {
+        let (found, is_program) = (self.conferences.open(&dial.room).is_some(), call.role == Role::Program);
+        let entry = Entry {
+            guard: dial.guard,
+            label: dial.label.clone(),
+            starts: dial.starts,
+            muted: dial.muted,
+            ..Entry::default()
+        };
+        self.join(cx, sid, &dial.room, entry);
+        if found || is_program {
             return Ended::default();
         }
         if astray {
@@ -134,7 +148,9 @@ impl Voice {
                 }
                 Ended::one(sid).and(others)
             }
-            Role::Worker(_) | Role::Colleague | Role::External | Role::Supervisor => others.and(Ended::one(sid)),
+            Role::Worker(_) | Role::Colleague | Role::External | Role::Supervisor | Role::Program => {
+                others.and(Ended::one(sid))
+            }
         }
     }
 
@@ -166,7 +182,11 @@ impl Voice {
     }
 
     fn leave(&mut self, cx: &mut Context, call: &CallSid) -> Ended {
-        match self.conferences.leave(&self.calls, call, cx.now()) {
+        self.leave_by(cx, call, Leaving::Left)
+    }
+
+    fn leave_by(&mut self, cx: &mut Context, call: &CallSid, way: Leaving) -> Ended {
+        match self.conferences.leave(&self.calls, call, way, cx.now()) {
             Some((conference, reason)) => self.end_conference(cx, &conference, reason, Some(call)),
             None => Ended::default(),
         }
@@ -182,6 +202,8 @@ impl Voice {
         by: Option<&CallSid>,
     ) -> Ended {
         let calls = self.conferences.end(sid, reason, by, cx.now());
+        let has_script = |call: &CallSid| self.calls.get(call).is_some_and(Call::has_script);
+        let (scripted, calls): (Vec<_>, Vec<_>) = calls.into_iter().partition(has_script);
         let (live_on, calls): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| self.has_more_twiml(cx, call));
         for call in live_on {
             if let Some(leg) = self.calls.get_mut(&call) {
@@ -192,55 +214,152 @@ impl Voice {
             self.complete(cx, call);
         }
         let (customers, workers): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| self.calls.is_customer(call));
-        Ended(customers).and(Ended(workers))
+        let mut ended = Ended(customers).and(Ended(workers));
+        for call in scripted {
+            let generation = self.calls.get(&call).map_or(0, Call::generation);
+            ended = ended.and(self.follow(cx, &call, generation));
+        }
+        ended
     }
 
     /// New TwiML for a leg (documented: the leg leaves its conference at once). The caller has seen that it is live.
-    pub(super) fn redirect(&mut self, cx: &mut Context, sid: &CallSid, text: &str) -> Ended {
-        let document = match twiml::parse(text) {
-            Ok(document) => document,
-            Err(error) => {
-                cx.violated(Misuse::BadTwiml { call: sid.clone(), reason: error.to_string() });
-                return self.end_by_command(cx, sid);
+    pub(super) fn redirect(&mut self, cx: &mut Context, sid: &CallSid, script: Vec<Verb>) -> Ended {
+        let room = script.iter().find_map(|verb| if let Verb::Dial(dial) = verb { Some(dial) } else { None });
+        let doom = self.doom(sid, room.map(|dial| dial.room.as_str()));
+        if self.calls.is_customer(sid) {
+            if let Some(how) = doom {
+                cx.violated(Misuse::CustomerDropped { call: sid.clone(), how });
             }
-        };
-        let doom = self.doom(sid, &document.conference.room);
-        if let Some(how) = doom
-            && self.calls.is_customer(sid)
-        {
-            cx.violated(Misuse::CustomerDropped { call: sid.clone(), how });
-        }
-        if document.conference.beep {
-            cx.violated(Misuse::Beep { call: sid.clone() });
+            if room.is_some_and(|dial| dial.beeps_on_enter) {
+                cx.violated(Misuse::Beep { call: sid.clone() });
+            }
         }
         let Some(call) = self.calls.get_mut(sid) else { return Ended::default() };
-        let generation = call.redirected(cx.now(), doom.is_some());
+        let generation = call.redirected(cx.now(), script, doom.is_some());
         let ended = self.leave(cx, sid);
-        if !cx.config.streams_survive_redirects {
-            self.streams.end_at_redirect(cx, sid);
-        }
-        for name in &document.stop {
-            self.streams.stop(cx, sid, name);
-        }
-        for verb in document.start {
-            // TwiML has no answer: what is refused shows as a violation only.
-            let stream = cx.mint(StreamSid::PREFIX);
-            if let Some(call) = self.calls.get(sid) {
-                let _ = self.streams.start(cx, call, stream, verb);
+        self.streams.end_at_redirect(cx, sid);
+        ended.and(self.follow(cx, sid, generation))
+    }
+
+    /// A leg follows its script until a verb takes time; at the end of it the leg hangs up.
+    fn follow(&mut self, cx: &mut Context, sid: &CallSid, generation: u32) -> Ended {
+        loop {
+            let Some(call) = self.calls.get_mut(sid).filter(|call| call.is_at(generation)) else {
+                return Ended::default();
+            };
+            let wait = match call.next_verb() {
+                None | Some(Verb::Hangup) => return self.end_of_script(cx, sid),
+                Some(Verb::Start(order)) => {
+                    self.start_by_script(cx, sid, order, false);
+                    continue;
+                }
+                Some(Verb::Stop(name)) => {
+                    self.streams.stop(cx, sid, &name);
+                    continue;
+                }
+                Some(Verb::Connect(order)) => {
+                    if self.start_by_script(cx, sid, order, true) {
+                        return Ended::default();
+                    }
+                    continue;
+                }
+                Some(Verb::Redirect(document)) => {
+                    self.ask_for_document(cx, sid, document);
+                    return Ended::default();
+                }
+                Some(Verb::Dial(dial)) => {
+                    let effect = VoiceEffect::Dial { call: sid.clone(), generation, dial };
+                    let effect = cx.after_voice(cx.config.rejoin_ms, effect);
+                    return effect.map(|effect| self.happen(cx, effect)).unwrap_or_default();
+                }
+                Some(Verb::Prompt(times)) => cx.config.prompt_ms.saturating_mul(times),
+                Some(Verb::Pause(ms)) => ms,
+            };
+            if cx.after_voice(wait, VoiceEffect::Follow { call: sid.clone(), generation }).is_none() {
+                return Ended::default();
             }
-        }
-        let effect = VoiceEffect::Rejoin { call: sid.clone(), generation, dial: document.conference };
-        match cx.after_voice(cx.config.rejoin_ms, effect) {
-            Some(effect) => ended.and(self.happen(cx, effect)),
-            None => ended,
         }
     }
 
+    /// TwiML has no answer: what is refused shows as a violation only, and the call goes on.
+    fn start_by_script(&mut self, cx: &mut Context, sid: &CallSid, order: StreamOrder, connects: bool) -> bool {
+        let stream: StreamSid = cx.mint(StreamSid::PREFIX);
+        let verb = match order.verb(&stream) {
+            Ok(verb) => verb,
+            Err(reason) => {
+                cx.violated(Misuse::BadStream { call: sid.clone(), reason });
+                return false;
+            }
+        };
+        let Some(call) = self.calls.get_mut(sid) else { return false };
+        let started = self.streams.start(cx, call, stream.clone(), verb, connects).is_ok();
+        if started && connects {
+            call.waits_for(&stream);
+        }
+        started
+    }
+
+    /// The scripts go on whose streams are over.
+    pub(super) fn resume(&mut self, cx: &mut Context) -> Ended {
+        let Self { calls, streams, .. } = self;
+        let is_over = |call: &CallSid, stream: &StreamSid| !streams.running(call).any(|found| &found.sid == stream);
+        let over = calls.waiting().filter(|(call, stream)| is_over(call, stream)).map(|(call, _)| call.clone());
+        let mut ended = Ended::default();
+        for sid in over.collect::<Vec<_>>() {
+            let Some(call) = self.calls.get_mut(&sid) else { continue };
+            call.goes_on();
+            let generation = call.generation();
+            ended = ended.and(self.follow(cx, &sid, generation));
+        }
+        ended
+    }
+
+    /// A customer who never came back into a conference was dropped.
+    fn end_of_script(&mut self, cx: &mut Context, sid: &CallSid) -> Ended {
+        let is_dropped = self.calls.get(sid).is_some_and(|call| call.is_customer() && !call.has_dialled());
+        if is_dropped { self.end_by_command(cx, sid) } else { self.hang_up(cx, sid) }
+    }
+
+    /// The leg goes on with TwiML from elsewhere, and stays where it is until that is there (assumed).
+    pub(super) fn ask_for_document(&mut self, cx: &mut Context, sid: &CallSid, document: DocumentUrl) {
+        let Some(call) = self.calls.get(sid) else { return };
+        let (form, generation) = (call.document_form(&cx.account), call.generation());
+        cx.fetch(DocumentOrder { call: sid.clone(), generation, document, form });
+    }
+
+    /// A call that was created through the API rings until it is answered, and then follows its TwiML.
+    pub(super) fn call_out(&mut self, cx: &mut Context, sid: &CallSid, script: Vec<Verb>) -> Ended {
+        if let Some(call) = self.calls.get_mut(sid) {
+            call.given(script);
+            call.rings();
+        }
+        let effect = cx.after_voice(cx.config.ringing_ms, VoiceEffect::Answer { call: sid.clone() });
+        effect.map(|effect| self.happen(cx, effect)).unwrap_or_default()
+    }
+
+    fn picked_up(&mut self, cx: &mut Context, sid: &CallSid) -> Ended {
+        let Some(call) = self.calls.get_mut(sid).filter(|call| call.is_live()) else { return Ended::default() };
+        call.answers(cx.now());
+        let generation = call.generation();
+        self.follow(cx, sid, generation)
+    }
+
+    /// A participant is removed through the API: the leg goes on with its TwiML, or hangs up.
+    pub(super) fn kick(&mut self, cx: &mut Context, sid: &CallSid) -> Ended {
+        let ended = self.leave_by(cx, sid, Leaving::Kicked);
+        let Some(call) = self.calls.get(sid).filter(|call| call.is_live()) else { return ended };
+        let generation = call.generation();
+        if call.has_script() {
+            return ended.and(self.follow(cx, sid, generation));
+        }
+        ended.and(self.end_by_command(cx, sid))
+    }
+
     /// Why a redirect at this moment cannot lead back, if it cannot.
-    fn doom(&self, sid: &CallSid, room: &str) -> Option<Drop> {
+    fn doom(&self, sid: &CallSid, room: Option<&str>) -> Option<Drop> {
         let Some(conference) = self.conferences.of(sid) else {
             // Already outside: the way back is open as long as the room is.
-            return self.conferences.open(room).is_none().then_some(Drop::Alone);
+            return self.conferences.open(room?).is_none().then_some(Drop::Alone);
         };
         if conference.participant(sid)?.guard {
             Some(Drop::GuardRaised)

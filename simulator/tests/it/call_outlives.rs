@@ -1,7 +1,7 @@
 //! Calls that live on: with a third party, in a survey, after their task; and what must have ended by then.
 
 use super::{START, Talk, order};
-use twilio_simulator::world::{CallAction, Mode, NewTask, Request, Target};
+use twilio_simulator::world::{CallAction, Mode, NewTask, Request, Target, TaskRouterRequest};
 use twilio_simulator::{Ms, SimConfig};
 
 /// How long a stream may run after the service was told that nobody is entitled.
@@ -71,7 +71,8 @@ fn a_task_can_be_cancelled_or_deleted_while_its_call_lives() {
         assert_eq!(talk.events(), [told]);
         assert_eq!((talk.call_status().as_str(), talk.participants()), ("in-progress", 2));
         assert!(talk.world.happens(&talk.task, action).is_err(), "only once");
-        let found = talk.perform(&Request::FetchTask { task: talk.task.to_string() }).status;
+        let found =
+            talk.perform(&Request::TaskRouter(TaskRouterRequest::FetchTask { task: talk.task.to_string() })).status;
         assert_eq!(found, if action == CallAction::TaskDeleted { 404 } else { 200 });
         talk.world.advance(START).leaves(&talk.task, "alice").unwrap();
         assert_eq!(talk.events(), Vec::<String>::new(), "nothing is told of a task that is over");

@@ -219,7 +219,7 @@ async fn talking_to(sim: &Simulator) -> TaskSid {
 async fn a_streams_callbacks_are_signed_over_its_own_url_with_its_query() {
     let (sim, inbox, server) = posting("").await;
     let task = talking_to(&sim).await;
-    assert_eq!(streams(&sim, &task, "a").await, StatusCode::CREATED);
+    assert_eq!(streams(&sim, &task, "a").await, StatusCode::OK);
     assert!(sim.quiet(Duration::from_secs(5)).await);
     sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
     assert_eq!(inbox.streams(), ["stream-started a", "stream-stopped a"]);
@@ -244,14 +244,14 @@ async fn a_destination_that_refuses_or_hangs_is_told_of_after_the_stream_was_acc
     let task = talking_to(&sim).await;
     for (failure, error) in [(SocketFailure::Handshake, "31920"), (SocketFailure::Refused, "31902")] {
         sim.world(|world| world.next_sockets_fail(failure, 1));
-        assert_eq!(streams(&sim, &task, error).await, StatusCode::CREATED);
+        assert_eq!(streams(&sim, &task, error).await, StatusCode::OK);
         assert!(sim.quiet(Duration::from_secs(5)).await);
         assert_eq!(inbox.streams().last().unwrap(), &format!("stream-error {error}"));
         let seen = inbox.seen.lock().unwrap().clone();
         assert!(parameter(&seen.last().unwrap().1, "StreamError").starts_with(error));
     }
     assert_eq!(sim.world(|world| world.snapshot(&task)).unwrap().streams, Vec::<String>::new());
-    assert_eq!(streams(&sim, &task, "well").await, StatusCode::CREATED);
+    assert_eq!(streams(&sim, &task, "well").await, StatusCode::OK);
     assert!(sim.quiet(Duration::from_secs(5)).await);
     assert_eq!(sim.world(|world| world.snapshot(&task)).unwrap().streams, ["alice"]);
     sim.stop().await;

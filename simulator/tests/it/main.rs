@@ -12,18 +12,23 @@ mod demo;
 mod faults;
 mod media;
 mod media_streams;
+mod openapi;
 mod others;
+mod resources;
 mod rest;
 mod scenarios;
 mod second_task;
 mod serve;
 mod taskrouter;
+mod twiml;
 mod voice;
 
 use serde_json::Value;
 use std::process::{Command, Stdio};
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, TaskSid};
-use twilio_simulator::world::{CallAction, Event, PageQuery, Reply, Request, StreamOrder, World};
+use twilio_simulator::world::{
+    CallAction, Event, ListQuery, ParticipantChange, Reply, Request, StreamOrder, TwimlSource, World,
+};
 use twilio_simulator::{Ms, Settings, SimConfig, Simulator};
 
 const ACCOUNT: &str = "AC0000000000000000000000000000ac01";
@@ -91,8 +96,7 @@ impl Talk {
     /// The rows of the conference, the customer's first.
     fn rows(&mut self) -> Vec<Value> {
         let conference = self.conference.to_string();
-        let page = PageQuery { number: 0, size: 50 };
-        let body = self.perform(&Request::ListParticipants { conference, page }).body;
+        let body = self.perform(&Request::ListParticipants { conference, query: ListQuery::default() }).body;
         let mut rows = body["participants"].as_array().unwrap().clone();
         rows.sort_by_key(|row| row["call_sid"] != self.customer.as_str());
         rows
@@ -109,12 +113,12 @@ impl Talk {
 
     fn update(&mut self, guard: Option<bool>, hold: Option<bool>) -> Reply {
         let (conference, call) = (self.conference.to_string(), self.customer.to_string());
-        self.perform(&Request::UpdateParticipant { conference, call, guard, hold })
+        self.perform(&Request::UpdateParticipant { conference, call, change: change(guard, hold) })
     }
 
     fn redirect(&mut self, twiml: &str) -> Reply {
         let call = self.customer.to_string();
-        self.perform(&Request::RedirectCall { call, twiml: twiml.to_owned() })
+        self.perform(&Request::RedirectCall { call, source: TwimlSource::Inline(twiml.to_owned()) })
     }
 
     fn create(&mut self, order: StreamOrder) -> Reply {
@@ -136,8 +140,7 @@ impl Talk {
 
     fn participants(&mut self) -> usize {
         let conference = self.conference.to_string();
-        let page = PageQuery { number: 0, size: 50 };
-        let reply = self.perform(&Request::ListParticipants { conference, page });
+        let reply = self.perform(&Request::ListParticipants { conference, query: ListQuery::default() });
         reply.body["participants"].as_array().unwrap().len()
     }
 
@@ -162,6 +165,10 @@ impl Talk {
     fn events(&mut self) -> Vec<String> {
         self.world.take_events().iter().map(told).collect()
     }
+}
+
+fn change(guard: Option<bool>, hold: Option<bool>) -> ParticipantChange {
+    ParticipantChange { guard, hold, ..ParticipantChange::default() }
 }
 
 fn rejoin(streams: &str, room: &str) -> String {

@@ -3,7 +3,7 @@
 use super::{START, Talk, rejoin, told, world};
 use serde_json::Value;
 use twilio_simulator::SimConfig;
-use twilio_simulator::world::{CallAction, CallLess, Event, NewTask, PageQuery, Request, World};
+use twilio_simulator::world::{CallAction, CallLess, Event, ListQuery, NewTask, Request, TwimlSource, World};
 
 const JOINS: CallAction = CallAction::ExternalJoins { guard: false };
 
@@ -68,7 +68,7 @@ fn a_command_on_any_other_leg_than_the_customers_is_a_violation() {
         let call = row_with(&talk.rows(), label)["call_sid"].as_str().unwrap().to_owned();
         talk.perform(&Request::StopStream { call: call.clone(), stream: "x".to_owned() });
         let twiml = rejoin("", talk.task.as_str());
-        talk.perform(&Request::RedirectCall { call, twiml });
+        talk.perform(&Request::RedirectCall { call, source: TwimlSource::Inline(twiml) });
         let told = talk.violations();
         assert_eq!(told.iter().filter(|text| text.contains(whose)).count(), 2, "{told:?}");
     }
@@ -127,9 +127,9 @@ fn an_agent_calls_an_agent_and_there_is_no_customer() {
     let caller = world.worker_leg(&task, "alice").unwrap();
     assert_eq!(attributes["worker_call_sid"], caller.as_str());
     let conference = world.conference(&task).unwrap().to_string();
-    let page = PageQuery { number: 0, size: 50 };
-    let rows =
-        world.perform(&Request::ListParticipants { conference, page }, "/some/path").body["participants"].clone();
+    let rows = world.perform(&Request::ListParticipants { conference, query: ListQuery::default() }, "/some/path").body
+        ["participants"]
+        .clone();
     let callee = rows.as_array().unwrap().iter().find(|row| row["call_sid"] != caller.as_str()).unwrap();
     assert_eq!(call(&mut world, callee["call_sid"].as_str().unwrap())["to"], "client:bob");
     assert!(world.report(&task).unwrap().customer.is_none());

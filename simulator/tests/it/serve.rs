@@ -63,6 +63,34 @@ async fn a_consumer_that_refuses_is_told_of_and_the_exit_code_is_1() {
 }
 
 #[tokio::test]
+async fn a_judge_holds_the_expectations_and_prints_notes_and_figures() {
+    let (consumer, route) = consumer().await;
+    let to = format!("{AUDIO}/audio");
+    let story = |expected: &str, more: &str| {
+        format!(
+            "name = \"a-story\"\ntitle = \"A story\"\nsteps = [\"customer calls\", {more}\"alice accepts\", \"settle\", \
+             \"expect {expected}\", \"Flex lowers the guard\", \"customer hangs up\", \"settle\"]\n"
+        )
+    };
+    let asked = "\"the destination refuses the next stream\", ";
+    let directory = TempDir::new().unwrap();
+    for (story, code, words) in [
+        (story("stream alice, guard raised", ""), 0, "time to stream MZ"),
+        (story("stream bob", ""), 1, "streams are alice, not bob"),
+        (story("no streams", asked), 0, "agents are left behind"),
+    ] {
+        let file = directory.path().join("a-story.toml");
+        std::fs::write(&file, story).unwrap();
+        let arguments =
+            ["--judge", "--scenario", file.to_str().unwrap(), "--listen", "127.0.0.1:0", "--stream-to", &to];
+        let (ended, said) = output(sim(&route, "300", &arguments)).await;
+        assert_eq!(ended, Some(code), "{said}");
+        assert!(said.contains(words) && said.contains("time outside the conference of CA"), "{said}");
+    }
+    consumer.stop().await;
+}
+
+#[tokio::test]
 async fn a_worker_against_it_streams_to_the_consumer_in_one_scenario_after_the_other() {
     let (consumer, route) = consumer().await;
     let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

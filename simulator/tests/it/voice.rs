@@ -1,8 +1,8 @@
 //! Guard, hold, redirect and rejoin.
 
-use super::{START, Talk, rejoin, start, world};
+use super::{START, Talk, change, rejoin, start, world};
 use twilio_simulator::SimConfig;
-use twilio_simulator::world::{Mode, Note, PageQuery, Request, Target};
+use twilio_simulator::world::{ListQuery, Mode, Note, Request, Target};
 
 #[test]
 fn the_customer_starts_with_a_raised_guard_and_not_held() {
@@ -125,9 +125,9 @@ fn a_rejoin_after_the_end_makes_a_new_conference_and_is_a_violation() {
     let mut talk = Talk::begin(SimConfig::default());
     talk.redirect(&talk.rejoin(""));
     talk.wait(10);
-    let page = PageQuery { number: 0, size: 50 };
-    let name = Some(talk.task.to_string());
-    let found = talk.perform(&Request::FindConferences { friendly_name: name, status: None, page });
+    let filters = vec![("FriendlyName".to_owned(), talk.task.to_string())];
+    let query = ListQuery { filters, ..ListQuery::default() };
+    let found = talk.perform(&Request::FindConferences { query });
     let rows = found.body["conferences"].as_array().unwrap().clone();
     assert_eq!(rows.len(), 2);
     assert!(talk.violations()[1].contains("rejoined into a new conference"), "{:?}", talk.violations());
@@ -167,8 +167,9 @@ fn the_workers_guard_is_raised_while_two_or_fewer_are_in() {
     talk.world.advance(START).accepts(&talk.task, "bob").unwrap();
     let guards = |talk: &mut Talk| {
         let conference = talk.conference.to_string();
-        let page = PageQuery { number: 0, size: 50 };
-        let rows = talk.perform(&Request::ListParticipants { conference, page }).body["participants"].clone();
+        let rows =
+            talk.perform(&Request::ListParticipants { conference, query: ListQuery::default() }).body["participants"]
+                .clone();
         let customer = talk.customer.to_string();
         let rows = rows.as_array().unwrap().clone();
         rows.into_iter()
@@ -237,7 +238,7 @@ fn touching_a_workers_leg_is_a_violation_each_time() {
     let mut talk = Talk::begin(SimConfig::default());
     let call = talk.world.worker_leg(&talk.task, "alice").unwrap().to_string();
     let conference = talk.conference.to_string();
-    talk.perform(&Request::UpdateParticipant { conference, call: call.clone(), guard: Some(false), hold: None });
+    talk.perform(&Request::UpdateParticipant { conference, call: call.clone(), change: change(Some(false), None) });
     talk.perform(&Request::EndCall { call });
     assert_eq!(talk.violations().iter().filter(|text| text.contains("worker's leg")).count(), 2);
 }

@@ -4,7 +4,6 @@ use super::*;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use script::Seen;
-use taskrouter_streams::twilio::twiml;
 
 /// Performs the operation, whatever its end, and returns what was asked.
 async fn asked(operation: &Operation) -> Seen {
@@ -88,7 +87,7 @@ async fn a_redirect_sends_twiml_that_stops_starts_and_dials_back() {
          <Dial><Conference beep=\"false\" endConferenceOnExit=\"true\">Room &amp; &lt;co&gt;</Conference></Dial></Response>"
     );
     assert_eq!(*twiml, expected);
-    assert!(twiml::parse(twiml).is_ok());
+    assert!(twilio_simulator::world::twiml::read_inline(twiml).is_ok());
     assert_eq!(seen.body, serde_urlencoded::to_string([("Twiml", twiml)]).unwrap());
 }
 

@@ -2,11 +2,12 @@
 
 use super::say;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-use twilio_simulator::Simulator;
+use taskrouter_streams::call::sid::WorkerSid;
 use twilio_simulator::callbacks::{Delivered, Delivery};
-use twilio_simulator::world::{RequestRecord, StreamReport};
+use twilio_simulator::world::{Event, RequestRecord, StreamReport};
+use twilio_simulator::{Ms, Simulator};
 
 /// How often changes are looked for.
 const POLL: Duration = Duration::from_millis(50);
@@ -23,6 +24,7 @@ struct Seen {
     requests: usize,
     deliveries: usize,
     violations: usize,
+    notes: usize,
     /// What was last said of each stream.
     streams: BTreeMap<String, &'static str>,
     failures: usize,
@@ -74,7 +76,7 @@ impl Watch {
             for stream in sim.world(|world| world.report(&task)).map_or_else(Vec::new, |report| report.streams) {
                 let state = state(&stream);
                 if seen.streams.insert(stream.sid.to_string(), state) != Some(state) {
-                    seen.failures += usize::from(stream.failure.is_some());
+                    seen.failures += usize::from(stream.failure.is_some() && !stream.failed_by_script);
                     self.stream(sim, &stream, state);
                 }
             }
@@ -83,9 +85,34 @@ impl Watch {
             seen.violations += 1;
             self.say(&format!("  VIOLATION: {violation}"));
         }
+        for note in sim.world(|world| world.notes().to_vec()).iter().skip(seen.notes) {
+            seen.notes += 1;
+            self.say(&format!("  note: {note}"));
+        }
     }
 
-    /// Whether a stream's socket has failed.
+    /// Prints how long each stream took, from an agent's accepting to its open socket, and how long redirects kept customers
+    /// out of their conferences.
+    pub(super) fn figures(&self, sim: &Simulator) {
+        let accepted: Vec<Accepted> = sim.world(|world| world.events().filter_map(Accepted::read).collect());
+        let reports: Vec<_> = sim.world(|world| world.tasks().iter().filter_map(|task| world.report(task)).collect());
+        let mut legs = BTreeSet::new();
+        // Several tasks may be about one leg.
+        for report in reports.iter().filter(|report| legs.insert(report.customer.clone())) {
+            for stream in &report.streams {
+                let Some(opened) = stream.opened_at else { continue };
+                let before = || accepted.iter().rev().filter(|accepted| accepted.at <= stream.started_at);
+                let own = before().find(|accepted| stream.worker.as_ref() == Some(&accepted.worker));
+                let Some(accepted) = own.or_else(|| before().next()) else { continue };
+                self.say(&format!("time to stream {}: {} ms", stream.sid, opened - accepted.at));
+            }
+            if let Some(customer) = &report.customer {
+                self.say(&format!("time outside the conference of {customer}: {} ms", report.outside_ms));
+            }
+        }
+    }
+
+    /// Whether a stream's socket has failed that nobody asked to fail.
     pub(super) fn has_seen_failures(&self) -> bool {
         self.seen.borrow().failures > 0
     }
@@ -118,6 +145,21 @@ impl Watch {
         let who = who.map_or_else(String::new, |who| format!(" of {who}"));
         let why = stream.failure.map_or_else(String::new, |failure| format!(": {failure}"));
         self.say(&format!("  stream {}{who} to {}: {state}{why}", stream.sid, stream.url));
+    }
+}
+
+/// That an agent has accepted, as TaskRouter tells it.
+struct Accepted {
+    worker: WorkerSid,
+    at: Ms,
+}
+
+impl Accepted {
+    fn read(event: &Event) -> Option<Self> {
+        let get = |name: &str| event.form.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
+        let accepted = event.event_type == "reservation.accepted";
+        accepted
+            .then(|| Some(Self { worker: get("WorkerSid")?.parse().ok()?, at: get("TimestampMs")?.parse().ok()? }))?
     }
 }
 
