@@ -358,9 +358,7 @@ impl Decision<'_> {
     /// The guard as it should be while no stream changes by redirect.
     fn guard(&self) -> Option<Next> {
         let customer = self.call.customer()?;
-        // Who joins during a pause of the whole call starts through the leg's Streams resource, later.
-        let expected = self.call.has_open_transfer() && !self.call.pauses.cover_the_call();
-        let ahead = expected && !self.call.is_over() && self.may_redirect();
+        let ahead = self.call.has_open_transfer() && !self.call.is_over() && self.may_redirect();
         let (guard, goal, due) = if ahead && !self.call.retries.is_parked(&Goal::LowerGuard) {
             match self.leg.guard().standing(Guard::Lowered, self.now, self.policy) {
                 Standing::Proven => return None,

@@ -114,11 +114,6 @@ impl Pauses {
         self.open().any(|pause| pause.scope.covers(reservation))
     }
 
-    /// Whether all agents' streams are paused.
-    pub(super) fn cover_the_call(&self) -> bool {
-        self.open().any(|pause| pause.scope == PauseScope::Call)
-    }
-
     /// The pause of a reservation that ended last.
     pub(super) fn last_ended(&self, reservation: &ReservationSid) -> Option<(&Pause, EpochMs)> {
         let ended = self.rows.iter().filter(|pause| pause.scope.covers(reservation));

@@ -6,13 +6,16 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use taskrouter_streams::call::pause::StopProof;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::TaskSid;
 use twilio_simulator::SimConfig;
+use twilio_simulator::callbacks::DeliveryFault;
+use twilio_simulator::faults::On;
 use twilio_simulator::testbed::Testbed;
-use twilio_simulator::world::{Mode, Target};
+use twilio_simulator::world::{Mode, OpName, Target};
 
-const SECRET: &str = "the-secret-of-pauses";
+pub(crate) const SECRET: &str = "the-secret-of-pauses";
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -32,18 +35,49 @@ fn signature(secret: &str, path: &str, timestamp: &str, body: &str) -> String {
 }
 
 async fn send(stage: &Testbed, path: &str, body: &str, timestamp: &str, signature: &str) -> (StatusCode, Value) {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let request = client.post(format!("http://{}{path}", stage.service.public()));
+    post(&stage.service.public().to_string(), path, body, timestamp, signature).await.unwrap()
+}
+
+async fn post(
+    address: &str,
+    path: &str,
+    body: &str,
+    timestamp: &str,
+    signature: &str,
+) -> reqwest::Result<(StatusCode, Value)> {
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let request = client.post(format!("http://{address}{path}"));
     let request = request.header("X-Pause-Timestamp", timestamp).header("X-Pause-Signature", signature);
-    let answer = request.body(body.to_owned()).send().await.unwrap();
+    let answer = request.body(body.to_owned()).send().await?;
     let status = answer.status();
-    (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
+    Ok((status, serde_json::from_str(&answer.text().await?).unwrap_or_default()))
+}
+
+/// A request to this address that is signed now; no answer when nobody lives to give one.
+pub(crate) async fn post_signed(address: String, task: TaskSid, word: &'static str, body: Value) -> Option<StatusCode> {
+    let (path, timestamp, body) = (format!("/calls/{task}/{word}"), now().to_string(), body.to_string());
+    let signature = signature(SECRET, &path, &timestamp, &body);
+    post(&address, &path, &body, &timestamp, &signature).await.ok().map(|(status, _)| status)
 }
 
 /// A request that is signed now.
 async fn signed(stage: &Testbed, task: &TaskSid, word: &str, body: &Value) -> (StatusCode, Value) {
     let (path, timestamp, body) = (format!("/calls/{task}/{word}"), now().to_string(), body.to_string());
     send(stage, &path, &body, &timestamp, &signature(SECRET, &path, &timestamp, &body)).await
+}
+
+/// Asks until the pause is proven: then nothing runs.
+async fn until_paused(stage: &Testbed, task: &TaskSid, id: &str) {
+    for _ in 0..30 {
+        let (status, body) = signed(stage, task, "pause", &json!({"id": id})).await;
+        let running = running(stage, task);
+        match status.as_u16() {
+            200 => return assert_eq!(running, Vec::<String>::new(), "{body}"),
+            504 => {}
+            _ => panic!("{status}: {body}"),
+        }
+    }
+    panic!("{id} is never proven");
 }
 
 async fn call(stage: &Testbed, agents: &[&str]) -> TaskSid {
@@ -202,4 +236,68 @@ async fn without_a_secret_there_is_no_such_path() {
     let task = call(&stage, &["alice"]).await;
     assert_eq!(signed(&stage, &task, "pause", &json!({"id": "p"})).await.0, 404);
     stage.stop().await;
+}
+
+/// Short patience, so that what is not proven is looked at again soon.
+const QUICK: &str = "confirm_within_ms = 300\n[retry]\nfirst_ms = 10\ncap_ms = 50\ndoubt_ms = 50\n\
+    landing_margin_ms = 100\n[twilio]\nrequest_timeout_ms = 1000\nconnect_timeout_ms = 500\n";
+
+/// I13: whatever becomes of the stop, of its answer or of the word that it took effect, and of the start that a second pause meets.
+#[test]
+fn with_faults_before_and_after_effects_nothing_runs_when_200_is_answered() {
+    let mut cases = Vec::new();
+    for strategy in STRATEGIES {
+        for op in [OpName::StopStream, OpName::CreateStream] {
+            for (name, fault) in crate::faults::passing() {
+                cases.push((strategy, op, name, fault));
+            }
+        }
+    }
+    play(&cases, async |(strategy, op, name, fault)| {
+        let stage = Testbed::start(SimConfig::default(), &with_secret(*strategy, QUICK)).await.unwrap();
+        let task = call(&stage, &["alice"]).await;
+        if *op == OpName::StopStream {
+            stage.sim.faults(|faults| faults.script(On::Next(*op), 1, fault.clone()));
+        }
+        until_paused(&stage, &task, "first").await;
+        if *op == OpName::CreateStream {
+            stage.sim.faults(|faults| faults.script(On::Next(*op), 1, fault.clone()));
+        }
+        assert_eq!(signed(&stage, &task, "resume", &json!({"id": "first"})).await.0, 200);
+        until_paused(&stage, &task, "second").await;
+        settle(&stage).await;
+        let mut wrong = Vec::new();
+        if !running(&stage, &task).is_empty() {
+            wrong.push(format!("{:?} run within a proven pause", running(&stage, &task)));
+        }
+        assert_eq!(signed(&stage, &task, "resume", &json!({"id": "second"})).await.0, 200);
+        settle(&stage).await;
+        if running(&stage, &task).len() != 1 {
+            wrong.push(format!("{:?} run after it", running(&stage, &task)));
+        }
+        let label = format!("{}, {op:?} {name}", strategy.as_str());
+        let wrong = told(&stage, &label, std::slice::from_ref(&task), wrong).await;
+        stage.stop().await;
+        wrong
+    });
+}
+
+/// The word that a stream is over is lost: another stop proves it, and until then nobody is told that it is paused.
+#[test]
+fn a_lost_callback_delays_the_proof() {
+    play(&STRATEGIES, async |strategy| {
+        let stage = Testbed::start(SimConfig::default(), &with_secret(*strategy, QUICK)).await.unwrap();
+        let task = call(&stage, &["alice"]).await;
+        stage.sim.delivery_fault(Some("stream-stopped"), DeliveryFault::Dropped);
+        until_paused(&stage, &task, "p").await;
+        let facts = stage.facts(&task).await.unwrap();
+        let pauses = taskrouter_streams::call::summarize(&facts).unwrap().pauses;
+        let mut wrong = Vec::new();
+        if pauses[0].stops[0].by != StopProof::NotFound {
+            wrong.push(format!("{pauses:?}"));
+        }
+        let wrong = told(&stage, strategy.as_str(), std::slice::from_ref(&task), wrong).await;
+        stage.stop().await;
+        wrong
+    });
 }
