@@ -32,7 +32,7 @@ mod settings;
 mod transport;
 mod workspaces;
 
-pub use account_context::{AccountContext, CALLBACK_RETRIES, OWN_PARAMETERS};
+pub use account_context::{AccountContext, CALLBACK_RETRIES, OWN_PARAMETERS, RESUME_PARAMETERS};
 pub use answers::{Body, Reader};
 pub use api_error::ApiError;
 pub use arming::Arming;

@@ -33,7 +33,7 @@ fn answer(status: u16, retry_after: Option<&str>, body: FaultBody, took_effect: 
 }
 
 /// What a repetition can heal.
-fn passing() -> Vec<(&'static str, Fault)> {
+pub(crate) fn passing() -> Vec<(&'static str, Fault)> {
     vec![
         ("429", Fault::status(429)),
         ("429 with Retry-After", answer(429, Some("1"), FaultBody::Json, false)),
