@@ -36,6 +36,7 @@ mod kill_under_load;
 mod lab;
 mod metrics;
 mod postgres;
+mod probe;
 mod program;
 mod proxy;
 mod queue;
