@@ -72,6 +72,7 @@ impl Service {
             settings.record.as_ref().map(|folder| Arc::new(Recorder::start(folder, known(settings), metrics.clone())));
         let witness = recorder.clone().map(|recorder| -> Arc<dyn Witness> { recorder });
         let accounts = accounts(settings, witness.as_ref())?;
+        accounts.all().for_each(|account| metrics.begin_account(&account.account));
         let outage = Arc::new(Outage::default());
         let mut ingress = ingress_settings(settings, &traces, outage.clone(), max_connections)?;
         ingress.witness = witness;
@@ -322,6 +323,7 @@ fn backfill_settings(settings: &Settings, traces: &Traces) -> BackfillSettings {
         max_age: backfill.max_age,
         traces: traces.clone(),
         again: backfill.again,
+        silence: backfill.silence,
         overlap: backfill.overlap,
         max_events: backfill.max_events,
         retry_first: retry.first,

@@ -1,7 +1,8 @@
 //! The figures that the README and the closing notes report, each beside a baseline measured in the same run: `make bench`.
-//! `make bench ONLY=ingest` (or change, strategies, steps, backlog, latency, growth, rest, stream_gauges, memory) measures only that.
+//! `make bench ONLY=ingest` (or attacks, change, strategies, steps, backlog, latency, growth, rest, stream_gauges, memory) measures only that.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and stops when it cannot go on")]
 
+mod attacks;
 mod backlog;
 mod change;
 #[path = "../../tests/it/postgres/cluster.rs"]
@@ -42,6 +43,9 @@ fn main() {
         if wanted("ingest") {
             let url = database(port, "ingest").await;
             tokio::task::spawn_blocking(move || ingest::rates(url.as_deref())).await.unwrap();
+        }
+        if wanted("attacks") {
+            tokio::task::spawn_blocking(attacks::beside_each).await.unwrap();
         }
         if wanted("steps") {
             let databases = [database(port, "steps_one").await, database(port, "steps_two").await];

@@ -15,7 +15,8 @@ use taskrouter_streams::journal::JournalError;
 use taskrouter_streams::service::{Service, StartError};
 use tempfile::TempDir;
 
-const ACCOUNT: &str = "ACde300000000000000000000000000001";
+/// The account whose calls it has.
+pub const ACCOUNT: &str = "ACde300000000000000000000000000001";
 const WORKSPACE: &str = "WSde300000000000000000000000000002";
 const TOKEN: &str = "the-token-of-the-demo";
 

@@ -263,8 +263,9 @@ fn backfill(reader: &mut Reader) -> Option<BackfillConfig> {
     let overlap = reader.millis("backfill.overlap_ms", 1..=HOUR_MS);
     let max_events = reader.count("backfill.max_events", 1..=1_000_000);
     let again = reader.millis("backfill.again_ms", 1..=HOUR_MS);
+    let silence = reader.millis("backfill.silence_ms", 0..=DAY_MS);
     let max_age = Duration::from_secs(max_age? * 60);
-    Some(BackfillConfig { max_age, overlap: overlap?, max_events: max_events?, again: again? })
+    Some(BackfillConfig { max_age, overlap: overlap?, max_events: max_events?, again: again?, silence: silence? })
 }
 
 fn retry(reader: &mut Reader) -> Option<RetryConfig> {

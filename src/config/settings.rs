@@ -242,6 +242,8 @@ pub struct BackfillConfig {
     pub overlap: Duration,
     pub max_events: usize,
     pub again: Duration,
+    /// Zero for never.
+    pub silence: Duration,
 }
 
 /// `[retry]`: repeating requests that failed.

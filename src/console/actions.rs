@@ -8,6 +8,7 @@ use crate::ingest::new_fact;
 use crate::journal::{Ingested, Operators};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::series::AccountLabels;
 use std::sync::Arc;
 
 /// What to do with everything of a call that is parked.
@@ -70,7 +71,9 @@ impl Actions {
             Ok(Ingested::Duplicate) => "duplicate",
             Err(_) => "refused",
         };
-        self.metrics.ingress.events.get_or_create(&[("type", kind), ("verdict", verdict)]).inc();
+        let account = call.account.as_ref().and_then(|account| account.parse().ok());
+        let labels = AccountLabels::new([("type", kind), ("verdict", verdict)], account.as_ref());
+        self.metrics.ingress.events.get_or_create(&labels).inc();
         ingested?;
         let operator = by.unwrap_or("-");
         tracing::info!(task_sid = %task, action = action.word(), operator, "an operator handled parked changes");

@@ -42,7 +42,7 @@ pub(super) async fn receive(
     let elements = elements.map_err(|error| malformed(&error))?;
     // A 400 throws a delivery away, so it is only for one of which nothing can be used.
     if !elements.is_empty() && elements.iter().all(DeliveryElement::is_unreadable) {
-        elements.iter().for_each(|_| metrics::count_malformed(&state.metrics));
+        elements.iter().for_each(|_| metrics::count_malformed(&state.metrics, &account.account));
         return Err(malformed(
             &"no element is a CloudEvent with a type: send structured or batched CloudEvents, not binary ones",
         ));
@@ -56,10 +56,10 @@ pub(super) async fn receive(
 }
 
 fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<DeliveryElement>) -> Vec<NewFact> {
-    let not_ours = || metrics::count_not_ours(&state.metrics);
+    let not_ours = || metrics::count_not_ours(&state.metrics, &account.account);
     let unusable = |reason: &dyn std::fmt::Display| {
         tracing::warn!(%reason, "skipped an element of an authentic delivery; the others are taken");
-        metrics::count_malformed(&state.metrics);
+        metrics::count_malformed(&state.metrics, &account.account);
     };
     let mut facts = Vec::new();
     for element in elements {

@@ -27,7 +27,7 @@ pub(super) async fn receive(
             }
             state.ingest_all(vec![new_fact(state.clock(), task, identity, what)]).await?;
         }
-        Content::NotOurs => metrics::count_not_ours(&state.metrics),
+        Content::NotOurs => metrics::count_not_ours(&state.metrics, &account.account),
     }
     Ok(no_content())
 }

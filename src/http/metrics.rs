@@ -2,8 +2,10 @@
 
 use super::connections::Connection;
 use crate::call::fact::{Fact, FactKind};
+use crate::call::sid::AccountSid;
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::series::AccountLabels;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
@@ -44,6 +46,7 @@ pub(super) async fn answers(
 /// What is counted of a fact once its result is known.
 pub(super) struct IngestLabels {
     kind: &'static str,
+    account: Option<AccountSid>,
     delay: Option<Duration>,
 }
 
@@ -57,7 +60,7 @@ pub(super) enum IngestVerdict {
 
 impl IngestLabels {
     pub(super) fn new(fact: &Fact) -> Self {
-        Self { kind: labels::event(&fact.kind), delay: delay(fact) }
+        Self { kind: labels::event(&fact.kind), account: fact.kind.account().cloned(), delay: delay(fact) }
     }
 
     /// How long ago the event happened.
@@ -71,7 +74,7 @@ impl IngestLabels {
             IngestVerdict::Duplicate => "duplicate",
             IngestVerdict::Refused => "refused",
         };
-        metrics.ingress.events.get_or_create(&[("type", self.kind), ("verdict", word)]).inc();
+        count_event(metrics, self.kind, word, self.account.as_ref());
         if let (IngestVerdict::New, Some(delay)) = (verdict, self.delay) {
             metrics.ingress.event_delay_seconds.observe(delay.as_secs_f64());
         }
@@ -79,13 +82,18 @@ impl IngestLabels {
 }
 
 /// Counts an authentic event that is not about a voice task of ours.
-pub(super) fn count_not_ours(metrics: &Metrics) {
-    metrics.ingress.events.get_or_create(&[("type", "other"), ("verdict", "not_ours")]).inc();
+pub(super) fn count_not_ours(metrics: &Metrics, account: &AccountSid) {
+    count_event(metrics, "other", "not_ours", Some(account));
 }
 
 /// Counts an element of an authentic delivery that cannot be used.
-pub(super) fn count_malformed(metrics: &Metrics) {
-    metrics.ingress.events.get_or_create(&[("type", "other"), ("verdict", "malformed")]).inc();
+pub(super) fn count_malformed(metrics: &Metrics, account: &AccountSid) {
+    count_event(metrics, "other", "malformed", Some(account));
+}
+
+fn count_event(metrics: &Metrics, kind: &'static str, verdict: &'static str, account: Option<&AccountSid>) {
+    let labels = AccountLabels::new([("type", kind), ("verdict", verdict)], account);
+    metrics.ingress.events.get_or_create(&labels).inc();
 }
 
 /// How long ago the event happened, by Twilio's clock. Never negative, because clocks differ.

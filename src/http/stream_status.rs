@@ -31,7 +31,9 @@ pub(super) async fn receive(
             state.ingest_all(vec![new_fact(state.clock(), task, identity, FactKind::Stream(event))]).await?;
         }
         // About a stream that this program did not start.
-        (StatusContent::Stream { .. } | StatusContent::NotOurs, _) => metrics::count_not_ours(&state.metrics),
+        (StatusContent::Stream { .. } | StatusContent::NotOurs, _) => {
+            metrics::count_not_ours(&state.metrics, &account.account)
+        }
     }
     Ok(no_content())
 }

@@ -6,6 +6,9 @@
 
 use super::labels;
 use super::resources::ResourceMetrics;
+use super::series::{AccountCounters, AccountLabels, Counters, Labels, Times, begin};
+use crate::call::sid::AccountSid;
+use crate::call::step::Goal;
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,15 +22,6 @@ pub const PREFIX: &str = "taskrouter_streams";
 
 /// The media type of [`Metrics::render`].
 pub const MEDIA_TYPE: &str = prometheus_text::CONTENT_TYPE;
-
-/// Names and values of an instrument's labels.
-pub type Labels<const N: usize> = [(&'static str, &'static str); N];
-
-/// Counters, one for each combination of labels.
-pub type Counters<const N: usize> = Family<Labels<N>, Counter>;
-
-/// Histograms of seconds, one for each combination of labels.
-pub type Times<const N: usize> = Family<Labels<N>, Histogram>;
 
 /// Seconds, from a fast disk's fsync to the longest wait for a participant. One set for all, so that panels can be compared.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -56,7 +50,7 @@ pub struct Metrics {
 pub struct IngressMetrics {
     pub answers: Counters<2>,
     pub answer_seconds: Times<1>,
-    pub events: Counters<2>,
+    pub events: AccountCounters<2>,
     pub event_delay_seconds: Histogram,
     pub late_events: Counters<1>,
     pub admin_refusals: Counters<1>,
@@ -71,17 +65,17 @@ pub struct IngressMetrics {
 pub struct StepMetrics {
     pub settled: Counters<2>,
     pub settle_delay_seconds: Histogram,
-    pub requests: Counters<2>,
+    pub requests: AccountCounters<2>,
     pub request_seconds: Times<1>,
     pub retries: Counters<1>,
-    pub parked: Counters<1>,
+    pub parked: AccountCounters<1>,
     pub compensations: Counters<1>,
 }
 
 /// Streams, counted by call tasks and by the stream gauges.
 #[derive(Debug)]
 pub struct StreamMetrics {
-    pub started: Counter,
+    pub started: AccountCounters<0>,
     pub proven: Counter,
     pub stopped: Counter,
     pub unconfirmed: Counter,
@@ -111,7 +105,7 @@ pub struct WorkMetrics {
     pub leases_lost: Counter,
     pub tasks_without_call: Counter,
     pub unreadable_calls: Gauge,
-    pub backfilled: Counter,
+    pub backfilled: Counters<1>,
     pub records_unusable: Counter,
     pub rounds: Counters<2>,
     pub live_views: Gauge,
@@ -152,34 +146,32 @@ impl Metrics {
     /// Prometheus cannot see the first increase of a series that appears with it. Series that matter for alerts exist from the
     /// start.
     fn begin_at_zero(&self) {
-        for change in labels::GOALS {
-            self.steps.parked.get_or_create(&[("change", change)]).inc_by(0);
-        }
-        for verdict in ["new", "duplicate"] {
-            self.ingress.late_events.get_or_create(&[("verdict", verdict)]).inc_by(0);
-        }
-        for reason in ["wrong_token", "too_many"] {
-            self.ingress.admin_refusals.get_or_create(&[("reason", reason)]).inc_by(0);
-        }
-        for reason in ["malformed", "io", "other"] {
-            self.ingress.broken_connections.get_or_create(&[("reason", reason)]).inc_by(0);
-        }
-        for reason in ["full", "peer", "head", "unverified_bytes"] {
-            self.ingress.evictions.get_or_create(&[("reason", reason)]).inc_by(0);
-        }
-        for outcome in ["stayed", "moved", "unverified"] {
-            self.streams.leg_checks.get_or_create(&[("outcome", outcome)]).inc_by(0);
-        }
-        for change in ["raise_guard", "hold_again"] {
-            self.steps.compensations.get_or_create(&[("change", change)]).inc_by(0);
-        }
-        for event in labels::events() {
-            self.ingress.events.get_or_create(&[("type", event), ("verdict", "refused")]).inc_by(0);
-        }
+        begin(&self.ingress.late_events, "verdict", &["new", "duplicate"]);
+        begin(&self.ingress.admin_refusals, "reason", &["wrong_token", "too_many"]);
+        begin(&self.ingress.broken_connections, "reason", &["malformed", "io", "other"]);
+        begin(&self.ingress.evictions, "reason", &["full", "peer", "head", "unverified_bytes"]);
+        begin(&self.streams.leg_checks, "outcome", &["stayed", "moved", "unverified"]);
+        begin(&self.steps.compensations, "change", &["raise_guard", "hold_again"]);
+        begin(&self.work.backfilled, "after", &["stop", "outage", "silence"]);
+        let serve = labels::goal(&Goal::Serve);
+        self.steps.parked.get_or_create(&AccountLabels::new([("change", serve)], None)).inc_by(0);
         self.work.rounds.get_or_create(&[("task", "dispatcher"), ("outcome", "done")]).inc_by(0);
         for task in ["dispatcher", "janitor", "stream_gauges", "backfill", "traces"] {
             self.work.rounds.get_or_create(&[("task", task), ("outcome", "failed")]).inc_by(0);
         }
+    }
+
+    /// The same for the series of an account that is served.
+    pub fn begin_account(&self, account: &AccountSid) {
+        let of = Some(account);
+        for change in labels::GOALS {
+            self.steps.parked.get_or_create(&AccountLabels::new([("change", change)], of)).inc_by(0);
+        }
+        for event in labels::events() {
+            let refused = [("type", event), ("verdict", "refused")];
+            self.ingress.events.get_or_create(&AccountLabels::new(refused, of)).inc_by(0);
+        }
+        self.streams.started.get_or_create(&AccountLabels::new([], of)).inc_by(0);
     }
 
     /// The text for Prometheus.
@@ -202,7 +194,7 @@ impl IngressMetrics {
             ),
             events: names.add(
                 "events",
-                "Events received, by type and verdict (new, duplicate, not_ours, malformed, refused)",
+                "Events received, by type, verdict (new, duplicate, not_ours, malformed, refused) and account",
                 Family::default(),
             ),
             event_delay_seconds: names.add(
@@ -253,7 +245,7 @@ impl StepMetrics {
             ),
             requests: names.add(
                 "twilio_requests",
-                "Requests to Twilio by operation and status; a list of several pages counts once",
+                "Requests to Twilio by operation, status and account; a list of several pages counts once",
                 Family::default(),
             ),
             request_seconds: names.add(
@@ -262,7 +254,7 @@ impl StepMetrics {
                 times(),
             ),
             retries: names.add("retries", "Operations retried after a failure, by operation", Family::default()),
-            parked: names.add("parked", "Changes that were parked, by kind", Family::default()),
+            parked: names.add("parked", "Changes that were parked, by kind and account", Family::default()),
             compensations: names.add(
                 "compensations",
                 "Guards raised and holds restored after we had changed them, by kind",
@@ -275,7 +267,7 @@ impl StepMetrics {
 impl StreamMetrics {
     fn new(names: &mut Names) -> Self {
         Self {
-            started: names.add("streams_started", "Streams whose start Twilio took", Counter::default()),
+            started: names.add("streams_started", "Streams whose start Twilio took, by account", Family::default()),
             proven: names.add("streams_proven", "Streams of which Twilio told that they run", Counter::default()),
             stopped: names.add("streams_stopped", "Streams that are over, by Twilio's word or by proof", Counter::default()),
             stops_unproven: names.add(
@@ -357,8 +349,8 @@ impl WorkMetrics {
             leases_lost: names.add("leases_lost", "Calls that another worker took over", Counter::default()),
             backfilled: names.add(
                 "events_backfilled",
-                "Events that were not delivered and were fetched from TaskRouter's records",
-                Counter::default(),
+                "Events that were not delivered and were fetched from TaskRouter's records: after a stop, an outage of the journal, or silence",
+                Family::default(),
             ),
             records_unusable: names.add("records_unusable", "TaskRouter's unreadable records", Counter::default()),
             rounds: names.add("background_rounds", "Rounds of background tasks (done, failed)", Family::default()),

@@ -5,6 +5,7 @@ pub mod log_throttle;
 mod logfmt;
 pub mod metrics;
 mod resources;
+pub mod series;
 pub mod traces;
 
 use logfmt::Logfmt;

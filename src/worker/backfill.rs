@@ -3,79 +3,32 @@
 //!
 //! A gap opens at a start, since the last event before it, and in an outage of the journal, since the first event that was
 //! refused. The journal remembers where a gap begins until it is filled. So it survives a restart and an outage of Twilio.
+//!
+//! When no event arrives for a while the records are read as well: only they tell a quiet workspace from one whose events go
+//! somewhere else.
 
-use super::accounts::WorkerAccount;
+mod account;
+
+pub use account::{BackfillSettings, Source};
+
 use crate::call::fact::EpochMs;
-use crate::ingest::{Ingester, new_fact};
-use crate::journal::{Coverage, Ingested, JournalError, NewFact, Outage, TOLERANCE_MS};
-use crate::telemetry::labels;
+use crate::ingest::Ingester;
+use crate::journal::{Coverage, Outage, TOLERANCE_MS};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::traces::Traces;
-use crate::twilio::client::{ApiError, EventsPage, PagingError, RecordsPage};
-use crate::twilio::event::Content;
-use crate::twilio::event_record::{self, Record};
-use crate::twilio::interest::Interest;
-use std::collections::BTreeSet;
+use crate::twilio::client::EventsPage;
+use account::{AccountBackfill, Cause, ms};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Events in the journal's queue at a time: few beside its size, so that events that arrive meanwhile find room.
 const INGEST_AT_ONCE: usize = 32;
 
-/// How far back and how persistently events are fetched.
-#[derive(Debug, Clone)]
-pub struct BackfillSettings {
-    /// The longest gap that is filled.
-    pub max_age: Duration,
-    /// Where fetched events are traced.
-    pub traces: Traces,
-    /// How much of the time before the gap is read too: clocks differ, and events were on their way.
-    pub overlap: Duration,
-    /// The most events that are read of a workspace.
-    pub max_events: usize,
-    /// The pause before a gap that could not be filled is retried.
-    pub again: Duration,
-    /// The pause before the first retry of a failed request; doubled each time.
-    pub retry_first: Duration,
-    /// The longest pause between retries.
-    pub retry_cap: Duration,
-    /// A request that fails for longer than this ends the attempt to fill the gap.
-    pub give_up: Duration,
-}
-
-/// An account whose events are fetched.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// Has the client that fetches them.
-    pub account: Arc<WorkerAccount>,
-    /// Which parts of an event are kept.
-    pub interest: Interest,
-}
-
-/// How many events were found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct EventCount {
-    /// Events of any type in TaskRouter's records.
-    read: usize,
-    /// Of them, events that had not been delivered.
-    missed: usize,
-}
-
-/// Why a gap was not filled completely.
-#[derive(Debug, thiserror::Error)]
-enum BackfillError {
-    #[error("cannot read TaskRouter's records: {0}")]
-    Twilio(#[from] ApiError),
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error("the gap has more events than backfill.max_events = {0}")]
-    TooMany(usize),
-    #[error("{0}")]
-    Paging(#[from] PagingError),
-    #[error("the worker was stopped")]
-    Stopped,
+/// A time of which events may be missing.
+#[derive(Debug, Clone, Copy)]
+struct Gap {
+    from: EpochMs,
+    cause: Cause,
 }
 
 /// Fills gaps in the background.
@@ -85,8 +38,9 @@ pub struct Backfiller {
     outage: Arc<Outage>,
     metrics: Arc<Metrics>,
     settings: BackfillSettings,
-    /// Where the open gap begins.
-    open: Option<EpochMs>,
+    open: Option<Gap>,
+    /// Until when the records have been read, or events could arrive.
+    read_until: EpochMs,
 }
 
 impl Backfiller {
@@ -99,8 +53,9 @@ impl Backfiller {
         metrics: Arc<Metrics>,
         settings: BackfillSettings,
     ) -> Self {
+        let now = journal.clock().now();
         let opened = match journal.newest_event().await {
-            Ok(Some(newest)) => journal.open_gap(gap_start(newest, journal.clock().now(), &settings)).await.map(Some),
+            Ok(Some(newest)) => journal.open_gap(gap_start(newest, now, &settings)).await.map(Some),
             // A new journal has no gap.
             Ok(None) => Ok(None),
             Err(error) => Err(error),
@@ -109,42 +64,58 @@ impl Backfiller {
             tracing::error!(%error, "cannot determine whether events were missed while stopped; run `backfill --since` with the time of the stop");
             None
         });
-        Self { journal, sources, outage, metrics, settings, open }
+        let open = open.map(|from| Gap { from, cause: Cause::Stop });
+        Self { journal, sources, outage, metrics, settings, open, read_until: now }
     }
 
-    /// Fills the open gap, and those that outages of the journal open, until `shutdown`.
+    /// Fills the open gap, and those that outages of the journal or silence open, until `shutdown`.
     pub async fn run(mut self, shutdown: CancellationToken) {
         loop {
             let filled = match self.open {
-                Some(from) => self.fill(from, &shutdown).await,
+                Some(gap) => self.fill(gap, &shutdown).await,
                 None => true,
             };
             if filled {
                 self.open = None;
             }
             let outage = self.outage.clone();
+            let silence = self.settings.silence;
             tokio::select! {
                 since = outage.over() => self.reopen(since).await,
                 () = tokio::time::sleep(self.settings.again), if !filled => {}
+                () = tokio::time::sleep(silence), if filled && !silence.is_zero() => self.listen().await,
                 () = shutdown.cancelled() => return,
             }
         }
     }
 
     async fn reopen(&mut self, since: EpochMs) {
-        let from = self.open.map_or(since, |open| open.min(since));
+        let from = self.open.map_or(since, |open| open.from.min(since));
         tracing::warn!(
             "events were refused while the journal was unavailable; fetching those that Twilio does not send again"
         );
         // Kept in memory if the journal fails again.
-        self.open = Some(self.journal.open_gap(from).await.unwrap_or(from));
+        let from = self.journal.open_gap(from).await.unwrap_or(from);
+        self.open = Some(Gap { from, cause: Cause::Outage });
+    }
+
+    /// Opens a gap when no event has arrived for a while.
+    async fn listen(&mut self) {
+        let now = self.journal.clock().now();
+        // An outage of the journal is told by whoever writes.
+        let Ok(newest) = self.journal.newest_event().await else { return };
+        let from = newest.map_or(self.read_until, |newest| newest.max(self.read_until));
+        if now - from >= ms(self.settings.silence) {
+            let from = self.journal.open_gap(from).await.unwrap_or(from);
+            self.open = Some(Gap { from, cause: Cause::Silence });
+        }
     }
 
     /// Returns whether the gap is closed: another attempt would find nothing more.
-    async fn fill(&self, from: EpochMs, shutdown: &CancellationToken) -> bool {
+    async fn fill(&mut self, gap: Gap, shutdown: &CancellationToken) -> bool {
         let now = self.journal.clock().now();
-        let since = (from - ms(self.settings.overlap)).max(now - ms(self.settings.max_age));
-        if since > from {
+        let since = (gap.from - ms(self.settings.overlap)).max(now - ms(self.settings.max_age));
+        if since > gap.from {
             tracing::warn!("the gap is longer than backfill.max_age_minutes; events before that are not fetched");
         }
         let page = EventsPage::newest(since, now);
@@ -153,6 +124,7 @@ impl Backfiller {
             let backfill = AccountBackfill {
                 ingester: Ingester::new(self.journal.clone(), self.settings.traces.clone(), INGEST_AT_ONCE),
                 source: source.clone(),
+                cause: gap.cause,
                 metrics: self.metrics.clone(),
                 settings: self.settings.clone(),
                 shutdown: shutdown.clone(),
@@ -160,197 +132,11 @@ impl Backfiller {
             fills.spawn(backfill.fill(page.clone()));
         }
         let is_done = fills.join_all().await.into_iter().all(|done| done);
+        if is_done {
+            self.read_until = now;
+        }
         // A gap that cannot be closed is filled once more, which does no harm.
-        is_done && self.journal.close_gap(from).await.is_ok()
-    }
-}
-
-struct AccountBackfill {
-    ingester: Ingester,
-    source: Source,
-    metrics: Arc<Metrics>,
-    settings: BackfillSettings,
-    shutdown: CancellationToken,
-}
-
-impl AccountBackfill {
-    /// Fills one account's gap and logs the result. Returns whether another attempt would find nothing more.
-    async fn fill(self, page: EventsPage) -> bool {
-        let mut found = EventCount::default();
-        let filled = self.run(page, &mut found).await;
-        let EventCount { read, missed } = found;
-        let account = &self.source.account.account;
-        self.metrics.work.backfilled.inc_by(u64::try_from(missed).unwrap_or(u64::MAX));
-        if !matches!(filled, Err(BackfillError::Stopped)) {
-            self.metrics.work.round("backfill", filled.is_ok());
-        }
-        match filled {
-            Ok(()) if missed == 0 => tracing::debug!(%account, read, "no events were missed"),
-            Ok(()) => {
-                tracing::warn!(%account, read, missed, "fetched events that had not been delivered");
-            }
-            Err(BackfillError::Stopped) => {
-                tracing::info!(%account, read, missed, "stopped while fetching missed events; the next start continues");
-                return false;
-            }
-            Err(error @ (BackfillError::Twilio(_) | BackfillError::Journal(_))) => {
-                tracing::error!(%account, %error, read, missed, again_ms = ms(self.settings.again), "cannot fetch missed events; will retry");
-                return false;
-            }
-            Err(error @ (BackfillError::TooMany(_) | BackfillError::Paging(_))) => {
-                tracing::error!(%account, %error, read, missed, "older events of the gap were not fetched: calls that are still live may lack a stream or have one too many");
-            }
-        }
-        true
-    }
-
-    async fn run(&self, first: EventsPage, found: &mut EventCount) -> Result<(), BackfillError> {
-        let (mut page, mut facts, mut seen) = (Some(first.clone()), Vec::new(), BTreeSet::new());
-        let mut complete = Ok(());
-        let mut clocks_compared = false;
-        while let Some(asked) = page {
-            if found.read >= self.settings.max_events {
-                complete = Err(BackfillError::TooMany(self.settings.max_events));
-                break;
-            }
-            let asked_at = self.ingester.clock().now();
-            let RecordsPage { mut records, unreadable, answered_at, next } = match self.page(&asked).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    complete = Err(error);
-                    break;
-                }
-            };
-            if !std::mem::replace(&mut clocks_compared, true) {
-                let ahead_ms = self.ahead_of_twilio(asked_at, answered_at);
-                if ahead_ms > 0 {
-                    // The gap began earlier than its stamp says.
-                    page = Some(first.clone().since_earlier(ahead_ms));
-                    continue;
-                }
-            }
-            event_record::keep_new(&mut records, &mut seen);
-            found.read += records.len() + unreadable;
-            self.skipped(unreadable, &"it is not a JSON object");
-            facts.extend(records.iter().filter_map(|record| self.fact(record)));
-            page = match next {
-                Ok(next) => next,
-                Err(error) => {
-                    complete = Err(error.into());
-                    break;
-                }
-            };
-        }
-        // What was read is used even if there is more to read. Oldest first, as it happened.
-        facts.reverse();
-        found.missed = self.ingest_all(facts).await?;
-        complete
-    }
-
-    /// By how much the journal's clock is ahead of Twilio's, when that is more than the spans overlap.
-    fn ahead_of_twilio(&self, asked_at: EpochMs, answered_at: Option<EpochMs>) -> EpochMs {
-        // Dates in headers have whole seconds.
-        let ahead_ms = answered_at.map_or(0, |at| asked_at - at - 1_000);
-        if ahead_ms <= ms(self.settings.overlap) {
-            return 0;
-        }
-        tracing::warn!(
-            ahead_ms,
-            "the journal's clock is ahead of Twilio's, so that missed events are fetched from earlier on: synchronise it (NTP)"
-        );
-        ahead_ms
-    }
-
-    async fn page(&self, asked: &EventsPage) -> Result<RecordsPage, BackfillError> {
-        let (began, mut pause) = (Instant::now(), self.settings.retry_first);
-        loop {
-            let answer = tokio::select! {
-                answer = self.source.account.client.event_log().page(asked) => answer,
-                () = self.shutdown.cancelled() => return Err(BackfillError::Stopped),
-            };
-            self.count(&answer);
-            match answer {
-                Ok(page) => return Ok(page),
-                Err(ApiError::Later(trouble)) if began.elapsed() < self.settings.give_up => {
-                    let asked = trouble.retry_after_ms.map_or(Duration::ZERO, Duration::from_millis);
-                    self.wait(asked.max(pause).min(self.settings.retry_cap)).await?;
-                    pause = pause.saturating_mul(2);
-                }
-                Err(error @ (ApiError::Later(_) | ApiError::Refused(_) | ApiError::NotFound)) => {
-                    return Err(error.into());
-                }
-            }
-        }
-    }
-
-    fn count<T>(&self, answer: &Result<T, ApiError>) {
-        let status = match answer {
-            Ok(_) => Some(200),
-            Err(ApiError::Later(trouble) | ApiError::Refused(trouble)) => trouble.status,
-            Err(ApiError::NotFound) => Some(404),
-        };
-        let labels = [("operation", "list events"), ("status", labels::status(status))];
-        self.metrics.steps.requests.get_or_create(&labels).inc();
-    }
-
-    /// Journals the events and returns how many were new. An overloaded journal is retried.
-    async fn ingest_all(&self, mut facts: Vec<NewFact>) -> Result<usize, BackfillError> {
-        let (mut missed, began) = (0, Instant::now());
-        while !facts.is_empty() {
-            let mut busy = false;
-            for (fact, result) in self.ingester.ingest_batch(&mut facts).await {
-                match result {
-                    Ok(Ingested::New) => missed += 1,
-                    Ok(Ingested::Duplicate) => {}
-                    Err(JournalError::Overloaded { .. } | JournalError::Unavailable { .. })
-                        if began.elapsed() < self.settings.give_up =>
-                    {
-                        facts.push(fact);
-                        busy = true;
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            if busy {
-                self.wait(self.settings.retry_first).await?;
-            }
-        }
-        Ok(missed)
-    }
-
-    /// The fact that a record holds, if it is about a voice task.
-    fn fact(&self, record: &Record) -> Option<NewFact> {
-        let envelope = match event_record::parse(record, &self.source.interest) {
-            Ok(envelope) => envelope,
-            Err(malformed) => {
-                self.skipped(1, &malformed);
-                return None;
-            }
-        };
-        // Fetched with this account's credentials, so another account's event is not to be trusted.
-        if envelope.account != self.source.account.account {
-            return None;
-        }
-        match envelope.content {
-            Content::Ours { task, identity, what } => Some(new_fact(self.ingester.clock(), task, identity, what)),
-            Content::NotOurs => None,
-        }
-    }
-
-    /// Says that records cannot be used. The others are.
-    fn skipped(&self, records: usize, reason: &dyn std::fmt::Display) {
-        if records > 0 {
-            let account = &self.source.account.account;
-            tracing::warn!(%account, records, %reason, "skipped records of TaskRouter's events; the others are taken");
-            self.metrics.work.records_unusable.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
-        }
-    }
-
-    async fn wait(&self, pause: Duration) -> Result<(), BackfillError> {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => Ok(()),
-            () = self.shutdown.cancelled() => Err(BackfillError::Stopped),
-        }
+        is_done && self.journal.close_gap(gap.from).await.is_ok()
     }
 }
 
@@ -358,8 +144,4 @@ impl AccountBackfill {
 /// can tell how long ago that was.
 fn gap_start(newest: EpochMs, now: EpochMs, settings: &BackfillSettings) -> EpochMs {
     if newest > now + TOLERANCE_MS { now - ms(settings.max_age) } else { newest }
-}
-
-fn ms(span: Duration) -> EpochMs {
-    EpochMs::try_from(span.as_millis()).unwrap_or(EpochMs::MAX)
 }

@@ -6,6 +6,7 @@ use crate::call::step::{Command, Goal, Operation, Outcome, Settled, Step};
 use crate::call::streams::Stream;
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::series::AccountLabels;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -50,7 +51,8 @@ impl CallMetrics {
         match &fact.kind {
             FactKind::Settled(settled) => self.settled(settled, fact.at, fresh),
             FactKind::Parked(parked) if fresh => {
-                self.metrics.steps.parked.get_or_create(&[("change", labels::goal(&parked.goal))]).inc();
+                let labels = AccountLabels::new([("change", labels::goal(&parked.goal))], call.account());
+                self.metrics.steps.parked.get_or_create(&labels).inc();
             }
             FactKind::Noticed(notice) if fresh => self.noticed(notice),
             FactKind::Parked(_)
@@ -115,7 +117,7 @@ impl CallMetrics {
             }
             let streams = &self.metrics.streams;
             if now.taken && !before.taken {
-                streams.started.inc();
+                streams.started.get_or_create(&AccountLabels::new([], call.account())).inc();
                 let accepted = call.reservations().find(|(sid, _)| **sid == stream.reservation);
                 if let Some(accepted_at) = accepted.and_then(|(_, reservation)| reservation.accepted_at) {
                     streams.start_delay_seconds.observe(seconds(accepted_at, at));

@@ -15,6 +15,7 @@ use crate::call::{Around, Call, Neighbour, Next, Policy, Summarizer};
 use crate::journal::{CallQuery, Claim, Claims, Due, JournalError, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::series::AccountLabels;
 use crate::twilio::client::{Arming, Client, Performed, Permit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -252,7 +253,8 @@ impl CallTask {
 
     fn count(&self, operation: &'static str, status: Option<u16>, began: Instant) {
         let (steps, status) = (&self.tools.metrics.steps, labels::status(status));
-        steps.requests.get_or_create(&[("operation", operation), ("status", status)]).inc();
+        let labels = AccountLabels::new([("operation", operation), ("status", status)], self.call.account());
+        steps.requests.get_or_create(&labels).inc();
         let time = steps.request_seconds.get_or_create(&[("operation", operation)]);
         time.observe(began.elapsed().as_secs_f64());
     }

@@ -5,6 +5,7 @@ use crate::call::step::Goal;
 use crate::journal::{CallQuery, Claim, Claims, Due, JournalError, Seq};
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::series::AccountLabels;
 use std::sync::Arc;
 
 /// Parks one call and leaves it alone until something new is heard of it, as when an operator redrives it.
@@ -31,7 +32,9 @@ impl Quarantine {
         let is_parked = self.journal.calls(query).await?.first().is_some_and(|row| row.parked);
         if !is_parked {
             let goal = Goal::Serve;
-            metrics.steps.parked.get_or_create(&[("change", labels::goal(&goal))]).inc();
+            // Whose call it is stands in facts that cannot be read.
+            let labels = AccountLabels::new([("change", labels::goal(&goal))], None);
+            metrics.steps.parked.get_or_create(&labels).inc();
             let reason = format!(
                 "fact {seq} cannot be read: it is damaged, or a newer version wrote it; run that version, then redrive the call"
             );

@@ -1,6 +1,6 @@
 //! Events that were told while nobody listened are read from TaskRouter's records.
 
-use crate::metrics::rendered;
+use crate::metrics::{named, owned, rendered, samples};
 use crate::postgres::Database;
 use crate::program::{program, text};
 use crate::stories::{settle, timelines};
@@ -84,7 +84,10 @@ async fn what_happened_while_the_worker_was_away_is_caught_up_with_at_its_start(
     let stage = stage.restart().await.unwrap();
     until(&stage, &task, &["alice", "bob"]).await;
     settle(&stage).await;
-    assert!(rendered(&stage).await.contains("events_backfilled_total 4"), "the transfer and its reservation");
+    assert!(
+        rendered(&stage).await.contains("events_backfilled_total{after=\"stop\"} 4"),
+        "the transfer and its reservation"
+    );
     // From here on it goes as if nothing had been missed.
     stage.sim.act(|world| world.leaves(&task, "alice")).await.unwrap();
     until(&stage, &task, &["bob"]).await;
@@ -182,6 +185,16 @@ async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
     stage.stop().await;
 }
 
+/// Every event so far has arrived.
+async fn until_known(stage: &Testbed) {
+    let deadline = Instant::now() + LIMIT;
+    let told = stage.sim.world(|world| world.events().count());
+    while stage.sim.deliveries().len() < told {
+        assert!(Instant::now() < deadline, "not every event arrives");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// When the worker last asked for events from.
 fn asked_from(stage: &Testbed) -> i64 {
     let requests = stage.sim.world(|world| world.requests().to_vec());
@@ -229,9 +242,9 @@ async fn a_gap_that_twilio_was_away_for_is_filled_when_it_is_back() {
     stage.sim.faults(|faults| faults.script(On::Next(OpName::ListEvents), 12, Fault::status(503)));
     let stage = stage.restart().await.unwrap();
     until(&stage, &task, &["alice", "bob"]).await;
-    let rendered = rendered(&stage).await;
-    assert!(rendered.contains("{task=\"backfill\",outcome=\"failed\"}"), "{rendered}");
-    assert!(rendered.contains("{operation=\"list events\",status=\"503\"} 12"), "{rendered}");
+    let samples = samples(&rendered(&stage).await);
+    assert!(samples[&named("background_rounds_total{task=\"backfill\",outcome=\"failed\"}")] > 0.0, "{samples:?}");
+    assert_eq!(samples[&owned("twilio_requests_total{operation=\"list events\",status=\"503\"}")], 12.0);
     stage.stop().await;
 }
 
@@ -259,12 +272,67 @@ async fn events_that_the_journal_could_not_take_are_fetched_when_it_takes_events
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(rendered(&stage).await.contains("verdict=\"refused\"}"));
+    let samples = samples(&rendered(&stage).await);
+    let refused = samples.iter().filter(|(name, _)| name.contains("verdict=\"refused\"")).map(|(_, count)| count);
+    assert!(refused.sum::<f64>() > 0.0, "{samples:?}");
     database.say("ALTER TABLE taskrouter_streams.fact_away RENAME TO fact").await;
     assert_eq!(streams(&stage, &task), ["alice"]);
     // The first that is taken says that the outage is over.
     stage.sim.act(|world| world.customer_calls()).await;
     until(&stage, &task, &["alice", "bob"]).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn events_that_go_elsewhere_are_fetched_and_told_as_such() {
+    let stage = stage("[backfill]\nsilence_ms = 300\noverlap_ms = 1").await;
+    let task = stage.sim.act(|world| world.customer_calls()).await;
+    until_known(&stage).await;
+    let before = stage.sim.world(|world| world.events().count());
+    away(&stage);
+    stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
+    let missed = stage.sim.world(|world| world.events().count()) - before;
+    until(&stage, &task, &["alice"]).await;
+    let counted = rendered(&stage).await;
+    assert!(counted.contains(&format!("events_backfilled_total{{after=\"silence\"}} {missed}")), "{counted}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn where_nothing_ever_arrived_it_is_noticed_too() {
+    let stage = stage("[backfill]\nsilence_ms = 300\noverlap_ms = 1").await;
+    away(&stage);
+    let task = stage.sim.act(|world| world.customer_calls()).await;
+    stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
+    until(&stage, &task, &["alice"]).await;
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn in_a_quiet_workspace_each_time_is_read_once_and_nothing_is_told() {
+    let stage = stage("[backfill]\nsilence_ms = 100\noverlap_ms = 1").await;
+    asked_at_least(&stage, OpName::ListEvents, 1).await;
+    let first = asked_from(&stage);
+    asked_at_least(&stage, OpName::ListEvents, 3).await;
+    // Dates in requests have whole seconds.
+    let deadline = Instant::now() + LIMIT;
+    while asked_from(&stage) < first + 1_000 {
+        assert!(Instant::now() < deadline, "it reads the same time again and again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let counted = rendered(&stage).await;
+    assert!(counted.contains("events_backfilled_total{after=\"silence\"} 0"), "{counted}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn what_may_still_be_on_its_way_is_not_missed() {
+    let stage = stage("[backfill]\nsilence_ms = 100").await;
+    away(&stage);
+    stage.sim.act(|world| world.customer_calls()).await;
+    asked_at_least(&stage, OpName::ListEvents, 3).await;
+    let counted = rendered(&stage).await;
+    assert!(counted.contains("events_backfilled_total{after=\"silence\"} 0"), "{counted}");
     stage.stop().await;
 }
 

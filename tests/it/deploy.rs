@@ -229,7 +229,9 @@ fn there_is_an_alert_for_everything_that_the_service_cannot_prove_or_has_given_u
 /// Where a series appears with its first count, `increase` sees none.
 #[test]
 fn what_an_alert_takes_the_increase_of_is_there_from_the_beginning() {
-    let text = Metrics::new("1.0.0", "unknown").render();
+    let metrics = Metrics::new("1.0.0", "unknown");
+    metrics.begin_account(&"AC00000000000000000000000000000001".parse().unwrap());
+    let text = metrics.render();
     let alerts = yaml("deploy/prometheus/alerts.yaml");
     let mut found = Vec::new();
     alerts.iter().for_each(|document| expressions(document, &mut found));

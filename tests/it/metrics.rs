@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use taskrouter_streams::telemetry::metrics::PREFIX;
 use twilio_simulator::SimConfig;
 use twilio_simulator::scenario::{self, Scenario};
-use twilio_simulator::testbed::Testbed;
+use twilio_simulator::testbed::{ACCOUNT, Testbed};
 
 /// Every sample, by name and labels.
 pub(crate) type Samples = BTreeMap<String, f64>;
@@ -28,6 +28,12 @@ pub(crate) async fn rendered(stage: &Testbed) -> String {
 
 pub(crate) fn named(name: &str) -> String {
     format!("{PREFIX}_{name}")
+}
+
+/// A series of the account that the simulated Twilio has, which is the label that comes last.
+pub(crate) fn owned(name: &str) -> String {
+    let separator = if name.contains('{') { "," } else { "{" };
+    format!("{}{separator}account=\"{ACCOUNT}\"}}", named(name.trim_end_matches('}')))
 }
 
 /// Waits until the metrics are as `wanted` says.
@@ -59,11 +65,11 @@ async fn a_warm_transfer_is_counted_event_by_event_and_step_by_step() {
     let outcome = stage.run(&super::stories::story("warm-transfer")).await;
     assert_eq!(outcome.failures, Vec::<String>::new());
     let samples = samples(&rendered(&stage).await);
-    let value =
-        |name: &str| samples.get(&named(name)).copied().unwrap_or_else(|| panic!("{name} is missing in {samples:#?}"));
+    let get = |name: String| samples.get(&name).copied().unwrap_or_else(|| panic!("{name} is missing in {samples:#?}"));
+    let (value, of_account) = (|name: &str| get(named(name)), |name: &str| get(owned(name)));
     for (event, count) in [("reservation.accepted", 2.0), ("task.transfer-initiated", 1.0), ("reservation.wrapup", 2.0)]
     {
-        assert_eq!(value(&format!("events_total{{type=\"{event}\",verdict=\"new\"}}")), count, "{event}");
+        assert_eq!(of_account(&format!("events_total{{type=\"{event}\",verdict=\"new\"}}")), count, "{event}");
     }
     for (path, of_streams) in [("/taskrouter/events", false), ("/streams/status", true)] {
         let deliveries = stage.sim.deliveries();
@@ -73,14 +79,14 @@ async fn a_warm_transfer_is_counted_event_by_event_and_step_by_step() {
         assert_eq!(value(&format!("answer_seconds_count{{path=\"{path}\"}}")), posted, "{path}");
     }
     assert_eq!(
-        (value("streams_started_total"), value("streams_stopped_total")),
+        (of_account("streams_started_total"), value("streams_stopped_total")),
         (2.0, 1.0),
         "the second ends with its call"
     );
     assert_eq!(value("stream_start_delay_seconds_count"), 2.0);
     let redirects = stage.sim.world(|world| world.report(&outcome.tasks[0])).unwrap().redirects;
     assert_eq!(value("steps_total{operation=\"redirect\",outcome=\"done\"}"), f64::from(redirects));
-    assert_eq!(value("twilio_requests_total{operation=\"redirect\",status=\"2xx\"}"), f64::from(redirects));
+    assert_eq!(of_account("twilio_requests_total{operation=\"redirect\",status=\"2xx\"}"), f64::from(redirects));
     assert_eq!(value("compensations_total{change=\"hold_again\"}"), 2.0, "after the guard, and after the redirect");
     assert!(value("settle_delay_seconds_count") >= f64::from(redirects));
     assert!(value("journal_commit_seconds_count") > 0.0);
@@ -104,7 +110,7 @@ async fn what_runs_is_counted_also_after_a_restart() {
     })
     .await;
     assert_eq!(samples.get(&named("streams_orphaned")), Some(&0.0));
-    assert_eq!(samples.get(&named("streams_started_total")), Some(&0.0), "counted before the restart");
+    assert_eq!(samples.get(&owned("streams_started_total")), Some(&0.0), "counted before the restart");
     assert_eq!(samples.get(&named("calls{state=\"live\"}")), Some(&1.0));
     stage.stop().await;
 }
@@ -117,11 +123,11 @@ async fn a_change_that_is_given_up_and_its_tries_are_counted() {
     let steps = [&["customer calls"][..], &refused, &["alice accepts", "settle"]].concat();
     stage.run(&story(&steps)).await;
     let samples = samples(&rendered(&stage).await);
-    assert_eq!(samples.get(&named("parked_total{change=\"start\"}")), Some(&1.0));
+    assert_eq!(samples.get(&owned("parked_total{change=\"start\"}")), Some(&1.0));
     assert_eq!(samples.get(&named("calls{state=\"parked\"}")), Some(&1.0));
     assert!(samples.get(&named("retries_total{operation=\"create stream\"}")) > Some(&0.0), "{samples:#?}");
     assert!(samples.get(&named("steps_total{operation=\"create stream\",outcome=\"unknown\"}")) > Some(&0.0));
-    assert!(samples.get(&named("twilio_requests_total{operation=\"create stream\",status=\"503\"}")) > Some(&0.0));
+    assert!(samples.get(&owned("twilio_requests_total{operation=\"create stream\",status=\"503\"}")) > Some(&0.0));
     stage.stop().await;
 }
 
