@@ -100,7 +100,9 @@ async fn every_promise_of_the_simulator_is_seen_and_every_call_is_ended() {
     let (code, said) = lab.run(&["--public-url", PUBLIC, "--yes"]).await;
     assert_eq!(code, Some(0), "{said}");
     let (report, rows) = lab.report();
+    let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/twilio.md")).unwrap();
     for (id, verdict) in &rows {
+        assert!(documented.contains(&format!("`{id}`")), "docs/twilio.md does not name the row {id}");
         let expected = if id == "restricted-key" { "could-not-try" } else { "certain" };
         assert_eq!(verdict, expected, "{id}\n{said}");
     }
