@@ -9,6 +9,7 @@
 //! | [`twilio`] | Twilio's words: signatures, event bodies, TwiML, the REST client |
 //! | [`journal`] | durable facts and claims on calls |
 //! | [`ingest`] | takes facts from outside into the journal |
+//! | [`pause_requests`] | asks for pauses, and waits until they are proven |
 //! | [`http`] | the listeners: signed events, and the probes |
 //! | [`console`] | the operator's page: calls, their stories, and what was given up |
 //! | [`worker`] | asks the core for the next step, performs it, journals how it ended |
@@ -30,8 +31,10 @@ pub mod console;
 pub mod http;
 pub mod ingest;
 pub mod journal;
+pub mod pause_requests;
 #[warn(missing_docs)]
 pub mod recording;
+#[warn(missing_docs)]
 pub mod service;
 pub mod telemetry;
 #[warn(missing_docs)]

@@ -16,8 +16,9 @@ use crate::call::rules::Destination;
 use crate::config::{self, Mode, Settings};
 use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
-use crate::http::{self, ConnectionLimits, IngressSettings};
+use crate::http::{self, ConnectionLimits, IngressSettings, PauseEntry, PauseKey};
 use crate::journal::{Journal, Outage};
+use crate::pause_requests::PauseRequests;
 use crate::recording::{Known, Recorder};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
@@ -74,7 +75,10 @@ impl Service {
         let accounts = accounts(settings, witness.as_ref())?;
         accounts.all().for_each(|account| metrics.begin_account(&account.account));
         let outage = Arc::new(Outage::default());
+        let requests = pause_requests(settings, journal.clone(), metrics.clone());
         let mut ingress = ingress_settings(settings, &traces, outage.clone(), max_connections)?;
+        ingress.pauses =
+            settings.pause.secret.as_ref().map(|secret| PauseEntry::new(requests.clone(), PauseKey::new(secret)));
         ingress.witness = witness;
         let sources = accounts.all().cloned().zip(settings.by_account());
         let sources = sources.map(|(account, (_, own))| Source { account, interest: own.interest() }).collect();
@@ -87,7 +91,7 @@ impl Service {
         }
         let grace = settings.shutdown.grace;
         let stop = CancellationToken::new();
-        let operators = console(journal.clone(), metrics.clone(), console_settings(settings), stop.clone());
+        let operators = console(journal.clone(), metrics.clone(), console_settings(settings), requests, stop.clone());
         let listen = |key, address, reason| StartError::Listen { key, address, reason };
         let servers = [
             http::public(ingress, journal.clone(), metrics.clone(), public_listener)
@@ -249,6 +253,7 @@ fn ingress_settings(
         traces: traces.clone(),
         outage,
         assignment: settings.assignment.clone(),
+        pauses: None,
         body_limit_bytes: server.body_limit_bytes,
         form_pairs_limit: server.form_pairs_limit,
         event_streams_body_limit_bytes: server.event_streams_body_limit_bytes,
@@ -279,9 +284,14 @@ fn console_settings(settings: &Settings) -> ConsoleSettings {
     ConsoleSettings { token, read_token, identity_header, is_private, login_delay, live_every, live_views, accounts }
 }
 
+fn pause_requests(settings: &Settings, journal: Arc<dyn Journal>, metrics: Arc<Metrics>) -> PauseRequests {
+    PauseRequests::new(journal, metrics, settings.pause.confirm_within, settings.mode == Mode::Shadow)
+}
+
 fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
     WorkerSettings {
         max_calls: settings.worker.max_calls,
+        kept_calls: settings.worker.kept_calls,
         poll: settings.worker.poll,
         shadow: settings.mode == Mode::Shadow,
         traces: traces.clone(),
@@ -369,5 +379,8 @@ pub fn policy(settings: &Settings) -> Policy {
         verify_per_mille: streams.verify_per_mille,
         quiet_ms: ms(streams.quiet_check),
         watch_ms: ms(redirect.watch),
+        pause_confirm_ms: ms(settings.pause.confirm_within),
+        pause_max_ms: ms(settings.pause.max),
+        pause_on_expiry: settings.pause.on_expiry,
     }
 }

@@ -6,6 +6,7 @@ use crate::call::fact::{
     CallAttributes, EpochMs, Fact, FactKind, Notice, Operated, OperatorAct, ReservationChange, ReservationEvent,
     StreamChange, StreamEvent, TaskChange, TransferChange, TransferEvent, TransferMode, TransferTarget,
 };
+use crate::call::pause::{PauseOrigin, PauseScope, Paused, Resumed};
 use crate::call::sid::{AccountSid, CallSid, ReservationSid};
 use crate::call::step::{
     Answer, Assumed, CallStatus, Command, Goal, Guard, Operation, Outcome, ParticipantRow, Read, Settled, Step,
@@ -152,9 +153,15 @@ fn kind(what: &FactKind) -> Kind {
             StreamChange::Started | StreamChange::Stopped => Kind::Stream,
             StreamChange::Error => Kind::Warning,
         },
-        FactKind::Noticed(Notice::LegStayed { .. } | Notice::RedirectVoid | Notice::NoCall)
+        FactKind::Noticed(
+            Notice::LegStayed { .. } | Notice::RedirectVoid | Notice::NoCall | Notice::PauseProven { .. },
+        )
         | FactKind::Recovered(_) => Kind::Event,
         FactKind::Noticed(_) => Kind::Warning,
+        FactKind::Paused(Paused { by, .. }) | FactKind::Resumed(Resumed { by, .. }) => match by {
+            PauseOrigin::Operator(_) => Kind::Operator,
+            PauseOrigin::TaskAttribute | PauseOrigin::SignedRequest | PauseOrigin::Expiry => Kind::Event,
+        },
         FactKind::Redriven | FactKind::Dismissed | FactKind::Operated(_) => Kind::Operator,
         FactKind::Unparked => Kind::Event,
     }
@@ -204,6 +211,8 @@ impl Story {
             FactKind::Operated(Operated { act: OperatorAct::Dismiss, by }) => {
                 format!("operator {by} dismisses the parked changes")
             }
+            FactKind::Paused(paused) => self.paused(paused),
+            FactKind::Resumed(Resumed { id, by }) => format!("{} resumes {id}", origin(by)),
             FactKind::Redriven => "an operator redrives the call".to_owned(),
             FactKind::Dismissed => "an operator dismisses the parked changes".to_owned(),
             FactKind::Unparked => "no change is parked any more".to_owned(),
@@ -215,6 +224,16 @@ impl Story {
         let place = self.agents.len();
         let next = || (place, format!("agent {}", letter(place)));
         self.agents.entry(reservation.clone()).or_insert_with(next).1.clone()
+    }
+
+    fn paused(&mut self, paused: &Paused) -> String {
+        let Paused { id, scope, reason, by, .. } = paused;
+        let whose = match scope {
+            PauseScope::Reservation(reservation) => format!("{}'s streams", self.agent(reservation)),
+            PauseScope::Call => "the streams of the call".to_owned(),
+        };
+        let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        format!("{} pauses {whose}{reason}: {id}", origin(by))
     }
 
     fn reservation(&mut self, event: &ReservationEvent) -> String {
@@ -380,6 +399,13 @@ pub fn letter(place: usize) -> char {
 
 fn noticed(notice: &Notice) -> String {
     match notice {
+        Notice::PauseProven { id, stops } => {
+            let stops: Vec<String> =
+                stops.iter().map(|stop| format!("; {} is over: {}", stop.name, stop.by.as_str())).collect();
+            format!("{id} is proven: no stream within it runs{}", stops.concat())
+        }
+        Notice::PauseUnproven { id } => format!("{id} is NOT proven: audio may still leave"),
+        Notice::PauseOverdue { id } => format!("the time of {id} is up, and it stays"),
         Notice::NoCall => "no call is found for the task".to_owned(),
         Notice::StartUnproven { name, replace: false } => format!("nothing is heard of {name}: is its socket open?"),
         Notice::StartUnproven { name, replace: true } => {
@@ -390,6 +416,17 @@ fn noticed(notice: &Notice) -> String {
         Notice::LegMoved { name } => format!("the customer's leg MOVED when {name} was started"),
         Notice::LegStayed { name } => format!("the customer's leg stayed where it was when {name} was started"),
         Notice::LegUnverified { name } => format!("whether the leg stayed when {name} was started could not be read"),
+    }
+}
+
+/// Who pauses or resumes.
+pub fn origin(by: &PauseOrigin) -> String {
+    match by {
+        PauseOrigin::TaskAttribute => "the task's attribute".to_owned(),
+        PauseOrigin::SignedRequest => "a signed request".to_owned(),
+        PauseOrigin::Operator(Some(name)) => format!("operator {name}"),
+        PauseOrigin::Operator(None) => "an operator".to_owned(),
+        PauseOrigin::Expiry => "the end of its time".to_owned(),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Facts are journaled as JSON; their form is a promise to every journal already written: add fields with
 //! `#[serde(default)]`, never rename or remove one.
 
+pub use super::notice::Notice;
+use super::pause::{AttributePause, Paused, Resumed};
 use super::rules::Fields;
 use super::sid::{
     AccountSid, CallSid, ConferenceSid, EventSid, ReservationSid, StreamSid, TaskQueueSid, TaskSid, TransferSid,
@@ -54,6 +56,10 @@ pub enum FactKind {
     Unparked,
     /// The same as [`FactKind::Redriven`] or [`FactKind::Dismissed`], by an operator whose name is known.
     Operated(Operated),
+    /// Somebody asked for a pause.
+    Paused(Paused),
+    /// Somebody asked for its end, or its time is up.
+    Resumed(Resumed),
 }
 
 /// What every TaskRouter event tells of itself.
@@ -102,6 +108,9 @@ pub struct CallAttributes {
     pub call_sid: Option<CallSid>,
     /// `conference.sid`.
     pub conference: Option<ConferenceSid>,
+    /// `streams.paused`: whether the streams are paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Box<AttributePause>>,
     /// Legs that are named as somebody else's, such as `conference.participants.worker` and `worker_call_sid`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub other_legs: BTreeSet<CallSid>,
@@ -299,43 +308,6 @@ pub enum OperatorAct {
     Dismiss,
 }
 
-/// Something that a person should know, and that nothing else says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Notice {
-    /// The task has no call, as far as can be found: a callback, a voicemail, a call between agents.
-    NoCall,
-    /// Twilio took a stream and never said that its socket is open.
-    StartUnproven {
-        /// The stream's name.
-        name: String,
-        /// It is stopped, and the next one started in its place.
-        replace: bool,
-    },
-    /// Twilio took a stop twice and never said that the stream is over.
-    StopUnproven {
-        /// The stream's name.
-        name: String,
-    },
-    /// The redirect whose answer was lost never happened: nothing of it can land any more.
-    RedirectVoid,
-    /// A stream was started without touching the call, and the customer's leg is not where it was.
-    LegMoved {
-        /// The stream's name.
-        name: String,
-    },
-    /// The leg was read before and after a start, and it is where it was.
-    LegStayed {
-        /// The stream's name.
-        name: String,
-    },
-    /// The leg was read before a start, and could not be read after it.
-    LegUnverified {
-        /// The stream's name.
-        name: String,
-    },
-}
-
 impl FactKind {
     /// Whether its call has something parked from then on; `None` when it changes nothing about that.
     pub fn parks(&self) -> Option<bool> {
@@ -349,6 +321,8 @@ impl FactKind {
             | FactKind::Begun(_)
             | FactKind::Settled(_)
             | FactKind::Recovered(_)
+            | FactKind::Paused(_)
+            | FactKind::Resumed(_)
             | FactKind::Noticed(_) => None,
         }
     }
@@ -376,6 +350,28 @@ impl FactKind {
             | FactKind::Redriven
             | FactKind::Dismissed
             | FactKind::Operated(_)
+            | FactKind::Paused(_)
+            | FactKind::Resumed(_)
+            | FactKind::Unparked => None,
+        }
+    }
+    /// The event's own id and time, for facts that are TaskRouter's events.
+    pub fn stamp(&self) -> Option<&EventStamp> {
+        match self {
+            FactKind::Reservation(event) => Some(&event.stamp),
+            FactKind::Task(event) => Some(&event.stamp),
+            FactKind::Transfer(event) => Some(&event.stamp),
+            FactKind::Stream(_)
+            | FactKind::Begun(_)
+            | FactKind::Settled(_)
+            | FactKind::Parked(_)
+            | FactKind::Recovered(_)
+            | FactKind::Noticed(_)
+            | FactKind::Redriven
+            | FactKind::Dismissed
+            | FactKind::Operated(_)
+            | FactKind::Paused(_)
+            | FactKind::Resumed(_)
             | FactKind::Unparked => None,
         }
     }

@@ -7,6 +7,7 @@
 //! | file | what it answers |
 //! |---|---|
 //! | [`fact`] | what can be known |
+//! | [`notice`] | of that, what the core reports by itself |
 //! | [`step`] | what can be done, and how it can end |
 //! | [`state`] | the fold, and what others ask of a call |
 //! | [`task`] | what TaskRouter has told: reservations, transfers, whether anybody is entitled to the audio |
@@ -16,6 +17,8 @@
 //! | `hold` | the hold that should be |
 //! | [`streams`] | a row for every stream |
 //! | [`retry`] | tries, and giving up |
+//! | [`pause`], [`pauses`] | intervals in which no audio may leave: what is said of them, and a row for each |
+//! | `pausing` | what is due about them: proof and time |
 //! | `plan` | which streams should run, and which changes lead there |
 //! | [`next`] | the next step |
 //! | `redirect` | changes by new TwiML for the leg |
@@ -29,6 +32,10 @@ mod leg;
 mod legs;
 mod lww_register;
 pub mod next;
+pub mod notice;
+pub mod pause;
+pub mod pauses;
+mod pausing;
 mod plan;
 pub mod policy;
 mod redirect;

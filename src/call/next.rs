@@ -1,6 +1,6 @@
 //! The next step: desired against proven.
 //!
-//! What is to be reached comes in the order of danger: whether there is a call at all, a customer on the way back from a
+//! What is to be reached comes in the order of danger: whether there is a call at all, streams within a pause, a customer on the way back from a
 //! redirect, streams that nobody is entitled to, streams that are missing, the guard, the hold, and then what is only to be
 //! proven. The first goal about which something can be done now is what is done; where nothing can, the soonest is waited for.
 
@@ -22,7 +22,7 @@ const LONGEST_CALL_MS: i64 = 24 * 60 * 60 * 1000;
 const STABLE_MS: i64 = 10_000;
 
 /// How long to wait for tracks that another task's streams have: no fact of this task tells when they are free.
-const NEIGHBOUR_POLL_MS: i64 = 1_000;
+pub(super) const NEIGHBOUR_POLL_MS: i64 = 1_000;
 
 /// Who is not back so long after a redirect may have hung up meanwhile. Twilio takes a fraction of it.
 const LATE_REJOIN_MS: i64 = 3_000;
@@ -102,6 +102,10 @@ impl Decision<'_> {
         if let Some(goal) = self.recovered() {
             return Next::Report(FactKind::Recovered(goal));
         }
+        let pauses = self.pauses();
+        if let Some(report) = pauses.iter().find(|next| matches!(next, Next::Report(_))) {
+            return report.clone();
+        }
         let at_rest = if self.call.is_over() { Next::Over } else { Next::Idle };
         if self.leg.is_gone() {
             return self.end_conference().unwrap_or(Next::Over);
@@ -110,19 +114,21 @@ impl Decision<'_> {
         if too_long && self.call.is_over() {
             return Next::Over;
         }
-        soonest(self.goals()).unwrap_or(at_rest)
+        soonest(self.goals().into_iter().chain(pauses).collect()).unwrap_or(at_rest)
     }
 
     /// What there is to do about each goal that is not reached, in the order of danger.
     fn goals(&self) -> Vec<Next> {
         let plan = self.plan();
-        let mut goals: Vec<Next> = self.check_call().into_iter().chain(self.whereabouts()).collect();
+        let mut goals: Vec<Next> = self.check_call().into_iter().chain(self.paused_stops(&plan)).collect();
+        goals.extend(self.whereabouts());
         if let Some(parked) = &plan.give_up {
             goals.push(Next::Park(parked.clone()));
         }
         let is_there = *self.leg.whereabouts() == Whereabouts::There;
         let shared = if is_there { self.shared_redirect(&plan) } else { Default::default() };
-        goals.extend(plan.stop.iter().filter(|stream| !shared.stops(stream)).filter_map(|stream| self.stop(stream)));
+        let stops = plan.stop.iter().filter(|stream| !shared.stops(stream) && !self.is_paused(stream));
+        goals.extend(stops.filter_map(|stream| self.stop(stream)));
         if is_there {
             goals.extend(self.starts(&plan, &shared));
             if shared.is_empty() {
@@ -238,11 +244,12 @@ impl Decision<'_> {
     }
 
     /// Stops a stream that should not run, without touching the call.
-    fn stop(&self, stream: &Stream) -> Option<Next> {
+    pub(super) fn stop(&self, stream: &Stream) -> Option<Next> {
         let goal = Goal::Stop(stream.name.clone());
         let nobody_since =
             self.call.task.unentitled_since().filter(|_| self.call.accepted().is_empty() || self.call.is_over());
-        if let Some(due) = nobody_since.map(|at| at + self.policy.end_grace_ms).filter(|due| *due > self.now) {
+        let grace_ends = nobody_since.filter(|_| !self.is_paused(stream)).map(|at| at + self.policy.end_grace_ms);
+        if let Some(due) = grace_ends.filter(|due| *due > self.now) {
             return Some(Next::WaitUntil(due));
         }
         match stream.stop_due(self.now, self.policy) {
@@ -430,7 +437,7 @@ impl Decision<'_> {
         Next::Do(Step { id: self.call.last_step() + 1, operation: operation.into(), why })
     }
 
-    fn notice(&self, notice: Notice) -> Next {
+    pub(super) fn notice(&self, notice: Notice) -> Next {
         Next::Report(FactKind::Noticed(notice))
     }
 

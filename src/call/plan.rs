@@ -27,7 +27,7 @@ pub(super) struct Plan<'a> {
 #[derive(Debug)]
 pub(super) struct PlannedStart {
     pub(super) stream: StreamStart,
-    /// An earlier one failed, or was given up: without touching the call, whatever the strategy.
+    /// An earlier one failed, was given up, or was paused: without touching the call, whatever the strategy.
     pub(super) again: bool,
 }
 
@@ -112,9 +112,12 @@ impl<'a> Decision<'a> {
             worker: worker.clone(),
             task: task.clone(),
             parameters,
+            resumes: self.resumption(sid),
             altered,
         };
-        plan.start.push(PlannedStart { stream, again: failures > 0 || given_up });
+        // Nobody leaves a conference for a pause.
+        let again = failures > 0 || given_up || stream.resumes.is_some();
+        plan.start.push(PlannedStart { stream, again });
     }
 
     /// The reservations that should have a stream, with the slots that it may take.
@@ -128,8 +131,9 @@ impl<'a> Decision<'a> {
         let stuck: Vec<_> = self.call.streams.live().filter(is_stuck).collect();
         let own: usize = stuck.iter().map(|stream| stream.tracks).sum();
         let mut used = own + self.others_tracks();
+        let is_kept = |sid: &ReservationSid| stuck.iter().any(|stream| stream.reservation == *sid);
         let accepted = self.call.accepted().into_iter().rev();
-        for (sid, _) in accepted.filter(|(sid, _)| !stuck.iter().any(|stream| stream.reservation == **sid)) {
+        for (sid, _) in accepted.filter(|(sid, _)| !self.call.pauses.cover(sid) && !is_kept(sid)) {
             let slots = self.slots(sid);
             if slots.is_empty() {
                 continue;

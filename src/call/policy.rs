@@ -1,6 +1,7 @@
 //! The limits that the core obeys. All of them come from the configuration; times are in milliseconds.
 
 use super::fact::EpochMs;
+use super::pause::OnExpiry;
 use super::retry::{Retry, RetryKind};
 use super::rules::{Destination, Rule};
 
@@ -61,6 +62,12 @@ pub struct Policy {
     pub quiet_ms: i64,
     /// While we hold the guard lowered, the call is looked at this often: a customer who hangs up leaves agents behind.
     pub watch_ms: i64,
+    /// A pause that is not proven so long after it was asked for is an alarm.
+    pub pause_confirm_ms: i64,
+    /// The time of a pause is up after this long, also when none was asked for.
+    pub pause_max_ms: i64,
+    /// What happens then.
+    pub pause_on_expiry: OnExpiry,
 }
 
 /// How streams are started and stopped.

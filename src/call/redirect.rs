@@ -2,7 +2,7 @@
 //!
 //! Lower the guard, read that it is lowered and that somebody stays in the conference, redirect, see the customer back. Starts
 //! and stops that are due together share one. Only the first task known on a leg may do it, and only while no other is on it:
-//! the rejoin of a second one would raise a guard that the first has read lowered.
+//! the rejoin of a second one would raise a guard that the first has read lowered. Never for a pause.
 
 use super::next::{Decision, Next};
 use super::plan::{Plan, PlannedStart};
@@ -60,7 +60,8 @@ impl Decision<'_> {
         let smooth = |stream: &&&Stream| {
             let first = matches!(stream.stop_due(self.now, self.policy), StopDue::Send { conclusive: true, .. });
             let untried = !stream.is_being_stopped() && !self.call.retries.is_tried(&Goal::Stop(stream.name.clone()));
-            first && untried && !stream.is_orphan() && Some(&stream.call) == self.call.customer()
+            let is_here = Some(&stream.call) == self.call.customer() && !stream.is_orphan();
+            first && untried && is_here && !self.is_paused(stream)
         };
         let stop: Vec<&Stream> = plan.stop.iter().filter(|_| somebody_stays).filter(smooth).copied().collect();
         // All of them, or none: what goes another way is not waited for.

@@ -1,8 +1,9 @@
 //! A call as its facts tell it: the fold. Each part takes from a fact what concerns it; here it is only told which part that is.
 
-use super::fact::{EpochMs, Fact, FactKind, Notice, Operated, OperatorAct};
+use super::fact::{CallAttributes, EpochMs, Fact, FactKind, Notice, Operated, OperatorAct};
 use super::leg::{Leg, Sight, Whereabouts};
 use super::legs::Legs;
+use super::pauses::{Pause, Pauses};
 use super::policy::Policy;
 use super::retry::{Retries, RetryKind};
 use super::sid::{AccountSid, CallSid, ConferenceSid, ReservationSid, TaskSid};
@@ -21,6 +22,7 @@ pub struct Call {
     pub(super) legs: Legs,
     pub(super) leg: Leg,
     pub(super) streams: Streams,
+    pub(super) pauses: Pauses,
     pub(super) retries: Retries,
     /// The facts say that something is parked; it may have been reached, or have become moot, since.
     pub(super) said_parked: bool,
@@ -93,6 +95,8 @@ impl Call {
             FactKind::Dismissed | FactKind::Operated(Operated { act: OperatorAct::Dismiss, .. }) => {
                 self.retries.dismissed();
             }
+            FactKind::Paused(paused) => self.pauses.paused(paused, at),
+            FactKind::Resumed(resumed) => self.pauses.resumed(resumed, at),
             // Said for those who do not fold: here it was known from what happened.
             FactKind::Unparked => {}
         }
@@ -109,6 +113,9 @@ impl Call {
 
     fn apply_event(&mut self, kind: &FactKind, at: EpochMs) {
         let begins = self.task.apply(kind, &mut self.legs, at);
+        if let Some((view, stamp)) = kind.task_view().zip(kind.stamp()) {
+            self.pauses.attribute((view.version.unwrap_or(0), stamp.at), view.attributes.paused.as_deref(), at);
+        }
         if begins {
             let absence = self.leg.absence();
             self.leg.hold_mut().transfer_begins(absence);
@@ -148,6 +155,9 @@ impl Call {
                 self.leg.probe_void();
                 self.retries.forget(&Goal::VerifyLeg);
             }
+            Notice::PauseProven { id, stops } => self.pauses.proven(id, stops, at),
+            Notice::PauseUnproven { id } => self.pauses.unproven(id, at),
+            Notice::PauseOverdue { id } => self.pauses.overdue(id),
         }
     }
 
@@ -374,8 +384,7 @@ impl Call {
         let Settled { step, sent_at, outcome, .. } = settled;
         match (read, outcome) {
             (Read::Task { .. }, Outcome::Done(Answer::Task(attributes))) => {
-                // Behind what any event of a known version says.
-                self.legs.named((0, *sent_at), attributes);
+                self.attributes_read(attributes, *sent_at, at);
                 self.still_no_customer(step, at);
             }
             (Read::FindConference { .. }, Outcome::Done(Answer::Conference(row))) => {
@@ -416,6 +425,12 @@ impl Call {
                 | Outcome::Unknown(trouble),
             ) => self.retries.failed(step, at, RetryKind::Failing, trouble),
         }
+    }
+
+    /// The task's attributes, behind what any event of a known version says.
+    fn attributes_read(&mut self, attributes: &CallAttributes, asked_at: EpochMs, at: EpochMs) {
+        self.legs.named((0, asked_at), attributes);
+        self.pauses.attribute((0, asked_at), attributes.paused.as_deref(), at);
     }
 
     fn still_no_customer(&mut self, step: &Step, at: EpochMs) {
@@ -551,6 +566,16 @@ impl Call {
     /// The streams so far, in the order in which they were begun.
     pub fn streams(&self) -> &[Stream] {
         self.streams.rows()
+    }
+
+    /// The pauses so far, in the order in which they became known.
+    pub fn pauses(&self) -> &[Pause] {
+        self.pauses.rows()
+    }
+
+    /// Whether this reservation's streams are paused.
+    pub fn is_paused(&self, reservation: &ReservationSid) -> bool {
+        self.pauses.cover(reservation)
     }
 
     /// What is parked and not dismissed, and why.

@@ -4,6 +4,7 @@
 //! it may have done must be known after a crash.
 
 use super::fact::{CallAttributes, EpochMs};
+use super::pause::PauseId;
 use super::sid::{CallSid, ConferenceSid, ReservationSid, StreamSid, TaskSid, WorkerSid};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -171,9 +172,22 @@ pub struct StreamStart {
     /// The parameters that the destination's configuration adds, in its order.
     #[serde(default)]
     pub parameters: Vec<(String, String)>,
+    /// It goes on after a pause, which its parameters tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<Resumption>,
     /// Names of those that are sent shortened, without characters that Twilio refuses, or not at all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub altered: Vec<String>,
+}
+
+/// What a stream after a pause goes on with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumption {
+    /// The pause that ended: the parameter `pauseId`.
+    pub pause: PauseId,
+    /// The name of the reservation's stream before it, if there was one: the parameter `resumeOf`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
 }
 
 /// The customer participant's `endConferenceOnExit`.

@@ -11,6 +11,7 @@
 //! ```
 
 use super::fact::{EpochMs, StreamChange, StreamEvent};
+use super::pause::StopProof;
 use super::policy::Policy;
 use super::sid::{CallSid, ReservationSid, StreamSid};
 use super::step::{StreamStart, reservation_in};
@@ -45,6 +46,8 @@ pub struct Stream {
     pub confirms: bool,
     /// The reservation that it is for.
     pub reservation: ReservationSid,
+    /// When its start was begun; when it was first heard of, if nobody asked for it.
+    begun_at: EpochMs,
     start: Start,
     stop: Option<Stop>,
     told: Told,
@@ -162,6 +165,7 @@ impl Stream {
             tracks: start.tracks,
             confirms: start.confirms,
             reservation: start.reservation.clone(),
+            begun_at: at,
             start: Start::Sent(at),
             stop: None,
             told: Told::default(),
@@ -216,6 +220,33 @@ impl Stream {
             Closed::Stopped(at) | Closed::NotFound(at) | Closed::CallOver(at) | Closed::Void(at) => at,
         });
         self.told.over.map(|(at, _, _)| at).or(closed)
+    }
+
+    /// What shows that it is over; `None` while it may run.
+    pub fn over_by(&self) -> Option<StopProof> {
+        match (&self.told.over, self.closed) {
+            _ if self.may_run() => None,
+            (Some(_), _) => Some(StopProof::Reported),
+            (None, Some(Closed::Stopped(_))) => Some(match self.stop {
+                Some(stop) if stop.missing > 0 => StopProof::NotFound,
+                Some(stop) if stop.by_redirect => StopProof::Rejoined,
+                Some(_) | None => StopProof::Answer,
+            }),
+            (None, Some(Closed::NotFound(_))) => Some(StopProof::NotFound),
+            (None, Some(Closed::CallOver(_))) => Some(StopProof::CallOver),
+            (None, Some(Closed::Void(_))) => Some(StopProof::NeverStarted),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether its start was begun before that time.
+    pub(super) fn is_older_than(&self, at: EpochMs) -> bool {
+        self.begun_at < at
+    }
+
+    /// Whether it ran, by what Twilio tells; by its answer, where it does not tell.
+    pub(super) fn has_run(&self) -> bool {
+        self.told.started_at.is_some() || !self.confirms && self.taken_at().is_some()
     }
 
     /// Twilio's number for what went wrong.
@@ -528,7 +559,7 @@ impl Streams {
             else {
                 return;
             };
-            self.rows.push(Stream::unasked(event, reservation));
+            self.rows.push(Stream::unasked(event, reservation, at));
         }
         let Some(stream) = self.row(&event.name) else { return };
         stream.tell(event, at);
@@ -564,7 +595,7 @@ impl Streams {
 }
 
 impl Stream {
-    fn unasked(event: &StreamEvent, reservation: ReservationSid) -> Self {
+    fn unasked(event: &StreamEvent, reservation: ReservationSid, at: EpochMs) -> Self {
         Self {
             name: event.name.clone(),
             call: event.call.clone(),
@@ -572,6 +603,7 @@ impl Stream {
             tracks: 2,
             confirms: true,
             reservation,
+            begun_at: at,
             start: Start::Unasked,
             stop: None,
             told: Told::default(),

@@ -5,7 +5,7 @@ use super::sid::ReservationSid;
 use super::state::Call;
 use super::step::Goal;
 use super::streams::{Stream, StreamState};
-use super::summary::{AgentSummary, LATE_MS, ParkedSummary, StreamOutcome, StreamSummary, Summary};
+use super::summary::{AgentSummary, LATE_MS, ParkedSummary, PauseSummary, StreamOutcome, StreamSummary, Summary};
 use super::task::{Reservation, ReservationStatus};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,6 +69,8 @@ impl Summarizer {
             | FactKind::Redriven
             | FactKind::Dismissed
             | FactKind::Operated(_)
+            | FactKind::Paused(_)
+            | FactKind::Resumed(_)
             | FactKind::Unparked => {}
         }
         if call.customer().is_some() {
@@ -106,6 +108,7 @@ impl Summarizer {
             outcome,
             agents,
             streams: call.streams().iter().map(stream).collect(),
+            pauses: call.pauses().iter().map(PauseSummary::from).collect(),
             parked: call.parked().map(|(goal, reason)| parked(call, goal, reason)).collect(),
             errors: self.errors.clone(),
         })
@@ -149,6 +152,7 @@ impl Summarizer {
                 None => "the customer's leg was never known",
                 Some(_) if call.is_outbound() => "an outbound call: not streamed unless eligibility.outbound is set",
                 Some(_) if !streams.is_empty() => "its start never took effect",
+                Some(_) if call.pauses().iter().any(|pause| pause.scope.covers(sid)) => "it was paused",
                 Some(_) => "none was asked for: the agent left first, or rules or the track budget allowed none",
             };
             why.to_owned()

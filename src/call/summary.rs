@@ -4,6 +4,8 @@
 //! names of agents and of the queue where the configuration keeps them; no phone number and no other text of anybody's.
 
 use super::fact::EpochMs;
+use super::pause::{PauseId, PauseOrigin, PauseReason, PauseScope, ProvenStop};
+use super::pauses::Pause;
 use super::sid::{AccountSid, CallSid, ReservationSid, WorkerSid};
 use super::step::{Goal, Guard};
 use super::streams::StreamState;
@@ -53,6 +55,9 @@ pub struct Summary {
     pub agents: Vec<AgentSummary>,
     /// In the order in which they were begun.
     pub streams: Vec<StreamSummary>,
+    /// In the order in which they became known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<PauseSummary>,
     /// Changes that are parked.
     pub parked: Vec<ParkedSummary>,
     /// Twilio's error codes, and HTTP statuses of answers that bore none.
@@ -113,6 +118,40 @@ pub struct StreamSummary {
     pub to: Option<EpochMs>,
 }
 
+/// A pause: asked for, proven, ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseSummary {
+    /// What its resume names.
+    pub id: PauseId,
+    /// Whose streams.
+    pub scope: PauseScope,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<PauseReason>,
+    /// Who asked for it.
+    pub by: PauseOrigin,
+    /// When.
+    pub at: EpochMs,
+    /// Until when it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<EpochMs>,
+    /// When it was proven that nothing of it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven_at: Option<EpochMs>,
+    /// What it stopped, and what proves that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stops: Vec<ProvenStop>,
+    /// When it was told that it is not proven in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven_at: Option<EpochMs>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_at: Option<EpochMs>,
+    /// Who ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_by: Option<PauseOrigin>,
+}
+
 /// A change that is parked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedSummary {
@@ -146,6 +185,62 @@ pub enum StreamOutcome {
     Interrupted,
     /// There was none.
     Missing,
+}
+
+/// How a pause stands, as a person is shown it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseState {
+    /// Asked for; not proven yet.
+    Waiting,
+    /// It is proven that no stream within it runs.
+    Paused,
+    /// Not proven in time.
+    Unproven,
+    /// It ended.
+    Resumed,
+}
+
+impl PauseState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PauseState::Waiting => "waiting",
+            PauseState::Paused => "paused",
+            PauseState::Unproven => "not proven",
+            PauseState::Resumed => "resumed",
+        }
+    }
+}
+
+impl From<&Pause> for PauseSummary {
+    fn from(pause: &Pause) -> Self {
+        let (proven_at, stops) = pause.proven.clone().unzip();
+        Self {
+            id: pause.id.clone(),
+            scope: pause.scope.clone(),
+            reason: pause.reason.clone(),
+            by: pause.by.clone(),
+            at: pause.at,
+            until: pause.until,
+            proven_at,
+            stops: stops.unwrap_or_default(),
+            unproven_at: pause.unproven_at,
+            resumed_at: pause.end().map(|end| end.at),
+            resumed_by: pause.end().map(|end| end.by.clone()),
+        }
+    }
+}
+
+impl PauseSummary {
+    /// How it stands.
+    pub fn state(&self) -> PauseState {
+        match (self.resumed_at, self.proven_at, self.unproven_at) {
+            (Some(_), _, _) => PauseState::Resumed,
+            (None, Some(_), _) => PauseState::Paused,
+            (None, None, Some(_)) => PauseState::Unproven,
+            (None, None, None) => PauseState::Waiting,
+        }
+    }
 }
 
 impl Summary {

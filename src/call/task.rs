@@ -94,6 +94,8 @@ impl Task {
             | FactKind::Redriven
             | FactKind::Dismissed
             | FactKind::Operated(_)
+            | FactKind::Paused(_)
+            | FactKind::Resumed(_)
             | FactKind::Unparked => return false,
         };
         self.last_event_at = self.last_event_at.max(Some(at));

@@ -1,14 +1,18 @@
 //! `calls`: the console in the terminal. It asks the running service, because only one process may use a SQLite journal.
 
 mod bulk;
+mod one_call;
 mod paint;
+mod pauses;
 
 use super::running::{Admin, Running};
 use super::{CommandResult, misused, say};
 use crate::console::view::{CallList, CallStory};
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use bulk::{BulkArgs, DISMISS, LONGEST_PAGE, ParkedAction, REDRIVE};
+use one_call::{print_json, task};
 use paint::Paint;
+use pauses::{PauseArgs, ResumeArgs};
 use reqwest::Method;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +55,10 @@ enum CallsCommand {
     Redrive(ParkedArgs),
     /// Dismiss a call's parked changes, leaving the call as it is
     Dismiss(ParkedArgs),
+    /// Pause a call's streams and wait for the proof that none runs
+    Pause(PauseArgs),
+    /// End a pause; its streams start again
+    Resume(ResumeArgs),
 }
 
 #[derive(clap::Args)]
@@ -157,6 +165,8 @@ impl Calls {
             CallsCommand::Export { sid, out } => export(&service, &sid, out).await?,
             CallsCommand::Redrive(parked) => return act(&service, &parked, REDRIVE).await,
             CallsCommand::Dismiss(parked) => return act(&service, &parked, DISMISS).await,
+            CallsCommand::Pause(pause) => pause.run(&service).await?,
+            CallsCommand::Resume(resume) => resume.run(&service).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -186,23 +196,4 @@ async fn act(service: &Running, asked: &ParkedArgs, act: ParkedAction) -> Comman
         say(&format!("{task}: {}", act.outcome));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The task of a SID, which may be the customer's leg.
-async fn task(service: &Running, sid: &str) -> anyhow::Result<String> {
-    let is_sid = sid.len() == 34 && sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    anyhow::ensure!(
-        is_sid,
-        "not a SID: name a call by its task (WT + 32 hex digits) or its customer's leg (CA + 32 hex digits)"
-    );
-    if sid.starts_with("WT") {
-        return Ok(sid.to_owned());
-    }
-    let list: CallList = service.get(&format!("/calls?state=all&limit=1&find={sid}")).await?;
-    list.calls.first().map(|call| call.task.to_string()).ok_or_else(|| anyhow!("no call has the leg {sid}"))
-}
-
-fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    say(&serde_json::to_string_pretty(value)?);
-    Ok(())
 }

@@ -13,9 +13,10 @@ use super::layers::{Layers, Replaced};
 use super::problem::ConfigError;
 use super::reader::{HOUR_MS, Reader};
 use super::settings::{
-    AdminConfig, BackfillConfig, JournalConfig, JournalUrl, LogConfig, Mode, RedirectConfig, RetryConfig, ServerConfig,
-    Settings, ShutdownConfig, WithoutEffect, WorkerConfig,
+    AdminConfig, BackfillConfig, JournalConfig, JournalUrl, LogConfig, Mode, PauseConfig, RedirectConfig, RetryConfig,
+    ServerConfig, Settings, ShutdownConfig, WithoutEffect, WorkerConfig,
 };
+use crate::call::pause::OnExpiry;
 use crate::telemetry::traces::TraceSettings;
 use crate::telemetry::{LogFormat, is_filter};
 use crate::twilio::assignment::ConferenceInstruction;
@@ -49,6 +50,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let eligibility = streams::eligibility(&mut reader);
     let assignment = assignment(&mut reader);
     let streams = streams::streams(&mut reader);
+    let pause = pause(&mut reader);
     let accounts = accounts::accounts(&mut reader, &before);
     let shutdown = reader.millis("shutdown.grace_ms", 1..=HOUR_MS).map(|grace| ShutdownConfig { grace });
     let traces = traces(&mut reader);
@@ -75,6 +77,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
             eligibility: eligibility?,
             assignment: assignment?,
             streams: streams?,
+            pause: pause?,
             accounts: accounts?,
             shutdown: shutdown?,
             traces: traces?,
@@ -136,8 +139,8 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<ServerConfi
 }
 
 fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<AdminConfig> {
-    let token = admin_token(reader, "admin.token");
-    let read_token = admin_token(reader, "admin.read_token");
+    let token = guarded_secret(reader, "admin.token");
+    let read_token = guarded_secret(reader, "admin.read_token");
     if matches!((&token, &read_token), (Some(None), Some(Some(_)))) {
         let remedy = "set admin.token as well, for those who may act";
         reader.problem("admin.read_token", "is set without admin.token, so that nobody could act on a call", remedy);
@@ -161,16 +164,16 @@ fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<AdminConfig>
     })
 }
 
-/// The outer `None` is a problem, the inner one no token.
-#[expect(clippy::option_option, reason = "an invalid token is not the same as none")]
-fn admin_token(reader: &mut Reader, key: &'static str) -> Option<Option<SecretString>> {
-    let Some(token) = reader.optional_secret(key) else { return Some(None) };
-    if token.expose_secret().len() < SHORTEST_TOKEN {
+/// The outer `None` is a problem, the inner one no secret.
+#[expect(clippy::option_option, reason = "an invalid secret is not the same as none")]
+fn guarded_secret(reader: &mut Reader, key: &'static str) -> Option<Option<SecretString>> {
+    let Some(secret) = reader.optional_secret(key) else { return Some(None) };
+    if secret.expose_secret().len() < SHORTEST_TOKEN {
         let remedy = format!("make it {SHORTEST_TOKEN} characters or more, as from `openssl rand -hex 24`");
         reader.problem(key, "is too short and could be guessed", remedy);
         return None;
     }
-    Some(Some(token))
+    Some(Some(secret))
 }
 
 /// The outer `None` is a problem, the inner one no header.
@@ -243,8 +246,9 @@ fn without_effect(
 
 fn worker(reader: &mut Reader) -> Option<WorkerConfig> {
     let max_calls = reader.count("worker.max_calls", 1..=100_000);
+    let kept_calls = reader.count("worker.kept_calls", 1..=1_000_000);
     let poll = reader.millis("worker.poll_ms", 1..=60_000);
-    Some(WorkerConfig { max_calls: max_calls?, poll: poll? })
+    Some(WorkerConfig { max_calls: max_calls?, kept_calls: kept_calls?, poll: poll? })
 }
 
 /// Checked even while disabled, so that enabling it holds no surprise.
@@ -302,6 +306,14 @@ fn redirect(reader: &mut Reader) -> Option<RedirectConfig> {
         poll: poll?,
         reading_max_age: reading_max_age?,
     })
+}
+
+fn pause(reader: &mut Reader) -> Option<PauseConfig> {
+    let secret = guarded_secret(reader, "pause.secret");
+    let confirm_within = reader.millis("pause.confirm_within_ms", 100..=60_000);
+    let max = reader.number("pause.max_s", 1..=24 * 3600).map(Duration::from_secs);
+    let on_expiry = reader.choice("pause.on_expiry", &[("stay", OnExpiry::Stay), ("resume", OnExpiry::Resume)]);
+    Some(PauseConfig { secret: secret?, confirm_within: confirm_within?, max: max?, on_expiry: on_expiry? })
 }
 
 fn traces(reader: &mut Reader) -> Option<Option<TraceSettings>> {

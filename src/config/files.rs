@@ -14,7 +14,7 @@ const SUFFIX: &str = "_FILE";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Sections whose keys a credential may be named after; others are for somebody else.
-const SECTIONS: [&str; 4] = ["accounts.", "admin.", "journal.", "twilio."];
+const SECTIONS: [&str; 5] = ["accounts.", "admin.", "journal.", "pause.", "twilio."];
 
 /// More is no secret.
 const LONGEST: u64 = 64 * 1024;

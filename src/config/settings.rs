@@ -1,5 +1,6 @@
 //! The settings, section by section.
 
+use crate::call::pause::OnExpiry;
 use crate::call::policy::Strategy;
 use crate::call::rules::{Piece, Rule, Template};
 use crate::call::sid::{AccountSid, WorkspaceSid};
@@ -37,6 +38,7 @@ pub struct Settings {
     pub assignment: Option<ConferenceInstruction>,
     pub eligibility: EligibilityConfig,
     pub streams: StreamsConfig,
+    pub pause: PauseConfig,
     /// `[accounts.NAME]`: the accounts besides `[twilio]`'s, by name.
     pub accounts: BTreeMap<String, AccountConfig>,
     pub shutdown: ShutdownConfig,
@@ -232,6 +234,8 @@ pub enum JournalUrl {
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
     pub max_calls: usize,
+    /// Calls whose state is kept in memory.
+    pub kept_calls: usize,
     pub poll: Duration,
 }
 
@@ -303,6 +307,16 @@ pub struct DestinationConfig {
     pub track: Track,
     pub status_callback: bool,
     pub parameters: Vec<(String, Template)>,
+}
+
+/// `[pause]`: no audio of some streams for a while.
+#[derive(Debug, Clone)]
+pub struct PauseConfig {
+    /// Signs requests to pause and resume; without one there are none.
+    pub secret: Option<SecretString>,
+    pub confirm_within: Duration,
+    pub max: Duration,
+    pub on_expiry: OnExpiry,
 }
 
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@ use super::error::ConsoleError;
 use super::error_codes::linked;
 use super::layout::{Frame, page};
 use super::page_error::PageError;
+use super::pauses;
 use super::queries::task;
 use super::state::Console;
 use super::view::{CallStory, CallView, LineView, StreamView};
@@ -72,6 +73,7 @@ pub(super) async fn content(console: &Console, task: &TaskSid) -> Result<Markup,
         }
         (agents(&call))
         (streams(&call))
+        (pauses::section(&call))
         section aria-labelledby="story-heading" {
             h2 id="story-heading" { "Timeline" }
             (story(&timeline))

@@ -1,4 +1,6 @@
+use crate::call::pause::NotAllowed;
 use crate::journal::JournalError;
+use crate::pause_requests::PauseRefusal;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 
@@ -13,6 +15,10 @@ pub(super) enum ConsoleError {
     InvalidQuery(&'static str),
     #[error("nothing of this call is parked: it may have been redriven or dismissed meanwhile")]
     NothingParked,
+    #[error("{0}")]
+    PauseRefused(String),
+    #[error("the id or the reason of a pause {0}")]
+    InvalidPause(NotAllowed),
     #[error("there are already admin.live_views live pages: close one, or raise the limit")]
     TooManyViews,
     #[error("the journal did not answer: {0}")]
@@ -25,12 +31,25 @@ impl From<JournalError> for ConsoleError {
     }
 }
 
+impl From<PauseRefusal> for ConsoleError {
+    fn from(refusal: PauseRefusal) -> Self {
+        match refusal {
+            PauseRefusal::NoSuchCall => Self::NoSuchCall,
+            PauseRefusal::Journal(error) => error.into(),
+            PauseRefusal::NoSuchReservation
+            | PauseRefusal::OtherPause
+            | PauseRefusal::Shadow
+            | PauseRefusal::TooMany => Self::PauseRefused(refusal.to_string()),
+        }
+    }
+}
+
 impl ResponseError for ConsoleError {
     fn status_code(&self) -> StatusCode {
         match self {
             ConsoleError::NoSuchCall | ConsoleError::NoSuchPage => StatusCode::NOT_FOUND,
-            ConsoleError::InvalidQuery(_) => StatusCode::BAD_REQUEST,
-            ConsoleError::NothingParked => StatusCode::CONFLICT,
+            ConsoleError::InvalidQuery(_) | ConsoleError::InvalidPause(_) => StatusCode::BAD_REQUEST,
+            ConsoleError::NothingParked | ConsoleError::PauseRefused(_) => StatusCode::CONFLICT,
             ConsoleError::TooManyViews | ConsoleError::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

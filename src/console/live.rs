@@ -100,6 +100,8 @@ async fn send(content: &impl AsyncFn() -> Result<Markup, ConsoleError>, sender: 
                 | ConsoleError::NoSuchPage
                 | ConsoleError::InvalidQuery(_)
                 | ConsoleError::NothingParked
+                | ConsoleError::PauseRefused(_)
+                | ConsoleError::InvalidPause(_)
                 | ConsoleError::TooManyViews,
             ) => return,
         };

@@ -6,8 +6,10 @@
 //! | `settings`, `state` | limits, and what the handlers share |
 //! | `access` | who may use it, and the security headers of every answer |
 //! | `view` | what is shown of a call: SIDs, states, times and names, never attributes or phone numbers |
+//! | `pause_view` | of a pause, what proves it |
 //! | `queries`, `filter` | reads calls from the journal into views, and which of them |
 //! | `actions` | redrive and dismiss: facts like any other |
+//! | `pauses` | pause and resume |
 //! | `export` | a call's evidence, for an auditor |
 //! | `api` | all of these as JSON |
 //! | `pages`, `call_page`, `bulk` | the same as HTML; `layout`, `widgets` and `error_codes` are their parts |
@@ -34,6 +36,8 @@ mod layout;
 mod live;
 mod page_error;
 mod pages;
+mod pause_view;
+mod pauses;
 mod picture;
 mod queries;
 mod routes;

@@ -2,8 +2,9 @@ use super::access::{self, Access};
 use super::live::LiveViews;
 use super::settings::ConsoleSettings;
 use super::state::Console;
-use super::{api, bulk, call_page, live, pages};
+use super::{api, bulk, call_page, live, pages, pauses};
 use crate::journal::Operators;
+use crate::pause_requests::PauseRequests;
 use crate::telemetry::metrics::Metrics;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::middleware::from_fn;
@@ -17,12 +18,13 @@ pub fn console(
     journal: Arc<dyn Operators>,
     metrics: Arc<Metrics>,
     settings: ConsoleSettings,
+    pauses: PauseRequests,
     stop: CancellationToken,
 ) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
     let access = web::Data::new(Access::new(&settings, metrics.clone()));
     let ConsoleSettings { live_every, live_views, accounts, .. } = settings;
     let views = web::Data::new(LiveViews::new(metrics.clone(), live_views, live_every, stop));
-    let console = web::Data::new(Console::new(journal, metrics, accounts));
+    let console = web::Data::new(Console::new(journal, metrics, accounts, pauses));
     move |routes| {
         let guarded = web::scope("")
             .wrap(from_fn(access::guard))
@@ -32,6 +34,8 @@ pub fn console(
             .route("/calls/{task}/export", web::get().to(api::export))
             .route("/calls/{task}/redrive", web::post().to(api::redrive))
             .route("/calls/{task}/dismiss", web::post().to(api::dismiss))
+            .route("/calls/{task}/pause", web::post().to(pauses::pause))
+            .route("/calls/{task}/resume", web::post().to(pauses::resume))
             .route("/console", web::get().to(pages::list))
             .route("/console/day", web::get().to(pages::day))
             .route("/console/parked/{action}", web::get().to(bulk::preview))
@@ -41,6 +45,8 @@ pub fn console(
             .route("/console/calls/{task}/live", web::get().to(live::call))
             .route("/console/calls/{task}/redrive", web::post().to(call_page::redrive))
             .route("/console/calls/{task}/dismiss", web::post().to(call_page::dismiss))
+            .route("/console/calls/{task}/pause", web::post().to(pauses::pause_by_form))
+            .route("/console/calls/{task}/resume", web::post().to(pauses::resume_by_form))
             .route("/console/console.css", web::get().to(style))
             .route("/console/icon.svg", web::get().to(icon))
             .route("/console/console.js", web::get().to(script))

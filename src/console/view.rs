@@ -1,6 +1,7 @@
 //! What is shown of a call: SIDs, states, times, our own sentences, and the names of agents and queues where they are kept. There are
 //! no fields for attributes and phone numbers.
 
+pub use super::pause_view::{PauseView, StopView};
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::{AccountSid, CallSid, ReservationSid, TaskSid, WorkerSid};
 use crate::call::step::Guard;
@@ -58,6 +59,9 @@ pub struct CallView {
     pub agents: Vec<AgentView>,
     /// The streams, in the order in which they were started.
     pub streams: Vec<StreamView>,
+    /// The pauses, in the order in which they were asked for.
+    #[serde(default)]
+    pub pauses: Vec<PauseView>,
     /// Changes that are parked.
     pub parked: Vec<ParkedView>,
     /// How many facts there are.
@@ -213,6 +217,7 @@ impl CallView {
                 .iter()
                 .map(|stream| stream_view(stream, name(&stream.reservation), summary.shadow))
                 .collect(),
+            pauses: summary.pauses.iter().map(|pause| PauseView::of(pause, &name)).collect(),
             parked: summary.parked.iter().map(|parked| parked_view(parked, &name)).collect(),
             facts: summary.facts,
             changed_ms: summary.changed_at,

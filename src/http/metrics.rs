@@ -111,6 +111,8 @@ fn delay(fact: &Fact) -> Option<Duration> {
         | FactKind::Redriven
         | FactKind::Dismissed
         | FactKind::Operated(_)
+        | FactKind::Paused(_)
+        | FactKind::Resumed(_)
         | FactKind::Unparked => return None,
     };
     Some(Duration::from_millis(u64::try_from(fact.at - at).unwrap_or(0)))

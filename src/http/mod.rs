@@ -17,6 +17,7 @@
 //! | `event_streams` | the same events from an Event Streams sink |
 //! | `stream_status` | status callbacks of streams |
 //! | `assignment` | assignment callbacks, if enabled |
+//! | `pause`, `pause_signature` | signed requests to pause and resume streams, if enabled |
 //! | `responses` | its answers: 204, or why not |
 //! | `metrics` | what it counts |
 //! | `admin` | the admin listener: probes and metrics |
@@ -35,6 +36,8 @@ mod guarded_stream;
 mod http2;
 mod metrics;
 mod paths;
+mod pause;
+mod pause_signature;
 mod responses;
 mod routes;
 mod settings;
@@ -48,6 +51,7 @@ pub use accounts::IngressAccount;
 pub use admin::admin;
 pub use connections::ConnectionLimits;
 pub use paths::{EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH};
+pub use pause_signature::{PauseEntry, PauseKey};
 pub use routes::{CLOSING_PER_THREAD, public};
 pub use settings::IngressSettings;
 pub use waiting::waiting;

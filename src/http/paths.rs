@@ -23,6 +23,10 @@ pub const STREAM_STATUS_PATH: &str = "/streams/status";
 /// For assignment callbacks of a Workflow.
 pub(super) const ASSIGNMENT_PATH: &str = "/taskrouter/assignment";
 
+/// For requests to pause a call's streams, and to end a pause.
+pub(super) const PAUSE_PATH: &str = "/calls/{task}/pause";
+pub(super) const RESUME_PATH: &str = "/calls/{task}/resume";
+
 const SIGNED_PATHS: [&str; 4] = [EVENTS_PATH, EVENT_STREAMS_PATH, STREAM_STATUS_PATH, ASSIGNMENT_PATH];
 
 /// So much of a stranger's path is logged.

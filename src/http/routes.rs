@@ -6,11 +6,14 @@
 use super::connections::Connections;
 use super::guarded_stream::GuardedStream;
 use super::http2::Http2Settings;
-use super::paths::{self, ASSIGNMENT_PATH, EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH};
+use super::paths::{
+    self, ASSIGNMENT_PATH, EVENT_STREAMS_PATH, EVENTS_PATH, PAUSE_PATH, RESUME_PATH, STREAM_STATUS_PATH,
+};
+use super::pause_signature::PauseEntry;
 use super::settings::IngressSettings;
 use super::state::IngestState;
 use super::versions::Versions;
-use super::{assignment, event_streams, events, metrics, stream_status};
+use super::{assignment, event_streams, events, metrics, pause, stream_status};
 use crate::journal::Ingest;
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::assignment::ConferenceInstruction;
@@ -39,13 +42,14 @@ const MOST_THREADS: usize = 512;
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves the signed paths on `listener`: `POST /taskrouter/events`, `POST /taskrouter/event-streams`, `POST /streams/status`
-/// and, if enabled, `POST /taskrouter/assignment`; and `GET /`, which tells a load balancer no more than that somebody listens. HTTP/1 and
+/// and, if enabled, `POST /taskrouter/assignment` and `POST /calls/{task}/pause` and `/resume`; and `GET /`, which tells a load balancer no more than that somebody listens. HTTP/1 and
 /// HTTP/2, both without TLS. The server stops through its handle and handles no signals.
 ///
 /// | answer | when |
 /// |---|---|
 /// | 204 | after the commit; also to authentic events that are not ours |
-/// | 200 | to an assignment, and to a load balancer |
+/// | 200 | to an assignment, to a load balancer, and to a pause that is proven |
+/// | 504 | to a pause that is not proven in time |
 /// | 400 | unusable; `{"error": …}` says why |
 /// | 403 | not signed by Twilio, or for another account or workspace |
 /// | 408, 413, 415 | too slow, too large, another media type |
@@ -59,6 +63,7 @@ pub fn public(
     let threads = settings.threads.clamp(1, MOST_THREADS);
     let (client_timeout, keep_alive) = (settings.client_timeout, settings.keep_alive);
     let instruction = settings.assignment.clone().map(web::Data::new);
+    let pauses = settings.pauses.clone().map(web::Data::new);
     let connections = Connections::new(settings.connections.clone(), metrics.clone());
     // Ours is the limit; this one only stops accepting while evicted connections are not closed yet.
     let per_thread = settings.connections.max.div_ceil(threads) + CLOSING_PER_THREAD;
@@ -76,7 +81,8 @@ pub fn public(
     let state = web::Data::new(IngestState::new(settings, journal, metrics.clone()));
     let stopping = server.graceful_shutdown_signal();
     let listen = move || {
-        let app = || app(state.clone(), web::Data::from(metrics.clone()), instruction.clone()).into_factory();
+        let app =
+            || app(state.clone(), web::Data::from(metrics.clone()), instruction.clone(), pauses.clone()).into_factory();
         let stopping = stopping.clone();
         let notified = move || {
             let stopping = stopping.clone();
@@ -114,6 +120,7 @@ fn app(
     state: web::Data<IngestState>,
     metrics: web::Data<Metrics>,
     instruction: Option<web::Data<ConferenceInstruction>>,
+    pauses: Option<web::Data<PauseEntry>>,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -139,6 +146,11 @@ fn app(
             if let Some(instruction) = instruction {
                 app.app_data(instruction);
                 app.service(only(ASSIGNMENT_PATH, web::post().to(assignment::receive)));
+            }
+            if let Some(pauses) = pauses {
+                app.app_data(pauses);
+                app.service(only(PAUSE_PATH, web::post().to(pause::pause)));
+                app.service(only(RESUME_PATH, web::post().to(pause::resume)));
             }
         })
 }

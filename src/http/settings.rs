@@ -1,5 +1,6 @@
 use super::accounts::IngressAccount;
 use super::connections::ConnectionLimits;
+use super::pause_signature::PauseEntry;
 use crate::journal::Outage;
 use crate::telemetry::traces::Traces;
 use crate::twilio::assignment::ConferenceInstruction;
@@ -14,6 +15,8 @@ pub struct IngressSettings {
     pub accounts: Vec<IngressAccount>,
     /// The answer to assignment callbacks; without one their path does not exist.
     pub assignment: Option<ConferenceInstruction>,
+    /// Takes requests to pause and resume; without one their paths do not exist.
+    pub pauses: Option<PauseEntry>,
     /// Notes events that the journal refused.
     pub outage: Arc<Outage>,
     /// Is shown what comes from Twilio.

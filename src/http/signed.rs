@@ -6,6 +6,7 @@
 use super::accounts::{IngressAccount, named, signer};
 use super::connections::Connection;
 use super::paths::{note_corrected, signed_targets};
+use super::pause_signature::PauseKey;
 use super::responses::Rejection;
 use super::state::IngestState;
 use crate::twilio::signature::{Pair, parse_pairs};
@@ -155,6 +156,29 @@ impl Unverified {
             (account, Signed::Form(pairs)) => Ok((account, pairs)),
             (_, Signed::Bytes(_)) => Err(Rejection::MediaType),
         }
+    }
+
+    /// The body, if it was signed with the key for pauses.
+    pub(super) fn signed_for_pauses(
+        &self,
+        request: &HttpRequest,
+        state: &IngestState,
+        key: &PauseKey,
+    ) -> Result<&[u8], Rejection> {
+        if let Err(reason) = key.verify(request, &self.body) {
+            state.forgeries.log(|suppressed| {
+                tracing::warn!(
+                    reason,
+                    suppressed,
+                    "rejected a request to pause or resume that is not signed with pause.secret"
+                );
+            });
+            return Err(Rejection::Forbidden);
+        }
+        if let Some(connection) = Connection::of(request) {
+            connection.verified();
+        }
+        Ok(&self.body)
     }
 
     /// The account whose token signed the request; else the reason, and the account that was tried.

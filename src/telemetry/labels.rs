@@ -4,20 +4,22 @@ use crate::call::fact::{FactKind, Operated, OperatorAct};
 use crate::call::step::{Assumed, Goal, Outcome};
 use crate::twilio::event_types::EventType;
 
-/// Commands of operators, beside Twilio's events.
-const OPERATOR: [&str; 2] = ["redriven", "dismissed"];
+/// Commands from elsewhere, beside Twilio's events.
+const COMMANDS: [&str; 4] = ["redriven", "dismissed", "paused", "resumed"];
 
 /// Every label of [`event`] for a fact from outside.
 pub fn events() -> impl Iterator<Item = &'static str> {
-    EventType::ALL.into_iter().map(EventType::name).chain(OPERATOR)
+    EventType::ALL.into_iter().map(EventType::name).chain(COMMANDS)
 }
 
-/// A fact from outside by Twilio's name for the event, or by the operator's command; "ours" for the worker's own facts.
+/// A fact from outside by Twilio's name for the event, or by the command's; "ours" for the worker's own facts.
 pub fn event(what: &FactKind) -> &'static str {
-    let [redriven, dismissed] = OPERATOR;
+    let [redriven, dismissed, paused, resumed] = COMMANDS;
     match what {
         FactKind::Redriven | FactKind::Operated(Operated { act: OperatorAct::Redrive, .. }) => redriven,
         FactKind::Dismissed | FactKind::Operated(Operated { act: OperatorAct::Dismiss, .. }) => dismissed,
+        FactKind::Paused(_) => paused,
+        FactKind::Resumed(_) => resumed,
         FactKind::Reservation(_)
         | FactKind::Task(_)
         | FactKind::Transfer(_)
@@ -79,8 +81,14 @@ pub fn outcome(outcome: &Outcome, assumed: Option<Assumed>) -> &'static str {
 
 /// A path of the public listener; `pattern` comes from the router.
 pub fn path(pattern: Option<&str>) -> &'static str {
-    const PATHS: [&str; 4] =
-        ["/taskrouter/events", "/taskrouter/event-streams", "/taskrouter/assignment", "/streams/status"];
+    const PATHS: [&str; 6] = [
+        "/taskrouter/events",
+        "/taskrouter/event-streams",
+        "/taskrouter/assignment",
+        "/streams/status",
+        "/calls/{task}/pause",
+        "/calls/{task}/resume",
+    ];
     PATHS.into_iter().find(|path| Some(*path) == pattern).unwrap_or("other")
 }
 
@@ -94,10 +102,12 @@ pub fn status(status: Option<u16>) -> &'static str {
         Some(404) => "404",
         Some(405) => "405",
         Some(408) => "408",
+        Some(409) => "409",
         Some(413) => "413",
         Some(415) => "415",
         Some(429) => "429",
         Some(503) => "503",
+        Some(504) => "504",
         Some(200..300) => "2xx",
         Some(300..400) => "3xx",
         Some(400..500) => "4xx",

@@ -81,6 +81,7 @@ pub struct StreamMetrics {
     pub unconfirmed: Counter,
     pub stops_unproven: Counter,
     pub leg_checks: Counters<1>,
+    pub pauses: Counters<1>,
     pub seconds: Counter<f64, AtomicU64>,
     pub start_delay_seconds: Histogram,
     pub live: Gauge,
@@ -151,6 +152,7 @@ impl Metrics {
         begin(&self.ingress.broken_connections, "reason", &["malformed", "io", "other"]);
         begin(&self.ingress.evictions, "reason", &["full", "peer", "head", "unverified_bytes"]);
         begin(&self.streams.leg_checks, "outcome", &["stayed", "moved", "unverified"]);
+        begin(&self.streams.pauses, "outcome", &["proven", "unproven", "overdue"]);
         begin(&self.steps.compensations, "change", &["raise_guard", "hold_again"]);
         begin(&self.work.backfilled, "after", &["stop", "outage", "silence"]);
         let serve = labels::goal(&Goal::Serve);
@@ -280,6 +282,7 @@ impl StreamMetrics {
                 "Starts that were checked, by outcome: the leg stayed, moved, or could not be read (unverified)",
                 Family::default(),
             ),
+            pauses: names.add("pauses", "Pauses, by outcome (proven, unproven, overdue)", Family::default()),
             running: names.add(
                 "streams_running",
                 "Streams of which Twilio told that they run, at the last count; each process counts the whole journal",

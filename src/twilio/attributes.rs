@@ -3,6 +3,7 @@
 
 use super::lenient_json;
 use crate::call::fact::CallAttributes;
+use crate::call::pause::{AttributePause, PauseScope};
 use crate::call::sid::CallSid;
 use serde_json::Value;
 
@@ -36,9 +37,24 @@ impl Attributes {
             internal: self.is_internal(),
             call_sid: call("/call_sid"),
             conference: text("/conference/sid").and_then(|sid| sid.parse().ok()),
+            paused: self.paused(),
             other_legs: named.chain(workers).filter(|leg| Some(leg) != customer.as_ref()).collect(),
             customer,
         }
+    }
+
+    /// `streams.paused`. What cannot be understood pauses: only false resumes, and null says nothing.
+    fn paused(&self) -> Option<Box<AttributePause>> {
+        let told = self.0.pointer("/streams/paused").filter(|told| !told.is_null())?;
+        let text = |name: &str| told.get(name).and_then(Value::as_str);
+        let reservation = text("reservation").and_then(|sid| sid.parse().ok());
+        Some(Box::new(AttributePause {
+            paused: *told != Value::Bool(false),
+            id: text("id").and_then(|id| id.parse().ok()),
+            scope: reservation.map_or(PauseScope::Call, PauseScope::Reservation),
+            reason: text("reason").and_then(|reason| reason.parse().ok()),
+            seconds: told.get("seconds").and_then(Value::as_u64).and_then(|seconds| u32::try_from(seconds).ok()),
+        }))
     }
 
     /// Whether agents call one another, as plugins for internal calls write it (lehel-twilio/plugin-dialpad and its kin): a

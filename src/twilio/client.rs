@@ -34,7 +34,7 @@ mod transport;
 mod trial;
 mod workspaces;
 
-pub use account_context::{AccountContext, CALLBACK_RETRIES, OWN_PARAMETERS};
+pub use account_context::{AccountContext, CALLBACK_RETRIES, OWN_PARAMETERS, RESUME_PARAMETERS};
 pub use answers::{Body, Reader};
 pub use api_error::ApiError;
 pub use arming::Arming;
@@ -125,6 +125,11 @@ impl Client {
     /// such as a lease, is checked by the [`Arming`] of [`Permit::perform`].
     pub async fn permit(&self) -> Permit<'_> {
         Permit { client: self, _permit: self.transport.permit().await }
+    }
+
+    /// Whether [`Client::permit`] would not wait now.
+    pub fn has_permits(&self) -> bool {
+        self.transport.has_permits()
     }
 
     /// The workspace's events, as TaskRouter keeps them.

@@ -27,6 +27,21 @@ pub(super) fn log_report(claim: &Claim, kind: &FactKind, call: &Call, outage: &O
         FactKind::Noticed(Notice::LegUnverified { name }) => tracing::warn!(
             %task_sid, name, "whether the leg stayed where it was when this stream was started could not be read"
         ),
+        FactKind::Noticed(Notice::PauseProven { id, stops }) => {
+            let streams = stops.len();
+            tracing::info!(%task_sid, pause = %id, streams, "paused: it is proven that no stream within this pause runs");
+        }
+        FactKind::Noticed(Notice::PauseUnproven { id }) => tracing::error!(
+            %task_sid, pause = %id,
+            "this pause is not proven: audio may still leave; tell the agent to take no card data, and see `calls show`"
+        ),
+        FactKind::Noticed(Notice::PauseOverdue { id }) => tracing::warn!(
+            %task_sid, pause = %id,
+            "the time of this pause is up, and its streams stay paused: resume it with `calls resume`, or set pause.on_expiry"
+        ),
+        FactKind::Resumed(resumed) => {
+            tracing::info!(%task_sid, pause = %resumed.id, "the time of this pause is up: its streams start again");
+        }
         FactKind::Noticed(Notice::RedirectVoid) => {
             tracing::warn!(%task_sid, "a redirect whose answer was lost never took effect: it is decided anew");
         }
@@ -44,7 +59,8 @@ pub(super) fn log_report(claim: &Claim, kind: &FactKind, call: &Call, outage: &O
         | FactKind::Parked(_)
         | FactKind::Redriven
         | FactKind::Dismissed
-        | FactKind::Operated(_) => {}
+        | FactKind::Operated(_)
+        | FactKind::Paused(_) => {}
     }
 }
 

@@ -66,6 +66,8 @@ impl CallMetrics {
             | FactKind::Noticed(_)
             | FactKind::Dismissed
             | FactKind::Operated(_)
+            | FactKind::Paused(_)
+            | FactKind::Resumed(_)
             | FactKind::Unparked => {}
         }
         self.compare_streams(call, fact.at, fresh);
@@ -137,6 +139,9 @@ impl CallMetrics {
             Notice::LegStayed { .. } => streams.leg_checks.get_or_create(&[("outcome", "stayed")]).inc(),
             Notice::LegUnverified { .. } => streams.leg_checks.get_or_create(&[("outcome", "unverified")]).inc(),
             Notice::NoCall => self.metrics.work.tasks_without_call.inc(),
+            Notice::PauseProven { .. } => streams.pauses.get_or_create(&[("outcome", "proven")]).inc(),
+            Notice::PauseUnproven { .. } => streams.pauses.get_or_create(&[("outcome", "unproven")]).inc(),
+            Notice::PauseOverdue { .. } => streams.pauses.get_or_create(&[("outcome", "overdue")]).inc(),
             Notice::RedirectVoid => 0,
         };
     }

@@ -61,6 +61,8 @@ impl Shadow {
             | FactKind::Redriven
             | FactKind::Dismissed
             | FactKind::Operated(_)
+            | FactKind::Paused(_)
+            | FactKind::Resumed(_)
             | FactKind::Unparked => {}
         }
     }

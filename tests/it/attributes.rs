@@ -128,3 +128,20 @@ proptest! {
         prop_assert!(is_found(&json), "{json:?}");
     }
 }
+
+#[test]
+fn a_pause_is_read_from_the_attributes_and_what_is_not_understood_pauses() {
+    use taskrouter_streams::call::pause::PauseScope;
+    let read = |paused: &str| Attributes::read(&format!(r#"{{"streams":{{"paused":{paused}}}}}"#)).call().paused;
+    assert!(read("null").is_none() && Attributes::read("{}").call().paused.is_none());
+    assert!(!read("false").unwrap().paused);
+    for paused in ["true", "\"yes\"", "1", "{}", r#"{"id": "<script>", "reason": "4111111111111111", "seconds": -1}"#] {
+        let told = read(paused).unwrap();
+        assert!(told.paused && told.scope == PauseScope::Call, "{paused}");
+        assert_eq!((told.id, told.reason, told.seconds), (None, None, None), "{paused}");
+    }
+    let reservation = "WR00000000000000000000000000000001";
+    let told = read(&format!(r#"{{"id":"a","reason":"card","seconds":60,"reservation":"{reservation}"}}"#)).unwrap();
+    assert_eq!(told.scope, PauseScope::Reservation(reservation.parse().unwrap()));
+    assert_eq!((told.id.unwrap().as_str(), told.reason.unwrap().as_str(), told.seconds), ("a", "card", Some(60)));
+}

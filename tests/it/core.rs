@@ -16,6 +16,7 @@
 //! | I10 | no secret and no personal data in logs, errors, metrics or pages |
 //! | I11 | what is shown of a stream is Twilio's word, or says that it is not |
 //! | I12 | what should be and is not is visible: retried, parked or alarmed |
+//! | I13 | no stream runs within a pause that is proven |
 
 mod absences;
 mod claims;
@@ -25,6 +26,7 @@ mod laws;
 mod leg_checks;
 mod legs;
 mod mending;
+mod pauses;
 mod proofs;
 mod sentences;
 pub(crate) mod story;

@@ -78,6 +78,8 @@ fn every_event_type_of_interest_becomes_its_fact() {
                 | FactKind::Redriven
                 | FactKind::Dismissed
                 | FactKind::Operated(_)
+                | FactKind::Paused(_)
+                | FactKind::Resumed(_)
                 | FactKind::Unparked) => panic!("{kind} became {other:?}"),
             };
             assert_eq!(change.unwrap(), name.replace('-', "_"));

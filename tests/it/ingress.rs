@@ -112,6 +112,7 @@ pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<IngressAccount>, priva
 pub(crate) fn settings(accounts: Vec<IngressAccount>) -> IngressSettings {
     IngressSettings {
         witness: None,
+        pauses: None,
         accounts,
         traces: Traces::default(),
         outage: Arc::default(),

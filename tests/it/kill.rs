@@ -1,10 +1,12 @@
 //! kill -9 of the real process at every request that it makes, on both stores and by both strategies, and what the next
 //! process makes of it.
 
+use crate::pauses::{SECRET, post_signed};
 use crate::postgres::Database;
 use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE};
 use crate::several::keep_the_records_away;
 use secrecy::SecretString;
+use serde_json::json;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::sid::TaskSid;
 use tempfile::TempDir;
@@ -71,7 +73,7 @@ impl KillRun {
 
     fn serve(&mut self) {
         let mut more = HURRY.to_vec();
-        more.push(("TRS__STREAMS__STRATEGY", self.strategy));
+        more.extend([("TRS__STREAMS__STRATEGY", self.strategy), ("TRS__PAUSE__SECRET", SECRET)]);
         let serving = Serving::start_with(&self.store.url(), &self.sim.api_base_url(), &more);
         self.sim.post_events_to(Destination {
             events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=3&rp=5xx,ct,rt"),
@@ -80,16 +82,37 @@ impl KillRun {
         self.serving = Some(serving);
     }
 
+    fn kill_when_due(&mut self) {
+        if self.kill_at.is_some_and(|request| self.sim.world(|world| world.requests().len()) >= request) {
+            self.kill_at = None;
+            drop(self.serving.take());
+            self.serve();
+        }
+    }
+
+    /// Asks until it is answered with 200, also when the process is killed meanwhile.
+    async fn ask(&mut self, task: &TaskSid, word: &'static str) {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let address = self.serving.as_ref().unwrap().public.clone();
+            let asked = tokio::spawn(post_signed(address, task.clone(), word, json!({"id": "card"})));
+            while !asked.is_finished() {
+                self.kill_when_due();
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            if asked.await.unwrap().is_some_and(|status| status == 200) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{}: {word} is not answered with 200", self.strategy);
+        }
+    }
+
     /// Waits until the call is as told; on the way, kills the process as soon as the simulator has seen enough requests.
     async fn until(&mut self, task: &TaskSid, streams: &[&str], held: bool, guard_raised: bool) {
         let deadline = Instant::now() + LIMIT;
         let kill_at = self.kill_at;
         loop {
-            if self.kill_at.is_some_and(|request| self.sim.world(|world| world.requests().len()) >= request) {
-                self.kill_at = None;
-                drop(self.serving.take());
-                self.serve();
-            }
+            self.kill_when_due();
             let picture = self.sim.world(|world| world.snapshot(task)).unwrap();
             if picture.streams == streams && picture.held == Some(held) && picture.guard_raised == Some(guard_raised) {
                 return;
@@ -125,16 +148,44 @@ async fn a_warm_transfer(store: Store, strategy: &'static str, kill_at: Option<u
     told
 }
 
+/// A card number in the middle: when the pause is answered with 200 nothing runs, and nothing does until it is resumed.
+async fn a_card_number(store: Store, strategy: &'static str, kill_at: Option<usize>) -> (usize, bool) {
+    let mut run = KillRun::begins(store, strategy, kill_at).await;
+    let task = run.sim.act(|world| world.customer_calls()).await;
+    run.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
+    run.until(&task, &["alice"], false, true).await;
+    run.ask(&task, "pause").await;
+    let running = |run: &KillRun| run.sim.world(|world| world.snapshot(&task)).unwrap().streams;
+    assert_eq!(running(&run), Vec::<String>::new(), "{strategy}, to be killed at {kill_at:?}");
+    let to = Target::Agent("bob".to_owned());
+    run.sim.act(|world| world.transfers(&task, "alice", &to, Mode::Warm)).await.unwrap();
+    run.sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
+    run.ask(&task, "pause").await;
+    assert_eq!(running(&run), Vec::<String>::new(), "{strategy}, to be killed at {kill_at:?}");
+    run.ask(&task, "resume").await;
+    run.until(&task, &["alice", "bob"], true, true).await;
+    assert_eq!(run.sim.world(|world| world.violations().to_vec()), [], "{strategy}, to be killed at {kill_at:?}");
+    let told = (run.sim.world(|world| world.requests().len()), kill_at.is_some() && run.kill_at.is_none());
+    run.sim.stop().await;
+    told
+}
+
 /// A rehearsal tells how many requests there are; then a run for each.
-async fn killed_at_every_request(store: impl AsyncFn() -> Option<Store>, strategy: &'static str) {
+async fn killed_at_every_request<T>(
+    store: impl AsyncFn() -> Option<Store>,
+    strategy: &'static str,
+    story: impl Fn(Store, &'static str, Option<usize>) -> T,
+) where
+    T: Future<Output = (usize, bool)> + Send + 'static,
+{
     let Some(rehearsal) = store().await else { return };
-    let (requests, _) = a_warm_transfer(rehearsal, strategy, None).await;
+    let (requests, _) = story(rehearsal, strategy, None).await;
     let (mut nights, mut told) = (tokio::task::JoinSet::new(), Vec::new());
     for request in 1..=requests {
         if nights.len() == AT_ONCE {
             told.push(nights.join_next().await.unwrap().unwrap());
         }
-        nights.spawn(a_warm_transfer(store().await.unwrap(), strategy, Some(request)));
+        nights.spawn(story(store().await.unwrap(), strategy, Some(request)));
     }
     told.extend(nights.join_all().await);
     // A run can need a reading less than the rehearsal did, and then its last request never comes.
@@ -152,21 +203,36 @@ async fn postgres() -> Option<Store> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_a_process_killed_at_any_request_is_followed_by_one_that_comes_to_the_same_rest() {
-    killed_at_every_request(file, "redirect").await;
+    killed_at_every_request(file, "redirect", a_warm_transfer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_a_process_killed_at_any_request_is_followed_by_one_that_comes_to_the_same_rest_with_the_streams_api() {
-    killed_at_every_request(file, "streams-api").await;
+    killed_at_every_request(file, "streams-api", a_warm_transfer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_a_process_killed_at_any_request_is_followed_by_one_that_comes_to_the_same_rest_on_postgres() {
-    killed_at_every_request(postgres, "redirect").await;
+    killed_at_every_request(postgres, "redirect", a_warm_transfer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_a_process_killed_at_any_request_is_followed_by_one_that_comes_to_the_same_rest_on_postgres_with_the_streams_api()
  {
-    killed_at_every_request(postgres, "streams-api").await;
+    killed_at_every_request(postgres, "streams-api", a_warm_transfer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i13_a_process_killed_at_any_request_around_a_card_number_lets_no_audio_leave() {
+    killed_at_every_request(file, "redirect", a_card_number).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i13_a_process_killed_at_any_request_around_a_card_number_lets_no_audio_leave_with_the_streams_api() {
+    killed_at_every_request(file, "streams-api", a_card_number).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i13_a_process_killed_at_any_request_around_a_card_number_lets_no_audio_leave_on_postgres() {
+    killed_at_every_request(postgres, "streams-api", a_card_number).await;
 }

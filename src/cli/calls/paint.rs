@@ -1,7 +1,7 @@
 //! Calls as text in a terminal.
 
 use crate::cli::say;
-use crate::console::view::{AgentView, CallList, CallStory, CallView, LineView};
+use crate::console::view::{AgentView, CallList, CallStory, CallView, LineView, PauseView};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::io::IsTerminal as _;
@@ -103,12 +103,45 @@ impl Paint {
             let state = self.with(colour, &format!("{}{error}", stream.state));
             say(&format!("stream {} on destination {} for {}: {state}", stream.name, stream.destination, stream.agent));
         }
+        for pause in &call.pauses {
+            self.pause(pause);
+        }
         for parked in &call.parked {
             say(&self.with(RED, &format!("parked: {}: {}", parked.change, parked.reason)));
         }
         say("");
         for line in timeline {
             say(&self.line(line));
+        }
+    }
+
+    fn pause(self, pause: &PauseView) {
+        let colour = match pause.state.as_str() {
+            "paused" => GREEN,
+            "resumed" => DIM,
+            _ => RED,
+        };
+        let whose = pause.agent.as_deref().unwrap_or("the whole call");
+        let reason = pause.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let state = self.with(colour, &pause.state);
+        let clock = |ms: i64| time(ms, "%H:%M:%S%.3fZ");
+        say(&format!(
+            "pause {} of {whose}{reason}: {state}, asked {} by {}",
+            pause.id,
+            clock(pause.asked_ms),
+            pause.asked_by
+        ));
+        if let Some(proven) = pause.proven_ms {
+            say(&format!("    proven {}: no stream within it runs", clock(proven)));
+        }
+        for stop in &pause.stops {
+            say(&format!("    {} over {}: {}", stop.stream, clock(stop.over_ms), stop.proof));
+        }
+        if let Some(at) = pause.unproven_ms {
+            say(&self.with(RED, &format!("    alarmed {}: not proven in time", clock(at))));
+        }
+        if let (Some(at), Some(by)) = (pause.resumed_ms, &pause.resumed_by) {
+            say(&format!("    resumed {} by {by}", clock(at)));
         }
     }
 

@@ -6,7 +6,7 @@ use crate::config::DestinationConfig;
 use crate::config::layers::{Found, Raw};
 use crate::config::reader::Reader;
 use crate::config::reader::truth_of;
-use crate::twilio::client::OWN_PARAMETERS;
+use crate::twilio::client::{OWN_PARAMETERS, RESUME_PARAMETERS};
 use crate::twilio::interest::{field_names, is_field};
 use crate::twilio::twiml::{MAX_PARAMETERS, Track, is_stream_url};
 use std::collections::{BTreeMap, BTreeSet};
@@ -163,15 +163,16 @@ fn parameters(raw: Option<Raw>, note: &mut impl FnMut(&str, &str, &str)) -> Opti
             return None;
         }
     };
-    if table.len() > MAX_PARAMETERS - OWN_PARAMETERS.len() {
-        note(KEY, "has more entries than Twilio takes besides workerSid, reservationSid and taskSid", "remove some");
+    if table.len() > MAX_PARAMETERS - OWN_PARAMETERS.len() - RESUME_PARAMETERS.len() {
+        note(KEY, "has more entries than Twilio takes besides our own five", "remove some");
         return None;
     }
     let mut parameters = Vec::new();
     for (name, raw) in table {
         let key = format!("{KEY}.{name}");
         let is_plain = !name.trim().is_empty() && name.chars().all(is_taken);
-        if OWN_PARAMETERS.contains(&name.as_str()) || characters(&name) > LONGEST_PARAMETER_NAME || !is_plain {
+        let is_own = [&OWN_PARAMETERS[..], &RESUME_PARAMETERS].concat().contains(&name.as_str());
+        if is_own || characters(&name) > LONGEST_PARAMETER_NAME || !is_plain {
             let remedy = "choose another name of at most 100 characters, without control characters";
             note(&key, "has a reserved, empty, unprintable or overlong name", remedy);
             continue;

@@ -19,6 +19,9 @@ pub const CALLBACK_RETRIES: &str = "#rc=3&rp=5xx,ct,rt";
 /// The parameters that every stream carries, before those of its destination.
 pub const OWN_PARAMETERS: [&str; 3] = ["workerSid", "reservationSid", "taskSid"];
 
+/// The parameters of a stream that goes on after a pause.
+pub const RESUME_PARAMETERS: [&str; 2] = ["pauseId", "resumeOf"];
+
 /// What every request needs to know of the account besides the operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountContext {
@@ -125,7 +128,7 @@ impl AccountContext {
         {
             twiml::shorten(&mut document, OWN_PARAMETERS.len());
             for (stream, verb) in start.iter_mut().zip(document.start) {
-                let fitting: Vec<_> = verb.parameters.into_iter().skip(OWN_PARAMETERS.len()).collect();
+                let fitting: Vec<_> = verb.parameters.into_iter().skip(own_parameters(stream).len()).collect();
                 let lost = std::mem::take(&mut stream.parameters).into_iter().filter(|own| !fitting.contains(own));
                 let names = lost.map(|(name, _)| name).filter(|name| !stream.altered.contains(name));
                 stream.altered = stream.altered.iter().cloned().chain(names).collect();
@@ -167,19 +170,29 @@ impl AccountContext {
                 self.destinations.len()
             )));
         };
-        let sids = [stream.worker.to_string(), stream.reservation.to_string(), stream.task.to_string()];
-        let sids = OWN_PARAMETERS.map(str::to_owned).into_iter().zip(sids);
         Ok(StreamVerb {
             name: stream.name.clone(),
             url: destination.url.clone(),
             track: destination.track,
-            parameters: sids.chain(stream.parameters.iter().cloned()).collect(),
+            parameters: own_parameters(stream).into_iter().chain(stream.parameters.iter().cloned()).collect(),
             // The callback itself names only the leg, which may have had another task before.
             status_callback: destination
                 .confirms
                 .then(|| format!("{}?task={}{CALLBACK_RETRIES}", self.status_url, stream.task)),
         })
     }
+}
+
+/// What every stream tells its socket, and what one after a pause tells besides.
+fn own_parameters(stream: &StreamStart) -> Vec<(String, String)> {
+    let sids = [stream.worker.to_string(), stream.reservation.to_string(), stream.task.to_string()];
+    let mut parameters: Vec<_> = OWN_PARAMETERS.map(str::to_owned).into_iter().zip(sids).collect();
+    if let Some(resumes) = &stream.resumes {
+        let [pause_id, resume_of] = RESUME_PARAMETERS.map(str::to_owned);
+        parameters.push((pause_id, resumes.pause.to_string()));
+        parameters.extend(resumes.of.clone().map(|name| (resume_of, name)));
+    }
+    parameters
 }
 
 /// A stream as the parameters of its resource: <https://www.twilio.com/docs/voice/api/stream-resource>.

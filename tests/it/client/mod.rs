@@ -93,6 +93,7 @@ fn start(slot: usize) -> StreamStart {
         worker: WORKER.parse::<WorkerSid>().unwrap(),
         task: task(),
         parameters: Vec::new(),
+        resumes: None,
         altered: Vec::new(),
     }
 }

@@ -13,6 +13,7 @@ use taskrouter_streams::console::view::AccountNames;
 use taskrouter_streams::console::{ConsoleSettings, console};
 use taskrouter_streams::http::admin;
 use taskrouter_streams::journal::{Ingest as _, NewFact, SqliteJournal, SqliteSettings};
+use taskrouter_streams::pause_requests::PauseRequests;
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::twilio::signature::{parse_pairs, sign};
 use tokio_util::sync::CancellationToken;
@@ -214,7 +215,8 @@ async fn standing(is_private: bool) -> (tempfile::TempDir, Arc<SqliteJournal>, s
         live_views: 1,
         accounts: AccountNames::default(),
     };
-    let routes = console(journal.clone(), metrics.clone(), settings, CancellationToken::new());
+    let pauses = PauseRequests::new(journal.clone(), metrics.clone(), Duration::from_secs(2), false);
+    let routes = console(journal.clone(), metrics.clone(), settings, pauses, CancellationToken::new());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let served = journal.clone();

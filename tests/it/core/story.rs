@@ -4,6 +4,7 @@ use taskrouter_streams::call::fact::{
     CallAttributes, EventStamp, Fact, FactKind, Parked, ReservationChange, ReservationEvent, StreamChange, StreamEvent,
     TaskChange, TaskEvent, TaskStatus, TaskView, TransferChange, TransferEvent, TransferMode,
 };
+use taskrouter_streams::call::pause::OnExpiry;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::rules::{Destination, Fields};
 use taskrouter_streams::call::sid::{CallSid, ReservationSid, TaskSid, WorkerSid};
@@ -48,6 +49,9 @@ pub(crate) fn policy() -> Policy {
         verify_per_mille: 0,
         quiet_ms: 3_600_000,
         watch_ms: 12_000,
+        pause_confirm_ms: 2_000,
+        pause_max_ms: 900_000,
+        pause_on_expiry: OnExpiry::Stay,
     }
 }
 

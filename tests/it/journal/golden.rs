@@ -1,7 +1,7 @@
 //! The journal's format is a promise: what a version has written is read, and folded to the same, by every later one.
 //!
 //! `fixtures/journal/NAME.jsonl` holds the facts of a call as a version wrote them, and `….folded` what it made of every prefix:
-//! v1 by both strategies and in shadow mode. Once a version is released its files are never changed; a new kind of fact or field
+//! v1 by both strategies, in shadow mode, and with pauses. Once a version is released its files are never changed; a new kind of fact or field
 //! gets files of its own. They were made by `cargo test -- --ignored records_a_golden_journal`.
 
 use super::*;
@@ -10,15 +10,17 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::{Notice, Parked};
+use taskrouter_streams::call::pause::{PauseId, PauseOrigin, PauseScope, Paused, ProvenStop, Resumed, StopProof};
 use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
 
-const JOURNALS: [&str; 3] = ["v1.redirect", "v1.streams-api", "v1.shadow"];
+const JOURNALS: [&str; 4] = ["v1.redirect", "v1.streams-api", "v1.shadow", "v1.pauses"];
 
 /// The newest, and the configuration under which they are recorded.
-const NEWEST: [(&str, &str); 3] = [
+const NEWEST: [(&str, &str); 4] = [
     ("v1.redirect", "[streams]\nstrategy = \"redirect\""),
     ("v1.streams-api", ""),
+    ("v1.pauses", ""),
     ("v1.shadow", "mode = \"shadow\"\n[streams]\nstrategy = \"redirect\""),
 ];
 
@@ -93,9 +95,11 @@ fn the_golden_journals_hold_every_kind_of_fact() {
         "dismissed",
         "noticed",
         "parked",
+        "paused",
         "recovered",
         "redriven",
         "reservation",
+        "resumed",
         "settled",
         "stream",
         "task",
@@ -127,6 +131,32 @@ fn the_newest_golden_journals_hold_accounts_and_what_is_only_assumed() {
     assert!(seen.iter().any(|(guard, _)| *guard) && seen.iter().any(|(_, hold)| *hold), "{seen:?}");
 }
 
+/// A pause of every kind, and what becomes of it.
+fn pauses(start: &Goal) -> Vec<FactKind> {
+    let id = |id: &str| id.parse::<PauseId>().unwrap();
+    let stop = |by| ProvenStop { name: "Stream_x".to_owned(), at: 1, by };
+    let stops = [
+        StopProof::Reported,
+        StopProof::NotFound,
+        StopProof::CallOver,
+        StopProof::Rejoined,
+        StopProof::Answer,
+        StopProof::NeverStarted,
+    ];
+    let scope = PauseScope::Reservation(start.reservation().unwrap());
+    let reason = "card payment".parse().ok();
+    let operator = PauseOrigin::Operator(Some("ann".to_owned()));
+    vec![
+        FactKind::Paused(Paused { id: id("a"), scope, reason, seconds: Some(60), by: PauseOrigin::SignedRequest }),
+        FactKind::Paused(Paused { id: id("b"), scope: PauseScope::Call, reason: None, seconds: None, by: operator }),
+        FactKind::Noticed(Notice::PauseUnproven { id: id("a") }),
+        FactKind::Noticed(Notice::PauseProven { id: id("a"), stops: stops.map(stop).to_vec() }),
+        FactKind::Noticed(Notice::PauseOverdue { id: id("a") }),
+        FactKind::Resumed(Resumed { id: id("a"), by: PauseOrigin::Expiry }),
+        FactKind::Resumed(Resumed { id: id("b"), by: PauseOrigin::TaskAttribute }),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes the golden journals of a version; those of a version that was released are never written again"]
 async fn records_a_golden_journal() {
@@ -147,7 +177,8 @@ async fn records_a_golden_journal() {
             FactKind::Recovered(parked.goal.clone()),
             FactKind::Noticed(Notice::StartUnproven { name: "Stream_x".to_owned(), replace: false }),
         ];
-        facts.extend(ends.into_iter().map(|what| Fact { at, kind: what }));
+        let pauses = if name == "v1.pauses" { pauses(&parked.goal) } else { Vec::new() };
+        facts.extend(ends.into_iter().chain(pauses).map(|what| Fact { at, kind: what }));
         let (mut text, mut folded, mut call) = (String::new(), String::new(), Call::default());
         for fact in &facts {
             call.apply(fact);

@@ -5,9 +5,10 @@ use super::run::Run;
 use std::collections::BTreeSet;
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::Fact;
+use taskrouter_streams::call::pauses::Pause;
 use taskrouter_streams::call::sid::ReservationSid;
 use taskrouter_streams::call::step::Goal;
-use twilio_simulator::world::{Drop, Misuse};
+use twilio_simulator::world::{Drop, Misuse, StreamReport};
 
 /// What holds at every moment: I1, I2, I4, I5 by the world's own record, of I8 that nobody is held for no reason, and I9 whenever there
 /// is a new fact. How facts are written is tried at rest.
@@ -20,6 +21,7 @@ pub(super) fn always(run: &mut Run<'_>) -> Result<(), String> {
         }
     }
     entitlement(run)?;
+    pauses(run)?;
     let violations = run.world.violations();
     if let Some(violation) = violations.get(run.violations_seen) {
         let text = format!("VIOLATION: {violation}");
@@ -79,6 +81,36 @@ fn entitlement(run: &Run<'_>) -> Result<(), String> {
     }
 }
 
+/// I13: no stream runs within a pause that is proven.
+fn pauses(run: &mut Run<'_>) -> Result<(), String> {
+    let proven: Vec<_> =
+        run.call().pauses().iter().filter(|pause| pause.is_open() && pause.proven.is_some()).cloned().collect();
+    run.counted.proven_pauses += u32::from(!proven.is_empty());
+    let Some(report) = run.task.as_ref().and_then(|task| run.world.report(task)) else { return Ok(()) };
+    for stream in report.streams.iter().filter(|stream| stream.stopped_at.is_none()) {
+        let within = proven.iter().find(|pause| reservation(stream).is_some_and(|sid| pause.scope.covers(&sid)));
+        if let Some(pause) = within {
+            return Err(format!("I13: {} runs within {}, which is proven", stream.name, pause.id));
+        }
+    }
+    Ok(())
+}
+
+/// Whose stream it is.
+fn reservation(stream: &StreamReport) -> Option<ReservationSid> {
+    let parameter = stream.parameters.iter().find(|(name, _)| name == "reservationSid");
+    parameter.map(|(_, sid)| sid.parse().unwrap())
+}
+
+/// At rest a pause is proven, or somebody has been told.
+fn told_of(call: &Call) -> Result<(), String> {
+    let untold = |pause: &&Pause| pause.is_open() && pause.proven.is_none() && pause.unproven_at.is_none();
+    call.pauses()
+        .iter()
+        .find(untold)
+        .map_or(Ok(()), |pause| Err(format!("I12: {} is not proven, and not told", pause.id)))
+}
+
 /// I9: what the journal holds, written and read back, folds to the same call.
 pub(super) fn refolded(facts: &[Fact]) -> Result<Call, String> {
     let text = serde_json::to_vec(facts).map_err(|error| error.to_string())?;
@@ -102,6 +134,7 @@ pub(super) fn at_rest(run: &mut Run<'_>, strict: bool) -> Result<(), String> {
     if picture.over || ledger.is_over() {
         return Ok(());
     }
+    told_of(call)?;
     let parked: BTreeSet<Goal> = call.parked().map(|(goal, _)| goal.clone()).collect();
     // A customer whose conference ended while they were on their way back is nobody's to help.
     let Some(held) = picture.held else { return Ok(()) };
@@ -135,13 +168,11 @@ pub(super) fn at_rest(run: &mut Run<'_>, strict: bool) -> Result<(), String> {
 fn streams(run: &Run<'_>, on: Vec<&ReservationSid>, parked: &BTreeSet<Goal>) -> Result<(), String> {
     let Some(report) = run.task.as_ref().and_then(|task| run.world.report(task)) else { return Ok(()) };
     let running = report.streams.iter().filter(|stream| stream.stopped_at.is_none());
-    let running: Vec<ReservationSid> = running
-        .filter_map(|stream| stream.parameters.iter().find(|(name, _)| name == "reservationSid"))
-        .map(|(_, sid)| sid.parse().unwrap())
-        .collect();
+    let running: Vec<ReservationSid> = running.filter_map(reservation).collect();
     let policy = &run.plan.policy;
     let room = policy.track_budget / policy.destinations[0].tracks;
-    let wanted: BTreeSet<ReservationSid> = on.iter().rev().take(room).map(|sid| (*sid).clone()).collect();
+    let unpaused = on.iter().rev().filter(|sid| !run.is_paused(sid));
+    let wanted: BTreeSet<ReservationSid> = unpaused.take(room).map(|sid| (*sid).clone()).collect();
     let is_parked = |sid: &ReservationSid, stops: bool| {
         let about = |goal: &&Goal| goal.reservation().as_ref() == Some(sid);
         parked.iter().filter(about).any(|goal| matches!(goal, Goal::Stop(_)) == stops)

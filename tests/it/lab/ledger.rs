@@ -70,6 +70,8 @@ impl Ledger {
             | FactKind::Redriven
             | FactKind::Dismissed
             | FactKind::Operated(_)
+            | FactKind::Paused(_)
+            | FactKind::Resumed(_)
             | FactKind::Unparked
             | FactKind::Stream(_)
             | FactKind::Recovered(_)
@@ -111,6 +113,8 @@ fn stamp(what: &FactKind) -> i64 {
         | FactKind::Redriven
         | FactKind::Dismissed
         | FactKind::Operated(_)
+        | FactKind::Paused(_)
+        | FactKind::Resumed(_)
         | FactKind::Unparked
         | FactKind::Stream(_)
         | FactKind::Recovered(_)

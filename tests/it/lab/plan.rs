@@ -3,6 +3,7 @@
 use super::rng::Rng;
 use std::collections::BTreeMap;
 use taskrouter_streams::call::Policy;
+use taskrouter_streams::call::pause::OnExpiry;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::rules::Destination;
 use twilio_simulator::SimConfig;
@@ -70,6 +71,10 @@ pub(super) enum Action {
     SocketDies(u32),
     HangUp,
     ConferenceEnds,
+    /// A pause of this number: of the n-th agent on the call, or of the whole call.
+    Pause(u32, Option<u32>),
+    /// Its end, perhaps ahead of it.
+    Resume(u32),
     /// Nobody does anything until nothing moves any more.
     Rest,
     /// A step of a story.
@@ -163,6 +168,7 @@ impl Plan {
         }
         plan.worsen(&mut Rng::new(!seed));
         plan.set_clocks(&mut Rng::new(seed.rotate_left(32)));
+        plan.add_pauses(&mut Rng::new(!seed.rotate_left(16)));
         plan
     }
 
@@ -223,6 +229,34 @@ impl Plan {
                     *fault = wrong_answer(rng);
                 }
             }
+        }
+    }
+
+    /// Pauses at random moments, several at a time, some of which are resumed before they are asked for.
+    fn add_pauses(&mut self, rng: &mut Rng) {
+        if !rng.percent(40) {
+            return;
+        }
+        for number in 0..rng.below(4) + 1 {
+            let scope = rng.percent(60).then(|| rng.below(3));
+            let mut moments = vec![Action::Pause(number, scope)];
+            if rng.percent(70) {
+                moments.push(Action::Resume(number));
+            }
+            if rng.percent(15) {
+                moments.reverse();
+            }
+            let mut place = 1;
+            for moment in moments {
+                place += rng.below(u32::try_from(self.actions.len() - place + 1).unwrap()) as usize;
+                self.actions.insert(place, (pause(rng), moment));
+                place += 1;
+            }
+        }
+        // By whose clock a pause's time is up is another matter.
+        if self.clocks.is_empty() && rng.percent(30) {
+            self.policy.pause_max_ms = rng.of(&[500, 3_000]);
+            self.policy.pause_on_expiry = rng.of(&[OnExpiry::Resume, OnExpiry::Stay]);
         }
     }
 

@@ -9,7 +9,8 @@ use super::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use taskrouter_streams::call::fact::{EpochMs, Fact, FactKind, ReservationChange, TransferChange, TransferMode};
-use taskrouter_streams::call::sid::{EventSid, TaskSid, WorkerSid};
+use taskrouter_streams::call::pause::{OnExpiry, PauseId, PauseOrigin, PauseScope, Paused, Resumed};
+use taskrouter_streams::call::sid::{EventSid, ReservationSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Settled, Step};
 use taskrouter_streams::call::{Around, Call, Next};
 use twilio_simulator::callbacks;
@@ -51,6 +52,8 @@ pub(super) struct Run<'a> {
     pub(super) truth: Ledger,
     pub(super) told: Ledger,
     pub(super) hold: Hold,
+    /// Pauses by number: whose, since when, and whether they were resumed.
+    pauses: BTreeMap<u32, (Option<(PauseScope, EpochMs)>, bool)>,
     pub(super) last_reading_at: EpochMs,
     /// When somebody last left the conference without our doing, and when the worker first heard an event from then or later.
     pub(super) last_leave_at: EpochMs,
@@ -102,6 +105,8 @@ pub(super) struct Counted {
     pub(super) lost_races: u32,
     pub(super) held_races: u32,
     pub(super) unknowable_holds: u32,
+    /// Moments at which a pause was proven and still on.
+    pub(super) proven_pauses: u32,
 }
 
 /// The process that may die.
@@ -205,6 +210,7 @@ impl Counted {
         self.lost_races += other.lost_races;
         self.held_races += other.held_races;
         self.unknowable_holds += other.unknowable_holds;
+        self.proven_pauses += other.proven_pauses;
     }
 }
 
@@ -226,6 +232,7 @@ impl<'a> Run<'a> {
             truth: Ledger::default(),
             told: Ledger::default(),
             hold: Hold::default(),
+            pauses: BTreeMap::new(),
             last_reading_at: 0,
             last_leave_at: 0,
             leave_told_at: None,
@@ -716,6 +723,14 @@ impl Run<'_> {
                 }
                 return self.settle_moment();
             }
+            Action::Pause(number, whose) => {
+                self.pause(*number, *whose);
+                return self.settle_moment();
+            }
+            Action::Resume(number) => {
+                self.resume(*number);
+                return self.settle_moment();
+            }
             Action::HangUp => vec![Verb::CustomerHangsUp],
             Action::ConferenceEnds => vec![Verb::ConferenceEnds],
             Action::Accept(who) => each(*who, Verb::Accepts),
@@ -748,6 +763,35 @@ impl Run<'_> {
             }
         }
         self.settle_moment()
+    }
+
+    fn pause(&mut self, number: u32, whose: Option<u32>) {
+        let on = self.truth.on_the_call();
+        let scope = match whose {
+            None => PauseScope::Call,
+            Some(place) if on.is_empty() => return self.log(format!("nobody is there for pause {number}, {place}")),
+            Some(place) => PauseScope::Reservation(on[place as usize % on.len()].clone()),
+        };
+        self.log(format!("pause {number}: {scope:?}"));
+        self.pauses.entry(number).or_default().0 = Some((scope.clone(), self.now));
+        let by = PauseOrigin::SignedRequest;
+        self.ingest(FactKind::Paused(Paused { id: pause_id(number), scope, reason: None, seconds: None, by }));
+    }
+
+    fn resume(&mut self, number: u32) {
+        self.log(format!("resume {number}"));
+        self.pauses.entry(number).or_default().1 = true;
+        self.ingest(FactKind::Resumed(Resumed { id: pause_id(number), by: PauseOrigin::SignedRequest }));
+    }
+
+    /// Whether this agent's streams are paused, whatever the core makes of it.
+    pub(super) fn is_paused(&self, reservation: &ReservationSid) -> bool {
+        let policy = &self.plan.policy;
+        let expires = policy.pause_on_expiry == OnExpiry::Resume;
+        let is_on = |since: EpochMs| !expires || self.now - since < policy.pause_max_ms;
+        self.pauses.values().any(|(paused, resumed)| {
+            paused.as_ref().is_some_and(|(scope, since)| !resumed && scope.covers(reservation) && is_on(*since))
+        })
     }
 
     /// Whether this agent is on the call or being asked.
@@ -839,6 +883,10 @@ fn takes_off(operation: &Operation) -> bool {
         operation,
         Operation::Command(Command::Redirect { .. } | Command::UpdateCustomer { hold: Some(false), .. })
     )
+}
+
+fn pause_id(number: u32) -> PauseId {
+    format!("pause-{number}").parse().unwrap()
 }
 
 fn names(first: u32) -> impl Iterator<Item = String> {
