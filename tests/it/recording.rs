@@ -107,6 +107,8 @@ fn attributes() -> impl Strategy<Value = (Value, Vec<String>)> {
         Just("direction".to_owned()),
         Just("conference".to_owned()),
         Just("internal".to_owned()),
+        Just("reason".to_owned()),
+        Just("id".to_owned()),
         Just("language".to_owned()),
         Just("crm".to_owned()),
         secret(),
@@ -122,7 +124,7 @@ fn attributes() -> impl Strategy<Value = (Value, Vec<String>)> {
     tree.prop_map(|tree| {
         let mut secrets = Vec::new();
         collect(&tree, 12, &mut secrets);
-        (json!({"customer": tree, "crm": {"id": tree}, "language": tree, "conference": tree, "to": tree}), secrets)
+        (json!({"customer": tree, "crm": {"id": tree}, "streams": {"paused": tree}, "language": tree, "conference": tree, "to": tree}), secrets)
     })
 }
 
