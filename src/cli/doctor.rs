@@ -37,7 +37,7 @@ pub(super) struct Doctor {
     /// Start and stop a stream on this live call (CA…, the customer's leg) and check that the leg stays in its conference
     ///
     /// Shows whether streams.strategy = "streams-api", the default, works for this account. The first destination receives two seconds
-    /// of audio.
+    /// of audio. A leg that is on hold is tried so: this never holds anybody. `probe` tries more, with calls of its own.
     #[arg(long, value_name = "CA…")]
     probe_call: Option<CallSid>,
 }

@@ -10,6 +10,7 @@ mod doctor;
 mod generate;
 mod health;
 mod ingress_client;
+mod probe;
 mod replay;
 mod running;
 mod serve;
@@ -49,6 +50,8 @@ enum Command {
     Setup(setup::Setup),
     /// Check configuration and connectivity; suggest fixes
     Doctor(doctor::Doctor),
+    /// Try on your account what is assumed of Twilio, with calls of its own
+    Probe(probe::Probe),
     /// Fetch missed events from TaskRouter and post them to a running service
     Backfill(backfill::Backfill),
     /// Sign recorded events and post them to a running service
@@ -70,6 +73,7 @@ pub async fn run() -> ExitCode {
         Command::Calls(calls) => calls.run().await,
         Command::Setup(setup) => setup.run().await,
         Command::Doctor(doctor) => doctor.run().await,
+        Command::Probe(probe) => probe.run().await,
         Command::Backfill(backfill) => backfill.run().await,
         Command::Replay(replay) => replay.run().await,
         Command::Sign(sign) => sign.run(),

@@ -1,6 +1,6 @@
 //! Attributes of tasks and workers: only what the program reads, which is what it knows itself and what the configuration names.
 
-use super::pseudonyms::Pseudonyms;
+use super::pseudonyms::{Pseudonyms, small_number};
 use crate::twilio::attributes::Attributes;
 use serde_json::{Map, Value, json};
 
@@ -41,8 +41,30 @@ pub(super) fn of_task(text: &str, paths: &[String], pseudonyms: &mut Pseudonyms)
     if let Some(conference) = found.get("conference") {
         kept.insert("conference".to_owned(), of_conference(conference, pseudonyms));
     }
+    if let Some(paused) = found.pointer("/streams/paused") {
+        kept.insert("streams".to_owned(), json!({"paused": of_pause(paused, pseudonyms)}));
+    }
     add_configured(&mut kept, &found, paths, pseudonyms);
     Value::Object(kept).to_string()
+}
+
+/// A flag, or what is to be paused, why and for how long.
+fn of_pause(found: &Value, pseudonyms: &mut Pseudonyms) -> Value {
+    let Some(fields) = found.as_object() else { return found.as_bool().map_or(Value::Null, Value::Bool) };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    let mut kept = Map::new();
+    for (name, kind) in [("id", "pause"), ("reason", "reason")] {
+        if let Some(text) = text(name) {
+            kept.insert(name.to_owned(), json!(pseudonyms.word(kind, text)));
+        }
+    }
+    if let Some(reservation) = text("reservation").and_then(|sid| pseudonyms.sid(sid)) {
+        kept.insert("reservation".to_owned(), json!(reservation));
+    }
+    if let Some(seconds) = fields.get("seconds").and_then(|seconds| small_number(&seconds.to_string())) {
+        kept.insert("seconds".to_owned(), json!(seconds));
+    }
+    Value::Object(kept)
 }
 
 /// As [`of_task`]; of a worker the program reads only what the configuration names.

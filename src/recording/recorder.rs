@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -21,6 +21,9 @@ use std::time::Duration;
 
 /// What waits to be written. More than this is lost: nobody who works on calls waits for a disk here.
 const QUEUE: usize = 1_024;
+
+/// As far as bodies go: a delivery of Event Streams may have some megabytes.
+const QUEUE_BYTES: usize = 32 * 1024 * 1024;
 
 /// A folder that grows for ever would fill the journal's disk. A file has some thousand bytes.
 const MOST_FILES: u64 = 100_000;
@@ -52,6 +55,18 @@ enum Arrival {
 
 type Form = Vec<Pair<'static>>;
 
+impl Arrival {
+    /// About what it takes of the memory.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Event(form) | Self::Status(_, form) => {
+                form.iter().map(|(name, value)| name.len() + value.len()).sum()
+            }
+            Self::Delivery(body) | Self::Answer { body, .. } => body.len(),
+        }
+    }
+}
+
 /// An arrival, its place among all, and when it came.
 struct Placed {
     place: u64,
@@ -65,6 +80,8 @@ pub struct Recorder {
     queue: Mutex<Option<SyncSender<Placed>>>,
     /// The places that were given.
     places: AtomicU64,
+    /// Of what waits.
+    bytes: Arc<AtomicUsize>,
     thread: Mutex<Option<JoinHandle<()>>>,
     losses: Losses,
 }
@@ -103,9 +120,12 @@ impl Recorder {
         let (sender, receiver) = sync_channel(QUEUE);
         let losses = Losses { metrics, told: Arc::new(AtomicBool::new(false)) };
         let mut files = RecordingFiles::new(folder.to_owned(), known, losses.clone());
-        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || files.write_all(&receiver));
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let waiting = bytes.clone();
+        let write = move || files.write_all(&receiver, &waiting);
+        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(write);
         let thread = thread.map_err(|error| losses.lost(&error.to_string())).ok();
-        Self { queue: Mutex::new(Some(sender)), places: AtomicU64::new(0), thread: Mutex::new(thread), losses }
+        Self { queue: Mutex::new(Some(sender)), places: AtomicU64::new(0), bytes, thread: Mutex::new(thread), losses }
     }
 
     /// Writes what waits, if that takes no longer than `within`. What is seen later is not recorded.
@@ -122,11 +142,17 @@ impl Recorder {
         let at = jiff::Timestamp::now().as_millisecond();
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = queue.as_ref() else { return };
-        match sender.try_send(Placed { place, at, arrival }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => self.losses.lost("more arrives than can be written"),
-            Err(TrySendError::Disconnected(_)) => self.losses.lost("the thread that writes has ended"),
+        let bytes = arrival.bytes();
+        if self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > QUEUE_BYTES {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return self.losses.lost("more arrives than can be written");
         }
+        let Err(error) = sender.try_send(Placed { place, at, arrival }) else { return };
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.losses.lost(match error {
+            TrySendError::Full(_) => "more arrives than can be written",
+            TrySendError::Disconnected(_) => "the thread that writes has ended",
+        });
     }
 }
 
@@ -182,11 +208,12 @@ impl RecordingFiles {
         Self { folder, ready: false, paths, pseudonyms, losses }
     }
 
-    fn write_all(&mut self, items: &Receiver<Placed>) {
+    fn write_all(&mut self, items: &Receiver<Placed>, waiting: &AtomicUsize) {
         if let Err(error) = self.settle() {
             self.losses.tell(&error.to_string());
         }
         while let Ok(Placed { place, at, arrival }) = items.recv() {
+            waiting.fetch_sub(arrival.bytes(), Ordering::Relaxed);
             if place > MOST_FILES || self.pseudonyms.len() >= MOST_VALUES {
                 self.losses.lost("the recording is as large as it may be");
                 continue;

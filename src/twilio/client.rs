@@ -16,6 +16,7 @@
 //! | `account_context` | the request of each of the core's operations |
 //! | `answers` | what the core learns from their answers |
 //! | `event_log`, `event_streams`, `workspaces`, `probe` | resources that no step of a call uses |
+//! | `trial` | requests with which assumptions are tried |
 //! | `api_error` | why a request to one of these failed |
 
 mod account_context;
@@ -30,6 +31,7 @@ mod proxy;
 mod request;
 mod settings;
 mod transport;
+mod trial;
 mod workspaces;
 
 pub use account_context::{AccountContext, CALLBACK_RETRIES, OWN_PARAMETERS, RESUME_PARAMETERS};
@@ -44,6 +46,7 @@ pub use proxy::{NotAProxy, OutboundProxy};
 pub use request::{Form, Request};
 pub use settings::{ClientSettings, Credentials, StreamDestination};
 pub use transport::{ClientError, delivery_timeout};
+pub use trial::{Trial, TrialAnswer};
 pub use workspaces::{WorkspaceRow, Workspaces};
 
 use crate::call::sid::AccountSid;
@@ -145,6 +148,11 @@ impl Client {
     /// For `doctor --probe-call`.
     pub fn probe(&self) -> Probe<'_> {
         Probe { transport: &self.transport, account: &self.context }
+    }
+
+    /// For `probe`.
+    pub fn trial(&self) -> Trial<'_> {
+        Trial { transport: &self.transport, account: &self.context }
     }
 
     async fn answer(&self, exchange: &mut Exchange, operation: &Operation) -> Result<Answer, Outcome> {

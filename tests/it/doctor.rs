@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use twilio_simulator::faults::{Fault, On};
-use twilio_simulator::world::{OpName, Violation};
+use twilio_simulator::world::{OpName, ParticipantChange, Request, Violation};
 use twilio_simulator::{Settings, SimConfig, Simulator};
 
 /// A worker that is set up well, with all that it needs.
@@ -482,6 +482,20 @@ async fn a_probe_tells_whether_a_leg_stays_in_its_conference() {
     assert_eq!(streams.len(), 1);
     assert!(streams[0].stopped_at.is_some() && streams[0].name.starts_with("Stream_probe_"));
     assert_eq!(streams[0].status_callback, None, "the worker does not hear of it");
+
+    // On hold it is tried so: the probe never holds anybody, and takes nobody off hold.
+    let conference = fixture.sim.world(|world| world.conference(&task)).unwrap().to_string();
+    let hold = ParticipantChange { hold: Some(true), ..ParticipantChange::default() };
+    let held = Request::UpdateParticipant { conference, call: customer.clone(), change: hold };
+    fixture.sim.act(|world| world.perform(&held, "/held")).await;
+    let asked = fixture.sim.world(|world| world.requests().len());
+    let (code, said) = fixture.run(&["doctor", "--probe-call", &customer], &[]).await;
+    assert!(code == Some(0) && said.contains("which is on hold, and the leg stayed"), "{said}");
+    let written = fixture.sim.world(|world| {
+        let requests = world.requests().iter().skip(asked);
+        requests.filter(|request| request.op == Some(OpName::UpdateParticipant)).count()
+    });
+    assert_eq!(written, 0);
 
     fixture.sim.faults(|faults| faults.script(On::Next(OpName::CreateStream), 1, Fault::status(400)));
     let (code, complaints) = fixture.complaints(&["--probe-call", &customer], &[]).await;

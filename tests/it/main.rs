@@ -37,6 +37,7 @@ mod lab;
 mod metrics;
 mod pauses;
 mod postgres;
+mod probe;
 mod program;
 mod proxy;
 mod queue;

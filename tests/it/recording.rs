@@ -8,10 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use taskrouter_streams::recording::{Known, Recorder};
 use taskrouter_streams::telemetry::metrics::Metrics;
+use taskrouter_streams::twilio::client::Product;
 use taskrouter_streams::twilio::client::{Form, Request};
+use taskrouter_streams::twilio::event;
+use taskrouter_streams::twilio::event_stream::{self, DeliveryElement};
 use taskrouter_streams::twilio::failure::About;
+use taskrouter_streams::twilio::interest::Interest;
+use taskrouter_streams::twilio::signature::{Pair, parse_pairs};
 use taskrouter_streams::twilio::witness::Witness;
-use taskrouter_streams::twilio::{client::Product, signature::Pair};
 use tempfile::TempDir;
 use twilio_simulator::SimConfig;
 use twilio_simulator::recorded::{Expectation, Recording, Replay, ReplayVerdict};
@@ -103,6 +107,8 @@ fn attributes() -> impl Strategy<Value = (Value, Vec<String>)> {
         Just("direction".to_owned()),
         Just("conference".to_owned()),
         Just("internal".to_owned()),
+        Just("reason".to_owned()),
+        Just("id".to_owned()),
         Just("language".to_owned()),
         Just("crm".to_owned()),
         secret(),
@@ -118,7 +124,7 @@ fn attributes() -> impl Strategy<Value = (Value, Vec<String>)> {
     tree.prop_map(|tree| {
         let mut secrets = Vec::new();
         collect(&tree, 12, &mut secrets);
-        (json!({"customer": tree, "crm": {"id": tree}, "language": tree, "conference": tree, "to": tree}), secrets)
+        (json!({"customer": tree, "crm": {"id": tree}, "streams": {"paused": tree}, "language": tree, "conference": tree, "to": tree}), secrets)
     })
 }
 
@@ -347,4 +353,46 @@ async fn a_recording_that_expects_something_else_fails() {
     std::fs::write(folder.path().join(&create), text.replace("Stream_WK", "Other_WK")).unwrap();
     let verdict = replay(folder.path(), vec![Expectation::SameCommands]).await;
     assert!(verdict.failures.iter().any(|failure| failure.contains("did not ask for: POST")), "{verdict:?}");
+}
+
+#[test]
+fn a_delivery_says_after_recording_what_its_event_says() {
+    let attributes = json!({"call_sid": CALL, "direction": "inbound", "name": "Zoë"}).to_string();
+    let fields = [
+        ("account_sid", ACCOUNT),
+        ("workspace_sid", WORKSPACE),
+        ("task_sid", TASK),
+        ("task_attributes", &attributes),
+        ("task_assignment_status", "assigned"),
+        ("task_channel_unique_name", "voice"),
+        ("task_version", "4"),
+        ("reservation_sid", "WR5e11e12345678901234567890123abcd"),
+        ("worker_sid", "WK5e11e12345678901234567890123abcd"),
+        ("sid", "EV5e11e12345678901234567890123abcd"),
+    ];
+    let camel = |name: &str| -> String { name.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).collect() };
+    let mut pairs: Vec<Pair<'_>> =
+        fields.iter().map(|(name, value)| (Cow::from(camel(name)), Cow::from(*value))).collect();
+    pairs.extend(
+        [("EventType", "reservation.accepted"), ("Timestamp", "1764000009"), ("TimestampMs", "1764000009123")]
+            .map(|(name, value)| (Cow::from(name), Cow::from(value))),
+    );
+    let payload: Map<String, Value> = fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), json!(value)))
+        .chain([("timestamp".to_owned(), json!("2025-11-24T16:00:09.123Z"))])
+        .collect();
+    let cloud_event = json!([{
+        "specversion": "1.0", "type": "com.twilio.taskrouter.reservation.accepted", "id": fields[9].1,
+        "data": {"payload": payload},
+    }]);
+    let folder = recorded(&[], |witness| {
+        witness.saw_event(&pairs);
+        witness.saw_delivery(cloud_event.to_string().as_bytes());
+    });
+    let files = files(folder.path());
+    let by_form = event::parse(&parse_pairs(files[0].1.trim().as_bytes()), &Interest::default()).unwrap();
+    let delivery: Value = serde_json::from_str(&files[1].1).unwrap();
+    let elements = event_stream::parse(delivery["events"].to_string().as_bytes(), &Interest::default(), 0).unwrap();
+    assert_eq!(elements, [DeliveryElement::Event(by_form)]);
 }

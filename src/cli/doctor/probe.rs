@@ -75,8 +75,9 @@ fn judge(
             Check::ok(
                 NAME,
                 format!(
-                    "a stream was started and stopped on {call}, and the leg stayed in its conference, as \
-                     streams.strategy = \"streams-api\" needs"
+                    "a stream was started and stopped on {call}{}, and the leg stayed in its conference, as \
+                     streams.strategy = \"streams-api\" needs",
+                    if before.hold == Some(true) { ", which is on hold" } else { "" }
                 ),
             )
         }

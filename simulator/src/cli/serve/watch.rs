@@ -101,7 +101,8 @@ impl Watch {
         for report in reports.iter().filter(|report| legs.insert(report.customer.clone())) {
             for stream in &report.streams {
                 let Some(opened) = stream.opened_at else { continue };
-                let before = || accepted.iter().rev().filter(|accepted| accepted.at <= stream.started_at);
+                // By the events' own times, which are a millisecond apart and so may lie behind the start.
+                let before = || accepted.iter().rev().filter(|accepted| accepted.at <= opened);
                 let own = before().find(|accepted| stream.worker.as_ref() == Some(&accepted.worker));
                 let Some(accepted) = own.or_else(|| before().next()) else { continue };
                 self.say(&format!("time to stream {}: {} ms", stream.sid, opened - accepted.at));
