@@ -281,6 +281,7 @@ fn pause_requests(settings: &Settings, journal: Arc<dyn Journal>, metrics: Arc<M
 fn worker_settings(settings: &Settings, traces: &Traces) -> WorkerSettings {
     WorkerSettings {
         max_calls: settings.worker.max_calls,
+        kept_calls: settings.worker.kept_calls,
         poll: settings.worker.poll,
         shadow: settings.mode == Mode::Shadow,
         traces: traces.clone(),

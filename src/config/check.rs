@@ -245,8 +245,9 @@ fn without_effect(
 
 fn worker(reader: &mut Reader) -> Option<WorkerConfig> {
     let max_calls = reader.count("worker.max_calls", 1..=100_000);
+    let kept_calls = reader.count("worker.kept_calls", 1..=1_000_000);
     let poll = reader.millis("worker.poll_ms", 1..=60_000);
-    Some(WorkerConfig { max_calls: max_calls?, poll: poll? })
+    Some(WorkerConfig { max_calls: max_calls?, kept_calls: kept_calls?, poll: poll? })
 }
 
 /// Checked even while disabled, so that enabling it holds no surprise.

@@ -232,6 +232,8 @@ pub enum JournalUrl {
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
     pub max_calls: usize,
+    /// Calls whose state is kept in memory.
+    pub kept_calls: usize,
     pub poll: Duration,
 }
 

@@ -12,6 +12,7 @@ mod calls;
 mod clock;
 mod error;
 mod outage;
+mod packed;
 mod parts;
 mod postgres;
 mod running;
@@ -23,7 +24,9 @@ pub(crate) use clock::TOLERANCE_MS;
 pub use clock::{Clock, MachineTime, Measurement, TimeSource};
 pub use error::{JournalError, OpenError};
 pub use outage::Outage;
-pub use parts::{Claims, Coverage, Facts, Ingest, Journal, Operators, Promise, Reading, Timekeeping, Workload};
+pub use parts::{
+    Claims, Coverage, Facts, Foreseen, Foresight, Ingest, Journal, Operators, Promise, Reading, Timekeeping, Workload,
+};
 pub use postgres::{Examination, PostgresJournal, PostgresSettings, examine_database};
 pub use sqlite::{SqliteJournal, SqliteSettings, examine_file};
 pub use values::{Backlog, Claim, Due, Ingested, NewFact, Seq, Storage};

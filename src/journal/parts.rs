@@ -3,11 +3,11 @@
 use super::{Backlog, CallQuery, CallRow, Claim, Clock, Due, Ingested, JournalError, NewFact, Seq, Storage};
 use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
-use crate::call::sid::TaskSid;
+use crate::call::sid::{CallSid, TaskSid};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// What a journal method returns: boxed, so that a store can be chosen at run time.
@@ -29,6 +29,30 @@ pub trait Ingest: Timekeeping {
 pub trait Facts: Send + Sync + 'static {
     /// The facts of a call with a number greater than `after`, in order. Needs no claim.
     fn facts<'a>(&'a self, call: &'a TaskSid, after: Seq) -> Promise<'a, Vec<(Seq, Fact)>>;
+}
+
+/// Decides what is done first about a call before its events are committed, so that both share the commit.
+pub trait Foresight: Send + Sync + 'static {
+    /// Takes a claim that holds once these events, the call's newest facts, are durable; `None` leaves the call to whoever claims it
+    /// then. The lease lasts from `claimed`. `is_alone` tells whether no other call is known on a leg. Others wait for the commit:
+    /// nothing may wait here.
+    fn foresee(
+        &self,
+        claim: &Claim,
+        claimed: Instant,
+        news: Vec<(Seq, Fact)>,
+        is_alone: &dyn Fn(&CallSid) -> bool,
+    ) -> Option<Foreseen>;
+
+    /// The events are durable, and so is what was foreseen, and the claim holds; or none of it.
+    fn settled(&self, claim: &Claim, is_durable: bool);
+}
+
+/// A call that was taken before its events were committed.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// What is appended under the claim, in the same commit.
+    pub first: Option<Fact>,
 }
 
 /// Hands out the right to work on calls: for the worker, which also looks for other tasks on the same leg.
@@ -65,6 +89,9 @@ pub trait Claims: Reading {
 
     /// How long until the next call is due or the next lease expires; `None` when there is none.
     fn next_due(&self) -> Promise<'_, Option<Duration>>;
+
+    /// From now on, this is asked before events are committed. A store that cannot do that does not ask.
+    fn consult(&self, _foresight: Weak<dyn Foresight>) {}
 
     /// Notified after every commit that made a call due. A hint: polling is the truth.
     fn hint(&self) -> Arc<Notify>;

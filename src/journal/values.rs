@@ -35,6 +35,8 @@ pub struct Claim {
     pub call: TaskSid,
     /// Grows with every claim of this call.
     pub fence: i64,
+    /// How many facts it had.
+    pub facts: Seq,
 }
 
 /// When a call wants to be looked at again.

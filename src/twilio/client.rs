@@ -115,6 +115,11 @@ impl Client {
         Permit { client: self, _permit: self.transport.permit().await }
     }
 
+    /// Whether [`Client::permit`] would not wait now.
+    pub fn has_permits(&self) -> bool {
+        self.transport.has_permits()
+    }
+
     /// The workspace's events, as TaskRouter keeps them.
     pub fn event_log(&self) -> EventLog<'_> {
         EventLog { transport: &self.transport, workspace: &self.context.workspace_sid }

@@ -1,23 +1,18 @@
 //! One call's loop: fold, ask, perform, journal.
 
-use super::accounts::Accounts;
-use super::call_clock::{CallClock, Leads};
+use super::call_clock::CallClock;
 use super::call_log::{log_altered, log_outcome, log_report};
-use super::call_metrics::CallMetrics;
-use super::leg_checks::LegChecks;
-use super::outage_log::OutageLog;
-use super::settings::WorkerSettings;
-use super::shadow::{Shadow, ShadowResult};
-use super::trace::Trace;
+use super::fold::Fold;
+use super::shadow::ShadowResult;
+use super::tools::Tools;
 use crate::call::fact::{Fact, FactKind, Parked};
+use crate::call::sid::CallSid;
 use crate::call::step::{Command, Operation, Outcome, Settled, Step};
-use crate::call::{Around, Call, Neighbour, Next, Policy, Summarizer};
-use crate::journal::{CallQuery, Claim, Claims, Due, JournalError, Seq};
+use crate::call::{Around, Call, Neighbour, Next, Policy};
+use crate::journal::{CallQuery, Claim, Due, Foreseen, JournalError, Seq};
 use crate::telemetry::labels;
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::series::AccountLabels;
 use crate::twilio::client::{Arming, Client, Performed, Permit};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -30,33 +25,20 @@ const NEIGHBOURS_AGE: Duration = Duration::from_millis(200);
 /// How old it may be otherwise.
 const NEIGHBOURS_REST: Duration = Duration::from_secs(5);
 
-/// What every call task works with.
-#[derive(Clone)]
-pub(super) struct Tools {
-    pub(super) journal: Arc<dyn Claims>,
-    pub(super) accounts: Arc<Accounts>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) settings: Arc<WorkerSettings>,
-    pub(super) leg_checks: Arc<LegChecks>,
-    pub(super) leads: Arc<Leads>,
-    pub(super) outage: Arc<OutageLog>,
-}
-
 /// Handles one claimed call.
 pub(super) struct CallTask {
     tools: Tools,
     claim: Claim,
     shutdown: CancellationToken,
-    call: Call,
-    summarizer: Summarizer,
-    call_metrics: CallMetrics,
-    shadow: Shadow,
-    trace: Trace,
+    fold: Box<Fold>,
+    /// All facts up to the claim are folded.
+    is_caught_up: bool,
     clock: CallClock,
     /// Other tasks on the customer's leg, and when they were last looked for.
     neighbours: Vec<Neighbour>,
     neighbours_at: Option<Instant>,
-    seen: Seq,
+    /// A command that was journaled as begun with the event that it is due to.
+    begun: Option<Step>,
     /// Taken before the lease was last requested, so that the lease lasts at least as long as counted from here.
     renewed: Instant,
 }
@@ -64,15 +46,15 @@ pub(super) struct CallTask {
 impl CallTask {
     pub(super) fn new(tools: Tools, claim: Claim, claimed: Instant, shutdown: CancellationToken) -> Self {
         Self {
-            call: Call::default(),
-            summarizer: Summarizer::default(),
-            call_metrics: CallMetrics::new(tools.metrics.clone()),
-            shadow: Shadow::new(tools.settings.shadow),
-            trace: Trace::new(tools.settings.traces.clone(), claim.call.clone()),
+            fold: tools
+                .kept_folds
+                .take(&claim)
+                .unwrap_or_else(|| Box::new(Fold::new(&tools.metrics, &tools.settings, &claim.call))),
+            is_caught_up: false,
             clock: CallClock::new(&claim.call, tools.journal.clock(), &tools.leads),
             neighbours: Vec::new(),
             neighbours_at: None,
-            seen: 0,
+            begun: None,
             renewed: claimed,
             tools,
             claim,
@@ -80,8 +62,39 @@ impl CallTask {
         }
     }
 
+    /// Folds the newest facts, which are not committed yet, and decides whether a command can be begun in the same commit: none
+    /// that has to wait for anything else.
+    pub(super) fn foresee(&mut self, news: Vec<(Seq, Fact)>, is_alone: &dyn Fn(&CallSid) -> bool) -> Option<Foreseen> {
+        if news.first().is_none_or(|(first, _)| *first != self.fold.seen + 1) {
+            return None;
+        }
+        self.fold.take(news, false);
+        self.is_caught_up = true;
+        self.clock.not_before(self.fold.call.last_fact_at(), &self.claim.call);
+        Some(Foreseen { first: self.begin_ahead(is_alone) })
+    }
+
+    fn begin_ahead(&mut self, is_alone: &dyn Fn(&CallSid) -> bool) -> Option<Fact> {
+        let account = self.tools.accounts.of(self.fold.call.account())?.clone();
+        if self.fold.shadow.is_on() || !account.client.has_permits() {
+            return None;
+        }
+        if self.fold.call.customer().is_some_and(|leg| !is_alone(leg)) {
+            return None;
+        }
+        let now = self.clock.now();
+        let Next::Do(step) = self.fold.call.next(now, &account.policy, self.around()) else { return None };
+        step.operation.command()?;
+        let step = self.fitting(step, &account.client);
+        self.begun = Some(step.clone());
+        Some(Fact { at: now, kind: FactKind::Begun(step) })
+    }
+
     /// Performs steps until nothing is due, then releases the call.
     pub(super) async fn run(mut self) -> Result<(), JournalError> {
+        if let Some(step) = self.begun.take() {
+            self.perform_begun(step).await?;
+        }
         loop {
             self.catch_up().await?;
             if self.shutdown.is_cancelled() {
@@ -89,15 +102,15 @@ impl CallTask {
             }
             self.look_around(NEIGHBOURS_REST).await?;
             let now = self.clock.now();
-            let Some(account) = self.tools.accounts.of(self.call.account()).cloned() else {
-                match self.call.unserved(&self.tools.accounts.first().policy) {
+            let Some(account) = self.tools.accounts.of(self.fold.call.account()).cloned() else {
+                match self.fold.call.unserved(&self.tools.accounts.first().policy) {
                     Some(parked) => self.park(parked).await?,
-                    None if self.call.has_nothing_left() => return self.release(Due::Over).await,
+                    None if self.fold.call.has_nothing_left() => return self.release(Due::Over).await,
                     None => return self.release(Due::OnFact).await,
                 }
                 continue;
             };
-            match self.call.next(now, &account.policy, self.around()) {
+            match self.fold.call.next(now, &account.policy, self.around()) {
                 // What others do to the leg bears on it: asked again, when that has not been looked at just now.
                 Next::Do(step) if concerns_the_leg(&step) && self.look_around(NEIGHBOURS_AGE).await? => {}
                 Next::Do(step) => {
@@ -108,7 +121,7 @@ impl CallTask {
                 }
                 Next::Park(parked) => self.park(parked).await?,
                 Next::Report(kind) => {
-                    log_report(&self.claim, &kind, &self.call, &self.tools.outage);
+                    log_report(&self.claim, &kind, &self.fold.call, &self.tools.outage);
                     self.append(kind).await?;
                 }
                 Next::WaitUntil(at) => {
@@ -129,26 +142,15 @@ impl CallTask {
     }
 
     async fn catch_up(&mut self) -> Result<(), JournalError> {
-        let fresh = self.seen > 0;
         let facts = loop {
-            match self.tools.journal.news(&self.claim, self.seen).await {
+            match self.tools.journal.news(&self.claim, self.fold.seen).await {
                 Ok(facts) => break facts,
                 Err(error) => self.wait_or_fail(error).await?,
             }
         };
-        for (seq, fact) in facts {
-            self.seen = seq;
-            // ShadowResult in the timeline only.
-            if self.call.is_foreign(&fact.kind) {
-                continue;
-            }
-            self.call.apply(&fact);
-            self.summarizer.folded(&fact, &self.call);
-            self.call_metrics.folded(&fact, &self.call, fresh);
-            self.shadow.folded(&fact, &self.call);
-            self.trace.folded(&fact, fresh);
-        }
-        self.clock.not_before(self.call.last_fact_at(), &self.claim.call);
+        self.fold.take(facts, self.is_caught_up);
+        self.is_caught_up = true;
+        self.clock.not_before(self.fold.call.last_fact_at(), &self.claim.call);
         Ok(())
     }
 
@@ -158,7 +160,7 @@ impl CallTask {
 
     /// Looks for other tasks on the customer's leg, unless that was done less than `age` ago; says whether it did.
     async fn look_around(&mut self, age: Duration) -> Result<bool, JournalError> {
-        let Some(leg) = self.call.customer().cloned() else { return Ok(false) };
+        let Some(leg) = self.fold.call.customer().cloned() else { return Ok(false) };
         let age = if self.neighbours.is_empty() { age } else { age.min(NEIGHBOURS_AGE) };
         if self.neighbours_at.is_some_and(|at| at.elapsed() < age) {
             return Ok(false);
@@ -198,18 +200,46 @@ impl CallTask {
     /// Performs a step and journals how it ended; false when no permit was had in time, and nothing was done.
     async fn perform(&mut self, step: Step, client: &Client, policy: &Policy) -> Result<bool, JournalError> {
         let Some(permit) = self.permit(client).await? else { return Ok(false) };
-        // Before it is journaled, so that the timeline tells what is sent.
-        let step = Step { operation: client.fit(step.operation), ..step };
-        log_altered(&self.claim, &step, &self.call);
-        if step.operation.command().is_some() && !self.shadow.is_on() {
+        let step = self.fitting(step, client);
+        if step.operation.command().is_some() && !self.fold.shadow.is_on() {
             self.append(FactKind::Begun(step.clone())).await?;
         }
+        self.send(step, permit, client, policy).await?;
+        Ok(true)
+    }
+
+    /// Performs what was journaled as begun before this task had anything to wait with.
+    async fn perform_begun(&mut self, step: Step) -> Result<(), JournalError> {
+        let Some(account) = self.tools.accounts.of(self.fold.call.account()).cloned() else { return Ok(()) };
+        let permit = loop {
+            if let Some(permit) = self.permit(&account.client).await? {
+                break permit;
+            }
+        };
+        self.send(step, permit, &account.client, &account.policy).await
+    }
+
+    /// The step as it is sent, so that the timeline tells it before it is.
+    fn fitting(&self, step: Step, client: &Client) -> Step {
+        let step = Step { operation: client.fit(step.operation), ..step };
+        log_altered(&self.claim, &step, &self.fold.call);
+        step
+    }
+
+    /// Sends a step that is journaled as far as it must be, and journals how it ended.
+    async fn send(
+        &mut self,
+        step: Step,
+        permit: Permit<'_>,
+        client: &Client,
+        policy: &Policy,
+    ) -> Result<(), JournalError> {
         self.ensure_lease_outlasts(client.request_timeout()).await?;
         let (sent_at, began) = (self.clock.now(), Instant::now());
         let arming = self.arming(&step.operation, client, policy);
         let ShadowResult { asked, performed: Performed { outcome, request_id, status }, assumed } =
-            if self.shadow.is_on() {
-                self.shadow.perform(permit, &step.operation, self.call.customer()).await
+            if self.fold.shadow.is_on() {
+                self.fold.shadow.perform(permit, &step.operation, self.fold.call.customer()).await
             } else {
                 let performed = permit.perform(&step.operation, arming).await;
                 ShadowResult { asked: Some(step.operation.name()), performed, assumed: None }
@@ -221,9 +251,8 @@ impl CallTask {
             self.tools.leg_checks.started();
         }
         let settled = Settled { step, sent_at, outcome, request_id, assumed };
-        log_outcome(&self.claim, &settled, &self.call, &self.tools.outage);
-        self.append(FactKind::Settled(settled)).await?;
-        Ok(true)
+        log_outcome(&self.claim, &settled, &self.fold.call, &self.tools.outage);
+        self.append(FactKind::Settled(settled)).await
     }
 
     /// Whether a command may still be written when its connection is ready. The lease must outlast the request: whoever takes
@@ -253,7 +282,7 @@ impl CallTask {
 
     fn count(&self, operation: &'static str, status: Option<u16>, began: Instant) {
         let (steps, status) = (&self.tools.metrics.steps, labels::status(status));
-        let labels = AccountLabels::new([("operation", operation), ("status", status)], self.call.account());
+        let labels = AccountLabels::new([("operation", operation), ("status", status)], self.fold.call.account());
         steps.requests.get_or_create(&labels).inc();
         let time = steps.request_seconds.get_or_create(&[("operation", operation)]);
         time.observe(began.elapsed().as_secs_f64());
@@ -328,15 +357,19 @@ impl CallTask {
         }
         let mut is_retry = false;
         loop {
-            let summary = self.summarizer.summary(&self.call, self.seen);
-            match self.tools.journal.release_summed_up(&self.claim, self.seen, due, summary).await {
-                Ok(()) => return Ok(()),
+            let summary = self.fold.summary();
+            match self.tools.journal.release_summed_up(&self.claim, self.fold.seen, due, summary).await {
+                Ok(()) => break,
                 // An earlier attempt succeeded, and its answer was lost.
                 Err(JournalError::LeaseLost { .. }) if is_retry => return Ok(()),
                 Err(error) => self.wait_or_fail(error).await?,
             }
             is_retry = true;
         }
+        if due != Due::Over {
+            self.tools.kept_folds.keep(&self.claim.call, self.fold);
+        }
+        Ok(())
     }
 
     /// Pauses before a retry if the journal is unavailable and the lease lasts; else returns the error.

@@ -1,16 +1,15 @@
 //! Claims calls that are due and runs a task for each.
 
 use super::accounts::Accounts;
-use super::call_task::{CallTask, Tools};
-use super::quarantine::Quarantine;
+use super::call_tasks::CallTasks;
+use super::fold::KeptFolds;
 use super::settings::WorkerSettings;
-use crate::journal::{Claim, Claims, JournalError};
+use super::tools::Tools;
+use crate::journal::{Claims, Foresight, JournalError};
 use crate::telemetry::metrics::Metrics;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Handles the calls of a journal until told to stop.
 pub struct Worker {
@@ -22,7 +21,8 @@ impl Worker {
     pub fn new(journal: Arc<dyn Claims>, accounts: Accounts, metrics: Arc<Metrics>, settings: WorkerSettings) -> Self {
         let (accounts, settings) = (Arc::new(accounts), Arc::new(settings));
         let (leg_checks, leads, outage) = (Arc::default(), Arc::default(), Arc::default());
-        Self { tools: Tools { journal, accounts, metrics, settings, leg_checks, leads, outage } }
+        let kept_folds = Arc::new(KeptFolds::new(settings.kept_calls));
+        Self { tools: Tools { journal, accounts, metrics, settings, leg_checks, leads, outage, kept_folds } }
     }
 
     /// Runs until `shutdown`, then lets every call task finish its step and release its call.
@@ -30,8 +30,9 @@ impl Worker {
     /// # Errors
     /// When the journal has failed for good: the process must stop.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), JournalError> {
-        let tasks = TaskTracker::new();
-        let permits = Arc::new(Semaphore::new(self.tools.settings.max_calls));
+        let tasks = Arc::new(CallTasks::new(self.tools.clone(), shutdown.clone()));
+        let foresight: Weak<dyn Foresight> = Arc::<CallTasks>::downgrade(&tasks);
+        self.tools.journal.consult(foresight);
         let (mut end, mut is_failing) = (Ok(()), false);
         while !shutdown.is_cancelled() {
             let hint = self.tools.journal.hint();
@@ -39,7 +40,7 @@ impl Worker {
             tokio::pin!(woken);
             // Enabled before the claim: a commit between the claim and the wait must wake us.
             woken.as_mut().enable();
-            let claimed = self.claim(&permits, &tasks, &shutdown).await;
+            let claimed = self.claim(&tasks).await;
             self.tools.metrics.work.round("dispatcher", claimed.is_ok());
             let pause = match claimed {
                 Ok(has_capacity) => {
@@ -67,22 +68,13 @@ impl Worker {
                 () = shutdown.cancelled() => {}
             }
         }
-        tasks.close();
-        tasks.wait().await;
+        tasks.finish().await;
         end
     }
 
     /// Claims as many calls as there are free permits; returns whether permits are left.
-    async fn claim(
-        &self,
-        permits: &Arc<Semaphore>,
-        tasks: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) -> Result<bool, JournalError> {
-        let mut free = Vec::new();
-        while let Ok(permit) = permits.clone().try_acquire_owned() {
-            free.push(permit);
-        }
+    async fn claim(&self, tasks: &CallTasks) -> Result<bool, JournalError> {
+        let free = tasks.free_permits();
         if free.is_empty() {
             return Ok(false);
         }
@@ -90,44 +82,9 @@ impl Worker {
         let claims = self.tools.journal.claim(free.len()).await?;
         let has_capacity = claims.len() < free.len();
         for (claim, permit) in claims.into_iter().zip(free) {
-            tasks.spawn(self.call_task(claim, asked, permit, shutdown.clone()));
+            tasks.begin(claim, asked, permit);
         }
         Ok(has_capacity)
-    }
-
-    fn call_task(
-        &self,
-        claim: Claim,
-        claimed: Instant,
-        permit: OwnedSemaphorePermit,
-        shutdown: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let (task, quarantine) =
-            (claim.call.clone(), Quarantine { journal: self.tools.journal.clone(), claim: claim.clone() });
-        let hint = self.tools.journal.hint();
-        let metrics = self.tools.metrics.clone();
-        let call_task = CallTask::new(self.tools.clone(), claim, claimed, shutdown);
-        async move {
-            metrics.work.call_tasks.inc();
-            match call_task.run().await {
-                Ok(()) => {}
-                Err(JournalError::LeaseLost { .. }) => {
-                    metrics.work.leases_lost.inc();
-                    tracing::warn!(task_sid = %task, "another worker has taken over this call");
-                }
-                Err(error @ (JournalError::Unavailable { .. } | JournalError::Overloaded { .. })) => {
-                    tracing::warn!(task_sid = %task, %error, "the journal is unavailable; this call is taken up again once it is back");
-                }
-                Err(JournalError::Unreadable { seq, .. }) => quarantine.begin(seq, &metrics).await,
-                Err(error @ JournalError::Fatal { .. }) => {
-                    tracing::error!(task_sid = %task, %error, "the journal failed; this call is taken up again when its lease expires");
-                }
-            }
-            metrics.work.call_tasks.dec();
-            drop(permit);
-            // A permit is free for the next call.
-            hint.notify_one();
-        }
     }
 
     async fn pause(&self) -> Duration {

@@ -6,8 +6,11 @@
 //! |---|---|
 //! | `settings` | how much is done at once |
 //! | `accounts` | credentials and policy, per account |
-//! | `dispatcher` | claims calls and runs a task for each |
+//! | `dispatcher` | claims calls that are due |
+//! | `call_tasks` | runs a task for each call that was claimed, or is as its event is committed |
 //! | `call_task` | one call's loop: fold, ask, perform, journal |
+//! | `tools` | what call tasks work with |
+//! | `fold` | what follows from a call's facts, kept between its tasks |
 //! | `call_clock` | the time that a call sees |
 //! | `call_metrics`, `trace` | what a call task counts and traces |
 //! | `outage_log` | says once that Twilio is away, whatever the number of calls |
@@ -22,13 +25,16 @@ mod call_clock;
 mod call_log;
 mod call_metrics;
 mod call_task;
+mod call_tasks;
 mod dispatcher;
+mod fold;
 mod leg_checks;
 mod outage_log;
 mod quarantine;
 mod settings;
 mod shadow;
 mod stream_gauges;
+mod tools;
 mod trace;
 
 pub use accounts::{Accounts, WorkerAccount};

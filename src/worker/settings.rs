@@ -6,6 +6,8 @@ use std::time::Duration;
 pub struct WorkerSettings {
     /// Calls worked on in parallel.
     pub max_calls: usize,
+    /// Calls whose folded facts are kept in memory from one look at them to the next.
+    pub kept_calls: usize,
     /// The pause between polls of the journal when no commit wakes the worker. A call task keeps its claim through a pause
     /// that is no longer than this.
     pub poll: Duration,

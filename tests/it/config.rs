@@ -274,6 +274,7 @@ fn no_limit_may_be_zero_negative_or_without_measure() {
         "journal.retention_hours",
         "journal.prune_every_ms",
         "worker.max_calls",
+        "worker.kept_calls",
         "worker.poll_ms",
         "retry.first_ms",
         "retry.cap_ms",

@@ -188,7 +188,7 @@ fn a_refused_change_is_parked_and_the_guard_and_the_hold_are_as_they_were() {
 
 /// The refusal comes when the transferee accepts: the customer is on hold for the consult, or just taken off it.
 #[test]
-fn a_refusal_during_a_transfer_leaves_the_guard_raised_and_the_customer_as_the_agents_have_him() {
+fn a_refusal_during_a_transfer_leaves_the_guard_raised_and_the_customer_as_the_agents_left_them() {
     let mut cases = Vec::new();
     for (name, held) in [("warm-transfer", true), ("cold-transfer", false)] {
         cases.push((name, held, OpName::RedirectCall));

@@ -1,7 +1,9 @@
 //! The journal: rules that every store keeps, then what is each store's own.
 
+mod foreseen;
 mod golden;
 mod listing;
+mod packing;
 mod pooler;
 mod postgres;
 mod retention;

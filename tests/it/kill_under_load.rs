@@ -5,7 +5,11 @@ use crate::program::Serving;
 use crate::several::{Balancer, Load, every_call_is_told_whole, nothing_acknowledged_is_lost, twilio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use taskrouter_streams::journal::{Backlog, Journal as _, SqliteJournal, SqliteSettings, Workload as _};
+use taskrouter_streams::call::fact::FactKind;
+use taskrouter_streams::journal::{
+    Backlog, CallQuery, Facts as _, Journal as _, PAGE_LIMIT, Reading as _, SqliteJournal, SqliteSettings,
+    Workload as _,
+};
 use taskrouter_streams::telemetry::metrics::Commits;
 use tempfile::TempDir;
 use twilio_simulator::Simulator;
@@ -100,12 +104,19 @@ impl Ward {
         let settings = SqliteSettings { path, queue_limit: 1, batch_limit: 1, lease, wal_limit_bytes, commits };
         SqliteJournal::open(settings).unwrap()
     }
+}
 
-    fn kept(&self) -> Vec<String> {
-        let file = rusqlite::Connection::open(self.directory.path().join("journal.db")).unwrap();
-        let mut kept = file.prepare("SELECT identity FROM fact WHERE identity IS NOT NULL").unwrap();
-        kept.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+/// The events of reservations in the journal.
+async fn kept(journal: &SqliteJournal) -> Vec<String> {
+    let mut kept = Vec::new();
+    for row in journal.calls(CallQuery { limit: PAGE_LIMIT, ..CallQuery::default() }).await.unwrap() {
+        for (_, fact) in journal.facts(&row.call, 0).await.unwrap() {
+            if let FactKind::Reservation(event) = fact.kind {
+                kept.push(event.stamp.sid.unwrap().to_string());
+            }
+        }
     }
+    kept
 }
 
 async fn killed_again_and_again(seed: u64, strategy: &'static str) {
@@ -122,7 +133,7 @@ async fn killed_again_and_again(seed: u64, strategy: &'static str) {
     assert_eq!(ward.sim.world(|world| world.violations().to_vec()), [], "{strategy}, seed {seed}");
     assert!(ward.sim.faults(|faults| faults.left()) > 0, "no record was read");
     let journal = ward.closes().await;
-    nothing_acknowledged_is_lost(&ward.sim, &ward.kept());
+    nothing_acknowledged_is_lost(&ward.sim, &kept(&journal).await);
     assert_eq!(journal.backlog().await.unwrap(), Backlog::default());
     every_call_is_told_whole(&journal, &calls).await;
     for call in &calls {

@@ -179,8 +179,13 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
     tokio::spawn(door);
     let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH)).unwrap());
     let stop = CancellationToken::new();
-    let working =
-        WorkerSettings { max_calls: 8, poll: Duration::from_millis(50), shadow: false, traces: Traces::default() };
+    let working = WorkerSettings {
+        max_calls: 8,
+        kept_calls: 8,
+        poll: Duration::from_millis(50),
+        shadow: false,
+        traces: Traces::default(),
+    };
     let account = WorkerAccount { account: ACCOUNT.parse().unwrap(), client, policy: service::policy(&settings) };
     let accounts = Accounts::new(account, []);
     let worker = tokio::spawn(Worker::new(stalling.clone(), accounts, metrics.clone(), working).run(stop.clone()));

@@ -40,9 +40,10 @@ impl Handed {
     pub(super) fn take(&self, claim: &Claim, after: Seq) -> Option<Vec<(Seq, Fact)>> {
         let mut all = self.facts();
         let known = all.get_mut(&claim.call).filter(|known| known.fence == claim.fence)?;
-        let facts = std::mem::take(&mut known.facts);
+        let mut facts = std::mem::take(&mut known.facts);
         let (first, _) = facts.first()?;
-        if *first == after + 1 {
+        if *first <= after + 1 {
+            facts.retain(|(seq, _)| *seq > after);
             return Some(facts);
         }
         // It knows more already, so what is here may have a gap before it.

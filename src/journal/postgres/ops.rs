@@ -51,8 +51,8 @@ impl Work for TakeLeases {
                 now_ms!(),
                 " + $2
                      FROM due WHERE call.task = due.task
-                     RETURNING call.task, fence)
-                 SELECT claimed.task, fence, seq, body FROM claimed
+                     RETURNING call.task, fence, last_seq)
+                 SELECT claimed.task, fence, seq, body, last_seq FROM claimed
                  LEFT JOIN LATERAL (
                      SELECT seq, body FROM taskrouter_streams.fact WHERE fact.task = claimed.task OFFSET 0) AS facts ON true
                  ORDER BY claimed.task, seq"
@@ -66,7 +66,7 @@ impl Work for TakeLeases {
         for row in &rows {
             let call: &str = row.try_get(0)?;
             if claims.last().is_none_or(|(claim, _)| claim.call.as_str() != call) {
-                claims.push((Claim { call: sid(call)?, fence: row.try_get(1)? }, Vec::new()));
+                claims.push((Claim { call: sid(call)?, fence: row.try_get(1)?, facts: row.try_get(4)? }, Vec::new()));
             }
             if let (Some((_, facts)), Some(seq)) = (claims.last_mut(), row.try_get::<Option<Seq>, _>(2)?) {
                 facts.push((seq, row.try_get(3)?));

@@ -1,14 +1,17 @@
 //! Facts that share a commit: written into the open transaction, then taken into memory once that is durable.
 
+use super::foreseen::{Consulted, Taken};
 use super::live::{CallId, Live, LiveCalls};
+use super::packing::{self, Unpacked};
 use super::projection::{self, Projected};
 use super::queue::{Answer, WriteFact};
 use crate::call::fact::{EpochMs, Fact};
-use crate::call::sid::TaskSid;
+use crate::call::sid::{CallSid, TaskSid};
 use crate::journal::calls::wakes;
-use crate::journal::{Claim, Ingested, JournalError, NewFact, Seq};
+use crate::journal::{Claim, Foreseen, Ingested, JournalError, NewFact, Seq};
 use rusqlite::{Connection, params};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 /// A fact that was committed.
 pub(super) struct Committed {
@@ -25,6 +28,8 @@ pub(super) struct Committed {
 /// What was written into the transaction so far.
 pub(super) struct Batch<'a> {
     live: &'a Live,
+    /// Not after `now`, which leases are counted from.
+    began: Instant,
     now: EpochMs,
     facts: Vec<Committed>,
     /// Calls that memory does not know, by their tasks.
@@ -34,6 +39,8 @@ pub(super) struct Batch<'a> {
     next_id: CallId,
     /// Of the next fact. Given by us, because SQLite would give those of deleted facts again.
     place: i64,
+    /// Calls whose claims hold once this is durable.
+    taken: Vec<Taken>,
     completions: Vec<Completion>,
 }
 
@@ -71,13 +78,24 @@ impl Completion {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(live: &'a Live, now: EpochMs) -> Self {
+    pub(super) fn new(live: &'a Live, began: Instant, now: EpochMs) -> Self {
         let (next_id, place) = {
             let calls = live.lock();
             (calls.next_id, calls.last_place + 1)
         };
-        let (facts, completions) = (Vec::new(), Vec::new());
-        Self { live, now, facts, found: HashMap::new(), seqs: HashMap::new(), next_id, place, completions }
+        let (facts, taken, completions) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            live,
+            began,
+            now,
+            facts,
+            found: HashMap::new(),
+            seqs: HashMap::new(),
+            next_id,
+            place,
+            taken,
+            completions,
+        }
     }
 
     /// Writes a fact.
@@ -120,6 +138,12 @@ impl<'a> Batch<'a> {
             Some(id) => id,
             None => self.find(connection, &task)?,
         };
+        if let Some(Found::Over(_)) = self.found.get(&task) {
+            match packing::unpack(connection, id, &identity, self.place)? {
+                Unpacked::Duplicate => return Ok(Ingested::Duplicate),
+                Unpacked::Rows(made) => self.place += made,
+            }
+        }
         let seq = self.last_seq(id, &task) + 1;
         let first = (seq == 1).then_some(&task);
         if !insert(connection, self.place, id, seq, first, Some(&identity), &fact)? {
@@ -151,6 +175,43 @@ impl<'a> Batch<'a> {
                 Err(error)
             }
         }
+    }
+
+    /// Lets the worker take the calls that these events make due, and writes what it does first about each.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub(super) fn foresee(
+        &mut self,
+        connection: &Connection,
+        consulted: &Consulted,
+        lease: Duration,
+    ) -> rusqlite::Result<()> {
+        let Some(foresight) = consulted.foresight() else { return Ok(()) };
+        let mut news: BTreeMap<CallId, Vec<(Seq, Fact)>> = BTreeMap::new();
+        for fact in self.facts.iter().filter(|fact| fact.wakes) {
+            news.entry(fact.call).or_default();
+        }
+        for fact in &self.facts {
+            news.entry(fact.call).and_modify(|news| news.push((fact.seq, fact.fact.clone())));
+        }
+        for (id, news) in news {
+            let Some((claim, before)) = self.live.lock().foresee(id, news.len(), lease, self.now) else { continue };
+            let is_alone = |leg: &CallSid| {
+                self.live.lock().is_alone(id, leg) && projection::is_alone(connection, id, leg).unwrap_or(false)
+            };
+            let Some(Foreseen { first }) = foresight.foresee(&claim, self.began, news, &is_alone) else {
+                self.live.lock().foreseen(id, Some(before));
+                continue;
+            };
+            let seq = self.last_seq(id, &claim.call) + 1;
+            self.taken.push(Taken::new(id, before, claim, foresight.clone(), first.is_some()));
+            if let Some(fact) = first {
+                insert(connection, self.place, id, seq, None, None, &fact)?;
+                self.wrote(Committed { call: id, seq, fact, place: self.place, is_event: false, wakes: false });
+            }
+        }
+        Ok(())
     }
 
     fn wrote(&mut self, fact: Committed) {
@@ -191,7 +252,11 @@ impl<'a> Batch<'a> {
     pub(super) fn committed(self) -> bool {
         let mut calls = self.live.lock();
         let becomes_due = Self::take_in(self.facts, self.found, &mut calls, self.now);
+        for taken in self.taken.iter().filter(|taken| !taken.has_first) {
+            calls.foreseen(taken.id, None);
+        }
         drop(calls);
+        self.taken.into_iter().for_each(Taken::durable);
         for completion in self.completions {
             completion.answer(Ok(()));
         }
@@ -218,10 +283,15 @@ impl<'a> Batch<'a> {
     /// Nothing of it is in the file: forgets it and says so to whoever waits.
     pub(super) fn failed(self, error: &JournalError) {
         let mut calls = self.live.lock();
-        for fact in self.facts.iter().filter(|fact| !fact.is_event) {
+        let is_taken = |id: CallId| self.taken.iter().any(|taken| taken.id == id);
+        for fact in self.facts.iter().filter(|fact| !fact.is_event && !is_taken(fact.call)) {
             calls.not_appended(fact.call);
         }
+        for taken in &self.taken {
+            calls.foreseen(taken.id, Some(taken.before));
+        }
         drop(calls);
+        drop(self.taken);
         for completion in self.completions {
             completion.answer(Err(error.clone()));
         }

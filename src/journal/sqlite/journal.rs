@@ -2,6 +2,7 @@
 
 use super::error::{unavailable, verdict};
 use super::file::{JournalFile, beside, held_during, lock};
+use super::foreseen::Consulted;
 use super::live::Live;
 use super::queue::{Message, Read, Write, WriteFact};
 use super::settings::SqliteSettings;
@@ -15,15 +16,15 @@ use crate::call::sid::TaskSid;
 use crate::journal::calls::text;
 use crate::journal::running::{Failure, failed, watched};
 use crate::journal::{
-    Backlog, CallQuery, CallRow, CallState, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal,
-    JournalError, NewFact, OpenError, PAGE_LIMIT, Promise, Reading, Seq, Storage, Timekeeping, Workload,
+    Backlog, CallQuery, CallRow, CallState, Claim, Claims, Clock, Coverage, Due, Facts, Foresight, Ingest, Ingested,
+    Journal, JournalError, NewFact, OpenError, PAGE_LIMIT, Promise, Reading, Seq, Storage, Timekeeping, Workload,
 };
 use rusqlite::Connection;
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
@@ -38,6 +39,7 @@ pub struct SqliteJournal {
     lease: Duration,
     clock: Arc<Clock>,
     hint: Arc<Notify>,
+    consulted: Arc<Consulted>,
     /// A commit has failed since something was last written to see.
     refusing: Arc<AtomicBool>,
     failure: Failure,
@@ -68,7 +70,7 @@ impl SqliteJournal {
         let (live, clock) = (Arc::new(Live::new(live)), Arc::new(clock));
         let (hint, refusing, turns) =
             (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)), Arc::new(Turns::default()));
-        let failure = Failure::new(None);
+        let (failure, consulted) = (Failure::new(None), Arc::new(Consulted::default()));
         let (writes, write_queue) = std::sync::mpsc::channel();
         let (log, commits) = std::sync::mpsc::channel();
         let (reads, read_queue) = mpsc::unbounded_channel();
@@ -78,6 +80,8 @@ impl SqliteJournal {
             live: live.clone(),
             clock: clock.clone(),
             batch_limit: settings.batch_limit,
+            lease: settings.lease,
+            consulted: consulted.clone(),
             commits: settings.commits.clone(),
             hint: hint.clone(),
             turns: turns.clone(),
@@ -85,6 +89,7 @@ impl SqliteJournal {
             refusing: refusing.clone(),
             failing: failure.clone(),
             projected: Instant::now(),
+            has_unpacked: true,
         };
         let wal_bytes = settings.commits.wal_bytes.clone();
         let wal = beside(&settings.path, "-wal");
@@ -109,6 +114,7 @@ impl SqliteJournal {
             lease: settings.lease,
             clock,
             hint,
+            consulted,
             refusing,
             failure,
             threads: Mutex::new(Some(threads)),
@@ -236,6 +242,10 @@ impl Claims for SqliteJournal {
 
     fn next_due(&self) -> Promise<'_, Option<Duration>> {
         Box::pin(async move { self.in_memory(|calls, now| calls.next_due(now)) })
+    }
+
+    fn consult(&self, foresight: Weak<dyn Foresight>) {
+        self.consulted.consult(foresight);
     }
 
     fn hint(&self) -> Arc<Notify> {

@@ -5,6 +5,7 @@ use super::projection::sid;
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
 use crate::journal::calls::{self, SearchKey};
+use crate::journal::packed::unpack;
 use crate::journal::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
 use rusqlite::{Connection, Row, named_params};
 use std::ops::Bound;
@@ -127,6 +128,6 @@ fn ended_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
         leased: false,
         over: true,
         parked: row.get(4)?,
-        summary: row.get::<_, Option<String>>(5)?.and_then(|text| calls::summary(&text)),
+        summary: row.get::<_, Option<Vec<u8>>>(5)?.and_then(|packed| calls::summary(&unpack(&packed)?)),
     })
 }

@@ -225,7 +225,7 @@ impl LiveCalls {
             let fence = self.next_fence;
             self.next_fence += 1;
             self.schedule(id, Schedule::Leased { fence, until: now + millis(lease) });
-            claims.extend(self.get(id).map(|call| Claim { call: call.task.clone(), fence }));
+            claims.extend(self.get(id).map(|call| Claim { call: call.task.clone(), fence, facts: call.last_seq }));
         }
         claims
     }
@@ -238,6 +238,38 @@ impl LiveCalls {
                 .is_some_and(|call| matches!(call.schedule, Schedule::Leased { fence, .. } if fence == claim.fence))
         };
         id.filter(is_held).ok_or_else(|| JournalError::LeaseLost { call: claim.call.clone() })
+    }
+
+    /// Claims a call of which so many events are being committed, unless a worker has it or may have it; and what its schedule was.
+    pub(super) fn foresee(
+        &mut self,
+        id: CallId,
+        events: usize,
+        lease: Duration,
+        now: EpochMs,
+    ) -> Option<(Claim, Schedule)> {
+        let call = self.calls.get_mut(&id).filter(|call| !call.is_wanted())?;
+        let (before, fence) = (call.schedule, self.next_fence);
+        let facts = call.last_seq + Seq::try_from(events).unwrap_or(0);
+        let claim = Claim { call: call.task.clone(), fence, facts };
+        call.appending += 1;
+        self.next_fence += 1;
+        self.schedule(id, Schedule::Leased { fence, until: now + millis(lease) });
+        Some((claim, before))
+    }
+
+    /// Nothing was appended under that claim; unless it holds, the call's schedule is what it was.
+    pub(super) fn foreseen(&mut self, id: CallId, before: Option<Schedule>) {
+        self.not_appended(id);
+        if let Some(before) = before {
+            self.schedule(id, before);
+        }
+    }
+
+    /// Whether no other call is known on a leg.
+    pub(super) fn is_alone(&self, id: CallId, leg: &CallSid) -> bool {
+        let on_leg = self.customers.range((leg.as_str().into(), CallId::MIN)..=(leg.as_str().into(), CallId::MAX));
+        on_leg.into_iter().all(|(_, other)| *other == id)
     }
 
     /// A fact under this claim is about to be committed.

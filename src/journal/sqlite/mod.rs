@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ingest, append ─▶ writer ─▶ facts, many to a commit ─▶ live calls, in memory ─▶ claim, release, list
-//!                        └──▶ rows of calls, when it is quiet
+//!                        └──▶ rows of calls; the facts of those that are over, packed; when it is quiet
 //! ```
 //!
 //! The facts are a log. Which calls are live, due or claimed is in memory; the rows of calls are a projection, which a start
@@ -13,8 +13,10 @@
 //! |---|---|
 //! | `journal` | what each part of a journal is for this store |
 //! | `writer`, `batch` | facts that share a commit |
+//! | `foreseen` | calls whose first step shares the commit of its event |
 //! | `live`, `schedule`, `tail` | the live calls, when each is worked on, and their newest facts |
 //! | `projection` | the rows of calls: written, read at a start, pruned |
+//! | `packing` | the facts of calls that are over, in one row each |
 //! | `reader`, `listing` | facts and pages of calls |
 //! | `wal`, `turns` | folds the write-ahead log without a commit waiting for a reader |
 //! | `schema`, `file`, `examine` | the file's form, its lock, and a look at it from outside |
@@ -23,9 +25,11 @@ mod batch;
 mod error;
 mod examine;
 mod file;
+mod foreseen;
 mod journal;
 mod listing;
 mod live;
+mod packing;
 mod projection;
 mod queue;
 mod reader;

@@ -4,6 +4,7 @@
 use super::live::{CallId, Live, LiveCalls, millis};
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::{CallSid, TaskSid};
+use crate::journal::packed::pack;
 use crate::journal::{Clock, MachineTime, Seq};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
@@ -73,6 +74,8 @@ fn write(connection: &Connection, rows: &[Projected], place: i64, newest: Option
     for row in rows {
         let customer = row.customer.as_ref().map(|customer| customer.as_str());
         let Projected { id, task, last_seq, changed, due, over, parked, summary, .. } = row;
+        // Without one, the facts are read.
+        let summary = summary.as_deref().and_then(|summary| pack(summary).ok());
         insert.execute(params![id, task.as_str(), customer, last_seq, changed, due, over, parked, summary])?;
     }
     if let Some(newest) = newest {
@@ -93,6 +96,13 @@ pub(super) fn call_of(connection: &Connection, task: &TaskSid) -> rusqlite::Resu
         .prepare_cached(&format!("SELECT {COLUMNS} FROM call WHERE task = ?1"))?
         .query_row([task.as_str()], projected)
         .optional()
+}
+
+/// Whether no row of another call names this leg.
+pub(super) fn is_alone(connection: &Connection, id: CallId, leg: &CallSid) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM call WHERE customer = ?1 AND id <> ?2)")?
+        .query_row(params![leg.as_str(), id], |row| row.get(0))
 }
 
 /// The live calls, and the clock that new facts are stamped by.
@@ -187,6 +197,7 @@ pub(super) fn prune_chunk(
     for (id, _) in &old {
         transaction.prepare_cached("DELETE FROM call WHERE id = ?1")?.execute([id])?;
         transaction.prepare_cached("DELETE FROM fact WHERE call = ?1")?.execute([id])?;
+        transaction.prepare_cached("DELETE FROM packed WHERE call = ?1")?.execute([id])?;
     }
     transaction.commit()?;
     let mut calls = live.lock();

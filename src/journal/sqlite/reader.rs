@@ -2,14 +2,14 @@
 
 use super::error::unavailable;
 use super::live::CallId;
-use super::projection;
 use super::queue::{Message, Read};
 use super::turns::Turns;
+use super::{packing, projection};
 use crate::call::fact::Fact;
 use crate::call::sid::TaskSid;
 use crate::journal::values::parse;
 use crate::journal::{JournalError, Seq};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 /// Answers until told to close.
@@ -26,15 +26,14 @@ pub(super) fn facts(
     id: Option<CallId>,
     after: Seq,
 ) -> Result<Vec<(Seq, Fact)>, JournalError> {
-    let rows = || -> rusqlite::Result<Vec<(Seq, String)>> {
+    let rows = || {
+        // One state of the file: a call is packed while it is read.
+        let reading = connection.unchecked_transaction()?;
         let id = match id {
             Some(id) => Some(id),
-            None => projection::call_of(connection, call)?.map(|call| call.id),
+            None => projection::call_of(&reading, call)?.map(|call| call.id),
         };
-        connection
-            .prepare_cached("SELECT seq, body FROM fact WHERE call = ?1 AND seq > ?2 ORDER BY seq")?
-            .query_map(params![id, after], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect()
+        id.map_or(Ok(Vec::new()), |id| packing::facts(&reading, id, after))
     };
     parse(call, rows().map_err(unavailable)?)
 }

@@ -13,7 +13,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// One script per version, applied in order; the version is kept in `user_version`.
-const MIGRATIONS: [&str; 5] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
+const MIGRATIONS: [&str; 6] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
 
 /// The version that this program writes, and the newest that it reads.
 pub(super) const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
@@ -129,6 +129,18 @@ const VERSION_4: &str = "
 /// A call in a list, as it was when it was last given back.
 const VERSION_5: &str = "
     ALTER TABLE call ADD COLUMN summary TEXT;                           -- call::summary::Summary as JSON
+";
+
+/// What is kept of a call that is over takes a tenth of the room. A summary that is lost here is made anew from the facts.
+const VERSION_6: &str = "
+    ALTER TABLE call DROP COLUMN summary;
+    ALTER TABLE call ADD COLUMN summary BLOB;                           -- call::summary::Summary as JSON, packed
+    ALTER TABLE call ADD COLUMN packed INTEGER NOT NULL DEFAULT 0;      -- 1 = its facts are in packed, and in no rows
+    CREATE INDEX call_unpacked ON call (id) WHERE over_ms IS NOT NULL AND packed = 0;
+    CREATE TABLE packed (
+        call INTEGER PRIMARY KEY,
+        facts BLOB NOT NULL                   -- of a call that is over, with their identities: see journal::packed
+    ) STRICT;
 ";
 
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {

@@ -2,10 +2,11 @@
 
 use super::batch::Batch;
 use super::error::{reason, verdict};
+use super::foreseen::Consulted;
 use super::live::Live;
-use super::projection;
 use super::queue::{Message, Other, Write, WriteFact};
 use super::turns::Turns;
+use super::{packing, projection};
 use crate::journal::running::Failure;
 use crate::journal::{Clock, JournalError};
 use crate::telemetry::metrics::Commits;
@@ -25,6 +26,15 @@ const PROJECTED_EVERY: Duration = Duration::from_secs(1);
 /// Calls whose rows may be behind: what a start has to take in from the facts, in a second or two.
 const BEHIND_LIMIT: usize = 100_000;
 
+/// Calls that are packed at once while nothing arrives: some milliseconds.
+const PACKED_IDLE: u32 = 16;
+
+/// The same after each commit, so that where something always arrives as many calls are packed as may end: half a millisecond.
+const PACKED_BUSY: u32 = 1;
+
+/// How long a stop takes for what has ended last. The next start packs the rest.
+const PACKED_LAST: Duration = Duration::from_secs(1);
+
 /// Commits what arrives, as much as has gathered at once.
 pub(super) struct Writer {
     pub(super) connection: Connection,
@@ -33,6 +43,8 @@ pub(super) struct Writer {
     pub(super) live: Arc<Live>,
     pub(super) clock: Arc<Clock>,
     pub(super) batch_limit: usize,
+    pub(super) lease: Duration,
+    pub(super) consulted: Arc<Consulted>,
     pub(super) commits: Commits,
     pub(super) hint: Arc<Notify>,
     pub(super) turns: Arc<Turns>,
@@ -42,6 +54,8 @@ pub(super) struct Writer {
     pub(super) refusing: Arc<AtomicBool>,
     pub(super) failing: Failure,
     pub(super) projected: Instant,
+    /// There may be calls that are over and not packed.
+    pub(super) has_unpacked: bool,
 }
 
 impl Writer {
@@ -51,11 +65,13 @@ impl Writer {
         loop {
             let is_behind = self.live.lock().is_behind() > 0;
             // A call that is given back falls behind without a word to this thread.
-            let first = match queue.recv_timeout(if is_behind { IDLE } else { PROJECTED_EVERY }) {
+            let first = match queue.recv_timeout(if is_behind || self.has_unpacked { IDLE } else { PROJECTED_EVERY }) {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => {
                     if is_behind {
                         self.project();
+                    } else {
+                        self.pack(PACKED_IDLE);
                     }
                     continue;
                 }
@@ -72,8 +88,9 @@ impl Writer {
             // A checkpointer that is gone has reported so itself.
             let _ = self.log.send(Message::Work(()));
             if is_closing {
-                return self.project_all();
+                return self.finish();
             }
+            self.pack(PACKED_BUSY);
             if self.live.lock().is_behind() > BEHIND_LIMIT || self.projected.elapsed() > PROJECTED_EVERY {
                 self.project();
             }
@@ -104,13 +121,14 @@ impl Writer {
         let began = Instant::now();
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most journal.batch_limit writes")]
         self.commits.writes.observe(facts.len() as f64);
-        let mut batch = Batch::new(&self.live, self.clock.now());
+        let mut batch = Batch::new(&self.live, began, self.clock.now());
         let (connection, left) = (&mut self.connection, &mut facts.into_iter());
         let committed = self.turns.write(|| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for fact in left.by_ref() {
                 batch.write(&transaction, fact)?;
             }
+            batch.foresee(&transaction, &self.consulted, self.lease)?;
             transaction.commit()
         });
         self.commits.seconds.observe(began.elapsed().as_secs_f64());
@@ -155,19 +173,45 @@ impl Writer {
     fn project(&mut self) {
         self.projected = Instant::now();
         let (connection, live, now) = (&mut self.projecting, &self.live, self.clock.now());
-        if let Err(error) = self.turns.write(|| projection::project(connection, live, now)) {
+        let projected = self.turns.write(|| projection::project(connection, live, now));
+        // What is over by now can be packed.
+        self.has_unpacked = true;
+        if let Err(error) = projected {
             tracing::debug!(error = reason(&error), "the rows of some calls could not be written; trying again");
             std::thread::sleep(IDLE);
         }
     }
 
-    fn project_all(&mut self) {
+    /// Packs some of what is over. What fails is tried again: until then it takes more room.
+    fn pack(&mut self, limit: u32) {
+        if !self.has_unpacked {
+            return;
+        }
+        let (connection, live) = (&mut self.projecting, &self.live);
+        match self.turns.write(|| packing::pack_some(connection, live, limit)) {
+            Ok(has_more) => self.has_unpacked = has_more,
+            Err(error) => {
+                self.has_unpacked = false;
+                tracing::debug!(
+                    error = reason(&error),
+                    "the facts of calls that are over could not be packed; trying again"
+                );
+            }
+        }
+    }
+
+    fn finish(&mut self) {
         let (connection, live, now) = (&mut self.projecting, &self.live, self.clock.now());
         if let Err(error) = self.turns.write(|| projection::project_all(connection, live, now)) {
             tracing::warn!(
                 error = reason(&error),
                 "the rows of some calls were not written; the next start makes them anew"
             );
+        }
+        let began = Instant::now();
+        self.has_unpacked = true;
+        while self.has_unpacked && began.elapsed() < PACKED_LAST {
+            self.pack(PACKED_IDLE);
         }
     }
 }

@@ -140,6 +140,10 @@ impl Transport {
         self.in_flight.acquire().await.ok()
     }
 
+    pub(super) fn has_permits(&self) -> bool {
+        self.in_flight.available_permits() > 0
+    }
+
     /// Begins an operation: its deadline counts from here.
     pub(super) fn exchange(&self, operation: &'static str, arming: Arming) -> Exchange {
         let deadline = Instant::now() + self.request_timeout;

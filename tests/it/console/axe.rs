@@ -82,7 +82,6 @@ async fn every_page_is_accessible_and_fits_on_a_desk_and_on_a_phone_in_light_and
     // The page that says what is wrong with a search is not answered with 200.
     complaints.retain(|complaint| !complaint.contains("status of 400"));
     assert_eq!(complaints, Vec::<String>::new());
-    browser.close().await;
     stage.stop().await;
 }
 
@@ -100,6 +99,5 @@ async fn without_javascript_calls_are_searched_and_redriven() {
     browser.click("#confirm").await;
     stage.at_rest().await.unwrap();
     assert!(browser.source().await.contains("No calls with parked changes."));
-    browser.close().await;
     stage.stop().await;
 }

@@ -1,7 +1,8 @@
 //! A real browser, driven through WebDriver, as far as these tests need one.
 
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -138,13 +139,19 @@ impl Browser {
         log.as_array().unwrap().iter().map(|entry| entry["message"].to_string()).collect()
     }
 
-    pub(super) async fn close(self) {
-        self.http.delete(&self.session).send().await.unwrap();
+    /// Ends the session, and Chromium with it: the driver alone would leave it running.
+    fn end_session(&self) -> std::io::Result<()> {
+        let (address, path) = self.session["http://".len()..].split_once('/').unwrap_or_default();
+        let mut driver = TcpStream::connect(address)?;
+        write!(driver, "DELETE /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        driver.set_read_timeout(Some(Duration::from_secs(20)))?;
+        driver.read_to_end(&mut Vec::new()).map(drop)
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        let _ = self.end_session();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }

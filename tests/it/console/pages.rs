@@ -69,7 +69,6 @@ async fn the_pages_are_sound_in_a_real_browser() {
         Vec::<String>::new(),
         "no script fails and the policy has nothing to refuse"
     );
-    browser.close().await;
     stage.stop().await;
 }
 
@@ -93,7 +92,6 @@ async fn a_page_follows_what_happens_keeps_the_focus_and_can_be_paused() {
     assert_eq!(browser.run("return document.querySelectorAll('tbody tr').length").await, 5);
     browser.run("document.getElementById('live').click()").await;
     browser.until("return document.querySelectorAll('tbody tr').length === 6").await;
-    browser.close().await;
     stage.stop().await;
 }
 
@@ -110,6 +108,5 @@ async fn what_was_given_up_is_redriven_from_its_page() {
     browser.until("return !document.querySelector('.parked-changes') && !!document.querySelector('.story')").await;
     browser.until("return document.querySelector('.story').innerText.includes('an operator redrives the call')").await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
-    browser.close().await;
     stage.stop().await;
 }

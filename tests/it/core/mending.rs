@@ -45,7 +45,7 @@ fn a_customer_whose_agent_has_left_is_held_again_until_somebody_comes() {
 }
 
 #[test]
-fn a_customer_is_not_held_again_when_the_transfer_leaves_one_agent_with_him() {
+fn a_customer_is_not_held_again_when_the_transfer_leaves_one_agent_with_them() {
     let mut story = unheld();
     story.transfer(TransferChange::Canceled, 1);
     assert_eq!(story.run().last().unwrap(), "read participants");

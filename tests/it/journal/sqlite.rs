@@ -14,14 +14,14 @@ use taskrouter_streams::telemetry::metrics::Commits;
 /// Names the file to the child process of the kill test.
 const CHILD_FILE: &str = "JOURNAL_TEST_CHILD_FILE";
 
-struct Dir(tempfile::TempDir);
+pub(super) struct Dir(pub(super) tempfile::TempDir);
 
 impl Dir {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.0.path().join("journal.db")
     }
 }
@@ -32,7 +32,7 @@ impl Store for Dir {
     }
 }
 
-fn settings(path: &Path) -> SqliteSettings {
+pub(super) fn settings(path: &Path) -> SqliteSettings {
     SqliteSettings {
         path: path.to_owned(),
         queue_limit: 1_000,
@@ -146,8 +146,8 @@ fn a_file_of_a_newer_version_is_left_alone() {
     let dir = Dir::new();
     rusqlite::Connection::open(dir.file()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let refusal = refusal(&dir.file());
-    assert!(matches!(refusal, OpenError::TooNew { found: 99, known: 5, .. }), "{refusal:?}");
-    assert!(refusal.to_string().ends_with("has schema version 99, this program knows up to 5: run the newer version"));
+    assert!(matches!(refusal, OpenError::TooNew { found: 99, known: 6, .. }), "{refusal:?}");
+    assert!(refusal.to_string().ends_with("has schema version 99, this program knows up to 6: run the newer version"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,120 @@
+//! The call tasks that are under way: no more than so many, begun by the dispatcher or, before their events are committed, by the
+//! journal.
+
+use super::call_task::CallTask;
+use super::quarantine::Quarantine;
+use super::tools::Tools;
+use crate::call::fact::Fact;
+use crate::call::sid::{CallSid, TaskSid};
+use crate::journal::{Claim, Foreseen, Foresight, JournalError, Seq};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+pub(super) struct CallTasks {
+    tools: Tools,
+    permits: Arc<Semaphore>,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+    runtime: Handle,
+    /// Those whose events are being committed.
+    foreseen: Mutex<HashMap<TaskSid, Waiting>>,
+}
+
+/// A call task that begins once its events are durable.
+struct Waiting {
+    call_task: Box<CallTask>,
+    permit: OwnedSemaphorePermit,
+    _tracked: TaskTrackerToken,
+}
+
+impl CallTasks {
+    /// Tasks run on the runtime that this is called in.
+    pub(super) fn new(tools: Tools, shutdown: CancellationToken) -> Self {
+        let permits = Arc::new(Semaphore::new(tools.settings.max_calls));
+        let (tracker, runtime, foreseen) = (TaskTracker::new(), Handle::current(), Mutex::default());
+        Self { tools, permits, tracker, shutdown, runtime, foreseen }
+    }
+
+    /// As many as are free.
+    pub(super) fn free_permits(&self) -> Vec<OwnedSemaphorePermit> {
+        std::iter::from_fn(|| self.permits.clone().try_acquire_owned().ok()).collect()
+    }
+
+    /// Begins the task of a call that was claimed by a request sent at `asked`.
+    pub(super) fn begin(&self, claim: Claim, asked: Instant, permit: OwnedSemaphorePermit) {
+        let call_task = CallTask::new(self.tools.clone(), claim.clone(), asked, self.shutdown.clone());
+        self.spawn(claim, Box::new(call_task), permit);
+    }
+
+    /// Waits until every task has finished its step and released its call.
+    pub(super) async fn finish(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    fn spawn(&self, claim: Claim, call_task: Box<CallTask>, permit: OwnedSemaphorePermit) {
+        let (task, quarantine) = (claim.call.clone(), Quarantine { journal: self.tools.journal.clone(), claim });
+        let hint = self.tools.journal.hint();
+        let metrics = self.tools.metrics.clone();
+        let run = async move {
+            metrics.work.call_tasks.inc();
+            match call_task.run().await {
+                Ok(()) => {}
+                Err(JournalError::LeaseLost { .. }) => {
+                    metrics.work.leases_lost.inc();
+                    tracing::warn!(task_sid = %task, "another worker has taken over this call");
+                }
+                Err(error @ (JournalError::Unavailable { .. } | JournalError::Overloaded { .. })) => {
+                    tracing::warn!(task_sid = %task, %error, "the journal is unavailable; this call is taken up again once it is back");
+                }
+                Err(JournalError::Unreadable { seq, .. }) => quarantine.begin(seq, &metrics).await,
+                Err(error @ JournalError::Fatal { .. }) => {
+                    tracing::error!(task_sid = %task, %error, "the journal failed; this call is taken up again when its lease expires");
+                }
+            }
+            metrics.work.call_tasks.dec();
+            drop(permit);
+            // A permit is free for the next call.
+            hint.notify_one();
+        };
+        self.tracker.spawn_on(run, &self.runtime);
+    }
+
+    fn foreseen(&self) -> MutexGuard<'_, HashMap<TaskSid, Waiting>> {
+        self.foreseen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Foresight for CallTasks {
+    fn foresee(
+        &self,
+        claim: &Claim,
+        claimed: Instant,
+        news: Vec<(Seq, Fact)>,
+        is_alone: &dyn Fn(&CallSid) -> bool,
+    ) -> Option<Foreseen> {
+        if self.shutdown.is_cancelled() {
+            return None;
+        }
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        let mut call_task = CallTask::new(self.tools.clone(), claim.clone(), claimed, self.shutdown.clone());
+        let foreseen = call_task.foresee(news, is_alone)?;
+        let waiting = Waiting { call_task: Box::new(call_task), permit, _tracked: self.tracker.token() };
+        self.foreseen().insert(claim.call.clone(), waiting);
+        Some(foreseen)
+    }
+
+    fn settled(&self, claim: &Claim, is_durable: bool) {
+        // Whatever was folded of what is not durable is forgotten.
+        let Some(Waiting { call_task, permit, _tracked }) = self.foreseen().remove(&claim.call) else { return };
+        if is_durable {
+            self.spawn(claim.clone(), call_task, permit);
+        }
+    }
+}
