@@ -3,9 +3,10 @@
 use crate::stories::{STRATEGIES, configuration, play, settle, told};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::StatusCode;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::Sha256;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use taskrouter_streams::call::pause::StopProof;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::TaskSid;
@@ -175,9 +176,13 @@ async fn a_pause_that_is_not_proven_is_answered_with_504_and_alarmed() {
     let (status, body) = signed(&stage, &task, "pause", &json!({"id": "p"})).await;
     assert_eq!(status, 504, "{body}");
     assert!(body["error"].as_str().unwrap().contains("not proven in time") && !running(&stage, &task).is_empty());
-    let metrics = crate::console::text(&stage, "/metrics").await;
+    // The worker alarms by itself, a moment before or after the answer.
     let alarmed = "taskrouter_streams_pauses_total{outcome=\"unproven\"} 1";
-    assert!(metrics.contains(alarmed), "{metrics}");
+    let deadline = Instant::now() + LIMIT;
+    while !crate::console::text(&stage, "/metrics").await.contains(alarmed) {
+        assert!(Instant::now() < deadline, "no alarm");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let page = crate::console::text(&stage, &format!("/console/calls/{task}")).await;
     assert!(page.contains("not proven"), "{page}");
     stage.stop().await;
@@ -300,4 +305,77 @@ fn a_lost_callback_delays_the_proof() {
         stage.stop().await;
         wrong
     });
+}
+
+/// A program writes the task's attribute, as a plugin does: the attributes as they are, and `streams.paused`.
+async fn write_attribute(stage: &Testbed, task: &TaskSid, paused: &Value) {
+    let twilio = &stage.settings().twilio;
+    let path = format!("v1/Workspaces/{}/Tasks/{task}", twilio.workspace_sid);
+    let url = format!("{}/{path}", stage.sim.api_base_url().trim_end_matches('/'));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let token = Some(twilio.auth_tokens[0].expose_secret());
+    let read = client.get(&url).basic_auth(&twilio.account_sid, token).send().await.unwrap();
+    let read: Value = serde_json::from_str(&read.text().await.unwrap()).unwrap();
+    let mut attributes: Value = serde_json::from_str(read["attributes"].as_str().unwrap()).unwrap();
+    attributes["streams"] = json!({"paused": paused});
+    let form = [("Attributes", attributes.to_string())];
+    let written = client.post(&url).basic_auth(&twilio.account_sid, token).form(&form).send().await.unwrap();
+    assert_eq!(written.status(), 200);
+    settle(stage).await;
+}
+
+#[test]
+fn the_tasks_attribute_pauses_and_resumes() {
+    play(&STRATEGIES, async |strategy| {
+        let stage = Testbed::start(SimConfig::default(), &configuration(*strategy)).await.unwrap();
+        let task = call(&stage, &["alice"]).await;
+        write_attribute(&stage, &task, &json!({"id": "card", "reason": "card payment"})).await;
+        assert_eq!(running(&stage, &task), Vec::<String>::new());
+        write_attribute(&stage, &task, &Value::Null).await;
+        assert_eq!(running(&stage, &task), Vec::<String>::new(), "only false resumes");
+        write_attribute(&stage, &task, &json!(false)).await;
+        assert_eq!(running(&stage, &task).len(), 1);
+        let pauses = taskrouter_streams::call::summarize(&stage.facts(&task).await.unwrap()).unwrap().pauses;
+        let told_of = pauses.len() == 1 && pauses[0].proven_at.is_some() && pauses[0].resumed_at.is_some();
+        let wrong = if told_of { Vec::new() } else { vec![format!("{pauses:?}")] };
+        let wrong = told(&stage, strategy.as_str(), std::slice::from_ref(&task), wrong).await;
+        stage.stop().await;
+        wrong
+    });
+}
+
+/// `calls pause` and `calls resume`, and the evidence that `calls show` and the export give.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_pauses_and_resumes_and_the_evidence_tells_of_it() {
+    let stage = Testbed::start(SimConfig::default(), &configuration(Strategy::StreamsApi)).await.unwrap();
+    let task = call(&stage, &["alice"]).await;
+    let admin = format!("http://{}", stage.service.admin());
+    let calls = |arguments: &[&str]| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_taskrouter-streams"));
+        program.arg("calls").args(arguments).args(["--admin", &admin]);
+        let output = tokio::task::block_in_place(|| program.output()).unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    };
+    let (done, said) = calls(&["pause", task.as_str(), "--reason", "card payment"]);
+    assert!(done && said.contains("which is proven; 1 streams stopped"), "{said}");
+    assert_eq!(running(&stage, &task), Vec::<String>::new());
+    let (done, said) = calls(&["pause", task.as_str(), "--reason", "4111111111111111"]);
+    assert!(!done && said.contains("no place for personal data") && !said.contains("4111"), "{said}");
+    let (done, said) = calls(&["resume", task.as_str()]);
+    assert!(done && said.contains("has ended"), "{said}");
+    settle(&stage).await;
+    assert_eq!(running(&stage, &task).len(), 1);
+    let (done, said) = calls(&["resume", task.as_str()]);
+    assert!(!done && said.contains("no pause"), "{said}");
+    let (_, shown) = calls(&["show", task.as_str()]);
+    for told in ["(card payment): resumed, asked", "by an operator", "over", "Twilio reported its end", "    resumed"] {
+        assert!(shown.contains(told), "{told} in {shown}");
+    }
+    let export = crate::console::text(&stage, &format!("/calls/{task}/export")).await;
+    let export: Value = serde_json::from_str(&export).unwrap();
+    let pause = &export["call"]["pauses"][0];
+    assert!(pause["proven_ms"].is_i64() && pause["resumed_by"] == "an operator", "{pause}");
+    assert_eq!(pause["stops"][0]["proof"], "Twilio reported its end");
+    stage.stop().await;
 }

@@ -249,7 +249,13 @@ impl Plan {
             let mut place = 1;
             for moment in moments {
                 place += rng.below(u32::try_from(self.actions.len() - place + 1).unwrap()) as usize;
-                self.actions.insert(place, (pause(rng), moment));
+                // In the middle of somebody's pause, so that everything else happens when it would.
+                let whole = self.actions.get(place).map_or_else(|| pause(rng), |(pause, _)| *pause);
+                let before = rng.ms(0, whole);
+                if let Some((pause, _)) = self.actions.get_mut(place) {
+                    *pause -= before;
+                }
+                self.actions.insert(place, (before, moment));
                 place += 1;
             }
         }
