@@ -285,9 +285,18 @@ impl Leg {
     /// Whether the guard is left as we found it, when we have touched it at all.
     pub(super) fn guard_rest(&self, now: EpochMs, policy: &Policy) -> Rest {
         match self.own_guard() {
-            Guard::Raised => self.guard.rest(Guard::Raised, now, policy),
+            Guard::Raised => match self.guard.rest(Guard::Raised, now, policy) {
+                // What has landed by then met nobody.
+                Rest::LookAt(at) if self.was_absent_since(at) => Rest::Fine,
+                rest @ (Rest::LookAt(_) | Rest::Fine | Rest::Missing) => rest,
+            },
             Guard::Lowered => Rest::Fine,
         }
+    }
+
+    /// Whether the last reading, asked for then or later, shows no customer.
+    fn was_absent_since(&self, at: EpochMs) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.customer.is_none() && reading.asked_at >= at)
     }
 
     pub(super) fn hold(&self) -> &Hold {

@@ -347,10 +347,10 @@ impl Decision<'_> {
     }
 
     /// Guard and hold as they should be while no stream changes by redirect. A guard is not taken from a customer who is held, so
-    /// that comes last, unless the guard was given up.
+    /// that comes last, unless raising the guard was given up.
     fn restore(&self) -> Vec<Next> {
-        let given_up = [Goal::LowerGuard, Goal::RaiseGuard].iter().any(|goal| self.call.retries.is_parked(goal));
         let guard = self.guard();
+        let given_up = self.call.retries.is_parked(&Goal::RaiseGuard);
         let hold = if guard.is_none() || given_up { self.hold() } else { None };
         guard.into_iter().chain(hold).collect()
     }

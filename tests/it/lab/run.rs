@@ -784,11 +784,6 @@ impl Run<'_> {
         self.ingest(FactKind::Resumed(Resumed { id: pause_id(number), by: PauseOrigin::SignedRequest }));
     }
 
-    /// Whether somebody was paused.
-    pub(super) fn has_paused(&self) -> bool {
-        self.pauses.values().any(|(paused, _)| paused.is_some())
-    }
-
     /// Whether this agent's streams are paused, whatever the core makes of it.
     pub(super) fn is_paused(&self, reservation: &ReservationSid) -> bool {
         let policy = &self.plan.policy;
