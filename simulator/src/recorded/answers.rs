@@ -115,7 +115,8 @@ impl Script {
     /// The next answer to the request. How often something is read is a matter of time, so a reading is answered as it was between
     /// what has happened by now and what has not: the last answer from there is repeated.
     fn answer(&mut self, key: &Key) -> Option<RecordedAnswer> {
-        let (since, until) = (self.posted.max(self.commanded), self.next_to_come());
+        let since = self.posted.max(self.commanded);
+        let (posted, commanded) = self.next_to_come();
         let answers = self.recorded.get(key)?;
         let given = self.given.entry(key.clone()).or_default();
         if key.is_command() {
@@ -125,20 +126,23 @@ impl Script {
             return Some(answer.clone());
         }
         let before = |place: usize| answers.iter().take_while(|(at, _)| *at < place).count();
-        let last = before(until).saturating_sub(1);
-        let next = (*given).max(before(since)).min(last);
+        let (passed, there) = (before(since), before(posted.min(commanded)));
+        // Where nothing was read then, what was read next is nearer to the truth than what was read before.
+        let is_ahead = there <= passed && before(commanded) > passed;
+        let last = if is_ahead { passed } else { there.saturating_sub(1) };
+        let next = (*given).max(passed).min(last);
         *given = next + 1;
         answers.get(next).map(|(_, answer)| answer.clone())
     }
 
-    /// The place of what comes next: something that is posted, or a command that has not been asked for.
-    fn next_to_come(&self) -> usize {
+    /// The places of what is posted next, and of the next command that has not been asked for.
+    fn next_to_come(&self) -> (usize, usize) {
         let posted = self.inbound.iter().copied().find(|place| *place > self.posted).unwrap_or(usize::MAX);
         let commands = self.recorded.iter().filter(|(key, _)| key.is_command()).filter_map(|(key, answers)| {
             let asked = self.asked.get(key).copied().unwrap_or_default();
             answers.get(asked).map(|(place, _)| *place)
         });
-        commands.min().unwrap_or(usize::MAX).min(posted)
+        (posted, commands.min().unwrap_or(usize::MAX))
     }
 
     /// What the request means for streams, now that it was answered.
