@@ -130,7 +130,9 @@ impl Policy {
             RetryKind::Waiting if outbound => self.outbound_wait_ms.max(self.give_up_ms),
             RetryKind::Waiting | RetryKind::Failing | RetryKind::Denied => self.give_up_ms,
         };
-        self.next_try(retry, outbound) > retry.first_at + limit
+        // A gap longer than any pause and request is an absence: of a process that died, or by a clock that was set.
+        let absence = (retry.longest_gap_ms - self.retry_cap_ms - self.landing_ms).max(0);
+        self.next_try(retry, outbound) > retry.first_at + absence + limit
     }
 
     /// What a stream in this slot costs in tracks.

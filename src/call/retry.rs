@@ -44,6 +44,8 @@ pub struct Retry {
     pub first_at: EpochMs,
     /// When the last one settled.
     pub last_at: EpochMs,
+    /// The longest time between two of them.
+    pub longest_gap_ms: i64,
     /// How many there were.
     pub count: u32,
     /// How many of the last ones in a row were denied.
@@ -108,6 +110,7 @@ impl Retries {
                 reason: String::new(),
                 first_at: at,
                 last_at: at,
+                longest_gap_ms: 0,
                 count: 0,
                 denials: 0,
                 step: step.id,
@@ -115,6 +118,7 @@ impl Retries {
             });
             retry.kind = softened(kind, goal);
             retry.reason.clone_from(&reason);
+            retry.longest_gap_ms = retry.longest_gap_ms.max(at - retry.last_at);
             retry.last_at = at;
             retry.count += 1;
             retry.denials = if retry.kind == RetryKind::Denied { retry.denials + 1 } else { 0 };

@@ -113,7 +113,7 @@ pub enum Unread {
     /// Twilio would do this, and the simulator does not.
     #[error("{what} is not simulated")]
     NotSimulated {
-        /// As in "<Gather>".
+        /// As in `<Gather>`.
         what: &'static str,
     },
 }
