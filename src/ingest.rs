@@ -1,9 +1,14 @@
-//! Journals facts from outside, several at a time, and traces the new ones. Both the listener and the backfiller use it.
+//! Journals facts from outside: several at a time, tracing the new ones, for the listener and the backfiller; or a single one of whoever
+//! asks for something.
+
+pub mod pause_requests;
 
 use crate::call::fact::{Fact, FactKind, StreamChange};
-use crate::call::sid::TaskSid;
+use crate::call::sid::{AccountSid, TaskSid};
 use crate::call::step::Goal;
-use crate::journal::{Clock, Ingest, Ingested, JournalError, NewFact};
+use crate::journal::{Clock, Ingest, Ingested, JournalError, NewFact, Operators};
+use crate::telemetry::labels;
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{Span, Traces};
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -58,6 +63,50 @@ impl Ingester {
         }
         (fact, result)
     }
+}
+
+/// What became of a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IngestVerdict {
+    New,
+    Duplicate,
+    Refused,
+}
+
+impl IngestVerdict {
+    /// The verdict of a result.
+    pub fn of(result: &Result<Ingested, JournalError>) -> Self {
+        match result {
+            Ok(Ingested::New) => Self::New,
+            Ok(Ingested::Duplicate) => Self::Duplicate,
+            Err(_) => Self::Refused,
+        }
+    }
+
+    /// The label for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Duplicate => "duplicate",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Journals what somebody asks for about a call, and counts it; returns after the commit.
+///
+/// # Errors
+/// When the journal does not take it.
+pub async fn ingest_request(
+    journal: &dyn Operators,
+    metrics: &Metrics,
+    fact: NewFact,
+    account: Option<&AccountSid>,
+) -> Result<(), JournalError> {
+    let kind = labels::event(&fact.fact.kind);
+    let result = journal.ingest(fact).await;
+    metrics.ingress.count_event(kind, IngestVerdict::of(&result).as_str(), account);
+    result.map(drop)
 }
 
 /// Twilio's own word on a stream, which is the proof of what was asked for.

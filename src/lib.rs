@@ -8,8 +8,7 @@
 //! | [`call`] | the pure core: facts in, the next step out; no clock, no network, no disk |
 //! | [`twilio`] | Twilio's words: signatures, event bodies, TwiML, the REST client |
 //! | [`journal`] | durable facts and claims on calls |
-//! | [`ingest`] | takes facts from outside into the journal |
-//! | [`pause_requests`] | asks for pauses, and waits until they are proven |
+//! | [`ingest`] | takes facts from outside into the journal; asks for pauses |
 //! | [`http`] | the listeners: signed events, and the probes |
 //! | [`console`] | the operator's page: calls, their stories, and what was given up |
 //! | [`worker`] | asks the core for the next step, performs it, journals how it ended |
@@ -31,7 +30,6 @@ pub mod console;
 pub mod http;
 pub mod ingest;
 pub mod journal;
-pub mod pause_requests;
 #[warn(missing_docs)]
 pub mod recording;
 #[warn(missing_docs)]

@@ -335,32 +335,30 @@ impl FactKind {
         self.task_view()?.account.as_ref()
     }
 
-    /// The event's view of the task, for facts that are events.
+    /// The event's view of the task, for facts that are TaskRouter's events.
     pub fn task_view(&self) -> Option<&TaskView> {
-        match self {
-            FactKind::Reservation(event) => Some(&event.task),
-            FactKind::Task(event) => Some(&event.task),
-            FactKind::Transfer(event) => Some(&event.task),
-            FactKind::Stream(_)
-            | FactKind::Begun(_)
-            | FactKind::Settled(_)
-            | FactKind::Parked(_)
-            | FactKind::Recovered(_)
-            | FactKind::Noticed(_)
-            | FactKind::Redriven
-            | FactKind::Dismissed
-            | FactKind::Operated(_)
-            | FactKind::Paused(_)
-            | FactKind::Resumed(_)
-            | FactKind::Unparked => None,
-        }
+        Some(match self.taskrouter_event()? {
+            TaskRouterEvent::Reservation(event) => &event.task,
+            TaskRouterEvent::Task(event) => &event.task,
+            TaskRouterEvent::Transfer(event) => &event.task,
+        })
     }
+
     /// The event's own id and time, for facts that are TaskRouter's events.
     pub fn stamp(&self) -> Option<&EventStamp> {
+        Some(match self.taskrouter_event()? {
+            TaskRouterEvent::Reservation(event) => &event.stamp,
+            TaskRouterEvent::Task(event) => &event.stamp,
+            TaskRouterEvent::Transfer(event) => &event.stamp,
+        })
+    }
+
+    /// Which of TaskRouter's events it is; `None` for a stream's events and for facts that are not Twilio's.
+    pub fn taskrouter_event(&self) -> Option<TaskRouterEvent<'_>> {
         match self {
-            FactKind::Reservation(event) => Some(&event.stamp),
-            FactKind::Task(event) => Some(&event.stamp),
-            FactKind::Transfer(event) => Some(&event.stamp),
+            FactKind::Reservation(event) => Some(TaskRouterEvent::Reservation(event)),
+            FactKind::Task(event) => Some(TaskRouterEvent::Task(event)),
+            FactKind::Transfer(event) => Some(TaskRouterEvent::Transfer(event)),
             FactKind::Stream(_)
             | FactKind::Begun(_)
             | FactKind::Settled(_)
@@ -375,4 +373,15 @@ impl FactKind {
             | FactKind::Unparked => None,
         }
     }
+}
+
+/// A fact that is one of TaskRouter's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskRouterEvent<'a> {
+    /// `reservation.*`.
+    Reservation(&'a ReservationEvent),
+    /// `task.*`.
+    Task(&'a TaskEvent),
+    /// `task.transfer-*`.
+    Transfer(&'a TransferEvent),
 }

@@ -8,8 +8,8 @@
 //! ```
 
 use super::fact::{
-    EpochMs, EventStamp, FactKind, ReservationChange, ReservationEvent, TaskChange, TaskEvent, TaskStatus, TaskView,
-    TransferChange, TransferEvent, TransferMode, TransferTarget,
+    EpochMs, EventStamp, FactKind, ReservationChange, ReservationEvent, TaskChange, TaskEvent, TaskRouterEvent,
+    TaskStatus, TaskView, TransferChange, TransferEvent, TransferMode, TransferTarget,
 };
 use super::legs::Legs;
 use super::lww_register::LwwRegister;
@@ -81,22 +81,11 @@ struct Transfer {
 impl Task {
     /// Takes an event into account, and what it says of the legs. Returns whether a transfer begins with it.
     pub(super) fn apply(&mut self, kind: &FactKind, legs: &mut Legs, at: EpochMs) -> bool {
-        let begins = match kind {
-            FactKind::Reservation(event) => self.apply_reservation(event, legs),
-            FactKind::Task(event) => self.apply_task(event, legs),
-            FactKind::Transfer(event) => self.apply_transfer(event, legs),
-            FactKind::Stream(_)
-            | FactKind::Begun(_)
-            | FactKind::Settled(_)
-            | FactKind::Parked(_)
-            | FactKind::Recovered(_)
-            | FactKind::Noticed(_)
-            | FactKind::Redriven
-            | FactKind::Dismissed
-            | FactKind::Operated(_)
-            | FactKind::Paused(_)
-            | FactKind::Resumed(_)
-            | FactKind::Unparked => return false,
+        let Some(event) = kind.taskrouter_event() else { return false };
+        let begins = match event {
+            TaskRouterEvent::Reservation(event) => self.apply_reservation(event, legs),
+            TaskRouterEvent::Task(event) => self.apply_task(event, legs),
+            TaskRouterEvent::Transfer(event) => self.apply_transfer(event, legs),
         };
         self.last_event_at = self.last_event_at.max(Some(at));
         if self.is_entitled() {

@@ -14,6 +14,7 @@ use one_call::{print_json, task};
 use paint::Paint;
 use pauses::{PauseArgs, ResumeArgs};
 use reqwest::Method;
+use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -69,6 +70,22 @@ struct ListArgs {
     /// List only calls that are not over
     #[arg(long)]
     live: bool,
+    #[command(flatten)]
+    filters: ListFilters,
+    /// List at most this many calls
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=i64::from(LONGEST_PAGE)))]
+    limit: u16,
+    /// Page cursor: `next` of the previous page
+    #[arg(long, value_name = "NEXT")]
+    after: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What narrows the list, by the names that the service's query string has.
+#[derive(clap::Args, Serialize)]
+struct ListFilters {
     /// List calls that began then or later: 2026-11-26, 2026-11-26T08:30 (UTC), today, yesterday, or how long ago, as in 24h
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -96,40 +113,21 @@ struct ListArgs {
     /// List calls with this text in a SID, an agent, the queue, a reason or a stream's name
     #[arg(long, value_name = "TEXT")]
     find: Option<String>,
-    /// List at most this many calls
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=i64::from(LONGEST_PAGE)))]
-    limit: u16,
-    /// Page cursor: `next` of the previous page
-    #[arg(long, value_name = "NEXT")]
-    after: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 impl ListArgs {
     /// The query string that the service takes.
-    fn query(&self) -> String {
+    fn query(&self) -> anyhow::Result<String> {
         let state = match (self.parked, self.live) {
             (true, _) => "parked",
             (false, true) => "live",
             (false, false) => "all",
         };
-        let pairs = [
-            ("from", &self.from),
-            ("to", &self.to),
-            ("agent", &self.agent),
-            ("queue", &self.queue),
-            ("destination", &self.destination),
-            ("outcome", &self.outcome),
-            ("error", &self.error),
-            ("account", &self.account),
-            ("find", &self.find),
-            ("after", &self.after),
-        ];
-        let mut query = form_urlencoded::Serializer::new(format!("state={state}&limit={}", self.limit));
-        query.extend_pairs(pairs.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))));
-        query.finish()
+        let filters = serde_urlencoded::to_string(&self.filters)?;
+        let mut query = form_urlencoded::Serializer::new(filters);
+        query.append_pair("state", state).append_pair("limit", &self.limit.to_string());
+        query.extend_pairs(self.after.as_deref().map(|after| ("after", after)));
+        Ok(query.finish())
     }
 }
 
@@ -154,7 +152,7 @@ impl Calls {
         let paint = Paint::for_stdout();
         match self.command {
             CallsCommand::List(list) => {
-                let found: CallList = service.get(&format!("/calls?{}", list.query())).await?;
+                let found: CallList = service.get(&format!("/calls?{}", list.query()?)).await?;
                 if list.json { print_json(&found)? } else { paint.list(&found) }
             }
             CallsCommand::Show { sid, json } => {

@@ -4,11 +4,9 @@ use super::error::ConsoleError;
 use super::queries::Queries;
 use crate::call::fact::{FactKind, Operated, OperatorAct};
 use crate::call::sid::TaskSid;
-use crate::ingest::new_fact;
-use crate::journal::{Ingested, Operators};
-use crate::telemetry::labels;
+use crate::ingest::{ingest_request, new_fact};
+use crate::journal::Operators;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::series::AccountLabels;
 use std::sync::Arc;
 
 /// What to do with everything of a call that is parked.
@@ -64,17 +62,8 @@ impl Actions {
         // Named by the last fact, so that a form that is sent twice acts once.
         let identity = format!("{}:{task}:{last}", action.word());
         let fact = new_fact(self.journal.clock(), task.clone(), identity, action.kind(by));
-        let kind = labels::event(&fact.fact.kind);
-        let ingested = self.journal.ingest(fact).await;
-        let verdict = match &ingested {
-            Ok(Ingested::New) => "new",
-            Ok(Ingested::Duplicate) => "duplicate",
-            Err(_) => "refused",
-        };
         let account = call.account.as_ref().and_then(|account| account.parse().ok());
-        let labels = AccountLabels::new([("type", kind), ("verdict", verdict)], account.as_ref());
-        self.metrics.ingress.events.get_or_create(&labels).inc();
-        ingested?;
+        ingest_request(&*self.journal, &self.metrics, fact, account.as_ref()).await?;
         let operator = by.unwrap_or("-");
         tracing::info!(task_sid = %task, action = action.word(), operator, "an operator handled parked changes");
         Ok(())

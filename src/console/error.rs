@@ -1,6 +1,6 @@
 use crate::call::pause::NotAllowed;
+use crate::ingest::pause_requests::PauseRefusal;
 use crate::journal::JournalError;
-use crate::pause_requests::PauseRefusal;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 

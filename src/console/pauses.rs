@@ -7,10 +7,10 @@ use super::queries::task;
 use super::state::Console;
 use super::view::{CallView, PauseView};
 use super::widgets::{sid, time};
-use crate::call::pause::{NotAllowed, PauseId, PauseOrigin, PauseReason, PauseScope};
+use crate::call::pause::{PauseId, PauseOrigin, PauseReason, PauseScope};
 use crate::call::sid::{ReservationSid, TaskSid};
 use crate::call::summary::{PauseState, PauseSummary};
-use crate::pause_requests::PauseRequest;
+use crate::ingest::pause_requests::PauseRequest;
 use actix_web::{HttpRequest, HttpResponse, web};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -100,16 +100,8 @@ async fn asked(
         // Named by the last fact, so that a form that is sent twice acts once.
         None => own_id(console.queries.call(task).await?.1)?,
     };
-    let reservation = fields.reservation.as_str();
-    let reservation: Option<ReservationSid> = if reservation.is_empty() {
-        None
-    } else {
-        Some(
-            reservation
-                .parse()
-                .map_err(|_| ConsoleError::InvalidQuery("the reservation is not a SID (WR + 32 hex digits)"))?,
-        )
-    };
+    let not_a_sid = |_| ConsoleError::InvalidQuery("the reservation is not a SID (WR + 32 hex digits)");
+    let reservation: Option<ReservationSid> = given(&fields.reservation, not_a_sid)?;
     let reason: Option<PauseReason> = given(&fields.reason, ConsoleError::InvalidPause)?;
     let scope = reservation.map_or(PauseScope::Call, PauseScope::Reservation);
     let pause = PauseRequest { id, scope, reason, seconds: fields.seconds };
@@ -135,10 +127,7 @@ fn own_id(last: i64) -> Result<PauseId, ConsoleError> {
     format!("operator-{last}").parse().map_err(ConsoleError::InvalidPause)
 }
 
-fn given<T: FromStr<Err = NotAllowed>>(
-    text: &str,
-    wrong: impl Fn(NotAllowed) -> ConsoleError,
-) -> Result<Option<T>, ConsoleError> {
+fn given<T: FromStr>(text: &str, wrong: impl Fn(T::Err) -> ConsoleError) -> Result<Option<T>, ConsoleError> {
     if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(wrong) }
 }
 

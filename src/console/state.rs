@@ -2,8 +2,8 @@ use super::actions::Actions;
 use super::day::Charts;
 use super::queries::Queries;
 use super::view::AccountNames;
+use crate::ingest::pause_requests::PauseRequests;
 use crate::journal::Operators;
-use crate::pause_requests::PauseRequests;
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
 

@@ -3,9 +3,9 @@
 use super::connections::Connection;
 use crate::call::fact::{Fact, FactKind};
 use crate::call::sid::AccountSid;
+use crate::ingest::IngestVerdict;
 use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::series::AccountLabels;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
@@ -43,77 +43,26 @@ pub(super) async fn answers(
     Ok(answer)
 }
 
-/// What is counted of a fact once its result is known.
-pub(super) struct IngestLabels {
-    kind: &'static str,
-    account: Option<AccountSid>,
-    delay: Option<Duration>,
-}
-
-/// What became of a fact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum IngestVerdict {
-    New,
-    Duplicate,
-    Refused,
-}
-
-impl IngestLabels {
-    pub(super) fn new(fact: &Fact) -> Self {
-        Self { kind: labels::event(&fact.kind), account: fact.kind.account().cloned(), delay: delay(fact) }
-    }
-
-    /// How long ago the event happened.
-    pub(super) fn delay(&self) -> Option<Duration> {
-        self.delay
-    }
-
-    pub(super) fn count(&self, metrics: &Metrics, verdict: IngestVerdict) {
-        let word = match verdict {
-            IngestVerdict::New => "new",
-            IngestVerdict::Duplicate => "duplicate",
-            IngestVerdict::Refused => "refused",
-        };
-        count_event(metrics, self.kind, word, self.account.as_ref());
-        if let (IngestVerdict::New, Some(delay)) = (verdict, self.delay) {
-            metrics.ingress.event_delay_seconds.observe(delay.as_secs_f64());
-        }
+/// Counts a fact and what became of it.
+pub(super) fn count(metrics: &Metrics, fact: &Fact, verdict: IngestVerdict) {
+    metrics.ingress.count_event(labels::event(&fact.kind), verdict.as_str(), fact.kind.account());
+    if let (IngestVerdict::New, Some(delay)) = (verdict, delay(fact)) {
+        metrics.ingress.event_delay_seconds.observe(delay.as_secs_f64());
     }
 }
 
 /// Counts an authentic event that is not about a voice task of ours.
 pub(super) fn count_not_ours(metrics: &Metrics, account: &AccountSid) {
-    count_event(metrics, "other", "not_ours", Some(account));
+    metrics.ingress.count_event("other", "not_ours", Some(account));
 }
 
 /// Counts an element of an authentic delivery that cannot be used.
 pub(super) fn count_malformed(metrics: &Metrics, account: &AccountSid) {
-    count_event(metrics, "other", "malformed", Some(account));
-}
-
-fn count_event(metrics: &Metrics, kind: &'static str, verdict: &'static str, account: Option<&AccountSid>) {
-    let labels = AccountLabels::new([("type", kind), ("verdict", verdict)], account);
-    metrics.ingress.events.get_or_create(&labels).inc();
+    metrics.ingress.count_event("other", "malformed", Some(account));
 }
 
 /// How long ago the event happened, by Twilio's clock. Never negative, because clocks differ.
-fn delay(fact: &Fact) -> Option<Duration> {
-    let at = match &fact.kind {
-        FactKind::Reservation(event) => event.stamp.at,
-        FactKind::Task(event) => event.stamp.at,
-        FactKind::Transfer(event) => event.stamp.at,
-        FactKind::Stream(event) => event.at,
-        FactKind::Begun(_)
-        | FactKind::Settled(_)
-        | FactKind::Parked(_)
-        | FactKind::Recovered(_)
-        | FactKind::Noticed(_)
-        | FactKind::Redriven
-        | FactKind::Dismissed
-        | FactKind::Operated(_)
-        | FactKind::Paused(_)
-        | FactKind::Resumed(_)
-        | FactKind::Unparked => return None,
-    };
+pub(super) fn delay(fact: &Fact) -> Option<Duration> {
+    let at = if let FactKind::Stream(event) = &fact.kind { event.at } else { fact.kind.stamp()?.at };
     Some(Duration::from_millis(u64::try_from(fact.at - at).unwrap_or(0)))
 }

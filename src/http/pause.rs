@@ -10,7 +10,7 @@ use super::state::IngestState;
 use crate::call::pause::{PauseId, PauseOrigin, PauseReason, PauseScope};
 use crate::call::sid::{ReservationSid, TaskSid};
 use crate::call::summary::{PauseState, PauseSummary};
-use crate::pause_requests::{PauseRefusal, PauseRequest};
+use crate::ingest::pause_requests::{PauseRefusal, PauseRequest};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

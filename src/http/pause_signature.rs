@@ -1,7 +1,7 @@
 //! The signature of requests to pause and resume: hexadecimal HMAC-SHA256, keyed with `pause.secret`, over method, path, timestamp and
 //! body, each but the body on a line of its own.
 
-use crate::pause_requests::PauseRequests;
+use crate::ingest::pause_requests::PauseRequests;
 use actix_web::HttpRequest;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};

@@ -1,9 +1,9 @@
 //! What the handlers of the public listener share.
 
-use super::metrics::{IngestLabels, IngestVerdict};
+use super::metrics;
 use super::responses::Rejection;
 use super::settings::IngressSettings;
-use crate::ingest::Ingester;
+use crate::ingest::{IngestVerdict, Ingester};
 use crate::journal::{Clock, Ingest, Ingested, JournalError, NewFact};
 use crate::telemetry::log_throttle::LogThrottle;
 use crate::telemetry::metrics::Metrics;
@@ -57,16 +57,12 @@ impl IngestState {
     }
 
     fn note(&self, fact: &NewFact, result: Result<Ingested, JournalError>) -> Result<(), Rejection> {
-        let (call, labels) = (&fact.call, IngestLabels::new(&fact.fact));
+        let (call, verdict) = (&fact.call, IngestVerdict::of(&result));
+        metrics::count(&self.metrics, &fact.fact, verdict);
         match result {
-            Ok(ingested) => {
+            Ok(_) => {
                 self.settings.outage.taken();
-                let verdict = match ingested {
-                    Ingested::New => IngestVerdict::New,
-                    Ingested::Duplicate => IngestVerdict::Duplicate,
-                };
-                labels.count(&self.metrics, verdict);
-                if labels.delay().is_some_and(|delay| delay > self.settings.late_after) {
+                if metrics::delay(&fact.fact).is_some_and(|delay| delay > self.settings.late_after) {
                     self.note_late(fact, verdict);
                 }
                 tracing::debug!(task_sid = %call, duplicate = verdict == IngestVerdict::Duplicate, "event journaled");
@@ -74,7 +70,6 @@ impl IngestState {
             }
             Err(error) => {
                 self.settings.outage.refused(self.clock().now());
-                labels.count(&self.metrics, IngestVerdict::Refused);
                 self.failures.log(|suppressed| {
                     tracing::error!(task_sid = %call, %error, suppressed, "cannot journal an event; it was answered with 503");
                 });

@@ -186,6 +186,11 @@ impl Metrics {
 }
 
 impl IngressMetrics {
+    /// Counts an event, or a command of operators, and what became of it.
+    pub fn count_event(&self, kind: &'static str, verdict: &'static str, account: Option<&AccountSid>) {
+        self.events.get_or_create(&AccountLabels::new([("type", kind), ("verdict", verdict)], account)).inc();
+    }
+
     fn new(names: &mut Names) -> Self {
         Self {
             answers: names.add("answers", "Answers of the public listener, by path and status", Family::default()),

@@ -2,7 +2,7 @@
 //!
 //! Workspaces, subscriptions, parsers, metrics and traces all take the names from here.
 
-use crate::call::fact::{FactKind, ReservationChange, StreamChange, TaskChange, TransferChange};
+use crate::call::fact::{FactKind, ReservationChange, StreamChange, TaskChange, TaskRouterEvent, TransferChange};
 
 /// An event that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,23 +53,14 @@ impl EventType {
 
     /// The event that a fact records; `None` for facts that are not Twilio's.
     pub fn of(what: &FactKind) -> Option<Self> {
-        match what {
-            FactKind::Reservation(event) => Some(Self::Reservation(event.change)),
-            FactKind::Task(event) => Some(Self::Task(event.change)),
-            FactKind::Transfer(event) => Some(Self::Transfer(event.change)),
-            FactKind::Stream(event) => Some(Self::Stream(event.change)),
-            FactKind::Begun(_)
-            | FactKind::Settled(_)
-            | FactKind::Parked(_)
-            | FactKind::Recovered(_)
-            | FactKind::Noticed(_)
-            | FactKind::Redriven
-            | FactKind::Dismissed
-            | FactKind::Operated(_)
-            | FactKind::Paused(_)
-            | FactKind::Resumed(_)
-            | FactKind::Unparked => None,
+        if let FactKind::Stream(event) = what {
+            return Some(Self::Stream(event.change));
         }
+        Some(match what.taskrouter_event()? {
+            TaskRouterEvent::Reservation(event) => Self::Reservation(event.change),
+            TaskRouterEvent::Task(event) => Self::Task(event.change),
+            TaskRouterEvent::Transfer(event) => Self::Transfer(event.change),
+        })
     }
 
     /// Twilio's name for it.

@@ -315,7 +315,7 @@ impl Calls {
         self.0.get_mut(sid)
     }
 
-    /// Newest first.
+    /// In descending order of their creation.
     pub(super) fn all(&self) -> Vec<&Call> {
         let mut all: Vec<&Call> = self.0.values().collect();
         all.sort_by_key(|call| std::cmp::Reverse(call.number));

@@ -224,7 +224,7 @@ impl Conferences {
         self.0.get(&sid.parse().ok()?)
     }
 
-    /// Newest first.
+    /// In descending order of their creation.
     pub(super) fn all(&self) -> Vec<&Conference> {
         let mut found: Vec<&Conference> = self.0.values().collect();
         found.sort_by_key(|conference| std::cmp::Reverse(conference.created));

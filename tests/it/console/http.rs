@@ -12,8 +12,8 @@ use taskrouter_streams::call::fact::{
 use taskrouter_streams::console::view::AccountNames;
 use taskrouter_streams::console::{ConsoleSettings, console};
 use taskrouter_streams::http::admin;
+use taskrouter_streams::ingest::pause_requests::PauseRequests;
 use taskrouter_streams::journal::{Ingest as _, NewFact, SqliteJournal, SqliteSettings};
-use taskrouter_streams::pause_requests::PauseRequests;
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::twilio::signature::{parse_pairs, sign};
 use tokio_util::sync::CancellationToken;

@@ -3,15 +3,14 @@
 //! A request is a fact like any other: it is journaled, and the worker acts on it. The proof is a fact as well, which the worker
 //! journals. So it does not matter which process works on the call.
 
+use super::{ingest_request, new_fact};
 use crate::call::Call;
-use crate::call::fact::{Fact, FactKind};
+use crate::call::fact::FactKind;
 use crate::call::pause::{PauseId, PauseOrigin, PauseReason, PauseScope, Paused, Resumed};
 use crate::call::sid::{AccountSid, TaskSid};
 use crate::call::summary::{PauseState, PauseSummary};
-use crate::journal::{Ingested, JournalError, NewFact, Operators, Seq};
-use crate::telemetry::labels;
+use crate::journal::{JournalError, Operators, Seq};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::series::AccountLabels;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -167,18 +166,8 @@ impl PauseRequests {
         identity: String,
         kind: FactKind,
     ) -> Result<(), PauseRefusal> {
-        let label = labels::event(&kind);
-        let fact = Fact { at: self.journal.clock().now(), kind };
-        let result = self.journal.ingest(NewFact { call: task.clone(), identity, fact }).await;
-        let verdict = match &result {
-            Ok(Ingested::New) => "new",
-            Ok(Ingested::Duplicate) => "duplicate",
-            Err(_) => "refused",
-        };
-        let labels = AccountLabels::new([("type", label), ("verdict", verdict)], account);
-        self.metrics.ingress.events.get_or_create(&labels).inc();
-        result?;
-        Ok(())
+        let fact = new_fact(self.journal.clock(), task.clone(), identity, kind);
+        Ok(ingest_request(&*self.journal, &self.metrics, fact, account).await?)
     }
 }
 
