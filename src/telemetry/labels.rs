@@ -34,7 +34,7 @@ pub fn event(what: &FactKind) -> &'static str {
 }
 
 /// Every word of [`goal`].
-pub const GOALS: [&str; 11] = [
+pub const GOALS: [&str; 13] = [
     "start",
     "stop",
     "lower_guard",
@@ -45,6 +45,8 @@ pub const GOALS: [&str; 11] = [
     "check_call",
     "verify_leg",
     "end_conference",
+    "pause_recording",
+    "resume_recording",
     "serve",
 ];
 
@@ -61,6 +63,8 @@ pub fn goal(goal: &Goal) -> &'static str {
         Goal::CheckCall => "check_call",
         Goal::VerifyLeg => "verify_leg",
         Goal::EndConference => "end_conference",
+        Goal::PauseRecording(_) => "pause_recording",
+        Goal::ResumeRecording(_) => "resume_recording",
         Goal::Serve => "serve",
     }
 }

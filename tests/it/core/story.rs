@@ -52,6 +52,7 @@ pub(crate) fn policy() -> Policy {
         pause_confirm_ms: 2_000,
         pause_max_ms: 900_000,
         pause_on_expiry: OnExpiry::Stay,
+        pause_recording: false,
     }
 }
 
