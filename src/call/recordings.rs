@@ -106,10 +106,6 @@ impl Recording {
         self.over
     }
 
-    pub(super) fn is_ours(&self) -> bool {
-        self.ours
-    }
-
     fn is_read_paused(&self) -> bool {
         matches!(self.read, Some((RecordingStatus::Paused, _)))
     }
