@@ -19,20 +19,16 @@ impl Decision<'_> {
     }
 
     fn pause_recording(&self, kind: RecordedKind, since: EpochMs) -> Option<Next> {
-        let recordings = &self.call.recordings;
         let (goal, of) = (Goal::PauseRecording(kind), self.recorded(kind));
         let shared = !self.around.neighbours.is_empty();
-        let mut look_at = recordings.look_due(kind, of.as_ref(), since, shared);
-        for row in of.iter().flat_map(|of| recordings.of(of)) {
-            match row.pause_due(self.now, self.policy) {
-                RecordingDue::Nothing => {}
-                RecordingDue::LookAt(at) => look_at = look_at.min(at),
-                RecordingDue::Write => {
-                    return Some(self.attempt(&[goal], |why| {
-                        let current = recordings.is_current(row);
-                        let (of, recording) = (row.of.clone(), row.sid.clone());
-                        self.step(Command::PauseRecording { of, recording, current }, why)
-                    }));
+        let mut look_at = self.call.recordings.look_due(kind, of.as_ref(), since, shared);
+        // What was read before the pause may have changed since.
+        if self.call.recordings.is_read_since(kind, of.as_ref(), since) {
+            for row in of.iter().flat_map(|of| self.call.recordings.of(of)) {
+                match row.pause_due(self.now, self.policy) {
+                    RecordingDue::Nothing => {}
+                    RecordingDue::LookAt(at) => look_at = look_at.min(at),
+                    RecordingDue::Write => return Some(self.attempt(&[goal], |why| self.pause_now(row, why))),
                 }
             }
         }
@@ -42,6 +38,11 @@ impl Decision<'_> {
             None if self.may_have(kind) => Some(self.attempt(&[goal], |why| self.find_conference(why))),
             None => None,
         }
+    }
+
+    fn pause_now(&self, row: &Recording, why: Vec<Goal>) -> Next {
+        let current = self.call.recordings.is_current(row);
+        self.step(Command::PauseRecording { of: row.of.clone(), recording: row.sid.clone(), current }, why)
     }
 
     /// Recordings that we paused, once no pause is open. What Twilio was told is undone also when the task is over.

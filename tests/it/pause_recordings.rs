@@ -3,6 +3,7 @@
 use crate::pauses::{QUICK, call, running, signed, until_paused, with_secret};
 use crate::stories::{STRATEGIES, play, settle, told};
 use serde_json::json;
+use std::time::{Duration, Instant};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::TaskSid;
 use twilio_simulator::SimConfig;
@@ -10,6 +11,8 @@ use twilio_simulator::faults::{Fault, On};
 use twilio_simulator::testbed::Testbed;
 use twilio_simulator::world::RecordingStatus::{self, Completed, InProgress, Paused};
 use twilio_simulator::world::{CallAction, OpName, RecordingAct};
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 const FLEX_RECORDS: CallAction = CallAction::ConferenceRecording(RecordingAct::Starts);
 const A_PLUGIN_RECORDS: CallAction = CallAction::CallRecording(RecordingAct::Starts);
@@ -117,9 +120,16 @@ async fn a_recording_that_may_not_be_paused_is_504_and_parked() {
     let (status, body) = signed(&stage, &task, "pause", &json!({"id": "card"})).await;
     assert_eq!((status.as_u16(), &body["recording"]["state"]), (504, &json!("not proven")), "{body}");
     assert!(running(&stage, &task).is_empty(), "the streams are stopped all the same");
-    settle(&stage).await;
-    let page = crate::console::text(&stage, &format!("/console/calls/{task}")).await;
-    assert!(page.contains("pause the recording of the conference") && page.contains("recording: not proven"), "{page}");
+    let deadline = Instant::now() + LIMIT;
+    let page = loop {
+        let page = crate::console::text(&stage, &format!("/console/calls/{task}")).await;
+        if page.contains("recording of the conference: pause recording: Twilio refused") {
+            break page;
+        }
+        assert!(Instant::now() < deadline, "it is not parked: {page}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(page.contains("recording: not proven"), "{page}");
     let metrics = crate::console::text(&stage, "/metrics").await;
     assert!(metrics.contains("taskrouter_streams_pauses_total{outcome=\"unproven\"} 1"), "{metrics}");
     stage.sim.faults(|faults| faults.clear());

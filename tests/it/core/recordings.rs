@@ -118,6 +118,7 @@ fn one_that_is_alone_is_paused_as_the_current_one_and_of_several_each_by_its_sid
 #[test]
 fn where_there_is_none_that_is_said_after_one_look_at_each() {
     let mut story = recorded([RecordingStatus::Over; 2]);
+    story.now += 60_000;
     story.learn(paused("p", PauseScope::Call));
     assert_eq!(story.run(), ["stop stream", "list recordings", "list recordings"]);
     assert!(is_proven(&story, "p"));
@@ -338,6 +339,9 @@ fn a_recording_stays_paused_while_another_task_on_the_leg_is() {
     let other = Neighbour { task: sid("WT", 2), since: START, live: true, tracks: 0, paused: true };
     story.neighbours = vec![other.clone()];
     story.learn(resumed("p"));
+    let start = story.step();
+    assert_eq!(created(&start).name, format!("{}_2", name(1, 1)));
+    story.perform(start);
     for _ in 0..5 {
         let Next::WaitUntil(at) = story.next() else { panic!("{:?}", story.next()) };
         story.now = at;
