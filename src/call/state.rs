@@ -51,7 +51,7 @@ pub struct Neighbour {
     pub live: bool,
     /// Tracks of its streams that may run on the leg.
     pub tracks: usize,
-    /// A pause of it is open.
+    /// A pause of it is open, and it is not over.
     pub paused: bool,
 }
 
@@ -721,7 +721,7 @@ impl Call {
             since: self.first_fact_at?,
             live: self.customer() == Some(leg) && !self.is_over(),
             tracks: on_the_leg.map(|stream| stream.tracks).sum(),
-            paused: self.pauses.open().next().is_some(),
+            paused: !self.is_over() && self.pauses.open().next().is_some(),
         })
     }
 
