@@ -27,7 +27,7 @@ pub(super) struct Plan<'a> {
 #[derive(Debug)]
 pub(super) struct PlannedStart {
     pub(super) stream: StreamStart,
-    /// An earlier one failed, was given up, or was paused: without touching the call, whatever the strategy.
+    /// An earlier one failed, was given up, was paused, or rested during a hold: without touching the call, whatever the strategy.
     pub(super) again: bool,
 }
 
@@ -115,7 +115,7 @@ impl<'a> Decision<'a> {
             resumes: self.resumption(sid),
             altered,
         };
-        // Nobody leaves a conference for a pause.
+        // Nobody leaves a conference for a pause or a hold.
         let again = failures > 0 || given_up || stream.resumes.is_some();
         plan.start.push(PlannedStart { stream, again });
     }
@@ -135,7 +135,7 @@ impl<'a> Decision<'a> {
         let accepted = self.call.accepted().into_iter().rev();
         for (sid, _) in accepted.filter(|(sid, _)| !self.call.pauses.cover(sid) && !is_kept(sid)) {
             let slots = self.slots(sid);
-            if slots.is_empty() {
+            if slots.is_empty() || self.is_reservation_held_back(sid, &slots) {
                 continue;
             }
             let running =

@@ -27,7 +27,7 @@ fn is_proven(story: &Story, id: &str) -> bool {
 }
 
 fn resumption(pause: &str, of: Option<String>) -> Option<Resumption> {
-    Some(Resumption { pause: pause.parse().unwrap(), of })
+    Some(Resumption { pause: pause.parse().ok(), of })
 }
 
 /// Two agents with a stream each, of whom Twilio has told.
