@@ -100,7 +100,10 @@ impl<'a> Decision<'a> {
                 return plan.check.push(goal);
             }
         }
-        let slot = places.take(slots);
+        let resumes = self.resumption(sid);
+        // Where the stream was that it goes on with.
+        let same = resumes.as_ref().and_then(|resumes| self.call.streams.slot(resumes.of.as_ref()?));
+        let slot = same.filter(|slot| slots.contains(slot)).unwrap_or_else(|| places.take(slots));
         let destination = self.policy.destinations.get(slot);
         let (parameters, altered) = self.parameters(slot, sid, worker);
         let stream = StreamStart {
@@ -112,7 +115,7 @@ impl<'a> Decision<'a> {
             worker: worker.clone(),
             task: task.clone(),
             parameters,
-            resumes: self.resumption(sid),
+            resumes,
             altered,
         };
         // Nobody leaves a conference for a pause or a hold.

@@ -49,6 +49,7 @@ fn a_hold_stops_through_the_streams_resource_and_its_end_starts_the_next_name() 
         assert_eq!(story.report(), FactKind::Noticed(Notice::OffHold));
         let start = story.step();
         let stream = created(&start);
+        assert_eq!(stream.slot, 0, "where the first one was");
         assert_eq!(stream.name, format!("{}_2", name(1, 1)));
         assert_eq!(stream.resumes, Some(Resumption { pause: None, of: Some(name(1, 1)) }));
         story.perform(start);
