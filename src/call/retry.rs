@@ -215,7 +215,7 @@ fn softened(kind: RetryKind, goal: &Goal) -> RetryKind {
             RetryKind::Refused | RetryKind::Denied,
             Goal::RaiseGuard | Goal::HoldAgain | Goal::Rejoin | Goal::EndConference,
         )
-        | (RetryKind::Refused, Goal::Stop(_) | Goal::CheckCall) => RetryKind::Failing,
+        | (RetryKind::Refused, Goal::Stop(_) | Goal::CheckCall | Goal::CheckHold) => RetryKind::Failing,
         (
             kind,
             Goal::Start(_)
@@ -226,6 +226,7 @@ fn softened(kind: RetryKind, goal: &Goal) -> RetryKind {
             | Goal::Rejoin
             | Goal::FindCustomer
             | Goal::CheckCall
+            | Goal::CheckHold
             | Goal::VerifyLeg
             | Goal::EndConference
             | Goal::Serve,

@@ -81,7 +81,7 @@ async fn until_paused(stage: &Testbed, task: &TaskSid, id: &str) {
     panic!("{id} is never proven");
 }
 
-async fn call(stage: &Testbed, agents: &[&str]) -> TaskSid {
+pub(crate) async fn call(stage: &Testbed, agents: &[&str]) -> TaskSid {
     let sim = &stage.sim;
     let task = sim.act(|world| world.customer_calls()).await;
     for (place, agent) in agents.iter().enumerate() {
@@ -96,7 +96,7 @@ async fn call(stage: &Testbed, agents: &[&str]) -> TaskSid {
     task
 }
 
-fn running(stage: &Testbed, task: &TaskSid) -> Vec<String> {
+pub(crate) fn running(stage: &Testbed, task: &TaskSid) -> Vec<String> {
     let report = stage.sim.world(|world| world.report(task)).unwrap();
     report.streams.into_iter().filter(|stream| stream.stopped_at.is_none()).map(|stream| stream.name).collect()
 }
