@@ -351,6 +351,7 @@ pub fn policy(settings: &Settings) -> Policy {
         tracks: destination.track.cost(),
         parameters: destination.parameters.clone(),
         confirms: destination.status_callback,
+        on_hold: destination.on_hold,
     });
     Policy {
         strategy: streams.strategy,
@@ -379,6 +380,7 @@ pub fn policy(settings: &Settings) -> Policy {
         verify_per_mille: streams.verify_per_mille,
         quiet_ms: ms(streams.quiet_check),
         watch_ms: ms(redirect.watch),
+        hold_poll_ms: ms(streams.hold_poll),
         pause_confirm_ms: ms(settings.pause.confirm_within),
         pause_max_ms: ms(settings.pause.max),
         pause_on_expiry: settings.pause.on_expiry,

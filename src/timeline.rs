@@ -3,8 +3,9 @@
 //! One renderer serves demo, tests and operators. It prints SIDs and times, never attributes or phone numbers.
 
 use crate::call::fact::{
-    CallAttributes, EpochMs, Fact, FactKind, Notice, Operated, OperatorAct, ReservationChange, ReservationEvent,
-    StreamChange, StreamEvent, TaskChange, TransferChange, TransferEvent, TransferMode, TransferTarget,
+    CallAttributes, EpochMs, Fact, FactKind, Notice, Operated, OperatorAct, ParticipantChange, ParticipantEvent,
+    ReservationChange, ReservationEvent, StreamChange, StreamEvent, TaskChange, TransferChange, TransferEvent,
+    TransferMode, TransferTarget,
 };
 use crate::call::pause::{PauseOrigin, PauseScope, Paused, Resumed};
 use crate::call::recording::{PausedRecording, RecordingStatus};
@@ -137,7 +138,7 @@ impl fmt::Display for Line {
 
 fn kind(what: &FactKind) -> Kind {
     match what {
-        FactKind::Reservation(_) | FactKind::Task(_) | FactKind::Transfer(_) => Kind::Event,
+        FactKind::Reservation(_) | FactKind::Task(_) | FactKind::Transfer(_) | FactKind::Participant(_) => Kind::Event,
         FactKind::Begun(_) => Kind::Step,
         FactKind::Settled(settled) => match settled.outcome {
             Outcome::Done(_) if settled.assumed == Some(Assumed::NotSent) => Kind::NotSent,
@@ -155,7 +156,12 @@ fn kind(what: &FactKind) -> Kind {
             StreamChange::Error => Kind::Warning,
         },
         FactKind::Noticed(
-            Notice::LegStayed { .. } | Notice::RedirectVoid | Notice::NoCall | Notice::PauseProven { .. },
+            Notice::LegStayed { .. }
+            | Notice::RedirectVoid
+            | Notice::NoCall
+            | Notice::PauseProven { .. }
+            | Notice::OnHold
+            | Notice::OffHold,
         )
         | FactKind::Recovered(_) => Kind::Event,
         FactKind::Noticed(_) => Kind::Warning,
@@ -206,6 +212,7 @@ impl Story {
             FactKind::Recovered(goal) => format!("no longer parked: {}", self.goal(goal)),
             FactKind::Noticed(notice) => noticed(notice),
             FactKind::Stream(event) => stream(event),
+            FactKind::Participant(event) => self.participant(event),
             FactKind::Operated(Operated { act: OperatorAct::Redrive, by }) => {
                 format!("operator {by} redrives the call")
             }
@@ -235,6 +242,15 @@ impl Story {
         };
         let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         format!("{} pauses {whose}{reason}: {id}", origin(by))
+    }
+
+    fn participant(&self, event: &ParticipantEvent) -> String {
+        let is_customer = Some(&event.call) == self.customer.as_ref();
+        let who = if is_customer { "the customer" } else { event.call.as_str() };
+        match event.change {
+            ParticipantChange::Hold => format!("{who} is put on hold, by an event"),
+            ParticipantChange::Unhold => format!("{who} is taken off hold, by an event"),
+        }
     }
 
     fn reservation(&mut self, event: &ReservationEvent) -> String {
@@ -416,6 +432,8 @@ fn noticed(notice: &Notice) -> String {
         }
         Notice::PauseUnproven { id } => format!("{id} is NOT proven: audio may still leave or be recorded"),
         Notice::PauseOverdue { id } => format!("the time of {id} is up, and it stays"),
+        Notice::OnHold => "the customer is on hold: streams with on_hold = \"stop\" rest".to_owned(),
+        Notice::OffHold => "the customer is off hold: streams that rested start again".to_owned(),
         Notice::NoCall => "no call is found for the task".to_owned(),
         Notice::StartUnproven { name, replace: false } => format!("nothing is heard of {name}: is its socket open?"),
         Notice::StartUnproven { name, replace: true } => {

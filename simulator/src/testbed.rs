@@ -24,7 +24,7 @@ const TOKEN: &str = "the-token-of-the-demo";
 const PUBLIC_URL: &str = "https://streams.example.com";
 
 /// What the streams' addresses begin with.
-const AUDIO_URL: &str = "wss://audio.example.com";
+pub const AUDIO_URL: &str = "wss://audio.example.com";
 
 /// How long the service may take to come to rest: longer than its longest timeout.
 const REST_LIMIT: Duration = Duration::from_secs(45);
@@ -76,7 +76,8 @@ pub struct Testbed {
 }
 
 impl Testbed {
-    /// Starts both; the streams' sockets open in name only. `extra` is configuration (TOML) over the testbed's own.
+    /// Starts both; the streams' sockets open in name only. `extra` is configuration (TOML) over the testbed's own; it may have
+    /// destinations, whose audio is heard below [`AUDIO_URL`].
     ///
     /// # Errors
     /// When a port, the journal or the configuration cannot be had.
@@ -128,9 +129,13 @@ impl Testbed {
             ("TRS__TWILIO__API_BASE_URL", sim.api_base_url()),
             ("TRS__TWILIO__TASKROUTER_BASE_URL", sim.api_base_url()),
             ("TRS__JOURNAL__URL", journal_url.map_or(own, str::to_owned)),
-            ("TRS__STREAMS__DESTINATIONS", format!("{AUDIO_URL}/a,{AUDIO_URL}/b")),
         ]);
-        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut environment: BTreeMap<String, String> =
+            environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        if !extra.contains("[[streams.destinations]]") {
+            let own = format!("{AUDIO_URL}/a,{AUDIO_URL}/b");
+            environment.insert("TRS__STREAMS__DESTINATIONS".to_owned(), own);
+        }
         let mut settings = config::from_text(Some(("the testbed", extra)), &environment)?;
         look_rarely(&mut settings, extra);
         let service = Service::start(&settings).await?;

@@ -7,10 +7,10 @@ pub use super::notice::Notice;
 use super::pause::{AttributePause, Paused, Resumed};
 use super::rules::Fields;
 use super::sid::{
-    AccountSid, CallSid, ConferenceSid, EventSid, ReservationSid, StreamSid, TaskQueueSid, TaskSid, TransferSid,
-    WorkerSid,
+    AccountSid, CallSid, ConferenceSid, EventSid, ReservationSid, TaskQueueSid, TaskSid, TransferSid, WorkerSid,
 };
 use super::step::{Goal, Settled, Step};
+pub use super::voice_event::{ParticipantChange, ParticipantEvent, StreamChange, StreamEvent};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -38,6 +38,8 @@ pub enum FactKind {
     Transfer(TransferEvent),
     /// Twilio said something about a stream.
     Stream(StreamEvent),
+    /// Twilio said that a participant was put on hold, or taken off it.
+    Participant(ParticipantEvent),
     /// A command is about to be sent, whose effect must not be forgotten.
     Begun(Step),
     /// A step was performed, and how it ended.
@@ -248,38 +250,6 @@ pub enum TransferTarget {
     Queue(Option<TaskQueueSid>),
 }
 
-/// A status callback of a stream: <https://www.twilio.com/docs/voice/api/stream-resource>.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StreamEvent {
-    /// `AccountSid`: whose it is. Absent in journals written before there could be several accounts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account: Option<AccountSid>,
-    /// `Timestamp`, by Twilio's clock.
-    pub at: EpochMs,
-    /// `CallSid`: the leg.
-    pub call: CallSid,
-    /// `StreamSid`.
-    pub stream: StreamSid,
-    /// `StreamName`.
-    pub name: String,
-    /// `StreamEvent`.
-    pub change: StreamChange,
-    /// The number that `StreamError` begins with, of Twilio's error dictionary.
-    pub error: Option<u32>,
-}
-
-/// `StreamEvent`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StreamChange {
-    /// The socket is open.
-    Started,
-    /// The stream has ended: stopped, or with the call.
-    Stopped,
-    /// The stream has failed, and is over.
-    Error,
-}
-
 /// A goal that was given up: from then on it is tried now and then, if at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
@@ -318,6 +288,7 @@ impl FactKind {
             | FactKind::Task(_)
             | FactKind::Transfer(_)
             | FactKind::Stream(_)
+            | FactKind::Participant(_)
             | FactKind::Begun(_)
             | FactKind::Settled(_)
             | FactKind::Recovered(_)
@@ -331,6 +302,9 @@ impl FactKind {
     pub fn account(&self) -> Option<&AccountSid> {
         if let FactKind::Stream(event) = self {
             return event.account.as_ref();
+        }
+        if let FactKind::Participant(event) = self {
+            return Some(&event.account);
         }
         self.task_view()?.account.as_ref()
     }
@@ -353,6 +327,17 @@ impl FactKind {
         })
     }
 
+    /// When it happened, by Twilio's clock, for facts that are Twilio's events.
+    pub fn happened_at(&self) -> Option<EpochMs> {
+        if let FactKind::Stream(event) = self {
+            return Some(event.at);
+        }
+        if let FactKind::Participant(event) = self {
+            return Some(event.at);
+        }
+        self.stamp().map(|stamp| stamp.at)
+    }
+
     /// Which of TaskRouter's events it is; `None` for a stream's events and for facts that are not Twilio's.
     pub fn taskrouter_event(&self) -> Option<TaskRouterEvent<'_>> {
         match self {
@@ -360,6 +345,7 @@ impl FactKind {
             FactKind::Task(event) => Some(TaskRouterEvent::Task(event)),
             FactKind::Transfer(event) => Some(TaskRouterEvent::Transfer(event)),
             FactKind::Stream(_)
+            | FactKind::Participant(_)
             | FactKind::Begun(_)
             | FactKind::Settled(_)
             | FactKind::Parked(_)

@@ -63,6 +63,17 @@ impl Hold {
         self.last.map(|(held, _)| held)
     }
 
+    /// Whether people have the customer on hold, though we may have taken them off it for a moment.
+    pub(super) fn is_peoples(&self, now: EpochMs, task: &Task) -> bool {
+        let owed = self.owed_since.is_some() && self.forgotten_at(task).is_none_or(|at| now < at);
+        self.is() == Some(true) || owed
+    }
+
+    /// From when on a hold that is owed and not due does not count as one.
+    pub(super) fn forgotten_at(&self, task: &Task) -> Option<EpochMs> {
+        self.owed_since.filter(|_| !self.should_be(task)).map(|since| since + HOLD_MEMORY_MS + 1)
+    }
+
     /// Whether the customer was held at `since` or later, as far as anybody told us. Agents hold and unhold by hand, so older
     /// words do not count.
     pub(super) fn was_since(&self, since: EpochMs) -> bool {

@@ -18,6 +18,7 @@ use super::policy::Policy;
 use super::register::{Poll, Register, Rest};
 use super::sid::{CallSid, ConferenceSid};
 use super::step::{Command, ConferenceRow, Guard, ParticipantRow, Step};
+use super::task::Task;
 use std::collections::BTreeSet;
 
 /// How old a reading of the leg may be to say where it was when a stream was started.
@@ -305,6 +306,13 @@ impl Leg {
 
     pub(super) fn hold_mut(&mut self) -> &mut Hold {
         &mut self.hold
+    }
+
+    /// Whether people have the customer on hold. Who has left the conference is not.
+    pub(super) fn is_on_hold(&self, now: EpochMs, task: &Task) -> bool {
+        let is_there = self.whereabouts == Whereabouts::There;
+        let left = self.reading.as_ref().filter(|reading| is_there && reading.customer.is_none());
+        self.hold.is_peoples(now, task) && left.is_none_or(|reading| self.hold.was_since(reading.at))
     }
 
     /// What a hold that comes now would meet.

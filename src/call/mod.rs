@@ -15,6 +15,7 @@
 //! | `leg` | the customer's leg: conference, guard, whereabouts, whether it is in progress |
 //! | `register` | a value that we write and that only a reading proves |
 //! | `hold` | the hold that should be |
+//! | [`holds`], `holding` | holds as some streams go by them: a row for each, and what is due about them |
 //! | [`streams`] | a row for every stream |
 //! | [`retry`] | tries, and giving up |
 //! | [`pause`], [`pauses`] | intervals in which no audio may leave: what is said of them, and a row for each |
@@ -30,6 +31,8 @@
 
 pub mod fact;
 mod hold;
+mod holding;
+pub mod holds;
 mod leg;
 mod legs;
 mod lww_register;
@@ -54,6 +57,7 @@ pub mod streams;
 mod summarizer;
 pub mod summary;
 pub mod task;
+mod voice_event;
 
 pub use next::{Around, Next};
 pub use policy::Policy;

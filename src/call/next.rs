@@ -106,6 +106,9 @@ impl Decision<'_> {
         if let Some(report) = pauses.iter().find(|next| matches!(next, Next::Report(_))) {
             return report.clone();
         }
+        if let Some(notice) = self.hold_changed() {
+            return notice;
+        }
         let at_rest = if self.call.is_over() { Next::Over } else { Next::Idle };
         if self.leg.is_gone() {
             return self.end_conference().unwrap_or(Next::Over);
@@ -136,6 +139,8 @@ impl Decision<'_> {
                 goals.extend(self.restore());
             }
         }
+        goals.extend(self.look_at_hold());
+        goals.extend(self.hold_forgotten());
         goals.extend(self.resume_recordings());
         goals.extend(self.verify_leg());
         goals.extend(self.unproven_start(&plan));
@@ -158,6 +163,10 @@ impl Decision<'_> {
             Goal::HoldAgain => !self.leg.hold().should_be(&self.call.task),
             Goal::Rejoin => *self.leg.whereabouts() == Whereabouts::There,
             Goal::CheckCall => self.call.retries.parked_at(goal).is_some_and(|at| self.leg.is_alive_since(at)),
+            Goal::CheckHold => {
+                let read_at = self.call.holds.read_at();
+                self.call.retries.parked_at(goal).zip(read_at).is_some_and(|(parked_at, read_at)| read_at >= parked_at)
+            }
             Goal::FindCustomer | Goal::VerifyLeg | Goal::EndConference | Goal::Serve => false,
         };
         self.call.parked().map(|(goal, _)| goal).find(|goal| reached(goal)).cloned()

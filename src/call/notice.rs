@@ -59,4 +59,8 @@ pub enum Notice {
         /// Which pause.
         id: PauseId,
     },
+    /// The customer is on hold: streams whose destination has `on_hold = "stop"` rest.
+    OnHold,
+    /// The customer is no longer on hold: those streams start again.
+    OffHold,
 }

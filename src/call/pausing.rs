@@ -81,13 +81,18 @@ impl<'a> Decision<'a> {
         self.call.pauses.cover(&stream.reservation)
     }
 
-    /// What a stream of this reservation that starts now goes on with: the pause that ended last, unless one has run since.
+    /// What a stream of this reservation that starts now goes on with: the pause that ended last, and the stream that a pause or a hold
+    /// stopped, unless one has run since.
     pub(super) fn resumption(&self, reservation: &ReservationSid) -> Option<Resumption> {
-        let (pause, ended_at): (&Pause, EpochMs) = self.call.pauses.last_ended(reservation)?;
-        let ran = || self.call.streams().iter().filter(|stream| stream.reservation == *reservation && stream.has_run());
-        if ran().any(|stream| !stream.is_older_than(ended_at)) {
-            return None;
-        }
-        Some(Resumption { pause: pause.id.clone(), of: ran().next_back().map(|stream| stream.name.clone()) })
+        let last = self.call.streams().iter().rfind(|stream| stream.reservation == *reservation && stream.has_run());
+        let none_since = |ended_at: EpochMs| last.is_none_or(|stream| stream.is_older_than(ended_at));
+        let pause = self.call.pauses.last_ended(reservation).filter(|(_, ended_at)| none_since(*ended_at));
+        let held = last.is_some_and(|stream| {
+            self.stops_on_hold(stream.slot) && self.call.holds.last_ended().is_some_and(|at| stream.is_older_than(at))
+        });
+        (pause.is_some() || held).then(|| Resumption {
+            pause: pause.map(|(pause, _)| pause.id.clone()),
+            of: last.map(|stream| stream.name.clone()),
+        })
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Plan<'a> {
 #[derive(Debug)]
 pub(super) struct PlannedStart {
     pub(super) stream: StreamStart,
-    /// An earlier one failed, was given up, or was paused: without touching the call, whatever the strategy.
+    /// An earlier one failed, was given up, was paused, or rested during a hold: without touching the call, whatever the strategy.
     pub(super) again: bool,
 }
 
@@ -100,7 +100,10 @@ impl<'a> Decision<'a> {
                 return plan.check.push(goal);
             }
         }
-        let slot = places.take(slots);
+        let resumes = self.resumption(sid);
+        // Where the stream was that it goes on with.
+        let same = resumes.as_ref().and_then(|resumes| self.call.streams.slot(resumes.of.as_ref()?));
+        let slot = same.filter(|slot| slots.contains(slot)).unwrap_or_else(|| places.take(slots));
         let destination = self.policy.destinations.get(slot);
         let (parameters, altered) = self.parameters(slot, sid, worker);
         let stream = StreamStart {
@@ -112,10 +115,10 @@ impl<'a> Decision<'a> {
             worker: worker.clone(),
             task: task.clone(),
             parameters,
-            resumes: self.resumption(sid),
+            resumes,
             altered,
         };
-        // Nobody leaves a conference for a pause.
+        // Nobody leaves a conference for a pause or a hold.
         let again = failures > 0 || given_up || stream.resumes.is_some();
         plan.start.push(PlannedStart { stream, again });
     }
@@ -135,7 +138,7 @@ impl<'a> Decision<'a> {
         let accepted = self.call.accepted().into_iter().rev();
         for (sid, _) in accepted.filter(|(sid, _)| !self.call.pauses.cover(sid) && !is_kept(sid)) {
             let slots = self.slots(sid);
-            if slots.is_empty() {
+            if slots.is_empty() || self.is_reservation_held_back(sid, &slots) {
                 continue;
             }
             let running =

@@ -62,6 +62,8 @@ pub struct Policy {
     pub quiet_ms: i64,
     /// While we hold the guard lowered, the call is looked at this often: a customer who hangs up leaves agents behind.
     pub watch_ms: i64,
+    /// While a stream goes by holds, the conference is read this often to see one; 0: only when an event tells of it.
+    pub hold_poll_ms: i64,
     /// A pause that is not proven so long after it was asked for is an alarm.
     pub pause_confirm_ms: i64,
     /// The time of a pause is up after this long, also when none was asked for.

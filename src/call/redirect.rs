@@ -61,7 +61,7 @@ impl Decision<'_> {
             let first = matches!(stream.stop_due(self.now, self.policy), StopDue::Send { conclusive: true, .. });
             let untried = !stream.is_being_stopped() && !self.call.retries.is_tried(&Goal::Stop(stream.name.clone()));
             let is_here = Some(&stream.call) == self.call.customer() && !stream.is_orphan();
-            first && untried && is_here && !self.is_paused(stream)
+            first && untried && is_here && !self.is_paused(stream) && !self.is_held_back(stream)
         };
         let stop: Vec<&Stream> = plan.stop.iter().filter(|_| somebody_stays).filter(smooth).copied().collect();
         // All of them, or none: what goes another way is not waited for.

@@ -215,7 +215,9 @@ fn softened(kind: RetryKind, goal: &Goal) -> RetryKind {
             RetryKind::Refused | RetryKind::Denied,
             Goal::RaiseGuard | Goal::HoldAgain | Goal::Rejoin | Goal::EndConference | Goal::ResumeRecording(_),
         )
-        | (RetryKind::Refused, Goal::Stop(_) | Goal::CheckCall | Goal::PauseRecording(_)) => RetryKind::Failing,
+        | (RetryKind::Refused, Goal::Stop(_) | Goal::CheckCall | Goal::CheckHold | Goal::PauseRecording(_)) => {
+            RetryKind::Failing
+        }
         (
             kind,
             Goal::Start(_)
@@ -226,6 +228,7 @@ fn softened(kind: RetryKind, goal: &Goal) -> RetryKind {
             | Goal::Rejoin
             | Goal::FindCustomer
             | Goal::CheckCall
+            | Goal::CheckHold
             | Goal::VerifyLeg
             | Goal::EndConference
             | Goal::PauseRecording(_)

@@ -47,6 +47,18 @@ pub struct Destination {
     pub parameters: Vec<(String, Template)>,
     /// Twilio tells how its streams fare.
     pub confirms: bool,
+    /// What becomes of its streams while the customer is on hold.
+    pub on_hold: OnHold,
+}
+
+/// What becomes of a stream while the customer is on hold and hears music.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnHold {
+    /// It goes on.
+    #[default]
+    Stream,
+    /// It is stopped, and the next one starts when the hold ends.
+    Stop,
 }
 
 /// A text with fields in it.

@@ -1,6 +1,7 @@
 //! A call as its facts tell it: the fold. Each part takes from a fact what concerns it; here it is only told which part that is.
 
 use super::fact::{CallAttributes, EpochMs, Fact, FactKind, Notice, Operated, OperatorAct, ReservationChange};
+use super::holds::{HoldSpan, Holds};
 use super::leg::{Leg, Sight, Whereabouts};
 use super::legs::Legs;
 use super::pauses::{Pause, Pauses};
@@ -26,6 +27,7 @@ pub struct Call {
     pub(super) streams: Streams,
     pub(super) pauses: Pauses,
     pub(super) recordings: Recordings,
+    pub(super) holds: Holds,
     pub(super) retries: Retries,
     /// The facts say that something is parked; it may have been reached, or have become moot, since.
     pub(super) said_parked: bool,
@@ -88,6 +90,12 @@ impl Call {
                 self.streams.tell(event, at);
                 self.redirect_shown(&event.name, at);
             }
+            FactKind::Participant(event) => {
+                // While nobody knows whose leg is whose, anybody's may be the customer's: it only asks for a look.
+                if customer.as_ref().is_none_or(|customer| *customer == event.call) {
+                    self.holds.heard(event.change, event.at, at);
+                }
+            }
             FactKind::Parked(parked) => self.retries.parked(parked, at),
             FactKind::Recovered(goal) => self.retries.forget(goal),
             FactKind::Noticed(notice) => self.noticed(notice, at),
@@ -140,6 +148,7 @@ impl Call {
         if before.is_some() {
             self.leg = Leg::default();
             self.recordings.leg_changed();
+            self.holds.forget_leg();
         }
         self.retries.forget_all(|goal| matches!(goal, Goal::Start(_) | Goal::FindCustomer | Goal::CheckCall));
     }
@@ -167,6 +176,8 @@ impl Call {
             Notice::PauseProven { id, stops, recordings } => self.pauses.proven(id, stops, recordings.as_ref(), at),
             Notice::PauseUnproven { id } => self.pauses.unproven(id, at),
             Notice::PauseOverdue { id } => self.pauses.overdue(id),
+            Notice::OnHold => self.holds.noticed(true, at),
+            Notice::OffHold => self.holds.noticed(false, at),
         }
     }
 
@@ -543,6 +554,8 @@ impl Call {
         };
         let customer = self.customer().cloned();
         let sight = self.leg.participants_read(conference, rows, customer.as_ref(), asked_at, at);
+        self.holds.read(self.leg.is_on_hold(at, &self.task), asked_at, at);
+        self.retries.went_well(&Goal::CheckHold);
         let Sight { redirected, rejoined, absent, alone } = sight;
         if let Some(step) = redirect.filter(|_| redirected) {
             self.redirected(&step, at);
@@ -646,6 +659,11 @@ impl Call {
     /// The pauses so far, in the order in which they became known.
     pub fn pauses(&self) -> &[Pause] {
         self.pauses.rows()
+    }
+
+    /// The holds so far that streams went by, oldest first.
+    pub fn holds(&self) -> &[HoldSpan] {
+        self.holds.rows()
     }
 
     /// Whether this reservation's streams are paused.

@@ -41,6 +41,8 @@ pub enum Goal {
     FindCustomer,
     /// Whether the customer's call is in progress is known.
     CheckCall,
+    /// Whether the customer is on hold is known.
+    CheckHold,
     /// The leg stayed where it was when a stream was started.
     VerifyLeg,
     /// The conference of a customer who hung up while we held the guard lowered has ended.
@@ -201,7 +203,7 @@ pub struct StreamStart {
     /// The parameters that the destination's configuration adds, in its order.
     #[serde(default)]
     pub parameters: Vec<(String, String)>,
-    /// It goes on after a pause, which its parameters tell.
+    /// It goes on after a pause or a hold, which its parameters tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumes: Option<Resumption>,
     /// Names of those that are sent shortened, without characters that Twilio refuses, or not at all.
@@ -209,11 +211,12 @@ pub struct StreamStart {
     pub altered: Vec<String>,
 }
 
-/// What a stream after a pause goes on with.
+/// What a stream after a pause or a hold goes on with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resumption {
-    /// The pause that ended: the parameter `pauseId`.
-    pub pause: PauseId,
+    /// The pause that ended, if it was one: the parameter `pauseId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PauseId>,
     /// The name of the reservation's stream before it, if there was one: the parameter `resumeOf`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
@@ -490,6 +493,7 @@ impl Goal {
             | Goal::Rejoin
             | Goal::FindCustomer
             | Goal::CheckCall
+            | Goal::CheckHold
             | Goal::VerifyLeg
             | Goal::EndConference
             | Goal::PauseRecording(_)
@@ -515,6 +519,7 @@ impl fmt::Display for Goal {
             Goal::Rejoin => f.write_str("see the customer back in the conference"),
             Goal::FindCustomer => f.write_str("find the customer's call"),
             Goal::CheckCall => f.write_str("see whether the customer's call is in progress"),
+            Goal::CheckHold => f.write_str("see whether the customer is on hold"),
             Goal::VerifyLeg => f.write_str("see that the customer's leg stayed where it was"),
             Goal::EndConference => f.write_str("end the conference that the customer has left"),
             Goal::PauseRecording(kind) => write!(f, "pause the recording of {}", kind.as_str()),

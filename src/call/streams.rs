@@ -401,6 +401,11 @@ impl Streams {
         self.find(name).is_some_and(|stream| stream.told.started_at.is_some())
     }
 
+    /// The destination of this stream.
+    pub(super) fn slot(&self, name: &str) -> Option<usize> {
+        self.find(name).map(|stream| stream.slot)
+    }
+
     /// The name of a reservation's next stream begins with this; how many it has had.
     pub(super) fn names_used(&self, reservation: &ReservationSid) -> usize {
         self.rows.iter().filter(|stream| stream.reservation == *reservation).count()

@@ -62,6 +62,7 @@ impl Summarizer {
             FactKind::Stream(event) => self.errors.extend(event.error),
             FactKind::Task(_)
             | FactKind::Transfer(_)
+            | FactKind::Participant(_)
             | FactKind::Begun(_)
             | FactKind::Parked(_)
             | FactKind::Recovered(_)
@@ -152,6 +153,9 @@ impl Summarizer {
                 None => "the customer's leg was never known",
                 Some(_) if call.is_outbound() => "an outbound call: not streamed unless eligibility.outbound is set",
                 Some(_) if !streams.is_empty() => "its start never took effect",
+                Some(_) if !call.holds().is_empty() => {
+                    "the customer was on hold, and its destination's on_hold is \"stop\""
+                }
                 Some(_) if call.pauses().iter().any(|pause| pause.scope.covers(sid)) => "it was paused",
                 Some(_) => "none was asked for: the agent left first, or rules or the track budget allowed none",
             };
@@ -232,7 +236,7 @@ fn parked(call: &Call, goal: &Goal, reason: &str) -> ParkedSummary {
     let helpable = match goal {
         // What is left of a call that is over: agents in its conference, and work that nobody began.
         Goal::EndConference | Goal::Serve => true,
-        Goal::Start(_) | Goal::LowerGuard | Goal::FindCustomer => !call.is_over(),
+        Goal::Start(_) | Goal::LowerGuard | Goal::FindCustomer | Goal::CheckHold => !call.is_over(),
         Goal::Stop(_)
         | Goal::RaiseGuard
         | Goal::HoldAgain

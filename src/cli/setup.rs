@@ -71,7 +71,7 @@ impl Setup {
         let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
         if self.event_streams {
             let login = login(&account, &settings);
-            let delivery = Delivery::new(&client, &settings.server.public_url, &login);
+            let delivery = Delivery::new(&client, &settings, &login);
             return if self.yes { delivery.carry_out().await } else { delivery.preview().await };
         }
         if self.list {

@@ -2,7 +2,7 @@
 
 use crate::call::pause::OnExpiry;
 use crate::call::policy::Strategy;
-use crate::call::rules::{Piece, Rule, Template};
+use crate::call::rules::{OnHold, Piece, Rule, Template};
 use crate::call::sid::{AccountSid, WorkspaceSid};
 use crate::telemetry::LogFormat;
 use crate::telemetry::traces::TraceSettings;
@@ -100,7 +100,7 @@ impl Settings {
         let of_rules = rules.iter().flat_map(|rule| &rule.when).flat_map(|condition| condition.fields.clone());
         let shown = ["worker.name", "task.queue.name"].into_iter().filter(|_| self.admin.names).map(str::to_owned);
         let fields = of_parameters.chain(of_rules).chain(shown).collect();
-        Interest { channels: self.eligibility.channels.clone(), fields }
+        Interest { channels: self.eligibility.channels.clone(), fields, holds: self.streams.wants_hold_events() }
     }
 }
 
@@ -294,9 +294,25 @@ pub struct StreamsConfig {
     /// Of a thousand.
     pub verify_per_mille: u32,
     pub quiet_check: Duration,
+    /// An Event Streams subscription tells of participants who are put on hold.
+    pub hold_events: bool,
+    /// Zero: never.
+    pub hold_poll: Duration,
     /// At least one; names are unique.
     pub destinations: Vec<DestinationConfig>,
     pub rules: Vec<Rule>,
+}
+
+impl StreamsConfig {
+    /// Whether a destination's streams stop when the customer is put on hold.
+    pub fn goes_by_holds(&self) -> bool {
+        self.destinations.iter().any(|destination| destination.on_hold == OnHold::Stop)
+    }
+
+    /// Whether Event Streams is to tell of holds.
+    pub fn wants_hold_events(&self) -> bool {
+        self.hold_events && self.goes_by_holds()
+    }
 }
 
 /// One of `[[streams.destinations]]`.
@@ -306,6 +322,7 @@ pub struct DestinationConfig {
     pub url: String,
     pub track: Track,
     pub status_callback: bool,
+    pub on_hold: OnHold,
     pub parameters: Vec<(String, Template)>,
 }
 

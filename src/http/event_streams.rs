@@ -83,6 +83,12 @@ fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<DeliveryEl
                 // About a stream that this program did not start.
                 (StatusContent::Stream { .. } | StatusContent::NotOurs, _) => not_ours(),
             },
+            DeliveryElement::Participant { event, .. } if event.account != account.account => {
+                unusable(&"it is of another account than the one that signed it");
+            }
+            DeliveryElement::Participant { task, identity, event } => {
+                facts.push(new_fact(state.clock(), task, identity, FactKind::Participant(event)));
+            }
             DeliveryElement::Unusable(malformed) => unusable(&malformed),
             DeliveryElement::Unreadable => unusable(&"it is not a JSON object"),
             DeliveryElement::Untyped => unusable(&"it has no type, as a CloudEvent has"),

@@ -1,7 +1,7 @@
 //! What the public listener counts: every answer, and every fact that it receives.
 
 use super::connections::Connection;
-use crate::call::fact::{Fact, FactKind};
+use crate::call::fact::Fact;
 use crate::call::sid::AccountSid;
 use crate::ingest::IngestVerdict;
 use crate::telemetry::labels;
@@ -63,6 +63,6 @@ pub(super) fn count_malformed(metrics: &Metrics, account: &AccountSid) {
 
 /// How long ago the event happened, by Twilio's clock. Never negative, because clocks differ.
 pub(super) fn delay(fact: &Fact) -> Option<Duration> {
-    let at = if let FactKind::Stream(event) = &fact.kind { event.at } else { fact.kind.stamp()?.at };
+    let at = fact.kind.happened_at()?;
     Some(Duration::from_millis(u64::try_from(fact.at - at).unwrap_or(0)))
 }

@@ -2,7 +2,7 @@
 
 use super::forms::{self, Paths};
 use super::pseudonyms::Pseudonyms;
-use crate::twilio::event_stream::{STREAM_TYPE, TYPE_PREFIX, cloud_events};
+use crate::twilio::event_stream::{PARTICIPANT_TYPE, STREAM_TYPE, TYPE_PREFIX, cloud_events};
 use crate::twilio::payload::form_name;
 use crate::twilio::signature::Pair;
 use crate::twilio::stream_status::task_of_address;
@@ -24,11 +24,10 @@ fn of_event(
 ) -> Option<Value> {
     let cloud_type = event.get("type")?.as_str()?.to_ascii_lowercase();
     let data = event.get("data")?;
-    let (cloud_type, data) = if cloud_type == STREAM_TYPE {
-        (STREAM_TYPE.to_owned(), of_stream(data, callback_url, paths, pseudonyms)?)
-    } else {
-        let data = of_taskrouter(data.as_object()?, cloud_type.strip_prefix(TYPE_PREFIX)?, paths, pseudonyms)?;
-        (cloud_type, data)
+    let data = match cloud_type.as_str() {
+        STREAM_TYPE => of_stream(data, callback_url, paths, pseudonyms)?,
+        PARTICIPANT_TYPE => of_callback(data, callback_url.to_owned(), paths, pseudonyms)?,
+        _ => of_taskrouter(data.as_object()?, cloud_type.strip_prefix(TYPE_PREFIX)?, paths, pseudonyms)?,
     };
     let mut kept = json!({
         "specversion": "1.0", "type": cloud_type, "source": "/recorded", "datacontenttype": "application/json",
@@ -77,6 +76,12 @@ fn of_taskrouter(
 /// Voice's event that a stream's status callback was sent.
 fn of_stream(data: &Value, callback_url: &str, paths: &Paths, pseudonyms: &mut Pseudonyms) -> Option<Value> {
     let task = task_of_address(data.pointer("/request/url")?.as_str()?)?;
+    let url = format!("{callback_url}?task={}", pseudonyms.sid(task.as_str())?);
+    of_callback(data, url, paths, pseudonyms)
+}
+
+/// Voice's event that a status callback was sent to `url`.
+fn of_callback(data: &Value, url: String, paths: &Paths, pseudonyms: &mut Pseudonyms) -> Option<Value> {
     let parameters = data.pointer("/request/parameters")?.as_object()?;
     let pairs: Vec<Pair<'_>> =
         parameters.iter().map(|(name, value)| (Cow::from(name.as_str()), Cow::from(text(value)))).collect();
@@ -84,7 +89,6 @@ fn of_stream(data: &Value, callback_url: &str, paths: &Paths, pseudonyms: &mut P
         .into_iter()
         .map(|(name, value)| (name.to_owned(), json!(value)))
         .collect();
-    let url = format!("{callback_url}?task={}", pseudonyms.sid(task.as_str())?);
     let mut of_event = json!({"request": {"url": url, "method": "POST", "parameters": kept}});
     if let Some(time) = data.get("timestamp").and_then(Value::as_str).and_then(|time| pseudonyms.time(time)) {
         of_event["timestamp"] = json!(time);

@@ -1,4 +1,4 @@
-//! Parameters of Event Callbacks and of streams' status callbacks: which are kept, and how.
+//! Parameters of Event Callbacks and of status callbacks of streams and conferences: which are kept, and how.
 
 use super::attributes;
 use super::pseudonyms::{Pseudonyms, small_number};
@@ -92,8 +92,15 @@ const PARAMETERS: [(&str, KeepParameter); 58] = [
 ];
 
 /// Those whose names mean something else in events, or nothing.
-const OF_STATUS: [(&str, KeepParameter); 2] =
-    [("StreamEvent", KeepParameter::EventType), ("StreamError", KeepParameter::ErrorNumber)];
+const OF_STATUS: [(&str, KeepParameter); 6] = [
+    ("StreamEvent", KeepParameter::EventType),
+    ("StreamError", KeepParameter::ErrorNumber),
+    ("StatusCallbackEvent", KeepParameter::EventType),
+    ("ConferenceSid", KeepParameter::Sid),
+    // A task's conference is named by its SID; another name is not kept.
+    ("FriendlyName", KeepParameter::Sid),
+    ("SequenceNumber", KeepParameter::SmallNumber),
+];
 
 /// Attributes that the configuration names, with dots between.
 #[derive(Debug, Default)]

@@ -24,6 +24,7 @@ pub fn event(what: &FactKind) -> &'static str {
         | FactKind::Task(_)
         | FactKind::Transfer(_)
         | FactKind::Stream(_)
+        | FactKind::Participant(_)
         | FactKind::Begun(_)
         | FactKind::Settled(_)
         | FactKind::Parked(_)
@@ -34,7 +35,7 @@ pub fn event(what: &FactKind) -> &'static str {
 }
 
 /// Every word of [`goal`].
-pub const GOALS: [&str; 13] = [
+pub const GOALS: [&str; 14] = [
     "start",
     "stop",
     "lower_guard",
@@ -43,6 +44,7 @@ pub const GOALS: [&str; 13] = [
     "rejoin",
     "find_customer",
     "check_call",
+    "check_hold",
     "verify_leg",
     "end_conference",
     "pause_recording",
@@ -61,6 +63,7 @@ pub fn goal(goal: &Goal) -> &'static str {
         Goal::Rejoin => "rejoin",
         Goal::FindCustomer => "find_customer",
         Goal::CheckCall => "check_call",
+        Goal::CheckHold => "check_hold",
         Goal::VerifyLeg => "verify_leg",
         Goal::EndConference => "end_conference",
         Goal::PauseRecording(_) => "pause_recording",

@@ -109,7 +109,7 @@ fn ours(
         }
         EventType::Task(change) => FactKind::Task(TaskEvent { stamp, change, task: view }),
         EventType::Transfer(change) => FactKind::Transfer(transfer(parameters, stamp, change, view)),
-        EventType::Stream(_) => return Ok(Content::NotOurs),
+        EventType::Stream(_) | EventType::Participant(_) => return Ok(Content::NotOurs),
     };
     Ok(Content::Ours { task, identity, what })
 }

@@ -1,17 +1,18 @@
 //! Events as Event Streams delivers them: an array of CloudEvents. Today it has one element; that is not promised.
 //! Source: <https://www.twilio.com/docs/events/webhook-quickstart>.
 //!
-//! A subscription may hold events of any product. TaskRouter's are ours, and Voice's that tell of streams; those of others are
-//! not. An event has the same identity here and as a callback. Each element is judged alone: one that cannot be read costs
+//! A subscription may hold events of any product. TaskRouter's are ours, and Voice's that tell of streams and of participants on
+//! hold; those of others are not. An event has the same identity here and as a callback. Each element is judged alone: one that cannot be read costs
 //! nothing but itself.
 
+use super::conference_status::{self, HoldStatus};
 use super::event::{self, Envelope, Malformed};
 use super::interest::Interest;
 use super::lenient_json;
 use super::payload;
 use super::signature::Pair;
 use super::stream_status::{self, Status};
-use crate::call::fact::EpochMs;
+use crate::call::fact::{EpochMs, ParticipantEvent};
 use crate::call::sid::TaskSid;
 use base64::Engine as _;
 use base64::alphabet;
@@ -26,6 +27,10 @@ pub const TYPE_PREFIX: &str = "com.twilio.taskrouter.";
 /// (<https://www.twilio.com/docs/events/event-types/voice/status-callback>); which parameters is not published, and taken
 /// to be the callback's own.
 pub const STREAM_TYPE: &str = "com.twilio.voice.status-callback.stream.updated";
+
+/// The type of Voice's event that a conference's status callback about a participant was sent. It holds that callback's parameters, among
+/// them `FriendlyName`, which in Flex is the TaskSid.
+pub const PARTICIPANT_TYPE: &str = "com.twilio.voice.status-callback.conference.participant.updated";
 
 /// The type of a sink's test event.
 const TEST_TYPE: &str = "com.twilio.eventstreams.test-event";
@@ -54,6 +59,13 @@ pub enum DeliveryElement {
     Stream {
         status: Status,
         task: Option<TaskSid>,
+    },
+    /// A participant of a task's conference was put on hold, or taken off it.
+    Participant {
+        task: TaskSid,
+        /// The same on every delivery of the event.
+        identity: String,
+        event: ParticipantEvent,
     },
     /// An event of ours that cannot be used.
     Unusable(Malformed),
@@ -107,6 +119,8 @@ fn read(element: &str, interest: &Interest, now: EpochMs) -> DeliveryElement {
         "" => DeliveryElement::Untyped,
         TEST_TYPE => DeliveryElement::Test { id: cloud_event.get("data").and_then(test_id) },
         STREAM_TYPE => read_stream(&cloud_event, now),
+        PARTICIPANT_TYPE if interest.holds => read_participant(&cloud_event, now),
+        PARTICIPANT_TYPE => DeliveryElement::NotOurs,
         _ => read_taskrouter(&cloud_event, &cloud_type, interest),
     }
 }
@@ -133,17 +147,34 @@ fn unpack(value: &mut Value) {
 }
 
 fn read_stream(cloud_event: &Map<String, Value>, now: EpochMs) -> DeliveryElement {
-    let within = |pointer: &str| cloud_event.get("data").and_then(|data| data.pointer(pointer));
-    let address = within("/request/url").and_then(Value::as_str);
-    let parameters = within("/request/parameters").and_then(Value::as_object);
-    let mut pairs: Vec<Pair<'_>> = parameters.map(payload::verbatim).unwrap_or_default();
-    // For what the parameters lack: of a repeated one the first counts.
-    let time = within("/timestamp").and_then(Value::as_str);
-    pairs.extend(time.map(|time| (Cow::from("Timestamp"), Cow::from(time))));
-    match stream_status::parse(&pairs, now) {
+    let address = within(cloud_event, "/request/url").and_then(Value::as_str);
+    match stream_status::parse(&callback_pairs(cloud_event), now) {
         Ok(status) => DeliveryElement::Stream { status, task: address.and_then(stream_status::task_of_address) },
         Err(malformed) => DeliveryElement::Unusable(malformed),
     }
+}
+
+fn read_participant(cloud_event: &Map<String, Value>, now: EpochMs) -> DeliveryElement {
+    let id = cloud_event.get("id").and_then(Value::as_str).unwrap_or_default();
+    match conference_status::parse(&callback_pairs(cloud_event), id, now) {
+        Ok(Some(HoldStatus { task, identity, event })) => DeliveryElement::Participant { task, identity, event },
+        Ok(None) => DeliveryElement::NotOurs,
+        Err(malformed) => DeliveryElement::Unusable(malformed),
+    }
+}
+
+fn within<'a>(cloud_event: &'a Map<String, Value>, pointer: &str) -> Option<&'a Value> {
+    cloud_event.get("data").and_then(|data| data.pointer(pointer))
+}
+
+/// The parameters of the status callback that the event repeats.
+fn callback_pairs(cloud_event: &Map<String, Value>) -> Vec<Pair<'_>> {
+    let parameters = within(cloud_event, "/request/parameters").and_then(Value::as_object);
+    let mut pairs: Vec<Pair<'_>> = parameters.map(payload::verbatim).unwrap_or_default();
+    // For what the parameters lack: of a repeated one the first counts.
+    let time = within(cloud_event, "/timestamp").and_then(Value::as_str);
+    pairs.extend(time.map(|time| (Cow::from("Timestamp"), Cow::from(time))));
+    pairs
 }
 
 fn read_taskrouter(cloud_event: &Map<String, Value>, cloud_type: &str, interest: &Interest) -> DeliveryElement {

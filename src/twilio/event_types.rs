@@ -1,8 +1,10 @@
-//! The names of the events that matter: TaskRouter's `EventType` and a stream's `StreamEvent`.
+//! The names of the events that matter: TaskRouter's `EventType`, a stream's `StreamEvent` and a conference's `StatusCallbackEvent`.
 //!
 //! Workspaces, subscriptions, parsers, metrics and traces all take the names from here.
 
-use crate::call::fact::{FactKind, ReservationChange, StreamChange, TaskChange, TaskRouterEvent, TransferChange};
+use crate::call::fact::{
+    FactKind, ParticipantChange, ReservationChange, StreamChange, TaskChange, TaskRouterEvent, TransferChange,
+};
 
 /// An event that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,11 +17,13 @@ pub enum EventType {
     Transfer(TransferChange),
     /// A stream's status callback.
     Stream(StreamChange),
+    /// A conference's status callback about a participant.
+    Participant(ParticipantChange),
 }
 
 impl EventType {
     /// Every event that matters.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Reservation(ReservationChange::Created),
         Self::Reservation(ReservationChange::Accepted),
         Self::Reservation(ReservationChange::Wrapup),
@@ -44,6 +48,8 @@ impl EventType {
         Self::Stream(StreamChange::Started),
         Self::Stream(StreamChange::Stopped),
         Self::Stream(StreamChange::Error),
+        Self::Participant(ParticipantChange::Hold),
+        Self::Participant(ParticipantChange::Unhold),
     ];
 
     /// The event of this name in any case, if it matters.
@@ -55,6 +61,9 @@ impl EventType {
     pub fn of(what: &FactKind) -> Option<Self> {
         if let FactKind::Stream(event) = what {
             return Some(Self::Stream(event.change));
+        }
+        if let FactKind::Participant(event) = what {
+            return Some(Self::Participant(event.change));
         }
         Some(match what.taskrouter_event()? {
             TaskRouterEvent::Reservation(event) => Self::Reservation(event.change),
@@ -98,6 +107,10 @@ impl EventType {
                 StreamChange::Stopped => "stream-stopped",
                 StreamChange::Error => "stream-error",
             },
+            Self::Participant(change) => match change {
+                ParticipantChange::Hold => "participant-hold",
+                ParticipantChange::Unhold => "participant-unhold",
+            },
         }
     }
 
@@ -105,7 +118,7 @@ impl EventType {
     pub fn is_taskrouters(self) -> bool {
         match self {
             Self::Reservation(_) | Self::Task(_) | Self::Transfer(_) => true,
-            Self::Stream(_) => false,
+            Self::Stream(_) | Self::Participant(_) => false,
         }
     }
 }

@@ -28,12 +28,14 @@ pub struct Interest {
     pub channels: Vec<String>,
     /// The names of the fields that rules and parameters use; see [`is_field`].
     pub fields: BTreeSet<String>,
+    /// Participants' events of holds are kept.
+    pub holds: bool,
 }
 
 impl Default for Interest {
     /// Flex's own voice channel and no fields.
     fn default() -> Self {
-        Self { channels: vec!["voice".to_owned()], fields: BTreeSet::new() }
+        Self { channels: vec!["voice".to_owned()], fields: BTreeSet::new(), holds: false }
     }
 }
 

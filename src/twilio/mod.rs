@@ -3,6 +3,7 @@
 pub mod assignment;
 pub mod attributes;
 pub mod client;
+pub mod conference_status;
 pub mod event;
 pub mod event_record;
 pub mod event_stream;

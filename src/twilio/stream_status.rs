@@ -40,7 +40,8 @@ pub fn parse(pairs: &[Pair<'_>], now: EpochMs) -> Result<Status, Malformed> {
     let name = parameters.get("StreamName").unwrap_or(stream.as_str()).to_owned();
     let change = match EventType::named(kind) {
         Some(EventType::Stream(change)) => Some(change),
-        Some(EventType::Reservation(_) | EventType::Task(_) | EventType::Transfer(_)) | None => None,
+        Some(EventType::Reservation(_) | EventType::Task(_) | EventType::Transfer(_) | EventType::Participant(_))
+        | None => None,
     };
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     let is_ours = name.len() <= NAME_CHARACTERS && name.bytes().all(is_plain);

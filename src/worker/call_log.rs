@@ -42,6 +42,12 @@ pub(super) fn log_report(claim: &Claim, kind: &FactKind, call: &Call, outage: &O
         FactKind::Resumed(resumed) => {
             tracing::info!(%task_sid, pause = %resumed.id, "the time of this pause is up: its streams start again");
         }
+        FactKind::Noticed(Notice::OnHold) => {
+            tracing::info!(%task_sid, "the customer is on hold: streams of destinations with on_hold = \"stop\" rest");
+        }
+        FactKind::Noticed(Notice::OffHold) => {
+            tracing::info!(%task_sid, "the customer is off hold: the streams that rested start again");
+        }
         FactKind::Noticed(Notice::RedirectVoid) => {
             tracing::warn!(%task_sid, "a redirect whose answer was lost never took effect: it is decided anew");
         }
@@ -55,6 +61,7 @@ pub(super) fn log_report(claim: &Claim, kind: &FactKind, call: &Call, outage: &O
         | FactKind::Task(_)
         | FactKind::Transfer(_)
         | FactKind::Stream(_)
+        | FactKind::Participant(_)
         | FactKind::Begun(_)
         | FactKind::Parked(_)
         | FactKind::Redriven

@@ -62,6 +62,7 @@ impl CallMetrics {
             | FactKind::Task(_)
             | FactKind::Transfer(_)
             | FactKind::Stream(_)
+            | FactKind::Participant(_)
             | FactKind::Recovered(_)
             | FactKind::Noticed(_)
             | FactKind::Dismissed
@@ -142,7 +143,7 @@ impl CallMetrics {
             Notice::PauseProven { .. } => streams.pauses.get_or_create(&[("outcome", "proven")]).inc(),
             Notice::PauseUnproven { .. } => streams.pauses.get_or_create(&[("outcome", "unproven")]).inc(),
             Notice::PauseOverdue { .. } => streams.pauses.get_or_create(&[("outcome", "overdue")]).inc(),
-            Notice::RedirectVoid => 0,
+            Notice::OnHold | Notice::OffHold | Notice::RedirectVoid => 0,
         };
     }
 }

@@ -56,6 +56,7 @@ impl Shadow {
             | FactKind::Task(_)
             | FactKind::Transfer(_)
             | FactKind::Stream(_)
+            | FactKind::Participant(_)
             | FactKind::Parked(_)
             | FactKind::Recovered(_)
             | FactKind::Noticed(_)

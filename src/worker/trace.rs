@@ -33,7 +33,7 @@ impl Trace {
                 self.newest_of.insert(event.reservation.clone(), root);
                 self.newest = Some(root);
             }
-            FactKind::Task(_) | FactKind::Transfer(_) | FactKind::Stream(_) => {
+            FactKind::Task(_) | FactKind::Transfer(_) | FactKind::Stream(_) | FactKind::Participant(_) => {
                 self.newest = Some(SpanId::of_event(&self.task, fact));
             }
             FactKind::Settled(settled) if fresh => self.step(settled, fact.at),

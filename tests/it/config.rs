@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 use taskrouter_streams::call::policy::Strategy as Streaming;
+use taskrouter_streams::call::rules::OnHold;
 use taskrouter_streams::config::{self, ConfigError, DestinationConfig, JournalUrl, Problem, Settings};
 use taskrouter_streams::http::{EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH};
 use taskrouter_streams::telemetry::LogFormat;
@@ -74,6 +75,23 @@ pub(crate) fn only_problem(key: &str, file: &str, environment: &Environment) -> 
     let problems = refused(file, environment);
     assert_eq!(problems.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), [key], "{problems:?}");
     problems.into_iter().next().unwrap()
+}
+
+#[test]
+fn a_destination_that_goes_by_holds_needs_somebody_who_tells() {
+    let file =
+        |more: &str| format!("[streams]\n{more}\n[[streams.destinations]]\nurl = \"wss://h/a\"\non_hold = \"stop\"\n");
+    let nothing = without("TRS__STREAMS__DESTINATIONS");
+    let problem = only_problem("streams.destinations.on_hold", &file(""), &nothing);
+    let said = problem.to_string();
+    assert!(said.contains("hold_events") && said.contains("hold_poll_ms") && said.contains("for A"), "{said}");
+    for (more, kept) in [("hold_events = true", true), ("hold_poll_ms = 5000", false)] {
+        let settings = accepted(&file(more), &nothing);
+        assert_eq!(settings.streams.destinations[0].on_hold, OnHold::Stop);
+        assert_eq!(settings.interest().holds, kept, "what nobody needs is not kept");
+    }
+    let odd = file("hold_events = true").replace("\"stop\"", "\"mute\"");
+    only_problem("streams.destinations.0.on_hold", &odd, &nothing);
 }
 
 #[test]
@@ -593,6 +611,7 @@ fn destinations_come_from_the_file_or_the_environment() {
             url: url.into(),
             track,
             status_callback: true,
+            on_hold: OnHold::Stream,
             parameters: Vec::new(),
         };
         vec![to("A", first, Track::BothTracks), to("B", "wss://h/b", Track::InboundTrack)]

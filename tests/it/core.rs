@@ -22,6 +22,7 @@ mod absences;
 mod claims;
 mod entitlement;
 mod guard;
+mod holds;
 mod laws;
 mod leg_checks;
 mod legs;

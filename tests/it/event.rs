@@ -70,6 +70,7 @@ fn every_event_type_of_interest_becomes_its_fact() {
                 | FactKind::Task(_)
                 | FactKind::Transfer(_)
                 | FactKind::Stream(_)
+                | FactKind::Participant(_)
                 | FactKind::Begun(_)
                 | FactKind::Settled(_)
                 | FactKind::Parked(_)

@@ -6,8 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::Path;
+use taskrouter_streams::call::fact::ParticipantChange;
 use taskrouter_streams::twilio::event::{self, Content, Malformed, types};
-use taskrouter_streams::twilio::event_stream::{DeliveryElement, NotEvents, parse};
+use taskrouter_streams::twilio::event_stream::{DeliveryElement, NotEvents, PARTICIPANT_TYPE, parse};
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::parse_pairs;
 use taskrouter_streams::twilio::stream_status::{self, StatusContent};
@@ -299,6 +300,52 @@ fn a_streams_status_is_the_same_fact_by_its_callback_and_by_event_streams() {
     }
     let bare = only(&json!({"type": "com.twilio.voice.status-callback.stream.updated"}));
     assert_eq!(bare, DeliveryElement::Unusable(Malformed::Missing("AccountSid")));
+}
+
+/// A conference's status callback about a participant, with something else in its place.
+fn participant_updated(other: &[(&str, &str)]) -> Value {
+    let mut parameters = vec![
+        ("AccountSid", ACCOUNT),
+        ("CallSid", "CA00000000000000000000000000000001"),
+        ("ConferenceSid", "CF00000000000000000000000000000001"),
+        ("FriendlyName", "WT00000000000000000000000000000001"),
+        ("StatusCallbackEvent", "participant-hold"),
+        ("SequenceNumber", "7"),
+        ("Timestamp", "Thu, 09 Oct 2025 08:53:25 +0000"),
+    ];
+    parameters.retain(|(name, _)| other.iter().all(|(replaced, _)| replaced != name));
+    parameters.extend(other.iter().filter(|(_, value)| !value.is_empty()));
+    let mut event = stream_updated("https://a.example/conferences", &parameters);
+    event["type"] = json!(PARTICIPANT_TYPE);
+    event
+}
+
+#[test]
+fn a_hold_is_a_fact_of_the_task_that_names_the_conference() {
+    let interest = Interest { holds: true, ..Interest::default() };
+    let read = |other: &[(&str, &str)]| {
+        let delivery = json!([participant_updated(other)]).to_string();
+        parse(delivery.as_bytes(), &interest, NOW).unwrap().into_iter().next().unwrap()
+    };
+    let fact = |other: &[(&str, &str)]| {
+        let DeliveryElement::Participant { identity, event, .. } = read(other) else { panic!("{other:?}") };
+        (identity, event)
+    };
+    let (identity, event) = fact(&[]);
+    assert_eq!((event.change, event.at), (ParticipantChange::Hold, 1_760_000_005_000));
+    assert_eq!(fact(&[]).0, identity, "told again");
+    assert_ne!(fact(&[("SequenceNumber", "8")]).0, identity);
+    assert_eq!(fact(&[("StatusCallbackEvent", "participant-unhold")]).1.change, ParticipantChange::Unhold);
+    // Without a number the event's own id tells it from others, and without a time the envelope's serves.
+    assert!(fact(&[("SequenceNumber", "")]).0.ends_with("|NO1"));
+    assert_eq!(fact(&[("Timestamp", "")]).1.at, 1_760_000_005_123);
+    let long = "9".repeat(4_000);
+    assert!(fact(&[("SequenceNumber", long.as_str())]).0.len() < 200, "the sender does not decide the key's length");
+    for (name, value) in [("FriendlyName", "my-room"), ("StatusCallbackEvent", "participant-join")] {
+        assert_eq!(read(&[(name, value)]), DeliveryElement::NotOurs, "{name}");
+    }
+    assert_eq!(read(&[("ConferenceSid", "")]), DeliveryElement::Unusable(Malformed::Missing("ConferenceSid")));
+    assert_eq!(only(&participant_updated(&[])), DeliveryElement::NotOurs, "nobody goes by holds");
 }
 
 proptest! {

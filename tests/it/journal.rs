@@ -9,6 +9,7 @@ mod postgres;
 mod retention;
 mod rules;
 mod sqlite;
+mod statement_log;
 
 use std::future::Future;
 use std::sync::Arc;

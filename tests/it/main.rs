@@ -28,6 +28,7 @@ mod doctor;
 mod event;
 mod event_stream;
 mod faults;
+mod holds;
 mod http2;
 mod ingress;
 mod journal;

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use taskrouter_streams::call::fact::ParticipantChange;
 use taskrouter_streams::recording::{Known, Recorder};
 use taskrouter_streams::telemetry::metrics::Metrics;
 use taskrouter_streams::twilio::client::Product;
@@ -427,4 +428,26 @@ fn a_delivery_says_after_recording_what_its_event_says() {
     let delivery: Value = serde_json::from_str(&files[1].1).unwrap();
     let elements = event_stream::parse(delivery["events"].to_string().as_bytes(), &Interest::default(), 0).unwrap();
     assert_eq!(elements, [DeliveryElement::Event(by_form)]);
+}
+
+/// What tells of a hold is kept, and what else it tells of the participant is not.
+#[test]
+fn a_recorded_hold_says_what_it_said() {
+    let parameters = json!({
+        "AccountSid": ACCOUNT, "CallSid": CALL, "ConferenceSid": "CF5e11e12345678901234567890123abcd", "FriendlyName": TASK,
+        "StatusCallbackEvent": "participant-hold", "SequenceNumber": "9", "ParticipantLabel": "Zoë",
+        "Timestamp": "Mon, 24 Nov 2025 16:00:09 +0000",
+    });
+    let event = json!([{
+        "specversion": "1.0", "type": event_stream::PARTICIPANT_TYPE, "id": "EZ5e11e12345678901234567890123abcd",
+        "data": {"request": {"url": "https://example.com/of/mine", "parameters": parameters}},
+    }]);
+    let folder = recorded(&[], |witness| witness.saw_delivery(event.to_string().as_bytes()));
+    let files = files(folder.path());
+    assert!(!files[0].1.contains("Zo") && !files[0].1.contains("of/mine"), "{}", files[0].1);
+    let delivery: Value = serde_json::from_str(&files[0].1).unwrap();
+    let interest = Interest { holds: true, ..Interest::default() };
+    let elements = event_stream::parse(delivery["events"].to_string().as_bytes(), &interest, 0).unwrap();
+    let [DeliveryElement::Participant { task, event, .. }] = elements.as_slice() else { panic!("{elements:?}") };
+    assert!(event.change == ParticipantChange::Hold && event.at > 0 && task.as_str() != TASK, "{elements:?}");
 }

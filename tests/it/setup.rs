@@ -5,6 +5,7 @@ use crate::program::text;
 use serde_json::json;
 use std::process::Output;
 use taskrouter_streams::twilio::event;
+use taskrouter_streams::twilio::event_stream::PARTICIPANT_TYPE;
 use twilio_simulator::SimConfig;
 use twilio_simulator::faults::{Fault, On};
 use twilio_simulator::testbed::Testbed;
@@ -227,6 +228,19 @@ fn made(stage: &Testbed) -> usize {
         .iter()
         .filter(|request| request.op.is_some_and(|op| makes.contains(&op)))
         .count()
+}
+
+/// Who goes by holds that events tell subscribes to those as well.
+#[tokio::test]
+async fn the_event_of_holds_is_subscribed_to_where_streams_go_by_it() {
+    let stage = stage().await;
+    let holds = [("TRS__STREAMS__HOLD_EVENTS", "true"), ("TRS__STREAMS__DESTINATIONS__0__ON_HOLD", "stop")];
+    let output = run(&stage, &["setup", "--event-streams", "--yes"], &holds).await;
+    let said = all(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let subscribed = stage.sim.world(|world| world.event_streams().subscriptions[0].types.clone());
+    assert_eq!(subscribed.last().map(String::as_str), Some(PARTICIPANT_TYPE), "{subscribed:?}");
+    assert_eq!(subscribed.len(), wanted().len() + 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! Debian's `faketime` skews them. Where it is not installed these tests say so and do nothing; in CI they fail instead.
 
 use crate::postgres::{self, Database};
-use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE, program};
+use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE, opened, program};
 use crate::several::{
     Balancer, HURRY, LEASE, LIMIT, a_warm_transfer, every_call_is_told_whole, nothing_acknowledged_is_lost, twilio,
 };
@@ -15,8 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::sid::TaskSid;
-use taskrouter_streams::journal::{Clock, Journal, MachineTime, SqliteJournal, SqliteSettings};
-use taskrouter_streams::telemetry::metrics::Commits;
+use taskrouter_streams::journal::{Clock, Journal, MachineTime};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use twilio_simulator::callbacks::Destination;
@@ -27,6 +26,12 @@ use twilio_simulator::{Route, Settings, SimConfig, Simulator};
 /// Calls at a time, and each caller's calls.
 const CALLERS: usize = 5;
 const CALLS_EACH: usize = 12;
+
+/// Twilio tries an event for 15 s in all, the last time at most that long after it happened.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Rounds of a test of which a busy machine may make some void.
+const ROUNDS: u32 = 5;
 
 /// `libfaketimeMT`, where distributions install it.
 fn library() -> Option<PathBuf> {
@@ -207,13 +212,30 @@ async fn two_workers_ten_minutes_apart_on_one_database_hand_calls_to_each_other(
     nothing_acknowledged_is_lost(&sim, &kept);
 }
 
+/// A machine so busy that a restart outlasts Twilio's patience says nothing of clocks: then all begins anew.
 async fn one_worker_whose_clock_is_set(strategy: &'static str, stops: bool) {
     let Some(library) = library() else { return };
+    for _ in 0..ROUNDS {
+        if a_round_with_a_clock_that_is_set(&library, strategy, stops).await.is_ok() {
+            return;
+        }
+    }
+    panic!("no restart of {ROUNDS} rounds took less than {PATIENCE:?}: the machine is too slow for this test");
+}
+
+/// Twilio gave up events because nobody took them for so long.
+struct Outlasted;
+
+async fn a_round_with_a_clock_that_is_set(
+    library: &Path,
+    strategy: &'static str,
+    stops: bool,
+) -> Result<(), Outlasted> {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("journal.db");
     let url = format!("sqlite:{}", path.display());
     let (sim, balancer) = twilio(12, 20).await;
-    let clock = WallClock::new(&library);
+    let clock = WallClock::new(library);
     clock.set(0);
     let mut worker = clock.serve(&url, &sim, strategy);
     balancer.add(&worker.public);
@@ -222,6 +244,7 @@ async fn one_worker_whose_clock_is_set(strategy: &'static str, stops: bool) {
         callers.have_ended(10 * round).await;
         the_next_starts_fail(&sim);
         if stops {
+            let away_since = Instant::now();
             balancer.remove(&worker.public);
             worker.signal("TERM");
             let ended = tokio::task::spawn_blocking(|| worker.ended());
@@ -229,6 +252,9 @@ async fn one_worker_whose_clock_is_set(strategy: &'static str, stops: bool) {
             clock.set(3_600 * hours);
             worker = clock.serve(&url, &sim, strategy);
             balancer.add(&worker.public);
+            if away_since.elapsed() > PATIENCE {
+                return Err(Outlasted);
+            }
         } else {
             clock.set(3_600 * hours);
         }
@@ -243,15 +269,7 @@ async fn one_worker_whose_clock_is_set(strategy: &'static str, stops: bool) {
     let ended = tokio::task::spawn_blocking(|| worker.ended());
     assert_eq!(ended.await.unwrap(), Some(0));
 
-    let settings = SqliteSettings {
-        path,
-        queue_limit: 10,
-        batch_limit: 10,
-        lease: LEASE,
-        wal_limit_bytes: 1 << 20,
-        commits: Commits::default(),
-    };
-    let journal = SqliteJournal::open(settings).unwrap();
+    let journal = opened(&path);
     let told = went_well(&journal, &sim, &calls).await;
     if !stops {
         told.iter().for_each(|facts| nothing_was_given_up(facts));
@@ -259,6 +277,7 @@ async fn one_worker_whose_clock_is_set(strategy: &'static str, stops: bool) {
         let span = stamps.clone().max().unwrap() - stamps.min().unwrap();
         assert!(span < 1_800_000, "a clock that was set reached the facts, which span {span} ms");
     }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

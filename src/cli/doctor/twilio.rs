@@ -120,7 +120,7 @@ fn workspace(settings: &Settings, row: &WorkspaceRow) -> Check {
 async fn streamed(settings: &Settings, client: &Client) -> Check {
     const NAME: &str = "event streams";
     const SETUP: &str = "run `taskrouter-streams setup --event-streams --yes`";
-    let found = match Delivery::new(client, &settings.server.public_url, "").read().await {
+    let found = match Delivery::new(client, settings, "").read().await {
         Ok(found) => found,
         Err(error) => {
             let host = client.event_streams().base_url().host_str().unwrap_or_default();

@@ -4,10 +4,11 @@
 use super::plan::quoted;
 use crate::call::sid::SubscriptionSid;
 use crate::cli::{CommandResult, note, say};
+use crate::config::Settings;
 use crate::http::EVENT_STREAMS_PATH;
 use crate::twilio::client::{ApiError, Client, SinkRow, SubscriptionRow, sink_configuration};
 use crate::twilio::event;
-use crate::twilio::event_stream::TYPE_PREFIX;
+use crate::twilio::event_stream::{PARTICIPANT_TYPE, TYPE_PREFIX};
 use anyhow::{anyhow, bail};
 use serde_json::json;
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ pub(in crate::cli) struct Delivery<'a> {
     destination: String,
     base: &'a str,
     login: &'a str,
+    /// The event types that this configuration needs, as Event Streams names them.
+    types: Vec<String>,
 }
 
 /// What Event Streams is configured with.
@@ -25,19 +28,19 @@ pub(in crate::cli) struct Found {
     /// Our sink; an active one before any other.
     pub(in crate::cli) sink: Option<SinkRow>,
     subscriptions: Vec<SubscriptionRow>,
-    /// Relevant event types without a subscription.
+    /// How many event types are needed.
+    needed: usize,
+    /// Those of them without a subscription.
     pub(in crate::cli) missing: Vec<String>,
 }
 
-/// The relevant event types, as Event Streams names them.
-fn types() -> impl Iterator<Item = String> {
-    event::types().map(|name| format!("{TYPE_PREFIX}{name}"))
-}
-
 impl<'a> Delivery<'a> {
-    pub(in crate::cli) fn new(client: &'a Client, public_url: &str, login: &'a str) -> Self {
+    pub(in crate::cli) fn new(client: &'a Client, settings: &Settings, login: &'a str) -> Self {
         let base = client.event_streams().base_url().as_str().trim_end_matches('/');
-        Self { client, destination: format!("{public_url}{EVENT_STREAMS_PATH}"), base, login }
+        let destination = format!("{}{EVENT_STREAMS_PATH}", settings.server.public_url);
+        let of_holds = settings.streams.wants_hold_events().then(|| PARTICIPANT_TYPE.to_owned());
+        let types = event::types().map(|name| format!("{TYPE_PREFIX}{name}")).chain(of_holds).collect();
+        Self { client, destination, base, login, types }
     }
 
     /// Prints the requests as shell commands, unless all is made. What cannot be read, such as without a connection, does not keep
@@ -76,7 +79,7 @@ impl<'a> Delivery<'a> {
         text.push_str(&curl("Subscriptions"));
         text.push_str(&field("Description=taskrouter-streams".to_owned()));
         text.push_str(&field("SinkSid=DG…".to_owned()));
-        for name in types() {
+        for name in &self.types {
             text.push_str(&field(format!("Types={}", json!({"type": name}))));
         }
         text.push_str("\n\n# To undo this, with the SIDs of the answers: the subscription first, then the sink");
@@ -134,7 +137,8 @@ impl<'a> Delivery<'a> {
         for subscription in &subscriptions {
             told.extend(self.client.event_streams().event_types(&subscription.sid).await?);
         }
-        Ok(Found { sink, subscriptions, missing: types().filter(|name| !told.contains(name)).collect() })
+        let missing = self.types.iter().filter(|name| !told.contains(name)).cloned().collect();
+        Ok(Found { sink, subscriptions, needed: self.types.len(), missing })
     }
 
     /// Records in `made` what was created, as paths below the version, also when it ends early.
@@ -177,7 +181,7 @@ impl Found {
             all => all.iter().map(|row| row.sid.to_string()).collect::<Vec<_>>().join(", "),
         };
         let mut text = format!("sink          {sink} for {destination}\nsubscription  {subscription}");
-        let (total, missing) = (types().count(), self.missing.len());
+        let (total, missing) = (self.needed, self.missing.len());
         text.push_str(&format!("\nevent types   {} of the {total} needed", total - missing));
         if self.has_subaccounts() {
             text.push_str(

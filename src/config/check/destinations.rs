@@ -1,7 +1,7 @@
 //! `[[streams.destinations]]`: where streams go, and which parameters their sockets receive.
 
 use super::addresses::has_userinfo;
-use crate::call::rules::{PARAMETER_CHARACTERS, Piece, Template, characters, is_taken};
+use crate::call::rules::{OnHold, PARAMETER_CHARACTERS, Piece, Template, characters, is_taken};
 use crate::config::DestinationConfig;
 use crate::config::layers::{Found, Raw};
 use crate::config::reader::Reader;
@@ -139,17 +139,32 @@ fn destination(reader: &mut Reader, place: usize, entry: Entry) -> Option<Destin
     if status_callback.is_none() {
         note("status_callback", "is neither true nor false", "write true or false");
     }
+    let on_hold = on_hold(keys.remove("on_hold"));
+    if on_hold.is_none() {
+        note("on_hold", "is neither \"stream\" nor \"stop\"", "write one of them, in quotation marks");
+    }
     let parameters = parameters(keys.remove("parameters"), &mut note);
     for key in keys.keys() {
-        note(key, "is not a key", "the keys there are name, url, track, status_callback and parameters");
+        note(key, "is not a key", "the keys there are name, url, track, status_callback, on_hold and parameters");
     }
     Some(DestinationConfig {
         name: name?,
         url: url?,
         track: track?,
         status_callback: status_callback?,
+        on_hold: on_hold?,
         parameters: parameters?,
     })
+}
+
+/// `on_hold`: whether streams go on while the customer is on hold.
+fn on_hold(raw: Option<Raw>) -> Option<OnHold> {
+    match raw {
+        None => Some(OnHold::default()),
+        Some(Raw::Text(text)) if text == "stream" => Some(OnHold::Stream),
+        Some(Raw::Text(text)) if text == "stop" => Some(OnHold::Stop),
+        Some(_) => None,
+    }
 }
 
 /// `parameters`: names and templates. Twilio takes 99 of them, and a name and its value must be shorter than 500 characters.

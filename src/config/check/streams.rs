@@ -3,8 +3,10 @@
 use super::destinations::destinations;
 use super::rules::rules;
 use crate::call::policy::Strategy;
+use crate::call::rules::OnHold;
 use crate::config::reader::{HOUR_MS, Reader};
 use crate::config::{EligibilityConfig, StreamsConfig};
+use std::time::Duration;
 
 /// Twilio's: four tracks of one call can be streamed.
 const TRACKS_PER_CALL: u64 = 4;
@@ -23,6 +25,8 @@ pub(super) fn streams(reader: &mut Reader) -> Option<StreamsConfig> {
     let verify_sample = reader.number("streams.verify_sample", 0..=1_000);
     let restart_limit = reader.count("streams.restart_limit", 0..=100);
     let quiet_check = reader.millis("streams.quiet_check_ms", 1_000..=24 * HOUR_MS);
+    let hold_events = reader.truth("streams.hold_events");
+    let hold_poll = reader.millis("streams.hold_poll_ms", 0..=HOUR_MS);
     let destinations = destinations(reader);
     let rules = rules(reader, destinations.as_deref());
     let dearest = destinations.iter().flatten().map(|to| to.track.cost()).max();
@@ -31,6 +35,12 @@ pub(super) fn streams(reader: &mut Reader) -> Option<StreamsConfig> {
     {
         let remedy = "make it 2 or more, or stream one track only";
         reader.problem("streams.track_budget", format!("is {budget}, less than one of the streams takes"), remedy);
+    }
+    let stops = destinations.iter().flatten().find(|to| to.on_hold == OnHold::Stop);
+    if let (Some(to), Some(false), Some(Duration::ZERO)) = (stops, hold_events, hold_poll) {
+        let wrong = format!("is \"stop\" for {}, and nothing would tell of holds", to.name);
+        let remedy = "set streams.hold_events = true for an Event Streams subscription that tells, or streams.hold_poll_ms to look";
+        reader.problem("streams.destinations.on_hold", wrong, remedy);
     }
     Some(StreamsConfig {
         strategy: strategy?,
@@ -43,6 +53,8 @@ pub(super) fn streams(reader: &mut Reader) -> Option<StreamsConfig> {
         end_grace: end_grace?,
         verify_per_mille: u32::try_from(verify_sample?).unwrap_or(0),
         quiet_check: quiet_check?,
+        hold_events: hold_events?,
+        hold_poll: hold_poll?,
         destinations: destinations?,
         rules: rules?,
     })

@@ -1,41 +1,75 @@
 //! What PostgreSQL's failures mean, told by code: a server's message can hold values.
 
 use crate::journal::JournalError;
+use std::error::Error as _;
+use std::io;
+use tokio_postgres::Error;
+
+/// An answer that does not have the form that was asked for.
+#[derive(Debug)]
+pub(super) struct Unexpected;
+
+impl From<Error> for Unexpected {
+    fn from(_: Error) -> Self {
+        Self
+    }
+}
+
+impl From<Unexpected> for JournalError {
+    fn from(_: Unexpected) -> Self {
+        JournalError::Unavailable { reason: "its answer could not be read".to_owned() }
+    }
+}
 
 /// Whether the same again can end better: a deadlock, a conflict with another transaction, a connection that broke.
-pub(super) fn is_transient(error: &sqlx::Error) -> bool {
-    match error.as_database_error().map(|error| error.code()) {
-        // Serialization failure, deadlock, an identity that another connection committed at the same moment; and a
-        // server that goes down or comes up, whose connections are closed one by one.
-        Some(Some(code)) => matches!(&*code, "40001" | "40P01" | "23505") || ends_the_session(&code),
-        Some(None) => false,
-        None => matches!(error, sqlx::Error::Io(_)),
+pub(super) fn is_transient(error: &Error) -> bool {
+    match code(error) {
+        // Serialization failure, deadlock, an identity that another connection committed at the same moment, the rest of a
+        // transaction that did not arrive in time; and a server that goes down or comes up, whose connections are closed one by one.
+        Some(code) => matches!(code, "40001" | "40P01" | "23505" | "25P03") || ends_the_session(code),
+        None => error.is_closed() || broken(error).is_some(),
     }
 }
 
 /// Whether the server has said no, and so has rolled back. A session that it ends may have committed before.
-pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| !error.code().is_some_and(|code| ends_the_session(&code)))
+pub(super) fn is_refusal(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|error| !ends_the_session(error.code().code()))
 }
 
 /// Whether a server that refuses a connection may take it later: nobody listens yet, it starts or stops, it has no connection left, or
 /// a pooler in front of it does not reach it.
-pub(super) fn may_come(error: &sqlx::Error) -> bool {
-    match error.as_database_error().map(|error| error.code()) {
-        Some(Some(code)) => ends_the_session(&code) || code == "53300" || code.starts_with("08"),
-        Some(None) => false,
-        // A certificate that does not fit arrives as data that is not valid, and will not fit later.
-        None => matches!(error, sqlx::Error::Io(error) if error.kind() != std::io::ErrorKind::InvalidData),
+pub(super) fn may_come(error: &Error) -> bool {
+    match code(error) {
+        Some(code) => ends_the_session(code) || code == "53300" || code.starts_with("08"),
+        None => error.is_closed() || broken(error).is_some(),
     }
+}
+
+fn code(error: &Error) -> Option<&str> {
+    error.as_db_error().map(|error| error.code().code())
 }
 
 fn ends_the_session(code: &str) -> bool {
     code.starts_with("57P")
 }
 
+/// How a connection broke. A certificate that does not fit, or a message that cannot be written or read, is data that is not valid: it
+/// will not be later.
+fn broken(error: &Error) -> Option<io::ErrorKind> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind())
+                .filter(|kind| !matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput));
+        }
+        cause = error.source();
+    }
+    None
+}
+
 /// Whether the server takes no writes: it follows another one, or an administrator has said so.
-pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "25006" | "0A000"))
+pub(super) fn is_read_only(error: &Error) -> bool {
+    code(error).is_some_and(|code| matches!(code, "25006" | "0A000"))
 }
 
 /// Whether the server objects to a value, and so would to every transaction that holds it.
@@ -48,23 +82,20 @@ pub(super) const READ_ONLY: &str =
 
 const REFUSED: &str = "PostgreSQL refused with SQLSTATE";
 
-pub(super) fn unavailable(error: &sqlx::Error) -> JournalError {
+pub(super) fn unavailable(error: &Error) -> JournalError {
     // By code only: a server's message can hold values.
-    let reason = match (error.as_database_error().map(|error| error.code()), error) {
-        (Some(Some(code)), _) => format!("{REFUSED} {code}"),
-        (Some(None), _) => REFUSED.to_owned(),
-        (None, sqlx::Error::Io(error)) => format!("the connection failed: {}", error.kind()),
-        (None, sqlx::Error::PoolTimedOut) => "no connection could be had in time".to_owned(),
-        (None, sqlx::Error::PoolClosed) => "it has been closed".to_owned(),
-        (None, _) => "the connection failed".to_owned(),
+    let reason = match (code(error), broken(error)) {
+        (Some(code), _) => format!("{REFUSED} {code}"),
+        (None, Some(kind)) => format!("the connection failed: {kind}"),
+        (None, None) => "the connection failed".to_owned(),
     };
     JournalError::Unavailable { reason }
 }
 
 /// What the server or the connection said, for whoever opens the journal: there are no values of ours in it yet.
-pub(super) fn describe(error: &sqlx::Error) -> String {
-    match error.as_database_error() {
+pub(super) fn describe(error: &Error) -> String {
+    match error.as_db_error() {
         Some(refusal) => refusal.message().to_owned(),
-        None => error.to_string(),
+        None => error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
     }
 }

@@ -1,12 +1,12 @@
 //! A look at a database that leaves it as it is.
 
+use super::address::Address;
 use super::connect::{connect, measure};
 use super::error::describe;
 use super::schema;
-use super::settings::{PostgresSettings, options, shown};
+use super::settings::PostgresSettings;
 use crate::call::fact::EpochMs;
 use crate::journal::{MachineTime, OpenError, TimeSource as _};
-use sqlx::Connection as _;
 use std::time::{Duration, Instant};
 
 /// Enough for a median that one slow write does not change.
@@ -39,32 +39,32 @@ pub struct Examination {
 /// # Errors
 /// When the database cannot be reached or used, or a newer version has migrated it.
 pub async fn examine(settings: &PostgresSettings) -> Result<Examination, OpenError> {
-    let options = options(settings)?;
-    let shown = shown(&options);
+    let address = Address::parse(&settings.url)?;
+    let shown = &address.shown;
     let began = Instant::now();
-    let mut connection = connect(&options, &shown, settings.acquire_timeout).await?;
+    let connection = connect(&address, settings.acquire_timeout).await?;
+    let client = &connection.client;
     let connected = began.elapsed();
-    let server = schema::server(&mut connection, &shown).await?;
-    let measured = measure(&mut connection).await;
+    let server = schema::server(client, shown).await?;
+    let measured = measure(client).await;
     let measured = measured.map_err(|error| OpenError::Unopenable { path: shown.clone(), reason: describe(&error) })?;
     let clock_ahead_ms = MachineTime::default().wall() - measured.at;
     let mut write = None;
     if server.may_write && !server.is_read_only {
         if server.has_tables {
-            schema::version(&mut connection, &shown).await?;
+            schema::version(client, shown).await?;
         }
         let mut times = Vec::new();
         for _ in 0..WRITES {
             let began = Instant::now();
-            let written = sqlx::raw_sql(WRITE).execute(&mut connection).await;
+            let written = client.batch_execute(WRITE).await;
             written.map_err(|error| OpenError::Unopenable { path: shown.clone(), reason: describe(&error) })?;
             times.push(began.elapsed());
         }
         times.sort();
         write = times.get(WRITES / 2).copied();
     }
-    // There is nothing in it that could be lost.
-    drop(connection.close().await);
+    connection.close().await;
     Ok(Examination {
         connected,
         clock_ahead_ms,

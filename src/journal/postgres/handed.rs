@@ -12,16 +12,21 @@ pub(super) struct Handed(Mutex<HashMap<TaskSid, Facts>>);
 
 struct Facts {
     fence: i64,
-    /// Those that have not been taken yet, without gaps.
+    /// Those after number `from` up to number `last` that have not been taken yet.
     facts: Vec<(Seq, Fact)>,
+    from: Seq,
     last: Seq,
+    /// Nothing was taken since the claim, so that it is known when there is nothing.
+    is_fresh: bool,
 }
 
 impl Handed {
-    /// All facts of the call so far.
-    pub(super) fn claimed(&self, claim: &Claim, facts: Vec<(Seq, Fact)>) {
-        let last = facts.last().map_or(0, |(seq, _)| *seq);
-        self.facts().insert(claim.call.clone(), Facts { fence: claim.fence, facts, last });
+    /// All facts of the call so far after number `from`.
+    pub(super) fn claimed(&self, claim: &Claim, from: Seq, facts: Vec<(Seq, Fact)>) {
+        // Perhaps not all that the claim counts: one that was committed while the claim waited for the row is not among them.
+        let last = facts.last().map_or(from, |(seq, _)| *seq);
+        let facts = Facts { fence: claim.fence, facts, from, last, is_fresh: true };
+        self.facts().insert(claim.call.clone(), facts);
     }
 
     /// A fact of our own. After one from elsewhere, what is here is not all there is.
@@ -36,17 +41,21 @@ impl Handed {
         }
     }
 
-    /// The facts after this number, once; `None` when there are none here, and the database has to be asked.
+    /// The facts after this number, once; `None` when that is not known here, and the database has to be asked.
     pub(super) fn take(&self, claim: &Claim, after: Seq) -> Option<Vec<(Seq, Fact)>> {
         let mut all = self.facts();
         let known = all.get_mut(&claim.call).filter(|known| known.fence == claim.fence)?;
+        let is_fresh = std::mem::take(&mut known.is_fresh);
+        if known.facts.is_empty() && !is_fresh {
+            return None;
+        }
+        let from = std::mem::replace(&mut known.from, known.last);
         let mut facts = std::mem::take(&mut known.facts);
-        let (first, _) = facts.first()?;
-        if *first <= after + 1 {
+        if from <= after {
             facts.retain(|(seq, _)| *seq > after);
             return Some(facts);
         }
-        // It knows more already, so what is here may have a gap before it.
+        // More is asked for than is here.
         all.remove(&claim.call);
         None
     }

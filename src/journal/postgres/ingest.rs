@@ -1,20 +1,19 @@
 //! The task that commits events, as many as have gathered at once.
 
-use super::error::objects_to_a_value;
+use super::error::{Unexpected, objects_to_a_value};
 use super::ops::body;
 use super::session::{Sessions, Work};
-use super::sql::{Value, filled, now_ms, rows};
+use super::sql::{Statement, Value, now_ms};
 use crate::call::fact::EpochMs;
 use crate::journal::calls::{customer, wakes};
 use crate::journal::{Ingested, JournalError, NewFact};
 use crate::telemetry::metrics::Commits;
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_postgres::Row;
 
 /// How far the mark of the newest event may lag behind: one row that every commit writes would put all commits in a queue.
 const MARK_LAG_MS: EpochMs = 1_000;
@@ -146,19 +145,27 @@ impl<'a> Batch<'a> {
         Ok(batch)
     }
 
-    fn arrived(&self) -> String {
-        rows(self.events.iter().zip(1_i64..).map(|((event, body), place)| {
+    /// A column each, as ARRIVED names them.
+    fn columns(&self) -> Vec<Value<'_>> {
+        let (mut tasks, mut identities, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut parks, mut customers, mut wake) = (Vec::new(), Vec::new(), Vec::new());
+        for (event, body) in &self.events {
             let NewFact { call, identity, fact } = event;
-            [
-                Value::from(call.as_str()),
-                identity.as_str().into(),
-                body.as_str().into(),
-                fact.kind.parks().into(),
-                customer(&fact.kind).map(|sid| sid.as_str()).into(),
-                wakes(&fact.kind, 1).into(),
-                place.into(),
-            ]
-        }))
+            tasks.push(call.as_str());
+            identities.push(identity.as_str());
+            bodies.push(body.as_str());
+            parks.push(fact.kind.parks());
+            customers.push(customer(&fact.kind).map(|sid| sid.as_str()));
+            wake.push(wakes(&fact.kind, 1));
+        }
+        vec![
+            Value::Texts(tasks),
+            Value::Texts(identities),
+            Value::Texts(bodies),
+            Value::OptionalTruths(parks),
+            Value::OptionalTexts(customers),
+            Value::Truths(wake),
+        ]
     }
 }
 
@@ -169,39 +176,45 @@ impl Work for Batch<'_> {
     /// A call's row is locked before its facts are numbered, so that numbers follow commits; rows are locked in the order of
     /// their keys, so that two batches do not wait for each other. One NOTIFY is for the whole commit, which takes a lock
     /// that the whole server shares.
-    fn statements(&self) -> String {
+    fn statements(&self) -> Vec<Statement<'_>> {
         // No row is locked when another process has just done it.
         let marked = "marked AS (
-            UPDATE taskrouter_streams.mark SET at_ms = $1
-            WHERE name = 'newest_event' AND at_ms <= $1 - $2 AND EXISTS (SELECT FROM fresh)), ";
+            UPDATE taskrouter_streams.mark SET at_ms = $7
+            WHERE name = 'newest_event' AND at_ms <= $7 - $8 AND EXISTS (SELECT FROM fresh)), ";
         let is_marked_since = self.newest < self.mark.load(Ordering::Relaxed) + MARK_LAG_MS;
-        let told = ", CASE WHEN is_due AND row_number() OVER () = 1 THEN pg_notify($3, $4) END";
-        let template = [
-            FRESH,
+        let told = ", CASE WHEN is_due AND row_number() OVER () = 1 THEN pg_notify($9, $10) END";
+        let text = [
+            ARRIVED,
             if is_marked_since { "" } else { marked },
             NUMBERED,
             "SELECT identity, is_due",
             if self.origin.is_some() { told } else { "" },
             " FROM added CROSS JOIN woken",
         ];
-        let values = [self.newest.into(), MARK_LAG_MS.into(), super::wake::CHANNEL.into(), self.origin.into()];
-        format!("WITH arrived (task, identity, body, parked, customer, wakes, place) AS (VALUES {}), ", self.arrived())
-            + &filled(&template.concat(), &values)
+        let mut values = self.columns();
+        values.extend([
+            Value::Number(self.newest),
+            Value::Number(MARK_LAG_MS),
+            Value::Text(super::wake::CHANNEL),
+            Value::Text(self.origin.unwrap_or_default()),
+        ]);
+        vec![Statement::new(text.concat(), values)]
     }
 
-    fn output(&self, rows: Vec<PgRow>) -> Result<New, sqlx::Error> {
+    fn output(&self, rows: Vec<Row>) -> Result<New, Unexpected> {
         let mut new = New::default();
         for row in &rows {
             new.identities.insert(row.try_get(0)?);
-            new.makes_due |= row.try_get::<bool, _>(1)?;
+            new.makes_due |= row.try_get::<_, bool>(1)?;
         }
         Ok(new)
     }
 }
 
-/// Without types, NULLs alone would be texts.
-const FRESH: &str = "fresh AS MATERIALIZED (
-    SELECT task, identity, body, parked::bool, customer, wakes, place FROM arrived
+/// What is new of what has arrived, in its order.
+const ARRIVED: &str = "WITH fresh AS MATERIALIZED (
+    SELECT * FROM unnest($1, $2, $3, $4, $5, $6) WITH ORDINALITY
+        AS arrived (task, identity, body, parked, customer, wakes, place)
     WHERE NOT EXISTS (SELECT FROM taskrouter_streams.fact WHERE fact.identity = arrived.identity)), ";
 
 const NUMBERED: &str = concat!(

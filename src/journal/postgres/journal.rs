@@ -1,12 +1,13 @@
 //! [`PostgresJournal`]: what each part of a journal is for this store.
 
+use super::address::Address;
 use super::connect::prepare;
 use super::handed::Handed;
 use super::ingest::{Batcher, Message, Waiting};
-use super::ops::{CloseGap, OpenGap, PruneChunk, TakeLeases, TryOut, body};
+use super::ops::{Claimed, CloseGap, OpenGap, PruneChunk, TakeLeases, TryOut, body, hash};
 use super::reader::{Bodies, Count, NewestEvent, NextDue, Page, Size};
 use super::session::Sessions;
-use super::settings::{PostgresSettings, options, shown};
+use super::settings::PostgresSettings;
 use super::under_claims::{Change, LANES, UnderClaims};
 use super::wake;
 use crate::call::Summary;
@@ -36,6 +37,8 @@ pub struct PostgresJournal {
     permits: Arc<Semaphore>,
     queue_limit: usize,
     lease: Duration,
+    /// Which process this is, where it remembers calls.
+    keeper: i64,
     clock: Arc<Clock>,
     hint: Arc<Notify>,
     failure: Failure,
@@ -50,14 +53,14 @@ impl PostgresJournal {
     /// # Errors
     /// When the database cannot be reached or used, or a newer version has migrated it.
     pub async fn open(settings: PostgresSettings) -> Result<Self, OpenError> {
-        let options = options(&settings)?;
-        let shown = shown(&options);
-        let (durable, measured) = prepare(&options, &shown, settings.acquire_timeout).await?;
+        let address = Address::parse(&settings.url)?;
+        let (durable, measured) = prepare(&address, settings.acquire_timeout).await?;
         let clock = Arc::new(Clock::of_server(MachineTime::default(), measured));
-        let sessions = Arc::new(Sessions::new(options.clone(), &settings, durable, clock.clone()));
+        let sessions = Arc::new(Sessions::new(address.clone(), &settings, durable, clock.clone()));
         let (hint, stop, tasks) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
         let (events, queue) = mpsc::unbounded_channel();
         let own_origin = origin();
+        let keeper = hash(&own_origin);
         let batcher = Batcher {
             sessions: sessions.clone(),
             batch_limit: settings.batch_limit,
@@ -72,7 +75,7 @@ impl PostgresJournal {
             batcher.run(queue).await;
             running.ended();
         });
-        let under_claims = Arc::new(UnderClaims::new(sessions.clone(), settings.lease, settings.batch_limit));
+        let under_claims = Arc::new(UnderClaims::new(sessions.clone(), settings.lease, keeper, settings.batch_limit));
         for _ in 0..LANES {
             let (running, lane) = (Running::new("writer of steps", failure.clone()), under_claims.clone());
             tasks.spawn(async move {
@@ -82,7 +85,7 @@ impl PostgresJournal {
         }
         if settings.listen {
             let running = Running::new("listener for notifications", failure.clone());
-            let listening = wake::listen(options, settings.acquire_timeout, own_origin, hint.clone(), stop.clone());
+            let listening = wake::listen(address, settings.acquire_timeout, own_origin, hint.clone(), stop.clone());
             tasks.spawn(async move {
                 listening.await;
                 running.ended();
@@ -96,6 +99,7 @@ impl PostgresJournal {
             permits: Arc::new(Semaphore::new(settings.queue_limit)),
             queue_limit: settings.queue_limit,
             lease: settings.lease,
+            keeper,
             clock,
             hint,
             failure,
@@ -153,11 +157,11 @@ impl Claims for PostgresJournal {
     fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Box::pin(async move {
-            let claimed = self.sessions.run(&TakeLeases { limit, lease: self.lease }).await?;
-            let claims = claimed.into_iter().map(|(claim, facts)| {
+            let work = TakeLeases { limit, lease: self.lease, keeper: self.keeper };
+            let claims = self.sessions.run(&work).await?.into_iter().map(|Claimed { claim, from, facts }| {
                 // One that cannot be read is found when the worker asks for it.
                 if let Ok(facts) = parse(&claim.call, facts) {
-                    self.handed.claimed(&claim, facts);
+                    self.handed.claimed(&claim, from, facts);
                 }
                 claim
             });

@@ -1,10 +1,14 @@
 //! The journal of several processes: one PostgreSQL database.
 //!
-//! Events go through one task that commits many at once, and so do the worker's writes. A transaction is one message, and so one
-//! round trip. A claim brings the facts of its call along. A call is claimed with `FOR UPDATE SKIP LOCKED`, so that processes share the calls without
-//! waiting for one another. Every time is the database's.
-//! A database that is away makes [`JournalError::Unavailable`](crate::journal::JournalError::Unavailable) of everything until it is back; nothing needs to be restarted.
+//! Events go through one task that commits many at once, and so do the worker's writes. A transaction is sent at once, and so takes one
+//! round trip; its values are bound. A call is claimed with `FOR UPDATE SKIP LOCKED`, so that processes share the calls without waiting
+//! for one another; a claim brings along the facts that its process does not know. Every time is the database's.
+//!
+//! A database that is away makes [`JournalError::Unavailable`](crate::journal::JournalError::Unavailable) of everything until it is back;
+//! nothing needs to be restarted.
 
+mod address;
+mod claimed_writes;
 mod connect;
 mod error;
 mod examine;
@@ -12,11 +16,13 @@ mod handed;
 mod ingest;
 mod journal;
 mod ops;
+mod pool;
 mod reader;
 mod schema;
 mod session;
 mod settings;
 mod sql;
+mod tls;
 mod under_claims;
 mod wake;
 

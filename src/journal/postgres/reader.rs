@@ -1,15 +1,15 @@
 //! What is only read.
 
+use super::error::Unexpected;
 use super::ops::{only, sid};
 use super::session::Work;
-use super::sql::{Value, filled, now_ms};
+use super::sql::{Statement, Value, now_ms};
 use crate::call::fact::EpochMs;
 use crate::call::sid::TaskSid;
 use crate::journal::calls::{SearchKey, summary};
 use crate::journal::{Backlog, CallQuery, CallRow, CallState, PAGE_LIMIT, Seq, Storage};
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 use std::time::Duration;
+use tokio_postgres::Row;
 
 /// The bodies of [`crate::journal::Facts::facts`].
 pub(super) struct Bodies<'a> {
@@ -22,14 +22,14 @@ impl Work for Bodies<'_> {
     const REPEATABLE: bool = true;
     const WRITES: bool = false;
 
-    fn statements(&self) -> String {
-        filled(
+    fn statements(&self) -> Vec<Statement<'_>> {
+        vec![Statement::new(
             "SELECT seq, body FROM taskrouter_streams.fact WHERE task = $1 AND seq > $2 ORDER BY seq",
-            &[self.call.as_str().into(), self.after.into()],
-        )
+            vec![Value::Text(self.call.as_str()), Value::Number(self.after)],
+        )]
     }
 
-    fn output(&self, rows: Vec<PgRow>) -> Result<Vec<(Seq, String)>, sqlx::Error> {
+    fn output(&self, rows: Vec<Row>) -> Result<Vec<(Seq, String)>, Unexpected> {
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 }
@@ -42,11 +42,13 @@ impl Work for NextDue {
     const REPEATABLE: bool = true;
     const WRITES: bool = false;
 
-    fn statements(&self) -> String {
-        concat!("SELECT min(due_ms) - ", now_ms!(), " FROM taskrouter_streams.call WHERE due_ms IS NOT NULL").to_owned()
+    fn statements(&self) -> Vec<Statement<'_>> {
+        let text =
+            concat!("SELECT min(due_ms) - ", now_ms!(), " FROM taskrouter_streams.call WHERE due_ms IS NOT NULL");
+        vec![Statement::new(text, Vec::new())]
     }
 
-    fn output(&self, rows: Vec<PgRow>) -> Result<Option<Duration>, sqlx::Error> {
+    fn output(&self, rows: Vec<Row>) -> Result<Option<Duration>, Unexpected> {
         let left: Option<i64> = only(&rows)?.try_get(0)?;
         Ok(left.map(from_now))
     }
@@ -60,12 +62,13 @@ impl Work for NewestEvent {
     const REPEATABLE: bool = true;
     const WRITES: bool = false;
 
-    fn statements(&self) -> String {
-        "SELECT at_ms FROM taskrouter_streams.mark WHERE name = 'newest_event' AND at_ms > 0".to_owned()
+    fn statements(&self) -> Vec<Statement<'_>> {
+        let text = "SELECT at_ms FROM taskrouter_streams.mark WHERE name = 'newest_event' AND at_ms > 0";
+        vec![Statement::new(text, Vec::new())]
     }
 
-    fn output(&self, rows: Vec<PgRow>) -> Result<Option<EpochMs>, sqlx::Error> {
-        rows.first().map(|row| row.try_get(0)).transpose()
+    fn output(&self, rows: Vec<Row>) -> Result<Option<EpochMs>, Unexpected> {
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
     }
 }
 
@@ -77,8 +80,8 @@ impl Work for Count {
     const REPEATABLE: bool = true;
     const WRITES: bool = false;
 
-    fn statements(&self) -> String {
-        concat!(
+    fn statements(&self) -> Vec<Statement<'_>> {
+        let text = concat!(
             "SELECT count(*) FILTER (WHERE leased OR due_ms <= ",
             now_ms!(),
             "),
@@ -89,13 +92,13 @@ impl Work for Count {
                     (SELECT count(*) FROM taskrouter_streams.call WHERE parked AND over_ms IS NULL),
                     (SELECT count(*) FROM taskrouter_streams.call WHERE parked AND over_ms IS NOT NULL)
              FROM taskrouter_streams.call WHERE due_ms IS NOT NULL"
-        )
-        .to_owned()
+        );
+        vec![Statement::new(text, Vec::new())]
     }
 
-    fn output(&self, rows: Vec<PgRow>) -> Result<Backlog, sqlx::Error> {
+    fn output(&self, rows: Vec<Row>) -> Result<Backlog, Unexpected> {
         let row = only(&rows)?;
-        let count = |column: usize| Ok::<u64, sqlx::Error>(row.try_get::<i64, _>(column)?.unsigned_abs());
+        let count = |column: usize| Ok::<u64, Unexpected>(row.try_get::<_, i64>(column)?.unsigned_abs());
         Ok(Backlog {
             active: count(0)?,
             waiting: count(1)?,
@@ -114,13 +117,13 @@ impl Work for Size {
     const REPEATABLE: bool = true;
     const WRITES: bool = false;
 
-    fn statements(&self) -> String {
-        "SELECT (pg_total_relation_size('taskrouter_streams.call') + pg_total_relation_size('taskrouter_streams.fact'))::bigint"
-            .to_owned()
+    fn statements(&self) -> Vec<Statement<'_>> {
+        let text = "SELECT (pg_total_relation_size('taskrouter_streams.call') + pg_total_relation_size('taskrouter_streams.fact'))::bigint";
+        vec![Statement::new(text, Vec::new())]
     }
 
-    fn output(&self, rows: Vec<PgRow>) -> Result<Storage, sqlx::Error> {
-        Ok(Storage { bytes: only(&rows)?.try_get::<i64, _>(0)?.unsigned_abs(), free_bytes: None })
+    fn output(&self, rows: Vec<Row>) -> Result<Storage, Unexpected> {
+        Ok(Storage { bytes: only(&rows)?.try_get::<_, i64>(0)?.unsigned_abs(), free_bytes: None })
     }
 }
 
@@ -134,12 +137,12 @@ impl Page {
         self.query.limit.min(PAGE_LIMIT)
     }
 
-    fn part(&self, part: &str, key: Option<SearchKey>) -> String {
+    fn part(&self, part: &str, key: Option<SearchKey>) -> Statement<'_> {
         // '~' comes after every digit and letter.
         let found = key.map_or(String::new(), |key| format!("AND {0} >= $4 AND {0} < $4 || '~'", key.column()));
         let (changed, task) =
             self.query.after.as_ref().map_or((i64::MAX, ""), |after| (after.changed, after.call.as_str()));
-        let template = format!(
+        let text = format!(
             "SELECT task, customer, last_seq, changed_ms,
                     CASE WHEN NOT leased THEN due_ms - {} END,
                     leased, over_ms IS NOT NULL, coalesce(parked, false), {}
@@ -149,7 +152,8 @@ impl Page {
             if self.query.summaries { "summary" } else { "NULL::text" }
         );
         let limit = i64::try_from(self.limit()).unwrap_or(i64::MAX);
-        filled(&template, &[changed.into(), task.into(), limit.into(), Value::from(self.query.find.as_deref())])
+        let find = self.query.find.as_deref().unwrap_or_default();
+        Statement::new(text, vec![Value::Number(changed), Value::Text(task), Value::Number(limit), Value::Text(find)])
     }
 }
 
@@ -158,7 +162,7 @@ impl Work for Page {
     const REPEATABLE: bool = true;
     const WRITES: bool = false;
 
-    fn statements(&self) -> String {
+    fn statements(&self) -> Vec<Statement<'_>> {
         let parts: &[&str] = match self.query.state {
             // Both are in order, so that a page of both is among a page of each.
             CallState::All => &["over_ms IS NULL", "over_ms IS NOT NULL"],
@@ -170,13 +174,12 @@ impl Work for Page {
             None => None,
             Some(Some(key)) => Some(key),
             // It is the beginning of no SID.
-            Some(None) => return String::new(),
+            Some(None) => return Vec::new(),
         };
-        let parts: Vec<String> = parts.iter().map(|part| self.part(part, key)).collect();
-        parts.join("; ")
+        parts.iter().map(|part| self.part(part, key)).collect()
     }
 
-    fn output(&self, rows: Vec<PgRow>) -> Result<Vec<CallRow>, sqlx::Error> {
+    fn output(&self, rows: Vec<Row>) -> Result<Vec<CallRow>, Unexpected> {
         let mut calls = rows.iter().map(call_row).collect::<Result<Vec<_>, _>>()?;
         calls.sort_by(|a, b| (b.changed, &b.call).cmp(&(a.changed, &a.call)));
         calls.truncate(self.limit());
@@ -184,7 +187,7 @@ impl Work for Page {
     }
 }
 
-fn call_row(row: &PgRow) -> Result<CallRow, sqlx::Error> {
+fn call_row(row: &Row) -> Result<CallRow, Unexpected> {
     let customer: Option<&str> = row.try_get(1)?;
     let due: Option<i64> = row.try_get(4)?;
     Ok(CallRow {
@@ -196,7 +199,7 @@ fn call_row(row: &PgRow) -> Result<CallRow, sqlx::Error> {
         leased: row.try_get(5)?,
         over: row.try_get(6)?,
         parked: row.try_get(7)?,
-        summary: row.try_get::<Option<&str>, _>(8)?.and_then(summary),
+        summary: row.try_get::<_, Option<&str>>(8)?.and_then(summary),
     })
 }
 

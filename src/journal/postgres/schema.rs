@@ -4,8 +4,9 @@
 //! restart the version before still works on the same tables: a migration adds, and removes only what no version in use reads.
 
 use super::error::{READ_ONLY, describe};
+use super::sql::Value;
 use crate::journal::OpenError;
-use sqlx::{Connection as _, PgConnection};
+use tokio_postgres::{Client, Error};
 
 /// What `pg_advisory_xact_lock` is asked for: any number, but always the same. It ends with the transaction.
 const MIGRATION_LOCK: i64 = 0x5452_5354_5245_414d;
@@ -14,7 +15,10 @@ const MIGRATION_LOCK: i64 = 0x5452_5354_5245_414d;
 const OLDEST_SERVER: i32 = 120_000;
 
 /// One script per version, applied in order.
-const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
+
+/// Which process gave the call back last, and the last fact that it had taken into account: it is told only later ones.
+const VERSION_3: &str = "ALTER TABLE taskrouter_streams.call ADD COLUMN kept_by bigint, ADD COLUMN kept_seq bigint";
 
 /// A call in a list, as it was when it was last given back: call::summary::Summary as JSON.
 const VERSION_2: &str = "ALTER TABLE taskrouter_streams.call ADD COLUMN summary text";
@@ -57,17 +61,14 @@ const VERSION_1: &str = r#"
 ///
 /// # Errors
 /// When a newer version was here, or the server refuses.
-pub(super) async fn migrate(connection: &mut PgConnection, shown: &str) -> Result<bool, OpenError> {
-    let unopenable = |error: sqlx::Error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) };
-    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(unopenable)?;
+pub(super) async fn migrate(client: &Client, shown: &str) -> Result<bool, OpenError> {
+    let unopenable = |error: Error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) };
+    // What is not committed is rolled back when the connection ends.
+    client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(unopenable)?;
     // A statement of its own, so that the next one sees what the process before us has made.
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .persistent(false)
-        .bind(MIGRATION_LOCK)
-        .execute(&mut *transaction)
-        .await
-        .map_err(unopenable)?;
-    let server = server(&mut transaction, shown).await?;
+    let lock = Value::Number(MIGRATION_LOCK);
+    client.query_typed("SELECT pg_advisory_xact_lock($1)", &[lock.typed()]).await.map_err(unopenable)?;
+    let server = server(client, shown).await?;
     if server.is_read_only {
         return Err(OpenError::Unreachable { path: shown.to_owned(), reason: READ_ONLY.to_owned() });
     }
@@ -76,10 +77,10 @@ pub(super) async fn migrate(connection: &mut PgConnection, shown: &str) -> Resul
     }
     if !server.has_schema {
         // Asked for only when missing: where an administrator made it, we may not have the right to.
-        plain(&mut transaction, "CREATE SCHEMA taskrouter_streams").await.map_err(unopenable)?;
+        client.batch_execute("CREATE SCHEMA taskrouter_streams").await.map_err(unopenable)?;
     }
-    apply(&mut transaction, shown).await?;
-    transaction.commit().await.map_err(unopenable)?;
+    apply(client, shown).await?;
+    client.batch_execute("COMMIT").await.map_err(unopenable)?;
     Ok(server.synchronous_commit)
 }
 
@@ -99,9 +100,10 @@ pub(super) struct Server {
 ///
 /// # Errors
 /// When it cannot keep a journal, being too old or of another encoding.
-pub(super) async fn server(connection: &mut PgConnection, shown: &str) -> Result<Server, OpenError> {
+pub(super) async fn server(client: &Client, shown: &str) -> Result<Server, OpenError> {
     let refuse = |reason: String| Err(OpenError::Unopenable { path: shown.to_owned(), reason });
-    let row: (i32, String, bool, bool, bool, bool, bool, bool) = sqlx::query_as(
+    let unopenable = |error: Error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) };
+    let asked = client.query_typed_one(
         "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'),
                 current_setting('synchronous_commit') <> 'off', current_setting('fsync') <> 'off',
                 EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'taskrouter_streams'),
@@ -113,54 +115,51 @@ pub(super) async fn server(connection: &mut PgConnection, shown: &str) -> Result
                     (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = 'taskrouter_streams'),
                     has_database_privilege(current_database(), 'CREATE')),
                 pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'",
-    )
-    .persistent(false)
-    .fetch_one(connection)
-    .await
-    .map_err(|error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) })?;
-    let (version, encoding, synchronous_commit, fsync, has_schema, has_tables, may_write, is_read_only) = row;
+        &[],
+    );
+    let row = asked.await.map_err(unopenable)?;
+    let is = |column: usize| row.try_get::<_, bool>(column).map_err(unopenable);
+    let version: i32 = row.try_get(0).map_err(unopenable)?;
+    let encoding: String = row.try_get(1).map_err(unopenable)?;
     if version < OLDEST_SERVER {
         return refuse(format!("its version is {version}: PostgreSQL 12 or newer is needed"));
     }
     if encoding != "UTF8" {
         return refuse(format!("its encoding is {encoding}: make a database with ENCODING 'UTF8'"));
     }
-    Ok(Server { synchronous_commit, fsync, has_schema, has_tables, may_write, is_read_only })
+    Ok(Server {
+        synchronous_commit: is(2)?,
+        fsync: is(3)?,
+        has_schema: is(4)?,
+        has_tables: is(5)?,
+        may_write: is(6)?,
+        is_read_only: is(7)?,
+    })
 }
 
-async fn apply(connection: &mut PgConnection, shown: &str) -> Result<(), OpenError> {
-    let unopenable = |error: sqlx::Error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) };
+async fn apply(client: &Client, shown: &str) -> Result<(), OpenError> {
+    let unopenable = |error: Error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) };
     let versions = "CREATE TABLE IF NOT EXISTS taskrouter_streams.version
                         (number bigint PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())";
-    plain(connection, versions).await.map_err(unopenable)?;
-    let found = version(connection, shown).await?;
+    client.batch_execute(versions).await.map_err(unopenable)?;
+    let found = version(client, shown).await?;
     for (version, script) in (1_i64..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
-        plain(connection, script).await.map_err(unopenable)?;
-        sqlx::query("INSERT INTO taskrouter_streams.version (number) VALUES ($1)")
-            .persistent(false)
-            .bind(version)
-            .execute(&mut *connection)
-            .await
-            .map_err(unopenable)?;
+        client.batch_execute(script).await.map_err(unopenable)?;
+        let (insert, number) = ("INSERT INTO taskrouter_streams.version (number) VALUES ($1)", Value::Number(version));
+        client.query_typed(insert, &[number.typed()]).await.map_err(unopenable)?;
     }
     Ok(())
 }
 
 /// The version of the tables, which is none of a newer program.
-pub(super) async fn version(connection: &mut PgConnection, shown: &str) -> Result<i64, OpenError> {
-    let found: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM taskrouter_streams.version")
-        .persistent(false)
-        .fetch_one(connection)
-        .await
-        .map_err(|error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) })?;
+pub(super) async fn version(client: &Client, shown: &str) -> Result<i64, OpenError> {
+    let unopenable = |error: Error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) };
+    let newest = "SELECT coalesce(max(number), 0) FROM taskrouter_streams.version";
+    let row = client.query_typed_one(newest, &[]).await.map_err(unopenable)?;
+    let found: i64 = row.try_get(0).map_err(unopenable)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(OpenError::TooNew { path: shown.to_owned(), found, known });
     }
     Ok(found)
-}
-
-/// Statements without parameters, as they are.
-async fn plain(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(sql).execute(connection).await.map(drop)
 }

@@ -1,19 +1,26 @@
-//! Transactions: one message each, bounded in time, repeated where that is safe.
+//! Transactions: one round trip each, bounded in time, repeated where that is safe.
 //!
-//! A transaction is sent as one string of statements, which the server begins and ends by itself. So a process that stalls or
-//! dies has locked nothing, and no prepared statement, setting or session lock outlives a transaction: it works the same
-//! behind a pooler that gives each transaction another connection.
+//! ```text
+//! BEGIN; SET LOCAL … ─┐
+//! statement, values   ├─▶ sent at once ─▶ answers
+//! COMMIT ─────────────┘
+//! ```
+//!
+//! A server that refuses a statement refuses those after it, and rolls back at the COMMIT. No prepared statement, setting or session lock
+//! outlives a transaction: it works the same behind a pooler that gives each transaction another connection. When the rest of a transaction
+//! does not arrive, the server ends it soon, so that a process that stalls or dies keeps nothing locked.
 
-use super::connect::measure;
-use super::error::{READ_ONLY, is_read_only, is_refusal, is_transient, unavailable};
+use super::address::Address;
+use super::error::{READ_ONLY, Unexpected, is_read_only, is_refusal, is_transient, unavailable};
+use super::pool::{Pool, Pooled};
 use super::settings::PostgresSettings;
+use super::sql::Statement;
 use crate::journal::{Clock, JournalError};
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{AssertSqlSafe, PgPool, Postgres};
+use futures_util::future::join_all;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio_postgres::{Client, Error, Row};
 
 /// How often a transaction is sent before it is given up: more than there are ways to collide with others by chance.
 const ATTEMPTS: u32 = 8;
@@ -23,6 +30,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Beyond `statement_timeout`, for the server's own refusal to arrive.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// The part of `statement_timeout` that the rest of a transaction may take to arrive after its beginning: it was sent along with it.
+const REST_OF_A_TRANSACTION: u32 = 4;
 
 /// What is done in one transaction.
 pub(super) trait Work: Send + Sync {
@@ -37,21 +47,23 @@ pub(super) trait Work: Send + Sync {
     /// Whether it writes, and so is refused by a server that takes no writes.
     const WRITES: bool = true;
 
-    /// Its statements, with their values.
-    fn statements(&self) -> String;
+    /// What is set for the transaction besides what is set for each.
+    const SETTINGS: &'static str = "";
+
+    /// Its statements, in their order.
+    fn statements(&self) -> Vec<Statement<'_>>;
 
     /// What the rows of all its statements say.
-    fn output(&self, rows: Vec<PgRow>) -> Result<Self::Output, sqlx::Error>;
+    fn output(&self, rows: Vec<Row>) -> Result<Self::Output, Unexpected>;
 }
 
 /// Refused by a server that takes no writes, and nothing else: what such a server shows is behind, and work on it would be
 /// done twice. This costs no look at a row.
-const ON_A_WRITABLE_SERVER: &str = "SELECT FROM taskrouter_streams.mark WHERE false FOR UPDATE; ";
+const ON_A_WRITABLE_SERVER: &str = "; SELECT FROM taskrouter_streams.mark WHERE false FOR UPDATE";
 
 /// The pool, and how its transactions begin.
 pub(super) struct Sessions {
-    pool: PgPool,
-    distrust: Arc<Distrust>,
+    pool: Pool,
     /// A write has failed since something was last written to see.
     refusing: AtomicBool,
     begin: String,
@@ -59,70 +71,32 @@ pub(super) struct Sessions {
     durable: bool,
 }
 
-/// Connections made before a time are let go. After a failover behind one address they may lead to the old server, which is
-/// well and takes no writes; a new connection leads to the new one, or will soon.
-#[derive(Default)]
-struct Distrust(Mutex<Option<Instant>>);
-
-impl Distrust {
-    /// Lets go of all that there are.
-    fn begin_anew(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    fn is_trusted(&self, age: Duration) -> bool {
-        let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        since.is_none_or(|since| age < since.elapsed())
-    }
-}
-
 /// Why a transaction did not come to its end.
 enum Failed {
     /// Certainly not committed, because this server takes no writes.
     ReadOnly,
     /// Certainly not committed.
-    Refused(sqlx::Error),
+    Refused(Error),
     /// Perhaps committed.
-    Lost(sqlx::Error),
+    Lost(Error),
     /// No answer in time; perhaps committed.
     Silent,
 }
 
 impl Sessions {
     /// `durable` tells whether the server's own setting makes a commit wait for the disk. `clock` follows the server's.
-    pub(super) fn new(
-        options: PgConnectOptions,
-        settings: &PostgresSettings,
-        durable: bool,
-        clock: Arc<Clock>,
-    ) -> Self {
-        let distrust = Arc::new(Distrust::default());
-        let judge = distrust.clone();
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.pool_size)
-            .acquire_timeout(settings.acquire_timeout)
-            // A connection that has died says so when it is used, which costs no round trip of its own.
-            .test_before_acquire(false)
-            .before_acquire(move |_, connection| {
-                let is_trusted = judge.is_trusted(connection.age);
-                Box::pin(async move { Ok(is_trusted) })
-            })
-            .after_connect(move |connection, _| {
-                let clock = clock.clone();
-                Box::pin(async move {
-                    clock.follow(measure(connection).await?);
-                    Ok(())
-                })
-            })
-            .connect_lazy_with(options);
+    pub(super) fn new(address: Address, settings: &PostgresSettings, durable: bool, clock: Arc<Clock>) -> Self {
         // A role or a database can have another isolation level than a server. That nothing may be written is an
         // administrator's word, such as for a server that was replaced, and stays.
         let limit = settings.statement_timeout;
         let begin = format!(
-            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; ",
-            limit.as_millis()
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; \
+             SET LOCAL idle_in_transaction_session_timeout = {}",
+            limit.as_millis(),
+            (limit / REST_OF_A_TRANSACTION).as_millis().max(1)
         );
-        Self { pool, distrust, refusing: AtomicBool::new(false), begin, limit: limit + GRACE, durable }
+        let pool = Pool::new(address, settings, clock);
+        Self { pool, refusing: AtomicBool::new(false), begin, limit: limit + GRACE, durable }
     }
 
     /// Whether a write has failed since this was last asked.
@@ -141,17 +115,16 @@ impl Sessions {
     /// As [`Sessions::run`]; also says whether it may have been done before, its answer having been lost.
     pub(super) async fn insist<W: Work>(&self, work: &W) -> Result<(W::Output, bool), JournalError> {
         let (mut attempt, mut lost_one, mut read_only) = (0, false, false);
-        let statements = self.begin::<W>() + &work.statements();
+        let (begin, statements) = (self.begin::<W>(), work.statements());
         loop {
             attempt += 1;
             let attempted = match self.pool.acquire().await {
-                Ok(connection) => self.attempt(connection, &statements).await,
-                Err(error) => return Err(self.refuse::<W>(unavailable(&error))),
+                Ok(connection) => self.attempt(connection, &begin, &statements).await,
+                Err(error) => return Err(self.refuse::<W>(error)),
             };
             let (may_repeat, error) = match attempted {
                 Ok(rows) => {
-                    let output = work.output(rows).map_err(|error| unavailable(&error))?;
-                    return Ok((output, lost_one));
+                    return Ok((work.output(rows)?, lost_one));
                 }
                 // By a new connection, once: the address may lead elsewhere by now, or in a while.
                 Err(Failed::ReadOnly) => (
@@ -181,32 +154,77 @@ impl Sessions {
     fn begin<W: Work>(&self) -> String {
         let commit = match (W::DURABLE, self.durable) {
             (true, true) => "",
-            (true, false) => "SET LOCAL synchronous_commit = on; ",
-            (false, _) => "SET LOCAL synchronous_commit = off; ",
+            (true, false) => "; SET LOCAL synchronous_commit = on",
+            (false, _) => "; SET LOCAL synchronous_commit = off",
         };
-        self.begin.clone() + commit + if W::WRITES { "" } else { ON_A_WRITABLE_SERVER }
+        self.begin.clone() + commit + W::SETTINGS + if W::WRITES { "" } else { ON_A_WRITABLE_SERVER }
     }
 
-    async fn attempt(&self, mut connection: PoolConnection<Postgres>, statements: &str) -> Result<Vec<PgRow>, Failed> {
-        let sent = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(&mut *connection);
-        let done = match tokio::time::timeout(self.limit, sent).await {
-            Ok(Ok(rows)) => return Ok(rows),
-            Ok(Err(error)) if is_read_only(&error) => {
-                self.distrust.begin_anew();
+    async fn attempt(&self, connection: Pooled, begin: &str, statements: &[Statement<'_>]) -> Result<Vec<Row>, Failed> {
+        let Ok(sent) = tokio::time::timeout(self.limit, send(connection.client(), begin, statements)).await else {
+            return Err(Failed::Silent);
+        };
+        let error = match sent {
+            Ok(rows) => {
+                connection.give_back();
+                return Ok(rows);
+            }
+            Err(error) => error,
+        };
+        // Without a beginning, each statement may have been committed by itself.
+        match error {
+            Unsuccessful::Begun(error) | Unsuccessful::Stated { error, .. } if is_read_only(&error) => {
+                self.pool.begin_anew();
                 Err(Failed::ReadOnly)
             }
-            Ok(Err(error)) if is_refusal(&error) => Err(Failed::Refused(error)),
-            Ok(Err(error)) => Err(Failed::Lost(error)),
-            Err(_) => Err(Failed::Silent),
-        };
-        if !matches!(done, Err(Failed::Refused(_))) {
-            // Out of the pool at once: a connection to a host that is gone would occupy its place for many minutes.
-            drop(connection.detach());
+            Unsuccessful::Stated { error, has_ended } if is_refusal(&error) => {
+                if has_ended {
+                    connection.give_back();
+                }
+                Err(Failed::Refused(error))
+            }
+            Unsuccessful::Begun(error) | Unsuccessful::Stated { error, .. } => Err(Failed::Lost(error)),
         }
-        done
     }
 
     pub(super) async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// The first that failed of what was sent.
+enum Unsuccessful {
+    Begun(Error),
+    /// A statement, or the COMMIT itself. `has_ended`: the server has answered the COMMIT, and takes the next transaction.
+    Stated {
+        error: Error,
+        has_ended: bool,
+    },
+}
+
+/// Sends a transaction at once, in order: the first poll of each part sends it. The COMMIT of one with a refused statement is a ROLLBACK
+/// that succeeds, so that every answer is looked at.
+async fn send(client: &Client, begin: &str, statements: &[Statement<'_>]) -> Result<Vec<Row>, Unsuccessful> {
+    let statements = statements
+        .iter()
+        .map(|statement| async move { client.query_typed(&statement.text, &statement.typed_values()).await });
+    let (begun, stated, committed) = tokio::join!(
+        biased;
+        client.batch_execute(begin),
+        join_all(statements),
+        client.batch_execute("COMMIT")
+    );
+    begun.map_err(Unsuccessful::Begun)?;
+    let mut rows = Vec::new();
+    for stated in stated {
+        match stated {
+            Ok(mut stated) => rows.append(&mut stated),
+            Err(error) => return Err(Unsuccessful::Stated { error, has_ended: committed.is_ok() }),
+        }
+    }
+    match committed {
+        Ok(()) => Ok(rows),
+        // The server refuses it when something is wrong with the whole, and the transaction is over.
+        Err(error) => Err(Unsuccessful::Stated { has_ended: is_refusal(&error), error }),
     }
 }

@@ -6,8 +6,9 @@
 //!                              └───▶ lane
 //! ```
 
+use super::claimed_writes::ClaimedWrites;
 use super::error::objects_to_a_value;
-use super::ops::{ClaimedWrites, hash};
+use super::ops::hash;
 use super::session::Sessions;
 use crate::call::fact::Fact;
 use crate::call::sid::{CallSid, TaskSid};
@@ -65,6 +66,7 @@ pub(super) struct Done {
 pub(super) struct UnderClaims {
     sessions: Arc<Sessions>,
     lease: Duration,
+    keeper: i64,
     batch_limit: usize,
     queue: Mutex<Queue>,
     arrived: Notify,
@@ -77,8 +79,8 @@ struct Queue {
 }
 
 impl UnderClaims {
-    pub(super) fn new(sessions: Arc<Sessions>, lease: Duration, batch_limit: usize) -> Self {
-        Self { sessions, lease, batch_limit, queue: Mutex::default(), arrived: Notify::new() }
+    pub(super) fn new(sessions: Arc<Sessions>, lease: Duration, keeper: i64, batch_limit: usize) -> Self {
+        Self { sessions, lease, keeper, batch_limit, queue: Mutex::default(), arrived: Notify::new() }
     }
 
     /// Does it together with what others ask for at the same time.
@@ -164,11 +166,12 @@ impl UnderClaims {
     }
 
     async fn perform(&self, writes: &[&ClaimedWrite]) -> Result<Vec<Done>, JournalError> {
-        let (lease, is_durable) = (self.lease, writes.iter().any(|write| write.change.is_durable()));
+        let (lease, keeper) = (self.lease, self.keeper);
+        let is_durable = writes.iter().any(|write| write.change.is_durable());
         let (seqs, asked_before) = if is_durable {
-            self.sessions.insist(&ClaimedWrites::<true> { writes, lease }).await?
+            self.sessions.insist(&ClaimedWrites::<true> { writes, lease, keeper }).await?
         } else {
-            self.sessions.insist(&ClaimedWrites::<false> { writes, lease }).await?
+            self.sessions.insist(&ClaimedWrites::<false> { writes, lease, keeper }).await?
         };
         Ok((0..writes.len()).map(|place| Done { seq: seqs.get(&place).copied(), asked_before }).collect())
     }

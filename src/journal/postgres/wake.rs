@@ -1,10 +1,11 @@
 //! Hints from other processes: a session that listens, on a connection of its own.
 
-use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use super::address::Address;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio_postgres::{AsyncMessage, Error};
 use tokio_util::sync::CancellationToken;
 
 pub(super) const CHANNEL: &str = "taskrouter_streams";
@@ -14,7 +15,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Passes on what other processes notify, until `stop`. What is missed while the connection is away is found by polling.
 pub(super) async fn listen(
-    options: PgConnectOptions,
+    address: Address,
     acquire_timeout: Duration,
     own_origin: String,
     hint: Arc<Notify>,
@@ -23,9 +24,7 @@ pub(super) async fn listen(
     let listening = async {
         loop {
             // A connection of its own each time: one that was kept could lead to a server that takes no LISTEN, for ever.
-            let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(acquire_timeout);
-            let pool = pool.connect_lazy_with(options.clone());
-            if let Err(error) = pass_on(&pool, &own_origin, &hint).await {
+            if let Err(error) = pass_on(&address, acquire_timeout, &own_origin, &hint).await {
                 tracing::debug!(%error, "other processes' hints do not arrive; polling goes on");
             }
             tokio::time::sleep(PAUSE).await;
@@ -38,15 +37,21 @@ pub(super) async fn listen(
     // Dropped rather than closed: closing would wait for a database that may never answer.
 }
 
-async fn pass_on(pool: &PgPool, own_origin: &str, hint: &Notify) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.eager_reconnect(false);
-    listener.listen(CHANNEL).await?;
-    // `None` when the connection was lost.
-    while let Some(notification) = listener.try_recv().await? {
-        if notification.payload() != own_origin {
-            hint.notify_one();
+/// Until the connection is lost.
+async fn pass_on(address: &Address, acquire_timeout: Duration, own_origin: &str, hint: &Notify) -> Result<(), Error> {
+    let Ok(connected) = tokio::time::timeout(acquire_timeout, address.connect()).await else { return Ok(()) };
+    let (client, mut driver) = connected?;
+    let hearing = async {
+        while let Some(message) = poll_fn(|cx| driver.poll_message(cx)).await {
+            if let AsyncMessage::Notification(notification) = message?
+                && notification.payload() != own_origin
+            {
+                hint.notify_one();
+            }
         }
-    }
+        Ok(())
+    };
+    let listen = format!("LISTEN {CHANNEL}");
+    tokio::try_join!(client.batch_execute(&listen), hearing)?;
     Ok(())
 }

@@ -26,7 +26,7 @@ pub const CALLBACK_RETRIES: &str = "#rc=3&rp=5xx,ct,rt";
 /// The parameters that every stream carries, before those of its destination.
 pub const OWN_PARAMETERS: [&str; 3] = ["workerSid", "reservationSid", "taskSid"];
 
-/// The parameters of a stream that goes on after a pause.
+/// The parameters of a stream that goes on after a pause, and after a hold the second.
 pub const RESUME_PARAMETERS: [&str; 2] = ["pauseId", "resumeOf"];
 
 /// What every request needs to know of the account besides the operation.
@@ -221,13 +221,13 @@ pub(super) fn recorded(of: &Recorded) -> [&str; 2] {
     }
 }
 
-/// What every stream tells its socket, and what one after a pause tells besides.
+/// What every stream tells its socket, and what one after a pause or a hold tells besides.
 fn own_parameters(stream: &StreamStart) -> Vec<(String, String)> {
     let sids = [stream.worker.to_string(), stream.reservation.to_string(), stream.task.to_string()];
     let mut parameters: Vec<_> = OWN_PARAMETERS.map(str::to_owned).into_iter().zip(sids).collect();
     if let Some(resumes) = &stream.resumes {
         let [pause_id, resume_of] = RESUME_PARAMETERS.map(str::to_owned);
-        parameters.push((pause_id, resumes.pause.to_string()));
+        parameters.extend(resumes.pause.as_ref().map(|pause| (pause_id, pause.to_string())));
         parameters.extend(resumes.of.clone().map(|name| (resume_of, name)));
     }
     parameters

@@ -27,7 +27,7 @@ pub(super) fn is_proven(story: &Story, id: &str) -> bool {
 }
 
 fn resumption(pause: &str, of: Option<String>) -> Option<Resumption> {
-    Some(Resumption { pause: pause.parse().unwrap(), of })
+    Some(Resumption { pause: pause.parse().ok(), of })
 }
 
 /// Two agents with a stream each, of whom Twilio has told.
@@ -61,6 +61,7 @@ fn a_pause_stops_through_the_streams_resource_and_a_resume_starts_the_next_name(
         story.learn(resumed("p"));
         let start = story.step();
         let stream = created(&start);
+        assert_eq!(stream.slot, 0, "where the first one was");
         assert_eq!(stream.name, format!("{}_2", name(1, 1)));
         assert_eq!(stream.resumes, resumption("p", Some(name(1, 1))));
         story.perform(start);

@@ -7,7 +7,7 @@ use taskrouter_streams::call::fact::{
 use taskrouter_streams::call::pause::OnExpiry;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::recording::{Recorded, RecordingRow, RecordingStatus};
-use taskrouter_streams::call::rules::{Destination, Fields};
+use taskrouter_streams::call::rules::{Destination, Fields, OnHold};
 use taskrouter_streams::call::sid::{CallSid, RecordingSid, ReservationSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{
     Answer, CallRow, CallStatus, Command, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Read, Role,
@@ -28,7 +28,10 @@ pub(crate) fn policy() -> Policy {
         channels: vec!["voice".to_owned()],
         outbound: false,
         outbound_wait_ms: 60_000,
-        destinations: vec![Destination { tracks: 2, parameters: Vec::new(), confirms: false }; 2],
+        destinations: vec![
+            Destination { tracks: 2, parameters: Vec::new(), confirms: false, on_hold: OnHold::Stream };
+            2
+        ],
         rules: Vec::new(),
         track_budget: 4,
         name_prefix: "Stream_".to_owned(),
@@ -50,6 +53,7 @@ pub(crate) fn policy() -> Policy {
         verify_per_mille: 0,
         quiet_ms: 3_600_000,
         watch_ms: 12_000,
+        hold_poll_ms: 0,
         pause_confirm_ms: 2_000,
         pause_max_ms: 900_000,
         pause_on_expiry: OnExpiry::Stay,

@@ -5,7 +5,7 @@ use super::story::*;
 use taskrouter_streams::call::Next;
 use taskrouter_streams::call::fact::{CallAttributes, FactKind, Notice, ReservationChange, StreamChange, TaskStatus};
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::call::rules::{Condition, Destination, Piece, Rule, Template};
+use taskrouter_streams::call::rules::{Condition, Destination, OnHold, Piece, Rule, Template};
 use taskrouter_streams::call::step::{Answer, CallStatus, Command, Goal, Operation, Outcome, Read, Step};
 use taskrouter_streams::call::streams::StreamState;
 
@@ -499,7 +499,7 @@ fn condition(field: &str, equals: &str) -> Condition {
 
 #[test]
 fn the_first_rule_that_fits_picks_the_destination_or_none() {
-    let destination = Destination { tracks: 1, parameters: Vec::new(), confirms: false };
+    let destination = Destination { tracks: 1, parameters: Vec::new(), confirms: false, on_hold: OnHold::Stream };
     for (consent, language, slots) in
         [("yes", "en", vec![0]), ("yes", "de", vec![2]), ("no", "de", vec![]), ("", "en", vec![0])]
     {

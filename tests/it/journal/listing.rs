@@ -19,7 +19,7 @@ fn attributes(number: u32) -> CallAttributes {
 }
 
 /// An event that names the customer's leg.
-fn naming(call: u32, leg: u32, at: i64) -> NewFact {
+pub(super) fn naming(call: u32, leg: u32, at: i64) -> NewFact {
     let view = TaskView {
         account: None,
         task: task(call),

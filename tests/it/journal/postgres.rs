@@ -663,7 +663,7 @@ async fn processes_that_start_at_once_migrate_once() {
     for opened in opening.join_all().await {
         opened.unwrap().close().await.unwrap();
     }
-    assert_eq!(database.number("SELECT count(*) FROM taskrouter_streams.version").await, 2);
+    assert_eq!(database.number("SELECT count(*) FROM taskrouter_streams.version").await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -672,7 +672,7 @@ async fn a_database_of_a_newer_version_is_left_alone() {
     open(settings(database.url(), LONG)).await.close().await.unwrap();
     database.say("INSERT INTO taskrouter_streams.version VALUES (99)").await;
     let refusal = refusal(settings(database.url(), LONG)).await;
-    assert!(matches!(refusal, OpenError::TooNew { found: 99, known: 2, .. }), "{refusal:?}");
+    assert!(matches!(refusal, OpenError::TooNew { found: 99, known: 3, .. }), "{refusal:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -833,3 +833,46 @@ const SCANS: &str = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'c
 
 /// Rows of calls that were read so far.
 const READ: &str = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'call'";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_brings_what_its_process_does_not_know_and_to_others_everything() {
+    let Some(database) = Database::new().await else { return };
+    let (one, other) = (open(settings(database.url(), LONG)).await, open(settings(database.url(), LONG)).await);
+    ingest(&*one, 1, 1).await;
+    let claim = claim_one(&*one).await;
+    for number in 2..=300 {
+        one.append(&claim, fact(number)).await.unwrap();
+    }
+    one.release(&claim, 300, Due::OnFact).await.unwrap();
+
+    let before = database.number(FACTS_READ).await;
+    let numbers = |facts: Vec<(i64, Fact)>| facts.into_iter().map(|(seq, _)| seq).collect::<Vec<_>>();
+    for number in 301..=310 {
+        ingest(&*one, 1, number).await;
+        let claim = claim_one(&*one).await;
+        assert_eq!(numbers(one.news(&claim, number - 1).await.unwrap()), [number]);
+        one.release(&claim, number, Due::OnFact).await.unwrap();
+    }
+    // When it has forgotten the call, it is told everything all the same.
+    ingest(&*one, 1, 311).await;
+    let claim = claim_one(&*one).await;
+    assert_eq!(numbers(one.news(&claim, 0).await.unwrap()), (1..=311).collect::<Vec<_>>());
+    one.append(&claim, fact(312)).await.unwrap();
+    assert_eq!(numbers(one.news(&claim, 311).await.unwrap()), [312]);
+    // That there is nothing new is known as well.
+    one.release(&claim, 312, Due::After(Duration::ZERO)).await.unwrap();
+    let claim = claim_one(&*one).await;
+    assert!(one.news(&claim, 312).await.unwrap().is_empty());
+    one.release(&claim, 312, Due::After(Duration::ZERO)).await.unwrap();
+
+    let claim = claim_one(&*other).await;
+    assert_eq!(numbers(other.news(&claim, 0).await.unwrap()), (1..=312).collect::<Vec<_>>());
+    let read = eventually("the statistics", || async {
+        Some(database.number(FACTS_READ).await - before).filter(|read| *read >= 311 + 312)
+    })
+    .await;
+    assert!(read < 1_000, "{read} rows of facts were read");
+}
+
+/// Rows of facts that were read so far.
+const FACTS_READ: &str = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'fact'";

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::collections::BTreeSet;
+use taskrouter_streams::call::fact::{TaskChange, TaskEvent};
 use taskrouter_streams::journal::{Backlog, Due, JournalError};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -24,6 +25,7 @@ macro_rules! keeps_the_rules {
             a_fact_that_arrives_during_a_claim_makes_the_call_due_at_its_release
             a_call_that_waits_is_due_when_its_time_comes
             a_fact_makes_a_waiting_call_due_at_once
+            the_beginning_of_an_unknown_call_wakes_nobody
             a_call_that_waits_for_a_fact_is_due_at_no_time
             a_fact_reopens_a_call_that_was_over
             only_calls_over_for_longer_than_the_retention_are_pruned
@@ -215,6 +217,24 @@ pub(super) async fn a_fact_makes_a_waiting_call_due_at_once(store: &impl Store) 
     ingest(&*journal, 1, 2).await;
     assert_eq!(journal.next_due().await.unwrap(), Some(Duration::ZERO));
     claim_one(&*journal).await;
+}
+
+pub(super) async fn the_beginning_of_an_unknown_call_wakes_nobody(store: &impl Store) {
+    let journal = store.open(LONG).await;
+    let hint = journal.hint();
+    let beginning = |call| {
+        let event = listing::naming(call, call, 1);
+        let FactKind::Task(task) = event.fact.kind else { panic!("it is of a task") };
+        let kind = FactKind::Task(TaskEvent { change: TaskChange::Created, ..task });
+        NewFact { fact: Fact { at: 1, kind }, ..event }
+    };
+    assert_eq!(journal.ingest(beginning(1)).await.unwrap(), Ingested::New);
+    assert_eq!(journal.claim(10).await.unwrap(), []);
+    assert_eq!(journal.next_due().await.unwrap(), None);
+    assert!(tokio::time::timeout(Duration::ZERO, hint.notified()).await.is_err());
+    ingest(&*journal, 1, 1).await;
+    let claim = claim_one(&*journal).await;
+    assert_eq!(claim.facts, 2, "both are looked at once there is something to act on");
 }
 
 pub(super) async fn a_call_that_waits_for_a_fact_is_due_at_no_time(store: &impl Store) {

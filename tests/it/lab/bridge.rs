@@ -3,6 +3,7 @@
 
 use taskrouter_streams::call::fact::FactKind;
 use taskrouter_streams::call::rules;
+use taskrouter_streams::call::sid::AccountSid;
 use taskrouter_streams::call::step::{Operation, Outcome, Trouble};
 use taskrouter_streams::twilio::client::{AccountContext, Body, Reader, StreamDestination};
 use taskrouter_streams::twilio::event::{Content, parse};
@@ -52,6 +53,10 @@ impl Bridge {
         let door =
             twilio_simulator::Site { account: client.account_sid.clone(), workspace: client.workspace_sid.clone() };
         Self { client, base: Url::parse("http://twilio.invalid").unwrap(), door }
+    }
+
+    pub(super) fn account(&self) -> AccountSid {
+        self.door.account.clone()
     }
 
     pub(super) fn world(&self, behaviour: twilio_simulator::SimConfig, now: i64) -> World {

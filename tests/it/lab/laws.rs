@@ -7,6 +7,7 @@ use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::{EpochMs, Fact};
 use taskrouter_streams::call::pauses::Pause;
 use taskrouter_streams::call::recording::{Recorded, RecordedKind};
+use taskrouter_streams::call::rules::OnHold;
 use taskrouter_streams::call::sid::ReservationSid;
 use taskrouter_streams::call::step::Goal;
 use twilio_simulator::world::{CallReport, Drop, Misuse, RecordedSid, RecordingStatus, StreamReport};
@@ -184,7 +185,8 @@ pub(super) fn at_rest(run: &mut Run<'_>, strict: bool) -> Result<(), String> {
     if strict && !lossy && well && !parked.is_empty() {
         return Err(format!("parked although all is well: {parked:?}"));
     }
-    streams(run, ledger.on_the_call(), &parked)?;
+    let rests = held && run.plan.policy.destinations[0].on_hold == OnHold::Stop;
+    streams(run, if rests { Vec::new() } else { ledger.on_the_call() }, &parked)?;
     let open = if lossy { call.has_open_transfer() } else { ledger.has_open_transfer() };
     if open != call.has_open_transfer() {
         return Err(format!("the core takes the transfer for {}", if open { "over" } else { "open" }));
@@ -223,7 +225,7 @@ fn streams(run: &Run<'_>, on: Vec<&ReservationSid>, parked: &BTreeSet<Goal>) -> 
         return Err(format!("I3: streams of {extra:?} still run"));
     }
     // Nothing starts while a stop is not done, or while where the customer is cannot be learnt.
-    let stuck = parked.iter().any(|goal| matches!(goal, Goal::Stop(_) | Goal::Rejoin));
+    let stuck = parked.iter().any(|goal| matches!(goal, Goal::Stop(_) | Goal::Rejoin | Goal::CheckHold));
     let missing: Vec<_> = wanted.iter().filter(|sid| !running.contains(sid) && !is_parked(sid, false)).collect();
     if !stuck && !missing.is_empty() {
         return Err(format!("I3: no stream of {missing:?}"));

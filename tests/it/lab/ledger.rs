@@ -74,6 +74,7 @@ impl Ledger {
             | FactKind::Resumed(_)
             | FactKind::Unparked
             | FactKind::Stream(_)
+            | FactKind::Participant(_)
             | FactKind::Recovered(_)
             | FactKind::Noticed(_) => {}
         }
@@ -117,6 +118,7 @@ fn stamp(what: &FactKind) -> i64 {
         | FactKind::Resumed(_)
         | FactKind::Unparked
         | FactKind::Stream(_)
+        | FactKind::Participant(_)
         | FactKind::Recovered(_)
         | FactKind::Noticed(_) => 0,
     }

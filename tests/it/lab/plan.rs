@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use taskrouter_streams::call::Policy;
 use taskrouter_streams::call::pause::OnExpiry;
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::call::rules::Destination;
+use taskrouter_streams::call::rules::{Destination, OnHold};
 use twilio_simulator::SimConfig;
 use twilio_simulator::faults::{Fault, FaultBody, Side};
 use twilio_simulator::scenario::Verb;
@@ -46,6 +46,8 @@ pub(super) struct Plan {
     pub(super) latency_ms: i64,
     /// An event is on its way for so many milliseconds at most.
     pub(super) delivery_ms: i64,
+    /// The longest time that an event of a hold takes.
+    pub(super) hold_event_ms: i64,
 }
 
 /// What somebody does. A number names the first agent to be asked; the others follow until one can do it.
@@ -135,6 +137,7 @@ impl Plan {
             clocks: Vec::new(),
             latency_ms: rng.of(&[2, 40, 150]),
             delivery_ms: rng.of(&[1, 30, 200]),
+            hold_event_ms: 1,
         };
         if weather.faults {
             let density = rng.of(&[2, 10, 30]);
@@ -169,6 +172,7 @@ impl Plan {
         plan.set_clocks(&mut Rng::new(seed.rotate_left(32)));
         plan.add_pauses(&mut Rng::new(!seed.rotate_left(16)));
         plan.add_recordings(&mut Rng::new(!seed.rotate_left(48)));
+        plan.go_by_holds(&mut Rng::new(seed.rotate_left(48)));
         plan
     }
 
@@ -288,6 +292,15 @@ impl Plan {
         }
     }
 
+    /// Streams rest while the customer is on hold, which events tell, a while later.
+    fn go_by_holds(&mut self, rng: &mut Rng) {
+        if !rng.percent(30) {
+            return;
+        }
+        self.policy.destinations.iter_mut().for_each(|destination| destination.on_hold = OnHold::Stop);
+        self.hold_event_ms = rng.of(&[1, 300, 2_500]);
+    }
+
     pub(super) fn is_lossy(&self) -> bool {
         self.delivery_faults.values().any(|delivery_fault| *delivery_fault == DeliveryFault::Lost)
     }
@@ -309,7 +322,8 @@ impl Plan {
             + usize::from(self.policy != plain_policy())
             + usize::from(self.posthumous_ms > 0)
             + usize::from(self.latency_ms > 2)
-            + usize::from(self.delivery_ms > 1);
+            + usize::from(self.delivery_ms > 1)
+            + usize::from(self.hold_event_ms > 1);
         self.actions.len()
             + self.faults.len()
             + self.delivery_faults.len()
@@ -339,6 +353,7 @@ impl Plan {
         with(&|plan| plan.posthumous_ms = 0);
         with(&|plan| plan.latency_ms = 2);
         with(&|plan| plan.delivery_ms = 1);
+        with(&|plan| plan.hold_event_ms = 1);
         with(&|plan| plan.policy = plain_policy());
         let half = self.actions.len() / 2;
         with(&|plan| plan.actions.truncate(half));
@@ -364,7 +379,7 @@ pub(super) fn plain_policy() -> Policy {
 }
 
 fn destination(tracks: usize, confirms: bool) -> Destination {
-    Destination { tracks, parameters: Vec::new(), confirms }
+    Destination { tracks, parameters: Vec::new(), confirms, on_hold: OnHold::Stream }
 }
 
 fn policy(rng: &mut Rng) -> Policy {

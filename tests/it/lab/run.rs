@@ -8,9 +8,12 @@ use super::{
     rng,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use taskrouter_streams::call::fact::{EpochMs, Fact, FactKind, ReservationChange, TransferChange, TransferMode};
+use taskrouter_streams::call::fact::{
+    EpochMs, Fact, FactKind, ParticipantChange, ParticipantEvent, ReservationChange, TransferChange, TransferMode,
+};
 use taskrouter_streams::call::pause::{OnExpiry, PauseId, PauseOrigin, PauseScope, Paused, Resumed};
 use taskrouter_streams::call::recording::Recorded;
+use taskrouter_streams::call::rules::OnHold;
 use taskrouter_streams::call::sid::{EventSid, ReservationSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Read, Settled, Step};
 use taskrouter_streams::call::{Around, Call, Next};
@@ -49,6 +52,9 @@ pub(super) struct Run<'a> {
     /// Requests of workers that have died.
     strays: Vec<Flight>,
     deliveries: BTreeMap<(EpochMs, u32), Delivery>,
+    /// Events of holds on their way, and whether the customer was held when it was last looked.
+    hold_events: BTreeMap<(EpochMs, u32), ParticipantEvent>,
+    seen_held: bool,
     /// What happened to the events in the world, and what has been told.
     pub(super) truth: Ledger,
     pub(super) told: Ledger,
@@ -237,6 +243,8 @@ impl<'a> Run<'a> {
             clock: Clock::new(plan),
             strays: Vec::new(),
             deliveries: BTreeMap::new(),
+            hold_events: BTreeMap::new(),
+            seen_held: false,
             truth: Ledger::default(),
             told: Ledger::default(),
             hold: Hold::default(),
@@ -331,7 +339,9 @@ impl<'a> Run<'a> {
         // A look at a call that has gone quiet is no movement, nor is a try now and then of what was given up.
         let wake = wake.filter(|at| *at < self.now + SLOW_MS);
         let delivery = self.deliveries.first_key_value().map(|((at, _), _)| *at);
-        let due = [self.world.next_due(), flights, wake, delivery, worker.down_until].into_iter().flatten().min();
+        let hold_event = self.hold_events.first_key_value().map(|((at, _), _)| *at);
+        let due =
+            [self.world.next_due(), flights, wake, delivery, hold_event, worker.down_until].into_iter().flatten().min();
         due.map(|due| due.max(self.now))
     }
 
@@ -350,10 +360,37 @@ impl<'a> Run<'a> {
             let delivery = entry.remove();
             self.receive(delivery);
         }
+        self.post_hold();
+        while let Some(entry) = self.hold_events.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let event = entry.remove();
+            self.ingest(FactKind::Participant(event));
+        }
         self.fly()?;
         self.work()?;
         self.post_events();
+        self.post_hold();
         super::laws::always(self)
+    }
+
+    /// Twilio tells of a hold and of its end, whoever brought them about, but not of one that ends because the customer leaves.
+    fn post_hold(&mut self) {
+        let held = self.held();
+        let was_held = std::mem::replace(&mut self.seen_held, held == Some(true));
+        let goes_by_holds = self.plan.policy.destinations[0].on_hold == OnHold::Stop;
+        let customer = self.task.as_ref().and_then(|task| self.world.report(task)?.customer);
+        let (Some(held), Some(call), true) = (held, customer, goes_by_holds) else { return };
+        if held == was_held {
+            return;
+        }
+        self.counted.deliveries += 1;
+        let number = self.counted.deliveries;
+        let mut rng = rng::at(self.plan.seed, u64::from(number) << 32 | 3);
+        let due = self.now + rng.ms(1, self.plan.hold_event_ms.max(1));
+        let change = if held { ParticipantChange::Hold } else { ParticipantChange::Unhold };
+        let (account, conference) = (self.bridge.account(), "CF00000000000000000000000000000001".parse().unwrap());
+        let event = ParticipantEvent { account, at: self.now, conference, call, change };
+        self.log(format!("{change:?} of the customer is told {} ms later", due - self.now));
+        self.hold_events.insert((due, number), event);
     }
 
     fn post_events(&mut self) {

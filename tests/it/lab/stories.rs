@@ -36,6 +36,7 @@ fn plan_of(actions: Vec<Action>, behaviour: SimConfig, strategy: Strategy, crash
         clocks: Vec::new(),
         latency_ms: 2,
         delivery_ms: 1,
+        hold_event_ms: 1,
     }
 }
 
