@@ -171,8 +171,8 @@ impl Plan {
         plan.worsen(&mut Rng::new(!seed));
         plan.set_clocks(&mut Rng::new(seed.rotate_left(32)));
         plan.add_pauses(&mut Rng::new(!seed.rotate_left(16)));
-        plan.add_recordings(&mut Rng::new(!seed.rotate_left(48)));
         plan.go_by_holds(&mut Rng::new(seed.rotate_left(48)));
+        plan.add_recordings(&mut Rng::new(!seed.rotate_left(48)));
         plan
     }
 
@@ -273,7 +273,9 @@ impl Plan {
     /// In half of the runs that have pauses, these cover recordings: some are there, and others start, pause, resume and stop them.
     fn add_recordings(&mut self, rng: &mut Rng) {
         let has_pauses = self.actions.iter().any(|(_, action)| matches!(action, Action::Pause(..)));
-        if !has_pauses || !rng.percent(60) {
+        // Looks at a hold and looks at recordings in turn would take a run for one that never rests.
+        let rests_on_hold = self.policy.destinations.iter().any(|destination| destination.on_hold == OnHold::Stop);
+        if !has_pauses || rests_on_hold || !rng.percent(60) {
             return;
         }
         self.policy.pause_recording = true;
