@@ -342,7 +342,10 @@ impl Recordings {
         let restless = self.joined_at.into_iter().chain(shared.then_some(since));
         let joined = restless.flat_map(|at| LOOKS_AFTER_JOINING_MS.map(|pause| at + pause));
         let missed = joined.chain([since]).filter(|moment| *moment > asked_at).min();
-        missed.map_or(asked_at + LOOK_EVERY_MS, |moment| moment.min(asked_at + LOOK_EVERY_MS))
+        // Counted from the pause, so that both lists are read together.
+        let looks = (asked_at - since).div_euclid(LOOK_EVERY_MS) + 1;
+        let again = since + looks * LOOK_EVERY_MS;
+        missed.map_or(again, |moment| moment.min(again))
     }
 
     /// The recordings of a leg or a conference that are paused, or `None` while one may record.
