@@ -384,5 +384,6 @@ pub fn policy(settings: &Settings) -> Policy {
         pause_confirm_ms: ms(settings.pause.confirm_within),
         pause_max_ms: ms(settings.pause.max),
         pause_on_expiry: settings.pause.on_expiry,
+        pause_recording: settings.pause.recording,
     }
 }

@@ -8,6 +8,7 @@ use crate::call::fact::{
     TransferMode, TransferTarget,
 };
 use crate::call::pause::{PauseOrigin, PauseScope, Paused, Resumed};
+use crate::call::recording::{PausedRecording, RecordingStatus};
 use crate::call::sid::{AccountSid, CallSid, ReservationSid};
 use crate::call::step::{
     Answer, Assumed, CallStatus, Command, Goal, Guard, Operation, Outcome, ParticipantRow, Read, Settled, Step,
@@ -337,6 +338,7 @@ impl Story {
             Operation::Read(Read::Conference { .. }) => "read the conference".to_owned(),
             Operation::Read(Read::Participants { .. }) => "read who is in the conference".to_owned(),
             Operation::Read(Read::Call { .. }) => "read the call".to_owned(),
+            Operation::Read(Read::Recordings { of }) => format!("list the recordings of {}", of.kind().as_str()),
             Operation::Command(command) => self.command(command),
         }
     }
@@ -359,6 +361,8 @@ impl Story {
             }
             Command::CreateStream { stream, .. } => format!("{} without touching the call", self.start(stream)),
             Command::StopStream { name, .. } => format!("stop {name} without touching the call"),
+            Command::PauseRecording { of, .. } => format!("pause the recording of {}", of.kind().as_str()),
+            Command::ResumeRecording { of, .. } => format!("resume the recording of {}", of.kind().as_str()),
             Command::EndConference { .. } => "end the conference that the customer has left".to_owned(),
         }
     }
@@ -393,7 +397,12 @@ impl Story {
                 }
             }
             Outcome::Done(Answer::Task(_)) => "read".to_owned(),
-            Outcome::Done(Answer::Accepted | Answer::Stream(_)) => "taken".to_owned(),
+            Outcome::Done(Answer::Accepted | Answer::Stream(_) | Answer::Recording(_)) => "taken".to_owned(),
+            Outcome::Done(Answer::Recordings(rows)) => {
+                let count = |status| rows.iter().filter(|row| row.status == status).count();
+                let (running, paused) = (count(RecordingStatus::InProgress), count(RecordingStatus::Paused));
+                format!("{running} in progress, {paused} paused")
+            }
             Outcome::Done(Answer::Call(row)) => match row.status {
                 CallStatus::Coming => "not answered yet".to_owned(),
                 CallStatus::Live => "in progress".to_owned(),
@@ -415,12 +424,13 @@ pub fn letter(place: usize) -> char {
 
 fn noticed(notice: &Notice) -> String {
     match notice {
-        Notice::PauseProven { id, stops } => {
+        Notice::PauseProven { id, stops, recordings } => {
             let stops: Vec<String> =
                 stops.iter().map(|stop| format!("; {} is over: {}", stop.name, stop.by.as_str())).collect();
-            format!("{id} is proven: no stream within it runs{}", stops.concat())
+            let recordings = recordings.as_deref().map(paused_recordings).unwrap_or_default();
+            format!("{id} is proven: no stream within it runs{}{recordings}", stops.concat())
         }
-        Notice::PauseUnproven { id } => format!("{id} is NOT proven: audio may still leave"),
+        Notice::PauseUnproven { id } => format!("{id} is NOT proven: audio may still leave or be recorded"),
         Notice::PauseOverdue { id } => format!("the time of {id} is up, and it stays"),
         Notice::OnHold => "the customer is on hold: streams with on_hold = \"stop\" rest".to_owned(),
         Notice::OffHold => "the customer is off hold: streams that rested start again".to_owned(),
@@ -435,6 +445,12 @@ fn noticed(notice: &Notice) -> String {
         Notice::LegStayed { name } => format!("the customer's leg stayed where it was when {name} was started"),
         Notice::LegUnverified { name } => format!("whether the leg stayed when {name} was started could not be read"),
     }
+}
+
+fn paused_recordings(recordings: &[PausedRecording]) -> String {
+    let paused =
+        |row: &PausedRecording| format!("; {} of {} is paused: {}", row.sid, row.of.kind().as_str(), row.by.as_str());
+    if recordings.is_empty() { "; no recording to pause".to_owned() } else { recordings.iter().map(paused).collect() }
 }
 
 /// Who pauses or resumes.

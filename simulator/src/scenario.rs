@@ -95,7 +95,8 @@ pub enum Verb {
     SocketDies(String),
     /// "an outside number joins", "an outside number joins, guard raised", "the outside number leaves", "a supervisor listens
     /// in", "the supervisor leaves", "the customer goes to a survey", "the task is cancelled", "the task is deleted", "Flex
-    /// raises the guard", "Flex lowers the guard".
+    /// raises the guard", "Flex lowers the guard", "a plugin records the call", "a plugin pauses the recording of the call" (or "resumes"),
+    /// "the recording of the call stops", and the same of the conference, which begins with "Flex records the conference".
     Happens(CallAction),
     /// "a callback task comes" (or "voicemail", "internal"), "alice calls bob", "the customer is queued again", "another task
     /// names the same call". Later steps are about this task, or where that is impossible for an agent about an older one of the same call.

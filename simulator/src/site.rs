@@ -2,8 +2,8 @@
 
 use super::world::twiml::DocumentUrl;
 use super::world::{
-    CallOrder, EventQuery, ListQuery, ParticipantChange, ParticipantOrder, Request, SinkRequest, StreamOrder,
-    TaskChange, TaskRouterRequest, TwimlSource,
+    CallOrder, EventQuery, ListQuery, ParticipantChange, ParticipantOrder, Recorded, RecordingChange, Request,
+    SinkRequest, StreamOrder, TaskChange, TaskRouterRequest, TwimlSource,
 };
 use taskrouter_streams::call::sid::{AccountSid, WorkspaceSid};
 
@@ -163,6 +163,12 @@ fn voice_request(method: &str, path: &[&str], last: &str, given: Parameters<'_>)
         ("DELETE", ["Conferences", conference, "Participants"], _) => {
             Request::RemoveParticipant { conference: own(conference), call: last }
         }
+        (_, ["Calls", call], "Recordings") | (_, ["Calls", call, "Recordings"], _) => {
+            return recording_request(method, path.len(), Recorded::Call(own(call)), last, given);
+        }
+        (_, ["Conferences", conference], "Recordings") | (_, ["Conferences", conference, "Recordings"], _) => {
+            return recording_request(method, path.len(), Recorded::Conference(own(conference)), last, given);
+        }
         ("GET", [], "Calls") => Request::ListCalls { query: given.query() },
         ("POST", [], "Calls") if !given.has("ApplicationSid") => Request::CreateCall {
             order: CallOrder { to: given.get("To"), from: given.get("From"), source: given.source() },
@@ -180,6 +186,27 @@ fn voice_request(method: &str, path: &[&str], last: &str, given: Parameters<'_>)
         }
         ("POST", ["Calls", call, "Streams"], _) if is("Status", "stopped") => {
             Request::StopStream { call: own(call), stream: last }
+        }
+        _ => return None,
+    })
+}
+
+/// Documented for both kinds but the creation, which a conference's recordings have not.
+fn recording_request(
+    method: &str,
+    depth: usize,
+    of: Recorded<String, String>,
+    last: String,
+    given: Parameters<'_>,
+) -> Option<Request> {
+    const OF_ALL: usize = 2;
+    Some(match (method, depth, of) {
+        ("GET", OF_ALL, of) => Request::ListRecordings { of, query: given.query() },
+        ("POST", OF_ALL, Recorded::Call(call)) => Request::CreateRecording { call },
+        ("GET", _, of) => Request::FetchRecording { of, recording: last },
+        ("POST", depth, of) if depth != OF_ALL => {
+            let change = RecordingChange { status: given.get("Status"), pause_behavior: given.get("PauseBehavior") };
+            Request::UpdateRecording { of, recording: last, change }
         }
         _ => return None,
     })

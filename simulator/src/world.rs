@@ -6,7 +6,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `taskrouter` | tasks, reservations, transfers, and the events that tell of them |
-//! | `voice` | legs (`calls`), `conferences` and `streams`, and what ends with what |
+//! | `voice` | legs (`calls`), `conferences`, `streams` and `recordings`, and what ends with what |
 //! | `rest`, `commands`, `taskrouter_rest` | what each request does and what it is answered |
 //! | `twiml` | what a call is told to do |
 //! | `workspace`, `event_streams` | settings that are kept, shown and changed |
@@ -29,6 +29,7 @@ mod event_log;
 mod event_streams;
 mod list;
 mod overdue;
+mod recordings;
 mod reply;
 mod reservations;
 mod rest;
@@ -47,13 +48,14 @@ mod violation;
 mod voice;
 mod workspace;
 
-pub use call_action::{CallAction, NewTask};
+pub use call_action::{CallAction, NewTask, RecordingAct};
 pub(crate) use context::scramble;
 pub use document::DocumentOrder;
 pub use event::Event;
 pub use event_log::EventQuery;
 pub use event_streams::{EventStreams, Sink, SinkRequest, Subscription};
 pub use list::{ListQuery, PageQuery};
+pub use recordings::{Recorded, RecordedPath, RecordedSid, RecordingChange, RecordingReport, RecordingStatus};
 pub use reply::{OpName, Reply};
 pub use rest::{CallOrder, ParticipantChange, ParticipantOrder, Request, TwimlSource};
 pub use sockets::{SocketFailure, SocketOrder, SocketTarget};

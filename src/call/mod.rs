@@ -20,6 +20,8 @@
 //! | [`retry`] | tries, and giving up |
 //! | [`pause`], [`pauses`] | intervals in which no audio may leave: what is said of them, and a row for each |
 //! | `pausing` | what is due about them: proof and time |
+//! | [`recording`], `recordings` | what is said of recordings; a row for each |
+//! | `recording_goals` | what is due about them within a pause and after it |
 //! | `plan` | which streams should run, and which changes lead there |
 //! | [`next`] | the next step |
 //! | `redirect` | changes by new TwiML for the leg |
@@ -41,6 +43,9 @@ pub mod pauses;
 mod pausing;
 mod plan;
 pub mod policy;
+pub mod recording;
+mod recording_goals;
+mod recordings;
 mod redirect;
 mod register;
 pub mod retry;

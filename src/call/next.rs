@@ -1,7 +1,7 @@
 //! The next step: desired against proven.
 //!
-//! What is to be reached comes in the order of danger: whether there is a call at all, streams within a pause, a customer on the way back from a
-//! redirect, streams that nobody is entitled to, streams that are missing, the guard, the hold, and then what is only to be
+//! What is to be reached comes in the order of danger: whether there is a call at all, streams within a pause, recordings within it, a customer on
+//! the way back from a redirect, streams that nobody is entitled to, streams that are missing, the guard, the hold, and then what is only to be
 //! proven. The first goal about which something can be done now is what is done; where nothing can, the soonest is waited for.
 
 use super::fact::{EpochMs, FactKind, Notice, Parked};
@@ -124,6 +124,7 @@ impl Decision<'_> {
     fn goals(&self) -> Vec<Next> {
         let plan = self.plan();
         let mut goals: Vec<Next> = self.check_call().into_iter().chain(self.paused_stops(&plan)).collect();
+        goals.extend(self.pause_recordings());
         goals.extend(self.whereabouts());
         if let Some(parked) = &plan.give_up {
             goals.push(Next::Park(parked.clone()));
@@ -140,6 +141,7 @@ impl Decision<'_> {
         }
         goals.extend(self.look_at_hold());
         goals.extend(self.hold_forgotten());
+        goals.extend(self.resume_recordings());
         goals.extend(self.verify_leg());
         goals.extend(self.unproven_start(&plan));
         goals.extend(plan.not_before.map(Next::WaitUntil));
@@ -152,6 +154,8 @@ impl Decision<'_> {
     fn recovered(&self) -> Option<Goal> {
         let reached = |goal: &Goal| match goal {
             Goal::Stop(name) => !self.call.streams.may_run(name),
+            Goal::PauseRecording(kind) => self.needs_no_recording_pause(*kind),
+            Goal::ResumeRecording(kind) => self.needs_no_recording_resume(*kind),
             _ if self.call.is_over() => false,
             Goal::Start(reservation) => self.stable_from(reservation).is_some_and(|at| self.now >= at),
             Goal::LowerGuard => !self.call.has_open_transfer(),

@@ -1,6 +1,7 @@
 //! What the core reports by itself: no request failed, and yet a person should know.
 
 use super::pause::{PauseId, ProvenStop};
+use super::recording::PausedRecording;
 use serde::{Deserialize, Serialize};
 
 /// Something that a person should know, and that nothing else says.
@@ -38,14 +39,17 @@ pub enum Notice {
         /// The stream's name.
         name: String,
     },
-    /// No stream within a pause runs, and none can start any more.
+    /// No stream within a pause runs, and none can start any more; and where pauses cover recordings, none is in progress.
     PauseProven {
         /// Which pause.
         id: PauseId,
         /// The streams that it stopped.
         stops: Vec<ProvenStop>,
+        /// The recordings that are paused; empty where there is none to pause. Absent where pauses leave recordings alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recordings: Option<Vec<PausedRecording>>,
     },
-    /// Not proven within `pause.confirm_within_ms`; or a stream began all the same.
+    /// Not proven within `pause.confirm_within_ms`; or a stream or a recording began all the same.
     PauseUnproven {
         /// Which pause.
         id: PauseId,

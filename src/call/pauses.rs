@@ -17,6 +17,7 @@ use super::pause::{
     AttributePause, OnExpiry, PauseId, PauseOrigin, PauseReason, PauseScope, Paused, ProvenStop, Resumed,
 };
 use super::policy::Policy;
+use super::recording::PausedRecording;
 use super::sid::ReservationSid;
 use std::collections::BTreeMap;
 
@@ -47,6 +48,8 @@ pub struct Pause {
     pub until: Option<EpochMs>,
     /// When it was proven that nothing of it runs, and by what.
     pub proven: Option<(EpochMs, Vec<ProvenStop>)>,
+    /// The recordings that are paused, as of the proof; `None` where pauses leave recordings alone.
+    pub recordings: Option<Vec<PausedRecording>>,
     /// When somebody was told that it was not proven in time.
     pub unproven_at: Option<EpochMs>,
     /// Somebody was told that it is still on after its time.
@@ -128,8 +131,8 @@ impl Pauses {
         let Paused { id, scope, reason, seconds, by } = paused.clone();
         let until = seconds.map(|seconds| at + 1_000 * i64::from(seconds));
         let end = self.resumed.remove(&id);
-        let (proven, unproven_at, overdue) = (None, None, false);
-        self.rows.push(Pause { id, scope, reason, by, at, until, proven, unproven_at, overdue, end });
+        let (proven, recordings, unproven_at, overdue) = (None, None, None, false);
+        self.rows.push(Pause { id, scope, reason, by, at, until, proven, recordings, unproven_at, overdue, end });
     }
 
     /// The end of a pause is asked for; it may not be known yet.
@@ -170,9 +173,16 @@ impl Pauses {
         (1..).map_while(|number: u32| format!("task-attribute-{number}").parse().ok()).find(|id| !self.is_known(id))
     }
 
-    pub(super) fn proven(&mut self, id: &PauseId, stops: &[ProvenStop], at: EpochMs) {
+    pub(super) fn proven(
+        &mut self,
+        id: &PauseId,
+        stops: &[ProvenStop],
+        recordings: Option<&Vec<PausedRecording>>,
+        at: EpochMs,
+    ) {
         if let Some(pause) = self.row(id) {
             pause.proven = Some((at, stops.to_vec()));
+            pause.recordings = recordings.cloned();
         }
     }
 

@@ -27,11 +27,15 @@ impl<'a> Decision<'a> {
         }
         let id = pause.id.clone();
         let others = pause.scope == PauseScope::Call && self.around.neighbours.iter().any(|other| other.tracks > 0);
-        let is_silent = !others && self.within(pause).all(|stream| !stream.may_run());
+        let recordings = self.still_recordings(pause);
+        let is_silent = !others && recordings.is_some() && self.within(pause).all(|stream| !stream.may_run());
         let due = pause.at + self.policy.pause_confirm_ms;
         match (&pause.proven, is_silent) {
             (Some(_), true) => None,
-            (None, true) => Some(self.notice(Notice::PauseProven { id, stops: self.stops(pause) })),
+            (None, true) => {
+                let (stops, recordings) = (self.stops(pause), recordings.flatten());
+                Some(self.notice(Notice::PauseProven { id, stops, recordings }))
+            }
             (Some(_), false) => Some(self.notice(Notice::PauseUnproven { id })),
             // No fact of this task tells when another one's streams are over.
             (None, false) if pause.unproven_at.is_some() => {

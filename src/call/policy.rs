@@ -70,6 +70,8 @@ pub struct Policy {
     pub pause_max_ms: i64,
     /// What happens then.
     pub pause_on_expiry: OnExpiry,
+    /// A pause pauses the call's recordings as well.
+    pub pause_recording: bool,
 }
 
 /// How streams are started and stopped.

@@ -188,6 +188,55 @@ impl<T: Copy + PartialEq> Register<T> {
         self.strays.clear();
     }
 
+    /// Whether Twilio took this value, which we wrote last.
+    pub(super) fn is_taken(&self, value: T) -> bool {
+        self.write.as_ref().is_some_and(|write| write.value == value && matches!(write.end, WriteEnd::Taken(_)))
+    }
+
+    /// Whether the value that we wrote last is this one, and a reading shows that it took effect, whatever may still land.
+    pub(super) fn is_shown(&self, value: T) -> bool {
+        let written = self.write.as_ref().filter(|write| write.value == value);
+        let taken_at = written.and_then(|write| match write.end {
+            WriteEnd::Taken(at) => Some(at),
+            WriteEnd::Begun | WriteEnd::Unknown(_) => None,
+        });
+        let read = self.read.as_ref().filter(|read| read.value == value);
+        taken_at.zip(read).is_some_and(|(taken_at, read)| read.asked_at >= taken_at)
+    }
+
+    /// Whether Twilio's answer to our last write says that it is so: nothing that was sent earlier can land after it, and no later
+    /// reading says otherwise.
+    pub(super) fn is_claimed(&self, value: T, policy: &Policy) -> bool {
+        let Some(write) = self.write.as_ref().filter(|write| write.value == value) else { return false };
+        let WriteEnd::Taken(taken_at) = write.end else { return false };
+        let is_settled = self.strays_land_by(value, policy).is_none_or(|at| at <= write.sent_at);
+        is_settled && self.read.as_ref().is_none_or(|read| read.value == value || read.asked_at < taken_at)
+    }
+
+    /// Whether it was read as this value when nothing that we ever wrote could still change it, as far as is known.
+    pub(super) fn is_read_for_good(&self, value: T, policy: &Policy) -> bool {
+        let writes = self.write.iter().chain(&self.contrary).chain(&self.strays);
+        let settled_by = writes.map(|write| write.lands_by(policy)).max();
+        let read = self.read.as_ref().filter(|read| read.value == value);
+        read.is_some_and(|read| settled_by.is_none_or(|at| read.asked_at >= at))
+    }
+
+    /// From when on no write of another value whose end is unknown can land any more.
+    pub(super) fn strays_land_by(&self, value: T, policy: &Policy) -> Option<EpochMs> {
+        let unknown = self.unknown().filter(|write| write.value != value);
+        unknown.map(|write| write.sent_at + policy.landing_ms).max()
+    }
+
+    /// Whether a write of this value was sent at that time or later whose end is unknown.
+    pub(super) fn has_strays_since(&self, value: T, at: EpochMs) -> bool {
+        self.unknown().any(|write| write.value == value && write.sent_at >= at)
+    }
+
+    fn unknown(&self) -> impl Iterator<Item = &Write<T>> {
+        let writes = self.contrary.iter().chain(&self.strays);
+        writes.filter(|write| !matches!(write.end, WriteEnd::Taken(_)))
+    }
+
     /// Whether a reading shows the effect of this write.
     fn shows(&self, write: &Write<T>) -> bool {
         let settled = match write.end {

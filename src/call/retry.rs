@@ -213,9 +213,11 @@ fn softened(kind: RetryKind, goal: &Goal) -> RetryKind {
     match (kind, goal) {
         (
             RetryKind::Refused | RetryKind::Denied,
-            Goal::RaiseGuard | Goal::HoldAgain | Goal::Rejoin | Goal::EndConference,
+            Goal::RaiseGuard | Goal::HoldAgain | Goal::Rejoin | Goal::EndConference | Goal::ResumeRecording(_),
         )
-        | (RetryKind::Refused, Goal::Stop(_) | Goal::CheckCall | Goal::CheckHold) => RetryKind::Failing,
+        | (RetryKind::Refused, Goal::Stop(_) | Goal::CheckCall | Goal::CheckHold | Goal::PauseRecording(_)) => {
+            RetryKind::Failing
+        }
         (
             kind,
             Goal::Start(_)
@@ -229,6 +231,8 @@ fn softened(kind: RetryKind, goal: &Goal) -> RetryKind {
             | Goal::CheckHold
             | Goal::VerifyLeg
             | Goal::EndConference
+            | Goal::PauseRecording(_)
+            | Goal::ResumeRecording(_)
             | Goal::Serve,
         ) => kind,
     }

@@ -99,6 +99,8 @@ sid! {
     ConferenceSid = "CF", "a conference";
     /// A media stream.
     StreamSid = "MZ", "a stream";
+    /// A recording.
+    RecordingSid = "RE", "a recording";
     /// A sink of Event Streams.
     SinkSid = "DG", "a sink";
     /// A subscription of Event Streams.

@@ -1,13 +1,15 @@
 //! A call as its facts tell it: the fold. Each part takes from a fact what concerns it; here it is only told which part that is.
 
-use super::fact::{CallAttributes, EpochMs, Fact, FactKind, Notice, Operated, OperatorAct};
+use super::fact::{CallAttributes, EpochMs, Fact, FactKind, Notice, Operated, OperatorAct, ReservationChange};
 use super::holds::{HoldSpan, Holds};
 use super::leg::{Leg, Sight, Whereabouts};
 use super::legs::Legs;
 use super::pauses::{Pause, Pauses};
 use super::policy::Policy;
+use super::recording::{Recorded, RecordedKind, RecordingStatus};
+use super::recordings::Recordings;
 use super::retry::{Retries, RetryKind};
-use super::sid::{AccountSid, CallSid, ConferenceSid, ReservationSid, TaskSid};
+use super::sid::{AccountSid, CallSid, ConferenceSid, RecordingSid, ReservationSid, TaskSid};
 use super::step::{
     Answer, Assumed, CallRow, CallStatus, Command, ConferenceRow, Goal, Guard, Operation, Outcome, ParticipantRow,
     Read, Settled, Step, StreamStart, Trouble,
@@ -24,6 +26,7 @@ pub struct Call {
     pub(super) leg: Leg,
     pub(super) streams: Streams,
     pub(super) pauses: Pauses,
+    pub(super) recordings: Recordings,
     pub(super) holds: Holds,
     pub(super) retries: Retries,
     /// The facts say that something is parked; it may have been reached, or have become moot, since.
@@ -50,6 +53,8 @@ pub struct Neighbour {
     pub live: bool,
     /// Tracks of its streams that may run on the leg.
     pub tracks: usize,
+    /// A pause of it is open, and it is not over.
+    pub paused: bool,
 }
 
 impl Call {
@@ -124,6 +129,9 @@ impl Call {
         if let Some((view, stamp)) = kind.task_view().zip(kind.stamp()) {
             self.pauses.attribute((view.version.unwrap_or(0), stamp.at), view.attributes.paused.as_deref(), at);
         }
+        if matches!(kind, FactKind::Reservation(event) if event.change == ReservationChange::Accepted) {
+            self.recordings.joined(at);
+        }
         if begins {
             let absence = self.leg.absence();
             self.leg.hold_mut().transfer_begins(absence);
@@ -139,6 +147,7 @@ impl Call {
         }
         if before.is_some() {
             self.leg = Leg::default();
+            self.recordings.leg_changed();
             self.holds.forget_leg();
         }
         self.retries.forget_all(|goal| matches!(goal, Goal::Start(_) | Goal::FindCustomer | Goal::CheckCall));
@@ -164,7 +173,7 @@ impl Call {
                 self.leg.probe_void();
                 self.retries.forget(&Goal::VerifyLeg);
             }
-            Notice::PauseProven { id, stops } => self.pauses.proven(id, stops, at),
+            Notice::PauseProven { id, stops, recordings } => self.pauses.proven(id, stops, recordings.as_ref(), at),
             Notice::PauseUnproven { id } => self.pauses.unproven(id, at),
             Notice::PauseOverdue { id } => self.pauses.overdue(id),
             Notice::OnHold => self.holds.noticed(true, at),
@@ -190,6 +199,12 @@ impl Call {
                 self.streams.starts_begun(std::slice::from_ref(stream), customer, at);
             }
             Command::StopStream { name, .. } => self.streams.stop_begun(name, false, at),
+            Command::PauseRecording { of, recording, .. } => {
+                self.recordings.begun(recording, of, RecordingStatus::Paused, at);
+            }
+            Command::ResumeRecording { of, recording } => {
+                self.recordings.begun(recording, of, RecordingStatus::InProgress, at);
+            }
             Command::EndConference { .. } => {}
         }
     }
@@ -273,6 +288,9 @@ impl Call {
                     self.streams.stop_not_performed(name)
                 }
             },
+            Command::PauseRecording { of, recording, .. } | Command::ResumeRecording { of, recording } => {
+                return self.recording_settled(of, recording, settled, at);
+            }
             Command::EndConference { .. } => {
                 if matches!(outcome, Outcome::Done(_) | Outcome::NotFound(_) | Outcome::NotInProgress(_)) {
                     self.leg.conference_ended();
@@ -306,12 +324,59 @@ impl Call {
         }
     }
 
+    /// A recording is paused or resumed. Which code Twilio answers with where there is none to be changed is not published: the list
+    /// tells.
+    fn recording_settled(&mut self, of: &Recorded, recording: &RecordingSid, settled: &Settled, at: EpochMs) {
+        let Settled { step, sent_at, outcome, assumed, .. } = settled;
+        if *assumed == Some(Assumed::NotSent) {
+            self.recordings.assumed(recording, of);
+        }
+        let kind = match outcome {
+            Outcome::Done(Answer::Recording(row)) => {
+                if self.recordings.taken(recording, of, row, *sent_at, at) {
+                    let reason = "the recording did not read as it was written in time";
+                    return self.retries.waits(step, at, reason, |_| true);
+                }
+                return step.why.iter().for_each(|goal| self.retries.went_well(goal));
+            }
+            Outcome::Done(_) | Outcome::Unknown(_) => {
+                self.recordings.perhaps_taken(recording, of, at);
+                RetryKind::Failing
+            }
+            Outcome::NotFound(_) | Outcome::NotInProgress(_) => {
+                if of.kind() == RecordedKind::Call {
+                    self.leg.doubted(*sent_at);
+                }
+                self.recordings.not_performed(recording, of, true, at);
+                RetryKind::Failing
+            }
+            Outcome::TryLater(_) => {
+                self.recordings.not_performed(recording, of, false, at);
+                RetryKind::Failing
+            }
+            Outcome::Denied(_) => {
+                self.recordings.not_performed(recording, of, false, at);
+                RetryKind::Denied
+            }
+            Outcome::Refused(_) => {
+                self.recordings.not_performed(recording, of, true, at);
+                RetryKind::Refused
+            }
+        };
+        if let Some(trouble) = outcome.trouble() {
+            self.retries.failed(step, at, kind, trouble);
+        }
+    }
+
     /// What an answer that is no success means for the goals that the command served.
     fn account_for(&mut self, command: &Command, settled: &Settled, at: EpochMs) {
         let Settled { step, sent_at, outcome, .. } = settled;
         let about_the_call = match command {
             Command::Redirect { .. } | Command::CreateStream { .. } | Command::StopStream { .. } => true,
-            Command::UpdateCustomer { .. } | Command::EndConference { .. } => false,
+            Command::UpdateCustomer { .. }
+            | Command::EndConference { .. }
+            | Command::PauseRecording { .. }
+            | Command::ResumeRecording { .. } => false,
         };
         match (outcome, command) {
             (Outcome::Done(_), Command::StopStream { name, .. }) => self.retries.went_well(&Goal::Stop(name.clone())),
@@ -393,12 +458,21 @@ impl Call {
 impl Call {
     fn read_settled(&mut self, read: &Read, settled: &Settled, at: EpochMs) {
         let Settled { step, sent_at, outcome, .. } = settled;
+        if step.why.iter().any(|goal| matches!(goal, Goal::PauseRecording(_))) {
+            self.recordings.looked_for();
+        }
         match (read, outcome) {
+            (Read::Recordings { of }, Outcome::Done(Answer::Recordings(rows))) => {
+                self.recordings.read(of, rows, *sent_at, at);
+            }
             (Read::Task { .. }, Outcome::Done(Answer::Task(attributes))) => {
                 self.attributes_read(attributes, *sent_at, at);
                 self.still_no_customer(step, at);
             }
             (Read::FindConference { .. }, Outcome::Done(Answer::Conference(row))) => {
+                if row.is_none() {
+                    self.recordings.no_conference(*sent_at);
+                }
                 self.conference_told(step, None, row.as_ref(), at);
             }
             (Read::Conference { conference }, Outcome::Done(Answer::Conference(row))) => {
@@ -458,7 +532,8 @@ impl Call {
         at: EpochMs,
     ) {
         if !self.leg.conference_told(asked, row) {
-            self.retries.waits(step, at, "no conference of this task is in progress", |_| true);
+            let concerned = |goal: &Goal| !matches!(goal, Goal::PauseRecording(_));
+            self.retries.waits(step, at, "no conference of this task is in progress", concerned);
         }
     }
 
@@ -664,6 +739,7 @@ impl Call {
             since: self.first_fact_at?,
             live: self.customer() == Some(leg) && !self.is_over(),
             tracks: on_the_leg.map(|stream| stream.tracks).sum(),
+            paused: !self.is_over() && self.pauses.open().next().is_some(),
         })
     }
 

@@ -5,7 +5,8 @@
 
 use super::fact::{CallAttributes, EpochMs};
 use super::pause::PauseId;
-use super::sid::{CallSid, ConferenceSid, ReservationSid, StreamSid, TaskSid, WorkerSid};
+use super::recording::{Recorded, RecordedKind, RecordingRow};
+use super::sid::{CallSid, ConferenceSid, RecordingSid, ReservationSid, StreamSid, TaskSid, WorkerSid};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -46,6 +47,10 @@ pub enum Goal {
     VerifyLeg,
     /// The conference of a customer who hung up while we held the guard lowered has ended.
     EndConference,
+    /// No recording of the call, or of its conference, is in progress within a pause.
+    PauseRecording(RecordedKind),
+    /// The recording that we paused is in progress again.
+    ResumeRecording(RecordedKind),
     /// Somebody works on the call, with its own account's credentials.
     Serve,
 }
@@ -91,6 +96,12 @@ pub enum Read {
     Call {
         /// The leg.
         call: CallSid,
+    },
+    /// The recordings of a leg or of a conference. `GET /Calls/{CA}/Recordings.json` or `/Conferences/{CF}/Recordings.json`, every
+    /// page. Answered with [`Answer::Recordings`].
+    Recordings {
+        /// Of what.
+        of: Recorded,
     },
 }
 
@@ -151,6 +162,24 @@ pub enum Command {
     EndConference {
         /// The conference.
         conference: ConferenceSid,
+    },
+    /// Pauses a recording: silence in place of the audio. `POST …/Recordings/{RE or Twilio.CURRENT}.json`, `Status=paused`.
+    /// Answered with [`Answer::Recording`].
+    PauseRecording {
+        /// What it is of.
+        of: Recorded,
+        /// The recording that was read.
+        recording: RecordingSid,
+        /// It is the only one there, and meant as `Twilio.CURRENT`: also one that has taken its place.
+        current: bool,
+    },
+    /// Resumes a recording that we paused. `POST …/Recordings/{RE}.json`, `Status=in-progress`.
+    /// Answered with [`Answer::Recording`].
+    ResumeRecording {
+        /// What it is of.
+        of: Recorded,
+        /// The recording.
+        recording: RecordingSid,
     },
 }
 
@@ -286,6 +315,10 @@ pub enum Answer {
     Stream(StreamSid),
     /// Of [`Read::Call`].
     Call(CallRow),
+    /// Of [`Read::Recordings`].
+    Recordings(Vec<RecordingRow>),
+    /// Of [`Command::PauseRecording`] and [`Command::ResumeRecording`].
+    Recording(RecordingRow),
     /// Of the others: Twilio took it.
     Accepted,
 }
@@ -367,6 +400,15 @@ impl Operation {
         }
     }
 
+    /// Whether what other tasks do to the same leg bears on it.
+    pub fn is_shared(&self) -> bool {
+        let command = self.command();
+        matches!(
+            command,
+            Some(Command::Redirect { .. } | Command::CreateStream { .. } | Command::ResumeRecording { .. })
+        )
+    }
+
     /// A short name for logs and the timeline, as in "read participants".
     pub fn name(&self) -> &'static str {
         match self {
@@ -375,11 +417,14 @@ impl Operation {
             Operation::Read(Read::Conference { .. }) => "fetch conference",
             Operation::Read(Read::Participants { .. }) => "read participants",
             Operation::Read(Read::Call { .. }) => "fetch call",
+            Operation::Read(Read::Recordings { .. }) => "list recordings",
             Operation::Command(Command::UpdateCustomer { .. }) => "update customer",
             Operation::Command(Command::Redirect { .. }) => "redirect",
             Operation::Command(Command::CreateStream { .. }) => "create stream",
             Operation::Command(Command::StopStream { .. }) => "stop stream",
             Operation::Command(Command::EndConference { .. }) => "end conference",
+            Operation::Command(Command::PauseRecording { .. }) => "pause recording",
+            Operation::Command(Command::ResumeRecording { .. }) => "resume recording",
         }
     }
 }
@@ -390,7 +435,11 @@ impl Command {
         match self {
             Command::Redirect { start, .. } => start,
             Command::CreateStream { stream, .. } => std::slice::from_ref(stream),
-            Command::UpdateCustomer { .. } | Command::StopStream { .. } | Command::EndConference { .. } => &[],
+            Command::UpdateCustomer { .. }
+            | Command::StopStream { .. }
+            | Command::EndConference { .. }
+            | Command::PauseRecording { .. }
+            | Command::ResumeRecording { .. } => &[],
         }
     }
 }
@@ -447,6 +496,8 @@ impl Goal {
             | Goal::CheckHold
             | Goal::VerifyLeg
             | Goal::EndConference
+            | Goal::PauseRecording(_)
+            | Goal::ResumeRecording(_)
             | Goal::Serve => None,
         }
     }
@@ -471,6 +522,8 @@ impl fmt::Display for Goal {
             Goal::CheckHold => f.write_str("see whether the customer is on hold"),
             Goal::VerifyLeg => f.write_str("see that the customer's leg stayed where it was"),
             Goal::EndConference => f.write_str("end the conference that the customer has left"),
+            Goal::PauseRecording(kind) => write!(f, "pause the recording of {}", kind.as_str()),
+            Goal::ResumeRecording(kind) => write!(f, "resume the recording of {}", kind.as_str()),
             Goal::Serve => f.write_str("work on the call"),
         }
     }

@@ -109,7 +109,7 @@ impl Summarizer {
             outcome,
             agents,
             streams: call.streams().iter().map(stream).collect(),
-            pauses: call.pauses().iter().map(PauseSummary::from).collect(),
+            pauses: call.pauses().iter().map(|pause| PauseSummary::of(call, pause)).collect(),
             parked: call.parked().map(|(goal, reason)| parked(call, goal, reason)).collect(),
             errors: self.errors.clone(),
         })
@@ -237,9 +237,14 @@ fn parked(call: &Call, goal: &Goal, reason: &str) -> ParkedSummary {
         // What is left of a call that is over: agents in its conference, and work that nobody began.
         Goal::EndConference | Goal::Serve => true,
         Goal::Start(_) | Goal::LowerGuard | Goal::FindCustomer | Goal::CheckHold => !call.is_over(),
-        Goal::Stop(_) | Goal::RaiseGuard | Goal::HoldAgain | Goal::Rejoin | Goal::CheckCall | Goal::VerifyLeg => {
-            !call.is_call_over()
-        }
+        Goal::Stop(_)
+        | Goal::RaiseGuard
+        | Goal::HoldAgain
+        | Goal::Rejoin
+        | Goal::CheckCall
+        | Goal::VerifyLeg
+        | Goal::PauseRecording(_)
+        | Goal::ResumeRecording(_) => !call.is_call_over(),
     };
     ParkedSummary { goal: goal.clone(), reason: reason.to_owned(), helpable }
 }

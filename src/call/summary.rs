@@ -6,7 +6,9 @@
 use super::fact::EpochMs;
 use super::pause::{PauseId, PauseOrigin, PauseReason, PauseScope, ProvenStop};
 use super::pauses::Pause;
-use super::sid::{AccountSid, CallSid, ReservationSid, WorkerSid};
+use super::recording::{PausedRecording, Recorded, RecordingProof};
+use super::sid::{AccountSid, CallSid, RecordingSid, ReservationSid, WorkerSid};
+use super::state::Call;
 use super::step::{Goal, Guard};
 use super::streams::StreamState;
 use super::task::ReservationStatus;
@@ -141,6 +143,9 @@ pub struct PauseSummary {
     /// What it stopped, and what proves that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stops: Vec<ProvenStop>,
+    /// What became of the call's recordings, where pauses cover them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingSummary>,
     /// When it was told that it is not proven in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unproven_at: Option<EpochMs>,
@@ -150,6 +155,32 @@ pub struct PauseSummary {
     /// Who ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed_by: Option<PauseOrigin>,
+}
+
+/// What became of the call's recordings within a pause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingSummary {
+    /// How they stand.
+    pub state: RecordingState,
+    /// Those that were paused when the pause was proven.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recordings: Vec<RecordingEvidence>,
+}
+
+/// A recording within a pause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingEvidence {
+    /// Its SID.
+    pub sid: RecordingSid,
+    /// What it is of.
+    pub of: Recorded,
+    /// Since when it is known to be paused.
+    pub paused_at: EpochMs,
+    /// What shows it.
+    pub by: RecordingProof,
+    /// When it was in progress again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_at: Option<EpochMs>,
 }
 
 /// A change that is parked.
@@ -212,8 +243,83 @@ impl PauseState {
     }
 }
 
-impl From<&Pause> for PauseSummary {
-    fn from(pause: &Pause) -> Self {
+/// How the call's recordings stand within a pause, as a person is shown it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingState {
+    /// One may be in progress.
+    Unproven,
+    /// There is none to pause.
+    None,
+    /// Paused; also after the pause, by others or while another pause is open.
+    Paused,
+    /// In progress again.
+    Resumed,
+    /// Not in progress again, as far as is known.
+    NotResumed,
+    /// Over without being resumed.
+    Over,
+}
+
+impl RecordingState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RecordingState::Unproven => "not proven",
+            RecordingState::None => "none",
+            RecordingState::Paused => "paused",
+            RecordingState::Resumed => "resumed",
+            RecordingState::NotResumed => "not resumed",
+            RecordingState::Over => "over",
+        }
+    }
+}
+
+impl RecordingSummary {
+    fn of(call: &Call, pause: &Pause) -> Option<Self> {
+        let Some(paused) = &pause.recordings else {
+            let is_asked = pause.is_open() && pause.proven.is_none() && call.recordings.were_looked_for();
+            let state = match call.recordings.are_still_since(pause.at) {
+                true if call.recordings.rows().iter().all(|row| row.is_over()) => RecordingState::None,
+                true => RecordingState::Paused,
+                false => RecordingState::Unproven,
+            };
+            return is_asked.then(|| Self { state, recordings: Vec::new() });
+        };
+        let ended_at = pause.end().map(|end| end.at);
+        let recordings: Vec<RecordingEvidence> = paused.iter().map(|row| evidence(call, row, ended_at)).collect();
+        let ours = || recordings.iter().filter(|row| row.by != RecordingProof::PausedByOthers);
+        let is_over = |row: &RecordingEvidence| {
+            call.is_call_over() || call.recordings.find(&row.sid).is_none_or(|found| found.is_over())
+        };
+        let state = match ended_at {
+            _ if recordings.is_empty() => RecordingState::None,
+            None if pause.proven.is_none() && !call.recordings.are_still_since(pause.at) => RecordingState::Unproven,
+            None => RecordingState::Paused,
+            Some(_) if ours().next().is_none() => RecordingState::Paused,
+            Some(_) if ours().all(|row| row.resumed_at.is_some()) => RecordingState::Resumed,
+            Some(_) if ours().any(is_over) => RecordingState::Over,
+            Some(_) if call.pauses().iter().any(Pause::is_open) => RecordingState::Paused,
+            Some(_) => RecordingState::NotResumed,
+        };
+        Some(Self { state, recordings })
+    }
+}
+
+fn evidence(call: &Call, paused: &PausedRecording, ended_at: Option<EpochMs>) -> RecordingEvidence {
+    let row = call.recordings.find(&paused.sid);
+    RecordingEvidence {
+        sid: paused.sid.clone(),
+        of: paused.of.clone(),
+        paused_at: paused.at,
+        by: paused.by,
+        resumed_at: row.zip(ended_at).and_then(|(row, at)| row.resumed_since(at)),
+    }
+}
+
+impl PauseSummary {
+    /// The pause, as `call` knows it.
+    pub fn of(call: &Call, pause: &Pause) -> Self {
         let (proven_at, stops) = pause.proven.clone().unzip();
         Self {
             id: pause.id.clone(),
@@ -224,6 +330,7 @@ impl From<&Pause> for PauseSummary {
             until: pause.until,
             proven_at,
             stops: stops.unwrap_or_default(),
+            recording: RecordingSummary::of(call, pause),
             unproven_at: pause.unproven_at,
             resumed_at: pause.end().map(|end| end.at),
             resumed_by: pause.end().map(|end| end.by.clone()),

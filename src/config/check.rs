@@ -313,7 +313,14 @@ fn pause(reader: &mut Reader) -> Option<PauseConfig> {
     let confirm_within = reader.millis("pause.confirm_within_ms", 100..=60_000);
     let max = reader.number("pause.max_s", 1..=24 * 3600).map(Duration::from_secs);
     let on_expiry = reader.choice("pause.on_expiry", &[("stay", OnExpiry::Stay), ("resume", OnExpiry::Resume)]);
-    Some(PauseConfig { secret: secret?, confirm_within: confirm_within?, max: max?, on_expiry: on_expiry? })
+    let recording = reader.truth("pause.recording");
+    Some(PauseConfig {
+        secret: secret?,
+        confirm_within: confirm_within?,
+        max: max?,
+        on_expiry: on_expiry?,
+        recording: recording?,
+    })
 }
 
 fn traces(reader: &mut Reader) -> Option<Option<TraceSettings>> {

@@ -334,6 +334,8 @@ pub struct PauseConfig {
     pub confirm_within: Duration,
     pub max: Duration,
     pub on_expiry: OnExpiry,
+    /// A pause pauses the call's recordings as well.
+    pub recording: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use crate::call::fact::EpochMs;
 use crate::call::pause::{PauseScope, ProvenStop};
 use crate::call::sid::ReservationSid;
-use crate::call::summary::PauseSummary;
+use crate::call::summary::{PauseSummary, RecordingEvidence};
 use crate::timeline;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,13 @@ pub struct PauseView {
     /// The streams that it stopped, and what proves that they are over.
     #[serde(default)]
     pub stops: Vec<StopView>,
+    /// How the call's recordings stand, where pauses cover them: "not proven" paused, "none" to pause, "paused", "resumed",
+    /// "not resumed", or "over".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
+    /// The recordings that were paused when the pause was proven.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recordings: Vec<RecordingView>,
     /// When it was alarmed that it is not proven.
     #[serde(default)]
     pub unproven_ms: Option<EpochMs>,
@@ -43,6 +50,29 @@ pub struct StopView {
     pub over_ms: EpochMs,
     /// What proves it.
     pub proof: String,
+}
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingView {
+    pub recording: String,
+    /// "the call" or "the conference".
+    pub of: String,
+    pub paused_ms: EpochMs,
+    /// What proves it.
+    pub proof: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_ms: Option<EpochMs>,
+}
+
+impl RecordingView {
+    pub(super) fn of(recording: &RecordingEvidence) -> Self {
+        Self {
+            recording: recording.sid.to_string(),
+            of: recording.of.kind().as_str().to_owned(),
+            paused_ms: recording.paused_at,
+            proof: recording.by.as_str().to_owned(),
+            resumed_ms: recording.resumed_at,
+        }
+    }
 }
 
 impl PauseView {
@@ -66,6 +96,8 @@ impl PauseView {
             state: pause.state().as_str().to_owned(),
             proven_ms: pause.proven_at,
             stops: pause.stops.iter().map(stop).collect(),
+            recording: pause.recording.as_ref().map(|told| told.state.as_str().to_owned()),
+            recordings: pause.recording.iter().flat_map(|told| &told.recordings).map(RecordingView::of).collect(),
             unproven_ms: pause.unproven_at,
             resumed_ms: pause.resumed_at,
             resumed_by: pause.resumed_by.as_ref().map(timeline::origin),

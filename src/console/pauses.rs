@@ -181,6 +181,15 @@ fn row(call: &CallView, pause: &PauseView) -> Markup {
             td data-label="Proof" {
                 @match pause.proven_ms { Some(at) => (time(at)), None => "–" }
                 @for stop in &pause.stops { span.below { (sid(&stop.stream)) ": " (stop.proof) } }
+                @match pause.recording.as_deref() {
+                    Some("none") => span.below { "no recording to pause" },
+                    Some(state) => span.below { "recording: " (state) },
+                    None => {},
+                }
+                @for recording in &pause.recordings {
+                    span.below { (sid(&recording.recording)) " of " (recording.of) ": " (recording.proof) " " (time(recording.paused_ms)) }
+                    @if let Some(at) = recording.resumed_ms { span.below { "resumed " (time(at)) } }
+                }
                 @if let Some(at) = pause.unproven_ms { span.below { "not proven in time: alarmed " (time(at)) } }
             }
             td data-label="Resumed" {

@@ -1,7 +1,7 @@
 //! What is shown of a call: SIDs, states, times, our own sentences, and the names of agents and queues where they are kept. There are
 //! no fields for attributes and phone numbers.
 
-pub use super::pause_view::{PauseView, StopView};
+pub use super::pause_view::{PauseView, RecordingView, StopView};
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::{AccountSid, CallSid, ReservationSid, TaskSid, WorkerSid};
 use crate::call::step::Guard;

@@ -1,7 +1,7 @@
 //! `POST /calls/{TaskSid}/pause` and `/resume`, for whoever holds `pause.secret`: such as a Twilio Function that an agent's desktop calls
 //! before a card number is read out.
 //!
-//! 200 is answered only when it is proven that no stream within the pause runs.
+//! 200 is answered only when it is proven that no stream within the pause runs, and with `pause.recording` that no recording does.
 
 use super::pause_signature::PauseEntry;
 use super::responses::Rejection;
@@ -9,12 +9,12 @@ use super::signed;
 use super::state::IngestState;
 use crate::call::pause::{PauseId, PauseOrigin, PauseReason, PauseScope};
 use crate::call::sid::{ReservationSid, TaskSid};
-use crate::call::summary::{PauseState, PauseSummary};
+use crate::call::summary::{PauseState, PauseSummary, RecordingSummary};
 use crate::ingest::pause_requests::{PauseRefusal, PauseRequest};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,7 +90,10 @@ fn answer(task: &TaskSid, pause: &PauseSummary) -> HttpResponse {
         PauseState::Paused => (HttpResponse::Ok(), None),
         PauseState::Waiting | PauseState::Unproven => {
             tracing::warn!(task_sid = %task, pause = %pause.id, "answered a request to pause with 504: it is not proven");
-            (HttpResponse::GatewayTimeout(), Some("not proven in time: audio may still leave, so take no card data"))
+            (
+                HttpResponse::GatewayTimeout(),
+                Some("not proven in time: audio may still leave or be recorded, so take no card data"),
+            )
         }
         PauseState::Resumed => (HttpResponse::Conflict(), Some("this pause was resumed: use a new id for each")),
     };
@@ -106,8 +109,23 @@ fn answer(task: &TaskSid, pause: &PauseSummary) -> HttpResponse {
             "proof": stop.by,
             "says": stop.by.as_str(),
         })).collect::<Vec<_>>(),
+        "recording": pause.recording.as_ref().map(recording),
         "error": error,
     }))
+}
+
+/// The call's recordings, where pauses cover them: "none" where there is none to pause.
+fn recording(told: &RecordingSummary) -> Value {
+    json!({
+        "state": told.state.as_str(),
+        "recordings": told.recordings.iter().map(|row| json!({
+            "recording": row.sid,
+            "of": row.of.kind(),
+            "paused_ms": row.paused_at,
+            "proof": row.by,
+            "says": row.by.as_str(),
+        })).collect::<Vec<_>>(),
+    })
 }
 
 fn refused(state: &IngestState, refusal: &PauseRefusal) -> Result<HttpResponse, Rejection> {

@@ -181,7 +181,7 @@ impl Reading {
     }
 
     fn pause(&self, id: &PauseId) -> Option<PauseSummary> {
-        self.call.pauses().iter().find(|pause| pause.id == *id).map(PauseSummary::from)
+        self.call.pauses().iter().find(|pause| pause.id == *id).map(|pause| PauseSummary::of(&self.call, pause))
     }
 }
 

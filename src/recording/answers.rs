@@ -8,11 +8,23 @@ use crate::twilio::client::Request;
 use serde_json::{Map, Value, json};
 
 /// Segments of a path that are Twilio's. A request to another place is not recorded.
-const PLACES: [&str; 9] =
-    ["2010-04-01", "Accounts", "Calls", "Conferences", "Participants", "Streams", "Tasks", "Workspaces", "v1"];
+const PLACES: [&str; 11] = [
+    "2010-04-01",
+    "Accounts",
+    "Calls",
+    "Conferences",
+    "Participants",
+    "Recordings",
+    "Streams",
+    "Tasks",
+    "Twilio.CURRENT",
+    "Workspaces",
+    "v1",
+];
 
-/// What Twilio says of calls, conferences, participants, streams and tasks, and what is asked of them.
-const STATUSES: [&str; 20] = [
+/// What Twilio says of calls, conferences, participants, recordings, streams and tasks, and what is asked of them.
+const STATUSES: [&str; 23] = [
+    "absent",
     "assigned",
     "busy",
     "canceled",
@@ -24,7 +36,9 @@ const STATUSES: [&str; 20] = [
     "in-progress",
     "init",
     "no-answer",
+    "paused",
     "pending",
+    "processing",
     "queued",
     "reserved",
     "ringing",
@@ -71,7 +85,7 @@ fn field(name: &str) -> Option<KeepField> {
         "name" => KeepField::StreamName,
         "message" => KeepField::Message,
         "attributes" => KeepField::TaskAttributes,
-        "conferences" | "participants" => KeepField::Rows,
+        "conferences" | "participants" | "recordings" => KeepField::Rows,
         _ => return None,
     })
 }
@@ -102,6 +116,9 @@ pub(super) fn action(request: &Request) -> &'static str {
     let (path, is_post) = (&request.path, request.form.is_some());
     let has = |place: &str| path.iter().any(|segment| segment.trim_end_matches(".json") == place);
     let is_list = path.last().is_some_and(|last| PLACES.contains(&last.trim_end_matches(".json")));
+    if has("Recordings") {
+        return if is_post { "update-recording" } else { "recordings" };
+    }
     match (has("Streams"), has("Participants"), has("Conferences"), has("Calls"), is_post) {
         (true, _, _, _, _) if is_list => "create-stream",
         (true, _, _, _, _) => "stop-stream",
@@ -136,6 +153,7 @@ fn of_parameters(parameters: &[(String, String)], pseudonyms: &mut Pseudonyms) -
     let kept = parameters.iter().filter_map(|(name, value)| {
         let kept = match name.as_str() {
             "Status" | "Track" => STATUSES.into_iter().find(|known| known == value)?.to_owned(),
+            "PauseBehavior" => ["silence", "skip"].into_iter().find(|known| known == value)?.to_owned(),
             "EndConferenceOnExit" | "BeepOnExit" | "Hold" => flag(value)?.to_string(),
             "PageSize" | "Page" => small_number(value)?.to_string(),
             "FriendlyName" => pseudonyms.sid_or_word(value),
@@ -160,7 +178,7 @@ fn of_body(body: &Value, paths: &Paths, pseudonyms: &mut Pseudonyms) -> Value {
         field(name).map(|_| (name.clone(), kept))
     });
     let mut kept: Map<String, Value> = kept.collect();
-    if kept.contains_key("participants") {
+    if kept.contains_key("participants") || kept.contains_key("recordings") {
         // Each page stands for itself: the next one's address would hold its token.
         kept.insert("next_page_uri".to_owned(), Value::Null);
     }

@@ -11,9 +11,9 @@ const NAME_PREFIX: &str = "Stream_";
 const SID_CHARACTERS: usize = 34;
 
 /// Kinds of SIDs that an event, an answer or an address may name.
-const SIDS: [&str; 20] = [
-    "AC", "CA", "CF", "CH", "DF", "DG", "EV", "MZ", "OU", "PN", "TC", "TT", "WA", "WF", "WK", "WQ", "WR", "WS", "WT",
-    "WW",
+const SIDS: [&str; 21] = [
+    "AC", "CA", "CF", "CH", "DF", "DG", "EV", "MZ", "OU", "PN", "RE", "TC", "TT", "WA", "WF", "WK", "WQ", "WR", "WS",
+    "WT", "WW",
 ];
 
 /// The longest number that is kept: an age, a version, an error code. A telephone number has more digits.

@@ -35,7 +35,7 @@ pub fn event(what: &FactKind) -> &'static str {
 }
 
 /// Every word of [`goal`].
-pub const GOALS: [&str; 12] = [
+pub const GOALS: [&str; 14] = [
     "start",
     "stop",
     "lower_guard",
@@ -47,6 +47,8 @@ pub const GOALS: [&str; 12] = [
     "check_hold",
     "verify_leg",
     "end_conference",
+    "pause_recording",
+    "resume_recording",
     "serve",
 ];
 
@@ -64,6 +66,8 @@ pub fn goal(goal: &Goal) -> &'static str {
         Goal::CheckHold => "check_hold",
         Goal::VerifyLeg => "verify_leg",
         Goal::EndConference => "end_conference",
+        Goal::PauseRecording(_) => "pause_recording",
+        Goal::ResumeRecording(_) => "resume_recording",
         Goal::Serve => "serve",
     }
 }

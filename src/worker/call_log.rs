@@ -27,13 +27,13 @@ pub(super) fn log_report(claim: &Claim, kind: &FactKind, call: &Call, outage: &O
         FactKind::Noticed(Notice::LegUnverified { name }) => tracing::warn!(
             %task_sid, name, "whether the leg stayed where it was when this stream was started could not be read"
         ),
-        FactKind::Noticed(Notice::PauseProven { id, stops }) => {
-            let streams = stops.len();
-            tracing::info!(%task_sid, pause = %id, streams, "paused: it is proven that no stream within this pause runs");
+        FactKind::Noticed(Notice::PauseProven { id, stops, recordings }) => {
+            let (streams, recordings) = (stops.len(), recordings.as_ref().map(Vec::len));
+            tracing::info!(%task_sid, pause = %id, streams, recordings, "paused: it is proven that no stream within this pause runs");
         }
         FactKind::Noticed(Notice::PauseUnproven { id }) => tracing::error!(
             %task_sid, pause = %id,
-            "this pause is not proven: audio may still leave; tell the agent to take no card data, and see `calls show`"
+            "this pause is not proven: audio may still leave or be recorded; tell the agent to take no card data, and see `calls show`"
         ),
         FactKind::Noticed(Notice::PauseOverdue { id }) => tracing::warn!(
             %task_sid, pause = %id,
@@ -102,6 +102,8 @@ pub(super) fn log_outcome(claim: &Claim, settled: &Settled, call: &Call, outage:
                 Operation::Command(Command::CreateStream { .. }) => "stream start taken",
                 Operation::Command(Command::StopStream { .. }) => "stream stop taken",
                 Operation::Command(Command::Redirect { .. }) => "redirect taken",
+                Operation::Command(Command::PauseRecording { .. }) => "recording paused",
+                Operation::Command(Command::ResumeRecording { .. }) => "recording resumed",
                 Operation::Command(Command::UpdateCustomer { .. } | Command::EndConference { .. })
                 | Operation::Read(_) => "command taken",
             };
@@ -148,9 +150,11 @@ impl<'a> Target<'a> {
                 Self { name: Some(name), stream_sid, ..Self::default() }
             }
             Command::Redirect { stop, .. } => Self { name: stop.first().map(String::as_str), ..Self::default() },
-            Command::CreateStream { .. } | Command::UpdateCustomer { .. } | Command::EndConference { .. } => {
-                Self::default()
-            }
+            Command::CreateStream { .. }
+            | Command::UpdateCustomer { .. }
+            | Command::PauseRecording { .. }
+            | Command::ResumeRecording { .. }
+            | Command::EndConference { .. } => Self::default(),
         }
     }
 }

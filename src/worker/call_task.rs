@@ -112,7 +112,7 @@ impl CallTask {
             };
             match self.fold.call.next(now, &account.policy, self.around()) {
                 // What others do to the leg bears on it: asked again, when that has not been looked at just now.
-                Next::Do(step) if concerns_the_leg(&step) && self.look_around(NEIGHBOURS_AGE).await? => {}
+                Next::Do(step) if step.operation.is_shared() && self.look_around(NEIGHBOURS_AGE).await? => {}
                 Next::Do(step) => {
                     if !self.perform(step, &account.client, &account.policy).await? {
                         let pause = self.tools.settings.poll;
@@ -272,6 +272,8 @@ impl CallTask {
             Command::UpdateCustomer { .. }
             | Command::CreateStream { .. }
             | Command::StopStream { .. }
+            | Command::PauseRecording { .. }
+            | Command::ResumeRecording { .. }
             | Command::EndConference { .. } => None,
         };
         Arming::new(move || {
@@ -388,9 +390,4 @@ impl CallTask {
             | JournalError::Fatal { .. } => Err(error),
         }
     }
-}
-
-/// Whether another task on the same leg bears on it.
-fn concerns_the_leg(step: &Step) -> bool {
-    matches!(step.operation, Operation::Command(Command::Redirect { .. } | Command::CreateStream { .. }))
 }

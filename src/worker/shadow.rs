@@ -9,6 +9,7 @@
 
 use crate::call::Call;
 use crate::call::fact::{Fact, FactKind};
+use crate::call::recording::{RecordingRow, RecordingStatus};
 use crate::call::sid::{CallSid, ConferenceSid};
 use crate::call::step::{
     Answer, Assumed, CallRow, CallStatus, Command, Guard, Operation, Outcome, ParticipantRow, Read, Settled, Trouble,
@@ -115,6 +116,9 @@ impl Shadow {
                 | Command::CreateStream { customer, .. }
                 | Command::StopStream { customer, .. },
             ) => Read::Call { call: customer.clone() },
+            Operation::Command(Command::PauseRecording { of, .. } | Command::ResumeRecording { of, .. }) => {
+                Read::Recordings { of: of.clone() }
+            }
             // No guard was lowered that would keep the conference from ending.
             Operation::Command(Command::EndConference { .. }) => return None,
         };
@@ -187,6 +191,14 @@ fn predicted(command: &Command, answered: Outcome) -> Outcome {
         }
         (_, Outcome::Done(Answer::Call(CallRow { status: CallStatus::Over | CallStatus::Coming, .. }))) => {
             Outcome::NotInProgress(not_there("the call is not in progress"))
+        }
+        (Command::PauseRecording { recording, .. }, Outcome::Done(_)) => {
+            let (sid, status) = (recording.clone(), RecordingStatus::Paused);
+            Outcome::Done(Answer::Recording(RecordingRow { sid, status }))
+        }
+        (Command::ResumeRecording { recording, .. }, Outcome::Done(_)) => {
+            let (sid, status) = (recording.clone(), RecordingStatus::InProgress);
+            Outcome::Done(Answer::Recording(RecordingRow { sid, status }))
         }
         (_, Outcome::Done(_)) => Outcome::Done(Answer::Accepted),
         // However the reading ended, the command was certainly not performed.

@@ -333,6 +333,14 @@ fn numbers_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn a_pause_leaves_recordings_alone_unless_it_is_told_otherwise() {
+    assert!(!accepted("", &environment()).pause.recording);
+    assert!(accepted("[pause]\nrecording = true", &environment()).pause.recording);
+    assert!(accepted("", &with(&[("TRS__PAUSE__RECORDING", "true")])).pause.recording);
+    only_problem("pause.recording", "[pause]\nrecording = \"sometimes\"", &environment());
+}
+
+#[test]
 fn readings_need_a_pause_in_the_end() {
     only_problem("redirect.poll_ms", "[redirect]\npoll_ms = []", &environment());
     only_problem("redirect.poll_ms", "[redirect]\npoll_ms = [50, 0]", &environment());

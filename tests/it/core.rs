@@ -29,6 +29,7 @@ mod legs;
 mod mending;
 mod pauses;
 mod proofs;
+mod recordings;
 mod sentences;
 pub(crate) mod story;
 mod streams_api;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use taskrouter_streams::call::sid::TaskSid;
 use tempfile::TempDir;
 use twilio_simulator::callbacks::Destination;
-use twilio_simulator::world::{Mode, Target};
+use twilio_simulator::world::{CallAction, Mode, RecordingAct, RecordingStatus, Target};
 use twilio_simulator::{Route, Settings, SimConfig, Simulator};
 
 /// Far beyond what any recovery takes; a wait that fails says what it waited for.
@@ -73,7 +73,8 @@ impl KillRun {
 
     fn serve(&mut self) {
         let mut more = HURRY.to_vec();
-        more.extend([("TRS__STREAMS__STRATEGY", self.strategy), ("TRS__PAUSE__SECRET", SECRET)]);
+        let pause = [("TRS__PAUSE__SECRET", SECRET), ("TRS__PAUSE__RECORDING", "true")];
+        more.extend([("TRS__STREAMS__STRATEGY", self.strategy)].into_iter().chain(pause));
         let serving = Serving::start_with(&self.store.url(), &self.sim.api_base_url(), &more);
         self.sim.post_events_to(Destination {
             events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=3&rp=5xx,ct,rt"),
@@ -128,6 +129,12 @@ impl KillRun {
     }
 }
 
+/// What is recorded at the moment.
+fn recordings(run: &KillRun, task: &TaskSid, status: RecordingStatus) -> usize {
+    let report = run.sim.world(|world| world.report(task)).unwrap();
+    report.recordings.iter().filter(|recording| recording.status == status).count()
+}
+
 /// Tells the story; returns how many requests it took, and whether the process was killed.
 async fn a_warm_transfer(store: Store, strategy: &'static str, kill_at: Option<usize>) -> (usize, bool) {
     let mut run = KillRun::begins(store, strategy, kill_at).await;
@@ -148,13 +155,22 @@ async fn a_warm_transfer(store: Store, strategy: &'static str, kill_at: Option<u
     told
 }
 
-/// A card number in the middle: when the pause is answered with 200 nothing runs, and nothing does until it is resumed.
+/// A card number in the middle: when the pause is answered with 200 nothing runs and nothing is recorded, and nothing is until it is
+/// resumed. A recording that somebody had paused stays so.
 async fn a_card_number(store: Store, strategy: &'static str, kill_at: Option<usize>) -> (usize, bool) {
     let mut run = KillRun::begins(store, strategy, kill_at).await;
     let task = run.sim.act(|world| world.customer_calls()).await;
     run.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
     run.until(&task, &["alice"], false, true).await;
+    for action in [
+        CallAction::CallRecording(RecordingAct::Starts),
+        CallAction::CallRecording(RecordingAct::Pauses),
+        CallAction::ConferenceRecording(RecordingAct::Starts),
+    ] {
+        run.sim.act(|world| world.happens(&task, action)).await.unwrap();
+    }
     run.ask(&task, "pause").await;
+    assert_eq!(recordings(&run, &task, RecordingStatus::Paused), 2, "{strategy}, to be killed at {kill_at:?}");
     let running = |run: &KillRun| run.sim.world(|world| world.snapshot(&task)).unwrap().streams;
     assert_eq!(running(&run), Vec::<String>::new(), "{strategy}, to be killed at {kill_at:?}");
     let to = Target::Agent("bob".to_owned());
@@ -164,6 +180,13 @@ async fn a_card_number(store: Store, strategy: &'static str, kill_at: Option<usi
     assert_eq!(running(&run), Vec::<String>::new(), "{strategy}, to be killed at {kill_at:?}");
     run.ask(&task, "resume").await;
     run.until(&task, &["alice", "bob"], true, true).await;
+    let deadline = Instant::now() + LIMIT;
+    while recordings(&run, &task, RecordingStatus::InProgress) == 0 {
+        run.kill_when_due();
+        assert!(Instant::now() < deadline, "{strategy}, to be killed at {kill_at:?}: the recording is not resumed");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(recordings(&run, &task, RecordingStatus::Paused), 1, "{strategy}, to be killed at {kill_at:?}");
     assert_eq!(run.sim.world(|world| world.violations().to_vec()), [], "{strategy}, to be killed at {kill_at:?}");
     let told = (run.sim.world(|world| world.requests().len()), kill_at.is_some() && run.kill_at.is_none());
     run.sim.stop().await;

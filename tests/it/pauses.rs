@@ -20,7 +20,7 @@ pub(crate) const SECRET: &str = "the-secret-of-pauses";
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-fn with_secret(strategy: Strategy, more: &str) -> String {
+pub(crate) fn with_secret(strategy: Strategy, more: &str) -> String {
     format!("{}{more}\n[pause]\nsecret = \"{SECRET}\"\n", configuration(strategy))
 }
 
@@ -62,13 +62,13 @@ pub(crate) async fn post_signed(address: String, task: TaskSid, word: &'static s
 }
 
 /// A request that is signed now.
-async fn signed(stage: &Testbed, task: &TaskSid, word: &str, body: &Value) -> (StatusCode, Value) {
+pub(crate) async fn signed(stage: &Testbed, task: &TaskSid, word: &str, body: &Value) -> (StatusCode, Value) {
     let (path, timestamp, body) = (format!("/calls/{task}/{word}"), now().to_string(), body.to_string());
     send(stage, &path, &body, &timestamp, &signature(SECRET, &path, &timestamp, &body)).await
 }
 
 /// Asks until the pause is proven: then nothing runs.
-async fn until_paused(stage: &Testbed, task: &TaskSid, id: &str) {
+pub(crate) async fn until_paused(stage: &Testbed, task: &TaskSid, id: &str) {
     for _ in 0..30 {
         let (status, body) = signed(stage, task, "pause", &json!({"id": id})).await;
         let running = running(stage, task);
@@ -244,7 +244,7 @@ async fn without_a_secret_there_is_no_such_path() {
 }
 
 /// Short patience, so that what is not proven is looked at again soon.
-const QUICK: &str = "confirm_within_ms = 300\n[retry]\nfirst_ms = 10\ncap_ms = 50\ndoubt_ms = 50\n\
+pub(crate) const QUICK: &str = "confirm_within_ms = 300\n[retry]\nfirst_ms = 10\ncap_ms = 50\ndoubt_ms = 50\n\
     landing_margin_ms = 100\n[twilio]\nrequest_timeout_ms = 1000\nconnect_timeout_ms = 500\n";
 
 /// I13: whatever becomes of the stop, of its answer or of the word that it took effect, and of the start that a second pause meets.

@@ -289,6 +289,38 @@ fn one_value_has_one_replacement_wherever_it_stands() {
     assert!(name.starts_with(&format!("Stream_{}_WR7a5c", get("WorkerSid"))) && name.ends_with("_2"), "{name}");
 }
 
+/// What Twilio records is told by SIDs and statuses alone.
+#[test]
+fn recordings_are_kept_under_other_sids_and_with_their_statuses() {
+    let recording = "RE5e11e12345678901234567890123abcd";
+    let request = |rest: &[&str], form: Option<Form>| Request {
+        product: Product::Api,
+        path: ["2010-04-01", "Accounts", ACCOUNT].iter().chain(rest).map(|part| (*part).to_owned()).collect(),
+        query: None,
+        form,
+        about: About::Other,
+    };
+    let list = request(&["Conferences", CONFERENCE, "Recordings.json"], None);
+    let form = vec![("Status".into(), "paused".to_owned()), ("PauseBehavior".into(), "silence".to_owned())];
+    let pause = request(&["Calls", CALL, "Recordings", "Twilio.CURRENT.json"], Some(form));
+    let row = |status: &str| json!({"sid": recording, "status": status, "media_url": "https://secret.example", "duration": "7"});
+    let folder = recorded(&[], |witness| {
+        let listed = json!({"recordings": [row("in-progress")], "next_page_uri": "/secret"});
+        witness.saw_answer(witness.place(), &list, 200, listed.to_string().as_bytes());
+        witness.saw_answer(witness.place(), &pause, 200, row("paused").to_string().as_bytes());
+    });
+    let files = files(folder.path());
+    let read = |place: usize| serde_json::from_str::<Value>(&files[place].1).unwrap();
+    let (listed, paused) = (read(0), read(1));
+    assert!(files[0].0.contains("recordings") && files[1].0.contains("update-recording"), "{files:?}");
+    assert_eq!(listed["body"]["recordings"][0]["status"], "in-progress");
+    assert_eq!(listed["body"]["recordings"][0]["sid"], paused["body"]["sid"]);
+    assert!(paused["path"].as_str().unwrap().ends_with("/Recordings/Twilio.CURRENT.json"), "{paused}");
+    assert_eq!(paused["form"], json!({"Status": "paused", "PauseBehavior": "silence"}));
+    let whole = whole(folder.path());
+    assert!(!whole.contains(&recording[2..]) && !whole.contains("secret"), "{whole}");
+}
+
 #[test]
 fn a_folder_with_something_in_it_keeps_that_and_an_unwritable_one_hurts_nobody() {
     let folder = TempDir::new().unwrap();

@@ -284,11 +284,16 @@ fn nothing_is_commanded_after_the_call_is_known_to_be_over() {
 
 fn is_undoing(operation: &Operation) -> bool {
     match operation {
-        Operation::Command(Command::StopStream { .. } | Command::EndConference { .. }) => true,
+        Operation::Command(
+            Command::StopStream { .. } | Command::EndConference { .. } | Command::ResumeRecording { .. },
+        ) => true,
         Operation::Command(Command::UpdateCustomer { guard, hold, .. }) => {
             *guard == Some(Guard::Raised) && *hold != Some(true)
         }
-        Operation::Command(Command::Redirect { .. } | Command::CreateStream { .. }) | Operation::Read(_) => false,
+        Operation::Command(
+            Command::Redirect { .. } | Command::CreateStream { .. } | Command::PauseRecording { .. },
+        )
+        | Operation::Read(_) => false,
     }
 }
 

@@ -4,11 +4,11 @@ use super::{Expectation, Scenario, ScenarioError, Step, Verb};
 use crate::callbacks::DeliveryFault;
 use crate::faults::{Fault, FaultBody, Lost, On, Side};
 use crate::sim_config::SimConfig;
-use crate::world::{CallAction, CallLess, Mode, NewTask, OpName, SocketFailure, Target};
+use crate::world::{CallAction, CallLess, Mode, NewTask, OpName, RecordingAct, SocketFailure, Target};
 use serde::Deserialize;
 
 /// The endpoints as scenario files call them.
-const OPERATIONS: [(&str, OpName); 12] = [
+const OPERATIONS: [(&str, OpName); 14] = [
     ("find conference", OpName::FindConferences),
     ("fetch conference", OpName::FetchConference),
     ("read participants", OpName::ListParticipants),
@@ -19,12 +19,14 @@ const OPERATIONS: [(&str, OpName); 12] = [
     ("redirect", OpName::RedirectCall),
     ("create stream", OpName::CreateStream),
     ("stop stream", OpName::StopStream),
+    ("list recordings", OpName::ListRecordings),
+    ("update recording", OpName::UpdateRecording),
     ("fetch task", OpName::FetchTask),
     ("list reservations", OpName::ListReservations),
 ];
 
 /// What may happen to a call, in the words of scenario files.
-const CALL_ACTIONS: [(&str, CallAction); 10] = [
+const CALL_ACTIONS: [(&str, CallAction); 18] = [
     ("an outside number joins", CallAction::ExternalJoins { guard: false }),
     ("an outside number joins, guard raised", CallAction::ExternalJoins { guard: true }),
     ("the outside number leaves", CallAction::ExternalLeaves),
@@ -33,6 +35,14 @@ const CALL_ACTIONS: [(&str, CallAction); 10] = [
     ("the customer goes to a survey", CallAction::CustomerMovesOn),
     ("the task is cancelled", CallAction::TaskCanceled),
     ("the task is deleted", CallAction::TaskDeleted),
+    ("a plugin records the call", CallAction::CallRecording(RecordingAct::Starts)),
+    ("a plugin pauses the recording of the call", CallAction::CallRecording(RecordingAct::Pauses)),
+    ("a plugin resumes the recording of the call", CallAction::CallRecording(RecordingAct::Resumes)),
+    ("the recording of the call stops", CallAction::CallRecording(RecordingAct::Stops)),
+    ("Flex records the conference", CallAction::ConferenceRecording(RecordingAct::Starts)),
+    ("a plugin pauses the recording of the conference", CallAction::ConferenceRecording(RecordingAct::Pauses)),
+    ("a plugin resumes the recording of the conference", CallAction::ConferenceRecording(RecordingAct::Resumes)),
+    ("the recording of the conference stops", CallAction::ConferenceRecording(RecordingAct::Stops)),
     ("Flex raises the guard", CallAction::GuardWritten { raised: true }),
     ("Flex lowers the guard", CallAction::GuardWritten { raised: false }),
 ];

@@ -2,6 +2,7 @@
 
 use super::calls::{Line, Role};
 use super::conferences::Entry;
+use super::recordings::{Recorded, RecordedSid, RecordingStatus, by_others};
 use super::status::ReservationStatus;
 use super::task::{CallLess, TaskKind};
 use super::{InvalidAction, World};
@@ -30,11 +31,25 @@ pub enum CallAction {
     TaskCanceled,
     /// Somebody deletes the task while the call lives.
     TaskDeleted,
+    /// Something happens to the recording of the customer's leg, as by a plugin.
+    CallRecording(RecordingAct),
+    /// Something happens to the recording of the task's conference, as by Flex.
+    ConferenceRecording(RecordingAct),
     /// Flex writes the customer's guard.
     GuardWritten {
         /// Its `endConferenceOnExit`.
         raised: bool,
     },
+}
+
+/// What others do with a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is what it says")]
+pub enum RecordingAct {
+    Starts,
+    Pauses,
+    Resumes,
+    Stops,
 }
 
 /// A task that comes beside those of the customers who call in.
@@ -73,12 +88,35 @@ impl CallAction {
             Self::CustomerMovesOn => move_on(world, task).map(drop),
             Self::TaskCanceled => world.taskrouter.cancel(&mut world.cx, task, "canceled by a supervisor"),
             Self::TaskDeleted => world.taskrouter.delete(&mut world.cx, task),
+            Self::CallRecording(act) => {
+                let call = live_customer(world, task)?;
+                act.perform(world, Recorded::Call(call))
+            }
+            Self::ConferenceRecording(act) => {
+                let room = world.taskrouter.task(task).map(|found| found.room.as_str()).unwrap_or_default();
+                let conference = world.voice.conferences.open(room);
+                let none = || InvalidAction("the task has no conference in progress".to_owned());
+                act.perform(world, Recorded::Conference(conference.ok_or_else(none)?))
+            }
             Self::GuardWritten { raised } => {
                 let call = live_customer(world, task)?;
                 let written = world.voice.conferences.set_guard_by_flex(&call, raised);
                 written.then_some(()).ok_or_else(|| InvalidAction("the customer is not in the conference".to_owned()))
             }
         }
+    }
+}
+
+impl RecordingAct {
+    fn perform(self, world: &mut World, of: RecordedSid) -> Result<(), InvalidAction> {
+        let status = match self {
+            Self::Starts => None,
+            Self::Pauses => Some(RecordingStatus::Paused),
+            Self::Resumes => Some(RecordingStatus::InProgress),
+            Self::Stops => Some(RecordingStatus::Completed),
+        };
+        let done = by_others(world, of, status);
+        done.then_some(()).ok_or_else(|| InvalidAction("nothing is being recorded".to_owned()))
     }
 }
 

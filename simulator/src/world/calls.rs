@@ -105,6 +105,11 @@ impl Call {
         self.role == Role::Customer
     }
 
+    /// Whether a service for streams may command it: the customer's, and calls that programs make.
+    pub(super) fn may_be_commanded(&self) -> bool {
+        self.is_customer() || self.role == Role::Program
+    }
+
     pub(super) fn is_worker(&self) -> bool {
         matches!(self.role, Role::Worker(_))
     }

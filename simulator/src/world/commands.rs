@@ -268,7 +268,7 @@ fn check_command(world: &mut World, sid: &CallSid) {
 fn check_leg(world: &mut World, sid: &CallSid) {
     let World { cx, voice, .. } = world;
     let Some(call) = voice.calls.get(sid) else { return };
-    if !call.is_customer() && call.role != Role::Program {
+    if !call.may_be_commanded() {
         cx.violated(Misuse::OtherLegTouched { call: sid.clone(), whose: call.role.whose() });
     }
 }

@@ -36,6 +36,14 @@ pub enum OpName {
     CreateStream,
     /// `POST /Calls/{CA}/Streams/{MZ or name}.json`.
     StopStream,
+    /// `GET /Calls/{CA}/Recordings.json` and `GET /Conferences/{CF}/Recordings.json`.
+    ListRecordings,
+    /// `GET …/Recordings/{RE}.json`, of either.
+    FetchRecording,
+    /// `POST /Calls/{CA}/Recordings.json`.
+    CreateRecording,
+    /// `POST …/Recordings/{RE or Twilio.CURRENT}.json`, of either.
+    UpdateRecording,
     /// `GET /v1/Workspaces/{WS}/Tasks/{WT}`.
     FetchTask,
     /// `GET /v1/Workspaces/{WS}/Tasks/{WT}/Reservations`.

@@ -6,6 +6,7 @@ use super::commands::{
     stop_stream, update_participant,
 };
 use super::list::{Compare, Filter};
+use super::recordings::{self, Recorded, RecordedPath, RecordingChange};
 use super::twiml::DocumentUrl;
 use super::{ListQuery, OpName, Reply, SinkRequest, StreamOrder, TaskRouterRequest, World};
 use serde_json::Value;
@@ -30,6 +31,10 @@ pub enum Request {
     EndCall { call: String },
     CreateStream { call: String, order: StreamOrder },
     StopStream { call: String, stream: String },
+    ListRecordings { of: RecordedPath, query: ListQuery },
+    FetchRecording { of: RecordedPath, recording: String },
+    CreateRecording { call: String },
+    UpdateRecording { of: RecordedPath, recording: String, change: RecordingChange },
     TaskRouter(TaskRouterRequest),
     Sinks(SinkRequest),
 }
@@ -94,6 +99,9 @@ const PARTICIPANT_FILTERS: [Filter; 3] = [
     Filter("Coaching", "coaching", Compare::Flag),
 ];
 
+/// Documented for both lists of recordings.
+const RECORDING_FILTERS: [Filter; 1] = [Filter("DateCreated", "date_created", Compare::Date)];
+
 /// Documented for the Calls resource.
 const CALL_FILTERS: [Filter; 6] = [
     Filter("To", "to", Compare::Text),
@@ -123,6 +131,10 @@ impl Request {
             Request::EndCall { .. } => OpName::EndCall,
             Request::CreateStream { .. } => OpName::CreateStream,
             Request::StopStream { .. } => OpName::StopStream,
+            Request::ListRecordings { .. } => OpName::ListRecordings,
+            Request::FetchRecording { .. } => OpName::FetchRecording,
+            Request::CreateRecording { .. } => OpName::CreateRecording,
+            Request::UpdateRecording { .. } => OpName::UpdateRecording,
             Request::TaskRouter(request) => request.op(),
             Request::Sinks(request) => request.op(),
         }
@@ -171,6 +183,16 @@ impl Request {
             }
             Request::CreateStream { call, order } => start_stream(world, call, order, path),
             Request::StopStream { call, stream } => stop_stream(world, call, stream, path),
+            Request::ListRecordings { of, query } => {
+                let limit = cx.config.page_size_limit;
+                let Some(rows) = recordings::rows(world, of) else { return Reply::not_found(path) };
+                list(query, "recordings", rows, &RECORDING_FILTERS, (limit, path))
+            }
+            Request::FetchRecording { of, recording } => Reply::found(recordings::body(world, of, recording), path),
+            Request::CreateRecording { call } => recordings::create(world, call, path),
+            Request::UpdateRecording { of, recording, change } => {
+                recordings::update(world, of, recording, change, path)
+            }
             Request::TaskRouter(request) => request.perform(world, path),
             Request::Sinks(request) => event_streams.perform(cx, request, path),
         }
@@ -187,7 +209,16 @@ impl Request {
             | Request::UpdateParticipant { conference, .. }
             | Request::CreateParticipant { conference, .. }
             | Request::RemoveParticipant { conference, .. } => &world.voice.conferences.find(conference)?.name,
-            Request::FetchCall { call }
+            Request::ListRecordings { of: Recorded::Conference(conference), .. }
+            | Request::FetchRecording { of: Recorded::Conference(conference), .. }
+            | Request::UpdateRecording { of: Recorded::Conference(conference), .. } => {
+                &world.voice.conferences.find(conference)?.name
+            }
+            Request::ListRecordings { of: Recorded::Call(call), .. }
+            | Request::FetchRecording { of: Recorded::Call(call), .. }
+            | Request::UpdateRecording { of: Recorded::Call(call), .. }
+            | Request::CreateRecording { call }
+            | Request::FetchCall { call }
             | Request::RedirectCall { call, .. }
             | Request::EndCall { call }
             | Request::CreateStream { call, .. }

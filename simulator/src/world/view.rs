@@ -1,7 +1,7 @@
 //! What can be seen of the world from outside: the record, the snapshots, the reports.
 
 use super::calls::Call;
-use super::{OpName, StreamReport, World};
+use super::{OpName, RecordedSid, RecordingReport, StreamReport, World};
 use crate::sim_config::Ms;
 use std::fmt;
 use taskrouter_streams::call::sid::{CallSid, TaskSid};
@@ -135,6 +135,8 @@ pub struct CallReport {
     pub redirects: u32,
     /// Every stream of the customer's leg, in the order of their starts.
     pub streams: Vec<StreamReport>,
+    /// Every recording of the customer's leg and of the task's conferences, in the order in which they began.
+    pub recordings: Vec<RecordingReport>,
     /// REST requests about this task.
     pub requests: usize,
 }
@@ -148,6 +150,13 @@ impl CallReport {
             outside_ms: leg.map_or(0, |leg| leg.outside_ms(world.cx.now())),
             redirects: leg.map_or(0, Call::redirects),
             streams: customer.as_ref().map_or(&[][..], |call| world.voice.streams.of(call)).to_vec(),
+            recordings: world.voice.recordings.about(|of| match of {
+                RecordedSid::Call(call) => Some(call) == customer.as_ref(),
+                RecordedSid::Conference(sid) => {
+                    let found = world.voice.conferences.find(sid.as_str());
+                    found.zip(world.taskrouter.task(task)).is_some_and(|(found, task)| found.name == task.room)
+                }
+            }),
             requests: world.requests.count_about(task),
             customer,
         })

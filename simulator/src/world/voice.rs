@@ -3,6 +3,7 @@
 use super::calls::{Call, Calls, Role};
 use super::conferences::{Conferences, EndReason, Entry, Leaving, Participant};
 use super::context::{Context, VoiceEffect};
+use super::recordings::{Recorded, Recordings};
 use super::streams::{StreamOrder, Streams};
 use super::twiml::{Conference, DocumentUrl, Verb};
 use super::{DocumentOrder, Drop, Misuse, Note};
@@ -32,6 +33,7 @@ pub(super) struct Voice {
     pub(super) calls: Calls,
     pub(super) conferences: Conferences,
     pub(super) streams: Streams,
+    pub(super) recordings: Recordings,
     /// Conferences that a customer has left while a command had lowered the guard, and when.
     left_behind: BTreeMap<CallSid, (ConferenceSid, Ms)>,
 }
@@ -179,6 +181,7 @@ impl Voice {
     fn complete(&mut self, cx: &mut Context, sid: &CallSid) {
         self.calls.complete(sid, cx.now());
         self.streams.end_with_call(cx, sid);
+        self.recordings.end(&Recorded::Call(sid.clone()), cx.now());
     }
 
     fn leave(&mut self, cx: &mut Context, call: &CallSid) -> Ended {
@@ -202,6 +205,7 @@ impl Voice {
         by: Option<&CallSid>,
     ) -> Ended {
         let calls = self.conferences.end(sid, reason, by, cx.now());
+        self.recordings.end(&Recorded::Conference(sid.clone()), cx.now());
         let has_script = |call: &CallSid| self.calls.get(call).is_some_and(Call::has_script);
         let (scripted, calls): (Vec<_>, Vec<_>) = calls.into_iter().partition(has_script);
         let (live_on, calls): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| self.has_more_twiml(cx, call));

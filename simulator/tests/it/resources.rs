@@ -3,7 +3,7 @@
 use super::openapi::Spec;
 use super::{ACCOUNT, START, WORKSPACE, world};
 use serde_json::Value;
-use twilio_simulator::world::{Mode, Reply, Target, World};
+use twilio_simulator::world::{CallAction, Mode, RecordingAct, Reply, Target, World};
 use twilio_simulator::{Ms, SimConfig, Site};
 
 /// An account that is asked as over the wire.
@@ -322,4 +322,41 @@ fn a_conference_that_is_over_says_why() {
     let over = account.get(&path, &[]);
     assert_eq!(over["reason_conference_ended"], "participant-with-end-conference-on-exit-kicked");
     assert_eq!(over["call_sid_ending_conference"], customer.as_str());
+}
+
+#[test]
+fn recordings_of_calls_and_conferences_are_as_specified_and_end_with_them() {
+    let (mut account, [task, customer, conference]) = Account::talking();
+    let task: taskrouter_streams::call::sid::TaskSid = task.parse().unwrap();
+    account.world.happens(&task, CallAction::ConferenceRecording(RecordingAct::Starts)).unwrap();
+    let of_call = format!("/Calls/{customer}/Recordings");
+    account.post(&of_call, &[], 200);
+    for of in [of_call.clone(), format!("/Conferences/{conference}/Recordings")] {
+        let listed = account.get(&of, &[])["recordings"].clone();
+        let sid = listed[0]["sid"].as_str().unwrap();
+        assert_eq!((listed.as_array().unwrap().len(), &listed[0]["status"]), (1, &"in-progress".into()));
+        let paused =
+            account.post(&format!("{of}/Twilio.CURRENT"), &[("Status", "paused"), ("PauseBehavior", "silence")], 200);
+        assert_eq!((&paused["sid"], &paused["status"]), (&sid.into(), &"paused".into()));
+        assert_eq!(account.get(&format!("{of}/{sid}"), &[])["status"], "paused");
+        assert_eq!(account.post(&format!("{of}/{sid}"), &[("Status", "in-progress")], 200)["status"], "in-progress");
+        for (wrong, status) in [([("Status", "later")], 400), ([("PauseBehavior", "skip")], 400)] {
+            account.post(&format!("{of}/{sid}"), &wrong, status);
+        }
+    }
+    account.world.advance(START).customer_hangs_up(&task).unwrap();
+    assert_eq!(account.get(&of_call, &[])["recordings"][0]["status"], "completed");
+    account.post(&format!("{of_call}/Twilio.CURRENT"), &[("Status", "paused")], 404);
+    account.post(&of_call, &[], 400);
+    assert_eq!(account.world.violations(), []);
+}
+
+#[test]
+fn nobody_may_change_the_recording_of_a_workers_leg() {
+    let (mut account, [task, ..]) = Account::talking();
+    let worker = account.world.worker_leg(&task.parse().unwrap(), "alice").unwrap();
+    let of = format!("/Calls/{worker}/Recordings");
+    account.post(&of, &[], 200);
+    account.post(&format!("{of}/Twilio.CURRENT"), &[("Status", "paused")], 200);
+    assert_eq!(account.world.violations().len(), 1);
 }

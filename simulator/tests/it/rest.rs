@@ -174,7 +174,7 @@ async fn what_is_not_simulated_is_501_and_a_note_and_what_twilio_has_not_is_404_
     let body: Value = json(answer).await;
     assert_eq!((&body["code"], &body["status"]), (&20404.into(), &404.into()));
     assert_eq!(sim.world(|world| world.violations().to_vec()), []);
-    for path in ["/Messages.json", "/Calls/CA00000000000000000000000000000000/Recordings.json", "/v1/Services"] {
+    for path in ["/Messages.json", "/Calls/CA00000000000000000000000000000000/Transcriptions.json", "/v1/Services"] {
         let answer = client.get(path).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::NOT_IMPLEMENTED);
         assert!(json(answer).await["message"].as_str().unwrap().contains(path));

@@ -137,6 +137,18 @@ impl Paint {
         for stop in &pause.stops {
             say(&format!("    {} over {}: {}", stop.stream, clock(stop.over_ms), stop.proof));
         }
+        match pause.recording.as_deref() {
+            Some("none") => say("    no recording to pause"),
+            Some(state @ ("not proven" | "not resumed")) => {
+                say(&self.with(RED, &format!("    recording: {state}")));
+            }
+            Some(_) | None => {}
+        }
+        for recording in &pause.recordings {
+            let resumed = recording.resumed_ms.map(|at| format!("; resumed {}", clock(at))).unwrap_or_default();
+            let (sid, of, proof) = (&recording.recording, &recording.of, &recording.proof);
+            say(&format!("    {sid} of {of} paused {}: {proof}{resumed}", clock(recording.paused_ms)));
+        }
         if let Some(at) = pause.unproven_ms {
             say(&self.with(RED, &format!("    alarmed {}: not proven in time", clock(at))));
         }

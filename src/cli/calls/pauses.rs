@@ -51,7 +51,13 @@ impl PauseArgs {
         if self.json {
             return print_json(&pause);
         }
-        say(&format!("{task}: paused ({}), which is proven; {} streams stopped", pause.id, pause.stops.len()));
+        let recordings = match pause.recording.as_deref() {
+            None => String::new(),
+            Some("none") => "; no recording to pause".to_owned(),
+            Some(state) => format!("; recording {state}"),
+        };
+        let stops = pause.stops.len();
+        say(&format!("{task}: paused ({}), which is proven; {stops} streams stopped{recordings}", pause.id));
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use super::hosts::Product;
 use super::request::{Form, Request};
 use super::settings::StreamDestination;
+use crate::call::recording::Recorded;
 use crate::call::sid::{AccountSid, CallSid, ConferenceSid, WorkspaceSid};
 use crate::call::step::{Command, Guard, Operation, Read, StreamStart, Trouble};
 use crate::twilio::failure::About;
@@ -11,6 +12,12 @@ use url::form_urlencoded::Serializer;
 
 /// A conference takes 250 participants at most (`maxParticipants`), so one page holds them all.
 const PARTICIPANTS_PER_PAGE: u16 = 250;
+
+/// Of a list of recordings, the newest first. More of one call than a page holds are read page by page.
+const RECORDINGS_PER_PAGE: u16 = 250;
+
+/// The recording that is active (<https://www.twilio.com/docs/voice/api/recording#update-a-recording-resource>).
+const CURRENT_RECORDING: &str = "Twilio.CURRENT";
 
 /// Twilio tries a callback again on 5xx, on time-outs and when a connection fails. The fragment is not part of what is signed
 /// (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>).
@@ -60,6 +67,10 @@ impl AccountContext {
                 .get(&["Conferences", conference.as_str(), "Participants.json"])
                 .with_query(format!("PageSize={PARTICIPANTS_PER_PAGE}")),
             Read::Call { call } => self.get(&["Calls", &format!("{call}.json")]),
+            Read::Recordings { of } => {
+                let [place, sid] = recorded(of);
+                self.get(&[place, sid, "Recordings.json"]).with_query(format!("PageSize={RECORDINGS_PER_PAGE}"))
+            }
         }
     }
 
@@ -80,6 +91,15 @@ impl AccountContext {
                 let which = sid.as_ref().map_or(name.as_str(), |sid| sid.as_str());
                 let path = ["Calls", customer.as_str(), "Streams", &format!("{which}.json")];
                 self.about_call(&path, vec![("Status".into(), "stopped".to_owned())])
+            }
+            Command::PauseRecording { of, recording, current } => {
+                let which = if *current { CURRENT_RECORDING } else { recording.as_str() };
+                // Silence keeps the recording as long as the call, which whoever listens to it counts on.
+                let form = [("Status", "paused"), ("PauseBehavior", "silence")];
+                self.update_recording(of, which, &form)
+            }
+            Command::ResumeRecording { of, recording } => {
+                self.update_recording(of, recording.as_str(), &[("Status", "in-progress")])
             }
             Command::EndConference { conference } => self
                 .get(&["Conferences", &format!("{conference}.json")])
@@ -118,6 +138,16 @@ impl AccountContext {
     /// A command whose refusal with 21220 says that the call is not in progress.
     fn about_call(&self, path: &[&str], form: Form) -> Request {
         Request { about: About::Call, ..self.get(path).with_form(form) }
+    }
+
+    fn update_recording(&self, of: &Recorded, which: &str, form: &[(&'static str, &str)]) -> Request {
+        let [place, sid] = recorded(of);
+        let form = form.iter().map(|(name, value)| ((*name).into(), (*value).to_owned())).collect();
+        let path = [place, sid, "Recordings", &format!("{which}.json")];
+        match of {
+            Recorded::Call(_) => self.about_call(&path, form),
+            Recorded::Conference(_) => self.get(&path).with_form(form),
+        }
     }
 
     /// The operation as it can be sent: with the parameters of its streams shortened where the TwiML would be longer than Twilio takes.
@@ -180,6 +210,14 @@ impl AccountContext {
                 .confirms
                 .then(|| format!("{}?task={}{CALLBACK_RETRIES}", self.status_url, stream.task)),
         })
+    }
+}
+
+/// Where the recordings of a leg or a conference are.
+pub(super) fn recorded(of: &Recorded) -> [&str; 2] {
+    match of {
+        Recorded::Call(call) => ["Calls", call.as_str()],
+        Recorded::Conference(conference) => ["Conferences", conference.as_str()],
     }
 }
 

@@ -1,9 +1,10 @@
 //! Reads the bodies of successful answers into what the core uses. Every property is nullable in Twilio's specification, and
 //! unknown ones are ignored. A body without a property that the core needs is unreadable (`None`).
 
-use super::account_context::AccountContext;
+use super::account_context::{AccountContext, recorded};
 use crate::call::fact::CallAttributes;
-use crate::call::sid::{CallSid, ConferenceSid, StreamSid};
+use crate::call::recording::{RecordingRow, RecordingStatus};
+use crate::call::sid::{CallSid, StreamSid};
 use crate::call::step::{
     Answer, CallRow, CallStatus, Command, ConferenceRow, Guard, Operation, ParticipantRow, Read, Role,
 };
@@ -68,12 +69,25 @@ struct WireParticipants {
     next_page_uri: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct WireRecording {
+    sid: Option<String>,
+    status: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireRecordings {
+    recordings: Vec<WireRecording>,
+    next_page_uri: Option<String>,
+}
+
 /// Reads the bodies of one operation's successful answers, page after page.
 #[derive(Debug)]
 pub struct Reader<'a> {
     context: &'a AccountContext,
     operation: &'a Operation,
     rows: Vec<ParticipantRow>,
+    recordings: Vec<RecordingRow>,
     pages_left: usize,
 }
 
@@ -84,13 +98,6 @@ pub enum Body {
     Whole(Answer),
     /// A page; the next one has this query.
     NextPage(String),
-}
-
-/// One page of participants.
-struct ParticipantsPage {
-    rows: Vec<ParticipantRow>,
-    /// The query string of the next page, when there is one.
-    next: Option<NextPage>,
 }
 
 /// Where the next page is.
@@ -104,7 +111,7 @@ enum NextPage {
 impl<'a> Reader<'a> {
     /// For the answers to `operation`. A list may have `max_pages` pages.
     pub fn new(context: &'a AccountContext, operation: &'a Operation, max_pages: usize) -> Self {
-        Self { context, operation, rows: Vec::new(), pages_left: max_pages }
+        Self { context, operation, rows: Vec::new(), recordings: Vec::new(), pages_left: max_pages }
     }
 
     /// Reads the body of a 2xx. The error is in our own words.
@@ -115,7 +122,19 @@ impl<'a> Reader<'a> {
                 read_conferences(body, friendly_name).map(Answer::Conference)
             }
             Operation::Read(Read::Conference { .. }) => read_conference(body).map(|row| Answer::Conference(Some(row))),
-            Operation::Read(Read::Participants { conference }) => return self.page(conference, body),
+            Operation::Read(Read::Participants { conference }) => {
+                let path = self.list(&["Conferences", conference.as_str(), "Participants.json"]);
+                let (rows, next) = read_participants(body, &path).ok_or(UNREADABLE)?;
+                self.rows.extend(rows);
+                return self.page(next, |reader| Answer::Participants(std::mem::take(&mut reader.rows)));
+            }
+            Operation::Read(Read::Recordings { of }) => {
+                let [place, sid] = recorded(of);
+                let (rows, next) =
+                    read_recordings(body, &self.list(&[place, sid, "Recordings.json"])).ok_or(UNREADABLE)?;
+                self.recordings.extend(rows);
+                return self.page(next, |reader| Answer::Recordings(std::mem::take(&mut reader.recordings)));
+            }
             Operation::Read(Read::Call { .. }) => read_call(body).map(Answer::Call),
             Operation::Command(Command::UpdateCustomer { customer, .. }) => {
                 read_participant(body, customer).map(Answer::Participant)
@@ -125,6 +144,12 @@ impl<'a> Reader<'a> {
             Operation::Command(Command::Redirect { customer, .. }) => {
                 names(body, customer.as_str()).then_some(Answer::Accepted)
             }
+            Operation::Command(Command::PauseRecording { .. }) => {
+                read_recording(body, RecordingStatus::Paused).map(Answer::Recording)
+            }
+            Operation::Command(Command::ResumeRecording { .. }) => {
+                read_recording(body, RecordingStatus::InProgress).map(Answer::Recording)
+            }
             Operation::Command(Command::EndConference { conference }) => {
                 names(body, conference.as_str()).then_some(Answer::Accepted)
             }
@@ -132,15 +157,15 @@ impl<'a> Reader<'a> {
         answer.map(Body::Whole).ok_or(UNREADABLE)
     }
 
-    fn page(&mut self, conference: &ConferenceSid, body: &[u8]) -> Result<Body, &'static str> {
-        // Twilio writes `next_page_uri` without the base's own path.
-        let account = &self.context.account_sid;
-        let path = format!("/2010-04-01/Accounts/{account}/Conferences/{conference}/Participants.json");
-        let page = read_participants(body, &path).ok_or(UNREADABLE)?;
-        self.rows.extend(page.rows);
+    /// The path of a list, as Twilio writes it into `next_page_uri`: without the base's own path.
+    fn list(&self, path: &[&str]) -> String {
+        format!("/2010-04-01/Accounts/{}/{}", self.context.account_sid, path.join("/"))
+    }
+
+    fn page(&mut self, next: Option<NextPage>, whole: impl Fn(&mut Self) -> Answer) -> Result<Body, &'static str> {
         self.pages_left = self.pages_left.saturating_sub(1);
-        match page.next {
-            None => Ok(Body::Whole(Answer::Participants(std::mem::take(&mut self.rows)))),
+        match next {
+            None => Ok(Body::Whole(whole(self))),
             Some(NextPage::Elsewhere) => Err("the list's next page is at another address, which is not followed"),
             Some(NextPage::Query(_)) if self.pages_left == 0 => Err("the list has more pages than twilio.max_pages"),
             Some(NextPage::Query(query)) => Ok(Body::NextPage(query)),
@@ -212,17 +237,35 @@ fn read_participant(body: &[u8], requested: &CallSid) -> Option<ParticipantRow> 
 }
 
 /// One page of `GET …/Participants.json`, requested at `path`. A row without a call is ignored.
-fn read_participants(body: &[u8], path: &str) -> Option<ParticipantsPage> {
+fn read_participants(body: &[u8], path: &str) -> Option<(Vec<ParticipantRow>, Option<NextPage>)> {
     let page: WireParticipants = serde_json::from_slice(body).ok()?;
     let rows = page.participants.into_iter().filter_map(|wire| {
         let call = wire.call_sid.as_deref()?.parse().ok()?;
         Some(wire.into_row(call))
     });
-    let next = page.next_page_uri.filter(|uri| !uri.is_empty()).map(|uri| match uri.split_once('?') {
+    Some((rows.collect(), next_page(page.next_page_uri, path)))
+}
+
+/// The page behind one that was requested at `path`.
+fn next_page(uri: Option<String>, path: &str) -> Option<NextPage> {
+    uri.filter(|uri| !uri.is_empty()).map(|uri| match uri.split_once('?') {
         Some((place, query)) if place == path => NextPage::Query(query.to_owned()),
         _ => NextPage::Elsewhere,
-    });
-    Some(ParticipantsPage { rows: rows.collect(), next })
+    })
+}
+
+/// One page of `GET …/Recordings.json`, requested at `path`. A recording that cannot be named could not be paused: then the whole is
+/// unreadable.
+fn read_recordings(body: &[u8], path: &str) -> Option<(Vec<RecordingRow>, Option<NextPage>)> {
+    let page: WireRecordings = serde_json::from_slice(body).ok()?;
+    let rows = page.recordings.into_iter().map(WireRecording::into_row).collect::<Option<_>>()?;
+    Some((rows, next_page(page.next_page_uri, path)))
+}
+
+/// `POST …/Recordings/{RE or Twilio.CURRENT}.json`: documented is the recording with its new status.
+fn read_recording(body: &[u8], asked: RecordingStatus) -> Option<RecordingRow> {
+    let row = serde_json::from_slice::<WireRecording>(body).ok()?.into_row()?;
+    (row.status == asked).then_some(row)
 }
 
 impl WireConference {
@@ -234,6 +277,17 @@ impl WireConference {
             in_progress: self.status.as_deref() == Some("in-progress"),
             to_come: self.status.as_deref() == Some("init"),
         })
+    }
+}
+
+impl WireRecording {
+    fn into_row(self) -> Option<RecordingRow> {
+        let status = match self.status.as_deref() {
+            Some("paused") => RecordingStatus::Paused,
+            Some("stopped" | "processing" | "completed" | "absent") => RecordingStatus::Over,
+            Some(_) | None => RecordingStatus::InProgress,
+        };
+        Some(RecordingRow { sid: self.sid?.parse().ok()?, status })
     }
 }
 

@@ -10,6 +10,7 @@ mod script;
 use script::{Reply, Script, answer};
 use secrecy::SecretString;
 use std::time::Duration;
+use taskrouter_streams::call::recording::Recorded;
 use taskrouter_streams::call::sid::{CallSid, ConferenceSid, ReservationSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{Command, Guard, Operation, Outcome, Read, StreamStart};
 use taskrouter_streams::twilio::client::{Client, ClientSettings, Credentials, Performed, StreamDestination};
@@ -154,6 +155,28 @@ fn end_conference() -> Operation {
     Operation::Command(Command::EndConference { conference: conference() })
 }
 
+pub(crate) const RECORDING: &str = "RE00000000000000000000000000000001";
+
+fn of_call() -> Recorded {
+    Recorded::Call(customer())
+}
+
+fn of_conference() -> Recorded {
+    Recorded::Conference(conference())
+}
+
+fn list_recordings(of: Recorded) -> Operation {
+    Operation::Read(Read::Recordings { of })
+}
+
+fn pause_recording(of: Recorded, current: bool) -> Operation {
+    Operation::Command(Command::PauseRecording { of, recording: RECORDING.parse().unwrap(), current })
+}
+
+fn resume_recording(of: Recorded) -> Operation {
+    Operation::Command(Command::ResumeRecording { of, recording: RECORDING.parse().unwrap() })
+}
+
 /// What Twilio documents as the answer to a stop.
 fn stopped() -> String {
     r#"{"sid": "MZ00000000000000000000000000000001", "status": "stopped"}"#.to_owned()
@@ -177,5 +200,8 @@ fn every_operation() -> Vec<Operation> {
         create_stream(),
         stop_stream(),
         end_conference(),
+        list_recordings(of_call()),
+        pause_recording(of_call(), true),
+        resume_recording(of_conference()),
     ]
 }

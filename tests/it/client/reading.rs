@@ -4,6 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use taskrouter_streams::call::fact::CallAttributes;
+use taskrouter_streams::call::recording::{RecordingRow, RecordingStatus};
 use taskrouter_streams::call::step::{Answer, CallRow, CallStatus, ConferenceRow, ParticipantRow, Role};
 use taskrouter_streams::twilio::attributes::Attributes;
 
@@ -184,6 +185,45 @@ async fn a_later_page_that_fails_fails_the_reading() {
     let (performed, _) =
         performed(&read_participants(), [page(CUSTOMER, next), Reply::Bytes(answer(429, &[], ""))]).await;
     assert!(matches!(performed.outcome, Outcome::TryLater(_)), "{performed:?}");
+}
+
+fn listed(number: u32, status: RecordingStatus) -> RecordingRow {
+    RecordingRow { sid: format!("RE{number:032}").parse().unwrap(), status }
+}
+
+#[tokio::test]
+async fn every_page_of_the_recordings_is_read_and_what_is_not_known_to_be_over_is_in_progress() {
+    let row = |(number, status): (u32, Option<&str>)| json!({"sid": format!("RE{number:032}"), "status": status});
+    let path = format!("/2010-04-01/Accounts/{ACCOUNT}/Calls/{CUSTOMER}/Recordings.json");
+    let page = |rows: &[(u32, Option<&str>)], next: Option<String>| {
+        let rows: Vec<Value> = rows.iter().copied().map(row).collect();
+        let body = json!({"recordings": rows, "next_page_uri": next});
+        Reply::Bytes(answer(200, &[], &body.to_string()))
+    };
+    let words = ["in-progress", "paused", "stopped", "processing", "completed", "absent", "rewinding"];
+    let first: Vec<_> = (1..).zip(words.map(Some)).collect();
+    let pages = [page(&first, Some(format!("{path}?Page=1"))), page(&[(8, None)], None)];
+    let (performed, script) = performed(&list_recordings(of_call()), pages).await;
+    use RecordingStatus::{InProgress, Over, Paused};
+    let statuses = [InProgress, Paused, Over, Over, Over, Over, InProgress, InProgress];
+    let rows = (1..).zip(statuses).map(|(number, status)| listed(number, status)).collect();
+    assert_eq!(performed.outcome, Outcome::Done(Answer::Recordings(rows)));
+    assert_eq!(script.seen().len(), 2);
+    // What cannot be named could not be paused.
+    is_unreadable(&answered(&list_recordings(of_call()), &json!({"recordings": [{"status": "in-progress"}]})).await);
+    is_unreadable(&answered(&list_recordings(of_conference()), &json!({})).await);
+}
+
+#[tokio::test]
+async fn a_change_of_a_recording_is_taken_when_the_answer_says_so() {
+    let body = |status: &str| json!({"sid": RECORDING, "status": status});
+    let (pause, resume) = (pause_recording(of_call(), true), resume_recording(of_conference()));
+    let taken = |status| Outcome::Done(Answer::Recording(listed(1, status)));
+    assert_eq!(answered(&pause, &body("paused")).await, taken(RecordingStatus::Paused));
+    assert_eq!(answered(&resume, &body("in-progress")).await, taken(RecordingStatus::InProgress));
+    is_unreadable(&answered(&pause, &body("in-progress")).await);
+    is_unreadable(&answered(&resume, &body("paused")).await);
+    is_unreadable(&answered(&pause, &json!({"status": "paused"})).await);
 }
 
 #[tokio::test]

@@ -48,6 +48,8 @@ async fn reads_are_gets_of_the_documented_paths() {
         (fetch_conference(), api(&format!("Conferences/{CONFERENCE}.json"))),
         (read_participants(), api(&format!("Conferences/{CONFERENCE}/Participants.json?PageSize=250"))),
         (fetch_call(), api(&format!("Calls/{CUSTOMER}.json"))),
+        (list_recordings(of_call()), api(&format!("Calls/{CUSTOMER}/Recordings.json?PageSize=250"))),
+        (list_recordings(of_conference()), api(&format!("Conferences/{CONFERENCE}/Recordings.json?PageSize=250"))),
     ];
     for (operation, target) in expected {
         let seen = asked(&operation).await;
@@ -68,6 +70,24 @@ async fn the_customer_is_updated_in_one_request_and_only_in_what_changes() {
     ] {
         let seen = asked(&update_customer(guard, hold)).await;
         assert_eq!((seen.line, seen.body.as_str()), (line.clone(), form));
+    }
+}
+
+#[tokio::test]
+async fn a_recording_is_paused_with_silence_and_resumed_by_its_sid() {
+    for (of, place) in
+        [(of_call(), format!("Calls/{CUSTOMER}")), (of_conference(), format!("Conferences/{CONFERENCE}"))]
+    {
+        let line = |which: &str| format!("POST {} HTTP/1.1", api(&format!("{place}/Recordings/{which}.json")));
+        let paused = "Status=paused&PauseBehavior=silence";
+        for (operation, which, form) in [
+            (pause_recording(of.clone(), true), "Twilio.CURRENT", paused),
+            (pause_recording(of.clone(), false), RECORDING, paused),
+            (resume_recording(of), RECORDING, "Status=in-progress"),
+        ] {
+            let seen = asked(&operation).await;
+            assert_eq!((seen.line, seen.body.as_str()), (line(which), form));
+        }
     }
 }
 

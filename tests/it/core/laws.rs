@@ -128,14 +128,19 @@ fn outcome(draw: &Draw, operation: &Operation) -> Outcome {
         }
         Operation::Read(Read::Participants { .. }) => Answer::Participants(draw.rows.clone()),
         Operation::Read(Read::Call { .. }) => return call_is(CallStatus::Live),
+        Operation::Read(Read::Recordings { .. }) => Answer::Recordings(Vec::new()),
         Operation::Command(Command::UpdateCustomer { .. }) => match row {
             Some(row) => Answer::Participant(row),
             None => return not_found(),
         },
         Operation::Command(Command::CreateStream { .. }) => Answer::Stream(sid("MZ", 900 + u32::from(draw.kind))),
-        Operation::Command(Command::Redirect { .. } | Command::StopStream { .. } | Command::EndConference { .. }) => {
-            Answer::Accepted
-        }
+        Operation::Command(
+            Command::Redirect { .. }
+            | Command::StopStream { .. }
+            | Command::EndConference { .. }
+            | Command::PauseRecording { .. }
+            | Command::ResumeRecording { .. },
+        ) => Answer::Accepted,
     };
     Outcome::Done(answer)
 }
@@ -146,8 +151,8 @@ fn check(story: &mut Told, step: &Step, reading: Option<&(i64, Vec<ParticipantRo
     let Some(command) = step.operation.command() else { return };
     let only_undoes = match command {
         Command::UpdateCustomer { guard, .. } => *guard != Some(Guard::Lowered),
-        Command::StopStream { .. } | Command::EndConference { .. } => true,
-        Command::Redirect { .. } | Command::CreateStream { .. } => false,
+        Command::StopStream { .. } | Command::EndConference { .. } | Command::ResumeRecording { .. } => true,
+        Command::Redirect { .. } | Command::CreateStream { .. } | Command::PauseRecording { .. } => false,
     };
     assert!(only_undoes || !story.call.is_over(), "I5: {step:?}");
     let live = story.call.streams().iter().filter(|stream| stream.may_run());
@@ -177,6 +182,7 @@ fn check(story: &mut Told, step: &Step, reading: Option<&(i64, Vec<ParticipantRo
         Command::UpdateCustomer { customer: leg, .. } | Command::StopStream { customer: leg, .. } => {
             assert_eq!(*leg, customer(), "I2");
         }
+        Command::PauseRecording { .. } | Command::ResumeRecording { .. } => panic!("nobody pauses here"),
         Command::EndConference { .. } => assert!(story.call.is_call_over(), "I2: the call is not over"),
     }
 }

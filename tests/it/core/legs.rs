@@ -51,6 +51,7 @@ fn answer(read: &Read, attributes: &CallAttributes, present: &[Somebody]) -> Out
             let status = if one.connected { CallStatus::Live } else { CallStatus::Coming };
             Answer::Call(CallRow { status, inbound: one.inbound, client: one.client })
         }
+        Read::Recordings { .. } => Answer::Recordings(Vec::new()),
     })
 }
 

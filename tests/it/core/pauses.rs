@@ -8,20 +8,20 @@ use taskrouter_streams::call::pause::{
 use taskrouter_streams::call::step::{CallStatus, Command, Operation, Resumption};
 use taskrouter_streams::call::{Call, Next, summarize};
 
-fn paused(id: &str, scope: PauseScope) -> FactKind {
+pub(super) fn paused(id: &str, scope: PauseScope) -> FactKind {
     let by = PauseOrigin::SignedRequest;
     FactKind::Paused(Paused { id: id.parse().unwrap(), scope, reason: "card".parse().ok(), seconds: None, by })
 }
 
-fn resumed(id: &str) -> FactKind {
+pub(super) fn resumed(id: &str) -> FactKind {
     FactKind::Resumed(Resumed { id: id.parse().unwrap(), by: PauseOrigin::SignedRequest })
 }
 
-fn of(number: u32) -> PauseScope {
+pub(super) fn of(number: u32) -> PauseScope {
     PauseScope::Reservation(reservation(number))
 }
 
-fn is_proven(story: &Story, id: &str) -> bool {
+pub(super) fn is_proven(story: &Story, id: &str) -> bool {
     let pause = story.call.pauses().iter().find(|pause| pause.id.as_str() == id).unwrap();
     pause.is_open() && pause.proven.is_some()
 }
@@ -82,7 +82,10 @@ fn a_pause_of_one_agent_leaves_the_other_alone_and_waits_for_twilios_word() {
     story.tells(&name(1, 1), StreamChange::Stopped);
     let at = story.now;
     let stops = vec![ProvenStop { name: name(1, 1), at, by: StopProof::Reported }];
-    assert_eq!(story.report(), FactKind::Noticed(Notice::PauseProven { id: "p".parse().unwrap(), stops }));
+    assert_eq!(
+        story.report(),
+        FactKind::Noticed(Notice::PauseProven { id: "p".parse().unwrap(), stops, recordings: None })
+    );
     assert_eq!(story.live(), [name(2, 2)]);
     assert!(story.rests());
 }

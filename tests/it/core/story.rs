@@ -6,8 +6,9 @@ use taskrouter_streams::call::fact::{
 };
 use taskrouter_streams::call::pause::OnExpiry;
 use taskrouter_streams::call::policy::Strategy;
+use taskrouter_streams::call::recording::{Recorded, RecordingRow, RecordingStatus};
 use taskrouter_streams::call::rules::{Destination, Fields, OnHold};
-use taskrouter_streams::call::sid::{CallSid, ReservationSid, TaskSid, WorkerSid};
+use taskrouter_streams::call::sid::{CallSid, RecordingSid, ReservationSid, TaskSid, WorkerSid};
 use taskrouter_streams::call::step::{
     Answer, CallRow, CallStatus, Command, ConferenceRow, Guard, Operation, Outcome, ParticipantRow, Read, Role,
     Settled, Step, StreamStart, Trouble,
@@ -56,6 +57,7 @@ pub(crate) fn policy() -> Policy {
         pause_confirm_ms: 2_000,
         pause_max_ms: 900_000,
         pause_on_expiry: OnExpiry::Stay,
+        pause_recording: false,
     }
 }
 
@@ -200,6 +202,8 @@ pub(super) struct World {
     pub(super) inbound: bool,
     /// The task's, when they are asked for.
     pub(super) attributes: CallAttributes,
+    /// Of the leg and of the conference.
+    pub(super) recordings: Vec<(Recorded, RecordingRow)>,
 }
 
 impl World {
@@ -217,6 +221,17 @@ impl World {
         }
     }
 
+    /// How a recording stands.
+    pub(super) fn recording(&mut self, recording: &RecordingSid) -> &mut RecordingStatus {
+        let found = self.recordings.iter_mut().find(|(_, row)| row.sid == *recording);
+        &mut found.unwrap().1.status
+    }
+
+    fn change_recording(&mut self, recording: &RecordingSid, status: RecordingStatus) -> Answer {
+        *self.recording(recording) = status;
+        Answer::Recording(RecordingRow { sid: recording.clone(), status })
+    }
+
     fn read(&self, read: &Read) -> Outcome {
         let conference =
             ConferenceRow { sid: sid("CF", 1), friendly_name: task().to_string(), in_progress: true, to_come: false };
@@ -229,6 +244,10 @@ impl World {
             Read::Call { .. } => {
                 let row = CallRow { status: self.call, inbound: self.inbound, client: false };
                 Outcome::Done(Answer::Call(row))
+            }
+            Read::Recordings { of } => {
+                let listed = self.recordings.iter().filter(|(recorded, _)| recorded == of);
+                Outcome::Done(Answer::Recordings(listed.map(|(_, row)| row.clone()).collect()))
             }
         }
     }
@@ -254,6 +273,8 @@ impl World {
                 self.created += 1;
                 Answer::Stream(sid("MZ", self.created))
             }
+            Command::PauseRecording { recording, .. } => self.change_recording(recording, RecordingStatus::Paused),
+            Command::ResumeRecording { recording, .. } => self.change_recording(recording, RecordingStatus::InProgress),
             Command::StopStream { .. } | Command::EndConference { .. } => Answer::Accepted,
         })
     }
@@ -283,6 +304,7 @@ impl Story {
             call: CallStatus::Live,
             inbound: true,
             attributes: view(TaskStatus::Assigned, 1).attributes,
+            recordings: Vec::new(),
         };
         let (call, facts, neighbours) = (Call::default(), Vec::new(), Vec::new());
         Self { call, facts, now: START, policy: policy(), world, neighbours, verify: false, version: 0 }
@@ -530,7 +552,11 @@ pub(super) fn words(operation: &Operation) -> String {
             format!("redirect -{} +{}", stop.len(), start.len())
         }
         Operation::Command(
-            Command::CreateStream { .. } | Command::StopStream { .. } | Command::EndConference { .. },
+            Command::CreateStream { .. }
+            | Command::StopStream { .. }
+            | Command::EndConference { .. }
+            | Command::PauseRecording { .. }
+            | Command::ResumeRecording { .. },
         )
         | Operation::Read(_) => operation.name().to_owned(),
     }

@@ -1,7 +1,7 @@
 //! The journal's format is a promise: what a version has written is read, and folded to the same, by every later one.
 //!
 //! `fixtures/journal/NAME.jsonl` holds the facts of a call as a version wrote them, and `….folded` what it made of every prefix:
-//! v1 by both strategies, in shadow mode, and with pauses. Once a version is released its files are never changed; a new kind of fact or field
+//! v1 by both strategies, in shadow mode, with pauses, and with recordings that these pause. Once a version is released its files are never changed; a new kind of fact or field
 //! gets files of its own. They were made by `cargo test -- --ignored records_a_golden_journal`.
 
 use super::*;
@@ -11,16 +11,22 @@ use std::path::{Path, PathBuf};
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::{Notice, Parked};
 use taskrouter_streams::call::pause::{PauseId, PauseOrigin, PauseScope, Paused, ProvenStop, Resumed, StopProof};
+use taskrouter_streams::call::recording::{
+    PausedRecording, Recorded, RecordedKind, RecordingProof, RecordingRow, RecordingStatus,
+};
+use taskrouter_streams::call::sid::RecordingSid;
+use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Read, Settled, Step};
 use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
 
-const JOURNALS: [&str; 4] = ["v1.redirect", "v1.streams-api", "v1.shadow", "v1.pauses"];
+const JOURNALS: [&str; 5] = ["v1.redirect", "v1.streams-api", "v1.shadow", "v1.pauses", "v1.recordings"];
 
 /// The newest, and the configuration under which they are recorded.
-const NEWEST: [(&str, &str); 4] = [
+const NEWEST: [(&str, &str); 5] = [
     ("v1.redirect", "[streams]\nstrategy = \"redirect\""),
     ("v1.streams-api", ""),
     ("v1.pauses", ""),
+    ("v1.recordings", ""),
     ("v1.shadow", "mode = \"shadow\"\n[streams]\nstrategy = \"redirect\""),
 ];
 
@@ -150,10 +156,45 @@ fn pauses(start: &Goal) -> Vec<FactKind> {
         FactKind::Paused(Paused { id: id("a"), scope, reason, seconds: Some(60), by: PauseOrigin::SignedRequest }),
         FactKind::Paused(Paused { id: id("b"), scope: PauseScope::Call, reason: None, seconds: None, by: operator }),
         FactKind::Noticed(Notice::PauseUnproven { id: id("a") }),
-        FactKind::Noticed(Notice::PauseProven { id: id("a"), stops: stops.map(stop).to_vec() }),
+        FactKind::Noticed(Notice::PauseProven { id: id("a"), stops: stops.map(stop).to_vec(), recordings: None }),
         FactKind::Noticed(Notice::PauseOverdue { id: id("a") }),
         FactKind::Resumed(Resumed { id: id("a"), by: PauseOrigin::Expiry }),
         FactKind::Resumed(Resumed { id: id("b"), by: PauseOrigin::TaskAttribute }),
+    ]
+}
+
+/// Recordings of both kinds, read, paused and resumed, and what becomes of it.
+fn recordings(call: &Call) -> Vec<FactKind> {
+    let of_call = Recorded::Call(call.customer().unwrap().clone());
+    let of_conference = Recorded::Conference("CF00000000000000000000000000000001".parse().unwrap());
+    let sid: RecordingSid = "RE00000000000000000000000000000001".parse().unwrap();
+    let settled = |operation: Operation, goal: Goal, answer: Answer| {
+        let step = Step { id: 1_000, operation, why: vec![goal] };
+        let outcome = Outcome::Done(answer);
+        FactKind::Settled(Settled { step, sent_at: 1, outcome, request_id: None, assumed: None })
+    };
+    let row = |status| RecordingRow { sid: sid.clone(), status };
+    let statuses = [RecordingStatus::InProgress, RecordingStatus::Paused, RecordingStatus::Over];
+    let (pauses, resumes) = (Goal::PauseRecording(RecordedKind::Call), Goal::ResumeRecording(RecordedKind::Conference));
+    let pause = Command::PauseRecording { of: of_call.clone(), recording: sid.clone(), current: true };
+    let resume = Command::ResumeRecording { of: of_conference.clone(), recording: sid.clone() };
+    let proofs = [RecordingProof::Answered, RecordingProof::Read, RecordingProof::PausedByOthers];
+    let paused = proofs.map(|by| PausedRecording { sid: sid.clone(), of: of_call.clone(), at: 1, by });
+    let by = PauseOrigin::SignedRequest;
+    let id = || "a".parse::<PauseId>().unwrap();
+    vec![
+        FactKind::Paused(Paused { id: id(), scope: PauseScope::Call, reason: None, seconds: None, by: by.clone() }),
+        settled(
+            Operation::Read(Read::Recordings { of: of_call }),
+            pauses.clone(),
+            Answer::Recordings(statuses.map(row).to_vec()),
+        ),
+        settled(pause.into(), pauses.clone(), Answer::Recording(row(RecordingStatus::Paused))),
+        FactKind::Noticed(Notice::PauseProven { id: id(), stops: Vec::new(), recordings: Some(paused.to_vec()) }),
+        FactKind::Parked(Parked { goal: pauses, reason: "refused".to_owned() }),
+        FactKind::Resumed(Resumed { id: id(), by }),
+        settled(resume.into(), resumes.clone(), Answer::Recording(row(RecordingStatus::InProgress))),
+        FactKind::Parked(Parked { goal: resumes, reason: "refused".to_owned() }),
     ]
 }
 
@@ -178,7 +219,8 @@ async fn records_a_golden_journal() {
             FactKind::Noticed(Notice::StartUnproven { name: "Stream_x".to_owned(), replace: false }),
         ];
         let pauses = if name == "v1.pauses" { pauses(&parked.goal) } else { Vec::new() };
-        facts.extend(ends.into_iter().chain(pauses).map(|what| Fact { at, kind: what }));
+        let recordings = if name == "v1.recordings" { recordings(&Call::fold(&facts)) } else { Vec::new() };
+        facts.extend(ends.into_iter().chain(pauses).chain(recordings).map(|what| Fact { at, kind: what }));
         let (mut text, mut folded, mut call) = (String::new(), String::new(), Call::default());
         for fact in &facts {
             call.apply(fact);

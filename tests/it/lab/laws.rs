@@ -4,12 +4,13 @@ use super::hold::Against;
 use super::run::Run;
 use std::collections::BTreeSet;
 use taskrouter_streams::call::Call;
-use taskrouter_streams::call::fact::Fact;
+use taskrouter_streams::call::fact::{EpochMs, Fact};
 use taskrouter_streams::call::pauses::Pause;
+use taskrouter_streams::call::recording::{Recorded, RecordedKind};
 use taskrouter_streams::call::rules::OnHold;
 use taskrouter_streams::call::sid::ReservationSid;
 use taskrouter_streams::call::step::Goal;
-use twilio_simulator::world::{Drop, Misuse, StreamReport};
+use twilio_simulator::world::{CallReport, Drop, Misuse, RecordedSid, RecordingStatus, StreamReport};
 
 /// What holds at every moment: I1, I2, I4, I5 by the world's own record, of I8 that nobody is held for no reason, and I9 whenever there
 /// is a new fact. How facts are written is tried at rest.
@@ -94,7 +95,46 @@ fn pauses(run: &mut Run<'_>) -> Result<(), String> {
             return Err(format!("I13: {} runs within {}, which is proven", stream.name, pause.id));
         }
     }
+    let Some(pause) = proven.iter().find(|pause| pause.recordings.is_some()) else { return Ok(()) };
+    recordings(run, pause, &report)
+}
+
+/// I13: no recording is in progress within such a pause, unless somebody has begun or resumed it since it was last looked for.
+fn recordings(run: &Run<'_>, pause: &Pause, report: &CallReport) -> Result<(), String> {
+    if run.call().is_over() {
+        return Ok(());
+    }
+    for recording in report.recordings.iter().filter(|found| found.status == RecordingStatus::InProgress) {
+        let of = match &recording.of {
+            RecordedSid::Call(call) => Recorded::Call(call.clone()),
+            RecordedSid::Conference(conference) => Recorded::Conference(conference.clone()),
+        };
+        let read_at = run.recordings_read.get(&of).copied().unwrap_or(EpochMs::MIN);
+        let was_read = recording.changed_at < read_at && pause.at < read_at;
+        let is_late = run.plan.is_smooth() && run.now - recording.changed_at.max(pause.at) > 32_000;
+        if recording.by_request || was_read || is_late {
+            let (sid, id) = (&recording.sid, &pause.id);
+            return Err(format!("I13: {sid} of {of:?} is in progress within {id}, which is proven"));
+        }
+    }
     Ok(())
+}
+
+/// I8: what we paused runs again when no pause is open, or that is shown.
+fn resumed_recordings(run: &Run<'_>, parked: &BTreeSet<Goal>) -> Result<(), String> {
+    if run.call().pauses().iter().any(Pause::is_open) {
+        return Ok(());
+    }
+    let Some(report) = run.task.as_ref().and_then(|task| run.world.report(task)) else { return Ok(()) };
+    let left = report.recordings.iter().find(|found| {
+        let kind = match &found.of {
+            RecordedSid::Call(_) => RecordedKind::Call,
+            RecordedSid::Conference(_) => RecordedKind::Conference,
+        };
+        let is_ours = found.status == RecordingStatus::Paused && found.by_request;
+        is_ours && !parked.contains(&Goal::ResumeRecording(kind))
+    });
+    left.map_or(Ok(()), |found| Err(format!("I8: {} stays paused by us", found.sid)))
 }
 
 /// Whose stream it is.
@@ -137,6 +177,7 @@ pub(super) fn at_rest(run: &mut Run<'_>, strict: bool) -> Result<(), String> {
     }
     told_of(call)?;
     let parked: BTreeSet<Goal> = call.parked().map(|(goal, _)| goal.clone()).collect();
+    resumed_recordings(run, &parked)?;
     // A customer whose conference ended while they were on their way back is nobody's to help.
     let Some(held) = picture.held else { return Ok(()) };
     // Whoever is alone in a conference, or was led into another one, waits for others.

@@ -9,8 +9,7 @@ use taskrouter_streams::call::rules::{Destination, OnHold};
 use twilio_simulator::SimConfig;
 use twilio_simulator::faults::{Fault, FaultBody, Side};
 use twilio_simulator::scenario::Verb;
-use twilio_simulator::world::CallAction;
-use twilio_simulator::world::Mode;
+use twilio_simulator::world::{CallAction, Mode, RecordingAct};
 
 pub(super) const AGENTS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
@@ -173,6 +172,7 @@ impl Plan {
         plan.set_clocks(&mut Rng::new(seed.rotate_left(32)));
         plan.add_pauses(&mut Rng::new(!seed.rotate_left(16)));
         plan.go_by_holds(&mut Rng::new(seed.rotate_left(48)));
+        plan.add_recordings(&mut Rng::new(!seed.rotate_left(48)));
         plan
     }
 
@@ -267,6 +267,30 @@ impl Plan {
         if self.clocks.is_empty() && rng.percent(30) {
             self.policy.pause_max_ms = rng.of(&[500, 3_000]);
             self.policy.pause_on_expiry = rng.of(&[OnExpiry::Resume, OnExpiry::Stay]);
+        }
+    }
+
+    /// In half of the runs that have pauses, these cover recordings: some are there, and others start, pause, resume and stop them.
+    fn add_recordings(&mut self, rng: &mut Rng) {
+        let has_pauses = self.actions.iter().any(|(_, action)| matches!(action, Action::Pause(..)));
+        // Looks at a hold and looks at recordings in turn would take a run for one that never rests.
+        let rests_on_hold = self.policy.destinations.iter().any(|destination| destination.on_hold == OnHold::Stop);
+        if !has_pauses || rests_on_hold || !rng.percent(60) {
+            return;
+        }
+        self.policy.pause_recording = true;
+        for number in 0..rng.below(5) + 1 {
+            let act = if number == 0 {
+                RecordingAct::Starts
+            } else {
+                rng.of(&[RecordingAct::Starts, RecordingAct::Pauses, RecordingAct::Resumes, RecordingAct::Stops])
+            };
+            let action =
+                if rng.percent(50) { CallAction::CallRecording(act) } else { CallAction::ConferenceRecording(act) };
+            let first = 2.min(self.actions.len());
+            let place = first + rng.below(u32::try_from(self.actions.len() - first + 1).unwrap()) as usize;
+            let place = if number == 0 { first } else { place };
+            self.actions.insert(place, (rng.ms(0, 50), Action::Tell(Verb::Happens(action))));
         }
     }
 

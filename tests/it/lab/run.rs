@@ -12,9 +12,10 @@ use taskrouter_streams::call::fact::{
     EpochMs, Fact, FactKind, ParticipantChange, ParticipantEvent, ReservationChange, TransferChange, TransferMode,
 };
 use taskrouter_streams::call::pause::{OnExpiry, PauseId, PauseOrigin, PauseScope, Paused, Resumed};
+use taskrouter_streams::call::recording::Recorded;
 use taskrouter_streams::call::rules::OnHold;
 use taskrouter_streams::call::sid::{EventSid, ReservationSid, TaskSid, WorkerSid};
-use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Settled, Step};
+use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Read, Settled, Step};
 use taskrouter_streams::call::{Around, Call, Next};
 use twilio_simulator::callbacks;
 use twilio_simulator::faults::{Fault, FaultBody, Faults, Lost, Side};
@@ -61,6 +62,8 @@ pub(super) struct Run<'a> {
     /// Pauses by number: whose, since when, and whether they were resumed.
     pauses: BTreeMap<u32, (Option<(PauseScope, EpochMs)>, bool)>,
     pub(super) last_reading_at: EpochMs,
+    /// When the worker last heard what is recorded, by what it is of: when Twilio said it.
+    pub(super) recordings_read: BTreeMap<Recorded, EpochMs>,
     /// When somebody last left the conference without our doing, and when the worker first heard an event from then or later.
     pub(super) last_leave_at: EpochMs,
     pub(super) leave_told_at: Option<EpochMs>,
@@ -113,6 +116,9 @@ pub(super) struct Counted {
     pub(super) unknowable_holds: u32,
     /// Moments at which a pause was proven and still on.
     pub(super) proven_pauses: u32,
+    /// Recordings that we paused, and resumed.
+    pub(super) paused_recordings: u32,
+    pub(super) resumed_recordings: u32,
 }
 
 /// The process that may die.
@@ -217,6 +223,8 @@ impl Counted {
         self.held_races += other.held_races;
         self.unknowable_holds += other.unknowable_holds;
         self.proven_pauses += other.proven_pauses;
+        self.paused_recordings += other.paused_recordings;
+        self.resumed_recordings += other.resumed_recordings;
     }
 }
 
@@ -242,6 +250,7 @@ impl<'a> Run<'a> {
             hold: Hold::default(),
             pauses: BTreeMap::new(),
             last_reading_at: 0,
+            recordings_read: BTreeMap::new(),
             last_leave_at: 0,
             leave_told_at: None,
             redirect_sent_at: 0,
@@ -548,6 +557,14 @@ impl<'a> Run<'a> {
             let last_at = if lost { flight.sent_at + LANDING_MS } else { given_at };
             self.hold.told_of_ours(self.now, last_at, perhaps);
         }
+        if let (Operation::Read(Read::Recordings { of }), Outcome::Done(_)) = (&flight.step.operation, outcome) {
+            self.recordings_read.insert(of.clone(), given_at);
+        }
+        let changes = |wanted: fn(&Command) -> bool| {
+            u32::from(flight.step.operation.command().is_some_and(wanted) && matches!(outcome, Outcome::Done(_)))
+        };
+        self.counted.paused_recordings += changes(|command| matches!(command, Command::PauseRecording { .. }));
+        self.counted.resumed_recordings += changes(|command| matches!(command, Command::ResumeRecording { .. }));
         let customer = self.worker.call.customer();
         let held = match outcome {
             Outcome::Done(Answer::Participants(rows)) => {
@@ -555,7 +572,13 @@ impl<'a> Run<'a> {
             }
             Outcome::Done(Answer::Participant(row)) => row.hold,
             Outcome::Done(
-                Answer::Task(_) | Answer::Conference(_) | Answer::Stream(_) | Answer::Call { .. } | Answer::Accepted,
+                Answer::Task(_)
+                | Answer::Conference(_)
+                | Answer::Stream(_)
+                | Answer::Call { .. }
+                | Answer::Recordings(_)
+                | Answer::Recording(_)
+                | Answer::Accepted,
             )
             | Outcome::NotFound(_)
             | Outcome::NotInProgress(_)

@@ -8,7 +8,7 @@ use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::timeline;
 use twilio_simulator::SimConfig;
 use twilio_simulator::scenario::{self, SCENARIOS, Scenario, Verb};
-use twilio_simulator::world::{Mode, Snapshot, Target};
+use twilio_simulator::world::{CallAction, Mode, RecordingAct, Snapshot, Target};
 
 /// How long a dead worker is missed.
 const AWAY_MS: i64 = 30;
@@ -40,13 +40,15 @@ fn plan_of(actions: Vec<Action>, behaviour: SimConfig, strategy: Strategy, crash
     }
 }
 
-/// A card number in the middle of a call, another agent who joins meanwhile, and a pause of that one alone.
+/// A card number in the middle of a call that is recorded twice, another agent who joins meanwhile, and a pause of that one alone.
 fn card_number() -> Vec<Action> {
     let settle = || Action::Tell(Verb::Settle);
     let warm = || Verb::Transfers("alice".to_owned(), Target::Agent("bob".to_owned()), Mode::Warm);
     vec![
         Action::Tell(Verb::CustomerCalls),
         Action::Tell(Verb::Accepts("alice".to_owned())),
+        Action::Tell(Verb::Happens(CallAction::CallRecording(RecordingAct::Starts))),
+        Action::Tell(Verb::Happens(CallAction::ConferenceRecording(RecordingAct::Starts))),
         settle(),
         Action::Pause(1, None),
         settle(),
@@ -105,7 +107,11 @@ fn crashes(
 fn a_worker_that_dies_after_any_fact_or_request_around_a_card_number_comes_to_the_same_rest() {
     let mut complaints = Vec::new();
     for strategy in [Strategy::Redirect, Strategy::StreamsApi] {
-        let plan = |crash| plan_of(card_number(), SimConfig::default(), strategy, crash);
+        let plan = |crash| {
+            let mut plan = plan_of(card_number(), SimConfig::default(), strategy, crash);
+            plan.policy.pause_recording = true;
+            plan
+        };
         let (undisturbed, facts, requests) = rests(&plan(None)).unwrap();
         let running: Vec<usize> = undisturbed.iter().flatten().map(|picture| picture.streams.len()).collect();
         assert_eq!(running, [1, 0, 0, 2, 0, 2, 1]);
