@@ -281,7 +281,7 @@ pub(crate) async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
     sim.act(|world| world.leaves(&task, "alice")).await.unwrap();
     until(sim, &task, &["bob"], false).await;
     sim.act(|world| world.customer_hangs_up(&task)).await.unwrap();
-    // With the guard raised the conference has ended, and bob with it; with it lowered they hangs up himself.
+    // With the guard raised the conference has ended, and bob with it; with it lowered bob hangs up.
     let _ = sim.act(|world| world.leaves(&task, "bob")).await;
     sim.act(|world| world.completes(&task, "bob")).await.unwrap();
     task

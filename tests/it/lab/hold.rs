@@ -127,7 +127,7 @@ impl Hold {
                 continue;
             };
             if after == Some(hold) || after.is_none() && !hold {
-                // An un-hold that misses them is meant all the same: they are not held when they comes back.
+                // An un-hold that misses them is meant all the same: they are not held when they come back.
                 let foretold_at = self.foretold_at.filter(|_| !hold);
                 self.wanted(at, hold, before == Some(true));
                 (self.by_flex, self.foretold_at) = (true, foretold_at);
