@@ -39,15 +39,19 @@ impl Decision<'_> {
         self.call.holds.is_on() && self.stops_on_hold(stream.slot)
     }
 
-    /// Whether a reservation has no stream because of a hold: by the destination of its last one; by the `slots` that the next one may
-    /// take, when it has had none.
-    pub(super) fn is_reservation_held_back(&self, reservation: &ReservationSid, slots: &[usize]) -> bool {
+    /// Of the destinations that a reservation's stream may go to, those that a hold leaves it. None when its last stream went to one
+    /// that stops; nor when it has had no stream yet and one of them stops, which may be its turn.
+    pub(super) fn left_by_hold(&self, reservation: &ReservationSid, mut slots: Vec<usize>) -> Vec<usize> {
+        if !self.call.holds.is_on() {
+            return slots;
+        }
         let last = self.call.streams().iter().rfind(|stream| stream.reservation == *reservation);
-        self.call.holds.is_on()
-            && match last {
-                Some(stream) => self.stops_on_hold(stream.slot),
-                None => slots.iter().any(|slot| self.stops_on_hold(*slot)),
-            }
+        match last {
+            Some(stream) if self.stops_on_hold(stream.slot) => slots.clear(),
+            None if slots.iter().any(|slot| self.stops_on_hold(*slot)) => slots.clear(),
+            Some(_) | None => slots.retain(|slot| !self.stops_on_hold(*slot)),
+        }
+        slots
     }
 
     /// Looks whether the customer is on hold: an event says that it changed, or it is time to look.

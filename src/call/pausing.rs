@@ -48,7 +48,8 @@ impl<'a> Decision<'a> {
     }
 
     fn expiry(&self, pause: &Pause) -> Option<Next> {
-        if self.call.is_over() {
+        // What is recorded of the leg goes on after the task.
+        if self.call.is_over() && !self.keeps_recordings_paused() {
             return None;
         }
         let id = pause.id.clone();

@@ -137,8 +137,8 @@ impl<'a> Decision<'a> {
         let is_kept = |sid: &ReservationSid| stuck.iter().any(|stream| stream.reservation == *sid);
         let accepted = self.call.accepted().into_iter().rev();
         for (sid, _) in accepted.filter(|(sid, _)| !self.call.pauses.cover(sid) && !is_kept(sid)) {
-            let slots = self.slots(sid);
-            if slots.is_empty() || self.is_reservation_held_back(sid, &slots) {
+            let slots = self.left_by_hold(sid, self.slots(sid));
+            if slots.is_empty() {
                 continue;
             }
             let running =

@@ -95,8 +95,15 @@ impl Decision<'_> {
     pub(super) fn needs_no_recording_pause(&self, kind: RecordedKind) -> bool {
         let Some(since) = self.paused_since().filter(|_| self.pauses_cover_recordings()) else { return true };
         let of = self.recorded(kind);
+        // What was read before it was given up does not show that it can be read again.
+        let since = since.max(self.call.retries.parked_at(&Goal::PauseRecording(kind)).unwrap_or(since));
         let is_read = self.call.recordings.is_read_since(kind, of.as_ref(), since);
         is_read && of.is_none_or(|of| self.call.recordings.paused(&of, self.now, self.policy).is_some())
+    }
+
+    /// Whether a recording on the customer's leg or in the conference is kept paused by us.
+    pub(super) fn keeps_recordings_paused(&self) -> bool {
+        self.call.recordings.rows().iter().any(|row| row.resume_due(self.now, self.policy) != RecordingDue::Nothing)
     }
 
     /// Whether a resume that could not be carried out is, or is of no use any more.

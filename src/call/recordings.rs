@@ -24,7 +24,8 @@ const LOOKS_AFTER_JOINING_MS: [i64; 3] = [0, 2_000, 8_000];
 /// From a change that Twilio took until the reading that proves it, and between two such readings.
 const CHECK_AFTER_MS: i64 = 1_000;
 
-/// A pause whose answer was lost so long ago does not land any more. `twilio.request_timeout_ms` and its margin are less.
+/// A command whose answer was lost so long ago does not land any more. The default of `twilio.request_timeout_ms` and its margin are
+/// less.
 const STRAY_MS: i64 = 10_000;
 
 /// Every recording that was read.
@@ -133,12 +134,24 @@ impl Recording {
         self.due(RecordingStatus::Paused, now, policy)
     }
 
-    /// What is due so that it runs again, if we paused it.
+    /// What is due so that it runs again, if we paused it; and then until nothing of ours can pause it any more.
     pub(super) fn resume_due(&self, now: EpochMs, policy: &Policy) -> RecordingDue {
         if self.over || !self.ours || self.assumed && self.status.written() == Some(RecordingStatus::InProgress) {
             return RecordingDue::Nothing;
         }
-        self.due(RecordingStatus::InProgress, now, policy)
+        match (self.due(RecordingStatus::InProgress, now, policy), self.stray_until()) {
+            (RecordingDue::Nothing, Some(until)) if self.asked_at() < until => RecordingDue::LookAt(until),
+            (due, _) => due,
+        }
+    }
+
+    fn is_seen_resumed(&self) -> bool {
+        self.status.written() == Some(RecordingStatus::InProgress) && self.status.is_shown(RecordingStatus::InProgress)
+    }
+
+    /// Until when a command of ours whose answer was lost may land, as far as the fold can tell.
+    fn stray_until(&self) -> Option<EpochMs> {
+        self.status.unknown_sent_at().map(|sent_at| sent_at + STRAY_MS)
     }
 
     fn due(&self, status: RecordingStatus, now: EpochMs, policy: &Policy) -> RecordingDue {
@@ -195,9 +208,8 @@ impl Recording {
         }
         self.read = Some((status, asked_at));
         self.status.read(status, asked_at, at);
-        // Seen running after our resume, and nothing of a pause can land any more.
-        let resumed = self.status.is_shown(RecordingStatus::InProgress);
-        if self.ours && resumed && !self.status.has_strays_since(RecordingStatus::Paused, asked_at - STRAY_MS) {
+        // Seen running after our resume, and nothing of ours can land any more: whoever pauses it from now on is somebody else.
+        if self.ours && self.is_seen_resumed() && self.stray_until().is_none_or(|until| asked_at >= until) {
             self.ours = false;
         }
     }
@@ -357,9 +369,11 @@ impl Recordings {
         paused.collect()
     }
 
-    /// By the last words on them, which may be overtaken: whether something was read since, and none is in progress.
+    /// By the last words on them, which may be overtaken: whether both lists were read since, and nothing is in progress.
     pub(super) fn are_still_since(&self, since: EpochMs) -> bool {
-        let is_read = [&self.of_call, &self.of_conference].into_iter().flatten().any(|look| look.asked_at >= since);
-        is_read && self.rows.iter().all(|row| row.over || row.reads_paused())
+        let is_read = |look: &Option<Look>| look.as_ref().is_some_and(|look| look.asked_at >= since);
+        is_read(&self.of_call)
+            && is_read(&self.of_conference)
+            && self.rows.iter().all(|row| row.over || row.reads_paused())
     }
 }

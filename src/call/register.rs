@@ -193,15 +193,15 @@ impl<T: Copy + PartialEq> Register<T> {
         self.write.as_ref().is_some_and(|write| write.value == value && matches!(write.end, WriteEnd::Taken(_)))
     }
 
-    /// Whether the value that we wrote last is this one, and a reading shows that it took effect, whatever may still land.
+    /// Whether the value that we wrote last is this one, and a reading made after that shows it, whatever may still land.
     pub(super) fn is_shown(&self, value: T) -> bool {
         let written = self.write.as_ref().filter(|write| write.value == value);
-        let taken_at = written.and_then(|write| match write.end {
-            WriteEnd::Taken(at) => Some(at),
-            WriteEnd::Begun | WriteEnd::Unknown(_) => None,
+        let since = written.map(|write| match write.end {
+            WriteEnd::Taken(at) => at,
+            WriteEnd::Begun | WriteEnd::Unknown(_) => write.sent_at,
         });
         let read = self.read.as_ref().filter(|read| read.value == value);
-        taken_at.zip(read).is_some_and(|(taken_at, read)| read.asked_at >= taken_at)
+        since.zip(read).is_some_and(|(since, read)| read.asked_at >= since)
     }
 
     /// Whether Twilio's answer to our last write says that it is so: nothing that was sent earlier can land after it, and no later
@@ -227,9 +227,9 @@ impl<T: Copy + PartialEq> Register<T> {
         unknown.map(|write| write.sent_at + policy.landing_ms).max()
     }
 
-    /// Whether a write of this value was sent at that time or later whose end is unknown.
-    pub(super) fn has_strays_since(&self, value: T, at: EpochMs) -> bool {
-        self.unknown().any(|write| write.value == value && write.sent_at >= at)
+    /// When the newest write was sent whose end is unknown, whatever its value.
+    pub(super) fn unknown_sent_at(&self) -> Option<EpochMs> {
+        self.unknown().map(|write| write.sent_at).max()
     }
 
     fn unknown(&self) -> impl Iterator<Item = &Write<T>> {

@@ -6,7 +6,7 @@ use super::leg::{Leg, Sight, Whereabouts};
 use super::legs::Legs;
 use super::pauses::{Pause, Pauses};
 use super::policy::Policy;
-use super::recording::{Recorded, RecordedKind, RecordingStatus};
+use super::recording::{Recorded, RecordedKind, RecordingRow, RecordingStatus};
 use super::recordings::Recordings;
 use super::retry::{Retries, RetryKind};
 use super::sid::{AccountSid, CallSid, ConferenceSid, RecordingSid, ReservationSid, TaskSid};
@@ -328,7 +328,7 @@ impl Call {
     /// tells.
     fn recording_settled(&mut self, of: &Recorded, recording: &RecordingSid, settled: &Settled, at: EpochMs) {
         let Settled { step, sent_at, outcome, assumed, .. } = settled;
-        if *assumed == Some(Assumed::NotSent) {
+        if *assumed == Some(Assumed::NotSent) && matches!(outcome, Outcome::Done(_)) {
             self.recordings.assumed(recording, of);
         }
         let kind = match outcome {
@@ -464,6 +464,7 @@ impl Call {
         match (read, outcome) {
             (Read::Recordings { of }, Outcome::Done(Answer::Recordings(rows))) => {
                 self.recordings.read(of, rows, *sent_at, at);
+                self.recordings_listed(step, rows);
             }
             (Read::Task { .. }, Outcome::Done(Answer::Task(attributes))) => {
                 self.attributes_read(attributes, *sent_at, at);
@@ -488,6 +489,8 @@ impl Call {
             (Read::Participants { conference }, Outcome::NotFound(_)) => {
                 self.leg.conference_unknown(conference, at);
                 self.customer_missed(step, *sent_at, at);
+                let reason = "Twilio does not know the conference whose participants were asked for";
+                self.retries.waits(step, at, reason, |goal| *goal == Goal::CheckHold);
             }
             (Read::Call { call }, Outcome::Done(Answer::Call(row))) => self.call_read(step, call, *row, *sent_at, at),
             // Twilio knows every call of the account's region.
@@ -509,6 +512,18 @@ impl Call {
                 | Outcome::TryLater(trouble)
                 | Outcome::Unknown(trouble),
             ) => self.retries.failed(step, at, RetryKind::Failing, trouble),
+        }
+    }
+
+    /// Where the list shows what is wanted of it, failures to read it before are another matter.
+    fn recordings_listed(&mut self, step: &Step, rows: &[RecordingRow]) {
+        let shows = |status: RecordingStatus| rows.iter().any(|row| row.status == status);
+        let (runs, paused) = (shows(RecordingStatus::InProgress), shows(RecordingStatus::Paused));
+        for goal in &step.why {
+            let wants_pause = matches!(goal, Goal::PauseRecording(_)) && !runs;
+            if wants_pause || matches!(goal, Goal::ResumeRecording(_)) && !paused {
+                self.retries.went_well(goal);
+            }
         }
     }
 

@@ -148,15 +148,16 @@ impl Summarizer {
         let parked = call.parked().find(|(goal, _)| **goal == Goal::Start(sid.clone()));
         let parked = parked.map(|(_, reason)| reason.to_owned());
         let known = parked.or_else(|| failure(streams)).or_else(|| self.difficulties.get(sid).cloned());
+        let accepted_at = call.reservations().find(|(known, _)| *known == sid).and_then(|(_, found)| found.accepted_at);
+        let met = |to: EpochMs| accepted_at.is_none_or(|at| to >= at);
+        let was_on_hold = || call.holds().iter().any(|span| span.to.is_none_or(met));
         known.unwrap_or_else(|| {
             let why = match call.customer() {
                 None => "the customer's leg was never known",
                 Some(_) if call.is_outbound() => "an outbound call: not streamed unless eligibility.outbound is set",
                 Some(_) if !streams.is_empty() => "its start never took effect",
-                Some(_) if !call.holds().is_empty() => {
-                    "the customer was on hold, and its destination's on_hold is \"stop\""
-                }
                 Some(_) if call.pauses().iter().any(|pause| pause.scope.covers(sid)) => "it was paused",
+                Some(_) if was_on_hold() => "the customer was on hold, and its destination's on_hold is \"stop\"",
                 Some(_) => "none was asked for: the agent left first, or rules or the track budget allowed none",
             };
             why.to_owned()

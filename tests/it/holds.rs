@@ -35,7 +35,7 @@ async fn until_running(stage: &Testbed, task: &TaskSid, count: usize) {
 #[test]
 fn no_audio_leaves_during_a_hold_and_it_goes_on_afterwards() {
     play(&STRATEGIES, async |strategy| {
-        let config = by_holds(*strategy, "hold_poll_ms = 20");
+        let config = by_holds(*strategy, "hold_poll_ms = 500");
         let stage = Testbed::start_with_audio(SimConfig::default(), &config).await.unwrap();
         let sim = &stage.sim;
         let task = sim.act(|world| world.customer_calls()).await;

@@ -13,6 +13,9 @@ const TRACKS_PER_CALL: u64 = 4;
 /// A stream's name is this, a worker's SID and a reservation's SID.
 const PREFIX_CHARACTERS: usize = 40;
 
+/// Each look is a request, for each call.
+const SOONEST_HOLD_POLL_MS: u128 = 500;
+
 pub(super) fn streams(reader: &mut Reader) -> Option<StreamsConfig> {
     let strategies = [Strategy::Redirect, Strategy::StreamsApi].map(|strategy| (strategy.as_str(), strategy));
     let strategy = reader.choice("streams.strategy", &strategies);
@@ -27,6 +30,10 @@ pub(super) fn streams(reader: &mut Reader) -> Option<StreamsConfig> {
     let quiet_check = reader.millis("streams.quiet_check_ms", 1_000..=24 * HOUR_MS);
     let hold_events = reader.truth("streams.hold_events");
     let hold_poll = reader.millis("streams.hold_poll_ms", 0..=HOUR_MS);
+    if hold_poll.is_some_and(|every| (1..SOONEST_HOLD_POLL_MS).contains(&every.as_millis())) {
+        let remedy = format!("set {SOONEST_HOLD_POLL_MS} or more, or 0 to look only during a hold");
+        reader.problem("streams.hold_poll_ms", "would read every call's conference all the time", &remedy);
+    }
     let destinations = destinations(reader);
     let rules = rules(reader, destinations.as_deref());
     let dearest = destinations.iter().flatten().map(|to| to.track.cost()).max();

@@ -46,12 +46,26 @@ impl Address {
         let (mode, verification) = match parts.mode.as_deref() {
             Some("disable" | "allow") => (SslMode::Disable, Verification::None),
             None | Some("prefer") => (SslMode::Prefer, Verification::None),
+            // As libpq does: whoever names an authority wants it to count.
+            Some("require") if parts.authority.is_some() => (SslMode::Require, Verification::Authority),
             Some("require") => (SslMode::Require, Verification::None),
             Some("verify-ca") => (SslMode::Require, Verification::Authority),
             Some("verify-full") => (SslMode::Require, Verification::Name),
             Some(_) => return Err(wrong()),
         };
-        let client = parts.certificate.as_deref().zip(parts.key.as_deref());
+        let refused = |reason: &str| OpenError::Unopenable { path: shown.clone(), reason: reason.to_owned() };
+        if verification == Verification::None && parts.authority.is_some() {
+            return Err(refused(
+                "sslrootcert counts for nothing with this sslmode: write sslmode=verify-full in journal.url",
+            ));
+        }
+        let client = match (parts.certificate.as_deref(), parts.key.as_deref()) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(refused("sslcert and sslkey belong together: journal.url names only one of them"));
+            }
+        };
         let files = TlsFiles { verification, authority: parts.authority.as_deref(), client };
         let tls = Tls::new(&files).map_err(|reason| OpenError::Unopenable { path: shown.clone(), reason })?;
         let mut config = parts.config();

@@ -136,8 +136,11 @@ impl Sessions {
                     lost_one = true;
                     (W::REPEATABLE && is_transient(&error), unavailable(&error))
                 }
-                // Whoever waits has waited for long enough.
-                Err(Failed::Silent) => (false, JournalError::Unavailable { reason: "it does not answer".to_owned() }),
+                // Whoever waits has waited for long enough, and is not to wait for each connection to that server.
+                Err(Failed::Silent) => {
+                    self.pool.begin_anew();
+                    (false, JournalError::Unavailable { reason: "it does not answer".to_owned() })
+                }
             };
             if !may_repeat || attempt == ATTEMPTS {
                 return Err(self.refuse::<W>(error));

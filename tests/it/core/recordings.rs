@@ -3,7 +3,7 @@
 use super::pauses::{is_proven, of, paused, resumed};
 use super::story::*;
 use taskrouter_streams::call::fact::{FactKind, Notice, ReservationChange, TaskChange, TaskStatus};
-use taskrouter_streams::call::pause::PauseScope;
+use taskrouter_streams::call::pause::{OnExpiry, PauseScope};
 use taskrouter_streams::call::recording::{Recorded, RecordedKind, RecordingProof, RecordingRow, RecordingStatus};
 use taskrouter_streams::call::sid::RecordingSid;
 use taskrouter_streams::call::step::{CallStatus, Command, Goal, Operation, Outcome, Read, Step};
@@ -305,7 +305,7 @@ fn after_the_end_of_the_task_only_what_we_paused_is_undone() {
     story.learn(paused("p", PauseScope::Call));
     story.run();
     story.task(TaskChange::Completed, TaskStatus::Completed);
-    assert_eq!(story.next(), Next::Over);
+    assert!(matches!(story.next(), Next::WaitUntil(_)), "the pause's time still counts");
     story.learn(resumed("p"));
     let done = story.run();
     assert_eq!(statuses(&story), [RUNS, RUNS], "{done:?}");
@@ -366,4 +366,96 @@ fn the_conference_is_looked_for_where_it_is_not_known() {
     let done = story.run();
     assert!(done.contains(&"find conference".to_owned()), "{done:?}");
     assert!(is_proven(&story, "p") && statuses(&story)[1] == PAUSED);
+}
+
+/// Our resume landed, its answer was lost, and Twilio refuses it when it is repeated: what others pause from then on is theirs.
+#[test]
+fn after_a_lost_resume_what_others_pause_is_theirs() {
+    let mut story = recorded([RUNS, RecordingStatus::Over]);
+    story.learn(paused("p", PauseScope::Call));
+    story.run();
+    story.learn(resumed("p"));
+    let resume = until(&mut story, resumes);
+    story.begin(&resume);
+    story.world.recordings[0].1.status = RUNS;
+    story.settle(resume, lost_answer());
+    for _ in 0..400 {
+        match story.next() {
+            Next::Do(step) if resumes(&step) => {
+                story.begin(&step);
+                story.settle(step, Outcome::Refused(trouble(Some(400))));
+            }
+            Next::Do(step) => story.perform(step),
+            Next::Report(kind) => story.learn(kind),
+            Next::Park(parked) => story.learn(FactKind::Parked(parked)),
+            Next::WaitUntil(at) if at - story.now < 20_000 => story.now = at,
+            Next::WaitUntil(_) | Next::Idle | Next::Over => break,
+        }
+    }
+    story.world.recordings[0].1.status = PAUSED;
+    story.learn(paused("q", PauseScope::Call));
+    story.run();
+    assert!(is_proven(&story, "q"));
+    let by: Vec<_> = story.call.pauses()[1].recordings.iter().flatten().map(|row| row.by).collect();
+    assert_eq!(by, [RecordingProof::PausedByOthers]);
+    story.learn(resumed("q"));
+    story.run();
+    assert_eq!(statuses(&story)[0], PAUSED);
+}
+
+/// What was read before it was given up does not show that it can be read again.
+#[test]
+fn a_list_that_cannot_be_read_any_more_stays_parked() {
+    let mut story = recorded([RUNS, RUNS]);
+    story.learn(paused("p", PauseScope::Call));
+    story.run();
+    assert!(is_proven(&story, "p"));
+    story.now += 40_000;
+    let parked =
+        story.until_parked(|operation| matches!(operation, Operation::Read(Read::Recordings { .. })).then(lost_answer));
+    assert!(matches!(parked.goal, Goal::PauseRecording(_)), "{parked:?}");
+    assert!(!matches!(story.next(), Next::Report(FactKind::Recovered(_))), "nothing has been read since");
+}
+
+/// A list that was never read says nothing: Flex records the conference.
+#[test]
+fn one_list_that_is_empty_does_not_say_that_there_is_none() {
+    let mut story = recorded([RecordingStatus::Over, RUNS]);
+    story.learn(paused("p", PauseScope::Call));
+    for _ in 0..20 {
+        match story.next() {
+            Next::Do(step) => {
+                let conference =
+                    matches!(&step.operation, Operation::Read(Read::Recordings { of: Recorded::Conference(_) }));
+                if conference {
+                    story.settle(step, Outcome::Denied(trouble(Some(403))));
+                } else {
+                    story.perform(step);
+                }
+            }
+            Next::Report(kind) => story.learn(kind),
+            Next::Park(parked) => story.learn(FactKind::Parked(parked)),
+            Next::WaitUntil(at) => story.now = at,
+            Next::Idle | Next::Over => break,
+        }
+    }
+    assert!(!is_proven(&story, "p"));
+    assert_eq!(state(&story), RecordingState::Unproven);
+}
+
+/// Its time still counts when the task is over and the leg lives on.
+#[test]
+fn a_pause_that_outlives_its_task_ends_when_its_time_is_up() {
+    let mut story = recorded([RUNS, RecordingStatus::Over]);
+    story.policy.pause_on_expiry = OnExpiry::Resume;
+    story.learn(paused("p", PauseScope::Call));
+    story.run();
+    story.task(TaskChange::Completed, TaskStatus::Completed);
+    story.run();
+    assert_eq!(statuses(&story)[0], PAUSED);
+    let Next::WaitUntil(at) = story.next() else { panic!("{:?}", story.next()) };
+    assert!(at <= START + story.policy.pause_max_ms + 1_000, "{}", at - START);
+    story.now = START + story.policy.pause_max_ms + 1_000;
+    story.run();
+    assert_eq!(statuses(&story)[0], RUNS);
 }

@@ -697,6 +697,9 @@ async fn a_database_that_cannot_be_used_is_named_without_its_password() {
         url(database.url()).replace(database.name(), "missing"),
         url(database.url()).replace("sslmode=disable", "sslmode=perhaps"),
         "postgres://postgres:hunter2@[::1".to_owned(),
+        // What would count for nothing is not taken for something.
+        url(database.url()).replace("sslmode=disable", "sslmode=prefer&sslrootcert=/etc/ca.pem"),
+        url(database.url()) + "&sslcert=/etc/client.pem",
     ];
     for (place, url) in wrong.into_iter().enumerate() {
         let hurried = PostgresSettings { acquire_timeout: Duration::from_secs(2), ..settings(url, LONG) };
@@ -729,8 +732,9 @@ async fn tls_is_used_and_the_certificate_is_checked_as_sslmode_says() {
     assert!(database.number(encrypted).await > 0);
     journal.close().await.unwrap();
     open(with("require", None)).await.close().await.unwrap();
-    for authority in [Some("other-ca.pem"), None] {
-        let refusal = refusal(with("verify-full", authority)).await;
+    let wrong = [("verify-full", Some("other-ca.pem")), ("verify-full", None), ("require", Some("other-ca.pem"))];
+    for (mode, authority) in wrong {
+        let refusal = refusal(with(mode, authority)).await;
         assert!(matches!(refusal, OpenError::Unopenable { .. }), "{refusal:?}");
     }
     let other_name = with("verify-full", Some("ca.pem")).url;
