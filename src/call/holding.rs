@@ -63,7 +63,10 @@ impl Decision<'_> {
         if due > self.now && !self.call.retries.is_tried(&Goal::CheckHold) {
             return Some(Next::WaitUntil(due));
         }
-        Some(self.attempt(&[Goal::CheckHold], |why| match self.call.conference() {
+        // One look tells both.
+        let stray = self.leg.hold().look_at(&self.call.task, self.policy).filter(|at| *at <= self.now);
+        let goals: Vec<Goal> = [Goal::CheckHold].into_iter().chain(stray.map(|_| Goal::HoldAgain)).collect();
+        Some(self.attempt(&goals, |why| match self.call.conference() {
             Some(conference) => self.read_at(due, conference, why),
             None => self.find_conference(why),
         }))

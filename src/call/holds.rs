@@ -1,7 +1,7 @@
 //! Holds, as streams whose destination has `on_hold = "stop"` go by them: a row each, from when it was noticed until its end was.
 //!
 //! An event of Twilio's says that a hold began or ended, and late; our own doings make such events too. So an event only asks for
-//! a look, and what is read decides ([`Leg::is_on_hold`](super::leg::Leg::is_on_hold)). What is noticed is a fact, and nothing is
+//! a look, and what is read decides (`Leg::is_on_hold`). What is noticed is a fact, and nothing is
 //! done about a hold before it is one.
 
 use super::fact::{EpochMs, ParticipantChange};

@@ -55,6 +55,8 @@ pub(super) struct Run<'a> {
     /// Events of holds on their way, and whether the customer was held when it was last looked.
     hold_events: BTreeMap<(EpochMs, u32), ParticipantEvent>,
     seen_held: bool,
+    /// When a command was last sent.
+    commanded_at: EpochMs,
     /// What happened to the events in the world, and what has been told.
     pub(super) truth: Ledger,
     pub(super) told: Ledger,
@@ -245,6 +247,7 @@ impl<'a> Run<'a> {
             deliveries: BTreeMap::new(),
             hold_events: BTreeMap::new(),
             seen_held: false,
+            commanded_at: 0,
             truth: Ledger::default(),
             told: Ledger::default(),
             hold: Hold::default(),
@@ -323,6 +326,10 @@ impl<'a> Run<'a> {
     pub(super) fn rest(&mut self) -> Result<(), String> {
         let limit = self.now + REST_LIMIT_MS;
         while let Some(due) = self.next_due() {
+            if due > limit && self.plan.policy.pause_recording && self.now - self.commanded_at > REST_LIMIT_MS / 2 {
+                // Several looks now and then, in turn, are no movement either.
+                return Ok(());
+            }
             if due > limit {
                 return Err(format!("no rest within {REST_LIMIT_MS} ms"));
             }
@@ -726,6 +733,7 @@ impl<'a> Run<'a> {
 
     fn begin(&mut self, step: Step) {
         if step.operation.command().is_some() {
+            self.commanded_at = self.now;
             self.append(FactKind::Begun(step.clone()));
             if self.worker.down_until.is_some() {
                 return;
