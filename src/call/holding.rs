@@ -26,7 +26,7 @@ impl Decision<'_> {
 
     /// Whether a hold makes a difference to anybody's stream.
     fn goes_by_holds(&self) -> bool {
-        let stops = self.policy.destinations.iter().any(|destination| destination.on_hold == OnHold::Stop);
+        let stops = (0..self.policy.destinations.len()).any(|slot| self.stops_on_hold(slot));
         stops && self.call.is_eligible(self.policy) && (self.call.holds.is_on() || !self.call.accepted().is_empty())
     }
 
@@ -46,11 +46,9 @@ impl Decision<'_> {
             return slots;
         }
         let last = self.call.streams().iter().rfind(|stream| stream.reservation == *reservation);
-        match last {
-            Some(stream) if self.stops_on_hold(stream.slot) => slots.clear(),
-            None if slots.iter().any(|slot| self.stops_on_hold(*slot)) => slots.clear(),
-            Some(_) | None => slots.retain(|slot| !self.stops_on_hold(*slot)),
-        }
+        let stops = |slot: &usize| self.stops_on_hold(*slot);
+        let rests = last.map_or_else(|| slots.iter().any(stops), |stream| stops(&stream.slot));
+        slots.retain(|slot| !rests && !stops(slot));
         slots
     }
 
@@ -66,10 +64,7 @@ impl Decision<'_> {
         // One look tells both.
         let stray = self.leg.hold().look_at(&self.call.task, self.policy).filter(|at| *at <= self.now);
         let goals: Vec<Goal> = [Goal::CheckHold].into_iter().chain(stray.map(|_| Goal::HoldAgain)).collect();
-        Some(self.attempt(&goals, |why| match self.call.conference() {
-            Some(conference) => self.read_at(due, conference, why),
-            None => self.find_conference(why),
-        }))
+        Some(self.attempt(&goals, |why| self.read_or_find(due, why)))
     }
 
     /// Where nobody is asked regularly, only a hold is looked at: an event of its end may be lost, or never have been sent.

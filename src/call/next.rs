@@ -312,10 +312,7 @@ impl Decision<'_> {
         if !wanted || self.leg.can_be_probed(self.now) || self.call.retries.is_tried(&Goal::VerifyLeg) {
             return None;
         }
-        match self.call.conference() {
-            Some(conference) => Some(self.read_at(self.now, conference, why)),
-            None => Some(self.find_conference(why)),
-        }
+        Some(self.read_or_find(self.now, why))
     }
 
     /// Reads the leg after a start that is to be checked, and says what was seen.
@@ -472,6 +469,14 @@ impl Decision<'_> {
             return Next::WaitUntil(due);
         }
         self.step(Read::Participants { conference: conference.clone() }, why)
+    }
+
+    /// The same of the conference that is known; one that is not is looked for.
+    pub(super) fn read_or_find(&self, due: EpochMs, why: Vec<Goal>) -> Next {
+        match self.call.conference() {
+            Some(conference) => self.read_at(due, conference, why),
+            None => self.find_conference(why),
+        }
     }
 
     pub(super) fn poll(&self, conference: &ConferenceSid, poll: Poll, why: Vec<Goal>) -> Next {

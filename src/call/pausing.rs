@@ -85,7 +85,7 @@ impl<'a> Decision<'a> {
     /// What a stream of this reservation that starts now goes on with: the pause that ended last, and the stream that a pause or a hold
     /// stopped, unless one has run since.
     pub(super) fn resumption(&self, reservation: &ReservationSid) -> Option<Resumption> {
-        let last = self.call.streams().iter().rfind(|stream| stream.reservation == *reservation && stream.has_run());
+        let last = self.call.streams.last_run(reservation);
         let none_since = |ended_at: EpochMs| last.is_none_or(|stream| stream.is_older_than(ended_at));
         let pause = self.call.pauses.last_ended(reservation).filter(|(_, ended_at)| none_since(*ended_at));
         let held = last.is_some_and(|stream| {

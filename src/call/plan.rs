@@ -102,7 +102,7 @@ impl<'a> Decision<'a> {
         }
         let resumes = self.resumption(sid);
         // Where the stream was that it goes on with.
-        let same = resumes.as_ref().and_then(|resumes| self.call.streams.slot(resumes.of.as_ref()?));
+        let same = resumes.as_ref().and_then(|_| self.call.streams.last_run(sid)).map(|stream| stream.slot);
         let slot = same.filter(|slot| slots.contains(slot)).unwrap_or_else(|| places.take(slots));
         let destination = self.policy.destinations.get(slot);
         let (parameters, altered) = self.parameters(slot, sid, worker);

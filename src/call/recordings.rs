@@ -235,12 +235,12 @@ impl Recordings {
 
     /// The list was read. What it does not hold is over.
     pub(super) fn read(&mut self, of: &Recorded, listed: &[RecordingRow], asked_at: EpochMs, at: EpochMs) {
-        for RecordingRow { sid, status } in listed.iter().filter(|row| row.status != RecordingStatus::Over) {
+        let active: Vec<_> = listed.iter().filter(|row| row.status != RecordingStatus::Over).collect();
+        for RecordingRow { sid, status } in &active {
             self.row(sid, of).read(*status, asked_at, at);
         }
-        let is_listed =
-            |sid: &RecordingSid| listed.iter().any(|row| row.sid == *sid && row.status != RecordingStatus::Over);
-        for row in self.rows.iter_mut().filter(|row| row.of == *of && !is_listed(&row.sid)) {
+        let is_active = |sid: &RecordingSid| active.iter().any(|row| row.sid == *sid);
+        for row in self.rows.iter_mut().filter(|row| row.of == *of && !is_active(&row.sid)) {
             row.read(RecordingStatus::Over, asked_at, at);
         }
         *self.look_mut(of.kind()) = Some(Look { of: Some(of.clone()), asked_at });

@@ -401,9 +401,9 @@ impl Streams {
         self.find(name).is_some_and(|stream| stream.told.started_at.is_some())
     }
 
-    /// The destination of this stream.
-    pub(super) fn slot(&self, name: &str) -> Option<usize> {
-        self.find(name).map(|stream| stream.slot)
+    /// The last stream of this reservation that ran.
+    pub(super) fn last_run(&self, reservation: &ReservationSid) -> Option<&Stream> {
+        self.rows.iter().rfind(|stream| stream.reservation == *reservation && stream.has_run())
     }
 
     /// The name of a reservation's next stream begins with this; how many it has had.

@@ -304,14 +304,9 @@ pub struct StreamsConfig {
 }
 
 impl StreamsConfig {
-    /// Whether a destination's streams stop when the customer is put on hold.
-    pub fn goes_by_holds(&self) -> bool {
-        self.destinations.iter().any(|destination| destination.on_hold == OnHold::Stop)
-    }
-
-    /// Whether Event Streams is to tell of holds.
+    /// Whether Event Streams is to tell of holds, which make a difference to a destination's streams.
     pub fn wants_hold_events(&self) -> bool {
-        self.hold_events && self.goes_by_holds()
+        self.hold_events && self.destinations.iter().any(|destination| destination.on_hold == OnHold::Stop)
     }
 }
 

@@ -63,19 +63,17 @@ fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<DeliveryEl
     };
     let mut facts = Vec::new();
     for element in elements {
+        if element.account().is_some_and(|own| *own != account.account) {
+            unusable(&"it is of another account than the one that signed it");
+            continue;
+        }
         match element {
-            DeliveryElement::Event(envelope) if envelope.account != account.account => {
-                unusable(&"it is of another account than the one that signed it");
-            }
             DeliveryElement::Event(envelope) => match envelope.content {
                 // A subscription covers every workspace of the account, and its deliveries mix them.
                 _ if envelope.workspace != account.workspace => not_ours(),
                 Content::Ours { task, identity, what } => facts.push(new_fact(state.clock(), task, identity, what)),
                 Content::NotOurs => not_ours(),
             },
-            DeliveryElement::Stream { status, .. } if status.account != account.account => {
-                unusable(&"it is of another account than the one that signed it");
-            }
             DeliveryElement::Stream { status, task } => match (status.content, task) {
                 (StatusContent::Stream { identity, event }, Some(task)) => {
                     facts.push(new_fact(state.clock(), task, identity, FactKind::Stream(event)));
@@ -83,9 +81,6 @@ fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<DeliveryEl
                 // About a stream that this program did not start.
                 (StatusContent::Stream { .. } | StatusContent::NotOurs, _) => not_ours(),
             },
-            DeliveryElement::Participant { event, .. } if event.account != account.account => {
-                unusable(&"it is of another account than the one that signed it");
-            }
             DeliveryElement::Participant { task, identity, event } => {
                 facts.push(new_fact(state.clock(), task, identity, FactKind::Participant(event)));
             }

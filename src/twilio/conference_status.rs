@@ -11,9 +11,6 @@ use crate::call::fact::{EpochMs, ParticipantEvent};
 use crate::call::sid::TaskSid;
 use jiff::fmt::rfc2822::DateTimeParser;
 
-/// The longest id of an event that is used. Twilio's are SIDs.
-const ID_CHARACTERS: usize = 64;
-
 /// A participant was put on hold, or taken off it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoldStatus {
@@ -24,9 +21,9 @@ pub struct HoldStatus {
     pub event: ParticipantEvent,
 }
 
-/// Reads a status callback that the event `id` repeats; `None` for other events and for conferences that no task has. One without a
-/// time counts as of `now`.
-pub fn parse(pairs: &[Pair<'_>], id: &str, now: EpochMs) -> Result<Option<HoldStatus>, Malformed> {
+/// Reads a status callback that the event `id` repeats, an id of bounded length; `None` for other events and for conferences that no
+/// task has. One without a time counts as of `now`.
+pub fn parse(pairs: &[Pair<'_>], id: Option<&str>, now: EpochMs) -> Result<Option<HoldStatus>, Malformed> {
     let parameters = Parameters(pairs);
     let kind = EventType::named(parameters.text("StatusCallbackEvent")?);
     let Some(EventType::Participant(change)) = kind else { return Ok(None) };
@@ -41,9 +38,8 @@ pub fn parse(pairs: &[Pair<'_>], id: &str, now: EpochMs) -> Result<Option<HoldSt
     };
     // Of bounded length: the sender does not decide how long the journal's key is.
     let number = parameters.lenient::<u64>("SequenceNumber").map(|number| number.to_string());
-    let is_id =
-        !id.is_empty() && id.len() <= ID_CHARACTERS && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let number = number.or_else(|| is_id.then(|| id.to_owned())).unwrap_or_else(|| event.at.to_string());
+    let number =
+        number.or_else(|| id.filter(|id| !id.is_empty()).map(str::to_owned)).unwrap_or_else(|| event.at.to_string());
     let identity = format!("{}|{}|{}|{number}", EventType::Participant(change).name(), event.conference, event.call);
     Ok(Some(HoldStatus { task, identity, event }))
 }

@@ -13,7 +13,7 @@ use super::payload;
 use super::signature::Pair;
 use super::stream_status::{self, Status};
 use crate::call::fact::{EpochMs, ParticipantEvent};
-use crate::call::sid::TaskSid;
+use crate::call::sid::{AccountSid, TaskSid};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -35,8 +35,8 @@ pub const PARTICIPANT_TYPE: &str = "com.twilio.voice.status-callback.conference.
 /// The type of a sink's test event.
 const TEST_TYPE: &str = "com.twilio.eventstreams.test-event";
 
-/// A test's id is a UUID, which is shorter.
-const TEST_ID_CHARS: usize = 64;
+/// The longest id that is used. A test's is a UUID and an event's a SID, which are shorter.
+const ID_CHARS: usize = 64;
 
 /// Padded, as CloudEvents have it, or not.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -82,6 +82,16 @@ pub enum DeliveryElement {
 }
 
 impl DeliveryElement {
+    /// The account that an element of ours is about.
+    pub fn account(&self) -> Option<&AccountSid> {
+        match self {
+            Self::Event(envelope) => Some(&envelope.account),
+            Self::Stream { status, .. } => Some(&status.account),
+            Self::Participant { event, .. } => Some(&event.account),
+            Self::Unusable(_) | Self::Unreadable | Self::Untyped | Self::Test { .. } | Self::NotOurs => None,
+        }
+    }
+
     /// Nothing can be told of what it is.
     pub fn is_unreadable(&self) -> bool {
         matches!(self, Self::Unreadable | Self::Untyped)
@@ -155,7 +165,7 @@ fn read_stream(cloud_event: &Map<String, Value>, now: EpochMs) -> DeliveryElemen
 }
 
 fn read_participant(cloud_event: &Map<String, Value>, now: EpochMs) -> DeliveryElement {
-    let id = cloud_event.get("id").and_then(Value::as_str).unwrap_or_default();
+    let id = cloud_event.get("id").and_then(plain_id);
     match conference_status::parse(&callback_pairs(cloud_event), id, now) {
         Ok(Some(HoldStatus { task, identity, event })) => DeliveryElement::Participant { task, identity, event },
         Ok(None) => DeliveryElement::NotOurs,
@@ -211,7 +221,12 @@ fn pairs<'a>(
 }
 
 fn test_id(data: &Value) -> Option<String> {
-    let id = data.get("test_id")?.as_str()?;
-    let is_id = id.len() <= TEST_ID_CHARS && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    is_id.then(|| id.to_owned())
+    data.get("test_id").and_then(plain_id).map(str::to_owned)
+}
+
+/// A text that looks like an id: short, and fit to be logged or to be part of a key.
+fn plain_id(value: &Value) -> Option<&str> {
+    let id = value.as_str()?;
+    let is_id = id.len() <= ID_CHARS && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    is_id.then_some(id)
 }

@@ -136,11 +136,8 @@ impl Sessions {
                     lost_one = true;
                     (W::REPEATABLE && is_transient(&error), unavailable(&error))
                 }
-                // Whoever waits has waited for long enough, and is not to wait for each connection to that server.
-                Err(Failed::Silent) => {
-                    self.pool.begin_anew();
-                    (false, JournalError::Unavailable { reason: "it does not answer".to_owned() })
-                }
+                // Whoever waits has waited for long enough.
+                Err(Failed::Silent) => (false, JournalError::Unavailable { reason: "it does not answer".to_owned() }),
             };
             if !may_repeat || attempt == ATTEMPTS {
                 return Err(self.refuse::<W>(error));
@@ -165,6 +162,8 @@ impl Sessions {
 
     async fn attempt(&self, connection: Pooled, begin: &str, statements: &[Statement<'_>]) -> Result<Vec<Row>, Failed> {
         let Ok(sent) = tokio::time::timeout(self.limit, send(connection.client(), begin, statements)).await else {
+            // Nobody is to wait for each connection to that server in turn.
+            self.pool.begin_anew();
             return Err(Failed::Silent);
         };
         let error = match sent {

@@ -379,19 +379,10 @@ fn after_a_lost_resume_what_others_pause_is_theirs() {
     story.begin(&resume);
     story.world.recordings[0].1.status = RUNS;
     story.settle(resume, lost_answer());
-    for _ in 0..400 {
-        match story.next() {
-            Next::Do(step) if resumes(&step) => {
-                story.begin(&step);
-                story.settle(step, Outcome::Refused(trouble(Some(400))));
-            }
-            Next::Do(step) => story.perform(step),
-            Next::Report(kind) => story.learn(kind),
-            Next::Park(parked) => story.learn(FactKind::Parked(parked)),
-            Next::WaitUntil(at) if at - story.now < 20_000 => story.now = at,
-            Next::WaitUntil(_) | Next::Idle | Next::Over => break,
-        }
-    }
+    let refused = || Outcome::Refused(trouble(Some(400)));
+    story.run_answered(|operation| {
+        matches!(operation, Operation::Command(Command::ResumeRecording { .. })).then(refused)
+    });
     story.world.recordings[0].1.status = PAUSED;
     story.learn(paused("q", PauseScope::Call));
     story.run();
@@ -422,23 +413,10 @@ fn a_list_that_cannot_be_read_any_more_stays_parked() {
 fn one_list_that_is_empty_does_not_say_that_there_is_none() {
     let mut story = recorded([RecordingStatus::Over, RUNS]);
     story.learn(paused("p", PauseScope::Call));
-    for _ in 0..20 {
-        match story.next() {
-            Next::Do(step) => {
-                let conference =
-                    matches!(&step.operation, Operation::Read(Read::Recordings { of: Recorded::Conference(_) }));
-                if conference {
-                    story.settle(step, Outcome::Denied(trouble(Some(403))));
-                } else {
-                    story.perform(step);
-                }
-            }
-            Next::Report(kind) => story.learn(kind),
-            Next::Park(parked) => story.learn(FactKind::Parked(parked)),
-            Next::WaitUntil(at) => story.now = at,
-            Next::Idle | Next::Over => break,
-        }
-    }
+    let denied = || Outcome::Denied(trouble(Some(403)));
+    story.run_answered(|operation| {
+        matches!(operation, Operation::Read(Read::Recordings { of: Recorded::Conference(_) })).then(denied)
+    });
     assert!(!is_proven(&story, "p"));
     assert_eq!(state(&story), RecordingState::Unproven);
 }

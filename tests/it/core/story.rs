@@ -428,6 +428,17 @@ impl Story {
         self.settle(step, outcome);
     }
 
+    /// Performs one step with this answer, or as the world answers.
+    fn perform_answered(&mut self, step: Step, answer: impl Fn(&Operation) -> Option<Outcome>) {
+        match answer(&step.operation) {
+            Some(outcome) => {
+                self.begin(&step);
+                self.settle(step, outcome);
+            }
+            None => self.perform(step),
+        }
+    }
+
     /// Performs steps until a redirect is next.
     pub(super) fn until_redirect(&mut self) -> Step {
         for _ in 0..30 {
@@ -446,12 +457,20 @@ impl Story {
     }
 
     pub(super) fn run_to_end(&mut self) -> (Vec<String>, Vec<Parked>) {
+        self.run_answered(|_| None)
+    }
+
+    /// The same with other answers than the world's to some steps.
+    pub(super) fn run_answered(
+        &mut self,
+        answer: impl Fn(&Operation) -> Option<Outcome>,
+    ) -> (Vec<String>, Vec<Parked>) {
         let (mut done, mut given_up) = (Vec::new(), Vec::new());
         for _ in 0..400 {
             match self.next() {
                 Next::Do(step) => {
                     done.push(words(&step.operation));
-                    self.perform(step);
+                    self.perform_answered(step, &answer);
                 }
                 Next::Park(parked) => {
                     given_up.push(parked.clone());
@@ -507,13 +526,7 @@ impl Story {
     pub(super) fn until_parked(&mut self, answer: impl Fn(&Operation) -> Option<Outcome>) -> Parked {
         for _ in 0..1_000 {
             match self.next() {
-                Next::Do(step) => match answer(&step.operation) {
-                    Some(outcome) => {
-                        self.begin(&step);
-                        self.settle(step, outcome);
-                    }
-                    None => self.perform(step),
-                },
+                Next::Do(step) => self.perform_answered(step, &answer),
                 Next::WaitUntil(at) => self.now = at,
                 Next::Park(parked) => {
                     self.learn(FactKind::Parked(parked.clone()));
