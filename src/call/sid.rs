@@ -3,9 +3,14 @@
 //! Each kind is its own type, so that a worker's call can never be passed where the customer's is due.
 //! Source: <https://www.twilio.com/docs/glossary/what-is-a-sid>.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
+
+/// Two letters and 32 digits.
+pub const SID_LENGTH: usize = 34;
 
 /// A text that is not a SID of the kind asked for. Carries no part of the text, which may be anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,60 +22,78 @@ pub struct NotASid {
     pub prefix: &'static str,
 }
 
-fn is_sid(text: &str, prefix: &str) -> bool {
-    text.strip_prefix(prefix).is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+/// The bytes of a SID that begins with `prefix`.
+fn bytes(text: &str, prefix: &str) -> Option<[u8; SID_LENGTH]> {
+    let digits = text.strip_prefix(prefix)?;
+    text.as_bytes().try_into().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// Reads a SID without a copy of its text.
+struct SidVisitor<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = NotASid>> Visitor<'_> for SidVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a SID")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
 macro_rules! sid {
     ($(#[$doc:meta] $name:ident = $prefix:literal, $kind:literal;)+) => {$(
+        // Its text is kept in place: an event names half a dozen, which are copied and compared at every turn.
         #[$doc]
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(Box<str>);
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; SID_LENGTH]);
 
         impl $name {
             /// The two letters that every SID of this kind begins with.
             pub const PREFIX: &'static str = $prefix;
 
+            /// The first SID, in their order, whose text can begin with `beginning`; `None` when none can.
+            pub fn first_with(beginning: &str) -> Option<Self> {
+                format!("{beginning:0<SID_LENGTH$}").parse().ok()
+            }
+
             /// The SID as Twilio writes it.
             pub fn as_str(&self) -> &str {
-                &self.0
+                // ASCII, as `bytes` has checked.
+                std::str::from_utf8(&self.0).unwrap_or_default()
             }
         }
 
         impl FromStr for $name {
             type Err = NotASid;
             fn from_str(text: &str) -> Result<Self, NotASid> {
-                if is_sid(text, $prefix) {
-                    Ok(Self(text.into()))
-                } else {
-                    Err(NotASid { kind: $kind, prefix: $prefix })
-                }
+                bytes(text, $prefix).map(Self).ok_or(NotASid { kind: $kind, prefix: $prefix })
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = NotASid;
-            fn try_from(text: String) -> Result<Self, NotASid> {
-                text.parse()
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
             }
         }
 
-        impl From<$name> for String {
-            fn from(sid: $name) -> String {
-                sid.0.into()
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(SidVisitor(PhantomData))
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
     )+};

@@ -5,7 +5,7 @@ use super::export::Evidence;
 use super::filter::{Filter, Wanted};
 use super::view::{AccountNames, CallList, CallStory, CallView};
 use crate::call::fact::Fact;
-use crate::call::sid::TaskSid;
+use crate::call::sid::{SID_LENGTH, TaskSid};
 use crate::journal::{Backlog, CallQuery, CallRow, CallState, Cursor, JournalError, Operators, Seq};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -22,9 +22,6 @@ const SEARCH_ROWS: usize = 500;
 
 /// Rows that one page of a search looks at; the next page goes on.
 const SEARCH_LIMIT: usize = 20_000;
-
-/// A SID has 34 characters.
-const MAX_SID_LENGTH: usize = 34;
 
 /// The query string of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -93,7 +90,7 @@ impl ListQuery {
     fn sid(&self) -> Option<&str> {
         let find = self.find.trim();
         let is_like_a_sid = (find.starts_with("WT") || find.starts_with("CA"))
-            && find.len() <= MAX_SID_LENGTH
+            && find.len() <= SID_LENGTH
             && find.bytes().skip(2).all(|byte| byte.is_ascii_hexdigit());
         is_like_a_sid.then_some(find)
     }

@@ -1,4 +1,5 @@
 use crate::call::fact::EpochMs;
+use crate::call::sid::SID_LENGTH;
 use std::collections::BTreeMap;
 
 /// When a recording begins, in its own time: 2026-01-01T00:00:00Z.
@@ -6,9 +7,6 @@ const BEGINNING_MS: EpochMs = 1_767_225_600_000;
 
 /// What streams' names begin with by default: a configured prefix may name its owner.
 const NAME_PREFIX: &str = "Stream_";
-
-/// A SID is two letters and 32 hexadecimal digits.
-const SID_CHARACTERS: usize = 34;
 
 /// Kinds of SIDs that an event, an answer or an address may name.
 const SIDS: [&str; 21] = [
@@ -52,7 +50,7 @@ impl Pseudonyms {
     pub(super) fn sid(&mut self, text: &str) -> Option<String> {
         let (prefix, digits) = text.split_at_checked(2)?;
         let prefix = SIDS.into_iter().find(|known| *known == prefix)?;
-        if text.len() != SID_CHARACTERS || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if text.len() != SID_LENGTH || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         let number = self.number(prefix, text);

@@ -13,7 +13,7 @@ use crate::call::fact::{
     TransferChange, TransferEvent, TransferMode, TransferTarget,
 };
 use crate::call::rules::Fields;
-use crate::call::sid::{AccountSid, TaskSid, TransferSid, WorkspaceSid};
+use crate::call::sid::{AccountSid, SID_LENGTH, TaskSid, TransferSid, WorkspaceSid};
 use std::str::FromStr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
@@ -125,10 +125,10 @@ fn identity(parameters: &Parameters<'_>, event_type: &str, task: &TaskSid, stamp
     if let Some(sid) = &stamp.sid {
         return sid.to_string();
     }
-    // A SID has 34 characters. Without this check the sender would decide how long the journal's key is.
+    // Without this check the sender would decide how long the journal's key is.
     let resource = parameters
         .get("ResourceSid")
-        .filter(|sid| sid.len() == 34 && sid.bytes().all(|b| b.is_ascii_alphanumeric()))
+        .filter(|sid| sid.len() == SID_LENGTH && sid.bytes().all(|b| b.is_ascii_alphanumeric()))
         .unwrap_or(task.as_str());
     format!("{event_type}|{resource}|{}", stamp.at)
 }

@@ -1,5 +1,6 @@
 //! What every command about one call needs: which call is meant, and its answer as JSON.
 
+use crate::call::sid::SID_LENGTH;
 use crate::cli::running::Running;
 use crate::cli::say;
 use crate::console::view::CallList;
@@ -7,7 +8,7 @@ use anyhow::anyhow;
 
 /// The task of a SID, which may be the customer's leg.
 pub(super) async fn task(service: &Running, sid: &str) -> anyhow::Result<String> {
-    let is_sid = sid.len() == 34 && sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_sid = sid.len() == SID_LENGTH && sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
     anyhow::ensure!(
         is_sid,
         "not a SID: name a call by its task (WT + 32 hex digits) or its customer's leg (CA + 32 hex digits)"

@@ -1,9 +1,9 @@
 //! Pages of calls: of those in memory, and of those that are over from their rows.
 
-use super::live::{LiveCall, LiveCalls};
+use super::live::{CallId, LiveCall, LiveCalls};
 use super::projection::sid;
 use crate::call::fact::EpochMs;
-use crate::call::sid::TaskSid;
+use crate::call::sid::{CallSid, TaskSid};
 use crate::journal::calls::{self, SearchKey};
 use crate::journal::packed::unpack;
 use crate::journal::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
@@ -47,15 +47,17 @@ pub(super) fn in_memory(calls: &LiveCalls, query: &CallQuery, now: EpochMs) -> V
     rows
 }
 
-fn found(calls: &LiveCalls, find: &str) -> Vec<i64> {
+fn found(calls: &LiveCalls, find: &str) -> Vec<CallId> {
     match SearchKey::parse(find) {
         Some(SearchKey::Task) => {
-            let from = calls.ids.range::<str, _>((Bound::Included(find), Bound::Unbounded));
-            from.take_while(|(task, _)| task.starts_with(find)).map(|(_, id)| *id).collect()
+            let from = TaskSid::first_with(find).map(|first| calls.ids.range(first..));
+            let found = from.into_iter().flatten().take_while(|(task, _)| task.as_str().starts_with(find));
+            found.map(|(_, id)| *id).collect()
         }
         Some(SearchKey::Customer) => {
-            let from = calls.customers.range((find.into(), i64::MIN)..);
-            from.take_while(|(customer, _)| customer.starts_with(find)).map(|(_, id)| *id).collect()
+            let from = CallSid::first_with(find).map(|first| calls.customers.range((first, CallId::MIN)..));
+            let found = from.into_iter().flatten().take_while(|(customer, _)| customer.as_str().starts_with(find));
+            found.map(|(_, id)| *id).collect()
         }
         None => Vec::new(),
     }

@@ -70,8 +70,8 @@ impl Live {
 #[derive(Default)]
 pub(super) struct LiveCalls {
     calls: HashMap<CallId, LiveCall>,
-    pub(super) ids: BTreeMap<Box<str>, CallId>,
-    pub(super) customers: BTreeSet<(Box<str>, CallId)>,
+    pub(super) ids: BTreeMap<TaskSid, CallId>,
+    pub(super) customers: BTreeSet<(CallSid, CallId)>,
     /// The order of the list.
     pub(super) order: BTreeSet<(EpochMs, TaskSid)>,
     schedules: Schedules,
@@ -101,17 +101,17 @@ impl LiveCalls {
     }
 
     pub(super) fn id_of(&self, task: &TaskSid) -> Option<CallId> {
-        self.ids.get(task.as_str()).copied()
+        self.ids.get(task).copied()
     }
 
     /// Takes up a call as it is in the file.
     pub(super) fn load(&mut self, call: Projected, now: EpochMs) {
         let Projected { id, task, customer, last_seq, changed, due, over, parked, .. } = call;
         self.next_id = self.next_id.max(id + 1);
-        self.ids.insert(task.as_str().into(), id);
+        self.ids.insert(task.clone(), id);
         self.order.insert((changed, task.clone()));
         if let Some(customer) = &customer {
-            self.customers.insert((customer.as_str().into(), id));
+            self.customers.insert((customer.clone(), id));
         }
         if parked {
             self.parked.insert(id);
@@ -197,9 +197,9 @@ impl LiveCalls {
         let named = fact.and_then(|fact| customer(&fact.kind)).filter(|named| call.customer.as_ref() != Some(named));
         if let Some(named) = named {
             if let Some(before) = call.customer.replace(named.clone()) {
-                self.customers.remove(&(before.as_str().into(), id));
+                self.customers.remove(&(before, id));
             }
-            self.customers.insert((named.as_str().into(), id));
+            self.customers.insert((named.clone(), id));
         }
         if is_event && call.over.take().is_some() {
             self.ended.remove(&id);
@@ -268,7 +268,7 @@ impl LiveCalls {
 
     /// Whether no other call is known on a leg.
     pub(super) fn is_alone(&self, id: CallId, leg: &CallSid) -> bool {
-        let on_leg = self.customers.range((leg.as_str().into(), CallId::MIN)..=(leg.as_str().into(), CallId::MAX));
+        let on_leg = self.customers.range((leg.clone(), CallId::MIN)..=(leg.clone(), CallId::MAX));
         on_leg.into_iter().all(|(_, other)| *other == id)
     }
 
@@ -408,9 +408,9 @@ impl LiveCalls {
         self.schedule(id, Schedule::OnFact);
         let Some(mut call) = self.calls.remove(&id) else { return };
         self.in_tails -= call.tail.clear();
-        self.ids.remove(call.task.as_str());
+        self.ids.remove(&call.task);
         if let Some(customer) = &call.customer {
-            self.customers.remove(&(customer.as_str().into(), id));
+            self.customers.remove(&(customer.clone(), id));
         }
         self.order.remove(&(call.changed, call.task));
         self.ended.remove(&id);
