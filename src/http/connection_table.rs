@@ -9,13 +9,37 @@ pub(super) struct Table {
     pub(super) entries: HashMap<u64, Entry>,
     last: u64,
     pub(super) peers: HashMap<IpAddr, usize>,
-    /// Also those that close. By whether they have brought a valid signature, and since when they wait.
-    idle: BTreeSet<(bool, Instant, u64)>,
-    /// Since when they have been sending.
-    pub(super) receiving: BTreeSet<(Instant, u64)>,
+    queues: Queues,
     pub(super) unverified_bytes: usize,
     /// Entries that are requests of an HTTP/2 connection.
     requests: usize,
+}
+
+/// Those that can be evicted.
+#[derive(Default)]
+struct Queues {
+    /// Also those that close. By whether they have brought a valid signature, and since when they wait.
+    idle: BTreeSet<(bool, Instant, u64)>,
+    /// Since when they have been sending.
+    receiving: BTreeSet<(Instant, u64)>,
+}
+
+impl Queues {
+    fn list(&mut self, id: u64, phase: Phase, is_known: bool) {
+        match phase {
+            Phase::Idle(since) | Phase::Closing(since) => _ = self.idle.insert((is_known, since, id)),
+            Phase::Receiving(since) => _ = self.receiving.insert((since, id)),
+            Phase::Verified => {}
+        }
+    }
+
+    fn unlist(&mut self, id: u64, phase: Phase, is_known: bool) {
+        match phase {
+            Phase::Idle(since) | Phase::Closing(since) => _ = self.idle.remove(&(is_known, since, id)),
+            Phase::Receiving(since) => _ = self.receiving.remove(&(since, id)),
+            Phase::Verified => {}
+        }
+    }
 }
 
 pub(super) struct Entry {
@@ -32,7 +56,7 @@ pub(super) struct Entry {
     evicted: CancellationToken,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Idle(Instant),
     Receiving(Instant),
@@ -65,7 +89,7 @@ impl Table {
             carries: 0,
             evicted: evicted.clone(),
         };
-        self.list(id, &entry);
+        self.queues.list(id, entry.phase, entry.is_known);
         self.entries.insert(id, entry);
         if let Some(carrier) = carrier {
             self.requests += 1;
@@ -82,9 +106,9 @@ impl Table {
     /// The connection to evict when there are too many: a stranger's that waits, else whichever has been sending for the longest,
     /// else the one that has been idle for the longest.
     pub(super) fn least(&self) -> Option<u64> {
-        let idle = self.idle.first().map(|(is_known, _, id)| (*is_known, *id));
+        let idle = self.queues.idle.first().map(|(is_known, _, id)| (*is_known, *id));
         let is_connection = |id: &u64| self.entries.get(id).is_some_and(|entry| entry.carrier.is_none());
-        let receiving = self.receiving.iter().map(|(_, id)| *id).find(is_connection);
+        let receiving = self.queues.receiving.iter().map(|(_, id)| *id).find(is_connection);
         match idle {
             Some((false, id)) => Some(id),
             Some((true, id)) => receiving.or(Some(id)),
@@ -101,7 +125,7 @@ impl Table {
 
     pub(super) fn remove(&mut self, id: u64) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
-        self.unlist(id, &entry);
+        self.queues.unlist(id, entry.phase, entry.is_known);
         self.unverified_bytes -= entry.bytes;
         if let Some(peer) = entry.peer
             && let Some(count) = self.peers.get_mut(&peer)
@@ -123,30 +147,20 @@ impl Table {
         Some(entry)
     }
 
-    fn list(&mut self, id: u64, entry: &Entry) {
-        match entry.phase {
-            Phase::Idle(since) | Phase::Closing(since) => _ = self.idle.insert((entry.is_known, since, id)),
-            Phase::Receiving(since) => _ = self.receiving.insert((since, id)),
-            Phase::Verified => {}
-        }
-    }
-
-    fn unlist(&mut self, id: u64, entry: &Entry) {
-        match entry.phase {
-            Phase::Idle(since) | Phase::Closing(since) => _ = self.idle.remove(&(entry.is_known, since, id)),
-            Phase::Receiving(since) => _ = self.receiving.remove(&(since, id)),
-            Phase::Verified => {}
-        }
+    /// Whoever has been sending for the longest.
+    pub(super) fn oldest_sender(&self) -> Option<u64> {
+        self.queues.receiving.first().map(|(_, id)| *id)
     }
 
     /// Moves a connection to another phase, in which it holds `bytes` that are not verified. Not one that was evicted.
     pub(super) fn change(&mut self, id: u64, change: impl FnOnce(&mut Entry)) {
-        let Some(mut entry) = self.entries.remove(&id) else { return };
-        self.unlist(id, &entry);
-        self.unverified_bytes -= entry.bytes;
-        change(&mut entry);
-        self.unverified_bytes += entry.bytes;
-        self.list(id, &entry);
-        self.entries.insert(id, entry);
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let (phase, is_known, bytes) = (entry.phase, entry.is_known, entry.bytes);
+        change(entry);
+        self.unverified_bytes = self.unverified_bytes - bytes + entry.bytes;
+        if (phase, is_known) != (entry.phase, entry.is_known) {
+            self.queues.unlist(id, phase, is_known);
+            self.queues.list(id, entry.phase, entry.is_known);
+        }
     }
 }

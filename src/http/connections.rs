@@ -114,7 +114,7 @@ impl Connections {
     /// Evicts whatever has been sending for the longest until no more is held than may be.
     fn make_room(&self, table: &mut Table) {
         while table.unverified_bytes > self.limits.unverified_bytes
-            && let Some((_, oldest)) = table.receiving.first().copied()
+            && let Some(oldest) = table.oldest_sender()
         {
             table.evict(oldest);
             self.count_eviction("unverified_bytes");

@@ -59,12 +59,15 @@ fn corrected(uri: &Uri) -> Option<Uri> {
 
 /// The path that was meant: with single slashes, and behind any prefix.
 fn nearly(path: &str) -> Option<&'static str> {
+    if SIGNED_PATHS.contains(&path) {
+        return None;
+    }
     let segments = || path.split('/').filter(|segment| !segment.is_empty());
     let ends_with = |own: &&str| {
         let own: Vec<&str> = own.split('/').skip(1).collect();
         segments().count().checked_sub(own.len()).is_some_and(|before| segments().skip(before).eq(own))
     };
-    SIGNED_PATHS.into_iter().find(ends_with).filter(|own| *own != path)
+    SIGNED_PATHS.into_iter().find(ends_with)
 }
 
 /// The targets that Twilio may have signed: as it came, and without what a gateway may have left in front of it.

@@ -231,23 +231,28 @@ fn is_form(request: &HttpRequest) -> bool {
     essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// A body on its way, in pieces of one size: one buffer that grows would take up to twice what has been received, and leave holes of
-/// all sizes in the heap.
+/// A body on its way. Most come whole, in one piece of their own size. Those that do not are kept in pieces of one size: one buffer that
+/// grows would take up to twice what has been received, and leave holes of all sizes in the heap.
 #[derive(Default)]
 struct Pieces(Vec<Vec<u8>>);
 
 impl Pieces {
     fn append(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let room = self.0.last().map_or(0, |piece| PIECE_BYTES - piece.len());
+            let room = self.0.last().map_or(0, |piece| piece.capacity() - piece.len());
             if room == 0 {
-                self.0.push(Vec::with_capacity(PIECE_BYTES));
+                let is_first = self.0.is_empty();
+                self.0.push(Vec::with_capacity(if is_first { bytes.len().min(PIECE_BYTES) } else { PIECE_BYTES }));
                 continue;
             }
             let (now, later) = bytes.split_at(bytes.len().min(room));
             self.0.last_mut().into_iter().for_each(|piece| piece.extend_from_slice(now));
             bytes = later;
         }
+    }
+
+    fn joined(mut self) -> Vec<u8> {
+        if self.0.len() > 1 { self.0.concat() } else { self.0.pop().unwrap_or_default() }
     }
 }
 
@@ -280,5 +285,5 @@ async fn whole(
             }
         }
     }
-    if received > limit { Err(Rejection::TooLarge) } else { Ok((body.0.concat(), budget.held)) }
+    if received > limit { Err(Rejection::TooLarge) } else { Ok((body.joined(), budget.held)) }
 }

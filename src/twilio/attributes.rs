@@ -24,19 +24,20 @@ impl Attributes {
 
     /// What a task's attributes say about the call.
     pub fn call(&self) -> CallAttributes {
-        let text = |pointer: &str| self.0.pointer(pointer).and_then(Value::as_str);
-        let call = |pointer: &str| text(pointer).and_then(|sid| sid.parse::<CallSid>().ok());
-        let customer = call("/conference/participants/customer");
+        let text = |name: &str| self.0.get(name).and_then(Value::as_str);
+        let call = |sid: &str| sid.parse::<CallSid>().ok();
+        let conference = self.0.get("conference");
         // Whoever is named in the conference and is not the customer: "worker", "supervisor", whatever a plugin adds.
-        let participants = self.0.pointer("/conference/participants").and_then(Value::as_object);
+        let participants = conference.and_then(|conference| conference.get("participants")).and_then(Value::as_object);
+        let customer = participants.and_then(|participants| call(participants.get("customer")?.as_str()?));
         let named = participants.into_iter().flatten().filter(|(role, _)| *role != "customer");
         let named = named.filter_map(|(_, sid)| sid.as_str()?.parse().ok());
-        let workers = ["/worker_call_sid", "/workerCallSid"].into_iter().filter_map(call);
+        let workers = ["worker_call_sid", "workerCallSid"].into_iter().filter_map(|name| call(text(name)?));
         CallAttributes {
-            outbound: text("/direction") == Some("outbound"),
+            outbound: text("direction") == Some("outbound"),
             internal: self.is_internal(),
-            call_sid: call("/call_sid"),
-            conference: text("/conference/sid").and_then(|sid| sid.parse().ok()),
+            call_sid: text("call_sid").and_then(call),
+            conference: conference.and_then(|conference| conference.get("sid")?.as_str()?.parse().ok()),
             paused: self.paused(),
             other_legs: named.chain(workers).filter(|leg| Some(leg) != customer.as_ref()).collect(),
             customer,
@@ -45,7 +46,7 @@ impl Attributes {
 
     /// `streams.paused`. What cannot be understood pauses: only false resumes, and null says nothing.
     fn paused(&self) -> Option<Box<AttributePause>> {
-        let told = self.0.pointer("/streams/paused").filter(|told| !told.is_null())?;
+        let told = self.0.get("streams")?.get("paused").filter(|told| !told.is_null())?;
         let text = |name: &str| told.get(name).and_then(Value::as_str);
         let reservation = text("reservation").and_then(|sid| sid.parse().ok());
         Some(Box::new(AttributePause {
@@ -60,14 +61,14 @@ impl Attributes {
     /// Whether agents call one another, as plugins for internal calls write it (lehel-twilio/plugin-dialpad and its kin): a
     /// mark of its own, or an outbound call to an address that is no telephone.
     fn is_internal(&self) -> bool {
-        let text = |pointer: &str| self.0.pointer(pointer).and_then(Value::as_str);
+        let text = |name: &str| self.0.get(name).and_then(Value::as_str);
         let is_true = |name: &str| match self.0.get(name) {
             Some(Value::Bool(truth)) => *truth,
             Some(Value::String(text)) => text == "true",
             Some(Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_)) | None => false,
         };
-        let outbound = text("/direction") == Some("outbound");
-        let callee = ["/outbound_to", "/to"].into_iter().filter_map(text).next().unwrap_or_default();
+        let outbound = text("direction") == Some("outbound");
+        let callee = ["outbound_to", "to"].into_iter().filter_map(text).next().unwrap_or_default();
         let to_client = callee.starts_with("client:") || callee.starts_with("sip:");
         is_true("client_call") || is_true("internal") || outbound && to_client
     }
