@@ -13,14 +13,20 @@ use actix_web::web::ServiceConfig;
 use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, web};
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
 /// A journal that takes longer to count its calls is not ready. Probes commonly wait no longer themselves.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
+/// Calls are counted no more often, however many collectors ask: with PostgreSQL that reads every live call's row.
+const COUNTED_EVERY: Duration = Duration::from_secs(1);
+
 struct AdminState {
     journal: Arc<dyn Workload>,
     metrics: Arc<Metrics>,
+    /// When the calls and the journal's bytes that the metrics hold were counted.
+    counted: Mutex<Option<Instant>>,
 }
 
 /// Serves on `listener`, which must be private: `GET /health/live` (200 while the process runs), `GET /health/ready` and
@@ -35,7 +41,7 @@ pub fn admin(
     listener: TcpListener,
     shutdown_grace_s: u64,
 ) -> std::io::Result<Server> {
-    let state = web::Data::new(AdminState { journal, metrics });
+    let state = web::Data::new(AdminState { journal, metrics, counted: Mutex::default() });
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
@@ -62,8 +68,29 @@ pub(super) fn probe<A: FromRequest + 'static>(
 }
 
 impl AdminState {
-    async fn backlog(&self) -> Result<Backlog, String> {
-        in_time(self.journal.backlog()).await
+    /// Counts the calls and measures the journal. If it does not answer, the numbers stay as they were.
+    async fn count(&self) {
+        let mut counted = self.counted.lock().await;
+        if counted.is_some_and(|counted| counted.elapsed() < COUNTED_EVERY) {
+            return;
+        }
+        if let Ok(Backlog { active, waiting, live, parked, parked_over }) = in_time(self.journal.backlog()).await {
+            let counts = [
+                ("active", active),
+                ("waiting", waiting),
+                ("live", live),
+                ("parked", parked),
+                ("parked_over", parked_over),
+            ];
+            for (name, count) in counts {
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                self.metrics.work.calls.get_or_create(&[("state", name)]).set(count);
+            }
+            *counted = Some(Instant::now());
+        }
+        if let Ok(Storage { bytes, free_bytes }) = in_time(self.journal.storage()).await {
+            self.metrics.resources.journal(bytes, free_bytes);
+        }
     }
 
     /// A journal is ready that answers and, as far as is known, takes facts.
@@ -103,24 +130,8 @@ async fn health(state: web::Data<AdminState>) -> HttpResponse {
     HttpResponse::build(code).json(serde_json::json!({"status": status, "version": VERSION, "commit": COMMIT}))
 }
 
-/// If the journal does not answer, the numbers of calls stay as they were and the other metrics are still served.
 async fn render(state: web::Data<AdminState>) -> HttpResponse {
-    if let Ok(Backlog { active, waiting, live, parked, parked_over }) = state.backlog().await {
-        let counts = [
-            ("active", active),
-            ("waiting", waiting),
-            ("live", live),
-            ("parked", parked),
-            ("parked_over", parked_over),
-        ];
-        for (name, count) in counts {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            state.metrics.work.calls.get_or_create(&[("state", name)]).set(count);
-        }
-    }
-    if let Ok(Storage { bytes, free_bytes }) = in_time(state.journal.storage()).await {
-        state.metrics.resources.journal(bytes, free_bytes);
-    }
+    state.count().await;
     state.metrics.resources.process();
     HttpResponse::Ok().insert_header((CONTENT_TYPE, MEDIA_TYPE)).body(state.metrics.render())
 }
