@@ -116,7 +116,7 @@ async fn recover(name: &str, journal_url: &str, calls: u32) -> f64 {
     let stage = Testbed::start_on(journal_url, SimConfig::default(), "").await.unwrap();
     let ready = began.elapsed();
     while stage.service.journal().backlog().await.unwrap().active > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let worked_off = began.elapsed().as_secs_f64();
     let live = stage.service.journal().backlog().await.unwrap().live;

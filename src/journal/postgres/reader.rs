@@ -5,7 +5,7 @@ use super::ops::{only, sid};
 use super::session::Work;
 use super::sql::{Statement, Value, now_ms};
 use crate::call::fact::EpochMs;
-use crate::call::sid::TaskSid;
+use crate::call::sid::{SID_LENGTH, TaskSid};
 use crate::journal::calls::{SearchKey, summary};
 use crate::journal::{Backlog, CallQuery, CallRow, CallState, PAGE_LIMIT, Seq, Storage};
 use std::time::Duration;
@@ -137,16 +137,29 @@ impl Page {
         self.query.limit.min(PAGE_LIMIT)
     }
 
+    /// The calls of one state, by an index that has them in order.
     fn part(&self, part: &str, key: Option<SearchKey>) -> Statement<'_> {
         // '~' comes after every digit and letter.
         let found = key.map_or(String::new(), |key| format!("AND {0} >= $4 AND {0} < $4 || '~'", key.column()));
+        self.page("", "taskrouter_streams.call", &format!("{part} {found}"))
+    }
+
+    /// The few calls that a whole SID names. They are found before anything else is asked of them: together with another condition, a
+    /// plan may read all of that one's index too.
+    fn named(&self, part: &str, key: SearchKey) -> Statement<'_> {
+        let found =
+            format!("WITH named AS MATERIALIZED (SELECT * FROM taskrouter_streams.call WHERE {} = $4)", key.column());
+        self.page(&found, "named", part)
+    }
+
+    fn page(&self, with: &str, table: &str, condition: &str) -> Statement<'_> {
         let (changed, task) =
             self.query.after.as_ref().map_or((i64::MAX, ""), |after| (after.changed, after.call.as_str()));
         let text = format!(
-            "SELECT task, customer, last_seq, changed_ms,
+            "{with} SELECT task, customer, last_seq, changed_ms,
                     CASE WHEN NOT leased THEN due_ms - {} END,
                     leased, over_ms IS NOT NULL, coalesce(parked, false), {}
-             FROM taskrouter_streams.call WHERE {part} AND (changed_ms, task) < ($1, $2) {found}
+             FROM {table} WHERE {condition} AND (changed_ms, task) < ($1, $2)
              ORDER BY changed_ms DESC, task DESC LIMIT $3",
             now_ms!(),
             if self.query.summaries { "summary" } else { "NULL::text" }
@@ -170,13 +183,15 @@ impl Work for Page {
             CallState::Parked => &["parked"],
             CallState::Over => &["over_ms IS NOT NULL"],
         };
-        let key = match self.query.find.as_deref().map(SearchKey::parse) {
-            None => None,
-            Some(Some(key)) => Some(key),
-            // It is the beginning of no SID.
-            Some(None) => return Vec::new(),
+        let Some(find) = self.query.find.as_deref() else {
+            return parts.iter().map(|part| self.part(part, None)).collect();
         };
-        parts.iter().map(|part| self.part(part, key)).collect()
+        match SearchKey::parse(find) {
+            Some(key) if find.len() == SID_LENGTH => vec![self.named(&format!("({})", parts.join(" OR ")), key)],
+            Some(key) => parts.iter().map(|part| self.part(part, Some(key))).collect(),
+            // It is the beginning of no SID.
+            None => Vec::new(),
+        }
     }
 
     fn output(&self, rows: Vec<Row>) -> Result<Vec<CallRow>, Unexpected> {
