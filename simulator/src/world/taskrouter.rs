@@ -78,9 +78,9 @@ impl TaskRouter {
         let (customer, room) = (first.customer.clone()?, first.room.clone());
         let sid = self.create_task(cx, TaskKind::Inbound);
         let busy: Vec<WorkerSid> = self.reservations.accepted().map(|found| found.worker.clone()).collect();
+        self.tasks.set_customer(&sid, &customer);
         let next = self.tasks.get_mut(&sid)?;
         next.candidates.retain(|worker| !busy.contains(worker));
-        next.customer = Some(customer);
         if shares_conference {
             next.room = room;
         }
