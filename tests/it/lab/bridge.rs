@@ -64,6 +64,7 @@ impl Bridge {
     }
 
     /// What the worker sends, as the simulator reads it; or how it ends unsent.
+    #[expect(clippy::result_large_err, reason = "it is looked at once, where it is returned")]
     pub(super) fn send(&self, operation: &Operation) -> Result<Crossing, Outcome> {
         let asked = self.client.request(operation).map_err(Outcome::Refused)?;
         let url = asked.url(&self.base);
