@@ -2,7 +2,7 @@
 
 use super::JournalError;
 use crate::call::fact::Fact;
-use crate::call::sid::TaskSid;
+use crate::call::sid::{CallSid, TaskSid};
 use std::time::Duration;
 
 /// The place of a fact in its call, from 1, without gaps.
@@ -37,6 +37,8 @@ pub struct Claim {
     pub fence: i64,
     /// How many facts it had.
     pub facts: Seq,
+    /// The customer's leg, where no other call was known on it. Not every store says so.
+    pub alone_on: Option<CallSid>,
 }
 
 /// When a call wants to be looked at again.

@@ -37,6 +37,8 @@ pub(super) struct CallTask {
     /// Other tasks on the customer's leg, and when they were last looked for.
     neighbours: Vec<Neighbour>,
     neighbours_at: Option<Instant>,
+    /// Before the claim was asked for.
+    claimed: Instant,
     /// A command that was journaled as begun with the event that it is due to.
     begun: Option<Step>,
     /// Taken before the lease was last requested, so that the lease lasts at least as long as counted from here.
@@ -54,6 +56,7 @@ impl CallTask {
             clock: CallClock::new(&claim.call, tools.journal.clock(), &tools.leads),
             neighbours: Vec::new(),
             neighbours_at: None,
+            claimed,
             begun: None,
             renewed: claimed,
             tools,
@@ -162,7 +165,8 @@ impl CallTask {
     async fn look_around(&mut self, age: Duration) -> Result<bool, JournalError> {
         let Some(leg) = self.fold.call.customer().cloned() else { return Ok(false) };
         let age = if self.neighbours.is_empty() { age } else { age.min(NEIGHBOURS_AGE) };
-        if self.neighbours_at.is_some_and(|at| at.elapsed() < age) {
+        let claimed = || self.claim.alone_on.as_ref().filter(|alone_on| **alone_on == leg).map(|_| self.claimed);
+        if self.neighbours_at.or_else(claimed).is_some_and(|at| at.elapsed() < age) {
             return Ok(false);
         }
         let query = CallQuery { find: Some(leg.to_string()), limit: NEIGHBOURS, ..CallQuery::default() };

@@ -67,8 +67,13 @@ impl Work for TakeLeases {
                 now_ms!(),
                 " + $2
                      FROM due WHERE call.task = due.task
-                     RETURNING call.task, fence, last_seq, CASE WHEN kept_by = $4 THEN kept_seq ELSE 0 END AS known)
-                 SELECT claimed.task, fence, seq, body, last_seq, known FROM claimed
+                     RETURNING call.task, fence, last_seq, CASE WHEN kept_by = $4 THEN kept_seq ELSE 0 END AS known, customer)
+                 SELECT claimed.task, fence, seq, body, last_seq, known,
+                     CASE WHEN NOT EXISTS (
+                         SELECT FROM taskrouter_streams.call AS other
+                         WHERE other.customer = claimed.customer AND other.task <> claimed.task)
+                     THEN claimed.customer END
+                 FROM claimed
                  LEFT JOIN LATERAL (
                      SELECT seq, body FROM taskrouter_streams.fact
                      WHERE fact.task = claimed.task AND seq > known OFFSET 0) AS facts ON true
@@ -83,7 +88,8 @@ impl Work for TakeLeases {
         for row in &rows {
             let call: &str = row.try_get(0)?;
             if claims.last().is_none_or(|claimed| claimed.claim.call.as_str() != call) {
-                let claim = Claim { call: sid(call)?, fence: row.try_get(1)?, facts: row.try_get(4)? };
+                let alone_on = row.try_get::<_, Option<&str>>(6)?.map(sid).transpose()?;
+                let claim = Claim { call: sid(call)?, fence: row.try_get(1)?, facts: row.try_get(4)?, alone_on };
                 claims.push(Claimed { claim, from: row.try_get(5)?, facts: Vec::new() });
             }
             if let (Some(claimed), Some(seq)) = (claims.last_mut(), row.try_get::<_, Option<Seq>>(2)?) {

@@ -225,7 +225,12 @@ impl LiveCalls {
             let fence = self.next_fence;
             self.next_fence += 1;
             self.schedule(id, Schedule::Leased { fence, until: now + millis(lease) });
-            claims.extend(self.get(id).map(|call| Claim { call: call.task.clone(), fence, facts: call.last_seq }));
+            claims.extend(self.get(id).map(|call| Claim {
+                call: call.task.clone(),
+                fence,
+                facts: call.last_seq,
+                alone_on: None,
+            }));
         }
         claims
     }
@@ -251,7 +256,7 @@ impl LiveCalls {
         let call = self.calls.get_mut(&id).filter(|call| !call.is_wanted())?;
         let (before, fence) = (call.schedule, self.next_fence);
         let facts = call.last_seq + Seq::try_from(events).unwrap_or(0);
-        let claim = Claim { call: call.task.clone(), fence, facts };
+        let claim = Claim { call: call.task.clone(), fence, facts, alone_on: None };
         call.appending += 1;
         self.next_fence += 1;
         self.schedule(id, Schedule::Leased { fence, until: now + millis(lease) });

@@ -10,7 +10,7 @@ use taskrouter_streams::journal::{Backlog, CallQuery, CallRow, CallState, Cursor
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn customer(number: u32) -> CallSid {
+pub(super) fn customer(number: u32) -> CallSid {
     format!("CA{number:032x}").parse().unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! What is the PostgreSQL journal's own: several processes, a network, a database that comes and goes.
 
+use super::listing::{customer, naming};
 use super::pooler::{Line, Network, pooler};
 use super::*;
 use crate::postgres::{Database, another_server, open, settings};
@@ -102,6 +103,26 @@ async fn several_processes_behind_pgbouncer_take_an_event_once_and_claim_a_call_
     for call in 0..6 {
         assert_eq!(stored(&*journals[0], call).await.len(), 10);
     }
+}
+
+#[tokio::test]
+async fn a_claim_says_whose_leg_its_call_is_alone_on() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    for (call, leg) in [(1, 0x51), (2, 0x52), (3, 0x52)] {
+        journal.ingest(naming(call, leg, 1)).await.unwrap();
+    }
+    ingest(&*journal, 4, 1).await;
+    let mut claims = journal.claim(10).await.unwrap();
+    claims.sort_by(|a, b| a.call.cmp(&b.call));
+    let alone: Vec<_> = claims.iter().map(|claim| claim.alone_on.clone()).collect();
+    assert_eq!(alone, [Some(customer(0x51)), None, None, None], "two share a leg, and one has none");
+    // A call that is over may still have streams on the leg.
+    for claim in &claims {
+        journal.release(claim, 1, Due::Over).await.unwrap();
+    }
+    journal.ingest(naming(5, 0x51, 2)).await.unwrap();
+    assert_eq!(claim_one(&*journal).await.alone_on, None);
 }
 
 #[tokio::test]
