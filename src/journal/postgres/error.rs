@@ -72,6 +72,11 @@ pub(super) fn is_read_only(error: &Error) -> bool {
     code(error).is_some_and(|code| matches!(code, "25006" | "0A000"))
 }
 
+/// Whether a lock was not to be had in time.
+pub(super) fn is_locked(error: &Error) -> bool {
+    code(error) == Some("55P03")
+}
+
 /// Whether the server objects to a value, and so would to every transaction that holds it.
 pub(super) fn objects_to_a_value(reason: &str) -> bool {
     reason.starts_with(&format!("{REFUSED} 22")) || reason.starts_with(&format!("{REFUSED} 54"))

@@ -3,7 +3,7 @@
 //! Every statement names the schema, because a search path is a session's and would not survive a pooler. During a rolling
 //! restart the version before still works on the same tables: a migration adds, and removes only what no version in use reads.
 
-use super::error::{READ_ONLY, describe};
+use super::error::{READ_ONLY, describe, is_locked};
 use super::sql::Value;
 use crate::journal::OpenError;
 use tokio_postgres::{Client, Error};
@@ -13,6 +13,9 @@ const MIGRATION_LOCK: i64 = 0x5452_5354_5245_414d;
 
 /// SKIP LOCKED, UNNEST WITH ORDINALITY and AS MATERIALIZED together.
 const OLDEST_SERVER: i32 = 120_000;
+
+/// How long a table is waited for that is to be changed. Whoever else wants it, such as the version before, waits behind.
+const TABLE_PATIENCE: &str = "SET LOCAL lock_timeout = '3s'";
 
 /// One script per version, applied in order.
 const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
@@ -143,8 +146,16 @@ async fn apply(client: &Client, shown: &str) -> Result<(), OpenError> {
                         (number bigint PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())";
     client.batch_execute(versions).await.map_err(unopenable)?;
     let found = version(client, shown).await?;
+    client.batch_execute(TABLE_PATIENCE).await.map_err(unopenable)?;
+    let unmigrated = |error: Error| {
+        if !is_locked(&error) {
+            return unopenable(error);
+        }
+        let reason = "its tables are to be migrated, and another transaction has them locked: end it";
+        OpenError::Unreachable { path: shown.to_owned(), reason: reason.to_owned() }
+    };
     for (version, script) in (1_i64..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
-        client.batch_execute(script).await.map_err(unopenable)?;
+        client.batch_execute(script).await.map_err(unmigrated)?;
         let (insert, number) = ("INSERT INTO taskrouter_streams.version (number) VALUES ($1)", Value::Number(version));
         client.query_typed(insert, &[number.typed()]).await.map_err(unopenable)?;
     }

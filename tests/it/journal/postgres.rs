@@ -688,6 +688,22 @@ async fn processes_that_start_at_once_migrate_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_does_not_wait_for_a_table_while_others_wait_behind_it() {
+    let Some(database) = Database::new().await else { return };
+    open(settings(database.url(), LONG)).await.close().await.unwrap();
+    let to_version_2 = "ALTER TABLE taskrouter_streams.call DROP COLUMN kept_by, DROP COLUMN kept_seq";
+    database.say(&format!("{to_version_2}; DELETE FROM taskrouter_streams.version WHERE number = 3")).await;
+    let mut reader = database.connect().await;
+    reader.execute("BEGIN; LOCK taskrouter_streams.call IN ACCESS SHARE MODE").await.unwrap();
+    let refusal = refusal(settings(database.url(), LONG)).await;
+    assert!(matches!(refusal, OpenError::Unreachable { .. }), "it is tried again: {refusal:?}");
+    assert!(refusal.to_string().ends_with("another transaction has them locked: end it"), "{refusal}");
+    assert_eq!(database.number("SELECT count(*) FROM taskrouter_streams.version").await, 2, "nothing was changed");
+    reader.execute("COMMIT").await.unwrap();
+    ingest(&*open(settings(database.url(), LONG)).await, 1, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_of_a_newer_version_is_left_alone() {
     let Some(database) = Database::new().await else { return };
     open(settings(database.url(), LONG)).await.close().await.unwrap();
