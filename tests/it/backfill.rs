@@ -18,7 +18,7 @@ use taskrouter_streams::twilio::event_record;
 use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::Pair;
 use twilio_simulator::callbacks::Destination;
-use twilio_simulator::faults::{Fault, On};
+use twilio_simulator::faults::{Fault, Faults, On};
 use twilio_simulator::testbed::Testbed;
 use twilio_simulator::world::{Mode, OpName, Target};
 use twilio_simulator::{Route, SimConfig};
@@ -219,7 +219,7 @@ async fn a_gap_that_was_not_filled_is_filled_after_the_next_start_however_much_h
     let stage = stage("[retry]\nfirst_ms = 1\n[backfill]\noverlap_ms = 1").await;
     let task = missed_transfer(&stage).await;
     let newest = stage.service.journal().newest_event().await.unwrap().unwrap();
-    stage.sim.faults(|faults| faults.script(On::Next(OpName::ListEvents), 1, Fault::Hang { took_effect: false }));
+    stage.sim.faults(|faults| faults.script(On::Next(OpName::ListEvents), 1_000, Fault::Hang { took_effect: false }));
     let stage = stage.restart().await.unwrap();
     asked_at_least(&stage, OpName::ListEvents, 1).await;
     // What comes in is newer than the whole gap.
@@ -228,6 +228,7 @@ async fn a_gap_that_was_not_filled_is_filled_after_the_next_start_however_much_h
     until(&stage, &other, &["alice"]).await;
     assert_eq!(streams(&stage, &task), ["alice"]);
     assert!(stage.service.journal().newest_event().await.unwrap().unwrap() > newest);
+    stage.sim.faults(Faults::clear);
     let stage = stage.restart().await.unwrap();
     until(&stage, &task, &["alice", "bob"]).await;
     assert!((newest - asked_from(&stage)).abs() <= 1_001, "from {}, the gap begins at {newest}", asked_from(&stage));
