@@ -158,12 +158,10 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     }
     // What a process that ended in order leaves is folded into the file, and the log is gone.
     let was_killed = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
-    let mut connection = Connection::open(path).map_err(unopenable)?;
-    connection.busy_timeout(BUSY).map_err(unopenable)?;
     let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
-    connection.execute_batch(pragmas).map_err(unopenable)?;
-    connection.execute_batch(PAGES_KEPT).map_err(unopenable)?;
-    keep_plans(&connection).map_err(unopenable)?;
+    let opened = Connection::open(path);
+    let mut connection =
+        opened.and_then(|opened| set_up(opened, BUSY, &format!("{pragmas} {PAGES_KEPT}"))).map_err(unopenable)?;
     if was_killed {
         let began = Instant::now();
         check(&connection, &shown)?;
@@ -185,27 +183,23 @@ pub(super) fn open_for_folding(path: &Path) -> Result<Connection, OpenError> {
 }
 
 fn open_beside(path: &Path, patience: Duration, pragmas: &str) -> Result<Connection, OpenError> {
-    let opened = Connection::open(path).and_then(|connection| {
-        connection.busy_timeout(patience)?;
-        connection.execute_batch(pragmas)?;
-        keep_plans(&connection)?;
-        Ok(connection)
-    });
+    let opened = Connection::open(path).and_then(|opened| set_up(opened, patience, pragmas));
     opened.map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
 }
 
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)
-        .and_then(|connection| connection.busy_timeout(BUSY).map(|()| connection));
-    let connection = connection.and_then(|connection| keep_plans(&connection).map(|()| connection));
-    connection.map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
+    let opened = Connection::open_with_flags(path, flags).and_then(|opened| set_up(opened, BUSY, ""));
+    opened.map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
 }
 
-/// A statement's plan no longer depends on the values that are bound. Without this SQLite prepares one with a bound LIMIT anew each time,
-/// which takes longer than to run it (sqlite.org/c3ref/c_dbconfig_defensive.html#sqlitedbconfigenableqpsg).
-fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+fn set_up(connection: Connection, patience: Duration, pragmas: &str) -> rusqlite::Result<Connection> {
+    connection.busy_timeout(patience)?;
+    connection.execute_batch(pragmas)?;
+    // A statement's plan no longer depends on the values that are bound. Without this SQLite prepares one with a bound LIMIT anew each
+    // time, which takes longer than to run it (sqlite.org/c3ref/c_dbconfig_defensive.html#sqlitedbconfigenableqpsg).
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(connection)
 }
 
 /// Whether the file is whole: reads all of it.
