@@ -146,7 +146,6 @@ async fn apply(client: &Client, shown: &str) -> Result<(), OpenError> {
                         (number bigint PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())";
     client.batch_execute(versions).await.map_err(unopenable)?;
     let found = version(client, shown).await?;
-    client.batch_execute(TABLE_PATIENCE).await.map_err(unopenable)?;
     let unmigrated = |error: Error| {
         if !is_locked(&error) {
             return unopenable(error);
@@ -155,7 +154,7 @@ async fn apply(client: &Client, shown: &str) -> Result<(), OpenError> {
         OpenError::Unreachable { path: shown.to_owned(), reason: reason.to_owned() }
     };
     for (version, script) in (1_i64..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
-        client.batch_execute(script).await.map_err(unmigrated)?;
+        client.batch_execute(&format!("{TABLE_PATIENCE}; {script}")).await.map_err(unmigrated)?;
         let (insert, number) = ("INSERT INTO taskrouter_streams.version (number) VALUES ($1)", Value::Number(version));
         client.query_typed(insert, &[number.typed()]).await.map_err(unopenable)?;
     }
