@@ -91,7 +91,7 @@ impl Summarizer {
         let outcome = if call.has_no_call() {
             StreamOutcome::NoCall
         } else {
-            agents.iter().map(|agent| agent.outcome).max().unwrap_or(StreamOutcome::Unanswered)
+            agents.iter().map(|agent| agent.outcome).max().unwrap_or(StreamOutcome::NotAccepted)
         };
         let queue = agents.iter().find_map(|agent| call.field(&agent.reservation, "task.queue.name").first());
         Some(Summary {
@@ -128,7 +128,7 @@ impl Summarizer {
             StreamOutcome::Interrupted => failure(&streams),
             StreamOutcome::Unproven => Some(why_unproven(&streams)),
             StreamOutcome::Pending => self.difficulties.get(sid).cloned(),
-            StreamOutcome::Unanswered | StreamOutcome::NoCall | StreamOutcome::NotSent | StreamOutcome::Streamed => {
+            StreamOutcome::NotAccepted | StreamOutcome::NoCall | StreamOutcome::NotSent | StreamOutcome::Streamed => {
                 None
             }
         };
@@ -202,7 +202,7 @@ fn outcome(
     let may_come = reservation.status == ReservationStatus::Accepted && !call.is_over();
     let is_parked = call.parked().any(|(goal, _)| *goal == Goal::Start(sid.clone()));
     match audio_after_ms {
-        _ if reservation.accepted_at.is_none() => StreamOutcome::Unanswered,
+        _ if reservation.accepted_at.is_none() => StreamOutcome::NotAccepted,
         _ if call.is_shadow() => StreamOutcome::NotSent,
         Some(_) if ran.clone().any(failed) => StreamOutcome::Interrupted,
         Some(ms) if ran.next().is_some() => {

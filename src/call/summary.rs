@@ -199,7 +199,8 @@ pub struct ParkedSummary {
 #[serde(rename_all = "snake_case")]
 pub enum StreamOutcome {
     /// No agent accepted, so that no stream was due.
-    Unanswered,
+    #[serde(rename = "unanswered")]
+    NotAccepted,
     /// The task has no call.
     NoCall,
     /// Shadow mode: no command was sent.

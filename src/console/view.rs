@@ -305,7 +305,7 @@ pub const OUTCOMES: [(StreamOutcome, &str); 9] = [
     (StreamOutcome::Interrupted, "interrupted"),
     (StreamOutcome::Unproven, "unproven"),
     (StreamOutcome::Pending, "pending"),
-    (StreamOutcome::Unanswered, "unanswered"),
+    (StreamOutcome::NotAccepted, "unanswered"),
     (StreamOutcome::NoCall, "no-call"),
     (StreamOutcome::NotSent, "not-sent"),
 ];
