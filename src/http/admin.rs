@@ -25,7 +25,7 @@ const COUNTED_EVERY: Duration = Duration::from_secs(1);
 struct AdminState {
     journal: Arc<dyn Workload>,
     metrics: Arc<Metrics>,
-    /// When the calls and the journal's bytes that the metrics hold were counted.
+    /// When the calls and the journal's bytes that the metrics hold were counted, or could not be.
     counted: Mutex<Option<Instant>>,
 }
 
@@ -86,11 +86,12 @@ impl AdminState {
                 let count = i64::try_from(count).unwrap_or(i64::MAX);
                 self.metrics.work.calls.get_or_create(&[("state", name)]).set(count);
             }
-            *counted = Some(Instant::now());
         }
         if let Ok(Storage { bytes, free_bytes }) = in_time(self.journal.storage()).await {
             self.metrics.resources.journal(bytes, free_bytes);
         }
+        // Also when it did not answer: whoever has waited for this attempt must not begin one of their own.
+        *counted = Some(Instant::now());
     }
 
     /// A journal is ready that answers and, as far as is known, takes facts.

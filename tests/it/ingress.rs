@@ -2,9 +2,10 @@
 
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
-use std::future::ready;
+use std::future::{pending, ready};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use taskrouter_streams::http::{ConnectionLimits, IngressAccount, IngressSettings, admin, public};
@@ -473,4 +474,48 @@ fn a_journal_that_cannot_keep_up_is_said_to_twilio_and_to_probes() {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         assert_eq!(status(&send(serve(fake(0, overloaded), true), request.as_bytes())), expected);
     }
+}
+
+/// A journal that never says how many calls it has, and how often it was asked.
+#[derive(Default)]
+struct Mute(AtomicUsize);
+
+impl Workload for Mute {
+    fn ready(&self) -> Promise<'_, ()> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn backlog(&self) -> Promise<'_, Backlog> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(pending())
+    }
+
+    fn storage(&self) -> Promise<'_, Storage> {
+        Box::pin(ready(Ok(Storage::default())))
+    }
+}
+
+#[test]
+fn collectors_of_metrics_wait_for_one_attempt_to_count_and_not_for_one_another() {
+    const COLLECTORS: usize = 8;
+    let (journal, listener) = (Arc::new(Mute::default()), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (address, asked) = (listener.local_addr().unwrap(), journal.clone());
+    std::thread::spawn(move || {
+        let server =
+            async move { admin(journal, Arc::new(Metrics::new("0", "0")), |_| {}, listener, 1).unwrap().await };
+        actix_web::rt::System::new().block_on(server)
+    });
+    std::thread::scope(|scope| {
+        for _ in 0..COLLECTORS {
+            scope.spawn(|| {
+                let mut socket = TcpStream::connect(address).unwrap();
+                socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+                let mut answer = String::new();
+                socket.read_to_string(&mut answer).unwrap();
+                assert_eq!(status(&answer), "200");
+            });
+        }
+    });
+    // One that comes a second after an attempt begins another.
+    assert!(asked.0.load(Ordering::Relaxed) < COLLECTORS);
 }
