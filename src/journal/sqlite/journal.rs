@@ -1,7 +1,7 @@
 //! [`SqliteJournal`]: what each part of a journal is for this store.
 
 use super::error::{unavailable, verdict};
-use super::file::{JournalFile, beside, held_during, lock};
+use super::file::{JournalFile, held_during, lock};
 use super::foreseen::Consulted;
 use super::live::Live;
 use super::queue::{Message, Read, Write, WriteFact};
@@ -62,9 +62,9 @@ impl SqliteJournal {
     pub fn open(settings: SqliteSettings) -> Result<Self, OpenError> {
         let unopenable = |reason: String| OpenError::Unopenable { path: settings.path.display().to_string(), reason };
         let lock = Arc::new(lock(&settings.path)?);
-        let connection = schema::open_for_writing(&settings.path)?;
+        let connection = schema::open_for_writing(&settings.path, settings.wal_limit_bytes)?;
         let reading = schema::open_for_reading(&settings.path)?;
-        let projecting = schema::open_for_projecting(&settings.path)?;
+        let projecting = schema::open_for_projecting(&settings.path, settings.wal_limit_bytes)?;
         let folding = schema::open_for_folding(&settings.path)?;
         let (live, clock) = projection::open(&connection).map_err(|error| unopenable(error.to_string()))?;
         let (live, clock) = (Arc::new(Live::new(live)), Arc::new(clock));
@@ -92,8 +92,8 @@ impl SqliteJournal {
             has_unpacked: true,
         };
         let wal_bytes = settings.commits.wal_bytes.clone();
-        let wal = beside(&settings.path, "-wal");
-        let wal = WriteAheadLog::new(folding, wal, settings.wal_limit_bytes, wal_bytes, turns.clone());
+        let wal = WriteAheadLog::new(folding, settings.wal_limit_bytes, wal_bytes, turns.clone())
+            .map_err(|error| unopenable(error.to_string()))?;
         let spawn = |name: &'static str, work: Box<dyn FnOnce() + Send>| {
             let work = held_during(lock.clone(), watched(name, failure.clone(), work));
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);

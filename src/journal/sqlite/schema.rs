@@ -148,7 +148,12 @@ const VERSION_6: &str = "
     ) STRICT;
 ";
 
-pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
+/// What a reader has made of the log is given back as soon as it can be: `log_bytes` are kept.
+fn writing(log_bytes: u64) -> String {
+    format!("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {log_bytes}; {PAGES_KEPT}")
+}
+
+pub(super) fn open_for_writing(path: &Path, log_bytes: u64) -> Result<Connection, OpenError> {
     let shown = path.display().to_string();
     let unopenable =
         |reason: rusqlite::Error| OpenError::Unopenable { path: shown.clone(), reason: reason.to_string() };
@@ -158,10 +163,9 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
     }
     // What a process that ended in order leaves is folded into the file, and the log is gone.
     let was_killed = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
-    let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
+    let pragmas = format!("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; {}", writing(log_bytes));
     let opened = Connection::open(path);
-    let mut connection =
-        opened.and_then(|opened| set_up(opened, BUSY, &format!("{pragmas} {PAGES_KEPT}"))).map_err(unopenable)?;
+    let mut connection = opened.and_then(|opened| set_up(opened, BUSY, &pragmas)).map_err(unopenable)?;
     if was_killed {
         let began = Instant::now();
         check(&connection, &shown)?;
@@ -173,8 +177,8 @@ pub(super) fn open_for_writing(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// A connection that writes the rows of calls, whose commits need no sync: what is lost of them is made anew.
-pub(super) fn open_for_projecting(path: &Path) -> Result<Connection, OpenError> {
-    open_beside(path, BUSY, &format!("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; {PAGES_KEPT}"))
+pub(super) fn open_for_projecting(path: &Path, log_bytes: u64) -> Result<Connection, OpenError> {
+    open_beside(path, BUSY, &format!("PRAGMA synchronous = NORMAL; {}", writing(log_bytes)))
 }
 
 /// A connection that folds the write-ahead log. It waits for nobody; what could not be folded is tried again.
