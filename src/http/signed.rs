@@ -165,7 +165,7 @@ impl Unverified {
         state: &IngestState,
         key: &PauseKey,
     ) -> Result<&[u8], Rejection> {
-        if let Err(reason) = key.verify(request, &self.body) {
+        if let Err(reason) = key.verify(request, &self.body, state.clock().now()) {
             state.forgeries.log(|suppressed| {
                 tracing::warn!(
                     reason,
