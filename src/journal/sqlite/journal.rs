@@ -92,7 +92,7 @@ impl SqliteJournal {
             has_unpacked: true,
         };
         let wal_bytes = settings.commits.wal_bytes.clone();
-        let wal = WriteAheadLog::new(folding, settings.wal_limit_bytes, wal_bytes, turns.clone())
+        let wal = WriteAheadLog::new(folding, lock.clone(), settings.wal_limit_bytes, wal_bytes, turns.clone())
             .map_err(|error| unopenable(error.to_string()))?;
         let spawn = |name: &'static str, work: Box<dyn FnOnce() + Send>| {
             let work = held_during(lock.clone(), watched(name, failure.clone(), work));

@@ -73,6 +73,7 @@ impl Writer {
                     } else {
                         self.pack(PACKED_IDLE);
                     }
+                    self.tell_folder();
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -85,8 +86,7 @@ impl Writer {
                 self.failing.send_replace(Some(fatal));
                 return;
             }
-            // A checkpointer that is gone has reported so itself.
-            let _ = self.log.send(Message::Work(()));
+            self.tell_folder();
             if is_closing {
                 return self.finish();
             }
@@ -95,6 +95,11 @@ impl Writer {
                 self.project();
             }
         }
+    }
+
+    /// Something was written. A thread that folds and is gone has reported so itself.
+    fn tell_folder(&self) {
+        let _ = self.log.send(Message::Work(()));
     }
 
     /// What is in the queue, up to a limit, or to what must not share a commit.
