@@ -27,6 +27,6 @@ pub use outage::Outage;
 pub use parts::{
     Claims, Coverage, Facts, Foreseen, Foresight, Ingest, Journal, Operators, Promise, Reading, Timekeeping, Workload,
 };
-pub use postgres::{Examination, PostgresJournal, PostgresSettings, examine_database};
+pub use postgres::{DatabaseUrl, DatabaseUrlError, Examination, PostgresJournal, PostgresSettings, examine_database};
 pub use sqlite::{SqliteJournal, SqliteSettings, examine_file};
 pub use values::{Backlog, Claim, Due, Ingested, NewFact, Seq, Storage};

@@ -6,11 +6,12 @@
 use super::error::StartError;
 use crate::config::{self, JournalUrl, Settings};
 use crate::http;
-use crate::journal::{Journal, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings};
+use crate::journal::{
+    DatabaseUrl, Journal, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
+};
 use crate::telemetry::log_throttle::LogThrottle;
 use crate::telemetry::metrics::Commits;
 use actix_web::dev::ServerHandle;
-use secrecy::SecretString;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +100,7 @@ async fn try_open(settings: &Settings, commits: Commits) -> Result<Arc<dyn Journ
 /// For the database that the settings name.
 pub(crate) fn postgres_settings(
     journal: &config::JournalConfig,
-    url: &SecretString,
+    url: &DatabaseUrl,
     commits: Commits,
 ) -> PostgresSettings {
     PostgresSettings {

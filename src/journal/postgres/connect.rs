@@ -1,7 +1,7 @@
 //! A connection of its own, outside the pool.
 
 use super::address::{Address, Connection};
-use super::error::{describe, may_come};
+use super::error::{READ_ONLY, describe, finds_no_writable, may_come};
 use super::schema;
 use crate::journal::{Measurement, OpenError};
 use std::time::{Duration, Instant};
@@ -23,6 +23,7 @@ pub(super) async fn connect(address: &Address, limit: Duration) -> Result<Connec
     let unreachable = |reason: String| OpenError::Unreachable { path: address.shown.clone(), reason };
     match tokio::time::timeout(limit, Connection::open(address)).await {
         Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) if finds_no_writable(&error) => Err(unopenable(READ_ONLY.to_owned())),
         Ok(Err(error)) if may_come(&error) => Err(unreachable(describe(&error))),
         Ok(Err(error)) => Err(unopenable(describe(&error))),
         Err(_) => Err(unreachable(format!("no connection within {} ms", limit.as_millis()))),

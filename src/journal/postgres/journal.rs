@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -53,7 +54,7 @@ impl PostgresJournal {
     /// # Errors
     /// When the database cannot be reached or used, or a newer version has migrated it.
     pub async fn open(settings: PostgresSettings) -> Result<Self, OpenError> {
-        let address = Address::parse(&settings.url)?;
+        let address = Address::new(&settings.url, TargetSessionAttrs::ReadWrite)?;
         let (durable, measured) = prepare(&address, settings.acquire_timeout).await?;
         let clock = Arc::new(Clock::of_server(MachineTime::default(), measured));
         let sessions = Arc::new(Sessions::new(address.clone(), &settings, durable, clock.clone()));

@@ -24,8 +24,10 @@ mod settings;
 mod sql;
 mod tls;
 mod under_claims;
+mod url;
 mod wake;
 
 pub use examine::{Examination, examine as examine_database};
 pub use journal::PostgresJournal;
 pub use settings::PostgresSettings;
+pub use url::{DatabaseUrl, DatabaseUrlError};
