@@ -1,5 +1,6 @@
 //! The signed door over real sockets.
 
+use crate::pace::scaled;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use std::future::{pending, ready};
@@ -471,7 +472,7 @@ async fn the_answer_waits_for_the_commit() {
     let address = serve(journal.clone(), false);
     let (body, good) = event(1, 1);
     let answer = tokio::task::spawn_blocking(move || send(address, &raw(TARGET, FORM, &[&good], body.as_bytes())));
-    tokio::time::timeout(Duration::from_secs(10), journal.entered.notified()).await.unwrap();
+    tokio::time::timeout(scaled(Duration::from_secs(10)), journal.entered.notified()).await.unwrap();
     assert!(!answer.is_finished());
     journal.permits.add_permits(1);
     let answer = answer.await.unwrap();

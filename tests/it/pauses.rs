@@ -1,6 +1,7 @@
 //! A card number in the middle of a call, at real sockets: no audio between "paused" and "resumed", and the proof of it.
 
 use crate::ingress::{fake, fake_at, serve_pauses};
+use crate::pace::scaled;
 use crate::stories::{STRATEGIES, configuration, play, settle, told};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::StatusCode;
@@ -154,13 +155,16 @@ fn no_audio_leaves_between_the_200_and_the_resume() {
         let stage = Testbed::start_with_audio(SimConfig::default(), &with_secret(*strategy, "")).await.unwrap();
         let task = call(&stage, &["alice"]).await;
         let consumer = stage.consumer.as_ref().unwrap();
-        assert!(consumer.until(|heard| heard.iter().any(|heard| heard.total() > 3), LIMIT).await, "audio flows");
+        assert!(
+            consumer.until(|heard| heard.iter().any(|heard| heard.total() > 3), scaled(LIMIT)).await,
+            "audio flows"
+        );
         let redirects = stage.sim.world(|world| world.report(&task)).unwrap().redirects;
         let (status, body) = signed(&stage, &task, "pause", &json!({"id": "card-1", "reason": "card payment"})).await;
         assert_eq!(status, 200, "{body}");
         assert_eq!((&body["state"], &body["stops"][0]["proof"]), (&json!("paused"), &json!("reported")));
         assert_eq!(running(&stage, &task), Vec::<String>::new());
-        assert!(consumer.until(|heard| heard.iter().all(|heard| heard.closed), LIMIT).await);
+        assert!(consumer.until(|heard| heard.iter().all(|heard| heard.closed), scaled(LIMIT)).await);
         let frames = |stage: &Testbed| stage.heard().iter().map(|heard| heard.total()).collect::<Vec<_>>();
         let before = frames(&stage);
         // An agent who joins meanwhile starts paused.
@@ -172,7 +176,9 @@ fn no_audio_leaves_between_the_200_and_the_resume() {
         let (status, _) = signed(&stage, &task, "resume", &json!({"id": "card-1"})).await;
         assert_eq!(status, 200);
         settle(&stage).await;
-        assert!(consumer.until(|heard| heard.len() == 3 && heard[1..].iter().all(|h| h.total() > 3), LIMIT).await);
+        assert!(
+            consumer.until(|heard| heard.len() == 3 && heard[1..].iter().all(|h| h.total() > 3), scaled(LIMIT)).await
+        );
         let heard = stage.heard();
         assert_eq!(frames(&stage)[0], before[0]);
         assert!(heard[1..].iter().all(|heard| heard.parameters["pauseId"] == "card-1"));
@@ -224,7 +230,7 @@ async fn a_pause_that_is_not_proven_is_answered_with_504_and_alarmed() {
     assert!(body["error"].as_str().unwrap().contains("not proven in time") && !running(&stage, &task).is_empty());
     // The worker alarms by itself, a moment before or after the answer.
     let alarmed = "taskrouter_streams_pauses_total{outcome=\"unproven\"} 1";
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     while !crate::console::text(&stage, "/metrics").await.contains(alarmed) {
         assert!(Instant::now() < deadline, "no alarm");
         tokio::time::sleep(Duration::from_millis(5)).await;

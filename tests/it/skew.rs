@@ -2,6 +2,7 @@
 //!
 //! Debian's `faketime` skews them. Where it is not installed these tests say so and do nothing; in CI they fail instead.
 
+use crate::pace::scaled;
 use crate::postgres::{self, Database};
 use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE, opened, program};
 use crate::several::{
@@ -112,7 +113,7 @@ impl Callers {
 
     /// Waits until so many calls have ended, while others are under way.
     async fn have_ended(&self, calls: usize) {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         while self.ended.load(Ordering::Relaxed) < calls {
             assert!(
                 Instant::now() < deadline,
@@ -134,7 +135,7 @@ impl Callers {
 
 /// Waits until the worker has nothing left to do.
 async fn until_at_rest(live: impl AsyncFn() -> i64) {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     loop {
         match live().await {
             0 => return,
@@ -313,7 +314,7 @@ async fn a_wrong_clock_that_fetches_what_was_missed(seconds: i64) {
         sim.post_events_to(Destination { events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=0"), route });
     };
     let until_streamed = async |task: &TaskSid, agents: &[&str]| {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         while sim.world(|world| world.snapshot(task)).unwrap().streams != agents {
             assert!(Instant::now() < deadline, "{agents:?} have no streams, on a clock {seconds} s off");
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,6 +1,7 @@
 //! What those can take who cannot sign: bytes, connections, descriptors, time and lines in the log, each within a limit.
 
 use crate::ingress::{FORM, Fake, TARGET, account, event, fake, raw, send, settings, signed_json_by, status, streamed};
+use crate::pace::scaled;
 use crate::program::{self, Serving};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -41,7 +42,7 @@ pub(crate) fn listen(journal: Arc<Fake>, change: impl FnOnce(&mut IngressSetting
 impl Listener {
     pub(crate) fn connect(&self) -> TcpStream {
         let socket = TcpStream::connect(self.address).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(scaled(PATIENCE))).unwrap();
         socket
     }
 
@@ -58,7 +59,7 @@ impl Listener {
     }
 
     pub(crate) fn until(&self, name: &str, is_wanted: impl Fn(usize) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + scaled(PATIENCE);
         while !is_wanted(self.sample(name)) {
             assert!(Instant::now() < deadline, "{name} is {}", self.sample(name));
             std::thread::sleep(Duration::from_millis(2));
@@ -185,7 +186,7 @@ fn deliveries_whose_url_is_signed_have_a_budget_of_their_own() {
     assert!(answers[2].to_lowercase().contains("retry-after: 7"));
     assert_eq!(listener.good(), "204", "other requests have a budget of their own");
     for socket in &mut slow {
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(scaled(PATIENCE))).unwrap();
         let _ = socket.write_all(&delivery[delivery.len() - 1..]);
     }
     let mut answers = slow.each_mut().map(rest);
@@ -200,7 +201,7 @@ fn a_form_with_too_many_parameters_is_refused_before_they_are_sorted() {
     let empty = "=&".repeat(30 * 1024);
     let began = Instant::now();
     assert_eq!(status(&send(listener.address, &raw(TARGET, FORM, &["x"], empty.as_bytes()))), "413");
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < scaled(Duration::from_secs(5)));
     for (count, expected) in [(500, "400"), (501, "413")] {
         let pairs: Vec<(String, &str)> = (0..count).map(|number| (format!("p{number}"), "v")).collect();
         let body = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");

@@ -3,6 +3,7 @@
 use super::listing::{customer, naming};
 use super::pooler::{Line, Network, pooler};
 use super::*;
+use crate::pace::scaled;
 use crate::postgres::{Database, another_server, open, settings};
 use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{Connection as _, Executor as _, Row as _};
@@ -341,7 +342,7 @@ async fn another_process_is_woken_by_one_notification_a_commit_and_by_none_for_d
     eventually("a batch that waits", || async { (database.number(waiting).await > 0).then_some(()) }).await;
     lock.execute("COMMIT").await.unwrap();
     events.join_all().await;
-    tokio::time::timeout(PATIENCE, other.hint().notified()).await.expect("the other process is woken");
+    tokio::time::timeout(scaled(PATIENCE), other.hint().notified()).await.expect("the other process is woken");
     assert_eq!(journal.ingest(event(1, 0)).await.unwrap(), Ingested::Duplicate);
     ingest(&*journal, 1, 999).await;
     database.say("NOTIFY taskrouter_streams, 'the end'").await;
@@ -410,7 +411,7 @@ async fn a_database_that_is_away_is_unavailable_quickly_and_comes_back_by_itself
         assert!(matches!(journal.claim(1).await, Err(JournalError::Unavailable { .. })));
         assert!(matches!(journal.append(&claim, fact(number + 1)).await, Err(JournalError::Unavailable { .. })));
         assert!(matches!(journal.backlog().await, Err(JournalError::Unavailable { .. })));
-        assert!(begun.elapsed() < Duration::from_secs(15), "four refusals took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < scaled(Duration::from_secs(15)), "four refusals took {:?}", begun.elapsed());
         line.set(Network::Works);
         eventually("an event to be taken", || async { journal.ingest(event(1, number)).await.ok() }).await;
         eventually("a fact to be taken", || async { journal.append(&claim, fact(number + 1)).await.ok() }).await;
@@ -512,7 +513,7 @@ async fn sigterm_ends_the_process_in_time_whatever_its_database_does() {
         line.set(network);
         let begun = Instant::now();
         serving.signal("TERM");
-        let ended = tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(|| serving.ended())).await;
+        let ended = tokio::time::timeout(scaled(PATIENCE), tokio::task::spawn_blocking(|| serving.ended())).await;
         assert_eq!(ended.expect("it ends").unwrap(), Some(0));
         let took = begun.elapsed();
         assert!(took < GRACE * 3, "{took:?}");
@@ -550,7 +551,7 @@ async fn events_beyond_the_queue_are_refused_and_the_rest_goes_in() {
         events.spawn(async move { journal.ingest(event(1, number)).await });
     }
     for _ in 0..5 {
-        let refused = tokio::time::timeout(PATIENCE, events.join_next()).await.unwrap().unwrap().unwrap();
+        let refused = tokio::time::timeout(scaled(PATIENCE), events.join_next()).await.unwrap().unwrap().unwrap();
         assert!(matches!(refused, Err(JournalError::Overloaded { limit: 3 })), "{refused:?}");
     }
     lock.execute("COMMIT").await.unwrap();
