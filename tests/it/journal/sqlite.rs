@@ -412,6 +412,24 @@ async fn a_journal_is_not_ready_while_its_writes_fail() {
     ingest(&*journal, 1, 2).await;
 }
 
+/// A probe gives up sooner than a write that waits for a lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_is_not_ready_for_any_probe_while_somebody_holds_its_lock() {
+    let dir = Dir::new();
+    let journal = dir.open(LONG).await;
+    ingest(&*journal, 1, 1).await;
+    let side = rusqlite::Connection::open(dir.file()).unwrap();
+    side.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(matches!(journal.ingest(event(1, 2)).await, Err(JournalError::Unavailable { .. })));
+    for probe in 1..=4 {
+        let answer = tokio::time::timeout(Duration::from_millis(100), journal.ready()).await;
+        assert!(!matches!(answer, Ok(Ok(()))), "probe {probe}");
+    }
+    side.execute_batch("ROLLBACK").unwrap();
+    journal.ready().await.unwrap();
+    ingest(&*journal, 1, 2).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_a_kill() {
     let dir = Dir::new();
