@@ -11,6 +11,7 @@
 mod calls;
 mod clock;
 mod error;
+mod failed_writes;
 mod outage;
 mod packed;
 mod parts;

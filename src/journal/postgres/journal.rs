@@ -247,7 +247,7 @@ impl Workload for PostgresJournal {
     }
 
     fn ready(&self) -> Promise<'_, ()> {
-        Box::pin(async move { if self.sessions.was_refused() { self.sessions.run(&TryOut).await } else { Ok(()) } })
+        Box::pin(self.sessions.tried_out(&TryOut))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::journal::calls::text;
+use crate::journal::failed_writes::FailedWrites;
 use crate::journal::running::{Failure, failed, watched};
 use crate::journal::{
     Backlog, CallQuery, CallRow, CallState, Claim, Claims, Clock, Coverage, Due, Facts, Foresight, Ingest, Ingested,
@@ -22,7 +23,6 @@ use crate::journal::{
 use rusqlite::Connection;
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -40,8 +40,7 @@ pub struct SqliteJournal {
     clock: Arc<Clock>,
     hint: Arc<Notify>,
     consulted: Arc<Consulted>,
-    /// A commit has failed since something was last written to see.
-    refusing: Arc<AtomicBool>,
+    failed_writes: Arc<FailedWrites>,
     failure: Failure,
     threads: Mutex<Option<Threads>>,
     file: JournalFile,
@@ -68,8 +67,8 @@ impl SqliteJournal {
         let folding = schema::open_for_folding(&settings.path)?;
         let (live, clock) = projection::open(&connection).map_err(|error| unopenable(error.to_string()))?;
         let (live, clock) = (Arc::new(Live::new(live)), Arc::new(clock));
-        let (hint, refusing, turns) =
-            (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)), Arc::new(Turns::default()));
+        let (hint, failed_writes, turns) =
+            (Arc::new(Notify::new()), Arc::new(FailedWrites::default()), Arc::new(Turns::default()));
         let (failure, consulted) = (Failure::new(None), Arc::new(Consulted::default()));
         let (writes, write_queue) = std::sync::mpsc::channel();
         let (log, commits) = std::sync::mpsc::channel();
@@ -86,7 +85,7 @@ impl SqliteJournal {
             hint: hint.clone(),
             turns: turns.clone(),
             log: log.clone(),
-            refusing: refusing.clone(),
+            failed_writes: failed_writes.clone(),
             failing: failure.clone(),
             projected: Instant::now(),
             has_unpacked: true,
@@ -115,7 +114,7 @@ impl SqliteJournal {
             clock,
             hint,
             consulted,
-            refusing,
+            failed_writes,
             failure,
             threads: Mutex::new(Some(threads)),
             file: JournalFile(settings.path),
@@ -288,19 +287,21 @@ impl Workload for SqliteJournal {
 
     fn ready(&self) -> Promise<'_, ()> {
         Box::pin(async move {
-            if !self.refusing.swap(false, Ordering::Relaxed) {
-                return Ok(());
-            }
             let now = self.clock.now();
-            // Nobody reads it.
-            let written = self.write(move |connection, _| {
+            let asking = Arc::new(());
+            let asked = Arc::downgrade(&asking);
+            // Nobody reads it. Whoever asked may have gone while it waited for its turn: then it only delays what waits behind it.
+            let trial = self.write(move |connection, _| {
+                if asked.strong_count() == 0 {
+                    return Ok(());
+                }
                 let tried = "INSERT INTO mark (name, at_ms) VALUES ('tried_out', ?1)
                              ON CONFLICT (name) DO UPDATE SET at_ms = ?1";
                 connection.execute(tried, [now]).map(drop)
             });
-            let written = written.await;
-            self.refusing.fetch_or(written.is_err(), Ordering::Relaxed);
-            written
+            let tried_out = self.failed_writes.tried_out(trial).await;
+            drop(asking);
+            tried_out
         })
     }
 }

@@ -7,12 +7,12 @@ use super::live::Live;
 use super::queue::{Message, Other, Write, WriteFact};
 use super::turns::Turns;
 use super::{packing, projection};
+use crate::journal::failed_writes::FailedWrites;
 use crate::journal::running::Failure;
 use crate::journal::{Clock, JournalError};
 use crate::telemetry::metrics::Commits;
 use rusqlite::{Connection, TransactionBehavior};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -50,8 +50,7 @@ pub(super) struct Writer {
     pub(super) turns: Arc<Turns>,
     /// Told after every commit, so that the write-ahead log stays small.
     pub(super) log: Sender<Message<()>>,
-    /// Set when a commit fails.
-    pub(super) refusing: Arc<AtomicBool>,
+    pub(super) failed_writes: Arc<FailedWrites>,
     pub(super) failing: Failure,
     pub(super) projected: Instant,
     /// There may be calls that are over and not packed.
@@ -146,7 +145,7 @@ impl Writer {
             }
             Err(error) => {
                 // Before anybody is answered: who learns of it may ask whether the journal is ready.
-                self.refusing.store(true, Ordering::Relaxed);
+                self.failed_writes.note();
                 left.for_each(|fact| batch.skip(fact));
                 batch.failed(&error);
                 self.failed(error)
@@ -164,7 +163,7 @@ impl Writer {
 
     /// Takes note of a failure, which is passed on when nothing can follow it.
     fn failed(&self, error: JournalError) -> Result<(), JournalError> {
-        self.refusing.store(true, Ordering::Relaxed);
+        self.failed_writes.note();
         match error {
             JournalError::Fatal { .. } => Err(error),
             JournalError::Overloaded { .. }

@@ -486,6 +486,27 @@ async fn after_a_failover_behind_one_address_the_writable_server_is_used_at_once
     }
 }
 
+/// A probe gives up sooner than a statement that waits for a lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_is_not_ready_for_any_probe_while_its_writes_wait_for_a_lock() {
+    let Some(database) = Database::new().await else { return };
+    let limited =
+        PostgresSettings { statement_timeout: Duration::from_millis(1_500), ..settings(database.url(), LONG) };
+    let journal = open(limited).await;
+    ingest(&*journal, 1, 1).await;
+    let mut lock = database.connect().await;
+    lock.execute("BEGIN; LOCK taskrouter_streams.call; LOCK taskrouter_streams.mark").await.unwrap();
+    assert!(matches!(journal.ingest(event(1, 2)).await, Err(JournalError::Unavailable { .. })));
+    for probe in 1..=4 {
+        let answer = tokio::time::timeout(Duration::from_millis(100), journal.ready()).await;
+        assert!(!matches!(answer, Ok(Ok(()))), "probe {probe}");
+    }
+    lock.execute("COMMIT").await.unwrap();
+    journal.ready().await.unwrap();
+    ingest(&*journal, 1, 2).await;
+    journal.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_in_which_an_administrator_forbids_writes_is_refused_at_the_start() {
     let Some(database) = Database::new().await else { return };
