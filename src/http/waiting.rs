@@ -16,7 +16,7 @@ pub fn waiting(listener: TcpListener, has_health: bool, retry_after_s: u64) -> s
     let server = HttpServer::new(move || {
         let not_ready = move || async move {
             let retry_after = (RETRY_AFTER, retry_after_s.to_string());
-            let why = serde_json::json!({"status": "waiting for the database"});
+            let why = serde_json::json!({"status": "waiting for the journal"});
             HttpResponse::ServiceUnavailable().insert_header(retry_after).json(why)
         };
         let app = App::new().default_service(web::to(not_ready));
