@@ -5,18 +5,17 @@
 //! come again.
 
 use super::error::StartError;
+use super::supervisor::{ADMIN, Ended, PUBLIC, Supervisor};
 use crate::config::{self, JournalUrl, Settings};
-use crate::http;
+use crate::http::{self, ListenerHandle};
 use crate::journal::{Journal, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings};
 use crate::telemetry::log_throttle::LogThrottle;
 use crate::telemetry::metrics::Commits;
-use actix_web::dev::ServerHandle;
 use secrecy::SecretString;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 
 /// Between tries; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -36,9 +35,12 @@ pub(super) async fn open(
     if let Ok(opened) = tokio::time::timeout(UNANSWERED, &mut opening).await {
         return Ok(opened?);
     }
-    let waiting = Waiting::start(settings, public, admin)?;
+    let mut waiting = Waiting::start(settings, public, admin)?;
     tracing::info!("the journal is not open yet: not ready, and events are answered with 503");
-    let opened = opening.await;
+    let opened = tokio::select! {
+        opened = &mut opening => opened,
+        Ended { task, reason, .. } = waiting.tasks.ended() => return Err(StartError::Ended { task, reason }),
+    };
     waiting.stop().await;
     if opened.is_ok() {
         tracing::info!("the journal is open");
@@ -62,15 +64,16 @@ async fn open_patiently(settings: &Settings, commits: &Commits) -> Result<Arc<dy
 
 /// The servers on both listeners until the journal is open.
 struct Waiting {
-    handles: Vec<ServerHandle>,
-    servers: JoinSet<std::io::Result<()>>,
+    handles: Vec<ListenerHandle>,
+    tasks: Supervisor,
 }
 
 impl Waiting {
     fn start(settings: &Settings, public: &TcpListener, admin: &TcpListener) -> Result<Self, StartError> {
         let retry_after_s = settings.server.retry_after.as_secs();
-        let (mut handles, mut servers) = (Vec::new(), JoinSet::new());
-        for (key, listener, has_health) in [("server.listen", public, false), ("admin.listen", admin, true)] {
+        let (mut handles, mut tasks) = (Vec::new(), Supervisor::default());
+        let listeners = [(PUBLIC, "server.listen", public, false), (ADMIN, "admin.listen", admin, true)];
+        for (name, key, listener, has_health) in listeners {
             let unlistened = |reason| match listener.local_addr() {
                 Ok(address) => StartError::Listen { key, address, reason },
                 Err(_) => StartError::Listen { key, address: settings.server.listen, reason },
@@ -78,16 +81,16 @@ impl Waiting {
             let server = listener.try_clone().and_then(|own| http::waiting(own, has_health, retry_after_s));
             let server = server.map_err(unlistened)?;
             handles.push(server.handle());
-            servers.spawn(server);
+            tasks.spawn(name, server.run());
         }
-        Ok(Self { handles, servers })
+        Ok(Self { handles, tasks })
     }
 
     async fn stop(mut self) {
         for handle in &self.handles {
-            handle.stop(true).await;
+            handle.stop().await;
         }
-        while self.servers.join_next().await.is_some() {}
+        self.tasks.join(&[PUBLIC, ADMIN]).await;
     }
 }
 
