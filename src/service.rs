@@ -9,6 +9,7 @@ mod supervisor;
 
 pub use error::{RunError, StartError};
 pub(crate) use opening::postgres_settings;
+use supervisor::{ADMIN, PUBLIC};
 pub use supervisor::{Ended, Supervisor};
 
 use crate::call::Policy;
@@ -16,7 +17,7 @@ use crate::call::rules::Destination;
 use crate::config::{self, Mode, Settings};
 use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
-use crate::http::{self, ConnectionLimits, IngressSettings, PauseEntry, PauseKey};
+use crate::http::{self, ConnectionLimits, IngressSettings, Listener, ListenerHandle, PauseEntry, PauseKey};
 use crate::ingest::pause_requests::PauseRequests;
 use crate::journal::{Journal, Outage};
 use crate::recording::{Known, Recorder};
@@ -29,7 +30,6 @@ use crate::twilio::witness::Witness;
 use crate::worker::{
     Accounts, BackfillSettings, Backfiller, Source, StreamGauges, Worker, WorkerAccount, WorkerSettings,
 };
-use actix_web::dev::ServerHandle;
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -40,8 +40,6 @@ use tokio_util::sync::CancellationToken;
 /// For the journal to close when nothing is left of `shutdown.grace_ms`: one that answers needs no more.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
-const PUBLIC: &str = "public listener";
-const ADMIN: &str = "admin listener";
 const WORKER: &str = "dispatcher";
 
 /// A running service.
@@ -49,7 +47,7 @@ pub struct Service {
     public: SocketAddr,
     admin: SocketAddr,
     journal: Arc<dyn Journal>,
-    servers: Vec<ServerHandle>,
+    servers: Vec<ListenerHandle>,
     tasks: Supervisor,
     traces: Traces,
     recorder: Option<Arc<Recorder>>,
@@ -102,10 +100,10 @@ impl Service {
         let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings, &traces));
         let janitor = prune_loop(journal.clone(), metrics.clone(), settings.journal.clone(), stop.clone());
         let stream_gauges = StreamGauges::new(journal.clone(), metrics, settings.admin.stream_gauges);
-        let handles = servers.iter().map(actix_web::dev::Server::handle).collect();
+        let handles = servers.iter().map(Listener::handle).collect();
         let mut tasks = Supervisor::default();
         for (name, server) in [PUBLIC, ADMIN].into_iter().zip(servers) {
-            tasks.spawn(name, server);
+            tasks.spawn(name, server.run());
         }
         tasks.spawn(WORKER, worker.run(stop.clone()));
         tasks.spawn("janitor", unfailing(janitor));
@@ -154,7 +152,7 @@ impl Service {
         stop.cancel();
         let orderly = async {
             for server in &servers {
-                server.stop(true).await;
+                server.stop().await;
             }
             tasks.join(&[PUBLIC, ADMIN, WORKER]).await;
         };

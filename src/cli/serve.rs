@@ -53,7 +53,7 @@ impl Serve {
                 _ = interrupted.recv() => {}
             }
         });
-        // It may have to wait for its database.
+        // It may have to wait for its journal.
         let service = tokio::select! {
             service = Service::start(&settings) => service?,
             () = &mut signalled => return Ok(ExitCode::SUCCESS),

@@ -3,14 +3,16 @@
 //! None of them shows names, numbers or SIDs, so probes and collectors need no token. The console, which does, has its own
 //! access rules.
 
+use super::bounded_app::{self, Bounds};
+use super::listener::Listener;
 use crate::journal::{Backlog, JournalError, Storage, Workload};
 use crate::telemetry::metrics::{MEDIA_TYPE, Metrics};
 use crate::telemetry::{COMMIT, VERSION};
-use actix_web::dev::Server;
+use actix_web::http::KeepAlive;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::ServiceConfig;
-use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, web};
+use actix_web::{App, FromRequest, Handler, HttpResponse, Resource, Responder, web};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +23,9 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// Calls are counted no more often, however many collectors ask: with PostgreSQL that reads every live call's row.
 const COUNTED_EVERY: Duration = Duration::from_secs(1);
+
+/// As many as actix takes by default.
+const MOST_CONNECTIONS: usize = 25_600;
 
 struct AdminState {
     journal: Arc<dyn Workload>,
@@ -40,9 +45,10 @@ pub fn admin(
     more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     listener: TcpListener,
     shutdown_grace_s: u64,
-) -> std::io::Result<Server> {
+) -> std::io::Result<Listener> {
     let state = web::Data::new(AdminState { journal, metrics, counted: Mutex::default() });
-    let server = HttpServer::new(move || {
+    let bounds = Bounds { connections: MOST_CONNECTIONS, keep_alive: KeepAlive::default(), shutdown_grace_s };
+    bounded_app::serve("admin", listener, &bounds, move || {
         App::new()
             .app_data(state.clone())
             .service(probe("/health", health))
@@ -51,12 +57,6 @@ pub fn admin(
             .route("/metrics", web::get().to(render))
             .configure(more.clone())
     })
-    .workers(1)
-    .shutdown_timeout(shutdown_grace_s)
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    Ok(server)
 }
 
 /// A path that load balancers ask by GET or by HEAD.

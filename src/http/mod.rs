@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `settings` | limits and accounts of the public listener |
+//! | `listener` | a server that ends with any of its threads |
 //! | `routes` | what it answers on which path |
 //! | `paths` | its paths, and those that nearly are |
 //! | `connections`, `connection_table` | how many there are, and what strangers may take |
@@ -20,12 +21,14 @@
 //! | `pause`, `pause_signature` | signed requests to pause and resume streams, if enabled |
 //! | `responses` | its answers: 204, or why not |
 //! | `metrics` | what it counts |
+//! | `bounded_app` | serves an app for probes and operators |
 //! | `admin` | the admin listener: probes and metrics |
 //! | `waiting` | both listeners until the journal is open |
 
 mod accounts;
 mod admin;
 mod assignment;
+mod bounded_app;
 mod connection_table;
 mod connections;
 pub mod descriptors;
@@ -34,6 +37,7 @@ mod event_streams;
 mod events;
 mod guarded_stream;
 mod http2;
+mod listener;
 mod metrics;
 mod paths;
 mod pause;
@@ -50,6 +54,7 @@ mod waiting;
 pub use accounts::IngressAccount;
 pub use admin::admin;
 pub use connections::ConnectionLimits;
+pub use listener::{Listener, ListenerHandle};
 pub use paths::{EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH};
 pub use pause_signature::{PauseEntry, PauseKey};
 pub use routes::{CLOSING_PER_THREAD, public};

@@ -6,6 +6,7 @@
 use super::connections::Connections;
 use super::guarded_stream::GuardedStream;
 use super::http2::Http2Settings;
+use super::listener::{Listener, Threads};
 use super::paths::{
     self, ASSIGNMENT_PATH, EVENT_STREAMS_PATH, EVENTS_PATH, PAUSE_PATH, RESUME_PATH, STREAM_STATUS_PATH,
 };
@@ -59,8 +60,10 @@ pub fn public(
     journal: Arc<dyn Ingest>,
     metrics: Arc<Metrics>,
     listener: TcpListener,
-) -> std::io::Result<Server> {
+) -> std::io::Result<Listener> {
     let threads = settings.threads.clamp(1, MOST_THREADS);
+    let alive = Threads::default();
+    let watched = alive.clone();
     let (client_timeout, keep_alive) = (settings.client_timeout, settings.keep_alive);
     let instruction = settings.assignment.clone().map(web::Data::new);
     let pauses = settings.pauses.clone().map(web::Data::new);
@@ -96,15 +99,17 @@ pub fn public(
             .graceful_shutdown_signal(notified.clone())
             .on_connect_ext(|io: &GuardedStream, data| _ = data.insert(io.place().connection().clone()))
             .h1(map_config(app().map_err(|error: actix_web::Error| error.error_response()), |()| AppConfig::default()));
-        let (app, connections, metrics) = (app(), connections.clone(), metrics.clone());
+        let (app, connections, metrics, watched) = (app(), connections.clone(), metrics.clone(), watched.clone());
         fn_factory(move || {
             let (http1, app) = (http1.new_service(()), app.new_service(AppConfig::default()));
             let (connections, metrics, notified) = (connections.clone(), metrics.clone(), notified.clone());
+            let alive = watched.watch();
             async move {
                 let versions = Versions { http1: http1.await?, app: Rc::new(app.await?), http2, connections, metrics };
                 let versions = Rc::new(versions);
                 Ok::<_, ()>(fn_service(move |io: TcpStream| {
-                    let (versions, notified) = (versions.clone(), notified.clone());
+                    // It is dropped with this service.
+                    let (_alive, versions, notified) = (&alive, versions.clone(), notified.clone());
                     async move {
                         versions.serve(io, notified).await;
                         Ok::<(), ()>(())
@@ -113,7 +118,7 @@ pub fn public(
             }
         })
     };
-    Ok(server.listen("public", listener, listen)?.run())
+    Ok(Listener::new(server.listen("public", listener, listen)?.run(), alive))
 }
 
 fn app(

@@ -33,6 +33,14 @@ pub enum StartError {
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] OpenError),
+    /// A listener ended while the journal was being opened.
+    #[error("the {task} has ended ({reason}): the process stops, to be started again")]
+    Ended {
+        /// Its name.
+        task: &'static str,
+        /// What it ended with.
+        reason: String,
+    },
     /// The public URL or the tokens cannot be used for signatures.
     #[error("server.public_url or twilio.auth_tokens cannot be used: {0}")]
     Signature(#[from] VerifierError),

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use tokio::task::{Id, JoinError, JoinSet};
 
+pub(super) const PUBLIC: &str = "public listener";
+pub(super) const ADMIN: &str = "admin listener";
+
 /// A task that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {

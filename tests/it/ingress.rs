@@ -108,9 +108,9 @@ pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<IngressAccount>, priva
         let metrics = Arc::new(Metrics::new("0", "0"));
         actix_web::rt::System::new().block_on(async move {
             if private {
-                return admin(journal, metrics, |_| {}, listener, 1).unwrap().await;
+                return admin(journal, metrics, |_| {}, listener, 1).unwrap().run().await;
             }
-            public(settings(accounts), journal, metrics, listener).unwrap().await
+            public(settings(accounts), journal, metrics, listener).unwrap().run().await
         })
     });
     address
@@ -520,7 +520,7 @@ fn collectors_of_metrics_wait_for_one_attempt_to_count_and_not_for_one_another()
     let (address, asked) = (listener.local_addr().unwrap(), journal.clone());
     std::thread::spawn(move || {
         let server =
-            async move { admin(journal, Arc::new(Metrics::new("0", "0")), |_| {}, listener, 1).unwrap().await };
+            async move { admin(journal, Arc::new(Metrics::new("0", "0")), |_| {}, listener, 1).unwrap().run().await };
         actix_web::rt::System::new().block_on(server)
     });
     std::thread::scope(|scope| {

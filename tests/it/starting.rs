@@ -1,4 +1,4 @@
-//! How the program starts: while its database is not there, and under systemd.
+//! How the program starts: while its journal is not open, and under systemd.
 
 use crate::ingress::{FORM, event, raw, send, status};
 use crate::pace::scaled;
@@ -12,6 +12,9 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// The default of `shutdown.grace_ms`.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Addresses that nobody has.
 fn free<const N: usize>() -> [SocketAddr; N] {
@@ -126,6 +129,47 @@ fn what_a_database_refuses_for_good_is_not_waited_for() {
         assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
         assert!(text(&output.stderr).contains("cannot be opened"), "{}", text(&output.stderr));
     }
+}
+
+/// A journal's file that somebody else holds: whoever opens it waits for SQLite's busy timeout of five seconds.
+fn held(folder: &TempDir) -> (String, rusqlite::Connection) {
+    let path = folder.path().join("journal.db");
+    let holder = rusqlite::Connection::open(&path).unwrap();
+    holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    (format!("sqlite:{}", path.display()), holder)
+}
+
+#[test]
+fn probes_are_answered_and_signals_heeded_while_a_file_is_being_opened() {
+    let folder = TempDir::new().unwrap();
+    let (journal, holder) = held(&folder);
+    let [public, admin] = free();
+    let mut child = serve(&journal, [public, admin]).spawn().unwrap();
+    assert_eq!(answers(admin, "/health/live"), "200");
+    assert_eq!(answers(admin, "/health/ready"), "503");
+    assert_eq!(status(&posted(public)), "503");
+    terminate(&child);
+    let began = Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(began.elapsed() < GRACE, "{:?}", began.elapsed());
+    drop(holder);
+}
+
+#[test]
+fn the_service_works_as_soon_as_its_file_is_open() {
+    let folder = TempDir::new().unwrap();
+    let (journal, holder) = held(&folder);
+    let [public, admin] = free();
+    let mut child = serve(&journal, [public, admin]).spawn().unwrap();
+    assert_eq!(answers(admin, "/health/live"), "200");
+    holder.execute_batch("ROLLBACK").unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, format!("ready: events on http://{public}, health on http://{admin}\n"));
+    assert_eq!(answers(admin, "/health/ready"), "200");
+    assert_eq!(status(&posted(public)), "403", "another account's");
+    terminate(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(crate) fn listen(journal: Arc<Fake>, change: impl FnOnce(&mut IngressSetting
     change(&mut settings);
     let counted = metrics.clone();
     std::thread::spawn(move || {
-        let serve = async move { public(settings, journal, counted, listener).unwrap().await };
+        let serve = async move { public(settings, journal, counted, listener).unwrap().run().await };
         actix_web::rt::System::new().block_on(serve)
     });
     Listener { address, metrics }

@@ -1,12 +1,19 @@
 //! The end of a part is the end of the process; a call that cannot be read is parked and blinds nothing else.
 
+use crate::ingress::{account, fake, settings, status};
 use crate::metrics::{get, named, story, until};
+use crate::strangers::{self, PATIENCE};
+use actix_web::rt::System;
 use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 use taskrouter_streams::call::fact::{Fact, FactKind};
 use taskrouter_streams::call::sid::TaskSid;
+use taskrouter_streams::http::{Listener, admin, public};
 use taskrouter_streams::journal::{Journal, NewFact};
 use taskrouter_streams::service::{Ended, Supervisor};
+use taskrouter_streams::telemetry::metrics::Metrics;
 use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
 
@@ -28,6 +35,46 @@ async fn a_task_that_ends_is_named_with_what_it_ended_with() {
     }
     tokio::time::timeout(Duration::from_millis(10), tasks.ended()).await.expect_err("the long one still runs");
     tasks.join(&["returns"]).await;
+}
+
+/// Either listener, on a free address.
+fn listeners() -> [(Listener, SocketAddr); 2] {
+    let metrics = || Arc::new(Metrics::new("0", "0"));
+    let [one, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = [&one, &other].map(|listener| listener.local_addr().unwrap());
+    let public = public(settings(vec![account(1, &["token"])]), fake(1, false), metrics(), one).unwrap();
+    let admin = admin(fake(1, false), metrics(), |_| {}, other, 1).unwrap();
+    [(public, addresses[0]), (admin, addresses[1])]
+}
+
+#[test]
+fn a_listener_ends_with_any_of_its_threads() {
+    for name in ["public listener", "admin listener"] {
+        let ended = System::new().block_on(async {
+            let [(public, public_address), (admin, admin_address)] = listeners();
+            let is_public = name == "public listener";
+            let (listener, address) = if is_public { (public, public_address) } else { (admin, admin_address) };
+            let mut tasks = Supervisor::default();
+            tasks.spawn(name, listener.run());
+            let health = tokio::task::spawn_blocking(move || strangers::get(&address.to_string(), "/health/live"));
+            assert_eq!(status(&health.await.unwrap()), if is_public { "404" } else { "200" });
+            // Ends the threads of the server behind its back.
+            System::current().stop();
+            tokio::time::timeout(PATIENCE, tasks.ended()).await.expect("it goes on without a thread")
+        });
+        let reason = "one of its threads has died".to_owned();
+        assert_eq!(ended, Ended { task: name, reason, in_order: false });
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_is_stopped_ends_in_order() {
+    for (listener, address) in listeners() {
+        let _idle = TcpStream::connect(address).unwrap();
+        let (handle, running) = (listener.handle(), tokio::spawn(listener.run()));
+        handle.stop().await;
+        running.await.unwrap().expect("a thread that is told to end has not died");
+    }
 }
 
 /// Something new about a call, so that it is due.

@@ -177,7 +177,7 @@ async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to
         route: Route { public: PUBLIC_URL.to_owned(), local: format!("http://{}", listener.local_addr().unwrap()) },
     });
     let door = http::public(ingress(&settings), inner, metrics.clone(), listener).unwrap();
-    tokio::spawn(door);
+    tokio::spawn(door.run());
     let client = Arc::new(Client::new(settings.client(http::STREAM_STATUS_PATH)).unwrap());
     let stop = CancellationToken::new();
     let working = WorkerSettings {

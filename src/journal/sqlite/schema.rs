@@ -168,9 +168,11 @@ pub(super) fn open_for_writing(path: &Path, log_bytes: u64) -> Result<Connection
     let mut connection = opened.and_then(|opened| set_up(opened, BUSY, &pragmas)).map_err(unopenable)?;
     if was_killed {
         let began = Instant::now();
+        let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+        tracing::info!(bytes, "the last process was not stopped in order; its journal is being checked, all of it");
         check(&connection, &shown)?;
         let seconds = began.elapsed().as_secs_f64();
-        tracing::info!(seconds, "the last process was not stopped in order; its journal was checked and is whole");
+        tracing::info!(seconds, "the journal was checked and is whole");
     }
     migrate(&mut connection, &shown)?;
     Ok(connection)

@@ -221,7 +221,8 @@ async fn standing(is_private: bool) -> (tempfile::TempDir, Arc<SqliteJournal>, s
     let address = listener.local_addr().unwrap();
     let served = journal.clone();
     std::thread::spawn(move || {
-        actix_web::rt::System::new().block_on(async { admin(served, metrics, routes, listener, 1).unwrap().await })
+        actix_web::rt::System::new()
+            .block_on(async { admin(served, metrics, routes, listener, 1).unwrap().run().await })
     });
     (directory, journal, address)
 }
