@@ -1,11 +1,12 @@
 //! [`PostgresJournal`]: what each part of a journal is for this store.
 
 use super::address::Address;
-use super::connect::prepare;
+use super::connect::{Prepared, prepare};
 use super::handed::Handed;
 use super::ingest::{Batcher, Message, Waiting};
 use super::ops::{Claimed, CloseGap, OpenGap, PruneChunk, TakeLeases, TryOut, body, hash};
 use super::reader::{Bodies, Count, NewestEvent, NextDue, Page, Size};
+use super::server_time::ServerTime;
 use super::session::Sessions;
 use super::settings::PostgresSettings;
 use super::under_claims::{Change, LANES, UnderClaims};
@@ -40,6 +41,7 @@ pub struct PostgresJournal {
     /// Which process this is, where it remembers calls.
     keeper: i64,
     clock: Arc<Clock>,
+    server_time: ServerTime,
     hint: Arc<Notify>,
     failure: Failure,
     tasks: TaskTracker,
@@ -54,7 +56,7 @@ impl PostgresJournal {
     /// When the database cannot be reached or used, or a newer version has migrated it.
     pub async fn open(settings: PostgresSettings) -> Result<Self, OpenError> {
         let address = Address::parse(&settings.url)?;
-        let (durable, measured) = prepare(&address, settings.acquire_timeout).await?;
+        let Prepared { durable, measured, newest } = prepare(&address, settings.acquire_timeout).await?;
         let clock = Arc::new(Clock::of_server(MachineTime::default(), measured));
         let sessions = Arc::new(Sessions::new(address.clone(), &settings, durable, clock.clone()));
         let (hint, stop, tasks) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
@@ -101,6 +103,7 @@ impl PostgresJournal {
             lease: settings.lease,
             keeper,
             clock,
+            server_time: ServerTime::new(measured.at, newest.unwrap_or(0)),
             hint,
             failure,
             tasks,
@@ -157,8 +160,11 @@ impl Claims for PostgresJournal {
     fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Box::pin(async move {
-            let work = TakeLeases { limit, lease: self.lease, keeper: self.keeper };
-            let claims = self.sessions.run(&work).await?.into_iter().map(|Claimed { claim, from, facts }| {
+            let earliest = self.server_time.earliest();
+            let work = TakeLeases { limit, lease: self.lease, keeper: self.keeper, earliest };
+            let (now, claimed) = self.sessions.run(&work).await?;
+            self.server_time.told(now, earliest);
+            let claims = claimed.into_iter().map(|Claimed { claim, from, facts }| {
                 // One that cannot be read is found when the worker asks for it.
                 if let Ok(facts) = parse(&claim.call, facts) {
                     self.handed.claimed(&claim, from, facts);
