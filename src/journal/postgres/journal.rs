@@ -15,6 +15,7 @@ use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::journal::calls::text;
+use crate::journal::retention::Opening;
 use crate::journal::running::{Failure, Running, failed};
 use crate::journal::values::parse;
 use crate::journal::{
@@ -42,6 +43,7 @@ pub struct PostgresJournal {
     keeper: i64,
     clock: Arc<Clock>,
     server_time: ServerTime,
+    opening: Opening,
     hint: Arc<Notify>,
     failure: Failure,
     tasks: TaskTracker,
@@ -104,6 +106,7 @@ impl PostgresJournal {
             keeper,
             clock,
             server_time: ServerTime::new(measured.at, newest.unwrap_or(0)),
+            opening: Opening::now(newest),
             hint,
             failure,
             tasks,
@@ -264,7 +267,8 @@ impl Reading for PostgresJournal {
 
 impl Journal for PostgresJournal {
     fn prune_chunk(&self, retention: Duration) -> Promise<'_, u64> {
-        Box::pin(async move { self.sessions.run(&PruneChunk { retention }).await })
+        let oldest_kept = self.opening.oldest_kept(retention);
+        Box::pin(async move { self.sessions.run(&PruneChunk { retention, oldest_kept }).await })
     }
 
     /// Only when one of our own tasks dies: a database that is away comes back, and its commits are its own affair.

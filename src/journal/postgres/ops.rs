@@ -116,6 +116,8 @@ impl Work for TakeLeases {
 /// One chunk of [`crate::journal::Journal::prune`].
 pub(super) struct PruneChunk {
     pub(super) retention: Duration,
+    /// [`Opening::oldest_kept`](crate::journal::retention::Opening::oldest_kept).
+    pub(super) oldest_kept: EpochMs,
 }
 
 impl Work for PruneChunk {
@@ -127,22 +129,22 @@ impl Work for PruneChunk {
             concat!(
                 "WITH ended AS MATERIALIZED (
                      SELECT task FROM taskrouter_streams.call
-                     WHERE over_ms < ",
+                     WHERE over_ms < least($3, ",
                 now_ms!(),
-                " - $1 AND NOT leased
+                " - $1) AND NOT leased
                      ORDER BY over_ms LIMIT $2 FOR UPDATE SKIP LOCKED),
                  forgotten AS MATERIALIZED (
                      SELECT task FROM taskrouter_streams.call
-                     WHERE over_ms IS NULL AND changed_ms < ",
+                     WHERE over_ms IS NULL AND changed_ms < least($3, ",
                 now_ms!(),
-                " - $1 AND due_ms IS NULL AND NOT leased
+                " - $1) AND due_ms IS NULL AND NOT leased
                      ORDER BY changed_ms, task LIMIT $2 FOR UPDATE SKIP LOCKED),
                  old AS MATERIALIZED (SELECT task FROM ended UNION ALL SELECT task FROM forgotten),
                  calls AS (DELETE FROM taskrouter_streams.call USING old WHERE call.task = old.task),
                  facts AS (DELETE FROM taskrouter_streams.fact USING old WHERE fact.task = old.task)
                  SELECT count(*) FROM old"
             ),
-            vec![Value::Number(millis(self.retention)), Value::Number(PRUNE_CHUNK)],
+            vec![Value::Number(millis(self.retention)), Value::Number(PRUNE_CHUNK), Value::Number(self.oldest_kept)],
         )]
     }
 
