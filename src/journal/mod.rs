@@ -16,6 +16,7 @@ mod outage;
 mod packed;
 mod parts;
 mod postgres;
+mod retention;
 mod running;
 mod sqlite;
 mod values;

@@ -123,7 +123,7 @@ pub(crate) fn serve_pauses(journal: Arc<Fake>, entry: PauseEntry) -> SocketAddr 
         let settings = IngressSettings { pauses: Some(entry), ..settings(vec![account(1, &["token"])]) };
         let metrics = Arc::new(Metrics::new("0", "0"));
         actix_web::rt::System::new()
-            .block_on(async move { public(settings, journal, metrics, listener).unwrap().await })
+            .block_on(async move { public(settings, journal, metrics, listener).unwrap().run().await })
     });
     address
 }

@@ -6,6 +6,7 @@ mod listing;
 mod packing;
 mod pooler;
 mod postgres;
+mod postgres_clock;
 mod retention;
 mod rules;
 mod sqlite;

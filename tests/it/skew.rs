@@ -213,6 +213,30 @@ async fn two_workers_ten_minutes_apart_on_one_database_hand_calls_to_each_other(
     nothing_acknowledged_is_lost(&sim, &kept);
 }
 
+/// As when a standby takes over whose clock is not the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_whose_clock_is_set_by_minutes_under_running_workers_delays_nothing() {
+    let Some(database) = Database::new().await else { return };
+    database.fake_clock().await;
+    let (sim, balancer) = twilio(13, 20).await;
+    let settings = [HURRY, &[("TRS__STREAMS__STRATEGY", "streams-api")]].concat();
+    let workers = [(); 2].map(|()| Serving::start_with(&database.url(), &sim.api_base_url(), &settings));
+    workers.iter().for_each(|worker| balancer.add(&worker.public));
+    let callers = Callers::of(&sim);
+    for (round, seconds) in (1..).zip([-60, -360, -300, -660]) {
+        callers.have_ended(10 * round).await;
+        the_next_starts_fail(&sim);
+        database.set_clock(seconds).await;
+    }
+    let calls = callers.all().await;
+    until_at_rest(async || database.number("SELECT count(*) FROM taskrouter_streams.call WHERE over_ms IS NULL").await)
+        .await;
+    let journal = postgres::open(postgres::settings(database.url(), LEASE)).await;
+    for facts in went_well(&*journal, &sim, &calls).await {
+        nothing_was_given_up(&facts);
+    }
+}
+
 /// A machine so busy that a restart outlasts Twilio's patience says nothing of clocks: then all begins anew.
 async fn one_worker_whose_clock_is_set(strategy: &'static str, stops: bool) {
     let Some(library) = library() else { return };

@@ -19,6 +19,7 @@ mod ops;
 mod pool;
 mod reader;
 mod schema;
+mod server_time;
 mod session;
 mod settings;
 mod sql;

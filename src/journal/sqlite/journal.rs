@@ -3,7 +3,7 @@
 use super::error::{unavailable, verdict};
 use super::file::{JournalFile, held_during, lock};
 use super::foreseen::Consulted;
-use super::live::Live;
+use super::live::{Live, millis};
 use super::queue::{Message, Read, Write, WriteFact};
 use super::settings::SqliteSettings;
 use super::turns::Turns;
@@ -15,6 +15,7 @@ use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::journal::calls::text;
 use crate::journal::failed_writes::FailedWrites;
+use crate::journal::retention::Opening;
 use crate::journal::running::{Failure, failed, watched};
 use crate::journal::{
     Backlog, CallQuery, CallRow, CallState, Claim, Claims, Clock, Coverage, Due, Facts, Foresight, Ingest, Ingested,
@@ -38,6 +39,7 @@ pub struct SqliteJournal {
     queue_limit: usize,
     lease: Duration,
     clock: Arc<Clock>,
+    opening: Opening,
     hint: Arc<Notify>,
     consulted: Arc<Consulted>,
     failed_writes: Arc<FailedWrites>,
@@ -65,7 +67,7 @@ impl SqliteJournal {
         let reading = schema::open_for_reading(&settings.path)?;
         let projecting = schema::open_for_projecting(&settings.path, settings.wal_limit_bytes)?;
         let folding = schema::open_for_folding(&settings.path)?;
-        let (live, clock) = projection::open(&connection).map_err(|error| unopenable(error.to_string()))?;
+        let (live, clock, opening) = projection::open(&connection).map_err(|error| unopenable(error.to_string()))?;
         let (live, clock) = (Arc::new(Live::new(live)), Arc::new(clock));
         let (hint, failed_writes, turns) =
             (Arc::new(Notify::new()), Arc::new(FailedWrites::default()), Arc::new(Turns::default()));
@@ -112,6 +114,7 @@ impl SqliteJournal {
             queue_limit: settings.queue_limit,
             lease: settings.lease,
             clock,
+            opening,
             hint,
             consulted,
             failed_writes,
@@ -333,8 +336,11 @@ impl Reading for SqliteJournal {
 
 impl Journal for SqliteJournal {
     fn prune_chunk(&self, retention: Duration) -> Promise<'_, u64> {
-        let clock = self.clock.clone();
-        Box::pin(self.write(move |connection, live| projection::prune_chunk(connection, live, retention, clock.now())))
+        let (clock, oldest_kept) = (self.clock.clone(), self.opening.oldest_kept(retention));
+        Box::pin(self.write(move |connection, live| {
+            let now = clock.now();
+            projection::prune_chunk(connection, live, oldest_kept.min(now - millis(retention)), now)
+        }))
     }
 
     fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {

@@ -1,15 +1,15 @@
 //! The rows of calls, in the file. They follow the facts at some distance, off the way of events: while the process runs, memory
 //! says what is so. A start begins with them and takes in the facts that came later.
 
-use super::live::{CallId, Live, LiveCalls, millis};
+use super::live::{CallId, Live, LiveCalls};
 use super::packing::text;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::{CallSid, TaskSid};
 use crate::journal::packed::pack;
+use crate::journal::retention::Opening;
 use crate::journal::{Clock, MachineTime, Seq};
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// Rows in one transaction: some milliseconds.
 pub(super) const CHUNK: usize = 256;
@@ -106,8 +106,8 @@ pub(super) fn is_alone(connection: &Connection, id: CallId, leg: &CallSid) -> ru
         .query_row(params![leg.as_str(), id], |row| row.get(0))
 }
 
-/// The live calls, and the clock that new facts are stamped by.
-pub(super) fn open(connection: &Connection) -> rusqlite::Result<(LiveCalls, Clock)> {
+/// The live calls, the clock that new facts are stamped by, and what was found by it.
+pub(super) fn open(connection: &Connection) -> rusqlite::Result<(LiveCalls, Clock, Opening)> {
     let mut calls = load(connection)?;
     let over =
         connection.query_row("SELECT max(changed_ms) FROM call WHERE over_ms IS NOT NULL", [], |row| row.get(0))?;
@@ -116,7 +116,7 @@ pub(super) fn open(connection: &Connection) -> rusqlite::Result<(LiveCalls, Cloc
     if newest.is_some_and(|newest| newest > clock.now()) {
         calls.make_waiting_due();
     }
-    Ok((calls, clock))
+    Ok((calls, clock, Opening::now(newest)))
 }
 
 /// The live calls as they were left, with the facts that their rows do not have.
@@ -187,16 +187,15 @@ fn catch_up(connection: &Connection, calls: &mut LiveCalls, nameless: &mut BTree
     Ok(())
 }
 
-/// One chunk of [`crate::journal::Journal::prune`].
+/// One chunk of [`crate::journal::Journal::prune`]: of calls that were over before a time.
 pub(super) fn prune_chunk(
     connection: &mut Connection,
     live: &Live,
-    retention: Duration,
+    before: EpochMs,
     now: EpochMs,
 ) -> rusqlite::Result<u64> {
     project_all(connection, live, now)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let before = now - millis(retention);
     let mut old: Vec<(CallId, bool)> = transaction
         .prepare_cached(
             "SELECT * FROM (SELECT id, parked FROM call

@@ -227,6 +227,16 @@ async fn the_file_stays_bounded_over_a_month() {
     retention::a_month(journal, a_day_passes).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_starts_ahead_deletes_nothing_before_its_time() {
+    let dir = Dir::new();
+    let two_weeks_pass = async || {
+        let aged = "UPDATE call SET over_ms = over_ms - 1209600000, changed_ms = changed_ms - 1209600000";
+        rusqlite::Connection::open(dir.file()).unwrap().execute(aged, []).unwrap();
+    };
+    retention::a_clock_that_starts_ahead(&dir, two_weeks_pass).await;
+}
+
 /// What the first version wrote, as it wrote it.
 const VERSION_1: &str = r#"
     CREATE TABLE call (task TEXT PRIMARY KEY, last_seq INTEGER NOT NULL DEFAULT 0, due_ms INTEGER, lease_ms INTEGER,
