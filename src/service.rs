@@ -3,10 +3,12 @@
 //! [`Service::start`] makes a running service of [`Settings`], [`Service::run_until`] keeps it until a signal or a failed journal,
 //! and [`Service::stop`] ends it in order. Commands, benches, tests and the simulator's testbed all start it here.
 
+mod descriptors;
 mod error;
 mod opening;
 mod supervisor;
 
+use descriptors::{admin_connections, max_connections};
 pub use error::{RunError, StartError};
 pub(crate) use opening::postgres_settings;
 use supervisor::{ADMIN, PUBLIC};
@@ -17,7 +19,9 @@ use crate::call::rules::Destination;
 use crate::config::{self, Mode, Settings};
 use crate::console::view::AccountNames;
 use crate::console::{ConsoleSettings, console};
-use crate::http::{self, ConnectionLimits, IngressSettings, Listener, ListenerHandle, PauseEntry, PauseKey};
+use crate::http::{
+    self, AdminSettings, ConnectionLimits, IngressSettings, Listener, ListenerHandle, PauseEntry, PauseKey,
+};
 use crate::ingest::pause_requests::PauseRequests;
 use crate::journal::{Journal, Outage};
 use crate::recording::{Known, Recorder};
@@ -94,7 +98,7 @@ impl Service {
         let servers = [
             http::public(ingress, journal.clone(), metrics.clone(), public_listener)
                 .map_err(|reason| listen("server.listen", public, reason))?,
-            http::admin(journal.clone(), metrics.clone(), operators, admin_listener, grace.as_secs())
+            http::admin(journal.clone(), metrics.clone(), operators, admin_listener, admin_settings(settings))
                 .map_err(|reason| listen("admin.listen", admin, reason))?,
         ];
         let worker = Worker::new(journal.clone(), accounts, metrics.clone(), worker_settings(settings, &traces));
@@ -208,18 +212,11 @@ async fn prune_loop(
     }
 }
 
-/// `server.max_connections`, or as many as the limit of open files allows beside `server.descriptor_reserve`.
-fn max_connections(server: &config::ServerConfig) -> Result<usize, StartError> {
-    let (reserve, closing) = (server.descriptor_reserve, server.threads * http::CLOSING_PER_THREAD);
-    let allowed = http::descriptors::allow(server.max_connections, reserve + closing)
-        .ok_or_else(|| StartError::Descriptors { limit: http::descriptors::limit(), reserve })?;
-    if allowed < server.max_connections {
-        tracing::warn!(
-            allowed,
-            "the limit of open files allows fewer connections than server.max_connections: raise it (ulimit -n, LimitNOFILE=)"
-        );
+fn admin_settings(settings: &Settings) -> AdminSettings {
+    AdminSettings {
+        connections: admin_connections(&settings.server),
+        shutdown_grace_s: settings.shutdown.grace.as_secs(),
     }
-    Ok(allowed)
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

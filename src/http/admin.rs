@@ -24,8 +24,14 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 /// Calls are counted no more often, however many collectors ask: with PostgreSQL that reads every live call's row.
 const COUNTED_EVERY: Duration = Duration::from_secs(1);
 
-/// As many as actix takes by default.
-const MOST_CONNECTIONS: usize = 25_600;
+/// How the admin listener works.
+#[derive(Debug, Clone, Copy)]
+pub struct AdminSettings {
+    /// Connections at a time. When it is reached, the next one takes the place of the one that has been idle for the longest.
+    pub connections: usize,
+    /// How long requests under way may take to end when the listener stops, in seconds.
+    pub shutdown_grace_s: u64,
+}
 
 struct AdminState {
     journal: Arc<dyn Workload>,
@@ -38,16 +44,17 @@ struct AdminState {
 /// `GET /health` (200 when the journal answers within two seconds and its last commit succeeded, else 503; `/health` also
 /// shows the build),
 /// `GET /metrics`, and what `more` adds. The server handles no signals and stops through its handle,
-/// waiting up to `shutdown_grace_s` seconds for requests under way.
+/// waiting for requests under way.
 pub fn admin(
     journal: Arc<dyn Workload>,
     metrics: Arc<Metrics>,
     more: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     listener: TcpListener,
-    shutdown_grace_s: u64,
+    settings: AdminSettings,
 ) -> std::io::Result<Listener> {
     let state = web::Data::new(AdminState { journal, metrics, counted: Mutex::default() });
-    let bounds = Bounds { connections: MOST_CONNECTIONS, keep_alive: KeepAlive::default(), shutdown_grace_s };
+    let AdminSettings { connections, shutdown_grace_s } = settings;
+    let bounds = Bounds { connections, keep_alive: KeepAlive::default(), shutdown_grace_s };
     bounded_app::serve("admin", listener, &bounds, move || {
         App::new()
             .app_data(state.clone())

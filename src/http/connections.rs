@@ -1,4 +1,4 @@
-//! The public listener's connections: how many there are, whose they are, and how many bytes they hold that nobody has verified.
+//! A listener's connections: how many there are, whose they are, and how many bytes they hold that nobody has verified.
 //!
 //! Anybody may connect and send before their signature can be checked, so what strangers can take is bounded over all of them.
 //! When it is used up, the oldest of them goes. A connection that has brought a valid signature goes last.
@@ -43,7 +43,10 @@ const REQUEST_BYTES: usize = 16 * 1024;
 /// The most that an HTTP/2 connection holds of what nobody has asked for yet: its flow-control window, a frame, and a head.
 const HTTP2_BUFFER_BYTES: usize = (64 + 16 + 16) * 1024;
 
-/// How much the connections of the public listener may take.
+/// Evicted connections of one thread that may still be open.
+pub const CLOSING_PER_THREAD: usize = 32;
+
+/// How much the connections of a listener may take.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
     /// Connections at a time. When it is reached, the next one takes the place of the one that matters least.
@@ -58,15 +61,16 @@ pub struct ConnectionLimits {
     pub unverified_bytes: usize,
 }
 
-/// All connections of the public listener, over all its threads.
+/// All connections of a listener, over all its threads.
 pub(super) struct Connections {
     limits: ConnectionLimits,
-    metrics: Arc<Metrics>,
+    /// Those of the public listener are counted.
+    metrics: Option<Arc<Metrics>>,
     table: Mutex<Table>,
 }
 
 impl Connections {
-    pub(super) fn new(limits: ConnectionLimits, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(super) fn new(limits: ConnectionLimits, metrics: Option<Arc<Metrics>>) -> Arc<Self> {
         Arc::new(Self { limits, metrics, table: Mutex::default() })
     }
 
@@ -111,7 +115,9 @@ impl Connections {
     }
 
     fn count_eviction(&self, reason: &'static str) {
-        self.metrics.ingress.evictions.get_or_create(&[("reason", reason)]).inc();
+        if let Some(metrics) = &self.metrics {
+            metrics.ingress.evictions.get_or_create(&[("reason", reason)]).inc();
+        }
     }
 
     /// Evicts whatever has been sending for the longest until no more is held than may be.
@@ -127,8 +133,10 @@ impl Connections {
 
     fn show(&self, table: &Table) {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.metrics.ingress.connections.set(gauge(table.connections()));
-        self.metrics.ingress.unverified_bytes.set(gauge(table.unverified_bytes));
+        if let Some(metrics) = &self.metrics {
+            metrics.ingress.connections.set(gauge(table.connections()));
+            metrics.ingress.unverified_bytes.set(gauge(table.unverified_bytes));
+        }
     }
 }
 

@@ -52,11 +52,11 @@ mod versions;
 mod waiting;
 
 pub use accounts::IngressAccount;
-pub use admin::admin;
-pub use connections::ConnectionLimits;
+pub use admin::{AdminSettings, admin};
+pub use connections::{CLOSING_PER_THREAD, ConnectionLimits};
 pub use listener::{Listener, ListenerHandle};
 pub use paths::{EVENT_STREAMS_PATH, EVENTS_PATH, STREAM_STATUS_PATH};
 pub use pause_signature::{PauseEntry, PauseKey};
-pub use routes::{CLOSING_PER_THREAD, public};
+pub use routes::public;
 pub use settings::IngressSettings;
 pub use waiting::waiting;

@@ -3,7 +3,7 @@
 //! Nothing of a request is used before its signature has been checked. 204 is answered only after the commit: from then on
 //! the event is ours to keep.
 
-use super::connections::Connections;
+use super::connections::{CLOSING_PER_THREAD, Connections};
 use super::guarded_stream::GuardedStream;
 use super::http2::Http2Settings;
 use super::listener::{Listener, Threads};
@@ -32,9 +32,6 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Evicted connections of one thread that may still be open.
-pub const CLOSING_PER_THREAD: usize = 32;
 
 /// More, and actix panics.
 const MOST_THREADS: usize = 512;
@@ -67,7 +64,7 @@ pub fn public(
     let (client_timeout, keep_alive) = (settings.client_timeout, settings.keep_alive);
     let instruction = settings.assignment.clone().map(web::Data::new);
     let pauses = settings.pauses.clone().map(web::Data::new);
-    let connections = Connections::new(settings.connections.clone(), metrics.clone());
+    let connections = Connections::new(settings.connections.clone(), Some(metrics.clone()));
     // Ours is the limit; this one only stops accepting while evicted connections are not closed yet.
     let per_thread = settings.connections.max.div_ceil(threads) + CLOSING_PER_THREAD;
     let server = Server::build()

@@ -8,13 +8,15 @@ use actix_web::http::header::RETRY_AFTER;
 use actix_web::{App, HttpResponse, web};
 use std::net::TcpListener;
 
-/// Connections at a time. Each ends with its answer.
-const MOST_CONNECTIONS: usize = 256;
-
-/// Serves on `listener` until it is stopped: `GET /health/live` with 200 if it `has_health`, and everything else with 503. What waits in
+/// Serves on `listener`, with so many connections at a time, until it is stopped: `GET /health/live` with 200 if it `has_health`, and everything else with 503. What waits in
 /// the listener's queue is left to whoever serves it next.
-pub fn waiting(listener: TcpListener, has_health: bool, retry_after_s: u64) -> std::io::Result<Listener> {
-    let bounds = Bounds { connections: MOST_CONNECTIONS, keep_alive: KeepAlive::Disabled, shutdown_grace_s: 1 };
+pub fn waiting(
+    listener: TcpListener,
+    connections: usize,
+    has_health: bool,
+    retry_after_s: u64,
+) -> std::io::Result<Listener> {
+    let bounds = Bounds { connections, keep_alive: KeepAlive::Disabled, shutdown_grace_s: 1 };
     bounded_app::serve("waiting", listener, &bounds, move || {
         let not_ready = move || async move {
             let retry_after = (RETRY_AFTER, retry_after_s.to_string());

@@ -4,6 +4,7 @@
 //! before it is used. Meanwhile both listeners are up: probes see a process that lives and is not ready, and whoever posts is asked to
 //! come again.
 
+use super::descriptors::admin_connections;
 use super::error::StartError;
 use super::supervisor::{ADMIN, Ended, PUBLIC, Supervisor};
 use crate::config::{self, JournalUrl, Settings};
@@ -71,7 +72,7 @@ struct Waiting {
 
 impl Waiting {
     fn start(settings: &Settings, public: &TcpListener, admin: &TcpListener) -> Result<Self, StartError> {
-        let retry_after_s = settings.server.retry_after.as_secs();
+        let (retry_after_s, connections) = (settings.server.retry_after.as_secs(), admin_connections(&settings.server));
         let (mut handles, mut tasks) = (Vec::new(), Supervisor::default());
         let listeners = [(PUBLIC, "server.listen", public, false), (ADMIN, "admin.listen", admin, true)];
         for (name, key, listener, has_health) in listeners {
@@ -79,7 +80,8 @@ impl Waiting {
                 Ok(address) => StartError::Listen { key, address, reason },
                 Err(_) => StartError::Listen { key, address: settings.server.listen, reason },
             };
-            let server = listener.try_clone().and_then(|own| http::waiting(own, has_health, retry_after_s));
+            let server =
+                listener.try_clone().and_then(|own| http::waiting(own, connections, has_health, retry_after_s));
             let server = server.map_err(unlistened)?;
             handles.push(server.handle());
             tasks.spawn(name, server.run());

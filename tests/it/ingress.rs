@@ -9,7 +9,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use taskrouter_streams::http::{ConnectionLimits, IngressAccount, IngressSettings, PauseEntry, admin, public};
+use taskrouter_streams::http::{
+    AdminSettings, ConnectionLimits, IngressAccount, IngressSettings, PauseEntry, admin, public,
+};
 use taskrouter_streams::journal::{
     Backlog, Clock, Ingest, Ingested, JournalError, MachineTime, NewFact, Promise, Storage, Timekeeping, Workload,
 };
@@ -21,6 +23,7 @@ use taskrouter_streams::twilio::signature::{Verifier, sign};
 use tokio::sync::{Notify, Semaphore};
 
 pub(crate) const BASE: &str = "https://a.example";
+pub(crate) const ADMIN: AdminSettings = AdminSettings { connections: 64, shutdown_grace_s: 1 };
 pub(crate) const TARGET: &str = "/taskrouter/events";
 const STREAMS: &str = "/taskrouter/event-streams";
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
@@ -108,7 +111,7 @@ pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<IngressAccount>, priva
         let metrics = Arc::new(Metrics::new("0", "0"));
         actix_web::rt::System::new().block_on(async move {
             if private {
-                return admin(journal, metrics, |_| {}, listener, 1).unwrap().run().await;
+                return admin(journal, metrics, |_| {}, listener, ADMIN).unwrap().run().await;
             }
             public(settings(accounts), journal, metrics, listener).unwrap().run().await
         })
@@ -519,8 +522,9 @@ fn collectors_of_metrics_wait_for_one_attempt_to_count_and_not_for_one_another()
     let (journal, listener) = (Arc::new(Mute::default()), TcpListener::bind("127.0.0.1:0").unwrap());
     let (address, asked) = (listener.local_addr().unwrap(), journal.clone());
     std::thread::spawn(move || {
-        let server =
-            async move { admin(journal, Arc::new(Metrics::new("0", "0")), |_| {}, listener, 1).unwrap().run().await };
+        let server = async move {
+            admin(journal, Arc::new(Metrics::new("0", "0")), |_| {}, listener, ADMIN).unwrap().run().await
+        };
         actix_web::rt::System::new().block_on(server)
     });
     std::thread::scope(|scope| {

@@ -310,6 +310,44 @@ fn health_answers_however_many_connect_and_however_few_files_can_be_open() {
 }
 
 #[test]
+fn a_probe_is_answered_beside_however_many_idle_connections_of_the_admin_listener() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = format!("sqlite:{}", folder.path().join("journal.db").display());
+    let reserve = [("TRS__SERVER__DESCRIPTOR_RESERVE", "64"), ("TRS__SERVER__MAX_CONNECTIONS", "64")];
+    let serving = Serving::start_as(with_open_files(300), &journal, "http://127.0.0.1:9", &reserve);
+    let admin: SocketAddr = serving.admin.parse().unwrap();
+    let at_rest = open_files(serving.pid());
+    let began = Instant::now();
+    let ask = |socket: &mut TcpStream| {
+        let sent = socket.write_all(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        sent.and_then(|()| socket.read(&mut [0; 512])).is_ok_and(|bytes| bytes > 0)
+    };
+    let mut collector = TcpStream::connect(admin).unwrap();
+    collector.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(ask(&mut collector));
+    let mut held: Vec<TcpStream> = (0..400).map(|_| TcpStream::connect(admin).unwrap()).collect();
+    // Silent connections are closed by themselves only after five seconds: later than common probes give up.
+    for path in ["/health/live", "/health/ready"] {
+        let asked = Instant::now();
+        assert_eq!(status(&get(&serving.admin, path)), "200");
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    }
+    assert!(is_closed(&mut held[0]), "the one that was idle for the longest has made room");
+    // An idle connection is kept for five seconds, which this machine may have taken.
+    assert!(ask(&mut collector) || began.elapsed() > Duration::from_secs(4), "whoever has asked something goes last");
+    // Half of the reserve, and a few that the program opens for itself.
+    let taken = || open_files(serving.pid()).saturating_sub(at_rest);
+    while taken() > 64 / 2 + 16 {
+        assert!(began.elapsed() < PATIENCE, "{} are taken", taken());
+    }
+}
+
+/// Of a process.
+fn open_files(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+#[test]
 fn too_few_open_files_are_told_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let output = with_open_files(100)

@@ -1,6 +1,6 @@
 //! The end of a part is the end of the process; a call that cannot be read is parked and blinds nothing else.
 
-use crate::ingress::{account, fake, settings, status};
+use crate::ingress::{ADMIN, account, fake, settings, status};
 use crate::metrics::{get, named, story, until};
 use crate::strangers::{self, PATIENCE};
 use actix_web::rt::System;
@@ -43,7 +43,7 @@ fn listeners() -> [(Listener, SocketAddr); 2] {
     let [one, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let addresses = [&one, &other].map(|listener| listener.local_addr().unwrap());
     let public = public(settings(vec![account(1, &["token"])]), fake(1, false), metrics(), one).unwrap();
-    let admin = admin(fake(1, false), metrics(), |_| {}, other, 1).unwrap();
+    let admin = admin(fake(1, false), metrics(), |_| {}, other, ADMIN).unwrap();
     [(public, addresses[0]), (admin, addresses[1])]
 }
 

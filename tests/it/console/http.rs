@@ -1,6 +1,7 @@
 //! The console over plain HTTP: what it shows, to whom, and what it refuses.
 
 use super::{answer, busy_stage, text};
+use crate::ingress::ADMIN;
 use reqwest::Method;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -222,7 +223,7 @@ async fn standing(is_private: bool) -> (tempfile::TempDir, Arc<SqliteJournal>, s
     let served = journal.clone();
     std::thread::spawn(move || {
         actix_web::rt::System::new()
-            .block_on(async { admin(served, metrics, routes, listener, 1).unwrap().run().await })
+            .block_on(async { admin(served, metrics, routes, listener, ADMIN).unwrap().run().await })
     });
     (directory, journal, address)
 }
