@@ -41,7 +41,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// For the journal to close when nothing is left of `shutdown.grace_ms`: one that answers needs no more.
+/// For everything to close when nothing is left of `shutdown.grace_ms`: a journal that answers needs no more.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 const WORKER: &str = "dispatcher";
@@ -167,20 +167,30 @@ impl Service {
         }
         // What still runs is aborted.
         drop(tasks);
-        let closing = async {
-            traces.close().await;
-            journal.close().await
-        };
-        match tokio::time::timeout_at(deadline.max(Instant::now() + LAST_MOMENT), closing).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
+        // At once, so that a collector which does not answer takes nothing of the journal's time.
+        let last = deadline.max(Instant::now() + LAST_MOMENT);
+        let traces = async {
+            if tokio::time::timeout_at(last, traces.close()).await.is_err() {
+                tracing::warn!("the last traces were not exported in time: check traces.otlp_url");
             }
-            Err(_) => tracing::warn!("the journal did not close in time; the next start recovers it"),
+        };
+        let recorder = async {
+            if let Some(recorder) = recorder {
+                recorder.close(last.saturating_duration_since(Instant::now())).await;
+            }
+        };
+        tokio::join!(close(&*journal, last), traces, recorder);
+    }
+}
+
+/// What it cannot finish by `last` the next start does.
+async fn close(journal: &dyn Journal, last: Instant) {
+    match tokio::time::timeout_at(last, journal.close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the journal could not be closed cleanly; the next start recovers it");
         }
-        if let Some(recorder) = recorder {
-            recorder.close(LAST_MOMENT).await;
-        }
+        Err(_) => tracing::warn!("the journal did not close in time; the next start recovers it"),
     }
 }
 

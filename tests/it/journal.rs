@@ -9,6 +9,7 @@ mod postgres;
 mod postgres_clock;
 mod retention;
 mod rules;
+mod sigterm;
 mod sqlite;
 mod statement_log;
 

@@ -82,12 +82,16 @@ impl Serving {
     }
 
     pub(crate) fn replay(&self, path: &str) -> Output {
-        program()
+        self.replaying(path).output().unwrap()
+    }
+
+    pub(crate) fn replaying(&self, path: &str) -> Command {
+        let mut command = program();
+        command
             .args(["replay", path, "--speed", "0", "--to", &format!("http://{}/taskrouter/events", self.public)])
             .args(["--sign-as", &format!("{PUBLIC_URL}/taskrouter/events")])
-            .env("TWILIO_AUTH_TOKEN", TOKEN)
-            .output()
-            .unwrap()
+            .env("TWILIO_AUTH_TOKEN", TOKEN);
+        command
     }
 }
 

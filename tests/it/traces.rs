@@ -1,5 +1,6 @@
 //! Traces, as a collector receives them.
 
+use crate::program::Serving;
 use crate::stories::{settle, story};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -146,6 +147,21 @@ async fn a_collector_that_is_away_is_waited_for_by_no_call() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_never_answers_takes_nothing_of_the_journals_time_to_close() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1/traces", silent.local_addr().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("journal.db");
+    let settings = [("TRS__TRACES__OTLP_URL", url.as_str()), ("TRS__SHUTDOWN__GRACE_MS", "1000")];
+    let serving = Serving::start_with(&format!("sqlite:{}", file.display()), "http://127.0.0.1:9", &settings);
+    assert!(serving.replay("fixtures/taskrouter").status.success());
+    serving.signal("TERM");
+    assert_eq!(serving.ended(), Some(0));
+    // One that was closed has folded its write-ahead log.
+    assert!(file.exists() && !directory.path().join("journal.db-wal").exists());
 }
 
 #[tokio::test]

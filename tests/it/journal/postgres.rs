@@ -518,30 +518,6 @@ async fn a_database_in_which_an_administrator_forbids_writes_is_refused_at_the_s
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sigterm_ends_the_process_in_time_whatever_its_database_does() {
-    const GRACE: Duration = Duration::from_secs(1);
-    let Some(database) = Database::new().await else { return };
-    for network in [Network::Works, Network::Broken, Network::Silent] {
-        let line = Line::to(database.port()).await;
-        let url = database.url_at(line.port);
-        let grace = [("TRS__SHUTDOWN__GRACE_MS", "1000")];
-        let start = move || crate::program::Serving::start_with(&url, "http://127.0.0.1:9", &grace);
-        let serving = tokio::task::spawn_blocking(start).await.unwrap();
-        let listening =
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
-        eventually("a session that listens", || async { Some(database.number(listening).await).filter(|n| *n > 0) })
-            .await;
-        line.set(network);
-        let begun = Instant::now();
-        serving.signal("TERM");
-        let ended = tokio::time::timeout(scaled(PATIENCE), tokio::task::spawn_blocking(|| serving.ended())).await;
-        assert_eq!(ended.expect("it ends").unwrap(), Some(0));
-        let took = begun.elapsed();
-        assert!(took < GRACE * 3, "{took:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_the_server_closed_are_replaced_without_a_failure() {
     let Some(database) = Database::new().await else { return };
     let journal = open(settings(database.url(), LONG)).await;

@@ -30,7 +30,8 @@ ssl_cert_file = '$dir/server.pem'
 ssl_key_file = '$dir/server.key'
 END
     "$1/pg_ctl" -D "$dir/data" -w -t 120 -l "$dir/log" start >/dev/null || { cat "$dir/log" >&2; exit 1; }
-    trap '"$1/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null; rm -rf "$dir"' EXIT
+    # It may have been frozen.
+    trap 'kill -CONT "$(head -n 1 "$dir/data/postmaster.pid")"; "$1/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null; rm -rf "$dir"' EXIT
     echo "$dir"
     cat >/dev/null
 "#;
@@ -82,6 +83,40 @@ impl Cluster {
         assert!(line.ends_with('\n'), "PostgreSQL did not start: see above");
         Self { port, directory: line.trim_end().into(), certificates, _alive: alive }
     }
+}
+
+/// All processes of a cluster, stopped until this is dropped, as on a machine that hangs.
+pub(crate) struct Frozen(Vec<String>);
+
+impl Cluster {
+    pub(crate) fn freeze(&self) -> Frozen {
+        let told = std::fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
+        let first = told.lines().next().unwrap().to_owned();
+        let mut frozen = Frozen(vec![first.clone()]);
+        // The first one before the others, so that it makes no more of them.
+        signal("STOP", &frozen.0);
+        for process in std::fs::read_dir("/proc").unwrap().flatten() {
+            // Most have no such file, or none any more.
+            let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
+            let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1));
+            if parent == Some(&first) {
+                frozen.0.push(process.file_name().into_string().unwrap());
+            }
+        }
+        signal("STOP", &frozen.0[1..]);
+        frozen
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        signal("CONT", &self.0);
+    }
+}
+
+/// To those that are still there.
+fn signal(name: &str, processes: &[String]) {
+    let _ = Command::new("kill").arg(format!("-{name}")).args(processes).stderr(Stdio::null()).status();
 }
 
 /// Runs a script, as the user postgres when we are root, as whom neither PostgreSQL nor PgBouncer runs; it goes on until its
