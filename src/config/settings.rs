@@ -228,7 +228,7 @@ impl fmt::Display for WithoutEffect {
 #[derive(Debug, Clone)]
 pub enum JournalUrl {
     Sqlite(PathBuf),
-    Postgres(DatabaseUrl),
+    Postgres(Box<DatabaseUrl>),
 }
 
 #[derive(Debug, Clone)]

@@ -134,7 +134,7 @@ pub(super) fn journal_url(reader: &mut Reader) -> Option<JournalUrl> {
         }
         Some(("sqlite", path)) => return Some(JournalUrl::Sqlite(PathBuf::from(path))),
         Some(("postgres" | "postgresql", _)) => match text.parse() {
-            Ok(url) => return Some(JournalUrl::Postgres(url)),
+            Ok(url) => return Some(JournalUrl::Postgres(Box::new(url))),
             Err(wrong) => {
                 let wrong: DatabaseUrlError = wrong;
                 reader.problem(KEY, wrong.to_string(), remedy);

@@ -47,7 +47,9 @@ fn until(story: &mut Story, end: i64, answer: impl Fn(&Operation) -> Option<Outc
                 story.settle(step, outcome);
             }
             Next::WaitUntil(at) => story.now = at.min(end),
-            next => panic!("after {} ms: {next:?}", story.now - START),
+            next @ (Next::Park(_) | Next::Report(_) | Next::Idle | Next::Over) => {
+                panic!("after {} ms: {next:?}", story.now - START)
+            }
         }
     }
 }
