@@ -22,7 +22,7 @@ pub(crate) fn sqlite(path: &Path) -> Arc<dyn Journal> {
 
 pub(crate) async fn postgres(url: &str) -> Arc<dyn Journal> {
     let settings = PostgresSettings {
-        url: url.to_owned().into(),
+        url: url.parse().unwrap(),
         pool_size: 8,
         acquire_timeout: Duration::from_secs(2),
         statement_timeout: Duration::from_secs(3),

@@ -337,11 +337,13 @@ impl Decision<'_> {
         if self.call.looked_in_vain() {
             return None;
         }
-        if let Readiness::Exhausted(..) = self.readiness(&Goal::FindCustomer) {
+        let goal = Goal::FindCustomer;
+        // Where looking fails, nobody knows whether there is a call: that is given up like anything else.
+        if matches!(self.readiness(&goal), Readiness::Exhausted(..)) && self.call.retries.is_waiting(&goal) {
             return Some(self.notice(Notice::NoCall));
         }
         let task = self.call.task()?;
-        Some(self.attempt(&[Goal::FindCustomer], |why| {
+        Some(self.attempt(&[goal], |why| {
             if let Some(call) = self.call.legs.unread() {
                 return self.fetch_call(call, why);
             }

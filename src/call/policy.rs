@@ -125,9 +125,9 @@ impl Policy {
         retry.last_at + pause
     }
 
-    /// Whether a goal should be given up: refused outright, denied thrice, or its next try would come after the limit. The customer of
-    /// an `outbound` call may take longer to be there than anything that fails.
-    pub fn is_exhausted(&self, retry: &Retry, outbound: bool) -> bool {
+    /// Whether a goal should be given up: refused outright, denied thrice, or its next try would come after the limit, counted from
+    /// `since`. The customer of an `outbound` call may take longer to be there than anything that fails.
+    pub fn is_exhausted(&self, retry: &Retry, since: EpochMs, outbound: bool) -> bool {
         let limit = match retry.kind {
             RetryKind::Refused => return true,
             RetryKind::Denied if retry.denials > DENIALS => return true,
@@ -136,7 +136,7 @@ impl Policy {
         };
         // A gap longer than any pause and request is an absence: of a process that died, or by a clock that was set.
         let absence = (retry.longest_gap_ms - self.retry_cap_ms - self.landing_ms).max(0);
-        self.next_try(retry, outbound) > retry.first_at + absence + limit
+        self.next_try(retry, outbound) > since + absence + limit
     }
 
     /// What a stream in this slot costs in tracks.

@@ -44,6 +44,10 @@ pub struct Retry {
     pub first_at: EpochMs,
     /// When the last one settled.
     pub last_at: EpochMs,
+    /// Since when nothing has failed.
+    pub waiting_since: Option<EpochMs>,
+    /// When something failed first, unless two tries since have found everything in order.
+    pub failing_since: Option<EpochMs>,
     /// The longest time between two of them.
     pub longest_gap_ms: i64,
     /// How many there were.
@@ -110,6 +114,8 @@ impl Retries {
                 reason: String::new(),
                 first_at: at,
                 last_at: at,
+                waiting_since: None,
+                failing_since: None,
                 longest_gap_ms: 0,
                 count: 0,
                 denials: 0,
@@ -117,6 +123,7 @@ impl Retries {
                 retry_after_ms: None,
             });
             retry.kind = softened(kind, goal);
+            retry.note_kind(at);
             retry.reason.clone_from(&reason);
             retry.longest_gap_ms = retry.longest_gap_ms.max(at - retry.last_at);
             retry.last_at = at;
@@ -167,6 +174,12 @@ impl Retries {
         self.entries.get(goal).is_some_and(|entry| entry.retry.is_some())
     }
 
+    /// Whether nothing failed at the last try: somebody else has to do something first.
+    pub(super) fn is_waiting(&self, goal: &Goal) -> bool {
+        let retry = self.entries.get(goal).and_then(|entry| entry.retry.as_ref());
+        retry.is_some_and(|retry| retry.kind == RetryKind::Waiting)
+    }
+
     /// How often it has been tried and did not go well.
     pub(super) fn count(&self, goal: &Goal) -> u32 {
         self.entries.get(goal).and_then(|entry| entry.retry.as_ref()).map_or(0, |retry| retry.count)
@@ -185,26 +198,50 @@ impl Retries {
         self.entries.iter().filter_map(|(goal, entry)| Some((goal, entry.retry.as_ref()?.reason.as_str())))
     }
 
-    /// When the goal may be tried. After it was given up, only now and then.
+    /// When the goal may be tried. After it was given up, only now and then; a customer that could not be looked for is looked for
+    /// as at first once Twilio answers again.
     pub(super) fn readiness(&self, goal: &Goal, now: EpochMs, outbound: bool, policy: &Policy) -> Readiness {
         let Some(Entry { retry, parked }) = self.entries.get(goal) else { return Readiness::Now };
         let at = match (retry, parked) {
             (_, Some(parked)) if parked.dismissed => return Readiness::Never,
+            (Some(retry), parked) if parked.is_none() || retry.looks_again(goal) => {
+                if policy.is_exhausted(retry, retry.counts_from(goal), outbound) {
+                    let parked = Parked { goal: goal.clone(), reason: retry.reason.clone() };
+                    return Readiness::Exhausted(parked, retry.first_at);
+                }
+                // Events tell when the customer is known; in between it is asked for now and then.
+                policy.next_try(retry, outbound || *goal == Goal::FindCustomer)
+            }
             (retry, Some(parked)) => {
                 let last = retry.as_ref().map_or(parked.at, |retry| retry.last_at.max(parked.at));
                 last + policy.slow_retry_ms
             }
-            (Some(retry), None) if policy.is_exhausted(retry, outbound) => {
-                return Readiness::Exhausted(
-                    Parked { goal: goal.clone(), reason: retry.reason.clone() },
-                    retry.first_at,
-                );
-            }
-            // Events tell when the customer is known; in between it is asked for now and then.
-            (Some(retry), None) => policy.next_try(retry, outbound || *goal == Goal::FindCustomer),
-            (None, None) => return Readiness::Now,
+            (_, None) => return Readiness::Now,
         };
         if at > now { Readiness::At(at) } else { Readiness::Now }
+    }
+}
+
+impl Retry {
+    fn note_kind(&mut self, at: EpochMs) {
+        if self.kind != RetryKind::Waiting {
+            self.waiting_since = None;
+            self.failing_since.get_or_insert(at);
+        } else if self.waiting_since.replace(self.waiting_since.unwrap_or(at)).is_some() {
+            self.failing_since = None;
+        }
+    }
+
+    /// From when on the limit counts. That there is no customer is known only of a time in which nothing failed; and the places
+    /// where one may be named are asked in turn, so that one of them may fail among answers of the other.
+    fn counts_from(&self, goal: &Goal) -> EpochMs {
+        let since = if self.kind == RetryKind::Waiting { self.waiting_since } else { self.failing_since };
+        since.filter(|_| *goal == Goal::FindCustomer).unwrap_or(self.first_at)
+    }
+
+    /// Whether a goal that was given up, because the way to it failed, is tried as at first.
+    fn looks_again(&self, goal: &Goal) -> bool {
+        *goal == Goal::FindCustomer && self.kind == RetryKind::Waiting
     }
 }
 

@@ -722,7 +722,7 @@ impl Call {
 
     /// Whether the task has no call, as far as could be found.
     pub fn has_no_call(&self) -> bool {
-        self.no_call_at.is_some() && self.customer().is_none()
+        self.no_call_at.is_some() && self.customer().is_none() && !self.retries.is_parked(&Goal::FindCustomer)
     }
 
     /// Whether there is nothing to be looked for: nobody told anything since it was last looked for in vain.

@@ -145,8 +145,7 @@ impl Summarizer {
     }
 
     fn why_missing(&self, call: &Call, sid: &ReservationSid, streams: &[&Stream]) -> String {
-        let parked = call.parked().find(|(goal, _)| **goal == Goal::Start(sid.clone()));
-        let parked = parked.map(|(_, reason)| reason.to_owned());
+        let parked = parked_start(call, sid).map(str::to_owned);
         let known = parked.or_else(|| failure(streams)).or_else(|| self.difficulties.get(sid).cloned());
         let accepted_at = call.reservations().find(|(known, _)| *known == sid).and_then(|(_, found)| found.accepted_at);
         let met = |to: EpochMs| accepted_at.is_none_or(|at| to >= at);
@@ -200,7 +199,6 @@ fn outcome(
     let all_failed = streams.iter().all(|stream| failed(stream));
     let mut ran = streams.iter().copied().filter(|stream| stream.started_at().is_some());
     let may_come = reservation.status == ReservationStatus::Accepted && !call.is_over();
-    let is_parked = call.parked().any(|(goal, _)| *goal == Goal::Start(sid.clone()));
     match audio_after_ms {
         _ if reservation.accepted_at.is_none() => StreamOutcome::NotAccepted,
         _ if call.is_shadow() => StreamOutcome::NotSent,
@@ -213,9 +211,15 @@ fn outcome(
             }
         }
         Some(_) if !all_failed => StreamOutcome::Unproven,
-        Some(_) | None if may_come && !is_parked => StreamOutcome::Pending,
+        Some(_) | None if may_come && parked_start(call, sid).is_none() => StreamOutcome::Pending,
         Some(_) | None => StreamOutcome::Missing,
     }
+}
+
+/// Why this agent's stream was given up, or with it that of everybody.
+fn parked_start<'a>(call: &'a Call, sid: &ReservationSid) -> Option<&'a str> {
+    let start = Goal::Start(sid.clone());
+    call.parked().find(|(goal, _)| **goal == start || **goal == Goal::FindCustomer).map(|(_, reason)| reason)
 }
 
 fn stream(stream: &Stream) -> StreamSummary {

@@ -235,13 +235,22 @@ fn without_effect(
         let origin = reader.set_by(key)?.to_owned();
         Some(WithoutEffect { key: (*key).to_owned(), origin, why: why.to_owned() })
     });
+    let unknown = match url {
+        Some(JournalUrl::Postgres(url)) => url.unknown_parameters(),
+        Some(JournalUrl::Sqlite(_)) | None => &[],
+    };
+    let unknown = unknown.iter().filter_map(|place| {
+        let origin = reader.set_by("journal.url")?.to_owned();
+        let (key, why) = (format!("parameter {place} of journal.url"), "it is none that this program knows".to_owned());
+        Some(WithoutEffect { key, origin, why })
+    });
     let dropped = replaced.iter().map(|(key, Replaced { tables, origin, by })| {
         let why = format!(
             "{by} replaces the whole list, so its {tables} tables with their names, tracks and parameters are dropped"
         );
         WithoutEffect { key: key.clone(), origin: origin.clone(), why }
     });
-    of_other_store.chain(dropped).collect()
+    of_other_store.chain(unknown).chain(dropped).collect()
 }
 
 fn worker(reader: &mut Reader) -> Option<WorkerConfig> {

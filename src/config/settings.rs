@@ -4,6 +4,7 @@ use crate::call::pause::OnExpiry;
 use crate::call::policy::Strategy;
 use crate::call::rules::{OnHold, Piece, Rule, Template};
 use crate::call::sid::{AccountSid, WorkspaceSid};
+use crate::journal::DatabaseUrl;
 use crate::telemetry::LogFormat;
 use crate::telemetry::traces::TraceSettings;
 use crate::twilio::assignment::ConferenceInstruction;
@@ -227,8 +228,7 @@ impl fmt::Display for WithoutEffect {
 #[derive(Debug, Clone)]
 pub enum JournalUrl {
     Sqlite(PathBuf),
-    /// `postgres://…`: the whole address, which can hold a password.
-    Postgres(SecretString),
+    Postgres(DatabaseUrl),
 }
 
 #[derive(Debug, Clone)]

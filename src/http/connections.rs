@@ -33,9 +33,12 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 /// Bits of an IPv6 address that name a subscriber: whoever has one address of such a network has all of them.
 const IPV6_SUBSCRIBER_BITS: u8 = 64;
 
-/// What the buffers of a connection, or of a request of HTTP/2, take beside what they hold, counted as received: a stranger who sends
-/// one byte takes as much.
-const BUFFER_BYTES: usize = 16 * 1024;
+/// What a connection takes beside what it has sent, counted as received: its buffers, its task and its handler's. Measured: a stranger
+/// who sends one byte takes as much.
+const CONNECTION_BYTES: usize = 32 * 1024;
+
+/// The same of a request of HTTP/2.
+const REQUEST_BYTES: usize = 16 * 1024;
 
 /// The most that an HTTP/2 connection holds of what nobody has asked for yet: its flow-control window, a frame, and a head.
 const HTTP2_BUFFER_BYTES: usize = (64 + 16 + 16) * 1024;
@@ -175,7 +178,7 @@ impl Connection {
     pub(super) fn request(&self, head_bytes: usize) -> Place {
         let mut table = self.connections.table();
         let place = self.connections.place(&mut table, Phase::Receiving(Instant::now()), None, Some(self.id));
-        table.change(place.connection.id, |entry| entry.bytes = BUFFER_BYTES + head_bytes);
+        table.change(place.connection.id, |entry| entry.bytes = REQUEST_BYTES + head_bytes);
         self.connections.make_room(&mut table);
         drop(table);
         place
@@ -193,14 +196,14 @@ impl Connection {
             Phase::Verified | Phase::Closing(_) => {}
             Phase::Idle(_) => {
                 entry.phase = Phase::Receiving(Instant::now());
-                (entry.bytes, entry.has_head) = (BUFFER_BYTES + bytes, false);
+                (entry.bytes, entry.has_head) = (CONNECTION_BYTES + bytes, false);
             }
             Phase::Receiving(_) => entry.bytes += bytes,
         });
         if table
             .entries
             .get(&self.id)
-            .is_some_and(|entry| !entry.has_head && entry.bytes > BUFFER_BYTES + limits.head_bytes)
+            .is_some_and(|entry| !entry.has_head && entry.bytes > CONNECTION_BYTES + limits.head_bytes)
         {
             table.evict(self.id);
             self.connections.count_eviction("head");
@@ -215,7 +218,9 @@ impl Connection {
 
     /// What was received so far is not kept.
     pub(super) fn discarded(&self) {
-        self.change(|entry| entry.bytes = BUFFER_BYTES);
+        self.change(|entry| {
+            entry.bytes = if entry.carrier.is_some() { REQUEST_BYTES } else { CONNECTION_BYTES };
+        });
     }
 
     /// The signature of the request, or of its URL, is valid.

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes read of a connection before those are handled. actix reads on for as long as there is more, up to 128 KiB, into a buffer that
 /// it keeps; it has 8 KiB at first, and grows as soon as less than 1 KiB of it is free.
-const READ_AT_ONCE: usize = 7 * 1024;
+pub(super) const READ_AT_ONCE: usize = 7 * 1024;
 
 /// What a client begins with that speaks HTTP/2 without TLS: <https://www.rfc-editor.org/rfc/rfc9113#section-3.4>.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -5,6 +5,7 @@
 
 use super::accounts::{IngressAccount, named, signer};
 use super::connections::Connection;
+use super::guarded_stream::READ_AT_ONCE;
 use super::paths::{note_corrected, signed_targets};
 use super::pause_signature::PauseKey;
 use super::responses::Rejection;
@@ -21,9 +22,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// A body that is too large is read and discarded up to this many times the limit: a sender that is cut off while writing may
 /// never see the answer.
 const DISCARD_FACTOR: usize = 4;
-
-/// As large as actix's own buffers, so that each can take the place of another.
-const PIECE_BYTES: usize = 8 * 1024;
 
 /// A body whose signature has not been checked.
 pub(super) struct Unverified {
@@ -165,7 +163,7 @@ impl Unverified {
         state: &IngestState,
         key: &PauseKey,
     ) -> Result<&[u8], Rejection> {
-        if let Err(reason) = key.verify(request, &self.body) {
+        if let Err(reason) = key.verify(request, &self.body, state.clock().now()) {
             state.forgeries.log(|suppressed| {
                 tracing::warn!(
                     reason,
@@ -232,7 +230,8 @@ fn is_form(request: &HttpRequest) -> bool {
 }
 
 /// A body on its way. Most come whole, in one piece of their own size. Those that do not are kept in pieces of one size: one buffer that
-/// grows would take up to twice what has been received, and leave holes of all sizes in the heap.
+/// grows would take up to twice what has been received, and leave holes of all sizes in the heap. Of this size the allocator keeps nine
+/// in 64 KiB; of 8 KiB it would keep seven.
 #[derive(Default)]
 struct Pieces(Vec<Vec<u8>>);
 
@@ -242,7 +241,7 @@ impl Pieces {
             let room = self.0.last().map_or(0, |piece| piece.capacity() - piece.len());
             if room == 0 {
                 let is_first = self.0.is_empty();
-                self.0.push(Vec::with_capacity(if is_first { bytes.len().min(PIECE_BYTES) } else { PIECE_BYTES }));
+                self.0.push(Vec::with_capacity(if is_first { bytes.len().min(READ_AT_ONCE) } else { READ_AT_ONCE }));
                 continue;
             }
             let (now, later) = bytes.split_at(bytes.len().min(room));

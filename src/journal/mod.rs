@@ -11,10 +11,12 @@
 mod calls;
 mod clock;
 mod error;
+mod failed_writes;
 mod outage;
 mod packed;
 mod parts;
 mod postgres;
+mod retention;
 mod running;
 mod sqlite;
 mod values;
@@ -27,6 +29,6 @@ pub use outage::Outage;
 pub use parts::{
     Claims, Coverage, Facts, Foreseen, Foresight, Ingest, Journal, Operators, Promise, Reading, Timekeeping, Workload,
 };
-pub use postgres::{Examination, PostgresJournal, PostgresSettings, examine_database};
+pub use postgres::{DatabaseUrl, DatabaseUrlError, Examination, PostgresJournal, PostgresSettings, examine_database};
 pub use sqlite::{SqliteJournal, SqliteSettings, examine_file};
 pub use values::{Backlog, Claim, Due, Ingested, NewFact, Seq, Storage};

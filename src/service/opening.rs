@@ -9,10 +9,11 @@ use super::error::StartError;
 use super::supervisor::{ADMIN, Ended, PUBLIC, Supervisor};
 use crate::config::{self, JournalUrl, Settings};
 use crate::http::{self, ListenerHandle};
-use crate::journal::{Journal, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings};
+use crate::journal::{
+    DatabaseUrl, Journal, OpenError, PostgresJournal, PostgresSettings, SqliteJournal, SqliteSettings,
+};
 use crate::telemetry::log_throttle::LogThrottle;
 use crate::telemetry::metrics::Commits;
-use secrecy::SecretString;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
@@ -129,7 +130,7 @@ async fn open_file(settings: SqliteSettings) -> Result<Arc<dyn Journal>, OpenErr
 /// For the database that the settings name.
 pub(crate) fn postgres_settings(
     journal: &config::JournalConfig,
-    url: &SecretString,
+    url: &DatabaseUrl,
     commits: Commits,
 ) -> PostgresSettings {
     PostgresSettings {

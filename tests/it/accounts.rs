@@ -3,6 +3,7 @@
 mod door;
 mod product;
 
+use crate::pace::scaled;
 use crate::program::{PUBLIC_URL, program, text};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -60,7 +61,7 @@ fn nowhere() -> Destination {
 
 /// Waits until the streams of exactly these agents run.
 async fn streaming(sim: &Simulator, task: &TaskSid, agents: &[&str]) {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     loop {
         let streams = sim.world(|world| world.snapshot(task)).unwrap().streams;
         if streams == agents {
@@ -141,7 +142,7 @@ impl Town {
     }
 
     async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         while !holds().await {
             assert!(Instant::now() < deadline, "{what} did not come true");
             tokio::time::sleep(Duration::from_millis(5)).await;

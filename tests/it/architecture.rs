@@ -32,7 +32,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("console", &["call", "journal", "ingest", "console", "telemetry", "timeline"]),
     ("timeline", &["call"]),
     ("telemetry", &["telemetry", "call", "twilio::event_types"]),
-    ("config", &["call::sid", "call::rules", "call::pause", "call::policy", "telemetry", "twilio", "config"]),
+    (
+        "config",
+        &[
+            "call::sid",
+            "call::rules",
+            "call::pause",
+            "call::policy",
+            "journal::DatabaseUrl",
+            "journal::DatabaseUrlError",
+            "telemetry",
+            "twilio",
+            "config",
+        ],
+    ),
     (
         "service",
         &[

@@ -1,5 +1,6 @@
 //! What the destinations of the whole product hear: the worker, the simulated Twilio and a consumer over real sockets.
 
+use crate::pace::scaled;
 use crate::stories::{play, story, told};
 use std::time::Duration;
 use taskrouter_streams::call::fact::FactKind;
@@ -58,7 +59,7 @@ fn a_socket_that_dies_is_followed_by_another_while_the_agent_stays() {
         let outcome = stage.run(&read(&text).unwrap()).await;
         let mut wrong = outcome.failures.clone();
         let consumer = stage.consumer.as_ref().unwrap();
-        if !consumer.until(|heard| heard.len() == 2 && heard.iter().all(|heard| heard.closed), LIMIT).await {
+        if !consumer.until(|heard| heard.len() == 2 && heard.iter().all(|heard| heard.closed), scaled(LIMIT)).await {
             wrong.push("there were not two sockets that ended".to_owned());
         }
         let ends: Vec<bool> = stage.heard().iter().map(Heard::is_complete).collect();

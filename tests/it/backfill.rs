@@ -1,6 +1,7 @@
 //! Events that were told while nobody listened are read from TaskRouter's records.
 
 use crate::metrics::{named, owned, rendered, samples};
+use crate::pace::scaled;
 use crate::postgres::Database;
 use crate::program::{program, text};
 use crate::stories::{settle, timelines};
@@ -55,7 +56,7 @@ fn streams(stage: &Testbed, task: &TaskSid) -> Vec<String> {
 }
 
 async fn until(stage: &Testbed, task: &TaskSid, expected: &[&str]) {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     while streams(stage, task) != expected {
         if Instant::now() > deadline {
             let timeline = timelines(stage, std::slice::from_ref(task)).await;
@@ -70,7 +71,7 @@ fn asked(stage: &Testbed, op: OpName) -> usize {
 }
 
 async fn asked_at_least(stage: &Testbed, op: OpName, times: usize) {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     while asked(stage, op) < times {
         assert!(Instant::now() < deadline, "{op:?} was asked {} times", asked(stage, op));
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -174,7 +175,7 @@ async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
     let before = known(&stage).await;
     let stage = stage.restart().await.unwrap();
     asked_at_least(&stage, OpName::ListEvents, 2).await;
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     while known(&stage).await == before {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -187,7 +188,7 @@ async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
 
 /// Every event so far has arrived.
 async fn until_known(stage: &Testbed) {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     let told = stage.sim.world(|world| world.events().count());
     while stage.sim.deliveries().len() < told {
         assert!(Instant::now() < deadline, "not every event arrives");
@@ -204,7 +205,7 @@ fn asked_from(stage: &Testbed) -> i64 {
 }
 
 async fn until_closed(stage: &Testbed, from: EpochMs) {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     let journal = stage.service.journal();
     // A gap that begins later would be answered with the one that is open.
     while journal.open_gap(from + 1).await.unwrap() == from {
@@ -271,7 +272,7 @@ async fn events_that_the_journal_could_not_take_are_fetched_when_it_takes_events
     stage.sim.act(|world| world.transfers(&task, "alice", &Target::Agent("bob".to_owned()), Mode::Warm)).await.unwrap();
     stage.sim.act(|world| world.accepts(&task, "bob")).await.unwrap();
     let told = stage.sim.world(|world| world.events().count());
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     while stage.sim.deliveries().len() < told {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -319,7 +320,7 @@ async fn in_a_quiet_workspace_each_time_is_read_once_and_nothing_is_told() {
     let first = asked_from(&stage);
     asked_at_least(&stage, OpName::ListEvents, 3).await;
     // Dates in requests have whole seconds.
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     while asked_from(&stage) < first + 1_000 {
         assert!(Instant::now() < deadline, "it reads the same time again and again");
         tokio::time::sleep(Duration::from_millis(20)).await;

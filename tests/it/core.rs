@@ -27,6 +27,7 @@ mod laws;
 mod leg_checks;
 mod legs;
 mod mending;
+mod outages;
 mod pauses;
 mod proofs;
 mod recordings;

@@ -1,5 +1,6 @@
 //! A hold in the middle of a call, at real sockets: streams of destinations with `on_hold = "stop"` rest, and go on afterwards.
 
+use crate::pace::scaled;
 use crate::pauses::{call, running};
 use crate::stories::{STRATEGIES, configuration, play, settle, told};
 use secrecy::ExposeSecret as _;
@@ -24,7 +25,7 @@ fn by_holds(strategy: Strategy, how: &str) -> String {
 }
 
 async fn until_running(stage: &Testbed, task: &TaskSid, count: usize) {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     while running(stage, task).len() != count {
         assert!(Instant::now() < deadline, "{:?} run, and not {count}", running(stage, task));
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -41,16 +42,22 @@ fn no_audio_leaves_during_a_hold_and_it_goes_on_afterwards() {
         let task = sim.act(|world| world.customer_calls()).await;
         sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
         let consumer = stage.consumer.as_ref().unwrap();
-        assert!(consumer.until(|heard| heard.iter().any(|heard| heard.total() > 3), LIMIT).await, "audio flows");
+        assert!(
+            consumer.until(|heard| heard.iter().any(|heard| heard.total() > 3), scaled(LIMIT)).await,
+            "audio flows"
+        );
         let redirects = sim.world(|world| world.report(&task)).unwrap().redirects;
         sim.act(|world| world.holds(&task, "alice")).await.unwrap();
         until_running(&stage, &task, 0).await;
-        assert!(consumer.until(|heard| heard.iter().all(|heard| heard.closed), LIMIT).await);
+        assert!(consumer.until(|heard| heard.iter().all(|heard| heard.closed), scaled(LIMIT)).await);
         assert_eq!(sim.world(|world| world.snapshot(&task)).unwrap().held, Some(true), "still on hold");
         let before = stage.heard()[0].total();
         sim.act(|world| world.unholds(&task, "alice")).await.unwrap();
         until_running(&stage, &task, 1).await;
-        assert!(consumer.until(|heard| heard.len() == 2 && heard[1].total() > 3, LIMIT).await, "audio flows again");
+        assert!(
+            consumer.until(|heard| heard.len() == 2 && heard[1].total() > 3, scaled(LIMIT)).await,
+            "audio flows again"
+        );
         let heard = stage.heard();
         assert_eq!(heard[0].total(), before, "not one frame more");
         assert!(heard[1].parameters["resumeOf"].contains(&heard[0].parameters["reservationSid"]));

@@ -1,6 +1,7 @@
 //! HTTP/2 without TLS on the public listener: what proxies speak, within the same limits.
 
 use crate::ingress::{BASE, FORM, TARGET, event, fake, sid, status};
+use crate::pace::scaled;
 use crate::strangers::{Listener, MIB, PATIENCE, is_closed, listen, rest};
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
@@ -40,7 +41,7 @@ impl Proxy {
         let headers = [("content-type", FORM), ("x-twilio-signature", signature)];
         let (response, mut sending) = self.begin(target, &headers).await;
         sending.send_data(Bytes::copy_from_slice(body.as_bytes()), true)?;
-        timeout(PATIENCE, response).await.unwrap().map(|response| response.status().as_u16())
+        timeout(scaled(PATIENCE), response).await.unwrap().map(|response| response.status().as_u16())
     }
 
     /// What a request that Twilio signed is answered with.
@@ -58,7 +59,7 @@ impl Proxy {
 
     async fn ended(self) -> bool {
         drop(self.requests);
-        timeout(PATIENCE, self.connection).await.is_ok()
+        timeout(scaled(PATIENCE), self.connection).await.is_ok()
     }
 }
 
@@ -127,7 +128,7 @@ async fn strangers_behind_a_proxy_do_not_cost_twilio_the_connection_that_they_sh
     }
     listener.until("connections_evicted_total{reason=\"unverified_bytes\"}", |count| count >= 2);
     let (oldest, _sending) = held.remove(0);
-    let error = timeout(PATIENCE, oldest).await.unwrap().unwrap_err();
+    let error = timeout(scaled(PATIENCE), oldest).await.unwrap().unwrap_err();
     assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM), "the oldest request goes alone");
     assert_eq!(proxy.post(TARGET, "x", "a=b").await.unwrap(), 403);
     assert_eq!(proxy.good().await, 204, "a stranger's refusal is not the proxy's");
@@ -141,7 +142,7 @@ async fn a_head_that_is_too_long_is_refused() {
     let mut proxy = connect(listener.address).await;
     let long = "a".repeat(20 * 1024);
     let (response, _sending) = proxy.begin(TARGET, &[("x-long", &long)]).await;
-    let answer = timeout(PATIENCE, response).await.unwrap();
+    let answer = timeout(scaled(PATIENCE), response).await.unwrap();
     assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status().as_u16() == 431));
     assert_eq!(listener.good(), "204");
 }
@@ -151,14 +152,14 @@ async fn a_body_that_does_not_arrive_is_not_waited_for() {
     let listener = listen(fake(9, false), |settings| settings.client_timeout = Duration::from_millis(200));
     let mut proxy = connect(listener.address).await;
     let (response, _sending) = proxy.unfinished(9).await;
-    assert_eq!(timeout(PATIENCE, response).await.unwrap().unwrap().status().as_u16(), 408);
+    assert_eq!(timeout(scaled(PATIENCE), response).await.unwrap().unwrap().status().as_u16(), 408);
 }
 
 #[test]
 fn connections_that_say_nothing_or_half_a_preface_are_closed() {
     let quick = |listener: &Listener, sent: &[u8]| {
         let mut socket = TcpStream::connect(listener.address).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(scaled(PATIENCE))).unwrap();
         socket.write_all(sent).unwrap();
         socket
     };

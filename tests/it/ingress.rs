@@ -1,5 +1,6 @@
 //! The signed door over real sockets.
 
+use crate::pace::scaled;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use std::future::{pending, ready};
@@ -8,7 +9,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use taskrouter_streams::http::{AdminSettings, ConnectionLimits, IngressAccount, IngressSettings, admin, public};
+use taskrouter_streams::http::{
+    AdminSettings, ConnectionLimits, IngressAccount, IngressSettings, PauseEntry, admin, public,
+};
 use taskrouter_streams::journal::{
     Backlog, Clock, Ingest, Ingested, JournalError, MachineTime, NewFact, Promise, Storage, Timekeeping, Workload,
 };
@@ -37,6 +40,11 @@ pub(crate) struct Fake {
 pub(crate) fn fake(permits: usize, overloaded: bool) -> Arc<Fake> {
     let (kept, clock) = (Mutex::default(), Clock::of_machine(MachineTime::default(), None));
     Arc::new(Fake { kept, entered: Notify::new(), permits: Semaphore::new(permits), overloaded, clock })
+}
+
+pub(crate) fn fake_at(clock: Clock) -> Arc<Fake> {
+    let (kept, permits) = (Mutex::default(), Semaphore::new(9));
+    Arc::new(Fake { kept, entered: Notify::new(), permits, overloaded: false, clock })
 }
 
 impl Timekeeping for Fake {
@@ -107,6 +115,18 @@ pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<IngressAccount>, priva
             }
             public(settings(accounts), journal, metrics, listener).unwrap().run().await
         })
+    });
+    address
+}
+
+pub(crate) fn serve_pauses(journal: Arc<Fake>, entry: PauseEntry) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let settings = IngressSettings { pauses: Some(entry), ..settings(vec![account(1, &["token"])]) };
+        let metrics = Arc::new(Metrics::new("0", "0"));
+        actix_web::rt::System::new()
+            .block_on(async move { public(settings, journal, metrics, listener).unwrap().run().await })
     });
     address
 }
@@ -455,7 +475,7 @@ async fn the_answer_waits_for_the_commit() {
     let address = serve(journal.clone(), false);
     let (body, good) = event(1, 1);
     let answer = tokio::task::spawn_blocking(move || send(address, &raw(TARGET, FORM, &[&good], body.as_bytes())));
-    tokio::time::timeout(Duration::from_secs(10), journal.entered.notified()).await.unwrap();
+    tokio::time::timeout(scaled(Duration::from_secs(10)), journal.entered.notified()).await.unwrap();
     assert!(!answer.is_finished());
     journal.permits.add_permits(1);
     let answer = answer.await.unwrap();

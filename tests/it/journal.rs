@@ -6,11 +6,13 @@ mod listing;
 mod packing;
 mod pooler;
 mod postgres;
+mod postgres_clock;
 mod retention;
 mod rules;
 mod sqlite;
 mod statement_log;
 
+use crate::pace::scaled;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -66,7 +68,7 @@ async fn stored(journal: &dyn Journal, call: u32) -> Vec<Fact> {
 
 /// Asks until there is an answer.
 async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + scaled(PATIENCE);
     loop {
         if let Some(answer) = ask().await {
             return answer;

@@ -1,6 +1,7 @@
 //! kill -9 of the real process at every request that it makes, on both stores and by both strategies, and what the next
 //! process makes of it.
 
+use crate::pace::scaled;
 use crate::pauses::{SECRET, post_signed};
 use crate::postgres::Database;
 use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE};
@@ -93,7 +94,7 @@ impl KillRun {
 
     /// Asks until it is answered with 200, also when the process is killed meanwhile.
     async fn ask(&mut self, task: &TaskSid, word: &'static str) {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         loop {
             let address = self.serving.as_ref().unwrap().public.clone();
             let asked = tokio::spawn(post_signed(address, task.clone(), word, json!({"id": "card"})));
@@ -110,7 +111,7 @@ impl KillRun {
 
     /// Waits until the call is as told; on the way, kills the process as soon as the simulator has seen enough requests.
     async fn until(&mut self, task: &TaskSid, streams: &[&str], held: bool, guard_raised: bool) {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         let kill_at = self.kill_at;
         loop {
             self.kill_when_due();
@@ -180,7 +181,7 @@ async fn a_card_number(store: Store, strategy: &'static str, kill_at: Option<usi
     assert_eq!(running(&run), Vec::<String>::new(), "{strategy}, to be killed at {kill_at:?}");
     run.ask(&task, "resume").await;
     run.until(&task, &["alice", "bob"], true, true).await;
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     while recordings(&run, &task, RecordingStatus::InProgress) == 0 {
         run.kill_when_due();
         assert!(Instant::now() < deadline, "{strategy}, to be killed at {kill_at:?}: the recording is not resumed");

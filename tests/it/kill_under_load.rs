@@ -1,6 +1,7 @@
 //! kill -9 of the one process that a SQLite file has, at points that a seed chooses, again and again while calls go on.
 
 use crate::lab::rng::Rng;
+use crate::pace::scaled;
 use crate::program::Serving;
 use crate::several::{Balancer, Load, every_call_is_told_whole, nothing_acknowledged_is_lost, twilio};
 use std::sync::Arc;
@@ -61,7 +62,7 @@ impl Ward {
     /// Waits until the process has asked for so much more.
     async fn works(&self, requests: usize) {
         let before = self.sim.world(|world| world.requests().len());
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         while self.sim.world(|world| world.requests().len()) < before + requests {
             assert!(
                 Instant::now() < deadline,
@@ -85,7 +86,7 @@ impl Ward {
     async fn closes(&mut self) -> SqliteJournal {
         let path = self.directory.path().join("journal.db");
         let file = rusqlite::Connection::open(&path).unwrap();
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         let live = || -> Vec<String> {
             let mut live = file.prepare("SELECT task FROM call WHERE over_ms IS NULL").unwrap();
             live.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()

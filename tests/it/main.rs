@@ -36,6 +36,7 @@ mod kill;
 mod kill_under_load;
 mod lab;
 mod metrics;
+mod pace;
 mod pause_recordings;
 mod pauses;
 mod postgres;

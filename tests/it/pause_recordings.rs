@@ -1,5 +1,6 @@
 //! A card number while the call is recorded, at real sockets: nothing is recorded between "paused" and "resumed" either.
 
+use crate::pace::scaled;
 use crate::pauses::{QUICK, call, running, signed, until_paused, with_secret};
 use crate::stories::{STRATEGIES, play, settle, told};
 use serde_json::json;
@@ -120,7 +121,7 @@ async fn a_recording_that_may_not_be_paused_is_504_and_parked() {
     let (status, body) = signed(&stage, &task, "pause", &json!({"id": "card"})).await;
     assert_eq!((status.as_u16(), &body["recording"]["state"]), (504, &json!("not proven")), "{body}");
     assert!(running(&stage, &task).is_empty(), "the streams are stopped all the same");
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     let page = loop {
         let page = crate::console::text(&stage, &format!("/console/calls/{task}")).await;
         if page.contains("recording of the conference: pause recording: Twilio refused") {

@@ -1,15 +1,23 @@
 //! A card number in the middle of a call, at real sockets: no audio between "paused" and "resumed", and the proof of it.
 
+use crate::ingress::{fake, fake_at, serve_pauses};
+use crate::pace::scaled;
 use crate::stories::{STRATEGIES, configuration, play, settle, told};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::StatusCode;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use taskrouter_streams::call::pause::StopProof;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::TaskSid;
+use taskrouter_streams::http::{PauseEntry, PauseKey};
+use taskrouter_streams::ingest::pause_requests::PauseRequests;
+use taskrouter_streams::journal::{Clock, SqliteJournal, SqliteSettings, TimeSource};
+use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
+use tempfile::TempDir;
 use twilio_simulator::SimConfig;
 use twilio_simulator::callbacks::DeliveryFault;
 use twilio_simulator::faults::On;
@@ -33,6 +41,45 @@ fn signature(secret: &str, path: &str, timestamp: &str, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("POST\n{path}\n{timestamp}\n{body}").as_bytes());
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A machine whose clock was set an hour ahead after the journal was opened.
+struct SetAhead(Instant);
+
+impl TimeSource for SetAhead {
+    fn wall(&self) -> i64 {
+        i64::try_from(now() * 1_000).unwrap() - 3_600_000
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whether_a_request_is_fresh_is_asked_of_the_journals_clock() {
+    let clock = Clock::of_machine(SetAhead(Instant::now()), None);
+    let (journal, kept, folder) = (fake_at(clock), fake(9, false), TempDir::new().unwrap());
+    let metrics = Arc::new(Metrics::new("0", "0"));
+    let opened = SqliteJournal::open(SqliteSettings {
+        path: folder.path().join("journal.db"),
+        queue_limit: 9,
+        batch_limit: 9,
+        lease: Duration::from_secs(60),
+        wal_limit_bytes: 1 << 20,
+        commits: Commits::default(),
+    });
+    let requests = PauseRequests::new(Arc::new(opened.unwrap()), metrics, Duration::from_secs(5), false);
+    let key = PauseKey::new(&SecretString::from(SECRET));
+    for (journal, hours_ago, expected) in [(journal.clone(), 1, 404), (journal, 0, 403), (kept, 0, 404)] {
+        let entry = PauseEntry::new(requests.clone(), key.clone());
+        let address = serve_pauses(journal, entry).to_string();
+        let (path, body) = (format!("/calls/WT{:032}/pause", 1), r#"{"id":"a"}"#);
+        let timestamp = (now() - hours_ago * 3_600).to_string();
+        let signature = signature(SECRET, &path, &timestamp, body);
+        let (status, _) = post(&address, &path, body, &timestamp, &signature).await.unwrap();
+        assert_eq!(status.as_u16(), expected, "signed {hours_ago} hours ago by the machine's clock");
+    }
 }
 
 async fn send(stage: &Testbed, path: &str, body: &str, timestamp: &str, signature: &str) -> (StatusCode, Value) {
@@ -108,13 +155,16 @@ fn no_audio_leaves_between_the_200_and_the_resume() {
         let stage = Testbed::start_with_audio(SimConfig::default(), &with_secret(*strategy, "")).await.unwrap();
         let task = call(&stage, &["alice"]).await;
         let consumer = stage.consumer.as_ref().unwrap();
-        assert!(consumer.until(|heard| heard.iter().any(|heard| heard.total() > 3), LIMIT).await, "audio flows");
+        assert!(
+            consumer.until(|heard| heard.iter().any(|heard| heard.total() > 3), scaled(LIMIT)).await,
+            "audio flows"
+        );
         let redirects = stage.sim.world(|world| world.report(&task)).unwrap().redirects;
         let (status, body) = signed(&stage, &task, "pause", &json!({"id": "card-1", "reason": "card payment"})).await;
         assert_eq!(status, 200, "{body}");
         assert_eq!((&body["state"], &body["stops"][0]["proof"]), (&json!("paused"), &json!("reported")));
         assert_eq!(running(&stage, &task), Vec::<String>::new());
-        assert!(consumer.until(|heard| heard.iter().all(|heard| heard.closed), LIMIT).await);
+        assert!(consumer.until(|heard| heard.iter().all(|heard| heard.closed), scaled(LIMIT)).await);
         let frames = |stage: &Testbed| stage.heard().iter().map(|heard| heard.total()).collect::<Vec<_>>();
         let before = frames(&stage);
         // An agent who joins meanwhile starts paused.
@@ -126,7 +176,9 @@ fn no_audio_leaves_between_the_200_and_the_resume() {
         let (status, _) = signed(&stage, &task, "resume", &json!({"id": "card-1"})).await;
         assert_eq!(status, 200);
         settle(&stage).await;
-        assert!(consumer.until(|heard| heard.len() == 3 && heard[1..].iter().all(|h| h.total() > 3), LIMIT).await);
+        assert!(
+            consumer.until(|heard| heard.len() == 3 && heard[1..].iter().all(|h| h.total() > 3), scaled(LIMIT)).await
+        );
         let heard = stage.heard();
         assert_eq!(frames(&stage)[0], before[0]);
         assert!(heard[1..].iter().all(|heard| heard.parameters["pauseId"] == "card-1"));
@@ -178,7 +230,7 @@ async fn a_pause_that_is_not_proven_is_answered_with_504_and_alarmed() {
     assert!(body["error"].as_str().unwrap().contains("not proven in time") && !running(&stage, &task).is_empty());
     // The worker alarms by itself, a moment before or after the answer.
     let alarmed = "taskrouter_streams_pauses_total{outcome=\"unproven\"} 1";
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     while !crate::console::text(&stage, "/metrics").await.contains(alarmed) {
         assert!(Instant::now() < deadline, "no alarm");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -8,7 +8,6 @@ mod cluster;
 use bouncer::Bouncer;
 pub(crate) use cluster::Cluster;
 use cluster::programs;
-use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -124,6 +123,29 @@ impl Database {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
     }
 
+    /// From now on new sessions read a clock that [`set_clock`](Self::set_clock) sets, as that of a server whose clock is
+    /// stepped, or of another server that has taken over.
+    pub(crate) async fn fake_clock(&self) {
+        // Only what is named before `pg_catalog` hides what is in it.
+        self.say(&format!(
+            "CREATE SCHEMA fake;
+             CREATE TABLE fake.clock (ahead interval NOT NULL);
+             INSERT INTO fake.clock VALUES ('0');
+             CREATE FUNCTION fake.now() RETURNS timestamptz LANGUAGE sql STABLE
+                 AS 'SELECT pg_catalog.now() + ahead FROM fake.clock';
+             CREATE FUNCTION fake.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+                 AS 'SELECT pg_catalog.clock_timestamp() + ahead FROM fake.clock';
+             ALTER DATABASE {} SET search_path = fake, pg_catalog;",
+            self.name
+        ))
+        .await;
+    }
+
+    /// Sets it so many seconds ahead of the machine's.
+    pub(crate) async fn set_clock(&self, seconds: i64) {
+        self.say(&format!("UPDATE fake.clock SET ahead = make_interval(secs => {seconds})")).await;
+    }
+
     /// Asks the database for a number, past the journal.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         let mut connection = self.connect().await;
@@ -134,7 +156,7 @@ impl Database {
 /// Settings that hurry.
 pub(crate) fn settings(url: String, lease: Duration) -> PostgresSettings {
     PostgresSettings {
-        url: SecretString::from(url),
+        url: url.parse().unwrap(),
         pool_size: 4,
         acquire_timeout: Duration::from_secs(10),
         statement_timeout: Duration::from_secs(10),

@@ -1,5 +1,6 @@
 //! Several processes on one PostgreSQL, behind one address: killed, restarted and stalled while calls go on.
 
+use crate::pace::scaled;
 use crate::postgres::{self, Database};
 use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE};
 use secrecy::SecretString;
@@ -77,7 +78,7 @@ impl Balancer {
 
     /// To whoever takes it. While nobody does the client waits, as proxies let them.
     async fn carry(self, mut client: TcpStream) {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         while Instant::now() < deadline {
             let backends = self.backends.lock().unwrap().clone();
             for _ in &backends {
@@ -194,7 +195,7 @@ impl Fleet {
     /// Waits until the fleet has worked for a while.
     async fn works(&self, requests: usize) {
         let before = self.sim.world(|world| world.requests().len());
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         while self.sim.world(|world| world.requests().len()) < before + requests {
             assert!(
                 Instant::now() < deadline,
@@ -210,7 +211,7 @@ impl Fleet {
         let calls = self.load.ends().await;
         assert_eq!(self.sim.world(|world| world.violations().to_vec()), []);
         let journal = postgres::open(postgres::settings(self.database.url(), LEASE)).await;
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         loop {
             let backlog = journal.backlog().await.unwrap();
             if backlog == Backlog::default() {
@@ -289,7 +290,7 @@ pub(crate) async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
 
 /// Waits until these streams run and the customer is in the conference with somebody, their guard raised, held or not.
 async fn until(sim: &Simulator, task: &TaskSid, streams: &[&str], held: bool) {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     loop {
         let picture = sim.world(|world| world.snapshot(task)).unwrap();
         // With the guard still lowered, a customer who hangs up would leave the agents to themselves.

@@ -2,6 +2,7 @@
 //!
 //! Debian's `faketime` skews them. Where it is not installed these tests say so and do nothing; in CI they fail instead.
 
+use crate::pace::scaled;
 use crate::postgres::{self, Database};
 use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE, opened, program};
 use crate::several::{
@@ -112,7 +113,7 @@ impl Callers {
 
     /// Waits until so many calls have ended, while others are under way.
     async fn have_ended(&self, calls: usize) {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         while self.ended.load(Ordering::Relaxed) < calls {
             assert!(
                 Instant::now() < deadline,
@@ -134,7 +135,7 @@ impl Callers {
 
 /// Waits until the worker has nothing left to do.
 async fn until_at_rest(live: impl AsyncFn() -> i64) {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     loop {
         match live().await {
             0 => return,
@@ -210,6 +211,30 @@ async fn two_workers_ten_minutes_apart_on_one_database_hand_calls_to_each_other(
             .await
             .unwrap();
     nothing_acknowledged_is_lost(&sim, &kept);
+}
+
+/// As when a standby takes over whose clock is not the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_whose_clock_is_set_by_minutes_under_running_workers_delays_nothing() {
+    let Some(database) = Database::new().await else { return };
+    database.fake_clock().await;
+    let (sim, balancer) = twilio(13, 20).await;
+    let settings = [HURRY, &[("TRS__STREAMS__STRATEGY", "streams-api")]].concat();
+    let workers = [(); 2].map(|()| Serving::start_with(&database.url(), &sim.api_base_url(), &settings));
+    workers.iter().for_each(|worker| balancer.add(&worker.public));
+    let callers = Callers::of(&sim);
+    for (round, seconds) in (1..).zip([-60, -360, -300, -660]) {
+        callers.have_ended(10 * round).await;
+        the_next_starts_fail(&sim);
+        database.set_clock(seconds).await;
+    }
+    let calls = callers.all().await;
+    until_at_rest(async || database.number("SELECT count(*) FROM taskrouter_streams.call WHERE over_ms IS NULL").await)
+        .await;
+    let journal = postgres::open(postgres::settings(database.url(), LEASE)).await;
+    for facts in went_well(&*journal, &sim, &calls).await {
+        nothing_was_given_up(&facts);
+    }
 }
 
 /// A machine so busy that a restart outlasts Twilio's patience says nothing of clocks: then all begins anew.
@@ -313,7 +338,7 @@ async fn a_wrong_clock_that_fetches_what_was_missed(seconds: i64) {
         sim.post_events_to(Destination { events_url: format!("{PUBLIC_URL}/taskrouter/events#rc=0"), route });
     };
     let until_streamed = async |task: &TaskSid, agents: &[&str]| {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         while sim.world(|world| world.snapshot(task)).unwrap().streams != agents {
             assert!(Instant::now() < deadline, "{agents:?} have no streams, on a clock {seconds} s off");
             tokio::time::sleep(Duration::from_millis(5)).await;

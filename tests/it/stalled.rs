@@ -3,6 +3,7 @@
 
 mod proxy;
 
+use crate::pace::scaled;
 use crate::postgres::{self, Database};
 use crate::program::Serving;
 use crate::several::{Balancer, twilio};
@@ -55,7 +56,7 @@ const LANES: usize = 5;
 const PHASES: [Phase; 3] = [Phase::Connecting, Phase::Connected, Phase::Sent];
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     while !holds() {
         assert!(Instant::now() < deadline, "{what} did not come true");
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -122,7 +123,7 @@ impl Pair {
         self.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
         let mut trap = self.traps.trap.subscribe();
         let caught = trap.wait_for(|trap| matches!(trap, Trap::Caught(_)));
-        let caught = tokio::time::timeout(LIMIT, caught).await.map(|trap| trap.map(|trap| *trap));
+        let caught = tokio::time::timeout(scaled(LIMIT), caught).await.map(|trap| trap.map(|trap| *trap));
         let Ok(Ok(Trap::Caught(number))) = caught else {
             panic!("no process was caught in {phase:?}: {:#?}", self.sim.world(|world| world.requests().to_vec()))
         };
@@ -207,7 +208,7 @@ impl Pair {
     }
 
     async fn is_taken_over(&self, task: &TaskSid, claims: i64) {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         while self.claims(task).await == claims {
             assert!(Instant::now() < deadline, "the call is not taken over");
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -216,7 +217,7 @@ impl Pair {
 
     /// The change is made, and nobody works on the call any more.
     async fn settles(&self, task: &TaskSid) {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         loop {
             let now = self.sim.world(|world| world.snapshot(task)).unwrap();
             let seen = (now.held, now.guard_raised, now.participants);
@@ -256,7 +257,7 @@ impl Pair {
         self.sim.act(|world| world.customer_hangs_up(task)).await.unwrap();
         let _ = self.sim.act(|world| world.leaves(task, "alice")).await;
         self.sim.act(|world| world.completes(task, "alice")).await.unwrap();
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + scaled(LIMIT);
         while !self.row(task).await.over {
             if Instant::now() > deadline {
                 panic!("the call does not end: {:?}", self.journal.facts(task, 0).await.unwrap());

@@ -1,6 +1,7 @@
 //! How the program starts: while its journal is not open, and under systemd.
 
 use crate::ingress::{FORM, event, raw, send, status};
+use crate::pace::scaled;
 use crate::postgres::another_server;
 use crate::program::{self, program, text};
 use crate::strangers::{PATIENCE, get};
@@ -39,7 +40,7 @@ fn terminate(child: &Child) {
 }
 
 fn until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + scaled(PATIENCE);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(5));
@@ -176,7 +177,7 @@ fn systemd_is_told_when_it_is_ready_that_it_lives_and_that_it_stops() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(scaled(PATIENCE))).unwrap();
     let journal = format!("sqlite:{}", folder.path().join("journal.db").display());
     let mut command = serve(&journal, free());
     command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");

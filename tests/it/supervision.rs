@@ -88,7 +88,17 @@ async fn json(stage: &Testbed, path: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_fact_that_cannot_be_read_parks_its_call_and_nothing_else() {
+async fn a_fact_that_is_no_json_parks_its_call_and_nothing_else() {
+    a_damaged_fact_parks_its_call_and_nothing_else("'{'").await;
+}
+
+/// One flipped bit is enough.
+#[tokio::test]
+async fn a_fact_that_is_no_text_parks_its_call_and_nothing_else() {
+    a_damaged_fact_parks_its_call_and_nothing_else("CAST(x'7bff' AS TEXT)").await;
+}
+
+async fn a_damaged_fact_parks_its_call_and_nothing_else(body: &str) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("journal.db");
     let url = format!("sqlite:{}", file.display());
@@ -102,13 +112,9 @@ async fn a_fact_that_cannot_be_read_parks_its_call_and_nothing_else() {
     }
     let [damaged, sound] = &tasks[..] else { panic!("{tasks:?}") };
     let connection = rusqlite::Connection::open(&file).unwrap();
-    let damage = |body: &str| {
-        let last =
-            "SELECT max(id) FROM fact WHERE call = (SELECT call FROM fact WHERE task = ?1) AND identity IS NOT NULL";
-        let statement = format!("UPDATE fact SET body = ?2 WHERE id = ({last})");
-        assert_eq!(connection.execute(&statement, [damaged.as_str(), body]).unwrap(), 1);
-    };
-    damage("{");
+    let last = "SELECT max(id) FROM fact WHERE call = (SELECT call FROM fact WHERE task = ?1) AND identity IS NOT NULL";
+    let damage = format!("UPDATE fact SET body = {body} WHERE id = ({last})");
+    assert_eq!(connection.execute(&damage, [damaged.as_str()]).unwrap(), 1);
     let stage = stage.restart().await.unwrap();
     let seen = until(&stage, |samples| samples.get(&named("calls_unreadable")) == Some(&1.0)).await;
     assert!(seen.get(&named("streams_live")) >= Some(&1.0), "the streams of the other call are counted: {seen:?}");

@@ -1,5 +1,6 @@
 //! The worker and its lease.
 
+use crate::pace::scaled;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -108,7 +109,7 @@ impl Claims for Stalling {
 }
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + scaled(LIMIT);
     while !holds() {
         assert!(Instant::now() < deadline, "{what} did not come true");
         tokio::time::sleep(Duration::from_millis(2)).await;

@@ -14,6 +14,8 @@ mod media;
 mod media_streams;
 mod openapi;
 mod others;
+#[path = "../../../tests/it/pace.rs"]
+mod pace;
 mod recorded;
 mod resources;
 mod rest;

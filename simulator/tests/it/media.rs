@@ -2,6 +2,7 @@
 
 use super::rest::Client;
 use super::{TOKEN, simulator};
+use crate::pace::scaled;
 use base64::Engine as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl Talk {
     }
 
     async fn hears(&self, wanted: impl Fn(&[Heard]) -> bool) {
-        assert!(self.consumer.until(wanted, LIMIT).await, "{:#?}", self.consumer.heard());
+        assert!(self.consumer.until(wanted, scaled(LIMIT)).await, "{:#?}", self.consumer.heard());
     }
 
     async fn fails(&self) -> SocketFailure {
@@ -83,7 +84,7 @@ async fn fails(sim: &Simulator, task: &TaskSid) -> SocketFailure {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(LIMIT, wait).await.expect("the stream does not fail")
+    tokio::time::timeout(scaled(LIMIT), wait).await.expect("the stream does not fail")
 }
 
 fn stream(sim: &Simulator, task: &TaskSid) -> StreamReport {
@@ -100,7 +101,7 @@ async fn a_destination_hears_both_tracks_as_documented_until_the_stop() {
     let customer = talk.sim.world(|world| world.report(&talk.task)).unwrap().customer.unwrap();
     let stop = format!("/Calls/{customer}/Streams/{}.json", report.sid);
     Client::of(&talk.sim).post(&stop, &[("Status", "stopped")]).send().await.unwrap();
-    assert!(talk.sim.quiet(LIMIT).await);
+    assert!(talk.sim.quiet(scaled(LIMIT)).await);
     let heard = talk.consumer.heard().remove(0);
     assert!(heard.is_complete(), "{heard:?}");
     assert_eq!((&heard.path, &heard.stream, &heard.call), (&"/a".to_owned(), &Some(report.sid), &Some(customer)));
@@ -117,7 +118,7 @@ async fn a_stream_of_one_track_has_that_one_only_and_ends_with_the_call() {
     talk.streams("b", "outbound_track").await;
     talk.hears(|heard| heard.len() == 2 && heard.iter().all(|heard| heard.total() > 0)).await;
     talk.sim.act(|world| world.customer_hangs_up(&talk.task)).await.unwrap();
-    assert!(talk.sim.quiet(LIMIT).await);
+    assert!(talk.sim.quiet(scaled(LIMIT)).await);
     let heard = talk.consumer.heard();
     let tracks: Vec<Vec<&String>> = heard.iter().map(|heard| heard.frames.keys().collect()).collect();
     assert_eq!(tracks, [["inbound"], ["outbound"]]);
@@ -129,7 +130,7 @@ async fn a_stream_of_one_track_has_that_one_only_and_ends_with_the_call() {
 async fn a_stream_whose_address_leads_nowhere_near_opens_in_name_only() {
     let talk = Talk::with(|config| config.sockets[0].public = "wss://elsewhere.example".to_owned()).await;
     talk.streams("a", "both_tracks").await;
-    assert!(talk.sim.quiet(LIMIT).await);
+    assert!(talk.sim.quiet(scaled(LIMIT)).await);
     assert!(stream(&talk.sim, &talk.task).opened_at.is_some());
     assert_eq!(talk.consumer.heard(), []);
     talk.end().await;
@@ -185,7 +186,7 @@ async fn a_destination_that_is_not_there_refuses_or_hangs_fails_the_stream_with_
         talk.streams(&status.to_string(), "both_tracks").await;
         assert_eq!(talk.fails().await, SocketFailure::Handshake);
     }
-    assert!(talk.sim.quiet(LIMIT).await);
+    assert!(talk.sim.quiet(scaled(LIMIT)).await);
     assert_eq!(talk.sim.world(|world| world.snapshot(&talk.task)).unwrap().streams, Vec::<String>::new());
     talk.streams("well", "both_tracks").await;
     talk.hears(|heard| heard.len() == 1 && heard[0].total() > 0).await;
@@ -218,7 +219,7 @@ async fn a_destination_that_leaves_in_the_middle_fails_the_stream_which_is_not_o
         assert!(talk.consumer.ends(&sid, farewell));
         assert_eq!(talk.fails().await, failure);
         assert!(!talk.consumer.ends(&sid, farewell), "it is over already");
-        assert!(talk.sim.quiet(LIMIT).await);
+        assert!(talk.sim.quiet(scaled(LIMIT)).await);
         assert_eq!(talk.consumer.heard().len(), 1);
         talk.end().await;
     }
@@ -260,9 +261,9 @@ async fn stopping_the_simulator_ends_every_socket() {
     talk.streams("a", "both_tracks").await;
     talk.hears(|heard| heard.first().is_some_and(|heard| heard.total() > 0)).await;
     let Talk { sim, consumer, .. } = talk;
-    tokio::time::timeout(LIMIT, sim.stop()).await.unwrap();
-    assert!(consumer.until(|heard| heard[0].closed, LIMIT).await);
-    tokio::time::timeout(LIMIT, consumer.stop()).await.unwrap();
+    tokio::time::timeout(scaled(LIMIT), sim.stop()).await.unwrap();
+    assert!(consumer.until(|heard| heard[0].closed, scaled(LIMIT)).await);
+    tokio::time::timeout(scaled(LIMIT), consumer.stop()).await.unwrap();
 }
 
 const NOW: Ms = 1_760_000_000_000;

@@ -1,6 +1,7 @@
 //! `serve` as its users start it: alone with a consumer, and with a worker.
 
 use super::{ACCOUNT, WORKSPACE, program, text};
+use crate::pace::scaled;
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -139,11 +140,15 @@ async fn sigint_ends_it_in_order_and_the_streams_with_a_stop() {
     let to = format!("{AUDIO}/audio");
     let mut command = sim(&route, "150", &["--listen", "127.0.0.1:0", "--stream-to", &to, "--repeat", "0"]);
     let mut child = command.stdout(Stdio::null()).spawn().unwrap();
-    assert!(consumer.until(|heard| heard.len() > 2 && heard[2].total() > 0, LIMIT).await, "{:?}", consumer.heard());
+    assert!(
+        consumer.until(|heard| heard.len() > 2 && heard[2].total() > 0, scaled(LIMIT)).await,
+        "{:?}",
+        consumer.heard()
+    );
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
-    assert_eq!(tokio::time::timeout(LIMIT, ended).await.unwrap().unwrap().code(), Some(0));
+    assert_eq!(tokio::time::timeout(scaled(LIMIT), ended).await.unwrap().unwrap().code(), Some(0));
     assert!(consumer.heard().iter().all(Heard::is_complete), "{:?}", consumer.heard());
     consumer.stop().await;
 }

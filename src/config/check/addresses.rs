@@ -3,10 +3,10 @@
 use crate::config::JournalUrl;
 use crate::config::layers::Raw;
 use crate::config::reader::Reader;
+use crate::journal::DatabaseUrlError;
 use crate::telemetry::traces;
 use crate::twilio::client::{HostError, Product, base_url};
 use ipnet::IpNet;
-use secrecy::SecretString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use url::{Host, Url};
@@ -133,34 +133,18 @@ pub(super) fn journal_url(reader: &mut Reader) -> Option<JournalUrl> {
             "is not sqlite: followed by a plain path"
         }
         Some(("sqlite", path)) => return Some(JournalUrl::Sqlite(PathBuf::from(path))),
-        Some(("postgres" | "postgresql", _)) => match postgres_problem(&text) {
-            None => return Some(JournalUrl::Postgres(SecretString::from(text))),
-            Some(wrong) => wrong,
+        Some(("postgres" | "postgresql", _)) => match text.parse() {
+            Ok(url) => return Some(JournalUrl::Postgres(url)),
+            Err(wrong) => {
+                let wrong: DatabaseUrlError = wrong;
+                reader.problem(KEY, wrong.to_string(), remedy);
+                return None;
+            }
         },
         Some(_) | None => "names an unknown store",
     };
     reader.problem(KEY, wrong, remedy);
     None
-}
-
-/// What is wrong with a PostgreSQL address, as far as that shows without a connection.
-fn postgres_problem(text: &str) -> Option<&'static str> {
-    let Ok(url) = Url::parse(text) else {
-        return Some("is not a URL: characters such as @, / and # in a password must be percent-encoded");
-    };
-    let modes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
-    let knows_mode = |mode: &str| modes.contains(&mode);
-    if !url.has_host() && !url.query_pairs().any(|(name, _)| name == "host") {
-        Some("names no host")
-    } else if url.path().trim_matches('/').is_empty() {
-        Some("names no database")
-    } else if url.fragment().is_some() {
-        Some("has a fragment: a # in a password must be written %23")
-    } else if url.query_pairs().any(|(name, mode)| matches!(&*name, "sslmode" | "ssl-mode") && !knows_mode(&mode)) {
-        Some("has an sslmode other than disable, allow, prefer, require, verify-ca and verify-full")
-    } else {
-        None
-    }
 }
 
 pub(super) fn has_userinfo(url: &Url) -> bool {

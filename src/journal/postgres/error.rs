@@ -56,15 +56,25 @@ fn ends_the_session(code: &str) -> bool {
 /// How a connection broke. A certificate that does not fit, or a message that cannot be written or read, is data that is not valid: it
 /// will not be later.
 fn broken(error: &Error) -> Option<io::ErrorKind> {
+    let kind = io_error(error)?.kind();
+    Some(kind).filter(|kind| !matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
+}
+
+fn io_error(error: &Error) -> Option<&io::Error> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            return Some(error.kind())
-                .filter(|kind| !matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput));
+            return Some(error);
         }
         cause = error.source();
     }
     None
+}
+
+/// Whether there is a server at none of its addresses that takes writes: the driver's own word, and not the system's.
+pub(super) fn finds_no_writable(error: &Error) -> bool {
+    io_error(error)
+        .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none())
 }
 
 /// Whether the server takes no writes: it follows another one, or an administrator has said so.

@@ -8,6 +8,7 @@ use super::settings::PostgresSettings;
 use crate::call::fact::EpochMs;
 use crate::journal::{MachineTime, OpenError, TimeSource as _};
 use std::time::{Duration, Instant};
+use tokio_postgres::config::TargetSessionAttrs;
 
 /// Enough for a median that one slow write does not change.
 const WRITES: usize = 9;
@@ -39,7 +40,7 @@ pub struct Examination {
 /// # Errors
 /// When the database cannot be reached or used, or a newer version has migrated it.
 pub async fn examine(settings: &PostgresSettings) -> Result<Examination, OpenError> {
-    let address = Address::parse(&settings.url)?;
+    let address = Address::new(&settings.url, TargetSessionAttrs::Any)?;
     let shown = &address.shown;
     let began = Instant::now();
     let connection = connect(&address, settings.acquire_timeout).await?;

@@ -1,11 +1,12 @@
 //! [`PostgresJournal`]: what each part of a journal is for this store.
 
 use super::address::Address;
-use super::connect::prepare;
+use super::connect::{Prepared, prepare};
 use super::handed::Handed;
 use super::ingest::{Batcher, Message, Waiting};
 use super::ops::{Claimed, CloseGap, OpenGap, PruneChunk, TakeLeases, TryOut, body, hash};
 use super::reader::{Bodies, Count, NewestEvent, NextDue, Page, Size};
+use super::server_time::ServerTime;
 use super::session::Sessions;
 use super::settings::PostgresSettings;
 use super::under_claims::{Change, LANES, UnderClaims};
@@ -14,6 +15,7 @@ use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::journal::calls::text;
+use crate::journal::retention::Opening;
 use crate::journal::running::{Failure, Running, failed};
 use crate::journal::values::parse;
 use crate::journal::{
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +43,8 @@ pub struct PostgresJournal {
     /// Which process this is, where it remembers calls.
     keeper: i64,
     clock: Arc<Clock>,
+    server_time: ServerTime,
+    opening: Opening,
     hint: Arc<Notify>,
     failure: Failure,
     tasks: TaskTracker,
@@ -53,8 +58,8 @@ impl PostgresJournal {
     /// # Errors
     /// When the database cannot be reached or used, or a newer version has migrated it.
     pub async fn open(settings: PostgresSettings) -> Result<Self, OpenError> {
-        let address = Address::parse(&settings.url)?;
-        let (durable, measured) = prepare(&address, settings.acquire_timeout).await?;
+        let address = Address::new(&settings.url, TargetSessionAttrs::ReadWrite)?;
+        let Prepared { durable, measured, newest } = prepare(&address, settings.acquire_timeout).await?;
         let clock = Arc::new(Clock::of_server(MachineTime::default(), measured));
         let sessions = Arc::new(Sessions::new(address.clone(), &settings, durable, clock.clone()));
         let (hint, stop, tasks) = (Arc::new(Notify::new()), CancellationToken::new(), TaskTracker::new());
@@ -101,6 +106,8 @@ impl PostgresJournal {
             lease: settings.lease,
             keeper,
             clock,
+            server_time: ServerTime::new(measured.at, newest.unwrap_or(0)),
+            opening: Opening::now(newest),
             hint,
             failure,
             tasks,
@@ -157,8 +164,11 @@ impl Claims for PostgresJournal {
     fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Box::pin(async move {
-            let work = TakeLeases { limit, lease: self.lease, keeper: self.keeper };
-            let claims = self.sessions.run(&work).await?.into_iter().map(|Claimed { claim, from, facts }| {
+            let earliest = self.server_time.earliest();
+            let work = TakeLeases { limit, lease: self.lease, keeper: self.keeper, earliest };
+            let (now, claimed) = self.sessions.run(&work).await?;
+            self.server_time.told(now, earliest);
+            let claims = claimed.into_iter().map(|Claimed { claim, from, facts }| {
                 // One that cannot be read is found when the worker asks for it.
                 if let Ok(facts) = parse(&claim.call, facts) {
                     self.handed.claimed(&claim, from, facts);
@@ -246,7 +256,7 @@ impl Workload for PostgresJournal {
     }
 
     fn ready(&self) -> Promise<'_, ()> {
-        Box::pin(async move { if self.sessions.was_refused() { self.sessions.run(&TryOut).await } else { Ok(()) } })
+        Box::pin(self.sessions.tried_out(&TryOut))
     }
 }
 
@@ -258,7 +268,8 @@ impl Reading for PostgresJournal {
 
 impl Journal for PostgresJournal {
     fn prune_chunk(&self, retention: Duration) -> Promise<'_, u64> {
-        Box::pin(async move { self.sessions.run(&PruneChunk { retention }).await })
+        let oldest_kept = self.opening.oldest_kept(retention);
+        Box::pin(async move { self.sessions.run(&PruneChunk { retention, oldest_kept }).await })
     }
 
     /// Only when one of our own tasks dies: a database that is away comes back, and its commits are its own affair.

@@ -19,13 +19,16 @@ mod ops;
 mod pool;
 mod reader;
 mod schema;
+mod server_time;
 mod session;
 mod settings;
 mod sql;
 mod tls;
 mod under_claims;
+mod url;
 mod wake;
 
 pub use examine::{Examination, examine as examine_database};
 pub use journal::PostgresJournal;
 pub use settings::PostgresSettings;
+pub use url::{DatabaseUrl, DatabaseUrlError};

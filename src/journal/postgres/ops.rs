@@ -14,16 +14,19 @@ use tokio_postgres::Row;
 const PRUNE_CHUNK: i64 = 500;
 
 /// A call is looked at again after so long at the latest. One that is due later was put off before the server's clock was set
-/// back, and the next claim puts that right.
+/// back, whether or not [`ServerTime`](super::server_time::ServerTime) has noticed, and the next claim puts that right.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// [`crate::journal::Claims::claim`], with the facts of each call: those after the last that the same process gave it back with, which it
-/// remembers probably, or all. Durable, or a server that forgot it would give the same fence to somebody else.
+/// remembers probably, or all. Durable, or a server that forgot it would give the same fence to somebody else. When the server's clock
+/// was set back, what waits is made due, and leases last for their length from then on: the next claim finds them.
 pub(super) struct TakeLeases {
     pub(super) limit: i64,
     pub(super) lease: Duration,
     /// Which process claims.
     pub(super) keeper: i64,
+    /// [`ServerTime::earliest`](super::server_time::ServerTime::earliest).
+    pub(super) earliest: EpochMs,
 }
 
 /// A claim and what it brings along.
@@ -35,7 +38,8 @@ pub(super) struct Claimed {
 }
 
 impl Work for TakeLeases {
-    type Output = Vec<Claimed>;
+    /// With the server's time.
+    type Output = (EpochMs, Vec<Claimed>);
     /// A claim whose answer is lost runs out, whether or not others are claimed then.
     const REPEATABLE: bool = true;
 
@@ -45,8 +49,10 @@ impl Work for TakeLeases {
             Value::Number(millis(self.lease)),
             Value::Number(millis(self.lease.max(LONGEST_PAUSE))),
             Value::Number(self.keeper),
+            Value::Number(self.earliest),
         ];
-        vec![Statement::new(
+        let told = Statement::new(concat!("SELECT ", now_ms!()), Vec::new());
+        let claimed = Statement::new(
             concat!(
                 "WITH mended AS (
                      UPDATE taskrouter_streams.call SET due_ms = ",
@@ -54,7 +60,12 @@ impl Work for TakeLeases {
                 " + CASE WHEN leased THEN $2 ELSE 0 END
                      WHERE due_ms > ",
                 now_ms!(),
-                " + $3),
+                " + CASE WHEN ",
+                now_ms!(),
+                " < $5 THEN 0 ELSE $3 END
+                       AND (NOT leased OR due_ms > ",
+                now_ms!(),
+                " + $2)),
                  due AS MATERIALIZED (
                      SELECT task FROM taskrouter_streams.call
                      WHERE due_ms <= ",
@@ -80,12 +91,14 @@ impl Work for TakeLeases {
                  ORDER BY claimed.task, seq"
             ),
             values,
-        )]
+        );
+        vec![told, claimed]
     }
 
     fn output(&self, rows: Vec<Row>) -> Result<Self::Output, Unexpected> {
-        let mut claims: Self::Output = Vec::new();
-        for row in &rows {
+        let now = only(&rows)?.try_get(0)?;
+        let mut claims: Vec<Claimed> = Vec::new();
+        for row in rows.iter().skip(1) {
             let call: &str = row.try_get(0)?;
             if claims.last().is_none_or(|claimed| claimed.claim.call.as_str() != call) {
                 let alone_on = row.try_get::<_, Option<&str>>(6)?.map(sid).transpose()?;
@@ -96,13 +109,15 @@ impl Work for TakeLeases {
                 claimed.facts.push((seq, row.try_get(3)?));
             }
         }
-        Ok(claims)
+        Ok((now, claims))
     }
 }
 
 /// One chunk of [`crate::journal::Journal::prune`].
 pub(super) struct PruneChunk {
     pub(super) retention: Duration,
+    /// [`Opening::oldest_kept`](crate::journal::retention::Opening::oldest_kept).
+    pub(super) oldest_kept: EpochMs,
 }
 
 impl Work for PruneChunk {
@@ -114,22 +129,22 @@ impl Work for PruneChunk {
             concat!(
                 "WITH ended AS MATERIALIZED (
                      SELECT task FROM taskrouter_streams.call
-                     WHERE over_ms < ",
+                     WHERE over_ms < least($3, ",
                 now_ms!(),
-                " - $1 AND NOT leased
+                " - $1) AND NOT leased
                      ORDER BY over_ms LIMIT $2 FOR UPDATE SKIP LOCKED),
                  forgotten AS MATERIALIZED (
                      SELECT task FROM taskrouter_streams.call
-                     WHERE over_ms IS NULL AND changed_ms < ",
+                     WHERE over_ms IS NULL AND changed_ms < least($3, ",
                 now_ms!(),
-                " - $1 AND due_ms IS NULL AND NOT leased
+                " - $1) AND due_ms IS NULL AND NOT leased
                      ORDER BY changed_ms, task LIMIT $2 FOR UPDATE SKIP LOCKED),
                  old AS MATERIALIZED (SELECT task FROM ended UNION ALL SELECT task FROM forgotten),
                  calls AS (DELETE FROM taskrouter_streams.call USING old WHERE call.task = old.task),
                  facts AS (DELETE FROM taskrouter_streams.fact USING old WHERE fact.task = old.task)
                  SELECT count(*) FROM old"
             ),
-            vec![Value::Number(millis(self.retention)), Value::Number(PRUNE_CHUNK)],
+            vec![Value::Number(millis(self.retention)), Value::Number(PRUNE_CHUNK), Value::Number(self.oldest_kept)],
         )]
     }
 

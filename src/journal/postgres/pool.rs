@@ -2,7 +2,7 @@
 
 use super::address::{Address, Connection};
 use super::connect::measure;
-use super::error::{may_come, unavailable};
+use super::error::{READ_ONLY, finds_no_writable, may_come, unavailable};
 use super::settings::PostgresSettings;
 use crate::journal::{Clock, JournalError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,6 +99,9 @@ impl Pool {
                 Ok((connection, measured)) => {
                     self.clock.follow(measured);
                     return Ok(Session { connection, made, used: made });
+                }
+                Err(error) if finds_no_writable(&error) => {
+                    return Err(JournalError::Unavailable { reason: READ_ONLY.to_owned() });
                 }
                 Err(error) if may_come(&error) => tokio::time::sleep(PAUSE).await,
                 Err(error) => return Err(unavailable(&error)),

@@ -15,10 +15,10 @@ use super::error::{READ_ONLY, Unexpected, is_read_only, is_refusal, is_transient
 use super::pool::{Pool, Pooled};
 use super::settings::PostgresSettings;
 use super::sql::Statement;
+use crate::journal::failed_writes::FailedWrites;
 use crate::journal::{Clock, JournalError};
 use futures_util::future::join_all;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_postgres::{Client, Error, Row};
 
@@ -64,8 +64,7 @@ const ON_A_WRITABLE_SERVER: &str = "; SELECT FROM taskrouter_streams.mark WHERE 
 /// The pool, and how its transactions begin.
 pub(super) struct Sessions {
     pool: Pool,
-    /// A write has failed since something was last written to see.
-    refusing: AtomicBool,
+    failed_writes: FailedWrites,
     begin: String,
     limit: Duration,
     durable: bool,
@@ -96,12 +95,15 @@ impl Sessions {
             (limit / REST_OF_A_TRANSACTION).as_millis().max(1)
         );
         let pool = Pool::new(address, settings, clock);
-        Self { pool, refusing: AtomicBool::new(false), begin, limit: limit + GRACE, durable }
+        Self { pool, failed_writes: FailedWrites::default(), begin, limit: limit + GRACE, durable }
     }
 
-    /// Whether a write has failed since this was last asked.
-    pub(super) fn was_refused(&self) -> bool {
-        self.refusing.swap(false, Ordering::Relaxed)
+    /// Whether writes succeed: by this one, where one has failed.
+    ///
+    /// # Errors
+    /// Those of [`Sessions::run`].
+    pub(super) async fn tried_out<W: Work<Output = ()>>(&self, trial: &W) -> Result<(), JournalError> {
+        self.failed_writes.tried_out(self.run(trial)).await
     }
 
     /// Does the work in a transaction of its own and commits it.
@@ -147,7 +149,9 @@ impl Sessions {
     }
 
     fn refuse<W: Work>(&self, error: JournalError) -> JournalError {
-        self.refusing.fetch_or(W::WRITES, Ordering::Relaxed);
+        if W::WRITES {
+            self.failed_writes.note();
+        }
         error
     }
 

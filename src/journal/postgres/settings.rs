@@ -1,14 +1,14 @@
 //! How the database is used.
 
+use super::url::DatabaseUrl;
 use crate::telemetry::metrics::Commits;
-use secrecy::SecretString;
 use std::time::Duration;
 
 /// How the database is used.
 #[derive(Debug, Clone)]
 pub struct PostgresSettings {
-    /// `postgres://user:password@host:port/database?sslmode=…`.
-    pub url: SecretString,
+    /// Which database.
+    pub url: DatabaseUrl,
     /// Connections, besides the one that listens.
     pub pool_size: u32,
     /// How long a connection may take to be had, and to be made.

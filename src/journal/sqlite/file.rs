@@ -46,7 +46,7 @@ impl JournalFile {
         let unavailable =
             |error: std::io::Error| JournalError::Unavailable { reason: format!("its size cannot be read: {error}") };
         let bytes = std::fs::metadata(&self.0).map_err(unavailable)?.len();
-        // It comes and goes.
+        // Gone while nobody has the file open; else it keeps the size that it once had, up to journal.wal_limit_bytes.
         let log = std::fs::metadata(beside(&self.0, "-wal")).map_or(0, |log| log.len());
         let disk = statvfs(&self.0).map_err(|error| unavailable(error.into()))?;
         Ok(Storage { bytes: bytes + log, free_bytes: Some(disk.f_bavail.saturating_mul(disk.f_frsize)) })

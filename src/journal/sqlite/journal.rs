@@ -3,7 +3,7 @@
 use super::error::{unavailable, verdict};
 use super::file::{JournalFile, held_during, lock};
 use super::foreseen::Consulted;
-use super::live::Live;
+use super::live::{Live, millis};
 use super::queue::{Message, Read, Write, WriteFact};
 use super::settings::SqliteSettings;
 use super::turns::Turns;
@@ -14,6 +14,8 @@ use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::journal::calls::text;
+use crate::journal::failed_writes::FailedWrites;
+use crate::journal::retention::Opening;
 use crate::journal::running::{Failure, failed, watched};
 use crate::journal::{
     Backlog, CallQuery, CallRow, CallState, Claim, Claims, Clock, Coverage, Due, Facts, Foresight, Ingest, Ingested,
@@ -22,7 +24,6 @@ use crate::journal::{
 use rusqlite::Connection;
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -38,10 +39,10 @@ pub struct SqliteJournal {
     queue_limit: usize,
     lease: Duration,
     clock: Arc<Clock>,
+    opening: Opening,
     hint: Arc<Notify>,
     consulted: Arc<Consulted>,
-    /// A commit has failed since something was last written to see.
-    refusing: Arc<AtomicBool>,
+    failed_writes: Arc<FailedWrites>,
     failure: Failure,
     threads: Mutex<Option<Threads>>,
     file: JournalFile,
@@ -66,10 +67,10 @@ impl SqliteJournal {
         let reading = schema::open_for_reading(&settings.path)?;
         let projecting = schema::open_for_projecting(&settings.path, settings.wal_limit_bytes)?;
         let folding = schema::open_for_folding(&settings.path)?;
-        let (live, clock) = projection::open(&connection).map_err(|error| unopenable(error.to_string()))?;
+        let (live, clock, opening) = projection::open(&connection).map_err(|error| unopenable(error.to_string()))?;
         let (live, clock) = (Arc::new(Live::new(live)), Arc::new(clock));
-        let (hint, refusing, turns) =
-            (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)), Arc::new(Turns::default()));
+        let (hint, failed_writes, turns) =
+            (Arc::new(Notify::new()), Arc::new(FailedWrites::default()), Arc::new(Turns::default()));
         let (failure, consulted) = (Failure::new(None), Arc::new(Consulted::default()));
         let (writes, write_queue) = std::sync::mpsc::channel();
         let (log, commits) = std::sync::mpsc::channel();
@@ -86,13 +87,13 @@ impl SqliteJournal {
             hint: hint.clone(),
             turns: turns.clone(),
             log: log.clone(),
-            refusing: refusing.clone(),
+            failed_writes: failed_writes.clone(),
             failing: failure.clone(),
             projected: Instant::now(),
             has_unpacked: true,
         };
         let wal_bytes = settings.commits.wal_bytes.clone();
-        let wal = WriteAheadLog::new(folding, settings.wal_limit_bytes, wal_bytes, turns.clone())
+        let wal = WriteAheadLog::new(folding, lock.clone(), settings.wal_limit_bytes, wal_bytes, turns.clone())
             .map_err(|error| unopenable(error.to_string()))?;
         let spawn = |name: &'static str, work: Box<dyn FnOnce() + Send>| {
             let work = held_during(lock.clone(), watched(name, failure.clone(), work));
@@ -113,9 +114,10 @@ impl SqliteJournal {
             queue_limit: settings.queue_limit,
             lease: settings.lease,
             clock,
+            opening,
             hint,
             consulted,
-            refusing,
+            failed_writes,
             failure,
             threads: Mutex::new(Some(threads)),
             file: JournalFile(settings.path),
@@ -288,19 +290,21 @@ impl Workload for SqliteJournal {
 
     fn ready(&self) -> Promise<'_, ()> {
         Box::pin(async move {
-            if !self.refusing.swap(false, Ordering::Relaxed) {
-                return Ok(());
-            }
             let now = self.clock.now();
-            // Nobody reads it.
-            let written = self.write(move |connection, _| {
+            let asking = Arc::new(());
+            let asked = Arc::downgrade(&asking);
+            // Nobody reads it. Whoever asked may have gone while it waited for its turn: then it only delays what waits behind it.
+            let trial = self.write(move |connection, _| {
+                if asked.strong_count() == 0 {
+                    return Ok(());
+                }
                 let tried = "INSERT INTO mark (name, at_ms) VALUES ('tried_out', ?1)
                              ON CONFLICT (name) DO UPDATE SET at_ms = ?1";
                 connection.execute(tried, [now]).map(drop)
             });
-            let written = written.await;
-            self.refusing.fetch_or(written.is_err(), Ordering::Relaxed);
-            written
+            let tried_out = self.failed_writes.tried_out(trial).await;
+            drop(asking);
+            tried_out
         })
     }
 }
@@ -332,8 +336,11 @@ impl Reading for SqliteJournal {
 
 impl Journal for SqliteJournal {
     fn prune_chunk(&self, retention: Duration) -> Promise<'_, u64> {
-        let clock = self.clock.clone();
-        Box::pin(self.write(move |connection, live| projection::prune_chunk(connection, live, retention, clock.now())))
+        let (clock, oldest_kept) = (self.clock.clone(), self.opening.oldest_kept(retention));
+        Box::pin(self.write(move |connection, live| {
+            let now = clock.now();
+            projection::prune_chunk(connection, live, oldest_kept.min(now - millis(retention)), now)
+        }))
     }
 
     fn failed(&self) -> Pin<Box<dyn Future<Output = JournalError> + Send + '_>> {

@@ -1,12 +1,14 @@
 //! Pages of calls: of those in memory, and of those that are over from their rows.
 
 use super::live::{CallId, LiveCall, LiveCalls};
-use super::projection::sid;
+use super::packing::text;
 use crate::call::fact::EpochMs;
-use crate::call::sid::{CallSid, TaskSid};
+use crate::call::sid::{CallSid, SID_LENGTH, TaskSid};
 use crate::journal::calls::{self, SearchKey};
 use crate::journal::packed::unpack;
 use crate::journal::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
+use rusqlite::Error::FromSqlConversionFailure;
+use rusqlite::types::Type;
 use rusqlite::{Connection, Row, named_params};
 use std::ops::Bound;
 use std::time::Duration;
@@ -103,27 +105,32 @@ pub(super) fn over(connection: &Connection, query: &CallQuery, more: usize) -> r
     let summary = if query.summaries { "summary" } else { "NULL" };
     let sql = format!(
         "SELECT task, customer, last_seq, changed_ms, parked, {summary}
-         FROM call WHERE {part} AND ({sorted}changed_ms, task) < (:changed, :task) {found}
+         FROM call WHERE {part} AND ({sorted}changed_ms, task) < (:changed, :task) {found} AND +task GLOB :sid
          ORDER BY {sorted}changed_ms DESC, task DESC LIMIT :limit"
     );
     let (changed, task) = query.after.as_ref().map_or(BEYOND, |after| (after.changed, after.call.as_str()));
     let limit = i64::try_from(query.limit.min(PAGE_LIMIT) + more).unwrap_or(i64::MAX);
+    // A row that is damaged there is left out here already, so that a page is full when there are more.
+    let sid = TaskSid::PREFIX.to_owned() + &"[0-9a-fA-F]".repeat(SID_LENGTH - TaskSid::PREFIX.len());
     let mut statement = connection.prepare_cached(&sql)?;
     match &query.find {
         None => statement
-            .query_map(named_params! {":changed": changed, ":task": task, ":limit": limit}, ended_row)?
+            .query_map(named_params! {":changed": changed, ":task": task, ":limit": limit, ":sid": sid}, ended_row)?
             .collect(),
         Some(find) => statement
-            .query_map(named_params! {":changed": changed, ":task": task, ":limit": limit, ":find": find}, ended_row)?
+            .query_map(
+                named_params! {":changed": changed, ":task": task, ":limit": limit, ":sid": sid, ":find": find},
+                ended_row,
+            )?
             .collect(),
     }
 }
 
 fn ended_row(row: &Row<'_>) -> rusqlite::Result<CallRow> {
-    let customer: Option<String> = row.get(1)?;
+    let task = text(row, 0)?.parse().map_err(|error| FromSqlConversionFailure(0, Type::Text, Box::new(error)))?;
     Ok(CallRow {
-        call: sid(0, &row.get::<_, String>(0)?)?,
-        customer: customer.map(|customer| sid(1, &customer)).transpose()?,
+        call: task,
+        customer: text(row, 1)?.parse().ok(),
         facts: row.get(2)?,
         changed: row.get(3)?,
         due: None,

@@ -4,7 +4,8 @@
 use super::live::{CallId, Live};
 use crate::journal::Seq;
 use crate::journal::packed::{StoredFact, pack_facts, unpack_facts};
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
 /// Packs some calls that are over, and says whether there may be more. What is lost of it is done again, so its commit needs no sync.
 pub(super) fn pack_some(connection: &mut Connection, live: &Live, limit: u32) -> rusqlite::Result<bool> {
@@ -66,7 +67,7 @@ pub(super) fn facts(connection: &Connection, call: CallId, after: Seq) -> rusqli
     let packed = (1..).zip(packed.unwrap_or_default()).map(|(seq, (_, body))| (seq, body));
     let mut facts: Vec<(Seq, String)> = packed.filter(|(seq, _)| *seq > after).collect();
     let mut rows = connection.prepare_cached("SELECT seq, body FROM fact WHERE call = ?1 AND seq > ?2 ORDER BY seq")?;
-    for row in rows.query_map(params![call, after], |row| Ok((row.get(0)?, row.get(1)?)))? {
+    for row in rows.query_map(params![call, after], |row| Ok((row.get(0)?, text(row, 1)?.to_owned())))? {
         facts.push(row?);
     }
     Ok(facts)
@@ -79,10 +80,24 @@ fn packed(connection: &Connection, call: CallId) -> rusqlite::Result<Option<Vec<
         .optional()
 }
 
+/// A column of text. One flipped bit is enough to make it none: then it is empty, which is neither JSON nor a SID.
+pub(super) fn text<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r str> {
+    Ok(str::from_utf8(row.get_ref(column)?.as_bytes().unwrap_or_default()).unwrap_or_default())
+}
+
 /// A text that is damaged is kept as far as it is one.
 fn rows(connection: &Connection, call: CallId) -> rusqlite::Result<Vec<StoredFact>> {
+    let kept = |value: ValueRef<'_>| {
+        let bytes = value.as_bytes().unwrap_or_default();
+        // What comes of it may be JSON again, and not what was meant: the mark keeps it from being read.
+        str::from_utf8(bytes).map_or_else(|_| format!("\u{fffd}{}", String::from_utf8_lossy(bytes)), str::to_owned)
+    };
+    let fact = |row: &Row<'_>| {
+        let identity = Some(row.get_ref(0)?).filter(|identity| *identity != ValueRef::Null);
+        Ok((identity.map(kept), kept(row.get_ref(1)?)))
+    };
     connection
         .prepare_cached("SELECT identity, body FROM fact WHERE call = ?1 ORDER BY seq")?
-        .query_map([call], |row| Ok((row.get(0)?, String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?).into_owned())))?
+        .query_map([call], fact)?
         .collect()
 }

@@ -1,15 +1,15 @@
 //! The rows of calls, in the file. They follow the facts at some distance, off the way of events: while the process runs, memory
 //! says what is so. A start begins with them and takes in the facts that came later.
 
-use super::live::{CallId, Live, LiveCalls, millis};
+use super::live::{CallId, Live, LiveCalls};
+use super::packing::text;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::{CallSid, TaskSid};
 use crate::journal::packed::pack;
+use crate::journal::retention::Opening;
 use crate::journal::{Clock, MachineTime, Seq};
-use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
-use std::str::FromStr;
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 /// Rows in one transaction: some milliseconds.
 pub(super) const CHUNK: usize = 256;
@@ -94,8 +94,9 @@ fn write(connection: &Connection, rows: &[Projected], place: i64, newest: Option
 pub(super) fn call_of(connection: &Connection, task: &TaskSid) -> rusqlite::Result<Option<Projected>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM call WHERE task = ?1"))?
-        .query_row([task.as_str()], projected)
+        .query_row([task.as_str()], |row| projected(connection, row))
         .optional()
+        .map(Option::flatten)
 }
 
 /// Whether no row of another call names this leg.
@@ -105,8 +106,8 @@ pub(super) fn is_alone(connection: &Connection, id: CallId, leg: &CallSid) -> ru
         .query_row(params![leg.as_str(), id], |row| row.get(0))
 }
 
-/// The live calls, and the clock that new facts are stamped by.
-pub(super) fn open(connection: &Connection) -> rusqlite::Result<(LiveCalls, Clock)> {
+/// The live calls, the clock that new facts are stamped by, and what was found by it.
+pub(super) fn open(connection: &Connection) -> rusqlite::Result<(LiveCalls, Clock, Opening)> {
     let mut calls = load(connection)?;
     let over =
         connection.query_row("SELECT max(changed_ms) FROM call WHERE over_ms IS NOT NULL", [], |row| row.get(0))?;
@@ -115,7 +116,7 @@ pub(super) fn open(connection: &Connection) -> rusqlite::Result<(LiveCalls, Cloc
     if newest.is_some_and(|newest| newest > clock.now()) {
         calls.make_waiting_due();
     }
-    Ok((calls, clock))
+    Ok((calls, clock, Opening::now(newest)))
 }
 
 /// The live calls as they were left, with the facts that their rows do not have.
@@ -136,33 +137,49 @@ fn load(connection: &Connection) -> rusqlite::Result<LiveCalls> {
     let parked = number("SELECT count(*) FROM call WHERE parked = 1 AND over_ms IS NOT NULL")?;
     calls.parked_in_file = parked.unwrap_or(0).unsigned_abs();
     let mut live = connection.prepare(&format!("SELECT {COLUMNS} FROM call WHERE over_ms IS NULL"))?;
-    for call in live.query_map([], projected)? {
-        calls.load(call?, 0);
+    let (mut rows, mut nameless) = (live.query([])?, BTreeSet::new());
+    while let Some(row) = rows.next()? {
+        match projected(connection, row)? {
+            Some(call) => calls.load(call, 0),
+            None => _ = nameless.insert(row.get(0)?),
+        }
     }
-    catch_up(connection, &mut calls)?;
+    catch_up(connection, &mut calls, &mut nameless)?;
+    for call in &nameless {
+        tracing::error!(
+            call,
+            "a call cannot be taken up: the journal file is damaged where its TaskSid stands; the next event begins it anew; \
+             run `doctor`, and restore the file from a backup if it says so"
+        );
+    }
     Ok(calls)
 }
 
 /// Takes in the facts that no row has: their calls are due, because nobody knows what was done about them.
-fn catch_up(connection: &Connection, calls: &mut LiveCalls) -> rusqlite::Result<()> {
+/// Those of calls whose task nobody can tell are passed over.
+fn catch_up(connection: &Connection, calls: &mut LiveCalls, nameless: &mut BTreeSet<CallId>) -> rusqlite::Result<()> {
     let mut later = connection
         .prepare("SELECT id, call, seq, task, identity IS NOT NULL, body FROM fact WHERE id > ?1 ORDER BY id")?;
     let mut rows = later.query([calls.projected_place])?;
     while let Some(row) = rows.next()? {
         let (place, id, seq): (i64, CallId, Seq) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        if calls.get(id).is_none() {
+        if calls.get(id).is_none() && !nameless.contains(&id) {
             let known = connection
                 .prepare_cached(&format!("SELECT {COLUMNS} FROM call WHERE id = ?1"))?
-                .query_row([id], projected)
+                .query_row([id], |row| projected(connection, row))
                 .optional()?;
             match known {
-                Some(call) if call.last_seq < seq => calls.load(call, 0),
-                Some(_) => {}
-                None => calls.begin(id, sid(3, &row.get::<_, String>(3)?)?, 0),
+                Some(Some(call)) if call.last_seq < seq => calls.load(call, 0),
+                Some(Some(_)) => {}
+                Some(None) => _ = nameless.insert(id),
+                None => match text(row, 3)?.parse() {
+                    Ok(task) => calls.begin(id, task, 0),
+                    Err(_) => _ = nameless.insert(id),
+                },
             }
         }
         if calls.get(id).is_some_and(|call| call.last_seq < seq) {
-            let fact: Option<Fact> = serde_json::from_str(&row.get::<_, String>(5)?).ok();
+            let fact: Option<Fact> = serde_json::from_str(text(row, 5)?).ok();
             calls.caught_up(id, seq, fact.as_ref(), row.get(4)?);
         }
         calls.last_place = place;
@@ -170,16 +187,15 @@ fn catch_up(connection: &Connection, calls: &mut LiveCalls) -> rusqlite::Result<
     Ok(())
 }
 
-/// One chunk of [`crate::journal::Journal::prune`].
+/// One chunk of [`crate::journal::Journal::prune`]: of calls that were over before a time.
 pub(super) fn prune_chunk(
     connection: &mut Connection,
     live: &Live,
-    retention: Duration,
+    before: EpochMs,
     now: EpochMs,
 ) -> rusqlite::Result<u64> {
     project_all(connection, live, now)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let before = now - millis(retention);
     let mut old: Vec<(CallId, bool)> = transaction
         .prepare_cached(
             "SELECT * FROM (SELECT id, parked FROM call
@@ -208,24 +224,32 @@ pub(super) fn prune_chunk(
     Ok(old.len() as u64)
 }
 
-fn projected(row: &Row<'_>) -> rusqlite::Result<Projected> {
-    let customer: Option<String> = row.get(2)?;
-    Ok(Projected {
-        id: row.get(0)?,
-        task: sid(1, &row.get::<_, String>(1)?)?,
-        customer: customer.map(|customer| sid(2, &customer)).transpose()?,
+/// The row of a call. A customer that is damaged is not known until the next event names them; `None` when nobody can tell the task.
+fn projected(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Option<Projected>> {
+    let id = row.get(0)?;
+    let task = match text(row, 1)?.parse() {
+        Ok(task) => Some(task),
+        Err(_) => first_named(connection, id)?,
+    };
+    let Some(task) = task else { return Ok(None) };
+    Ok(Some(Projected {
+        id,
+        task,
+        customer: text(row, 2)?.parse().ok(),
         last_seq: row.get(3)?,
         changed: row.get(4)?,
         due: row.get(5)?,
         over: row.get(6)?,
         parked: row.get(7)?,
         summary: None,
-    })
+    }))
 }
 
-pub(super) fn sid<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
-    column: usize,
-    text: &str,
-) -> rusqlite::Result<T> {
-    text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+/// The task by the first fact of a call that is not packed.
+fn first_named(connection: &Connection, id: CallId) -> rusqlite::Result<Option<TaskSid>> {
+    let named = connection
+        .prepare_cached("SELECT task FROM fact WHERE call = ?1 AND task IS NOT NULL")?
+        .query_row([id], |row| Ok(text(row, 0)?.parse().ok()))
+        .optional()?;
+    Ok(named.flatten())
 }

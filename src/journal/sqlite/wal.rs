@@ -12,6 +12,7 @@ use super::queue::Message;
 use super::turns::Turns;
 use prometheus_client::metrics::gauge::Gauge;
 use rusqlite::{Connection, Row};
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -33,6 +34,8 @@ const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 pub(super) struct WriteAheadLog {
     connection: Connection,
+    /// The file itself, by the descriptor that locks it: to close another one would end SQLite's own locks.
+    file: Arc<File>,
     /// Of a page and what the log notes of it.
     frame_bytes: u64,
     limit_bytes: u64,
@@ -49,6 +52,7 @@ impl WriteAheadLog {
     /// When the file cannot be read.
     pub(super) fn new(
         connection: Connection,
+        file: Arc<File>,
         limit_bytes: u64,
         bytes: Gauge,
         turns: Arc<Turns>,
@@ -56,7 +60,18 @@ impl WriteAheadLog {
         let page: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let frame_bytes = u64::from(page) + FRAME_HEADER_BYTES;
         let (pause, next) = (FIRST_PAUSE, Instant::now());
-        Ok(Self { connection, frame_bytes, limit_bytes, bytes, turns, pause, next, prevented_since: None, told: None })
+        Ok(Self {
+            connection,
+            file,
+            frame_bytes,
+            limit_bytes,
+            bytes,
+            turns,
+            pause,
+            next,
+            prevented_since: None,
+            told: None,
+        })
     }
 
     /// Folds the log whenever it is over its limit after a commit, as `commits` tells, and once more when told to close.
@@ -64,10 +79,12 @@ impl WriteAheadLog {
         while let Ok(Message::Work(())) = commits.recv() {
             // One look is enough for all the commits so far.
             let is_closing = commits.try_iter().any(|message| matches!(message, Message::Close));
-            // One that cannot be measured is folded, which tells what is wrong.
-            let is_long = self.measure().is_none_or(|bytes| bytes > self.limit_bytes);
-            if is_long && Instant::now() >= self.next {
-                self.fold("RESTART");
+            match self.measure() {
+                Ok(Some(bytes)) if bytes <= self.limit_bytes => self.is_short_again(),
+                Ok(None) => {}
+                // One that cannot be measured is folded, which tells what is wrong.
+                Ok(Some(_)) | Err(_) if Instant::now() >= self.next => self.fold("RESTART"),
+                Ok(Some(_)) | Err(_) => {}
             }
             if is_closing {
                 break;
@@ -80,21 +97,31 @@ impl WriteAheadLog {
     fn fold(&mut self, mode: &str) {
         match self.checkpoint(mode) {
             Ok(true) => {
-                if self.told.take().is_some() {
-                    tracing::info!("the write-ahead log could be folded into the journal again");
-                }
-                (self.pause, self.prevented_since) = (FIRST_PAUSE, None);
+                self.is_short_again();
+                self.bytes.set(0);
             }
             Ok(false) => self.put_off("somebody is reading the file"),
-            Err(error) => self.put_off(&reason(&error)),
+            Err(reason) => self.put_off(&reason),
         }
-        self.measure();
+    }
+
+    fn is_short_again(&mut self) {
+        if self.told.take().is_some() {
+            tracing::info!("the write-ahead log could be folded into the journal again");
+        }
+        (self.pause, self.prevented_since) = (FIRST_PAUSE, None);
     }
 
     /// Whether all of it was folded. PASSIVE waits for nobody; nor does another mode without a busy timeout.
-    fn checkpoint(&self, mode: &str) -> rusqlite::Result<bool> {
-        self.pragma("PASSIVE", |_| Ok(()))?;
-        self.turns.fold(|| self.pragma(mode, |row| row.get::<_, bool>(0))).map(|is_prevented| !is_prevented)
+    ///
+    /// # Errors
+    /// In words that can be shown.
+    fn checkpoint(&self, mode: &str) -> Result<bool, String> {
+        self.pragma("PASSIVE", |_| Ok(())).map_err(|error| reason(&error))?;
+        // PASSIVE leaves the sync to whoever folds the last of it, while commits wait.
+        self.file.sync_data().map_err(|error| format!("its file could not be synced: {error}"))?;
+        let is_prevented = self.turns.fold(|| self.pragma(mode, |row| row.get::<_, bool>(0)));
+        is_prevented.map(|is_prevented| !is_prevented).map_err(|error| reason(&error))
     }
 
     fn pragma<T>(&self, mode: &str, read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
@@ -110,22 +137,24 @@ impl WriteAheadLog {
             self.told = Some(now);
             tracing::warn!(
                 reason,
-                bytes = self.measure(),
+                bytes = self.bytes.get(),
                 limit = self.limit_bytes,
                 "the write-ahead log grows and cannot be folded into the journal: end whatever reads the file for long"
             );
         }
     }
 
-    /// The bytes of the log; 0 once the file has all of it.
-    fn measure(&self) -> Option<u64> {
+    /// The bytes of the log; 0 once the file has all of it, and nothing while it is just being written.
+    fn measure(&self) -> rusqlite::Result<Option<u64>> {
         // This mode folds nothing.
         let frames = self.pragma("NOOP", |row| {
-            let (all, folded): (u32, u32) = (row.get(1)?, row.get(2)?);
-            Ok(if folded < all { all } else { 0 })
-        });
-        let bytes = u64::from(frames.ok()?) * self.frame_bytes;
-        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        Some(bytes)
+            let (is_busy, all, folded): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok((!is_busy).then_some(if folded < all { all } else { 0 }))
+        })?;
+        let bytes = frames.map(|frames| frames.unsigned_abs() * self.frame_bytes);
+        if let Some(bytes) = bytes {
+            self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+        Ok(bytes)
     }
 }

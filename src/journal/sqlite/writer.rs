@@ -7,12 +7,12 @@ use super::live::Live;
 use super::queue::{Message, Other, Write, WriteFact};
 use super::turns::Turns;
 use super::{packing, projection};
+use crate::journal::failed_writes::FailedWrites;
 use crate::journal::running::Failure;
 use crate::journal::{Clock, JournalError};
 use crate::telemetry::metrics::Commits;
 use rusqlite::{Connection, TransactionBehavior};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -50,8 +50,7 @@ pub(super) struct Writer {
     pub(super) turns: Arc<Turns>,
     /// Told after every commit, so that the write-ahead log stays small.
     pub(super) log: Sender<Message<()>>,
-    /// Set when a commit fails.
-    pub(super) refusing: Arc<AtomicBool>,
+    pub(super) failed_writes: Arc<FailedWrites>,
     pub(super) failing: Failure,
     pub(super) projected: Instant,
     /// There may be calls that are over and not packed.
@@ -73,6 +72,7 @@ impl Writer {
                     } else {
                         self.pack(PACKED_IDLE);
                     }
+                    self.tell_folder();
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -85,8 +85,7 @@ impl Writer {
                 self.failing.send_replace(Some(fatal));
                 return;
             }
-            // A checkpointer that is gone has reported so itself.
-            let _ = self.log.send(Message::Work(()));
+            self.tell_folder();
             if is_closing {
                 return self.finish();
             }
@@ -95,6 +94,11 @@ impl Writer {
                 self.project();
             }
         }
+    }
+
+    /// Something was written. A thread that folds and is gone has reported so itself.
+    fn tell_folder(&self) {
+        let _ = self.log.send(Message::Work(()));
     }
 
     /// What is in the queue, up to a limit, or to what must not share a commit.
@@ -141,7 +145,7 @@ impl Writer {
             }
             Err(error) => {
                 // Before anybody is answered: who learns of it may ask whether the journal is ready.
-                self.refusing.store(true, Ordering::Relaxed);
+                self.failed_writes.note();
                 left.for_each(|fact| batch.skip(fact));
                 batch.failed(&error);
                 self.failed(error)
@@ -159,7 +163,7 @@ impl Writer {
 
     /// Takes note of a failure, which is passed on when nothing can follow it.
     fn failed(&self, error: JournalError) -> Result<(), JournalError> {
-        self.refusing.store(true, Ordering::Relaxed);
+        self.failed_writes.note();
         match error {
             JournalError::Fatal { .. } => Err(error),
             JournalError::Overloaded { .. }

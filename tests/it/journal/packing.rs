@@ -102,6 +102,29 @@ async fn a_call_that_hears_of_something_after_its_end_is_whole() {
     assert_eq!(stored(&*journal, 1).await, (1..=23).map(fact).collect::<Vec<_>>());
 }
 
+/// What comes of a flipped bit may be JSON with another text.
+#[tokio::test]
+async fn damage_to_what_is_to_be_packed_concerns_one_call_and_stays_damage() {
+    let dir = Dir::new();
+    let journal = dir.open(LONG).await;
+    for number in 1..=3 {
+        ingest(&*journal, 1, number).await;
+    }
+    let connection = Connection::open(dir.file()).unwrap();
+    // Within a text of the JSON, and at the end of an identity.
+    let damage = "UPDATE fact SET body = CAST(replace(body, 'quoted', CAST(x'ff' AS TEXT)) AS TEXT) WHERE seq = 2;
+                  UPDATE fact SET identity = CAST(x'31ff' AS TEXT) WHERE seq = 3";
+    connection.execute_batch(damage).unwrap();
+    let claim = claim_one(&*journal).await;
+    journal.release(&claim, 3, Due::Over).await.unwrap();
+    packed(&dir.file(), 1).await;
+    assert!(matches!(
+        journal.facts(&task(1), 0).await,
+        Err(JournalError::Unreadable { seq: 2, readable, .. }) if readable == [(1, fact(1)), (3, fact(3))]
+    ));
+    ended(&*journal, &dir.file(), 2).await;
+}
+
 #[tokio::test]
 async fn damage_to_what_is_packed_concerns_one_call() {
     let dir = Dir::new();

@@ -8,6 +8,31 @@ const CALLS_A_DAY: u32 = 40;
 const FACTS_A_CALL: i64 = 6;
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// A journal that is opened on a machine whose clock is two weeks ahead, or has been off for as long, which looks the same: a call is
+/// deleted once it is old without any doubt. `two_weeks_pass` makes everything so much older.
+pub(super) async fn a_clock_that_starts_ahead(store: &impl Store, two_weeks_pass: impl AsyncFnOnce()) {
+    let journal = store.open(LONG).await;
+    for call in 0..2 {
+        ingest(&*journal, call, 1).await;
+    }
+    for (claim, due) in journal.claim(2).await.unwrap().iter().zip([Due::Over, Due::OnFact]) {
+        journal.release(claim, 1, due).await.unwrap();
+    }
+    journal.close().await.unwrap();
+    two_weeks_pass().await;
+    let journal = store.open(LONG).await;
+    assert_eq!(journal.prune(WEEK).await.unwrap(), 0);
+    assert_eq!(stored(&*journal, 0).await, [fact(1)]);
+    let mut pruned = 0;
+    while pruned < 2 {
+        // For so long this process has run by now.
+        pruned += eventually("a call past retention", || async {
+            Some(journal.prune(Duration::from_secs(1)).await.unwrap()).filter(|count| *count > 0)
+        })
+        .await;
+    }
+}
+
 /// Lives a month with a week's retention. `a_day_passes` makes everything a day older and tells the size in bytes.
 pub(super) async fn a_month(journal: Arc<dyn Journal>, a_day_passes: impl AsyncFn() -> u64) {
     let (mut sizes, mut pruned) = (Vec::new(), 0);

@@ -1,6 +1,7 @@
 //! What every store promises through [`Journal`].
 
 use super::*;
+use crate::pace::scaled;
 use std::collections::BTreeSet;
 use taskrouter_streams::call::fact::{TaskChange, TaskEvent};
 use taskrouter_streams::journal::{Backlog, Due, JournalError};
@@ -302,13 +303,13 @@ pub(super) async fn the_hint_follows_new_events_and_not_duplicates(store: &impl 
     let journal = store.open(LONG).await;
     let hint = journal.hint();
     ingest(&*journal, 1, 1).await;
-    tokio::time::timeout(PATIENCE, hint.notified()).await.expect("a new event is hinted at");
+    tokio::time::timeout(scaled(PATIENCE), hint.notified()).await.expect("a new event is hinted at");
     assert_eq!(journal.ingest(event(1, 1)).await.unwrap(), Ingested::Duplicate);
     // Whatever the duplicate's commit did is done once a later write was answered.
     let claim = claim_one(&*journal).await;
     assert!(tokio::time::timeout(Duration::ZERO, hint.notified()).await.is_err(), "a duplicate is no news");
     journal.release(&claim, 1, Due::After(Duration::ZERO)).await.unwrap();
-    tokio::time::timeout(PATIENCE, hint.notified()).await.expect("a release can make a call due");
+    tokio::time::timeout(scaled(PATIENCE), hint.notified()).await.expect("a release can make a call due");
 }
 
 pub(super) async fn a_closed_journal_says_so(store: &impl Store) {
