@@ -323,14 +323,14 @@ fn a_probe_is_answered_beside_however_many_idle_connections_of_the_admin_listene
         sent.and_then(|()| socket.read(&mut [0; 512])).is_ok_and(|bytes| bytes > 0)
     };
     let mut collector = TcpStream::connect(admin).unwrap();
-    collector.set_read_timeout(Some(PATIENCE)).unwrap();
+    collector.set_read_timeout(Some(scaled(PATIENCE))).unwrap();
     assert!(ask(&mut collector));
     let mut held: Vec<TcpStream> = (0..400).map(|_| TcpStream::connect(admin).unwrap()).collect();
     // Silent connections are closed by themselves only after five seconds: later than common probes give up.
     for path in ["/health/live", "/health/ready"] {
         let asked = Instant::now();
         assert_eq!(status(&get(&serving.admin, path)), "200");
-        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+        assert!(asked.elapsed() < scaled(Duration::from_secs(3)), "{:?}", asked.elapsed());
     }
     assert!(is_closed(&mut held[0]), "the one that was idle for the longest has made room");
     // An idle connection is kept for five seconds, which this machine may have taken.
@@ -338,7 +338,7 @@ fn a_probe_is_answered_beside_however_many_idle_connections_of_the_admin_listene
     // Half of the reserve, and a few that the program opens for itself.
     let taken = || open_files(serving.pid()).saturating_sub(at_rest);
     while taken() > 64 / 2 + 16 {
-        assert!(began.elapsed() < PATIENCE, "{} are taken", taken());
+        assert!(began.elapsed() < scaled(PATIENCE), "{} are taken", taken());
     }
 }
 

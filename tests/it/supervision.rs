@@ -2,6 +2,7 @@
 
 use crate::ingress::{ADMIN, account, fake, settings, status};
 use crate::metrics::{get, named, story, until};
+use crate::pace::scaled;
 use crate::strangers::{self, PATIENCE};
 use actix_web::rt::System;
 use std::convert::Infallible;
@@ -60,7 +61,7 @@ fn a_listener_ends_with_any_of_its_threads() {
             assert_eq!(status(&health.await.unwrap()), if is_public { "404" } else { "200" });
             // Ends the threads of the server behind its back.
             System::current().stop();
-            tokio::time::timeout(PATIENCE, tasks.ended()).await.expect("it goes on without a thread")
+            tokio::time::timeout(scaled(PATIENCE), tasks.ended()).await.expect("it goes on without a thread")
         });
         let reason = "one of its threads has died".to_owned();
         assert_eq!(ended, Ended { task: name, reason, in_order: false });
