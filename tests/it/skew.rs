@@ -223,7 +223,7 @@ async fn a_database_whose_clock_is_set_by_minutes_under_running_workers_delays_n
     let workers = [(); 2].map(|()| Serving::start_with(&database.url(), &sim.api_base_url(), &settings));
     workers.iter().for_each(|worker| balancer.add(&worker.public));
     let callers = Callers::of(&sim);
-    for (round, seconds) in (1..).zip([-60, -360, -300, -660]) {
+    for (round, seconds) in (1..).zip([-60, 300, -300, 600]) {
         callers.have_ended(10 * round).await;
         the_next_starts_fail(&sim);
         database.set_clock(seconds).await;
