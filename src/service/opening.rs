@@ -18,13 +18,15 @@ use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Between tries; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Whoever connects meanwhile waits in the listeners' queues. Most journals are open by then, and nothing needs to be served twice.
-const UNANSWERED: Duration = Duration::from_millis(250);
+/// Whoever connects meanwhile waits in the listeners' queues, and is answered by the service. An event that is refused is lost until a
+/// backfill, and most journals are open by then, also on a busy machine; a probe that waits for so long is tried again.
+const UNANSWERED: Duration = Duration::from_millis(1_500);
 
 /// Opens the journal. Waits for a database that cannot be reached; anything else that is wrong does not mend itself.
 pub(super) async fn open(
@@ -33,9 +35,12 @@ pub(super) async fn open(
     public: &TcpListener,
     admin: &TcpListener,
 ) -> Result<Arc<dyn Journal>, StartError> {
-    let mut opening = pin!(open_patiently(settings, commits));
-    if let Ok(opened) = tokio::time::timeout(UNANSWERED, &mut opening).await {
-        return Ok(opened?);
+    let unreachable = Notify::new();
+    let mut opening = pin!(open_patiently(settings, commits, &unreachable));
+    tokio::select! {
+        opened = &mut opening => return Ok(opened?),
+        () = unreachable.notified() => {}
+        () = tokio::time::sleep(UNANSWERED) => {}
     }
     let mut waiting = Waiting::start(settings, public, admin)?;
     tracing::info!("the journal is not open yet: not ready, and events are answered with 503");
@@ -50,13 +55,20 @@ pub(super) async fn open(
     Ok(opened?)
 }
 
-async fn open_patiently(settings: &Settings, commits: &Commits) -> Result<Arc<dyn Journal>, OpenError> {
+async fn open_patiently(
+    settings: &Settings,
+    commits: &Commits,
+    unreachable: &Notify,
+) -> Result<Arc<dyn Journal>, OpenError> {
     let (throttle, mut pause) = (LogThrottle::default(), FIRST_PAUSE);
     loop {
         match try_open(settings, commits.clone()).await {
-            Err(error @ OpenError::Unreachable { .. }) => throttle.log(|suppressed| {
-                tracing::warn!(%error, suppressed, "waiting for the database: not ready, and events are answered with 503");
-            }),
+            Err(error @ OpenError::Unreachable { .. }) => {
+                unreachable.notify_one();
+                throttle.log(|suppressed| {
+                    tracing::warn!(%error, suppressed, "waiting for the database: not ready, and events are answered with 503");
+                });
+            }
             opened => return opened,
         }
         tokio::time::sleep(pause).await;
