@@ -9,9 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use taskrouter_streams::http::{
-    AdminSettings, ConnectionLimits, IngressAccount, IngressSettings, PauseEntry, admin, public,
-};
+use taskrouter_streams::http::{AdminSettings, ConnectionLimits, IngressAccount, IngressSettings, admin, public};
 use taskrouter_streams::journal::{
     Backlog, Clock, Ingest, Ingested, JournalError, MachineTime, NewFact, Promise, Storage, Timekeeping, Workload,
 };
@@ -38,13 +36,12 @@ pub(crate) struct Fake {
 }
 
 pub(crate) fn fake(permits: usize, overloaded: bool) -> Arc<Fake> {
-    let (kept, clock) = (Mutex::default(), Clock::of_machine(MachineTime::default(), None));
-    Arc::new(Fake { kept, entered: Notify::new(), permits: Semaphore::new(permits), overloaded, clock })
+    fake_at(Clock::of_machine(MachineTime::default(), None), permits, overloaded)
 }
 
-pub(crate) fn fake_at(clock: Clock) -> Arc<Fake> {
-    let (kept, permits) = (Mutex::default(), Semaphore::new(9));
-    Arc::new(Fake { kept, entered: Notify::new(), permits, overloaded: false, clock })
+pub(crate) fn fake_at(clock: Clock, permits: usize, overloaded: bool) -> Arc<Fake> {
+    let (kept, permits) = (Mutex::default(), Semaphore::new(permits));
+    Arc::new(Fake { kept, entered: Notify::new(), permits, overloaded, clock })
 }
 
 impl Timekeeping for Fake {
@@ -115,18 +112,6 @@ pub(crate) fn serve_all(journal: Arc<Fake>, accounts: Vec<IngressAccount>, priva
             }
             public(settings(accounts), journal, metrics, listener).unwrap().run().await
         })
-    });
-    address
-}
-
-pub(crate) fn serve_pauses(journal: Arc<Fake>, entry: PauseEntry) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        let settings = IngressSettings { pauses: Some(entry), ..settings(vec![account(1, &["token"])]) };
-        let metrics = Arc::new(Metrics::new("0", "0"));
-        actix_web::rt::System::new()
-            .block_on(async move { public(settings, journal, metrics, listener).unwrap().run().await })
     });
     address
 }

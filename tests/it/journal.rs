@@ -10,7 +10,7 @@ mod postgres_clock;
 mod retention;
 mod rules;
 mod sigterm;
-mod sqlite;
+pub(crate) mod sqlite;
 mod statement_log;
 
 use crate::pace::scaled;

@@ -1,8 +1,10 @@
 //! A card number in the middle of a call, at real sockets: no audio between "paused" and "resumed", and the proof of it.
 
-use crate::ingress::{fake, fake_at, serve_pauses};
+use crate::ingress::{fake, fake_at};
+use crate::journal::sqlite;
 use crate::pace::scaled;
 use crate::stories::{STRATEGIES, configuration, play, settle, told};
+use crate::strangers::listen;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -15,8 +17,8 @@ use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::http::{PauseEntry, PauseKey};
 use taskrouter_streams::ingest::pause_requests::PauseRequests;
-use taskrouter_streams::journal::{Clock, SqliteJournal, SqliteSettings, TimeSource};
-use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
+use taskrouter_streams::journal::{Clock, SqliteJournal, TimeSource};
+use taskrouter_streams::telemetry::metrics::Metrics;
 use tempfile::TempDir;
 use twilio_simulator::SimConfig;
 use twilio_simulator::callbacks::DeliveryFault;
@@ -59,21 +61,14 @@ impl TimeSource for SetAhead {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whether_a_request_is_fresh_is_asked_of_the_journals_clock() {
     let clock = Clock::of_machine(SetAhead(Instant::now()), None);
-    let (journal, kept, folder) = (fake_at(clock), fake(9, false), TempDir::new().unwrap());
+    let (journal, kept, folder) = (fake_at(clock, 9, false), fake(9, false), TempDir::new().unwrap());
     let metrics = Arc::new(Metrics::new("0", "0"));
-    let opened = SqliteJournal::open(SqliteSettings {
-        path: folder.path().join("journal.db"),
-        queue_limit: 9,
-        batch_limit: 9,
-        lease: Duration::from_secs(60),
-        wal_limit_bytes: 1 << 20,
-        commits: Commits::default(),
-    });
+    let opened = SqliteJournal::open(sqlite::settings(&folder.path().join("journal.db")));
     let requests = PauseRequests::new(Arc::new(opened.unwrap()), metrics, Duration::from_secs(5), false);
     let key = PauseKey::new(&SecretString::from(SECRET));
     for (journal, hours_ago, expected) in [(journal.clone(), 1, 404), (journal, 0, 403), (kept, 0, 404)] {
         let entry = PauseEntry::new(requests.clone(), key.clone());
-        let address = serve_pauses(journal, entry).to_string();
+        let address = listen(journal, |settings| settings.pauses = Some(entry)).address.to_string();
         let (path, body) = (format!("/calls/WT{:032}/pause", 1), r#"{"id":"a"}"#);
         let timestamp = (now() - hours_ago * 3_600).to_string();
         let signature = signature(SECRET, &path, &timestamp, body);

@@ -145,6 +145,14 @@ async fn until_at_rest(live: impl AsyncFn() -> i64) {
     }
 }
 
+/// As [`went_well`], once every call in the database is over.
+async fn went_well_in(database: &Database, sim: &Simulator, calls: &[TaskSid]) -> Vec<Vec<Fact>> {
+    until_at_rest(async || database.number("SELECT count(*) FROM taskrouter_streams.call WHERE over_ms IS NULL").await)
+        .await;
+    let journal = postgres::open(postgres::settings(database.url(), LEASE)).await;
+    went_well(&*journal, sim, calls).await
+}
+
 /// Nothing was done wrong. Returns every call's facts.
 async fn went_well(journal: &dyn Journal, sim: &Simulator, calls: &[TaskSid]) -> Vec<Vec<Fact>> {
     assert_eq!(sim.world(|world| world.violations().to_vec()), []);
@@ -195,10 +203,7 @@ async fn two_workers_ten_minutes_apart_on_one_database_hand_calls_to_each_other(
     }
     let calls = callers.all().await;
 
-    until_at_rest(async || database.number("SELECT count(*) FROM taskrouter_streams.call WHERE over_ms IS NULL").await)
-        .await;
-    let journal = postgres::open(postgres::settings(database.url(), LEASE)).await;
-    for facts in went_well(&*journal, &sim, &calls).await {
+    for facts in went_well_in(&database, &sim, &calls).await {
         nothing_was_given_up(&facts);
         let is_of_the_server = |fact: &Fact| (began - 1_000..=machine.now() + 1_000).contains(&fact.at);
         assert!(facts.iter().all(is_of_the_server), "stamped by a worker's own clock: {facts:#?}");
@@ -229,10 +234,7 @@ async fn a_database_whose_clock_is_set_by_minutes_under_running_workers_delays_n
         database.set_clock(seconds).await;
     }
     let calls = callers.all().await;
-    until_at_rest(async || database.number("SELECT count(*) FROM taskrouter_streams.call WHERE over_ms IS NULL").await)
-        .await;
-    let journal = postgres::open(postgres::settings(database.url(), LEASE)).await;
-    for facts in went_well(&*journal, &sim, &calls).await {
+    for facts in went_well_in(&database, &sim, &calls).await {
         nothing_was_given_up(&facts);
     }
 }

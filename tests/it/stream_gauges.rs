@@ -1,5 +1,6 @@
 //! The streams of all live calls are counted without reading what has not changed.
 
+use crate::journal::sqlite;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,9 +9,9 @@ use taskrouter_streams::call::fact::Fact;
 use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::journal::{
     CallQuery, CallRow, Claims as _, Clock, Due, Facts, Ingest as _, Ingested, Journal as _, NewFact, Promise, Reading,
-    Seq, SqliteJournal, SqliteSettings, Timekeeping,
+    Seq, SqliteJournal, Timekeeping,
 };
-use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
+use taskrouter_streams::telemetry::metrics::Metrics;
 use taskrouter_streams::worker::StreamGauges;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -43,14 +44,7 @@ impl Reading for Watched {
 }
 
 fn watched(directory: &TempDir) -> Arc<Watched> {
-    let journal = SqliteJournal::open(SqliteSettings {
-        path: directory.path().join("journal.db"),
-        queue_limit: 1_000,
-        batch_limit: 64,
-        lease: Duration::from_secs(60),
-        wal_limit_bytes: 1 << 20,
-        commits: Commits::default(),
-    });
+    let journal = SqliteJournal::open(sqlite::settings(&directory.path().join("journal.db")));
     Arc::new(Watched { journal: journal.unwrap(), readings: AtomicUsize::new(0), listings: AtomicUsize::new(0) })
 }
 

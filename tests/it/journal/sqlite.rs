@@ -33,7 +33,7 @@ impl Store for Dir {
     }
 }
 
-pub(super) fn settings(path: &Path) -> SqliteSettings {
+pub(crate) fn settings(path: &Path) -> SqliteSettings {
     SqliteSettings {
         path: path.to_owned(),
         queue_limit: 1_000,
