@@ -227,8 +227,10 @@ impl Retry {
         if self.kind != RetryKind::Waiting {
             self.waiting_since = None;
             self.failing_since.get_or_insert(at);
-        } else if self.waiting_since.replace(self.waiting_since.unwrap_or(at)).is_some() {
+        } else if self.waiting_since.is_some() {
             self.failing_since = None;
+        } else {
+            self.waiting_since = Some(at);
         }
     }
 

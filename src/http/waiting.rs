@@ -8,8 +8,8 @@ use actix_web::http::header::RETRY_AFTER;
 use actix_web::{App, HttpResponse, web};
 use std::net::TcpListener;
 
-/// Serves on `listener`, with so many connections at a time, until it is stopped: `GET /health/live` with 200 if it `has_health`, and everything else with 503. What waits in
-/// the listener's queue is left to whoever serves it next.
+/// Serves on `listener`, with so many connections at a time, until it is stopped: `GET /health/live` with 200 if it `has_health`, and
+/// everything else with 503. What waits in the listener's queue is left to whoever serves it next.
 pub fn waiting(
     listener: TcpListener,
     connections: usize,

@@ -40,7 +40,6 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "call::pause",
             "call::policy",
             "journal::DatabaseUrl",
-            "journal::DatabaseUrlError",
             "telemetry",
             "twilio",
             "config",

@@ -3,7 +3,7 @@
 use crate::config::JournalUrl;
 use crate::config::layers::Raw;
 use crate::config::reader::Reader;
-use crate::journal::DatabaseUrlError;
+use crate::journal::DatabaseUrl;
 use crate::telemetry::traces;
 use crate::twilio::client::{HostError, Product, base_url};
 use ipnet::IpNet;
@@ -133,10 +133,9 @@ pub(super) fn journal_url(reader: &mut Reader) -> Option<JournalUrl> {
             "is not sqlite: followed by a plain path"
         }
         Some(("sqlite", path)) => return Some(JournalUrl::Sqlite(PathBuf::from(path))),
-        Some(("postgres" | "postgresql", _)) => match text.parse() {
+        Some(("postgres" | "postgresql", _)) => match text.parse::<DatabaseUrl>() {
             Ok(url) => return Some(JournalUrl::Postgres(Box::new(url))),
             Err(wrong) => {
-                let wrong: DatabaseUrlError = wrong;
                 reader.problem(KEY, wrong.to_string(), remedy);
                 return None;
             }

@@ -81,10 +81,9 @@ impl WriteAheadLog {
             let is_closing = commits.try_iter().any(|message| matches!(message, Message::Close));
             match self.measure() {
                 Ok(Some(bytes)) if bytes <= self.limit_bytes => self.is_short_again(),
-                Ok(None) => {}
                 // One that cannot be measured is folded, which tells what is wrong.
                 Ok(Some(_)) | Err(_) if Instant::now() >= self.next => self.fold("RESTART"),
-                Ok(Some(_)) | Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
             if is_closing {
                 break;

@@ -72,7 +72,6 @@ impl Writer {
                     } else {
                         self.pack(PACKED_IDLE);
                     }
-                    self.tell_folder();
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -148,7 +147,7 @@ impl Writer {
                 self.failed_writes.note();
                 left.for_each(|fact| batch.skip(fact));
                 batch.failed(&error);
-                self.failed(error)
+                Self::failed(error)
             }
         }
     }
@@ -157,13 +156,15 @@ impl Writer {
         let (connection, live) = (&mut self.connection, &self.live);
         match self.turns.write(|| other(connection, live)) {
             Ok(()) => Ok(()),
-            Err(error) => self.failed(error),
+            Err(error) => {
+                self.failed_writes.note();
+                Self::failed(error)
+            }
         }
     }
 
-    /// Takes note of a failure, which is passed on when nothing can follow it.
-    fn failed(&self, error: JournalError) -> Result<(), JournalError> {
-        self.failed_writes.note();
+    /// A failure is passed on when nothing can follow it.
+    fn failed(error: JournalError) -> Result<(), JournalError> {
         match error {
             JournalError::Fatal { .. } => Err(error),
             JournalError::Overloaded { .. }
@@ -180,6 +181,7 @@ impl Writer {
         let projected = self.turns.write(|| projection::project(connection, live, now));
         // What is over by now can be packed.
         self.has_unpacked = true;
+        self.tell_folder();
         if let Err(error) = projected {
             tracing::debug!(error = reason(&error), "the rows of some calls could not be written; trying again");
             std::thread::sleep(IDLE);
@@ -193,7 +195,10 @@ impl Writer {
         }
         let (connection, live) = (&mut self.projecting, &self.live);
         match self.turns.write(|| packing::pack_some(connection, live, limit)) {
-            Ok(has_more) => self.has_unpacked = has_more,
+            Ok(has_more) => {
+                self.has_unpacked = has_more;
+                self.tell_folder();
+            }
             Err(error) => {
                 self.has_unpacked = false;
                 tracing::debug!(
