@@ -37,7 +37,7 @@ pub struct Claim {
     pub fence: i64,
     /// How many facts it had.
     pub facts: Seq,
-    /// The customer's leg, where no other call was known on it. Not every store says so.
+    /// The customer's leg, where the store knew without looking further that no other call was on it.
     pub alone_on: Option<CallSid>,
 }
 

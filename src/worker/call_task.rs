@@ -82,8 +82,11 @@ impl CallTask {
         if self.fold.shadow.is_on() || !account.client.has_permits() {
             return None;
         }
-        if self.fold.call.customer().is_some_and(|leg| !is_alone(leg)) {
-            return None;
+        if let Some(leg) = self.fold.call.customer() {
+            if !is_alone(leg) {
+                return None;
+            }
+            self.claim.alone_on = Some(leg.clone());
         }
         let now = self.clock.now();
         let Next::Do(step) = self.fold.call.next(now, &account.policy, self.around()) else { return None };

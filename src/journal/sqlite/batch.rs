@@ -197,9 +197,7 @@ impl<'a> Batch<'a> {
         }
         for (id, news) in news {
             let Some((claim, before)) = self.live.lock().foresee(id, news.len(), lease, self.now) else { continue };
-            let is_alone = |leg: &CallSid| {
-                self.live.lock().is_alone(id, leg) && projection::is_alone(connection, id, leg).unwrap_or(false)
-            };
+            let is_alone = |leg: &CallSid| is_alone(connection, self.live, id, leg);
             let Some(Foreseen { first }) = foresight.foresee(&claim, self.began, news, &is_alone) else {
                 self.live.lock().foreseen(id, Some(before));
                 continue;
@@ -296,6 +294,24 @@ impl<'a> Batch<'a> {
             completion.answer(Err(error.clone()));
         }
     }
+}
+
+/// Whether no other call is known on a leg. That the file knows none is remembered.
+fn is_alone(connection: &Connection, live: &Live, id: CallId, leg: &CallSid) -> bool {
+    {
+        let calls = live.lock();
+        if calls.alone_on(id).as_ref() == Some(leg) {
+            return true;
+        }
+        if !calls.is_alone(id, leg) {
+            return false;
+        }
+    }
+    let is_alone = projection::is_alone(connection, id, leg).unwrap_or(false);
+    if is_alone {
+        live.lock().found_alone(id, leg);
+    }
+    is_alone
 }
 
 /// Returns whether it is new: only an identity can be there already.

@@ -234,7 +234,8 @@ impl Claims for SqliteJournal {
         summary: Option<Summary>,
     ) -> Promise<'a, ()> {
         Box::pin(async move {
-            let summary = summary.as_ref().and_then(text);
+            // That of a live call is out of date before anybody asks for it.
+            let summary = summary.as_ref().filter(|_| due == Due::Over).and_then(text);
             if self.in_memory(|calls, now| calls.release(claim, seen, due, summary, now))?? {
                 self.hint.notify_one();
             }

@@ -24,6 +24,8 @@ pub(super) struct LiveCall {
     pub(super) changed: EpochMs,
     pub(super) over: Option<EpochMs>,
     pub(super) parked: bool,
+    /// No row of a call that memory does not know names its customer.
+    is_alone_in_file: bool,
     schedule: Schedule,
     /// Facts under the present claim that are being committed: until they are, the lease does not end.
     appending: u32,
@@ -31,7 +33,7 @@ pub(super) struct LiveCall {
     is_dirty: bool,
     /// Its projection says that it is over.
     is_over_in_file: bool,
-    /// Of the last release, until it is projected: it would take more memory than the call.
+    /// Of a call that is over, until it is projected.
     pub(super) summary: Option<String>,
 }
 
@@ -106,7 +108,7 @@ impl LiveCalls {
 
     /// Takes up a call as it is in the file.
     pub(super) fn load(&mut self, call: Projected, now: EpochMs) {
-        let Projected { id, task, customer, last_seq, changed, due, over, parked, .. } = call;
+        let Projected { id, task, customer, is_alone, last_seq, changed, due, over, parked, .. } = call;
         self.next_id = self.next_id.max(id + 1);
         self.ids.insert(task.clone(), id);
         self.order.insert((changed, task.clone()));
@@ -128,6 +130,7 @@ impl LiveCalls {
             changed,
             over,
             parked,
+            is_alone_in_file: is_alone,
             schedule: Schedule::OnFact,
             appending: 0,
             tail: Tail::default(),
@@ -141,9 +144,10 @@ impl LiveCalls {
 
     /// A call of which nothing is in the file yet.
     pub(super) fn begin(&mut self, id: CallId, task: TaskSid, now: EpochMs) {
-        let (customer, due, over) = (None, None, None);
-        let summary = None;
-        self.load(Projected { id, task, customer, last_seq: 0, changed: now, due, over, parked: false, summary }, now);
+        let (customer, due, over, summary) = (None, None, None, None);
+        let (is_alone, parked) = (false, false);
+        let call = Projected { id, task, customer, is_alone, last_seq: 0, changed: now, due, over, parked, summary };
+        self.load(call, now);
     }
 
     /// Takes a fact into account that is in the file now. Says whether its call became due.
@@ -200,6 +204,7 @@ impl LiveCalls {
                 self.customers.remove(&(before, id));
             }
             self.customers.insert((named.clone(), id));
+            call.is_alone_in_file = false;
         }
         if is_event && call.over.take().is_some() {
             self.ended.remove(&id);
@@ -229,7 +234,7 @@ impl LiveCalls {
                 call: call.task.clone(),
                 fence,
                 facts: call.last_seq,
-                alone_on: None,
+                alone_on: self.alone_on(id),
             }));
         }
         claims
@@ -271,10 +276,27 @@ impl LiveCalls {
         }
     }
 
-    /// Whether no other call is known on a leg.
+    /// Whether no other call in memory is on a leg.
     pub(super) fn is_alone(&self, id: CallId, leg: &CallSid) -> bool {
+        self.on_leg(leg).all(|other| other == id)
+    }
+
+    /// The customer's leg, where no other call is on it, in memory or in the file.
+    pub(super) fn alone_on(&self, id: CallId) -> Option<CallSid> {
+        let call = self.get(id).filter(|call| call.is_alone_in_file)?;
+        call.customer.as_ref().filter(|leg| self.is_alone(id, leg)).cloned()
+    }
+
+    /// No row in the file names the call's customer, but its own.
+    pub(super) fn found_alone(&mut self, id: CallId, leg: &CallSid) {
+        if let Some(call) = self.calls.get_mut(&id).filter(|call| call.customer.as_ref() == Some(leg)) {
+            call.is_alone_in_file = true;
+        }
+    }
+
+    fn on_leg(&self, leg: &CallSid) -> impl Iterator<Item = CallId> {
         let on_leg = self.customers.range((leg.clone(), CallId::MIN)..=(leg.clone(), CallId::MAX));
-        on_leg.into_iter().all(|(_, other)| *other == id)
+        on_leg.map(|(_, id)| *id)
     }
 
     /// A fact under this claim is about to be committed.
@@ -307,7 +329,6 @@ impl LiveCalls {
     ) -> Result<bool, JournalError> {
         let id = self.held(claim)?;
         let Some(call) = self.calls.get_mut(&id) else { return Ok(false) };
-        call.summary = summary.or(call.summary.take());
         let has_more = call.last_seq > seen;
         if !has_more {
             self.in_tails -= call.tail.clear();
@@ -319,6 +340,7 @@ impl LiveCalls {
         };
         if due == Due::Over && !has_more {
             call.over = Some(now);
+            call.summary = summary.or(call.summary.take());
             self.ended.insert(id);
         }
         self.schedule(id, schedule);
@@ -370,6 +392,7 @@ impl LiveCalls {
                 id,
                 task: call.task.clone(),
                 customer: call.customer.clone(),
+                is_alone: call.is_alone_in_file,
                 last_seq: call.last_seq,
                 changed: call.changed,
                 due: if call.is_leased() { Some(now) } else { call.due() },
@@ -414,8 +437,12 @@ impl LiveCalls {
         let Some(mut call) = self.calls.remove(&id) else { return };
         self.in_tails -= call.tail.clear();
         self.ids.remove(&call.task);
-        if let Some(customer) = &call.customer {
-            self.customers.remove(&(customer.clone(), id));
+        if let Some(customer) = call.customer {
+            // From now on only the file says that this call was there.
+            for other in self.on_leg(&customer).collect::<Vec<_>>() {
+                self.calls.entry(other).and_modify(|other| other.is_alone_in_file = false);
+            }
+            self.customers.remove(&(customer, id));
         }
         self.order.remove(&(call.changed, call.task));
         self.ended.remove(&id);

@@ -23,6 +23,8 @@ pub(super) struct Projected {
     pub(super) id: CallId,
     pub(super) task: TaskSid,
     pub(super) customer: Option<CallSid>,
+    /// No row of another call names this customer. It is read, and not written.
+    pub(super) is_alone: bool,
     pub(super) last_seq: Seq,
     pub(super) changed: EpochMs,
     /// When it is due; a call that is claimed is due for whoever starts on the file next.
@@ -33,7 +35,8 @@ pub(super) struct Projected {
     pub(super) summary: Option<String>,
 }
 
-const COLUMNS: &str = "id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked";
+const COLUMNS: &str = "id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked,
+    NOT EXISTS (SELECT 1 FROM call AS other WHERE other.customer = call.customer AND other.id <> call.id)";
 
 /// Writes the rows that are the longest behind. What is lost of it is made anew from the facts, so its commit needs no sync.
 pub(super) fn project(connection: &mut Connection, live: &Live, now: EpochMs) -> rusqlite::Result<()> {
@@ -236,6 +239,7 @@ fn projected(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Option<
         id,
         task,
         customer: text(row, 2)?.parse().ok(),
+        is_alone: row.get(8)?,
         last_seq: row.get(3)?,
         changed: row.get(4)?,
         due: row.get(5)?,

@@ -1,6 +1,7 @@
 //! What every store promises to operators through [`Journal`].
 
 use super::*;
+use std::collections::BTreeMap;
 use taskrouter_streams::call::fact::{CallAttributes, EventStamp, Parked, TaskChange, TaskEvent, TaskView};
 use taskrouter_streams::call::rules::Fields;
 use taskrouter_streams::call::sid::CallSid;
@@ -265,4 +266,39 @@ pub(super) async fn a_gap_is_remembered_until_it_is_closed(store: &impl Store) {
     assert_eq!(journal.open_gap(900).await.unwrap(), 400, "somebody has opened a longer one meanwhile");
     journal.close_gap(400).await.unwrap();
     assert_eq!(journal.open_gap(900).await.unwrap(), 900);
+}
+
+/// Whoever believes it commands a leg that somebody else may be at work on.
+pub(super) async fn no_claim_says_alone_of_a_leg_that_another_call_names(store: &impl Store) {
+    let mut journal = store.open(LONG).await;
+    let (mut legs, mut alone, mut random) = (BTreeMap::new(), 0, 0x9e37_79b9_7f4a_7c15_u64);
+    for step in 0..300 {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let (what, call, leg) = (random % 8, (random >> 8) as u32 % 4, (random >> 16) as u32 % 6);
+        let due = if random >> 63 == 0 { Due::OnFact } else { Due::Over };
+        match what {
+            0 => {
+                journal.close().await.unwrap();
+                journal = store.open(LONG).await;
+            }
+            // What is over has nothing left in memory then.
+            1 => assert_eq!(journal.prune(Duration::from_secs(3600)).await.unwrap(), 0),
+            _ => {
+                let named = NewFact { identity: format!("event {step}"), ..naming(call, leg, step) };
+                journal.ingest(named).await.unwrap();
+                legs.insert(task(call), customer(leg));
+            }
+        }
+        for claim in journal.claim(10).await.unwrap() {
+            if let Some(leg) = &claim.alone_on {
+                let on_leg: Vec<_> = legs.iter().filter(|(_, on)| *on == leg).map(|(call, _)| call).collect();
+                assert_eq!(on_leg, [&claim.call], "step {step}: {legs:?}");
+                alone += 1;
+            }
+            journal.release(&claim, claim.facts, due).await.unwrap();
+        }
+    }
+    assert!(alone > 0, "no claim said so");
 }

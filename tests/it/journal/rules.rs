@@ -43,6 +43,7 @@ macro_rules! keeps_the_rules {
             a_row_says_when_its_call_is_due_and_who_has_it
             the_newest_event_outlives_its_call
             a_gap_is_remembered_until_it_is_closed
+            no_claim_says_alone_of_a_leg_that_another_call_names
         }
     };
     ($store:expr; $module:ident; $($rule:ident)+) => {$(
