@@ -19,7 +19,12 @@ mod steps;
 mod strategies;
 mod stream_gauges;
 
+use mimalloc::MiMalloc;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+/// The program's: some figures are of a service in this process.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() {
     if std::env::args().any(|argument| argument == server::BARE) {

@@ -5,6 +5,7 @@ use super::context::Context;
 use super::taskrouter::TaskRouter;
 use super::voice::Voice;
 use crate::sim_config::Ms;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use taskrouter_streams::call::sid::{CallSid, StreamSid};
 
@@ -19,6 +20,8 @@ const LEFT_BEHIND_MS: Ms = 30_000;
 #[derive(Debug, Default)]
 pub(super) struct Overdue {
     streams: BTreeSet<StreamSid>,
+    /// Until when nothing becomes overdue, if no other stream starts, and how many had started when that was seen.
+    nothing_until: Option<(Ms, usize)>,
     /// When something last went wrong on purpose with a request about this leg.
     obstructed: BTreeMap<CallSid, Ms>,
 }
@@ -31,12 +34,23 @@ impl Overdue {
 
     /// Notes as violations what should have ended by now, each once.
     pub(super) fn judge(&mut self, cx: &mut Context, taskrouter: &TaskRouter, voice: &mut Voice) {
-        let now = cx.now();
-        let is_overdue = |call: &CallSid, left_at: Ms| {
-            let obstructed = self.obstructed.get(call).map_or(left_at, |at| at + OBSTRUCTED_MS);
-            now > obstructed.max(left_at + LEFT_BEHIND_MS)
+        let (now, started) = (cx.now(), voice.streams.started());
+        if self.nothing_until.is_some_and(|(until, seen)| now <= until && started == seen) {
+            return;
+        }
+        // Whatever is left unattended from now on has so long.
+        let until = Cell::new(now + cx.config.unattended_ms.min(LEFT_BEHIND_MS));
+        let is_overdue = |deadline: Ms| {
+            if now <= deadline {
+                until.set(until.get().min(deadline));
+            }
+            now > deadline
         };
-        for call in voice.take_left_behind(is_overdue) {
+        let was_left_too_long = |call: &CallSid, left_at: Ms| {
+            let obstructed = self.obstructed.get(call).map_or(left_at, |at| at + OBSTRUCTED_MS);
+            is_overdue(obstructed.max(left_at + LEFT_BEHIND_MS))
+        };
+        for call in voice.take_left_behind(was_left_too_long) {
             cx.violated(Misuse::AgentsLeftBehind { call });
         }
         if cx.config.streams_by_itself.is_some() {
@@ -46,7 +60,7 @@ impl Overdue {
             let Some(told) = unattended_since(taskrouter, call) else { continue };
             let obstructed = [self.obstructed.get(call), voice.streams.stop_ignored_at(call)].into_iter().flatten();
             let deadline = obstructed.map(|at| at + OBSTRUCTED_MS).fold(told + cx.config.unattended_ms, Ms::max);
-            if cx.now() <= deadline {
+            if !is_overdue(deadline) {
                 continue;
             }
             for stream in voice.streams.running(call) {
@@ -55,6 +69,7 @@ impl Overdue {
                 }
             }
         }
+        self.nothing_until = Some((until.get(), started));
     }
 }
 

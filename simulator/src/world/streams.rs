@@ -160,6 +160,7 @@ pub(super) enum Unstarted {
 pub(super) struct Streams {
     /// In the order of their starts.
     of_calls: BTreeMap<CallSid, Vec<StreamReport>>,
+    started: usize,
     orders: Vec<SocketOrder>,
     /// What the next streams' sockets meet, by script.
     failures: VecDeque<SocketFailure>,
@@ -173,6 +174,11 @@ impl Streams {
     /// A leg's streams, in the order of their starts.
     pub(super) fn of(&self, call: &CallSid) -> &[StreamReport] {
         self.of_calls.get(call).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many have started.
+    pub(super) fn started(&self) -> usize {
+        self.started
     }
 
     pub(super) fn running(&self, call: &CallSid) -> impl DoubleEndedIterator<Item = &StreamReport> {
@@ -234,6 +240,7 @@ impl Streams {
             connects,
         };
         self.of_calls.entry(call.clone()).or_default().push(stream.clone());
+        self.started += 1;
         self.open_socket(cx, call, &stream);
         Ok(stream)
     }
