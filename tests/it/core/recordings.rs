@@ -336,7 +336,8 @@ fn a_recording_stays_paused_while_another_task_on_the_leg_is() {
     let mut story = recorded([RUNS, RecordingStatus::Over]);
     story.learn(paused("p", PauseScope::Call));
     story.run();
-    let other = Neighbour { task: sid("WT", 2), since: START, live: true, tracks: 0, paused: true };
+    let other =
+        Neighbour { task: sid("WT", 2), since: START, live: true, tracks: 0, paused: true, proven_pauses: Vec::new() };
     story.neighbours = vec![other.clone()];
     story.learn(resumed("p"));
     let start = story.step();
