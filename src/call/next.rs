@@ -344,7 +344,7 @@ impl Decision<'_> {
     }
 
     /// The customer's leg is not named: it may be in newer attributes, or show in the conference.
-    fn find_customer(&self) -> Option<Next> {
+    pub(super) fn find_customer(&self) -> Option<Next> {
         if self.call.looked_in_vain() {
             return None;
         }
