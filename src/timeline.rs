@@ -432,6 +432,7 @@ fn noticed(notice: &Notice) -> String {
         }
         Notice::PauseUnproven { id } => format!("{id} is NOT proven: audio may still leave or be recorded"),
         Notice::PauseOverdue { id } => format!("the time of {id} is up, and it stays"),
+        Notice::GuardLeft { call } => format!("{call} was the customer's leg, and its guard STAYS lowered"),
         Notice::OnHold => "the customer is on hold: streams with on_hold = \"stop\" rest".to_owned(),
         Notice::OffHold => "the customer is off hold: streams that rested start again".to_owned(),
         Notice::NoCall => "no call is found for the task".to_owned(),

@@ -279,7 +279,7 @@ impl Leg {
     }
 
     /// The same, also once we have written it raised again, until that is seen.
-    fn may_be_lowered_by_us(&self) -> bool {
+    pub(super) fn may_be_lowered_by_us(&self) -> bool {
         self.guard.written().is_some() && self.own_guard() == Guard::Raised
     }
 

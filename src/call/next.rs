@@ -120,6 +120,9 @@ impl Decision<'_> {
         if let Some(notice) = self.hold_changed() {
             return notice;
         }
+        if let Some(call) = self.call.lowered_on() {
+            return self.notice(Notice::GuardLeft { call: call.clone() });
+        }
         let at_rest = if self.call.is_over() { Next::Over } else { Next::Idle };
         if self.leg.is_gone() {
             return self.end_conference().unwrap_or(Next::Over);

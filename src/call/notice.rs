@@ -2,6 +2,7 @@
 
 use super::pause::{PauseId, ProvenStop};
 use super::recording::PausedRecording;
+use super::sid::CallSid;
 use serde::{Deserialize, Serialize};
 
 /// Something that a person should know, and that nothing else says.
@@ -58,6 +59,11 @@ pub enum Notice {
     PauseOverdue {
         /// Which pause.
         id: PauseId,
+    },
+    /// The task names another customer's leg. The one before has a guard that we lowered, and whoever it is leaves agents behind.
+    GuardLeft {
+        /// The leg before.
+        call: CallSid,
     },
     /// The customer is on hold: streams whose destination has `on_hold = "stop"` rest.
     OnHold,

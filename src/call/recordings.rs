@@ -222,9 +222,9 @@ impl Recordings {
         self.joined_at = Some(at);
     }
 
-    /// The leg is another one: nothing of the old one is ours to command.
+    /// The leg is another one: of the old one only what we paused is ours, until it is resumed.
     pub(super) fn leg_changed(&mut self) {
-        self.rows.retain(|row| row.of.kind() == RecordedKind::Conference);
+        self.rows.retain(|row| row.of.kind() == RecordedKind::Conference || row.ours && !row.over);
         self.of_call = None;
     }
 
@@ -372,8 +372,11 @@ impl Recordings {
     /// By the last words on them, which may be overtaken: whether both lists were read since, and nothing is in progress.
     pub(super) fn are_still_since(&self, since: EpochMs) -> bool {
         let is_read = |look: &Option<Look>| look.as_ref().is_some_and(|look| look.asked_at >= since);
+        // An old leg's recording is nobody's here any more.
+        let leg = self.of_call.as_ref().and_then(|look| look.of.as_ref());
+        let counts = |row: &&Recording| row.of.kind() == RecordedKind::Conference || Some(&row.of) == leg;
         is_read(&self.of_call)
             && is_read(&self.of_conference)
-            && self.rows.iter().all(|row| row.over || row.reads_paused())
+            && self.rows.iter().filter(counts).all(|row| row.over || row.reads_paused())
     }
 }

@@ -7,7 +7,7 @@ use super::legs::Legs;
 use super::pause::PauseId;
 use super::pauses::{Pause, Pauses};
 use super::policy::Policy;
-use super::recording::{Recorded, RecordedKind, RecordingRow, RecordingStatus};
+use super::recording::{Recorded, RecordingRow, RecordingStatus};
 use super::recordings::Recordings;
 use super::retry::{Retries, RetryKind};
 use super::sid::{AccountSid, CallSid, ConferenceSid, RecordingSid, ReservationSid, TaskSid};
@@ -41,6 +41,8 @@ pub struct Call {
     last_step: u32,
     /// The command that was begun and has not settled.
     under_way: Option<Step>,
+    /// Was the customer's leg, and has a guard that we lowered: nobody was told yet.
+    lowered_on: Option<CallSid>,
 }
 
 /// Another task on the same leg, as far as this one must know: a leg's tracks are shared, and only one task may redirect it.
@@ -148,7 +150,10 @@ impl Call {
         if before == self.customer() {
             return;
         }
-        if before.is_some() {
+        if let Some(before) = before {
+            if self.leg.may_be_lowered_by_us() && !self.leg.is_gone() && !self.shadow {
+                self.lowered_on = Some(before.clone());
+            }
             self.leg = Leg::default();
             self.recordings.leg_changed();
             self.holds.forget_leg();
@@ -179,6 +184,7 @@ impl Call {
             Notice::PauseProven { id, stops, recordings } => self.pauses.proven(id, stops, recordings.as_ref(), at),
             Notice::PauseUnproven { id } => self.pauses.unproven(id, at),
             Notice::PauseOverdue { id } => self.pauses.overdue(id),
+            Notice::GuardLeft { .. } => self.lowered_on = None,
             Notice::OnHold => self.holds.noticed(true, at),
             Notice::OffHold => self.holds.noticed(false, at),
         }
@@ -347,7 +353,7 @@ impl Call {
                 RetryKind::Failing
             }
             Outcome::NotFound(_) | Outcome::NotInProgress(_) => {
-                if of.kind() == RecordedKind::Call {
+                if self.customer().cloned().map(Recorded::Call).as_ref() == Some(of) {
                     self.leg.doubted(*sent_at);
                 }
                 self.recordings.not_performed(recording, of, true, at);
@@ -760,6 +766,11 @@ impl Call {
             paused: !self.is_over() && self.pauses.open().next().is_some(),
             proven_pauses: if self.is_over() { Vec::new() } else { self.pauses.proven_of_call().cloned().collect() },
         })
+    }
+
+    /// A leg that was the customer's, and has a guard that we lowered: nobody was told yet.
+    pub(super) fn lowered_on(&self) -> Option<&CallSid> {
+        self.lowered_on.as_ref()
     }
 
     pub(super) fn first_fact_at(&self) -> Option<EpochMs> {

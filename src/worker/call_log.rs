@@ -42,6 +42,11 @@ pub(super) fn log_report(claim: &Claim, kind: &FactKind, call: &Call, outage: &O
         FactKind::Resumed(resumed) => {
             tracing::info!(%task_sid, pause = %resumed.id, "the time of this pause is up: its streams start again");
         }
+        FactKind::Noticed(Notice::GuardLeft { call }) => tracing::error!(
+            %task_sid, call_sid = %call,
+            "the task names another customer's leg, and this one keeps a guard that was lowered here: set its endConferenceOnExit, or \
+             its agents stay in the conference when it ends"
+        ),
         FactKind::Noticed(Notice::OnHold) => {
             tracing::info!(%task_sid, "the customer is on hold: streams of destinations with on_hold = \"stop\" rest");
         }

@@ -143,7 +143,7 @@ impl CallMetrics {
             Notice::PauseProven { .. } => streams.pauses.get_or_create(&[("outcome", "proven")]).inc(),
             Notice::PauseUnproven { .. } => streams.pauses.get_or_create(&[("outcome", "unproven")]).inc(),
             Notice::PauseOverdue { .. } => streams.pauses.get_or_create(&[("outcome", "overdue")]).inc(),
-            Notice::OnHold | Notice::OffHold | Notice::RedirectVoid => 0,
+            Notice::GuardLeft { .. } | Notice::OnHold | Notice::OffHold | Notice::RedirectVoid => 0,
         };
     }
 }

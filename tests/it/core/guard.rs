@@ -1,9 +1,11 @@
 //! The guard that is the customer's own, and what becomes of a conference when we hold it lowered (I8).
 
 use super::story::*;
-use taskrouter_streams::call::Next;
-use taskrouter_streams::call::fact::{CallAttributes, ReservationChange, TaskStatus, TransferChange};
+use taskrouter_streams::call::fact::{
+    CallAttributes, FactKind, Notice, ReservationChange, TaskChange, TaskStatus, TransferChange,
+};
 use taskrouter_streams::call::step::{CallStatus, Command, Guard, Operation, Outcome, Role};
+use taskrouter_streams::call::{Call, Next};
 
 /// The guard is lowered ahead of a transfer.
 fn lowered() -> Story {
@@ -113,5 +115,20 @@ fn the_guard_is_raised_again_when_the_redirect_is_parked() {
         story.run();
         assert_eq!(story.world.customer.guard, Some(Guard::Raised));
         assert_eq!(story.call.guard(), Some(Guard::Raised));
+    }
+}
+
+/// I8: what we cannot undo any more is told.
+#[test]
+fn a_lowered_guard_of_a_leg_that_is_the_customers_no_more_is_told_once() {
+    for (mut story, lowered) in [(lowered(), true), (Story::streaming(), false)] {
+        let mut view = view(TaskStatus::Assigned, 90);
+        view.attributes.customer = Some(sid("CA", 9));
+        story.learn(task_event(story.now, TaskChange::Updated, view));
+        let told = FactKind::Noticed(Notice::GuardLeft { call: customer() });
+        assert_eq!(story.next() == Next::Report(told.clone()), lowered);
+        story.learn(told.clone());
+        assert_ne!(story.next(), Next::Report(told), "once");
+        assert_eq!(Call::fold(&story.facts), story.call, "I9");
     }
 }

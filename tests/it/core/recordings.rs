@@ -412,6 +412,26 @@ fn who_may_be_the_customer_keeps_a_pause_from_being_proven_and_nobody_does_not()
     }
 }
 
+/// I8: what we paused on a leg is ours to resume there, also when the task names another one by then.
+#[test]
+fn the_recording_of_a_leg_that_is_the_customers_no_more_is_resumed_after_the_pause() {
+    let mut story = recorded([RUNS, RUNS]);
+    story.learn(paused("p", PauseScope::Call));
+    story.run();
+    assert_eq!(statuses(&story), [PAUSED, PAUSED]);
+    story.world.customer = row(sid("CA", 9));
+    story.world.recordings.push((Recorded::Call(sid("CA", 9)), RecordingRow { sid: recording(3), status: RUNS }));
+    let mut view = view(TaskStatus::Assigned, 90);
+    view.attributes.customer = Some(sid("CA", 9));
+    story.learn(task_event(story.now, TaskChange::Updated, view));
+    story.run();
+    assert!(is_proven(&story, "p") && statuses(&story) == [PAUSED; 3]);
+    story.learn(resumed("p"));
+    story.run();
+    assert_eq!(statuses(&story), [RUNS; 3]);
+    assert_eq!(state(&story), RecordingState::Resumed);
+}
+
 /// Our resume landed, its answer was lost, and Twilio refuses it when it is repeated: what others pause from then on is theirs.
 #[test]
 fn after_a_lost_resume_what_others_pause_is_theirs() {
