@@ -466,6 +466,11 @@ impl Leg {
         self.alive_at = self.alive_at.max(Some(asked_at));
     }
 
+    /// When the call was last asked for and found in progress.
+    pub(super) fn alive_at(&self) -> Option<EpochMs> {
+        self.alive_at
+    }
+
     /// Whether the call was found in progress since.
     pub(super) fn is_alive_since(&self, since: EpochMs) -> bool {
         self.alive_at.is_some_and(|at| at >= since)

@@ -265,16 +265,15 @@ impl Decision<'_> {
         if let Some(due) = grace_ends.filter(|due| *due > self.now) {
             return Some(Next::WaitUntil(due));
         }
-        match stream.stop_due(self.now, self.policy) {
-            StopDue::Send { by_sid, conclusive } => Some(self.attempt(&[goal], |why| {
+        Some(match stream.stop_due(self.now, self.policy) {
+            StopDue::Send { by_sid, conclusive } => self.attempt(&[goal], |why| {
                 let sid = stream.sid().filter(|_| by_sid).cloned();
                 let (customer, name) = (stream.call.clone(), stream.name.clone());
                 self.step(Command::StopStream { customer, name, sid, conclusive }, why)
-            })),
-            StopDue::Wait(at) => Some(Next::WaitUntil(at)),
-            StopDue::Unproven => Some(self.notice(Notice::StopUnproven { name: stream.name.clone() })),
-            StopDue::Done => None,
-        }
+            }),
+            StopDue::Wait(at) => Next::WaitUntil(at),
+            StopDue::Unproven => self.notice(Notice::StopUnproven { name: stream.name.clone() }),
+        })
     }
 
     /// The starts that are due: by the shared redirect, and one by one without touching the call.
@@ -433,7 +432,10 @@ impl Decision<'_> {
             Some(since) => since + self.policy.watch_ms,
             None => {
                 self.call.streams.live().next()?;
-                self.call.last_fact_at() + self.policy.quiet_ms
+                // Stops that are sent now and then, and prove nothing, do not tell that it is there.
+                let unproven = self.call.streams.stops_unproven_since();
+                let heard_at = unproven.map(|since| self.leg.alive_at().map_or(since, |seen| seen.max(since)));
+                heard_at.unwrap_or(self.call.last_fact_at()) + self.policy.quiet_ms
             }
         };
         if due > self.now && !self.call.retries.is_tried(&Goal::CheckCall) {

@@ -173,7 +173,7 @@ impl<'a> Decision<'a> {
         let on_the_leg = Some(&stream.call) == self.call.customer();
         let resolved = stream.start_in_doubt_until(self.policy).is_none_or(|at| self.now < at);
         // One that is perhaps stopped is stopped for certain, so that another can take its place.
-        on_the_leg && resolved && !stream.is_orphan() && !stream.is_being_stopped()
+        on_the_leg && resolved && !stream.is_orphan() && !stream.is_being_stopped() && !stream.is_failing()
     }
 
     fn doubt_of(&self, stream: &Stream) -> Option<EpochMs> {

@@ -160,7 +160,7 @@ impl Call {
                 self.retries.forget(&Goal::FindCustomer);
             }
             Notice::StartUnproven { name, replace } => self.streams.start_unproven(name, *replace),
-            Notice::StopUnproven { name } => self.streams.stop_unproven(name),
+            Notice::StopUnproven { name } => self.streams.stop_unproven(name, at),
             Notice::RedirectVoid => {
                 if let Whereabouts::Perhaps(redirect) = self.leg.whereabouts() {
                     let names = redirect.starts();
