@@ -109,6 +109,8 @@ pub(super) struct Sight {
     pub(super) absent: bool,
     /// The customer is the only one there.
     pub(super) alone: bool,
+    /// The customer's row does not tell their guard.
+    pub(super) guard_untold: bool,
 }
 
 impl Redirect {
@@ -207,7 +209,8 @@ impl Leg {
         let is_customer = |row: &&ParticipantRow| Some(&row.call) == customer;
         let customer = rows.iter().find(is_customer).filter(|row| row.connected).cloned();
         let others = rows.iter().filter(|row| row.connected && !is_customer(row)).count();
-        let mut sight = Sight { alone: customer.is_some() && others == 0, ..Sight::default() };
+        let guard_untold = customer.as_ref().is_some_and(|row| row.guard.is_none());
+        let mut sight = Sight { alone: customer.is_some() && others == 0, guard_untold, ..Sight::default() };
         self.absent = customer.is_none();
         self.missed_at.take_if(|_| !self.absent);
         // First: a redirect that turns out to have taken effect took a hold with it that only the earlier word knows of.

@@ -552,10 +552,12 @@ impl Decision<'_> {
         }
     }
 
-    /// Before a stream is given up: a call that is over needs none.
+    /// Before a stream is given up: a call that is over needs none. Asked for once: who waits for the stream is to be told in time.
     fn is_call_there(&self, goal: &Goal, since: EpochMs) -> Option<Next> {
+        let retries = &self.call.retries;
         let unsure = matches!(goal, Goal::Start(_)) && !self.leg.is_alive_since(since);
-        let customer = self.call.customer().filter(|_| unsure && !self.call.retries.is_parked(&Goal::CheckCall))?;
+        let asked = retries.is_tried(&Goal::CheckCall) || retries.is_parked(&Goal::CheckCall);
+        let customer = self.call.customer().filter(|_| unsure && !asked)?;
         Some(self.attempt(&[Goal::CheckCall], |why| self.fetch_call(customer, why)))
     }
 }

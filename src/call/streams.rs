@@ -324,6 +324,14 @@ impl Stream {
         }
     }
 
+    /// When a start was sent whose answer was lost.
+    pub(super) fn lost_at(&self) -> Option<EpochMs> {
+        match self.start {
+            Start::Unknown { sent_at, .. } => Some(sent_at),
+            Start::Unasked | Start::Sent(_) | Start::Taken(_) => None,
+        }
+    }
+
     /// Until when nothing is known of its start: it counts as running, and the next one has to wait.
     pub(super) fn start_in_doubt_until(&self, policy: &Policy) -> Option<EpochMs> {
         self.lands_by(policy).filter(|_| self.may_run())
@@ -426,6 +434,12 @@ impl Streams {
     /// Whether Twilio has told that this stream began.
     pub(super) fn is_started(&self, name: &str) -> bool {
         self.find(name).is_some_and(|stream| stream.told.started_at.is_some())
+    }
+
+    /// The reservation of this stream, once it is proven that it runs for it.
+    pub(super) fn proven(&self, name: &str) -> Option<&ReservationSid> {
+        let stream = self.find(name).filter(|stream| stream.is_proven() && !stream.is_orphan())?;
+        Some(&stream.reservation)
     }
 
     /// The last stream of this reservation that ran.
