@@ -24,6 +24,10 @@ use std::collections::BTreeSet;
 /// How old a reading of the leg may be to say where it was when a stream was started.
 const PROBE_AGE_MS: i64 = 2_000;
 
+/// Looks that do not find a customer whose call is in progress before their guard counts as moot: at once, when the call was found in
+/// progress, and late. A list may leave out who is there for a while.
+const RAISE_MISSES: u32 = 3;
+
 /// How often readings may contradict an un-hold before we believe that somebody held the customer again.
 const STALE_READINGS: u32 = 3;
 
@@ -39,6 +43,8 @@ pub(super) struct Leg {
     absent: bool,
     /// When the customer was first read absent, and not seen since.
     missed_at: Option<EpochMs>,
+    /// Looks for a customer whose guard is to be raised again that did not find them.
+    raise_misses: Option<Poll>,
     guard: Register<Guard>,
     hold: Hold,
     /// Guard and hold as they were ahead of an update that was begun and has not settled.
@@ -212,7 +218,9 @@ impl Leg {
         let guard_untold = customer.as_ref().is_some_and(|row| row.guard.is_none());
         let mut sight = Sight { alone: customer.is_some() && others == 0, guard_untold, ..Sight::default() };
         self.absent = customer.is_none();
-        self.missed_at.take_if(|_| !self.absent);
+        if !self.absent {
+            (self.missed_at, self.raise_misses) = (None, None);
+        }
         // First: a redirect that turns out to have taken effect took a hold with it that only the earlier word knows of.
         if let Whereabouts::Perhaps(redirect) = &mut self.whereabouts {
             redirect.poll.polled(at);
@@ -345,6 +353,13 @@ impl Leg {
         }
     }
 
+    /// The update has settled, and its answer says that it was not performed.
+    pub(super) fn update_denied(&mut self, guard: Option<Guard>, sent_at: EpochMs, at: EpochMs) {
+        if guard == Some(Guard::Lowered) {
+            self.guard.denied(Guard::Lowered, sent_at, at);
+        }
+    }
+
     pub(super) fn update_unknown(
         &mut self,
         guard: Option<Guard>,
@@ -373,7 +388,7 @@ impl Leg {
         at: EpochMs,
     ) {
         let held = hold.unwrap_or(row.hold == Some(true));
-        (self.absent, self.missed_at) = (false, None);
+        (self.absent, self.missed_at, self.raise_misses) = (false, None, None);
         match hold {
             Some(held) => self.hold.set_by_us(held, at),
             None => self.hold.told(held, sent_at, at, false),
@@ -389,9 +404,22 @@ impl Leg {
         self.absent = true;
     }
 
-    /// Nothing need be undone for a customer who is not in the conference.
-    pub(super) fn guard_is_moot(&mut self) {
-        self.guard.ended();
+    /// The customer whose guard is to be raised again is not there. Nothing need be undone for one who has moved on, once that is
+    /// sure.
+    pub(super) fn raise_missed(&mut self, at: EpochMs, moved_on: bool) {
+        let misses = self.raise_misses.get_or_insert_with(|| Poll::begin(at));
+        (misses.polls, misses.last_at) = (misses.polls + 1, at);
+        if moved_on && misses.polls >= RAISE_MISSES {
+            self.guard.ended();
+            self.raise_misses = None;
+        }
+    }
+
+    /// When to look again for a customer who was not there when their guard was to be raised.
+    pub(super) fn raise_look_at(&self, policy: &Policy) -> Option<EpochMs> {
+        let misses = self.raise_misses?;
+        let at_once = misses.polls == 1 && self.missed_at.is_some_and(|since| self.is_alive_since(since));
+        Some(misses.last_at + if at_once { 0 } else { policy.slow_retry_ms })
     }
 
     /// Whether the customer reads held although we have just lifted the hold, which may be stale.

@@ -379,7 +379,7 @@ impl Decision<'_> {
             match self.leg.guard_rest(self.now, self.policy) {
                 Rest::Fine => return None,
                 Rest::LookAt(at) => (Guard::Raised, Goal::RaiseGuard, Some(at)),
-                Rest::Missing => (Guard::Raised, Goal::RaiseGuard, None),
+                Rest::Missing => (Guard::Raised, Goal::RaiseGuard, self.leg.raise_look_at(self.policy)),
             }
         };
         Some(self.attempt(&[goal], |why| match (self.call.conference(), due) {

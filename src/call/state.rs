@@ -243,6 +243,9 @@ impl Call {
                 if !matches!(outcome, Outcome::Unknown(_)) {
                     self.leg.update_certain();
                 }
+                if matches!(outcome, Outcome::NotFound(_) | Outcome::NotInProgress(_) | Outcome::Refused(_)) {
+                    self.leg.update_denied(*guard, *sent_at, at);
+                }
                 match outcome {
                     Outcome::Done(Answer::Participant(row)) => {
                         self.leg.update_taken(*guard, *hold, row, *sent_at, at);
@@ -435,8 +438,8 @@ impl Call {
     fn customer_absent(&mut self, step: &Step, asked_at: EpochMs, at: EpochMs) {
         let moved_on = self.leg.read_absent(asked_at);
         self.wait_for_customer(step, at);
-        if step.why.contains(&Goal::RaiseGuard) && moved_on {
-            self.leg.guard_is_moot();
+        if step.why.contains(&Goal::RaiseGuard) {
+            self.leg.raise_missed(asked_at, moved_on);
         }
         if step.why.contains(&Goal::HoldAgain) {
             self.leg.hold_mut().forget();
@@ -713,9 +716,9 @@ impl Call {
         self.task.field(reservation, name)
     }
 
-    /// The guard by the last word on it; `None` while it is being changed.
+    /// The guard by the last word on it; `None` while it is being changed, and until it is read after that.
     pub fn guard(&self) -> Option<Guard> {
-        self.leg.guard().known().or_else(|| self.leg.guard().written().is_none().then(|| self.leg.own_guard()))
+        self.leg.guard().known().or_else(|| (!self.leg.guard().is_touched()).then(|| self.leg.own_guard()))
     }
 
     /// Whether the customer is held, by the last word on it.
