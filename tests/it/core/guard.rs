@@ -120,6 +120,8 @@ fn the_guard_is_raised_again_when_the_redirect_is_parked() {
 fn denied_but_done(answer: &Outcome) -> Story {
     let mut story = Story::new();
     story.accepted(1, 1);
+    let look = story.step();
+    story.perform(look);
     let lower = story.step();
     assert_eq!(words(&lower.operation), "update lower");
     story.begin(&lower);
