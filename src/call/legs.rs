@@ -90,6 +90,11 @@ impl Legs {
         rows.map(|row| &row.call).find(|call| !self.rows.contains_key(call))
     }
 
+    /// Whether somebody is in the conference who may be the customer.
+    pub(super) fn has_candidates(&self) -> bool {
+        !self.internal && self.listed.iter().any(|row| row.connected && self.may_be_the_customer(row))
+    }
+
     fn may_be_the_customer(&self, row: &ParticipantRow) -> bool {
         let client = self.rows.get(&row.call).is_some_and(|row| row.client);
         row.role != Role::Other && !client && !self.others.contains(&row.call)

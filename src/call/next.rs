@@ -47,6 +47,17 @@ pub enum Next {
     Over,
 }
 
+impl Next {
+    /// Whether what other tasks do to the same leg bears on it.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Next::Do(step) => step.operation.is_shared(),
+            Next::Report(what) => matches!(what, FactKind::Noticed(Notice::PauseProven { .. })),
+            Next::Park(_) | Next::WaitUntil(_) | Next::Idle | Next::Over => false,
+        }
+    }
+}
+
 /// What a decision rests on besides the call's own facts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Around<'a> {
@@ -332,7 +343,7 @@ impl Decision<'_> {
     }
 
     /// The customer's leg is not named: it may be in newer attributes, or show in the conference.
-    fn find_customer(&self) -> Option<Next> {
+    pub(super) fn find_customer(&self) -> Option<Next> {
         if self.call.looked_in_vain() {
             return None;
         }

@@ -112,6 +112,12 @@ impl Pauses {
         self.rows.iter().filter(|pause| pause.is_open())
     }
 
+    /// Those of the whole call that are open and proven.
+    pub(super) fn proven_of_call(&self) -> impl Iterator<Item = &PauseId> {
+        let proven = self.open().filter(|pause| pause.scope == PauseScope::Call && pause.proven.is_some());
+        proven.map(|pause| &pause.id)
+    }
+
     /// Whether this reservation's streams are paused.
     pub(super) fn cover(&self, reservation: &ReservationSid) -> bool {
         self.open().any(|pause| pause.scope.covers(reservation))

@@ -31,6 +31,7 @@ impl<'a> Decision<'a> {
         let is_silent = !others && recordings.is_some() && self.within(pause).all(|stream| !stream.may_run());
         let due = pause.at + self.policy.pause_confirm_ms;
         match (&pause.proven, is_silent) {
+            // Another task that starts a stream on the leg journals here that this is no longer so.
             (Some(_), true) => None,
             (None, true) => {
                 let (stops, recordings) = (self.stops(pause), recordings.flatten());

@@ -35,8 +35,12 @@ impl Decision<'_> {
         match of {
             _ if look_at > self.now => Some(Next::WaitUntil(look_at)),
             Some(of) => Some(self.attempt(&[goal], |why| self.step(Read::Recordings { of }, why))),
-            None if self.may_have(kind) => Some(self.attempt(&[goal], |why| self.find_conference(why))),
-            None => None,
+            None if self.call.accepted().is_empty() => None,
+            None => match kind {
+                // With every stream paused nothing else looks for them.
+                RecordedKind::Call => self.find_customer(),
+                RecordedKind::Conference => Some(self.attempt(&[goal], |why| self.find_conference(why))),
+            },
         }
     }
 
@@ -132,8 +136,10 @@ impl Decision<'_> {
         }
     }
 
-    /// Whether there may be one that is not known yet: with an agent there is a conference.
+    /// Whether there may be one that is not known yet: with an agent there is a conference, and a customer's leg unless nobody who may
+    /// be the customer was found.
     fn may_have(&self, kind: RecordedKind) -> bool {
-        kind == RecordedKind::Conference && !self.call.accepted().is_empty()
+        let nobody = || self.call.has_no_call() && !self.call.legs.has_candidates();
+        !self.call.accepted().is_empty() && (kind == RecordedKind::Conference || !nobody())
     }
 }

@@ -4,6 +4,7 @@ use super::fact::{CallAttributes, EpochMs, Fact, FactKind, Notice, Operated, Ope
 use super::holds::{HoldSpan, Holds};
 use super::leg::{Leg, Sight, Whereabouts};
 use super::legs::Legs;
+use super::pause::PauseId;
 use super::pauses::{Pause, Pauses};
 use super::policy::Policy;
 use super::recording::{Recorded, RecordedKind, RecordingRow, RecordingStatus};
@@ -55,6 +56,8 @@ pub struct Neighbour {
     pub tracks: usize,
     /// A pause of it is open, and it is not over.
     pub paused: bool,
+    /// Those that are proven, and that a stream of another task on the leg belies.
+    pub proven_pauses: Vec<PauseId>,
 }
 
 impl Call {
@@ -770,6 +773,7 @@ impl Call {
             live: self.customer() == Some(leg) && !self.is_over(),
             tracks: on_the_leg.map(|stream| stream.tracks).sum(),
             paused: !self.is_over() && self.pauses.open().next().is_some(),
+            proven_pauses: if self.is_over() { Vec::new() } else { self.pauses.proven_of_call().cloned().collect() },
         })
     }
 

@@ -9,7 +9,7 @@ use crate::call::fact::FactKind;
 use crate::call::pause::{PauseId, PauseOrigin, PauseReason, PauseScope, Paused, Resumed};
 use crate::call::sid::{AccountSid, TaskSid};
 use crate::call::summary::{PauseState, PauseSummary};
-use crate::journal::{JournalError, Operators, Seq};
+use crate::journal::{JournalError, Operators, Seq, neighbours};
 use crate::telemetry::metrics::Metrics;
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// How often the journal is asked whether a pause is proven.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How often, while all that speaks against it are other tasks' streams.
+const LOOK_AROUND_EVERY: Duration = Duration::from_millis(200);
 
 /// More of one call are a mistake in somebody's program.
 const MOST_PAUSES: usize = 200;
@@ -106,16 +109,32 @@ impl PauseRequests {
         }
         loop {
             reading.catch_up(&*self.journal, task).await?;
-            if let Some(pause) = reading.pause(&id) {
+            let mut look_again = LOOK_EVERY;
+            if let Some(mut pause) = reading.pause(&id) {
                 if !is_same(&pause, &paused) {
                     return Err(PauseRefusal::OtherPause);
+                }
+                // The worker may not have seen them yet.
+                if pause.state() == PauseState::Paused && self.others_stream(&reading, task, &pause.scope).await? {
+                    (pause.proven_at, look_again) = (None, LOOK_AROUND_EVERY);
                 }
                 let is_settled = matches!(pause.state(), PauseState::Paused | PauseState::Resumed);
                 if is_settled || began.elapsed() >= self.confirm_within {
                     return Ok(pause);
                 }
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(look_again).await;
+        }
+    }
+
+    /// Whether another task's stream may run on a leg that is to be silent.
+    async fn others_stream(&self, reading: &Reading, task: &TaskSid, scope: &PauseScope) -> Result<bool, JournalError> {
+        match (scope, reading.call.customer()) {
+            (PauseScope::Call, Some(leg)) => {
+                let others = neighbours(&*self.journal, leg, task).await?;
+                Ok(others.iter().any(|other| other.tracks > 0))
+            }
+            (PauseScope::Call, None) | (PauseScope::Reservation(_), _) => Ok(false),
         }
     }
 

@@ -12,6 +12,7 @@ mod calls;
 mod clock;
 mod error;
 mod failed_writes;
+mod neighbours;
 mod outage;
 mod packed;
 mod parts;
@@ -25,6 +26,7 @@ pub use calls::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
 pub(crate) use clock::TOLERANCE_MS;
 pub use clock::{Clock, MachineTime, Measurement, TimeSource};
 pub use error::{JournalError, OpenError};
+pub use neighbours::neighbours;
 pub use outage::Outage;
 pub use parts::{
     Claims, Coverage, Facts, Foreseen, Foresight, Ingest, Journal, Operators, Promise, Reading, Timekeeping, Workload,

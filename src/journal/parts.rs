@@ -55,8 +55,9 @@ pub struct Foreseen {
     pub first: Option<Fact>,
 }
 
-/// Hands out the right to work on calls: for the worker, which also looks for other tasks on the same leg.
-pub trait Claims: Reading {
+/// Hands out the right to work on calls: for the worker, which also looks for other tasks on the same leg, and tells them what bears on
+/// them.
+pub trait Claims: Reading + Ingest {
     /// Takes the leases of up to `limit` calls that are due, the longest due first.
     fn claim(&self, limit: usize) -> Promise<'_, Vec<Claim>>;
 

@@ -1,7 +1,7 @@
 //! Attributes of tasks and workers: only what the program reads, which is what it knows itself and what the configuration names.
 
 use super::pseudonyms::{Pseudonyms, small_number};
-use crate::twilio::attributes::Attributes;
+use crate::twilio::attributes::{Attributes, FLAT_PAUSE};
 use serde_json::{Map, Value, json};
 
 /// Legs and what marks calls between agents, outside of `conference`.
@@ -43,6 +43,9 @@ pub(super) fn of_task(text: &str, paths: &[String], pseudonyms: &mut Pseudonyms)
     }
     if let Some(paused) = found.pointer("/streams/paused") {
         kept.insert("streams".to_owned(), json!({"paused": of_pause(paused, pseudonyms)}));
+    }
+    if let Some(paused) = found.get(FLAT_PAUSE) {
+        kept.insert(FLAT_PAUSE.to_owned(), of_pause(paused, pseudonyms));
     }
     add_configured(&mut kept, &found, paths, pseudonyms);
     Value::Object(kept).to_string()

@@ -7,6 +7,9 @@ use crate::call::pause::{AttributePause, PauseScope};
 use crate::call::sid::CallSid;
 use serde_json::Value;
 
+/// `streams.paused` as one name: a dot is a letter to JSON, and whoever reads of `streams.paused` may write it so.
+pub(crate) const FLAT_PAUSE: &str = "streams.paused";
+
 /// Attributes, as far as they can be read. Nothing fails: whatever is missing, of another type or not a SID is unknown.
 #[derive(Debug, Clone, Default)]
 pub struct Attributes(Value);
@@ -44,9 +47,12 @@ impl Attributes {
         }
     }
 
-    /// `streams.paused`. What cannot be understood pauses: only false resumes, and null says nothing.
+    /// `streams.paused`, nested or as one name; of two that disagree the one that pauses. What cannot be understood pauses: only false
+    /// resumes, and null says nothing.
     fn paused(&self) -> Option<Box<AttributePause>> {
-        let told = self.0.get("streams")?.get("paused").filter(|told| !told.is_null())?;
+        let nested = self.0.get("streams").and_then(|streams| streams.get("paused"));
+        let forms = [nested, self.0.get(FLAT_PAUSE)].into_iter().flatten().filter(|told| !told.is_null());
+        let told = forms.min_by_key(|told| **told == Value::Bool(false))?;
         let text = |name: &str| told.get(name).and_then(Value::as_str);
         let reservation = text("reservation").and_then(|sid| sid.parse().ok());
         Some(Box::new(AttributePause {

@@ -1,5 +1,6 @@
 //! One call's loop: fold, ask, perform, journal.
 
+use super::belied_pauses::belied_pauses;
 use super::call_clock::CallClock;
 use super::call_log::{log_altered, log_outcome, log_report};
 use super::fold::Fold;
@@ -8,16 +9,13 @@ use super::tools::Tools;
 use crate::call::fact::{Fact, FactKind, Parked};
 use crate::call::sid::CallSid;
 use crate::call::step::{Command, Operation, Outcome, Settled, Step};
-use crate::call::{Around, Call, Neighbour, Next, Policy};
-use crate::journal::{CallQuery, Claim, Due, Foreseen, JournalError, Seq};
+use crate::call::{Around, Neighbour, Next, Policy};
+use crate::journal::{Claim, Due, Foreseen, JournalError, Seq, neighbours};
 use crate::telemetry::labels;
 use crate::telemetry::series::AccountLabels;
 use crate::twilio::client::{Arming, Client, Performed, Permit};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-
-/// Tasks that may have named the same leg. More than a few are a mistake in somebody's flow.
-const NEIGHBOURS: usize = 16;
 
 /// How old the knowledge of other tasks on the leg may be for a command that they bear on.
 const NEIGHBOURS_AGE: Duration = Duration::from_millis(200);
@@ -118,7 +116,7 @@ impl CallTask {
             };
             match self.fold.call.next(now, &account.policy, self.around()) {
                 // What others do to the leg bears on it: asked again, when that has not been looked at just now.
-                Next::Do(step) if step.operation.is_shared() && self.look_around(NEIGHBOURS_AGE).await? => {}
+                next if next.is_shared() && self.look_around(NEIGHBOURS_AGE).await? => {}
                 Next::Do(step) => {
                     if !self.perform(step, &account.client, &account.policy).await? {
                         let pause = self.tools.settings.poll;
@@ -172,26 +170,12 @@ impl CallTask {
         if self.neighbours_at.or_else(claimed).is_some_and(|at| at.elapsed() < age) {
             return Ok(false);
         }
-        let query = CallQuery { find: Some(leg.to_string()), limit: NEIGHBOURS, ..CallQuery::default() };
-        let rows = loop {
-            match self.tools.journal.calls(query.clone()).await {
-                Ok(rows) => break rows,
+        self.neighbours = loop {
+            match neighbours(&*self.tools.journal, &leg, &self.claim.call).await {
+                Ok(neighbours) => break neighbours,
                 Err(error) => self.wait_or_fail(error).await?,
             }
         };
-        self.neighbours.clear();
-        for row in rows.into_iter().filter(|row| row.call != self.claim.call) {
-            let facts = loop {
-                match self.tools.journal.facts(&row.call, 0).await {
-                    Ok(facts) => break facts,
-                    // It is quarantined itself, and what it may have on the leg is what can be read of it.
-                    Err(JournalError::Unreadable { readable, .. }) => break readable,
-                    Err(error) => self.wait_or_fail(error).await?,
-                }
-            };
-            let other = Call::fold(facts.iter().map(|(_, fact)| fact));
-            self.neighbours.extend(other.neighbour(&leg));
-        }
         self.neighbours_at = Some(Instant::now());
         Ok(true)
     }
@@ -210,9 +194,24 @@ impl CallTask {
         let step = self.fitting(step, client);
         if step.operation.command().is_some() && !self.fold.shadow.is_on() {
             self.append(FactKind::Begun(step.clone())).await?;
+            self.belie_pauses(&step).await?;
         }
         self.send(step, permit, client, policy).await?;
         Ok(true)
+    }
+
+    /// Looks around once more: whoever proves a pause from now on finds the stream that is begun.
+    async fn belie_pauses(&mut self, step: &Step) -> Result<(), JournalError> {
+        let starts = step.operation.command().is_some_and(|command| !command.starts().is_empty());
+        if starts && !self.neighbours.is_empty() {
+            self.look_around(Duration::ZERO).await?;
+            for fact in belied_pauses(&self.neighbours, &self.claim.call, step, &self.tools) {
+                while let Err(error) = self.tools.journal.ingest(fact.clone()).await {
+                    self.wait_or_fail(error).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Performs what was journaled as begun before this task had anything to wait with.

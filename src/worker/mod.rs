@@ -11,6 +11,7 @@
 //! | `call_task` | one call's loop: fold, ask, perform, journal |
 //! | `tools` | what call tasks work with |
 //! | `fold` | what follows from a call's facts, kept between its tasks |
+//! | `belied_pauses` | what is journaled of other tasks on the leg |
 //! | `call_clock` | the time that a call sees |
 //! | `call_metrics`, `trace` | what a call task counts and traces |
 //! | `outage_log` | says once that Twilio is away, whatever the number of calls |
@@ -21,6 +22,7 @@
 
 mod accounts;
 mod backfill;
+mod belied_pauses;
 mod call_clock;
 mod call_log;
 mod call_metrics;

@@ -133,6 +133,19 @@ proptest! {
 fn a_pause_is_read_from_the_attributes_and_what_is_not_understood_pauses() {
     use taskrouter_streams::call::pause::PauseScope;
     let read = |paused: &str| Attributes::read(&format!(r#"{{"streams":{{"paused":{paused}}}}}"#)).call().paused;
+    let both = |json: &str| Attributes::read(json).call().paused.map(|told| told.paused);
+    for (json, paused) in [
+        (r#"{"streams.paused": true}"#, Some(true)),
+        (r#"{"streams.paused": false}"#, Some(false)),
+        (r#"{"streams.paused": null}"#, None),
+        (r#"{"streams.paused": {"id": "p"}, "streams": {"other": 1}}"#, Some(true)),
+        (r#"{"streams.paused": true, "streams": {"paused": false}}"#, Some(true)),
+        (r#"{"streams.paused": false, "streams": {"paused": true}}"#, Some(true)),
+        (r#"{"streams.paused": false, "streams": {"paused": null}}"#, Some(false)),
+        (r#"{"streams.paused": true, "streams": "x"}"#, Some(true)),
+    ] {
+        assert_eq!(both(json), paused, "{json}");
+    }
     assert!(read("null").is_none() && Attributes::read("{}").call().paused.is_none());
     assert!(!read("false").unwrap().paused);
     for paused in ["true", "\"yes\"", "1", "{}", r#"{"id": "<script>", "reason": "4111111111111111", "seconds": -1}"#] {

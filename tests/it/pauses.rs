@@ -12,13 +12,15 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use taskrouter_streams::call::Call;
 use taskrouter_streams::call::pause::StopProof;
 use taskrouter_streams::call::policy::Strategy;
-use taskrouter_streams::call::sid::TaskSid;
+use taskrouter_streams::call::sid::{CallSid, TaskSid};
 use taskrouter_streams::http::{PauseEntry, PauseKey};
 use taskrouter_streams::ingest::pause_requests::PauseRequests;
 use taskrouter_streams::journal::{Clock, SqliteJournal, TimeSource};
 use taskrouter_streams::telemetry::metrics::Metrics;
+use taskrouter_streams::twilio::signature::sign;
 use tempfile::TempDir;
 use twilio_simulator::SimConfig;
 use twilio_simulator::callbacks::DeliveryFault;
@@ -232,6 +234,57 @@ async fn a_pause_that_is_not_proven_is_answered_with_504_and_alarmed() {
     }
     let page = crate::console::text(&stage, &format!("/console/calls/{task}")).await;
     assert!(page.contains("not proven"), "{page}");
+    stage.stop().await;
+}
+
+/// What TaskRouter tells of the only reservation of another task of this customer's.
+async fn told_of_another_task(stage: &Testbed, leg: &CallSid, number: u32, event: &str, status: &str) {
+    let twilio = &stage.settings().twilio;
+    let form = [
+        ("EventType", event.to_owned()),
+        ("AccountSid", twilio.account_sid.to_string()),
+        ("WorkspaceSid", twilio.workspace_sid.to_string()),
+        ("Sid", format!("EV{number:032x}")),
+        ("Timestamp", now().to_string()),
+        ("TaskSid", format!("WT{:032x}", 77)),
+        ("TaskVersion", number.to_string()),
+        ("TaskChannelUniqueName", "voice".to_owned()),
+        ("TaskAttributes", json!({"call_sid": leg}).to_string()),
+        ("TaskAssignmentStatus", status.to_owned()),
+        ("WorkerSid", format!("WK{:032x}", 77)),
+        ("ReservationSid", format!("WR{:032x}", 77)),
+    ];
+    let target = "/taskrouter/events";
+    let token = twilio.auth_tokens[0].expose_secret();
+    let signature = sign(&format!("{}{target}", stage.settings().server.public_url), &form, token);
+    let url = format!("http://{}{target}", stage.service.public());
+    let request = reqwest::Client::new().post(url).header("X-Twilio-Signature", signature).form(&form);
+    assert_eq!(request.send().await.unwrap().status(), 204);
+}
+
+/// The same request again tells how the pause stands, also where what changed is another task's.
+#[tokio::test]
+async fn a_second_tasks_stream_on_the_leg_takes_the_proof_back_until_it_is_over() {
+    let more = format!("[server]\nthreads = 1\n[pause]\nsecret = \"{SECRET}\"\nconfirm_within_ms = 1000\n");
+    let stage = Testbed::start(SimConfig::default(), &more).await.unwrap();
+    let task = call(&stage, &["alice"]).await;
+    until_paused(&stage, &task, "p").await;
+    let leg = Call::fold(&stage.facts(&task).await.unwrap()).customer().unwrap().clone();
+    told_of_another_task(&stage, &leg, 1, "reservation.accepted", "assigned").await;
+    let deadline = Instant::now() + scaled(LIMIT);
+    while running(&stage, &task).is_empty() {
+        assert!(Instant::now() < deadline, "the second task's stream does not start");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (status, body) = signed(&stage, &task, "pause", &json!({"id": "p"})).await;
+    assert_eq!((status.as_u16(), &body["proven_ms"]), (504, &Value::Null), "{body}");
+    let alarmed = "taskrouter_streams_pauses_total{outcome=\"unproven\"} 1";
+    while !crate::console::text(&stage, "/metrics").await.contains(alarmed) {
+        assert!(Instant::now() < deadline, "no alarm");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    told_of_another_task(&stage, &leg, 2, "reservation.completed", "completed").await;
+    until_paused(&stage, &task, "p").await;
     stage.stop().await;
 }
 

@@ -13,8 +13,8 @@ use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::config;
 use taskrouter_streams::http::{self, IngressSettings};
 use taskrouter_streams::journal::{
-    CallQuery, CallRow, Claim, Claims, Clock, Due, Facts, Promise, Reading, Seq, SqliteJournal, SqliteSettings,
-    Timekeeping,
+    CallQuery, CallRow, Claim, Claims, Clock, Due, Facts, Ingest, Ingested, NewFact, Promise, Reading, Seq,
+    SqliteJournal, SqliteSettings, Timekeeping,
 };
 use taskrouter_streams::service;
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
@@ -59,6 +59,12 @@ impl Facts for Stalling {
 impl Reading for Stalling {
     fn calls(&self, query: CallQuery) -> Promise<'_, Vec<CallRow>> {
         self.inner.calls(query)
+    }
+}
+
+impl Ingest for Stalling {
+    fn ingest(&self, fact: NewFact) -> Promise<'_, Ingested> {
+        self.inner.ingest(fact)
     }
 }
 

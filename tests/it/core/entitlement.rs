@@ -116,7 +116,7 @@ fn a_stop_that_fails_after_the_end_is_parked_and_goes_on_every_half_minute() {
 }
 
 fn neighbour(since: i64, live: bool, tracks: usize) -> Neighbour {
-    Neighbour { task: sid("WT", 2), since, live, tracks, paused: false }
+    Neighbour { task: sid("WT", 2), since, live, tracks, paused: false, proven_pauses: Vec::new() }
 }
 
 /// I1: the rejoin of a second task would raise a guard that the first has read lowered.
@@ -175,7 +175,10 @@ fn tracks_of_another_tasks_streams_count_until_they_are_proven_over() {
 fn another_task_learns_what_of_ours_is_on_the_leg() {
     let mut story = streaming(Strategy::StreamsApi, true);
     let ours = |story: &Story| story.call.neighbour(&customer()).unwrap();
-    assert_eq!(ours(&story), Neighbour { task: task(), since: START + 1, live: true, tracks: 2, paused: false });
+    assert_eq!(
+        ours(&story),
+        Neighbour { task: task(), since: START + 1, live: true, tracks: 2, paused: false, proven_pauses: Vec::new() }
+    );
     assert_eq!(story.call.neighbour(&sid("CA", 9)).map(|other| (other.live, other.tracks)), Some((false, 0)));
     story.task(TaskChange::Canceled, TaskStatus::Canceled);
     assert_eq!((ours(&story).live, ours(&story).tracks), (false, 2));

@@ -6,7 +6,7 @@ use taskrouter_streams::call::pause::{
     AttributePause, OnExpiry, PauseOrigin, PauseScope, Paused, ProvenStop, Resumed, StopProof,
 };
 use taskrouter_streams::call::step::{CallStatus, Command, Operation, Resumption};
-use taskrouter_streams::call::{Call, Next, summarize};
+use taskrouter_streams::call::{Call, Neighbour, Next, summarize};
 
 pub(super) fn paused(id: &str, scope: PauseScope) -> FactKind {
     let by = PauseOrigin::SignedRequest;
@@ -271,6 +271,35 @@ fn when_its_time_is_up_a_pause_stays_and_is_told_or_ends() {
             }
         }
     }
+}
+
+/// I13: no fact of this task tells that another one streams the leg.
+#[test]
+fn another_tasks_stream_within_a_proven_pause_is_told_and_so_is_its_end() {
+    let mut story = Story::by_api();
+    story.accepted(1, 1);
+    story.run();
+    story.learn(paused("p", PauseScope::Call));
+    let stop = story.step();
+    story.perform(stop);
+    let is_proof = |told| matches!(told, FactKind::Noticed(Notice::PauseProven { .. }));
+    let is_doubt = |told| matches!(told, FactKind::Noticed(Notice::PauseUnproven { .. }));
+    assert!(is_proof(story.report()));
+    let proven = |story: &Story| story.call.neighbour(&customer()).unwrap().proven_pauses;
+    assert_eq!(proven(&story), ["p".parse().unwrap()], "whoever streams the leg takes it back");
+    let other = |tracks| {
+        let (paused, proven_pauses) = (false, Vec::new());
+        vec![Neighbour { task: sid("WT", 2), since: START, live: true, tracks, paused, proven_pauses }]
+    };
+    story.neighbours = other(2);
+    assert!(is_doubt(story.report()) && !is_proven(&story, "p") && proven(&story).is_empty());
+    story.neighbours = other(0);
+    assert!(is_proof(story.report()) && is_proven(&story, "p"));
+    story.learn(paused("a", of(1)));
+    story.run();
+    assert!(is_proven(&story, "a") && proven(&story).len() == 1, "others' streams are not of this agent");
+    story.task(TaskChange::Completed, TaskStatus::Completed);
+    assert!(proven(&story).is_empty());
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use super::pauses::{is_proven, of, paused, resumed};
 use super::story::*;
-use taskrouter_streams::call::fact::{FactKind, Notice, ReservationChange, TaskChange, TaskStatus};
+use taskrouter_streams::call::fact::{CallAttributes, FactKind, Notice, ReservationChange, TaskChange, TaskStatus};
 use taskrouter_streams::call::pause::{OnExpiry, PauseScope};
 use taskrouter_streams::call::recording::{Recorded, RecordedKind, RecordingProof, RecordingRow, RecordingStatus};
 use taskrouter_streams::call::sid::RecordingSid;
-use taskrouter_streams::call::step::{CallStatus, Command, Goal, Operation, Outcome, Read, Step};
+use taskrouter_streams::call::step::{Answer, CallStatus, Command, Goal, Operation, Outcome, Read, Step};
 use taskrouter_streams::call::summary::{RecordingState, Summary};
 use taskrouter_streams::call::{Call, Neighbour, Next, summarize};
 
@@ -336,7 +336,8 @@ fn a_recording_stays_paused_while_another_task_on_the_leg_is() {
     let mut story = recorded([RUNS, RecordingStatus::Over]);
     story.learn(paused("p", PauseScope::Call));
     story.run();
-    let other = Neighbour { task: sid("WT", 2), since: START, live: true, tracks: 0, paused: true };
+    let other =
+        Neighbour { task: sid("WT", 2), since: START, live: true, tracks: 0, paused: true, proven_pauses: Vec::new() };
     story.neighbours = vec![other.clone()];
     story.learn(resumed("p"));
     let start = story.step();
@@ -366,6 +367,49 @@ fn the_conference_is_looked_for_where_it_is_not_known() {
     let done = story.run();
     assert!(done.contains(&"find conference".to_owned()), "{done:?}");
     assert!(is_proven(&story, "p") && statuses(&story)[1] == PAUSED);
+}
+
+/// One agent's call of which the leg is recorded, and which nothing names.
+fn unnamed() -> Story {
+    let mut story = recorded([RUNS, RecordingStatus::Over]);
+    story.call = Call::default();
+    story.facts.clear();
+    story.world.attributes = CallAttributes::default();
+    let mut view = view(TaskStatus::Assigned, 1);
+    view.attributes = CallAttributes::default();
+    story.learn(reservation_event(story.now, ReservationChange::Accepted, 1, 1, view));
+    story
+}
+
+/// With every stream paused nothing else looks for the customer.
+#[test]
+fn a_leg_that_nothing_names_is_looked_for_before_its_pause_is_proven() {
+    let mut story = unnamed();
+    story.learn(paused("p", PauseScope::Call));
+    let done = story.run();
+    assert!(is_proven(&story, "p") && statuses(&story)[0] == PAUSED, "{done:?}");
+    let by: Vec<_> = story.call.pauses()[0].recordings.iter().flatten().map(|row| row.of.clone()).collect();
+    assert_eq!(by, [Recorded::Call(customer())]);
+}
+
+/// A task without a call has nothing that could be recorded; one of two who called is the customer.
+#[test]
+fn who_may_be_the_customer_keeps_a_pause_from_being_proven_and_nobody_does_not() {
+    for callers in [0, 2] {
+        let mut story = unnamed();
+        story.world.recordings.clear();
+        story.learn(paused("p", PauseScope::Call));
+        let listed: Vec<_> = (1..=callers).map(|number| row(sid("CA", 200 + number))).collect();
+        story.run_answered(|operation| match operation {
+            Operation::Read(Read::Participants { .. }) => Some(Outcome::Done(Answer::Participants(listed.clone()))),
+            Operation::Read(Read::FindConference { .. }) if callers == 0 => {
+                Some(Outcome::Done(Answer::Conference(None)))
+            }
+            Operation::Read(_) | Operation::Command(_) => None,
+        });
+        assert!(story.call.has_no_call() && story.rests());
+        assert_eq!(is_proven(&story, "p"), callers == 0, "of {callers}");
+    }
 }
 
 /// Our resume landed, its answer was lost, and Twilio refuses it when it is repeated: what others pause from then on is theirs.
