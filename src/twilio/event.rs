@@ -58,9 +58,8 @@ pub fn parse(pairs: &[Pair<'_>], interest: &Interest) -> Result<Envelope, Malfor
     let event_type = parameters.text("EventType")?;
     let account = parameters.strict("AccountSid")?;
     let workspace = parameters.strict("WorkspaceSid")?;
-    let is_voice = |name: &str| interest.channels.iter().any(|channel| channel == name);
     let content = match EventType::named(event_type).filter(|event| event.is_taskrouters()) {
-        Some(event) if parameters.get("TaskChannelUniqueName").is_none_or(is_voice) => {
+        Some(event) if parameters.get("TaskChannelUniqueName").is_none_or(|name| interest.channel(name).is_some()) => {
             ours(&parameters, event, interest, &account)?
         }
         Some(_) | None => Content::NotOurs,
@@ -97,7 +96,7 @@ fn ours(
     let view = TaskView {
         account: Some(account.clone()),
         task: task.clone(),
-        channel: parameters.get("TaskChannelUniqueName").map(str::to_owned),
+        channel: parameters.get("TaskChannelUniqueName").and_then(|name| interest.channel(name)).map(str::to_owned),
         version: parameters.lenient("TaskVersion"),
         status: parameters.get("TaskAssignmentStatus").map(status),
         attributes: attributes.unwrap_or_default().call(),
