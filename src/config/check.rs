@@ -18,7 +18,7 @@ use super::settings::{
 };
 use crate::call::pause::OnExpiry;
 use crate::telemetry::traces::TraceSettings;
-use crate::telemetry::{LogFormat, is_filter};
+use crate::telemetry::{FILTER_EXAMPLE, LogFormat, check_filter};
 use crate::twilio::assignment::ConferenceInstruction;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::BTreeMap;
@@ -343,10 +343,9 @@ fn traces(reader: &mut Reader) -> Option<Option<TraceSettings>> {
 
 fn log(reader: &mut Reader) -> Option<LogConfig> {
     let format = reader.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
-    let remedy = "write a level such as \"info\", or \"info,taskrouter_streams=debug\"";
-    let filter = reader.text("log.filter", remedy);
-    if filter.as_deref().is_some_and(|filter| !is_filter(filter)) {
-        reader.problem("log.filter", "is not a filter", remedy);
+    let filter = reader.text("log.filter", FILTER_EXAMPLE);
+    if let Some(Err(unfit)) = filter.as_deref().map(check_filter) {
+        reader.problem("log.filter", unfit.to_string(), FILTER_EXAMPLE);
     }
     Some(LogConfig { format: format?, filter: filter? })
 }

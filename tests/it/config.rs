@@ -636,6 +636,31 @@ fn another_strategy_or_format_is_refused_with_the_choices() {
 }
 
 #[test]
+fn a_filter_that_would_switch_off_the_programs_own_lines_is_refused() {
+    for wrong in
+        ["warning", "inof", "text", "info,warning", "h2=debug", "h2", "taskrouter_stream_s=info", "7", "[span]", ","]
+    {
+        let problem = only_problem("log.filter", &format!("[log]\nfilter = \"{wrong}\""), &environment());
+        assert!(problem.remedy.contains("warn, info"), "{wrong}: {problem}");
+    }
+    for fit in [
+        "info",
+        "WARN",
+        "off",
+        "3",
+        " info , h2=debug ",
+        "info,taskrouter_streams=debug",
+        "taskrouter_streams=info",
+        "taskrouter_streams",
+        "error,taskrouter_streams::http=debug",
+        "warn,hyper",
+        "info,",
+    ] {
+        accepted(&format!("[log]\nfilter = \"{fit}\""), &environment());
+    }
+}
+
+#[test]
 fn a_name_prefix_can_stand_in_a_path() {
     for wrong in ["", "a/b", "a b", "é", "%", &"p".repeat(41)] {
         only_problem("streams.name_prefix", &format!("[streams]\nname_prefix = \"{wrong}\""), &environment());
