@@ -23,15 +23,10 @@ pub(super) async fn receive(
     state: web::Data<IngestState>,
 ) -> Result<HttpResponse, Rejection> {
     let settings = &state.settings;
-    let is_awaited = signed::awaits_body(&request, &state);
-    let body = if is_awaited {
-        signed::read_awaited(&request, payload, &state, settings.event_streams_body_limit_bytes).await?
-    } else {
-        signed::read(&request, payload, &state).await?
-    };
+    let body = signed::read_delivery(&request, payload, &state).await?;
     let (account, bytes) = match body.verify(&request, &state)? {
         (account, Signed::Bytes(bytes)) => (account, bytes),
-        (_, Signed::Form(_)) => return Err(Rejection::MediaType),
+        (_, Signed::Form(_)) => return Err(signed::other_media_type(&request, &state)),
     };
     let body = encoding::decoded(&request, bytes, &state)?;
     let malformed = |error: &dyn std::fmt::Display| {
