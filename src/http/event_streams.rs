@@ -38,9 +38,12 @@ pub(super) async fn receive(
     // A 400 throws a delivery away, so it is only for one of which nothing can be used.
     if !elements.is_empty() && elements.iter().all(DeliveryElement::is_unreadable) {
         elements.iter().for_each(|_| metrics::count_malformed(&state.metrics, &account.account));
-        return Err(malformed(
-            &"no element is a CloudEvent with a type: send structured or batched CloudEvents, not binary ones",
-        ));
+        let wrong = if elements.iter().any(|element| *element == DeliveryElement::Untyped) {
+            "no element is a CloudEvent with a type: send structured or batched CloudEvents, not binary ones"
+        } else {
+            "no element can be read as a JSON object"
+        };
+        return Err(malformed(&wrong));
     }
     let facts = facts(&state, account, elements);
     if let Some(witness) = settings.witness.as_ref().filter(|_| !facts.is_empty()) {
@@ -80,7 +83,7 @@ fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<DeliveryEl
                 facts.push(new_fact(state.clock(), task, identity, FactKind::Participant(event)));
             }
             DeliveryElement::Unusable(malformed) => unusable(&malformed),
-            DeliveryElement::Unreadable => unusable(&"it is not a JSON object"),
+            DeliveryElement::Unreadable => unusable(&"it cannot be read as a JSON object"),
             DeliveryElement::Untyped => unusable(&"it has no type, as a CloudEvent has"),
             DeliveryElement::Test { id } => {
                 tracing::info!(test_id = id.as_deref().unwrap_or("-"), "received the sink's test event");

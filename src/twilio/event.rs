@@ -2,7 +2,7 @@
 //! Source: <https://www.twilio.com/docs/taskrouter/api/event/reference>.
 //!
 //! Required parameters are strict. Parameters that Twilio does not document (`Sid`, `TimestampMs`, versions, all of
-//! `Transfer…`) are lenient: a malformed value counts as absent. Of a repeated parameter, the first value counts.
+//! `Transfer…`) are lenient: a malformed value counts as absent. Of a repeated parameter, the first value that is not empty counts.
 
 use super::attributes::Attributes;
 use super::event_types::EventType;
@@ -220,8 +220,8 @@ pub(super) struct Parameters<'a>(pub(super) &'a [Pair<'a>]);
 
 impl<'a> Parameters<'a> {
     pub(super) fn get(&self, name: &str) -> Option<&'a str> {
-        let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
-        if value.is_empty() { None } else { Some(value) }
+        let is_given = |(key, value): &&Pair<'a>| key == name && !value.trim().is_empty();
+        self.0.iter().find(is_given).map(|(_, value)| value.as_ref())
     }
 
     pub(super) fn text(&self, name: &'static str) -> Result<&str, Malformed> {
