@@ -2,6 +2,7 @@
 
 use crate::backfill::run;
 use crate::program::text;
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 use std::process::Output;
 use taskrouter_streams::twilio::event;
@@ -65,6 +66,33 @@ async fn it_shows_first_changes_with_yes_and_then_finds_nothing_to_do() {
     let (code, said) = setup(&stage, &[]).await;
     assert_eq!((code, updates(&stage)), (Some(0), 1), "{said}");
     assert!(said.contains("Nothing to do"), "{said}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn what_undoes_it_works_in_the_shell_that_made_it() {
+    let stage = stage().await;
+    let token = stage.settings().twilio.auth_tokens[0].expose_secret().to_owned();
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("token").display().to_string();
+    std::fs::write(&file, &token).unwrap();
+    let both = format!("{token},another");
+    let asks = "curl asks for a password";
+    for (variables, login, is_asked) in [
+        (&[][..], "-u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\"", false),
+        (&[("TWILIO_AUTH_TOKEN", ""), ("TRS__TWILIO__AUTH_TOKENS", &token)], ":$TRS__TWILIO__AUTH_TOKENS\"", false),
+        (&[("TWILIO_AUTH_TOKEN", &both)], "-u \"AC", true),
+        (&[("TWILIO_AUTH_TOKEN", ""), ("TWILIO_AUTH_TOKEN_FILE", &file)], "-u \"AC", true),
+    ] {
+        stage.sim.world(|world| world.workspace().event_callback_url.clear());
+        let output = run(&stage, &["setup", "--yes"], variables).await;
+        let said = all(&output);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains(login) && said.contains(asks) == is_asked && !said.contains(&token), "{said}");
+        let output = run(&stage, &["setup", "--event-streams"], variables).await;
+        let said = all(&output);
+        assert!(said.contains(login) && said.contains(asks) == is_asked && !said.contains(&token), "{said}");
+    }
     stage.stop().await;
 }
 
