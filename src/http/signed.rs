@@ -240,7 +240,9 @@ impl Unverified {
     ) -> Result<&'a IngressAccount, (&'static str, Option<&'a IngressAccount>)> {
         let (header, targets) = (signature(request).map_err(|reason| (reason, None))?, signed_targets(request));
         let accounts = &state.settings.accounts;
-        let account = if self.is_form { named(accounts, pairs) } else { signer(accounts, &targets, header) };
+        let meant = if self.is_form { named(accounts, pairs) } else { signer(accounts, &targets, header) };
+        // Checked all the same, so that the time to a rejection does not reveal which accounts exist.
+        let checked = meant.or_else(|| accounts.first());
         let with_fragment =
             self.fragment.into_iter().flat_map(|end| targets.iter().map(move |url| format!("{url}{end}")));
         let with_fragment: Vec<String> = with_fragment.collect();
@@ -248,7 +250,10 @@ impl Unverified {
             let verify = |target: &String| account.verifier.verify(target, self.is_form, &self.body, pairs, header);
             targets.iter().chain(&with_fragment).any(verify)
         };
-        account.filter(signs).ok_or(("X-Twilio-Signature does not match", account))
+        checked.filter(signs).ok_or_else(|| match meant {
+            None if self.is_form => ("AccountSid is missing or names no configured account", None),
+            Some(_) | None => ("X-Twilio-Signature does not match", meant),
+        })
     }
 }
 

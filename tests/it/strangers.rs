@@ -456,6 +456,18 @@ fn a_signed_request_on_the_path_of_another_is_told_with_what_to_change() {
 }
 
 #[test]
+fn a_refused_form_is_told_with_the_account_that_it_names_if_it_is_ours() {
+    for (account, is_named) in [(program::ACCOUNT, true), ("AC7a5c00000000000000000000000000ff", false)] {
+        let logged = Logged::start(&[]);
+        let request = raw(TARGET, FORM, &["x"], format!("AccountSid={account}").as_bytes());
+        assert_eq!(logged.send(&request), "403");
+        let said = logged.lines("rejected a request without").concat();
+        assert!(said.contains(program::ACCOUNT) == is_named && !said.contains("00ff"), "{said}");
+        assert!(said.contains("names no configured account") != is_named, "{said}");
+    }
+}
+
+#[test]
 fn the_path_of_a_stranger_is_logged_without_telephone_numbers() {
     for number in ["+15005550006", "%2B15005550006", "1-500-555-0006", "(500)%20555.0006", "12345"] {
         let request = raw(&format!("/sms/{number}/v1.2"), FORM, &["x"], b"");
