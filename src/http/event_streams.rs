@@ -38,7 +38,7 @@ pub(super) async fn receive(
     // A 400 throws a delivery away, so it is only for one of which nothing can be used.
     if !elements.is_empty() && elements.iter().all(DeliveryElement::is_unreadable) {
         elements.iter().for_each(|_| metrics::count_malformed(&state.metrics, &account.account));
-        let wrong = if elements.iter().any(|element| *element == DeliveryElement::Untyped) {
+        let wrong = if elements.contains(&DeliveryElement::Untyped) {
             "no element is a CloudEvent with a type: send structured or batched CloudEvents, not binary ones"
         } else {
             "no element can be read as a JSON object"

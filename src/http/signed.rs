@@ -250,7 +250,7 @@ impl Unverified {
             let verify = |target: &String| account.verifier.verify(target, self.is_form, &self.body, pairs, header);
             targets.iter().chain(&with_fragment).any(verify)
         };
-        checked.filter(signs).ok_or_else(|| match meant {
+        checked.filter(signs).ok_or(match meant {
             None if self.is_form => ("AccountSid is missing or names no configured account", None),
             Some(_) | None => ("X-Twilio-Signature does not match", meant),
         })

@@ -60,7 +60,7 @@ pub(super) fn read(filter: &str) -> Result<EnvFilter, UnfitFilter> {
         let target = part.split(['=', '[']).next().unwrap_or_default();
         is_level(part) || (!target.is_empty() && OWN.starts_with(target))
     };
-    if !parts.iter().any(|part| is_ours(&part)) {
+    if !parts.iter().any(is_ours) {
         return Err(UnfitFilter::Silent);
     }
     EnvFilter::try_new(format!("{STRANGERS},{}", parts.join(","))).map_err(|_| UnfitFilter::Syntax)
