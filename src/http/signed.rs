@@ -120,8 +120,24 @@ async fn read_within(
     match tokio::time::timeout(state.settings.client_timeout, whole(request, payload, state, limit, budget)).await {
         Ok(Ok((body, held))) => Ok(Unverified { body, is_form: is_form(request), _held: held, fragment: None }),
         Ok(Err(rejection)) => Err(rejection),
-        Err(_) => Err(Rejection::TooSlow),
+        Err(_) => Err(too_slow(request, state)),
     }
+}
+
+/// Refuses what did not arrive in time, which Twilio does not send again either.
+fn too_slow(request: &HttpRequest, state: &IngestState) -> Rejection {
+    if request.headers().contains_key(SIGNATURE) {
+        let path = labels::path(request.match_pattern().as_deref());
+        state.oversized.log(|suppressed| {
+            tracing::warn!(
+                path,
+                limit = "server.client_timeout_ms",
+                suppressed,
+                "answered a request with an X-Twilio-Signature with 408: its body did not arrive in time; if it came from Twilio, see whether a proxy in front is slow"
+            );
+        });
+    }
+    Rejection::TooSlow
 }
 
 /// Bytes that many bodies share, and what one of them holds of it.

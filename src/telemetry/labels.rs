@@ -91,7 +91,7 @@ pub const TWILIO_PATHS: [&str; 4] =
     ["/taskrouter/events", "/taskrouter/event-streams", "/taskrouter/assignment", "/streams/status"];
 
 /// Answers by which a request of Twilio's is lost: what is refused so is not sent again.
-pub const LOST: [&str; 3] = ["400", "413", "415"];
+pub const LOST: [&str; 4] = ["400", "405", "413", "415"];
 
 /// The labels of those answers.
 pub fn lost_answers() -> impl Iterator<Item = [(&'static str, &'static str); 2]> {

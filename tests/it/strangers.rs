@@ -432,6 +432,9 @@ fn a_signed_request_that_a_limit_refuses_is_told_with_the_key_to_raise() {
         assert_eq!(answer, "413", "{key}");
         assert!(said.contains(key) && said.contains(path) && !said.contains("aaaa"), "{key}: {said}");
     }
+    let unfinished = &addons[..addons.len() - 60_000];
+    let (answer, said) = warned(unfinished, &[("TRS__SERVER__CLIENT_TIMEOUT_MS", "300")]);
+    assert!(answer == "408" && said.contains("server.client_timeout_ms") && !said.contains("aaaa"), "{answer} {said}");
     let logged = Logged::start(&[]);
     let unsigned = String::from_utf8(addons.clone()).unwrap().replace("X-Twilio-Signature", "X-Other");
     assert_eq!(logged.send(unsigned.as_bytes()), "413");
@@ -447,6 +450,9 @@ fn a_signed_request_on_the_path_of_another_is_told_with_what_to_change() {
     let form = signed(EVENT_STREAMS_PATH, FORM, &[("a", "b")], "a=b");
     let (answer, said) = warned(&form, &[]);
     assert!(answer == "415" && said.contains(TARGET) && said.contains("Event Callback URL"), "{answer} {said}");
+    let got = signed(EVENT_STREAMS_PATH, FORM, &[], "");
+    let (answer, said) = warned(&[b"GET", &got[4..]].concat(), &[]);
+    assert!(answer == "405" && said.contains("POST") && said.contains(EVENT_STREAMS_PATH), "{answer} {said}");
     let assignment = signed("/taskrouter/assignment", FORM, &[("a", "b")], "a=b");
     let (answer, said) = warned(&assignment, &[]);
     assert!(answer == "404" && said.contains("assignment.enabled"), "{answer} {said}");
