@@ -1,10 +1,10 @@
 //! `setup` against the simulated Twilio, as its users start it.
 
-use crate::backfill::run;
+use crate::backfill::{environment, run};
 use crate::program::text;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
-use std::process::Output;
+use std::process::{Command, Output};
 use taskrouter_streams::twilio::event;
 use taskrouter_streams::twilio::event_stream::PARTICIPANT_TYPE;
 use twilio_simulator::SimConfig;
@@ -75,24 +75,39 @@ async fn what_undoes_it_works_in_the_shell_that_made_it() {
     let token = stage.settings().twilio.auth_tokens[0].expose_secret().to_owned();
     let directory = tempfile::TempDir::new().unwrap();
     let file = directory.path().join("token").display().to_string();
-    std::fs::write(&file, &token).unwrap();
+    std::fs::write(&file, format!("{token}\nanother\n")).unwrap();
     let both = format!("{token},another");
-    let asks = "curl asks for a password";
-    for (variables, login, is_asked) in [
-        (&[][..], "-u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\"", false),
-        (&[("TWILIO_AUTH_TOKEN", ""), ("TRS__TWILIO__AUTH_TOKENS", &token)], ":$TRS__TWILIO__AUTH_TOKENS\"", false),
-        (&[("TWILIO_AUTH_TOKEN", &both)], "-u \"AC", true),
-        (&[("TWILIO_AUTH_TOKEN", ""), ("TWILIO_AUTH_TOKEN_FILE", &file)], "-u \"AC", true),
+    let toml = directory.path().join("config.toml").display().to_string();
+    std::fs::write(&toml, format!("[twilio]\nauth_tokens = [\"{token}\"]\n")).unwrap();
+    let none = ("TWILIO_AUTH_TOKEN", "");
+    for variables in [
+        &[][..],
+        &[none, ("TRS__TWILIO__AUTH_TOKENS", &token)],
+        &[("TWILIO_AUTH_TOKEN", &both)],
+        &[none, ("TWILIO_AUTH_TOKEN_FILE", &file)],
+        &[none, ("TRS__TWILIO__AUTH_TOKENS_FILE", &file)],
     ] {
-        stage.sim.world(|world| world.workspace().event_callback_url.clear());
-        let output = run(&stage, &["setup", "--yes"], variables).await;
-        let said = all(&output);
-        assert_eq!(output.status.code(), Some(0), "{said}");
-        assert!(said.contains(login) && said.contains(asks) == is_asked && !said.contains(&token), "{said}");
-        let output = run(&stage, &["setup", "--event-streams"], variables).await;
-        let said = all(&output);
-        assert!(said.contains(login) && said.contains(asks) == is_asked && !said.contains(&token), "{said}");
+        for arguments in [&["setup", "--yes"][..], &["setup", "--event-streams"]] {
+            stage.sim.world(|world| world.workspace().event_callback_url.clear());
+            let said = all(&run(&stage, arguments, variables).await);
+            assert!(!said.contains(&token) && !said.contains("asks for"), "{said}");
+            let login = said.lines().find_map(|line| line.trim().strip_prefix("-u ")).unwrap().trim_end_matches('\\');
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("printf %s {login}")]).envs(environment(&stage));
+            for (name, value) in variables {
+                if value.is_empty() {
+                    shell.env_remove(name)
+                } else {
+                    shell.env(name, value)
+                };
+            }
+            let expected = format!("{}:{token}", stage.settings().twilio.account_sid);
+            assert_eq!(text(&shell.output().unwrap().stdout), expected, "{login}");
+        }
     }
+    let said = all(&run(&stage, &["setup", "--event-streams", "--config", &toml], &[none]).await);
+    assert!(said.contains("asks for a password") && said.contains("the first of twilio.auth_tokens"), "{said}");
+    assert!(!said.contains(&token), "{said}");
     stage.stop().await;
 }
 
