@@ -4,13 +4,16 @@
 //! do nothing; in CI they fail instead.
 
 use crate::program::{Serving, text};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// Mounts a disk on $1 and becomes the program.
 const ON_A_SMALL_DISK: &str = r#"mount -t tmpfs -o size=1m none "$1" && shift && exec "$@""#;
+
+const ON_A_FULL_DISK: &str =
+    r#"mount -t tmpfs -o size=1m none "$1" && head -c 2097152 /dev/zero > "$1/ballast"; shift && exec "$@""#;
 
 const ON_A_READ_ONLY_DISK: &str = r#"mount -t tmpfs -o ro none "$1" && shift && exec "$@""#;
 
@@ -124,4 +127,21 @@ fn writes_that_the_system_refuses_make_503_of_every_event_until_it_takes_them_ag
     assert!(taken.contains("14 of 14 events were accepted"), "{taken}");
     serving.signal("TERM");
     assert_eq!(serving.ended(), Some(0));
+}
+
+#[test]
+fn a_start_on_a_full_disk_waits_for_room() {
+    let directory = TempDir::new().unwrap();
+    let Some(mut command) = on_a_disk(ON_A_FULL_DISK, directory.path()) else { return };
+    command.arg("serve").envs(crate::program::ENVIRONMENT).env("TRS__JOURNAL__URL", journal_url(directory.path()));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let waits = said.find(|line| line.contains("waiting for the database")).unwrap();
+    assert!(waits.contains("make room on its disk"), "{waits}");
+    std::fs::remove_file(format!("/proc/{}/root{}/ballast", child.id(), directory.path().display())).unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert!(ready.starts_with("ready: "), "{ready} {:?}", child.try_wait());
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

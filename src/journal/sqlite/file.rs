@@ -1,5 +1,6 @@
 //! The file, what is beside it, and the lock that keeps other processes out.
 
+use super::error::unfit;
 use crate::journal::{JournalError, OpenError, Storage};
 use rustix::fs::statvfs;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -18,15 +19,13 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
 /// whose leases we would not see. The lock is `flock`'s, which does not meet SQLite's and holds by whatever name the file is
 /// opened. It lasts until the last connection is closed: closing any descriptor of the file ends SQLite's locks.
 pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
-    let shown = path.display().to_string();
-    let unopenable = |reason: std::io::Error| OpenError::Unopenable { path: shown.clone(), reason: reason.to_string() };
     let mut options = OpenOptions::new();
-    let file =
-        options.create(true).truncate(false).read(true).write(true).mode(0o600).open(path).map_err(unopenable)?;
+    let opened = options.create(true).truncate(false).read(true).write(true).mode(0o600).open(path);
+    let file = opened.map_err(|error| unfit(path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: shown }),
-        Err(TryLockError::Error(reason)) => Err(unopenable(reason)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.display().to_string() }),
+        Err(TryLockError::Error(error)) => Err(unfit(path, &error)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`SqliteJournal`]: what each part of a journal is for this store.
 
-use super::error::{unavailable, verdict};
+use super::error::{unavailable, unopened, verdict};
 use super::file::{JournalFile, held_during, lock};
 use super::foreseen::Consulted;
 use super::live::{Live, millis};
@@ -61,13 +61,13 @@ impl SqliteJournal {
     /// # Errors
     /// When another process has the file, or it cannot be opened, or a newer version wrote it.
     pub fn open(settings: SqliteSettings) -> Result<Self, OpenError> {
-        let unopenable = |reason: String| OpenError::Unopenable { path: settings.path.display().to_string(), reason };
+        let unopened = |error: rusqlite::Error| unopened(&settings.path, &error);
         let lock = Arc::new(lock(&settings.path)?);
         let connection = schema::open_for_writing(&settings.path, settings.wal_limit_bytes)?;
         let reading = schema::open_for_reading(&settings.path)?;
         let projecting = schema::open_for_projecting(&settings.path, settings.wal_limit_bytes)?;
         let folding = schema::open_for_folding(&settings.path)?;
-        let (live, clock, opening) = projection::open(&connection).map_err(|error| unopenable(error.to_string()))?;
+        let (live, clock, opening) = projection::open(&connection).map_err(unopened)?;
         let (live, clock) = (Arc::new(Live::new(live)), Arc::new(clock));
         let (hint, failed_writes, turns) =
             (Arc::new(Notify::new()), Arc::new(FailedWrites::default()), Arc::new(Turns::default()));
@@ -93,12 +93,15 @@ impl SqliteJournal {
             has_unpacked: true,
         };
         let wal_bytes = settings.commits.wal_bytes.clone();
-        let wal = WriteAheadLog::new(folding, lock.clone(), settings.wal_limit_bytes, wal_bytes, turns.clone())
-            .map_err(|error| unopenable(error.to_string()))?;
+        let limit = settings.wal_limit_bytes;
+        let wal = WriteAheadLog::new(folding, lock.clone(), limit, wal_bytes, turns.clone());
+        let wal = wal.map_err(unopened)?;
         let spawn = |name: &'static str, work: Box<dyn FnOnce() + Send>| {
             let work = held_during(lock.clone(), watched(name, failure.clone(), work));
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-            thread.map_err(|error| unopenable(error.to_string()))
+            let remedy = "raise the limit of threads";
+            let path = || settings.path.display().to_string();
+            thread.map_err(|error| OpenError::Unopenable { path: path(), reason: error.to_string(), remedy })
         };
         let threads = Threads {
             writer: spawn("journal-writer", Box::new(move || writer.run(&write_queue)))?,
