@@ -3,8 +3,9 @@
 use super::error::unfit;
 use crate::journal::{JournalError, OpenError, Storage};
 use rustix::fs::statvfs;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,6 +35,52 @@ pub(super) fn held_during(lock: Arc<File>, work: impl FnOnce()) -> impl FnOnce()
     move || {
         work();
         drop(lock);
+    }
+}
+
+/// The open files and their names. A file that is removed or replaced goes on taking what is written, and is gone with the process.
+pub(super) struct OpenFiles(Vec<(PathBuf, FileId)>);
+
+/// What the system knows a file by: its device and its number there, which no other file gets while this one is open.
+type FileId = (u64, u64);
+
+fn id(file: &Metadata) -> FileId {
+    (file.dev(), file.ino())
+}
+
+impl OpenFiles {
+    /// `path` leads to the file that is locked. SQLite has made those beside `resolved`, where no link leads any further.
+    pub(super) fn new(path: &Path, locked: &File, resolved: &Path) -> std::io::Result<Self> {
+        let mut files = vec![(path.to_owned(), id(&locked.metadata()?))];
+        for beside in ["-wal", "-shm"].map(|ending| beside(resolved, ending)) {
+            if let Ok(found) = beside.metadata() {
+                files.push((beside, id(&found)));
+            }
+        }
+        Ok(Self(files))
+    }
+
+    /// # Errors
+    /// When a name leads to another file, or to none.
+    pub(super) fn check(&self) -> Result<(), JournalError> {
+        match self.0.iter().find(|(path, open)| leads_elsewhere(path, *open)) {
+            None => Ok(()),
+            Some((path, _)) => Err(JournalError::Fatal {
+                reason: format!(
+                    "{} was removed, moved or replaced while in use: put the journal's file where journal.url says, or start with \
+                     a new one, and run `backfill --since` with the time of that",
+                    path.display()
+                ),
+            }),
+        }
+    }
+}
+
+/// Whoever cannot look does not know.
+fn leads_elsewhere(path: &Path, open: FileId) -> bool {
+    match path.metadata() {
+        Ok(found) => id(&found) != open,
+        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::error::{reason, verdict};
+use super::file::OpenFiles;
 use super::foreseen::Consulted;
 use super::live::Live;
 use super::queue::{Message, Other, Write, WriteFact};
@@ -12,6 +13,7 @@ use crate::journal::running::Failure;
 use crate::journal::{Clock, JournalError};
 use crate::telemetry::metrics::Commits;
 use rusqlite::{Connection, TransactionBehavior};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -40,6 +42,7 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     /// For the projection.
     pub(super) projecting: Connection,
+    pub(super) files: Arc<OpenFiles>,
     pub(super) live: Arc<Live>,
     pub(super) clock: Arc<Clock>,
     pub(super) batch_limit: usize,
@@ -62,37 +65,56 @@ impl Writer {
     /// then learns that it is gone.
     pub(super) fn run(mut self, queue: &Receiver<Message<Write>>) {
         loop {
-            let is_behind = self.live.lock().is_behind() > 0;
-            // A call that is given back falls behind without a word to this thread.
-            let first = match queue.recv_timeout(if is_behind || self.has_unpacked { IDLE } else { PROJECTED_EVERY }) {
-                Ok(first) => first,
-                Err(RecvTimeoutError::Timeout) => {
-                    if is_behind {
-                        self.project();
-                    } else {
-                        self.pack(PACKED_IDLE);
-                    }
-                    continue;
+            match self.turn(queue) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return,
+                Err(fatal) => {
+                    self.failed_writes.note();
+                    tracing::error!(error = %fatal, "the journal failed; the process stops");
+                    self.failing.send_replace(Some(fatal));
+                    return;
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let Gathered { facts, other, is_closing } = self.gather(queue, first);
-            let written = if facts.is_empty() { Ok(()) } else { self.commit(facts) };
-            let written = written.and_then(|()| other.map_or(Ok(()), |other| self.perform(other)));
-            if let Err(fatal) = written {
-                tracing::error!(error = %fatal, "the journal failed; the process stops and recovers from the file when it starts again");
-                self.failing.send_replace(Some(fatal));
-                return;
-            }
-            self.tell_folder();
-            if is_closing {
-                return self.finish();
-            }
-            self.pack(PACKED_BUSY);
-            if self.live.lock().is_behind() > BEHIND_LIMIT || self.projected.elapsed() > PROJECTED_EVERY {
-                self.project();
             }
         }
+    }
+
+    /// Writes what is in the queue, or catches up while there is nothing.
+    ///
+    /// # Errors
+    /// When the file can no longer be relied on.
+    fn turn(&mut self, queue: &Receiver<Message<Write>>) -> Result<ControlFlow<()>, JournalError> {
+        let is_behind = self.live.lock().is_behind() > 0;
+        // A call that is given back falls behind without a word to this thread.
+        let first = match queue.recv_timeout(if is_behind || self.has_unpacked { IDLE } else { PROJECTED_EVERY }) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                self.files.check()?;
+                if is_behind {
+                    self.project();
+                } else {
+                    self.pack(PACKED_IDLE);
+                }
+                return Ok(ControlFlow::Continue(()));
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(ControlFlow::Break(())),
+        };
+        let Gathered { facts, other, is_closing } = self.gather(queue, first);
+        if !facts.is_empty() {
+            self.commit(facts)?;
+        }
+        if let Some(other) = other {
+            self.perform(other)?;
+        }
+        self.tell_folder();
+        if is_closing {
+            self.finish();
+            return Ok(ControlFlow::Break(()));
+        }
+        self.pack(PACKED_BUSY);
+        if self.live.lock().is_behind() > BEHIND_LIMIT || self.projected.elapsed() > PROJECTED_EVERY {
+            self.project();
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Something was written. A thread that folds and is gone has reported so itself.
@@ -124,7 +146,8 @@ impl Writer {
         let began = Instant::now();
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most journal.batch_limit writes")]
         self.commits.writes.observe(facts.len() as f64);
-        let mut batch = Batch::new(&self.live, began, self.clock.now());
+        let live = self.live.clone();
+        let mut batch = Batch::new(&live, began, self.clock.now());
         let (connection, left) = (&mut self.connection, &mut facts.into_iter());
         let committed = self.turns.write(|| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -135,7 +158,8 @@ impl Writer {
             transaction.commit()
         });
         self.commits.seconds.observe(began.elapsed().as_secs_f64());
-        match committed.map_err(|error| verdict(&error)) {
+        // Before anybody is told that it is durable: what is written to a file without a name is gone with the process.
+        match committed.map_err(|error| verdict(&error)).and_then(|()| self.files.check()) {
             Ok(()) => {
                 if batch.committed() {
                     self.hint.notify_one();
@@ -153,6 +177,7 @@ impl Writer {
     }
 
     fn perform(&mut self, other: Other) -> Result<(), JournalError> {
+        self.files.check()?;
         let (connection, live) = (&mut self.connection, &self.live);
         match self.turns.write(|| other(connection, live)) {
             Ok(()) => Ok(()),

@@ -368,6 +368,27 @@ async fn a_file_that_is_locked_is_waited_for() {
     ingest(&*dir.open(LONG).await, 1, 1).await;
 }
 
+/// The log that is beside the path by now is another file's.
+#[tokio::test]
+async fn whatever_took_the_files_place_is_left_alone() {
+    let dir = Dir::new();
+    let journal = dir.open(LONG).await;
+    ingest(&*journal, 1, 1).await;
+    for ending in ["", "-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{ending}", dir.file().display())).unwrap();
+        std::fs::write(format!("{}{ending}", dir.file().display()), "another's").unwrap();
+    }
+    let refused = journal.ingest(event(1, 2)).await;
+    assert!(matches!(refused, Err(JournalError::Fatal { .. })), "{refused:?}");
+    assert!(matches!(journal.failed().await, JournalError::Fatal { .. }));
+    assert!(journal.ready().await.is_err());
+    journal.close().await.unwrap();
+    for ending in ["", "-wal", "-shm"] {
+        let found = std::fs::read_to_string(format!("{}{ending}", dir.file().display()));
+        assert_eq!(found.unwrap(), "another's", "{ending}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_beyond_the_queue_are_refused_and_the_rest_goes_in_when_the_disk_is_back() {
     let dir = Dir::new();
