@@ -94,6 +94,7 @@ impl SqliteJournal {
             log: log.clone(),
             failed_writes: failed_writes.clone(),
             failing: failure.clone(),
+            is_failing: false,
             projected: Instant::now(),
             has_unpacked: true,
         };

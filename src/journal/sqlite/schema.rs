@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// How long a connection waits for somebody else's lock, such as a backup's. Whoever sent an event waits as long for its 503.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same where the write before has failed.
+pub(super) const PATIENCE_AFTER_A_FAILURE: Duration = Duration::from_millis(100);
 
 /// Each connection that writes keeps 16 MiB of the file in memory. A new task is looked for in an index without any order, and with
 /// SQLite's 2 MB every look would be a reading of the file once it has some ten thousand calls.

@@ -7,7 +7,7 @@ use super::foreseen::Consulted;
 use super::live::Live;
 use super::queue::{Message, Other, Write, WriteFact};
 use super::turns::Turns;
-use super::{packing, projection};
+use super::{packing, projection, schema};
 use crate::journal::failed_writes::FailedWrites;
 use crate::journal::running::Failure;
 use crate::journal::{Clock, JournalError};
@@ -55,6 +55,8 @@ pub(super) struct Writer {
     pub(super) log: Sender<Message<()>>,
     pub(super) failed_writes: Arc<FailedWrites>,
     pub(super) failing: Failure,
+    /// The last write failed.
+    pub(super) is_failing: bool,
     pub(super) projected: Instant,
     /// There may be calls that are over and not packed.
     pub(super) has_unpacked: bool,
@@ -161,6 +163,7 @@ impl Writer {
         // Before anybody is told that it is durable: what is written to a file without a name is gone with the process.
         match committed.map_err(|error| verdict(&error)).and_then(|()| self.files.check()) {
             Ok(()) => {
+                self.expect(true);
                 if batch.committed() {
                     self.hint.notify_one();
                 }
@@ -169,6 +172,7 @@ impl Writer {
             Err(error) => {
                 // Before anybody is answered: who learns of it may ask whether the journal is ready.
                 self.failed_writes.note();
+                self.expect(false);
                 left.for_each(|fact| batch.skip(fact));
                 batch.failed(&error);
                 Self::failed(error)
@@ -183,9 +187,21 @@ impl Writer {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.failed_writes.note();
+                self.expect(false);
                 Self::failed(error)
             }
         }
+    }
+
+    /// Somebody who has held the file's lock for long goes on holding it. Whoever waits is to be told, one after the other.
+    fn expect(&mut self, success: bool) {
+        if self.is_failing != success {
+            return;
+        }
+        let patience = if success { schema::PATIENCE } else { schema::PATIENCE_AFTER_A_FAILURE };
+        // A timer of SQLite's, which takes any.
+        let is_set = self.connection.busy_timeout(patience).is_ok();
+        self.is_failing = if is_set { !success } else { self.is_failing };
     }
 
     /// A failure is passed on when nothing can follow it.

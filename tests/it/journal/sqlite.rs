@@ -389,6 +389,29 @@ async fn whatever_took_the_files_place_is_left_alone() {
     }
 }
 
+/// Twilio waits for fifteen seconds, a desktop for less.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_while_somebody_holds_the_lock_learns_of_it_soon() {
+    let dir = Dir::new();
+    let opened = SqliteJournal::open(SqliteSettings { batch_limit: 1, ..settings(&dir.file()) });
+    let journal: Arc<dyn Journal> = Arc::new(opened.unwrap());
+    ingest(&*journal, 1, 0).await;
+    let side = rusqlite::Connection::open(dir.file()).unwrap();
+    side.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let began = Instant::now();
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 1..9 {
+        let journal = journal.clone();
+        waiting.spawn(async move { journal.ingest(event(1, number)).await });
+    }
+    for refused in waiting.join_all().await {
+        assert!(refused.as_ref().is_err_and(|error| error.to_string().ends_with("lock: end it")), "{refused:?}");
+    }
+    assert!(began.elapsed() < scaled(Duration::from_secs(3)), "{:?}", began.elapsed());
+    side.execute_batch("ROLLBACK").unwrap();
+    ingest(&*journal, 1, 1).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_beyond_the_queue_are_refused_and_the_rest_goes_in_when_the_disk_is_back() {
     let dir = Dir::new();
