@@ -580,6 +580,23 @@ async fn connections_that_the_server_closed_are_replaced_without_a_failure() {
     assert_eq!(facts_of(&database).await, 24);
 }
 
+/// As a server whose max_connections are used up by others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_serves_all_where_the_server_gives_no_other() {
+    let Some(database) = Database::new().await else { return };
+    open(settings(database.url(), LONG)).await.close().await.unwrap();
+    let url = database.url_of_a_user_of_the_tables().await;
+    database.say(&format!("ALTER ROLE uses_{} CONNECTION LIMIT 1", database.name())).await;
+    let journal = open(PostgresSettings { listen: false, ..settings(url, LONG) }).await;
+    for number in 0..5 {
+        let asked = std::iter::repeat_with(|| journal.backlog()).take(8);
+        let (asked, ()) = tokio::join!(futures_util::future::join_all(asked), ingest(&*journal, 1, number));
+        for answered in asked {
+            answered.unwrap();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_beyond_the_queue_are_refused_and_the_rest_goes_in() {
     let Some(database) = Database::new().await else { return };
