@@ -24,6 +24,9 @@ use std::collections::BTreeSet;
 /// How old a reading of the leg may be to say where it was when a stream was started.
 const PROBE_AGE_MS: i64 = 2_000;
 
+/// How long a list may still show the row that a redirect has taken the customer from.
+const STALE_ROW_MS: i64 = 5_000;
+
 /// How often readings may contradict an un-hold before we believe that somebody held the customer again.
 const STALE_READINGS: u32 = 3;
 
@@ -44,6 +47,8 @@ pub(super) struct Leg {
     /// Guard and hold as they were ahead of an update that was begun and has not settled.
     before_update: Option<Box<(Register<Guard>, Hold)>>,
     whereabouts: Whereabouts,
+    /// When the row was made that a redirect has taken the customer from.
+    row_left: Option<String>,
     gone: bool,
     /// When the call was last asked for and found in progress.
     alive_at: Option<EpochMs>,
@@ -205,7 +210,8 @@ impl Leg {
         at: EpochMs,
     ) -> Sight {
         let is_customer = |row: &&ParticipantRow| Some(&row.call) == customer;
-        let customer = rows.iter().find(is_customer).filter(|row| row.connected).cloned();
+        let row = rows.iter().find(is_customer).filter(|row| row.connected);
+        let customer = row.filter(|row| !self.is_row_left(row, asked_at)).cloned();
         let others = rows.iter().filter(|row| row.connected && !is_customer(row)).count();
         let mut sight = Sight { alone: customer.is_some() && others == 0, ..Sight::default() };
         self.absent = customer.is_none();
@@ -251,6 +257,15 @@ impl Leg {
         sight
     }
 
+    /// Whether this is the row that the customer was in before the redirect that they are away by: the one that follows it is
+    /// younger, and its guard was raised by our TwiML.
+    fn is_row_left(&self, row: &ParticipantRow, asked_at: EpochMs) -> bool {
+        let Whereabouts::Away(poll) = &self.whereabouts else { return false };
+        let is_older = self.row_left.is_some() && row.date_created == self.row_left;
+        let is_lowered = row.guard == Some(Guard::Lowered) && self.own_guard() == Guard::Raised;
+        is_older && is_lowered && asked_at < poll.since + STALE_ROW_MS
+    }
+
     fn guard_read(&mut self, row: &ParticipantRow, asked_at: EpochMs, at: EpochMs) {
         if let Some(guard) = row.guard {
             self.guard.read(guard, asked_at, at);
@@ -271,6 +286,11 @@ impl Leg {
     /// The guard as it should be while no redirect is due: as it was before our first write. Flex raises it.
     pub(super) fn own_guard(&self) -> Guard {
         self.guard.original().unwrap_or(Guard::Raised)
+    }
+
+    /// Whether nobody has looked yet how the guard is. A row without one cannot tell.
+    pub(super) fn is_own_guard_unread(&self) -> bool {
+        self.guard.is_unknown() && self.reading.as_ref().is_none_or(|reading| reading.customer.is_none())
     }
 
     /// Whether our hand is on a guard that was raised before.
@@ -412,6 +432,9 @@ impl Leg {
 
     /// It took effect: Twilio took it, or it was seen to have.
     pub(super) fn redirected(&mut self, at: EpochMs) {
+        if let Whereabouts::Perhaps(redirect) = &self.whereabouts {
+            self.row_left = redirect.row_before.as_ref().and_then(|row| row.date_created.clone());
+        }
         self.hold.redirected(at);
         self.guard.left();
         self.whereabouts = Whereabouts::Away(Poll::begin(at));
@@ -437,6 +460,8 @@ impl Leg {
         if let Whereabouts::Perhaps(_) = self.whereabouts {
             self.whereabouts = Whereabouts::There;
             self.hold.spared();
+            // An answer that denies it may be wrong: no other redirect goes out on what was read before this one.
+            self.reading = None;
         }
     }
 }

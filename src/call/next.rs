@@ -519,6 +519,8 @@ impl Decision<'_> {
                 }
                 self.poll(conference, poll, why)
             }
+            // How it was is what it will be again.
+            Standing::Missing if self.leg.is_own_guard_unread() => self.read_at(self.now, conference, why),
             Standing::Awaited(_) | Standing::Missing | Standing::Proven => {
                 self.update(conference, customer, Some(guard), None, why)
             }

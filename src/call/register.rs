@@ -146,6 +146,11 @@ impl<T: Copy + PartialEq> Register<T> {
         self.polls += 1;
     }
 
+    /// Whether nobody knows what our first write would overwrite.
+    pub(super) fn is_unknown(&self) -> bool {
+        !self.touched && self.original.is_none()
+    }
+
     /// As it was before our first write.
     pub(super) fn original(&self) -> Option<T> {
         self.original
