@@ -21,6 +21,7 @@ pub use settings::{
 };
 
 use layers::{DEFAULT, DEFAULT_ORIGIN, Layers};
+use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -50,6 +51,20 @@ pub fn from_text(file: Option<(&str, &str)>, environment: &BTreeMap<String, Stri
 pub fn load_admin(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<AdminConfig, ConfigError> {
     let file = file.map(read).transpose()?;
     check::admin_alone(layers(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)?)
+}
+
+/// `twilio.auth_tokens` alone, from the same layers as [`load`]. There is at least one.
+pub fn load_auth_tokens(
+    file: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+) -> Result<Vec<SecretString>, ConfigError> {
+    let file = file.map(read).transpose()?;
+    check::auth_tokens_alone(layers(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)?)
+}
+
+/// `admin.token` alone, of the environment.
+pub fn load_admin_token(environment: &BTreeMap<String, String>) -> Result<Option<SecretString>, ConfigError> {
+    check::admin_token_alone(layers(None, environment)?)
 }
 
 fn read(path: &Path) -> Result<(String, String), ConfigError> {

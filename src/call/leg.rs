@@ -24,6 +24,13 @@ use std::collections::BTreeSet;
 /// How old a reading of the leg may be to say where it was when a stream was started.
 const PROBE_AGE_MS: i64 = 2_000;
 
+/// Looks that do not find a customer whose call is in progress before their guard counts as moot: at once, when the call was found in
+/// progress, and late. A list may leave out who is there for a while.
+const RAISE_MISSES: u32 = 3;
+
+/// How long a list may still show the row that a redirect has taken the customer from.
+const STALE_ROW_MS: i64 = 5_000;
+
 /// How often readings may contradict an un-hold before we believe that somebody held the customer again.
 const STALE_READINGS: u32 = 3;
 
@@ -39,11 +46,15 @@ pub(super) struct Leg {
     absent: bool,
     /// When the customer was first read absent, and not seen since.
     missed_at: Option<EpochMs>,
+    /// Looks for a customer whose guard is to be raised again that did not find them.
+    raise_misses: Option<Poll>,
     guard: Register<Guard>,
     hold: Hold,
     /// Guard and hold as they were ahead of an update that was begun and has not settled.
     before_update: Option<Box<(Register<Guard>, Hold)>>,
     whereabouts: Whereabouts,
+    /// When the row was made that a redirect has taken the customer from.
+    row_left: Option<String>,
     gone: bool,
     /// When the call was last asked for and found in progress.
     alive_at: Option<EpochMs>,
@@ -109,6 +120,8 @@ pub(super) struct Sight {
     pub(super) absent: bool,
     /// The customer is the only one there.
     pub(super) alone: bool,
+    /// The customer's row does not tell their guard.
+    pub(super) guard_untold: bool,
 }
 
 impl Redirect {
@@ -205,11 +218,15 @@ impl Leg {
         at: EpochMs,
     ) -> Sight {
         let is_customer = |row: &&ParticipantRow| Some(&row.call) == customer;
-        let customer = rows.iter().find(is_customer).filter(|row| row.connected).cloned();
+        let row = rows.iter().find(is_customer).filter(|row| row.connected);
+        let customer = row.filter(|row| !self.is_row_left(row, asked_at)).cloned();
         let others = rows.iter().filter(|row| row.connected && !is_customer(row)).count();
-        let mut sight = Sight { alone: customer.is_some() && others == 0, ..Sight::default() };
+        let guard_untold = customer.as_ref().is_some_and(|row| row.guard.is_none());
+        let mut sight = Sight { alone: customer.is_some() && others == 0, guard_untold, ..Sight::default() };
         self.absent = customer.is_none();
-        self.missed_at.take_if(|_| !self.absent);
+        if !self.absent {
+            (self.missed_at, self.raise_misses) = (None, None);
+        }
         // First: a redirect that turns out to have taken effect took a hold with it that only the earlier word knows of.
         if let Whereabouts::Perhaps(redirect) = &mut self.whereabouts {
             redirect.poll.polled(at);
@@ -251,6 +268,15 @@ impl Leg {
         sight
     }
 
+    /// Whether this is the row that the customer was in before the redirect that they are away by: the one that follows it is
+    /// younger, and its guard was raised by our TwiML.
+    fn is_row_left(&self, row: &ParticipantRow, asked_at: EpochMs) -> bool {
+        let Whereabouts::Away(poll) = &self.whereabouts else { return false };
+        let is_older = self.row_left.is_some() && row.date_created == self.row_left;
+        let is_lowered = row.guard == Some(Guard::Lowered) && self.own_guard() == Guard::Raised;
+        is_older && is_lowered && asked_at < poll.since + STALE_ROW_MS
+    }
+
     fn guard_read(&mut self, row: &ParticipantRow, asked_at: EpochMs, at: EpochMs) {
         if let Some(guard) = row.guard {
             self.guard.read(guard, asked_at, at);
@@ -271,6 +297,11 @@ impl Leg {
     /// The guard as it should be while no redirect is due: as it was before our first write. Flex raises it.
     pub(super) fn own_guard(&self) -> Guard {
         self.guard.original().unwrap_or(Guard::Raised)
+    }
+
+    /// Whether nobody has looked yet how the guard is. A row without one cannot tell.
+    pub(super) fn is_own_guard_unread(&self) -> bool {
+        self.guard.is_unknown() && self.reading.as_ref().is_none_or(|reading| reading.customer.is_none())
     }
 
     /// Whether our hand is on a guard that was raised before.
@@ -342,6 +373,13 @@ impl Leg {
         }
     }
 
+    /// The update has settled, and its answer says that it was not performed.
+    pub(super) fn update_denied(&mut self, guard: Option<Guard>, sent_at: EpochMs, at: EpochMs) {
+        if guard == Some(Guard::Lowered) {
+            self.guard.denied(Guard::Lowered, sent_at, at);
+        }
+    }
+
     pub(super) fn update_unknown(
         &mut self,
         guard: Option<Guard>,
@@ -370,7 +408,7 @@ impl Leg {
         at: EpochMs,
     ) {
         let held = hold.unwrap_or(row.hold == Some(true));
-        (self.absent, self.missed_at) = (false, None);
+        (self.absent, self.missed_at, self.raise_misses) = (false, None, None);
         match hold {
             Some(held) => self.hold.set_by_us(held, at),
             None => self.hold.told(held, sent_at, at, false),
@@ -386,9 +424,22 @@ impl Leg {
         self.absent = true;
     }
 
-    /// Nothing need be undone for a customer who is not in the conference.
-    pub(super) fn guard_is_moot(&mut self) {
-        self.guard.ended();
+    /// The customer whose guard is to be raised again is not there. Nothing need be undone for one who has moved on, once that is
+    /// sure.
+    pub(super) fn raise_missed(&mut self, at: EpochMs, moved_on: bool) {
+        let misses = self.raise_misses.get_or_insert_with(|| Poll::begin(at));
+        (misses.polls, misses.last_at) = (misses.polls + 1, at);
+        if moved_on && misses.polls >= RAISE_MISSES {
+            self.guard.ended();
+            self.raise_misses = None;
+        }
+    }
+
+    /// When to look again for a customer who was not there when their guard was to be raised.
+    pub(super) fn raise_look_at(&self, policy: &Policy) -> Option<EpochMs> {
+        let misses = self.raise_misses?;
+        let at_once = misses.polls == 1 && self.missed_at.is_some_and(|since| self.is_alive_since(since));
+        Some(misses.last_at + if at_once { 0 } else { policy.slow_retry_ms })
     }
 
     /// Whether the customer reads held although we have just lifted the hold, which may be stale.
@@ -412,6 +463,9 @@ impl Leg {
 
     /// It took effect: Twilio took it, or it was seen to have.
     pub(super) fn redirected(&mut self, at: EpochMs) {
+        if let Whereabouts::Perhaps(redirect) = &self.whereabouts {
+            self.row_left = redirect.row_before.as_ref().and_then(|row| row.date_created.clone());
+        }
         self.hold.redirected(at);
         self.guard.left();
         self.whereabouts = Whereabouts::Away(Poll::begin(at));
@@ -437,6 +491,8 @@ impl Leg {
         if let Whereabouts::Perhaps(_) = self.whereabouts {
             self.whereabouts = Whereabouts::There;
             self.hold.spared();
+            // An answer that denies it may be wrong: no other redirect goes out on what was read before this one.
+            self.reading = None;
         }
     }
 }
@@ -464,6 +520,11 @@ impl Leg {
 
     pub(super) fn seen_alive(&mut self, asked_at: EpochMs) {
         self.alive_at = self.alive_at.max(Some(asked_at));
+    }
+
+    /// When the call was last asked for and found in progress.
+    pub(super) fn alive_at(&self) -> Option<EpochMs> {
+        self.alive_at
     }
 
     /// Whether the call was found in progress since.

@@ -3,7 +3,8 @@
 //! An inbound task's customer is `conference.participants.customer`, else `call_sid`; an outbound task's only the former,
 //! because there `call_sid` may be anybody's. Where neither is told, the leg is deduced from who is in the conference that
 //! bears the task's name: whoever is labelled "customer"; else of an inbound task the only inbound leg, and of an outbound
-//! one the only leg beside a worker's that is neither labelled, coaching, nor an address of the account's own.
+//! one the only leg beside a worker's that is neither labelled, coaching, nor an address of the account's own. Once deduced,
+//! it stays the customer's: they may be away for a moment, others come and go, and who stays after them is somebody else.
 
 use super::fact::{CallAttributes, EpochMs};
 use super::lww_register::LwwRegister;
@@ -25,6 +26,7 @@ pub(super) struct Legs {
     others: BTreeSet<CallSid>,
     /// As the conference last listed them.
     listed: Vec<ParticipantRow>,
+    deduced: Option<CallSid>,
     /// As Twilio's call resource tells them.
     rows: BTreeMap<CallSid, CallRow>,
 }
@@ -44,12 +46,14 @@ impl Legs {
     pub(super) fn listed(&mut self, rows: &[ParticipantRow]) {
         if self.named_customer().is_none() {
             self.listed = rows.to_vec();
+            self.deduce();
         }
     }
 
     /// Takes note of whose leg it is.
     pub(super) fn fetched(&mut self, call: &CallSid, row: CallRow) {
         self.rows.insert(call.clone(), row);
+        self.deduce();
     }
 
     /// Whether we placed the call.
@@ -64,11 +68,20 @@ impl Legs {
 
     /// The customer's leg, once it is known.
     pub(super) fn customer(&self) -> Option<&CallSid> {
-        self.named_customer().or_else(|| self.deduced())
+        self.named_customer()
+            .or_else(|| self.deduced.as_ref().filter(|leg| !self.internal && !self.others.contains(leg)))
     }
 
     fn named_customer(&self) -> Option<&CallSid> {
-        self.customer.get().or_else(|| self.call_sid.get().filter(|_| !self.outbound))
+        // Where a worker's leg and `call_sid` are one, nobody knows whose it is.
+        let by_call_sid = || self.call_sid.get().filter(|leg| !self.outbound && !self.others.contains(leg));
+        self.customer.get().or_else(by_call_sid).filter(|_| !self.internal)
+    }
+
+    fn deduce(&mut self) {
+        if self.customer().is_none() {
+            self.deduced = self.deducible().cloned();
+        }
     }
 
     /// A participant whose call must be read before the customer can be deduced.
@@ -87,7 +100,7 @@ impl Legs {
         row.role != Role::Other && !client && !self.others.contains(&row.call)
     }
 
-    fn deduced(&self) -> Option<&CallSid> {
+    fn deducible(&self) -> Option<&CallSid> {
         if self.internal {
             return None;
         }

@@ -279,16 +279,15 @@ impl Decision<'_> {
         if let Some(due) = grace_ends.filter(|due| *due > self.now) {
             return Some(Next::WaitUntil(due));
         }
-        match stream.stop_due(self.now, self.policy) {
-            StopDue::Send { by_sid, conclusive } => Some(self.attempt(&[goal], |why| {
+        Some(match stream.stop_due(self.now, self.policy) {
+            StopDue::Send { by_sid, conclusive } => self.attempt(&[goal], |why| {
                 let sid = stream.sid().filter(|_| by_sid).cloned();
                 let (customer, name) = (stream.call.clone(), stream.name.clone());
                 self.step(Command::StopStream { customer, name, sid, conclusive }, why)
-            })),
-            StopDue::Wait(at) => Some(Next::WaitUntil(at)),
-            StopDue::Unproven => Some(self.notice(Notice::StopUnproven { name: stream.name.clone() })),
-            StopDue::Done => None,
-        }
+            }),
+            StopDue::Wait(at) => Next::WaitUntil(at),
+            StopDue::Unproven => self.notice(Notice::StopUnproven { name: stream.name.clone() }),
+        })
     }
 
     /// The starts that are due: by the shared redirect, and one by one without touching the call.
@@ -394,7 +393,7 @@ impl Decision<'_> {
             match self.leg.guard_rest(self.now, self.policy) {
                 Rest::Fine => return None,
                 Rest::LookAt(at) => (Guard::Raised, Goal::RaiseGuard, Some(at)),
-                Rest::Missing => (Guard::Raised, Goal::RaiseGuard, None),
+                Rest::Missing => (Guard::Raised, Goal::RaiseGuard, self.leg.raise_look_at(self.policy)),
             }
         };
         Some(self.attempt(&[goal], |why| match (self.call.conference(), due) {
@@ -447,7 +446,10 @@ impl Decision<'_> {
             Some(since) => since + self.policy.watch_ms,
             None => {
                 self.call.streams.live().next()?;
-                self.call.last_fact_at() + self.policy.quiet_ms
+                // Stops that are sent now and then, and prove nothing, do not tell that it is there.
+                let unproven = self.call.streams.stops_unproven_since();
+                let heard_at = unproven.map(|since| self.leg.alive_at().map_or(since, |seen| seen.max(since)));
+                heard_at.unwrap_or(self.call.last_fact_at()) + self.policy.quiet_ms
             }
         };
         if due > self.now && !self.call.retries.is_tried(&Goal::CheckCall) {
@@ -533,6 +535,8 @@ impl Decision<'_> {
                 }
                 self.poll(conference, poll, why)
             }
+            // How it was is what it will be again.
+            Standing::Missing if self.leg.is_own_guard_unread() => self.read_at(self.now, conference, why),
             Standing::Awaited(_) | Standing::Missing | Standing::Proven => {
                 self.update(conference, customer, Some(guard), None, why)
             }
@@ -564,10 +568,12 @@ impl Decision<'_> {
         }
     }
 
-    /// Before a stream is given up: a call that is over needs none.
+    /// Before a stream is given up: a call that is over needs none. Asked for once: who waits for the stream is to be told in time.
     fn is_call_there(&self, goal: &Goal, since: EpochMs) -> Option<Next> {
+        let retries = &self.call.retries;
         let unsure = matches!(goal, Goal::Start(_)) && !self.leg.is_alive_since(since);
-        let customer = self.call.customer().filter(|_| unsure && !self.call.retries.is_parked(&Goal::CheckCall))?;
+        let asked = retries.is_tried(&Goal::CheckCall) || retries.is_parked(&Goal::CheckCall);
+        let customer = self.call.customer().filter(|_| unsure && !asked)?;
         Some(self.attempt(&[Goal::CheckCall], |why| self.fetch_call(customer, why)))
     }
 }

@@ -65,10 +65,24 @@ impl<'a> Decision<'a> {
             }
             if own.is_empty() {
                 self.plan_start(&mut plan, sid, worker, slots, &mut places);
+            } else if !own.iter().any(|stream| self.may_stay(stream)) {
+                self.give_up_start(&mut plan, sid, own.iter().filter_map(|stream| stream.lost_at()).min());
             }
         }
         plan.stop = self.call.streams.live().filter(|stream| !kept.contains(stream.name.as_str())).collect();
         plan
+    }
+
+    /// A start that has to wait for the stop of the one before, and has for too long, is told of by its own name.
+    fn give_up_start(&self, plan: &mut Plan<'_>, sid: &ReservationSid, lost_at: Option<EpochMs>) {
+        let goal = Goal::Start(sid.clone());
+        let Some((since, reason)) = self.call.retries.tried_since(&goal) else { return };
+        let due = lost_at.map_or(since, |at| at.min(since)) + self.policy.give_up_ms;
+        if due > self.now {
+            plan.wait(due);
+        } else {
+            plan.give_up = Some(Parked { reason: reason.to_owned(), goal });
+        }
     }
 
     fn plan_start(
@@ -173,7 +187,7 @@ impl<'a> Decision<'a> {
         let on_the_leg = Some(&stream.call) == self.call.customer();
         let resolved = stream.start_in_doubt_until(self.policy).is_none_or(|at| self.now < at);
         // One that is perhaps stopped is stopped for certain, so that another can take its place.
-        on_the_leg && resolved && !stream.is_orphan() && !stream.is_being_stopped()
+        on_the_leg && resolved && !stream.is_orphan() && !stream.is_being_stopped() && !stream.is_failing()
     }
 
     fn doubt_of(&self, stream: &Stream) -> Option<EpochMs> {

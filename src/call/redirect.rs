@@ -60,7 +60,7 @@ impl Decision<'_> {
         let smooth = |stream: &&&Stream| {
             let first = matches!(stream.stop_due(self.now, self.policy), StopDue::Send { conclusive: true, .. });
             let untried = !stream.is_being_stopped() && !self.call.retries.is_tried(&Goal::Stop(stream.name.clone()));
-            let is_here = Some(&stream.call) == self.call.customer() && !stream.is_orphan();
+            let is_here = Some(&stream.call) == self.call.customer() && !stream.is_orphan() && !stream.is_failing();
             first && untried && is_here && !self.is_paused(stream) && !self.is_held_back(stream)
         };
         let stop: Vec<&Stream> = plan.stop.iter().filter(|_| somebody_stays).filter(smooth).copied().collect();

@@ -1,7 +1,7 @@
 //! A value at Twilio that we write, that others write too, and that only a reading proves.
 //!
 //! ```text
-//! write:  begun ──▶ taken | perhaps taken        (or not performed: as if it had never been begun)
+//! write:  begun ──▶ taken | perhaps taken | denied   (or not performed: as if it had never been begun)
 //! read:   proves the value once no write can land after it
 //! ```
 //!
@@ -24,7 +24,7 @@ pub(super) struct Register<T> {
     write: Option<Write<T>>,
     /// An earlier write of another value that had not been seen to land.
     contrary: Option<Write<T>>,
-    /// The newest writes of unknown end, one for each value: they may land whatever came of the resource since.
+    /// The newest writes of unknown end, and denied ones, one for each value: they may land whatever came of the resource since.
     strays: Vec<Write<T>>,
     read: Option<Reading<T>>,
     /// Readings since the write.
@@ -47,6 +47,8 @@ enum WriteEnd {
     Begun,
     Taken(EpochMs),
     Unknown(EpochMs),
+    /// The answer says that it was not performed. It may have been all the same.
+    Denied(EpochMs),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +133,16 @@ impl<T: Copy + PartialEq> Register<T> {
         }
     }
 
+    /// The answer to a write that has been taken back says that it was not performed: a claim, which a reading shows to be true.
+    /// What is read from now on is not what was there before us.
+    pub(super) fn denied(&mut self, value: T, sent_at: EpochMs, at: EpochMs) {
+        self.touched = true;
+        self.strays.retain(|stray| stray.value != value || !matches!(stray.end, WriteEnd::Denied(_)));
+        if self.strays.iter().all(|stray| stray.value != value) {
+            self.strays.push(Write { value, again: false, sent_at, end: WriteEnd::Denied(at) });
+        }
+    }
+
     fn settled(&mut self, end: WriteEnd) {
         if let Some(write) = &mut self.write {
             write.end = end;
@@ -144,6 +156,16 @@ impl<T: Copy + PartialEq> Register<T> {
         }
         self.read = Some(Reading { value, asked_at, at });
         self.polls += 1;
+    }
+
+    /// Whether we have begun to write it once.
+    pub(super) fn is_touched(&self) -> bool {
+        self.touched
+    }
+
+    /// Whether nobody knows what our first write would overwrite.
+    pub(super) fn is_unknown(&self) -> bool {
+        !self.touched && self.original.is_none()
     }
 
     /// As it was before our first write.
@@ -198,7 +220,7 @@ impl<T: Copy + PartialEq> Register<T> {
         let written = self.write.as_ref().filter(|write| write.value == value);
         let since = written.map(|write| match write.end {
             WriteEnd::Taken(at) => at,
-            WriteEnd::Begun | WriteEnd::Unknown(_) => write.sent_at,
+            WriteEnd::Begun | WriteEnd::Unknown(_) | WriteEnd::Denied(_) => write.sent_at,
         });
         let read = self.read.as_ref().filter(|read| read.value == value);
         since.zip(read).is_some_and(|(since, read)| read.asked_at >= since)
@@ -234,14 +256,14 @@ impl<T: Copy + PartialEq> Register<T> {
 
     fn unknown(&self) -> impl Iterator<Item = &Write<T>> {
         let writes = self.contrary.iter().chain(&self.strays);
-        writes.filter(|write| !matches!(write.end, WriteEnd::Taken(_)))
+        writes.filter(|write| matches!(write.end, WriteEnd::Begun | WriteEnd::Unknown(_)))
     }
 
     /// Whether a reading shows the effect of this write.
     fn shows(&self, write: &Write<T>) -> bool {
         let settled = match write.end {
             WriteEnd::Taken(at) => at,
-            WriteEnd::Begun | WriteEnd::Unknown(_) => return false,
+            WriteEnd::Begun | WriteEnd::Unknown(_) | WriteEnd::Denied(_) => return false,
         };
         let shows = |read: &Reading<T>| read.value == write.value && read.asked_at >= settled;
         self.contrary.is_none() && self.read.as_ref().is_some_and(shows)
@@ -286,7 +308,7 @@ impl<T: Copy + PartialEq> Register<T> {
     fn certain_from(&self, value: T, policy: &Policy) -> EpochMs {
         let own = self.write.as_ref().map_or(EpochMs::MIN, |write| match write.end {
             WriteEnd::Taken(at) => at,
-            WriteEnd::Begun | WriteEnd::Unknown(_) => EpochMs::MAX,
+            WriteEnd::Begun | WriteEnd::Unknown(_) | WriteEnd::Denied(_) => EpochMs::MAX,
         });
         let strays = self.strays.iter().filter(|stray| stray.value != value);
         let others = self.contrary.iter().chain(strays).map(|write| write.lands_by(policy));
@@ -300,6 +322,7 @@ impl<T> Write<T> {
         match self.end {
             WriteEnd::Taken(at) => at + policy.verify_guard_ms,
             WriteEnd::Begun | WriteEnd::Unknown(_) => self.sent_at + policy.landing_ms + policy.verify_guard_ms,
+            WriteEnd::Denied(at) => at,
         }
     }
 }

@@ -92,9 +92,21 @@ impl Retries {
 
     /// A request failed.
     pub(super) fn failed(&mut self, step: &Step, at: EpochMs, kind: RetryKind, trouble: &Trouble) {
+        self.failed_for(step, at, kind, trouble, |_| true);
+    }
+
+    /// The same, where it says nothing about some of the goals.
+    pub(super) fn failed_for(
+        &mut self,
+        step: &Step,
+        at: EpochMs,
+        kind: RetryKind,
+        trouble: &Trouble,
+        concerns: impl Fn(&Goal) -> bool,
+    ) {
         let code = trouble.code.map(|code| format!(", Twilio error {code}")).unwrap_or_default();
         let reason = format!("{}: {}{code}", step.operation.name(), trouble.reason);
-        self.note(step, at, kind, reason, trouble.retry_after_ms, |_| true);
+        self.note(step, at, kind, reason, trouble.retry_after_ms, concerns);
     }
 
     fn note(
@@ -122,7 +134,12 @@ impl Retries {
                 step: step.id,
                 retry_after_ms: None,
             });
-            retry.kind = softened(kind, goal);
+            let kind = softened(kind, goal);
+            if entry.parked.is_some() && kind == RetryKind::Waiting && retry.kind != kind {
+                // Twilio answers again: as at first.
+                retry.count = 0;
+            }
+            retry.kind = kind;
             retry.note_kind(at);
             retry.reason.clone_from(&reason);
             retry.longest_gap_ms = retry.longest_gap_ms.max(at - retry.last_at);
@@ -178,6 +195,12 @@ impl Retries {
     pub(super) fn is_waiting(&self, goal: &Goal) -> bool {
         let retry = self.entries.get(goal).and_then(|entry| entry.retry.as_ref());
         retry.is_some_and(|retry| retry.kind == RetryKind::Waiting)
+    }
+
+    /// Since when it has been tried and has not gone well, and what the last try came to; `None` once it was given up.
+    pub(super) fn tried_since(&self, goal: &Goal) -> Option<(EpochMs, &str)> {
+        let entry = self.entries.get(goal).filter(|entry| entry.parked.is_none())?;
+        entry.retry.as_ref().map(|retry| (retry.first_at, retry.reason.as_str()))
     }
 
     /// How often it has been tried and did not go well.

@@ -94,6 +94,9 @@ impl Call {
             FactKind::Stream(event) => {
                 self.streams.tell(event, at);
                 self.redirect_shown(&event.name, at);
+                if let Some(reservation) = self.streams.proven(&event.name).cloned() {
+                    self.retries.went_well(&Goal::Start(reservation));
+                }
             }
             FactKind::Participant(event) => {
                 // While nobody knows whose leg is whose, anybody's may be the customer's: it only asks for a look.
@@ -168,7 +171,7 @@ impl Call {
                 self.retries.forget(&Goal::FindCustomer);
             }
             Notice::StartUnproven { name, replace } => self.streams.start_unproven(name, *replace),
-            Notice::StopUnproven { name } => self.streams.stop_unproven(name),
+            Notice::StopUnproven { name } => self.streams.stop_unproven(name, at),
             Notice::RedirectVoid => {
                 if let Whereabouts::Perhaps(redirect) = self.leg.whereabouts() {
                     let names = redirect.starts();
@@ -248,6 +251,9 @@ impl Call {
             Command::UpdateCustomer { guard, hold, .. } => {
                 if !matches!(outcome, Outcome::Unknown(_)) {
                     self.leg.update_certain();
+                }
+                if matches!(outcome, Outcome::NotFound(_) | Outcome::NotInProgress(_) | Outcome::Refused(_)) {
+                    self.leg.update_denied(*guard, *sent_at, at);
                 }
                 match outcome {
                     Outcome::Done(Answer::Participant(row)) => {
@@ -380,17 +386,15 @@ impl Call {
     /// What an answer that is no success means for the goals that the command served.
     fn account_for(&mut self, command: &Command, settled: &Settled, at: EpochMs) {
         let Settled { step, sent_at, outcome, .. } = settled;
-        let about_the_call = match command {
-            Command::Redirect { .. } | Command::CreateStream { .. } | Command::StopStream { .. } => true,
-            Command::UpdateCustomer { .. }
-            | Command::EndConference { .. }
-            | Command::PauseRecording { .. }
-            | Command::ResumeRecording { .. } => false,
-        };
         match (outcome, command) {
             (Outcome::Done(_), Command::StopStream { name, .. }) => self.retries.went_well(&Goal::Stop(name.clone())),
             (Outcome::Done(_), _) => {}
-            (Outcome::NotFound(_) | Outcome::NotInProgress(_), _) if !about_the_call => {}
+            (Outcome::NotFound(_) | Outcome::NotInProgress(_), Command::EndConference { .. }) => {}
+            // Others wait for the customer to be there.
+            (Outcome::NotFound(trouble) | Outcome::NotInProgress(trouble), Command::UpdateCustomer { .. }) => {
+                let concerned = |goal: &Goal| !waits_for_customer(goal);
+                self.retries.failed_for(step, at, RetryKind::Failing, trouble, concerned);
+            }
             // An end of its own kind, unless the stream is not known to be over yet.
             (Outcome::NotFound(_) | Outcome::NotInProgress(_), Command::StopStream { name, .. }) => {
                 if self.streams.may_run(name) {
@@ -443,8 +447,8 @@ impl Call {
     fn customer_absent(&mut self, step: &Step, asked_at: EpochMs, at: EpochMs) {
         let moved_on = self.leg.read_absent(asked_at);
         self.wait_for_customer(step, at);
-        if step.why.contains(&Goal::RaiseGuard) && moved_on {
-            self.leg.guard_is_moot();
+        if step.why.contains(&Goal::RaiseGuard) {
+            self.leg.raise_missed(asked_at, moved_on);
         }
         if step.why.contains(&Goal::HoldAgain) {
             self.leg.hold_mut().forget();
@@ -458,9 +462,13 @@ impl Call {
     }
 
     fn wait_for_customer(&mut self, step: &Step, at: EpochMs) {
-        let concerned = |goal: &Goal| matches!(goal, Goal::Start(_) | Goal::Stop(_) | Goal::LowerGuard);
-        self.retries.waits(step, at, "the customer is not in the conference", concerned);
+        self.retries.waits(step, at, "the customer is not in the conference", waits_for_customer);
     }
+}
+
+/// Goals that have to wait while the customer is not in the conference.
+fn waits_for_customer(goal: &Goal) -> bool {
+    matches!(goal, Goal::Start(_) | Goal::Stop(_) | Goal::LowerGuard)
 }
 
 /// What is read.
@@ -495,11 +503,14 @@ impl Call {
                 self.participants_read(step, conference, rows, *sent_at, at);
             }
             // No word on who is where: the conference may be over, or the answer wrong.
-            (Read::Participants { conference }, Outcome::NotFound(_)) => {
+            (Read::Participants { conference }, Outcome::NotFound(trouble)) => {
                 self.leg.conference_unknown(conference, at);
                 self.customer_missed(step, *sent_at, at);
                 let reason = "Twilio does not know the conference whose participants were asked for";
                 self.retries.waits(step, at, reason, |goal| *goal == Goal::CheckHold);
+                // Who is on the way back is looked for at a pace of its own.
+                let paced = |goal: &Goal| waits_for_customer(goal) || matches!(goal, Goal::CheckHold | Goal::Rejoin);
+                self.retries.failed_for(step, at, RetryKind::Failing, trouble, |goal| !paced(goal));
             }
             (Read::Call { call }, Outcome::Done(Answer::Call(row))) => self.call_read(step, call, *row, *sent_at, at),
             // Twilio knows every call of the account's region.
@@ -580,7 +591,7 @@ impl Call {
         let sight = self.leg.participants_read(conference, rows, customer.as_ref(), asked_at, at);
         self.holds.read(self.leg.is_on_hold(at, &self.task), asked_at, at);
         self.retries.went_well(&Goal::CheckHold);
-        let Sight { redirected, rejoined, absent, alone } = sight;
+        let Sight { redirected, rejoined, absent, alone, guard_untold } = sight;
         if let Some(step) = redirect.filter(|_| redirected) {
             self.redirected(&step, at);
         }
@@ -598,6 +609,10 @@ impl Call {
         if alone && !rejoined {
             let concerned = |goal: &Goal| matches!(goal, Goal::Start(_) | Goal::Stop(_));
             self.retries.waits(step, at, "the customer is alone in the conference", concerned);
+        }
+        if guard_untold {
+            let concerned = |goal: &Goal| waits_for_customer(goal) || *goal == Goal::RaiseGuard;
+            self.retries.waits(step, at, "Twilio does not tell the customer's endConferenceOnExit", concerned);
         }
         self.still_no_customer(step, at);
     }
@@ -710,9 +725,9 @@ impl Call {
         self.task.field(reservation, name)
     }
 
-    /// The guard by the last word on it; `None` while it is being changed.
+    /// The guard by the last word on it; `None` while it is being changed, and until it is read after that.
     pub fn guard(&self) -> Option<Guard> {
-        self.leg.guard().known().or_else(|| self.leg.guard().written().is_none().then(|| self.leg.own_guard()))
+        self.leg.guard().known().or_else(|| (!self.leg.guard().is_touched()).then(|| self.leg.own_guard()))
     }
 
     /// Whether the customer is held, by the last word on it.

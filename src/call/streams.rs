@@ -6,6 +6,7 @@
 //! ```text
 //! start:  Sent ──▶ Taken | Unknown                        (not performed: the row goes)
 //! told:   started ──▶ over
+//!                 └─ failing (an error that ends no stream) ──stopped──▶ over
 //! stop:   Sent ──▶ Taken | Missing (Twilio's 404) | Unknown
 //! closed: what shows that it is over, when Twilio does not tell
 //! ```
@@ -22,6 +23,9 @@ const SUCCESS_MS: i64 = 60_000;
 
 /// Twilio's answers that make an end certain: a 404 after a stop that was taken, or two.
 const PROOFS: u32 = 2;
+
+/// The same of a stream of which Twilio has told an error.
+const PROOFS_AFTER_ERROR: u32 = 1;
 
 /// Every stream of a call, in the order in which they were begun.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,6 +100,8 @@ struct Told {
     sid: Option<StreamSid>,
     started_at: Option<EpochMs>,
     over: Option<(EpochMs, StreamChange, Option<u32>)>,
+    /// An error that came ahead of any stop and does not say that it is over.
+    failing: Option<(EpochMs, Option<u32>)>,
 }
 
 /// What shows that it is over, or never was, when Twilio does not tell.
@@ -116,7 +122,7 @@ struct Noticed {
     start_unproven: bool,
     /// The next one takes its place.
     replaced: bool,
-    stop_unproven: bool,
+    stop_unproven: Option<EpochMs>,
 }
 
 /// How a stream stands, as a person is shown it.
@@ -152,8 +158,13 @@ pub(super) enum StopDue {
     Wait(EpochMs),
     /// Twilio took it twice and never told that it is over.
     Unproven,
-    /// Nothing more can be done.
-    Done,
+}
+
+/// Whether a stream is over with this error. Twilio's documents call the numbers of its socket and of its configuration errors, and
+/// those of single messages (31930, 31931, 31950, 31951) warnings, beside which it goes on
+/// (<https://www.twilio.com/docs/api/errors>). What has no number may be either.
+fn ends_stream(error: Option<u32>) -> bool {
+    matches!(error, Some(31_900..=31_929 | 31_940..=31_949))
 }
 
 impl Stream {
@@ -195,7 +206,12 @@ impl Stream {
 
     /// Whether Twilio's own word says that it runs.
     pub fn is_proven(&self) -> bool {
-        self.told.started_at.is_some() && self.may_run()
+        self.told.started_at.is_some() && self.may_run() && !self.is_failing()
+    }
+
+    /// Whether Twilio told an error of it that does not say that it is over: it is stopped before another takes its place.
+    pub(super) fn is_failing(&self) -> bool {
+        self.told.failing.is_some()
     }
 
     /// When Twilio told that its socket is open.
@@ -251,7 +267,8 @@ impl Stream {
 
     /// Twilio's number for what went wrong.
     pub fn error(&self) -> Option<u32> {
-        self.told.over.and_then(|(_, _, error)| error)
+        let failing = || self.told.failing.and_then(|(_, error)| error);
+        self.told.over.and_then(|(_, _, error)| error).or_else(failing)
     }
 
     /// Nobody is meant to hear it: it started after it had been given up, or replaced.
@@ -275,6 +292,7 @@ impl Stream {
         match (&self.told.over, self.closed) {
             _ if self.may_run() => self.live_state(),
             (Some((_, StreamChange::Error, _)), _) => StreamState::Failed,
+            _ if self.is_failing() => StreamState::Failed,
             (Some(_), _) if self.is_stopped_by_us() => StreamState::Stopped,
             (_, Some(Closed::Stopped(_))) => StreamState::Stopped,
             (_, Some(Closed::Void(_))) => StreamState::NeverStarted,
@@ -284,9 +302,10 @@ impl Stream {
 
     fn live_state(&self) -> StreamState {
         match (self.stop, self.start) {
-            _ if self.notice.stop_unproven => StreamState::InDoubt,
+            _ if self.notice.stop_unproven.is_some() => StreamState::InDoubt,
             (Some(Stop { last: StopEnd::Unknown, .. }), _) => StreamState::InDoubt,
             (Some(_), _) => StreamState::Stopping,
+            (None, _) if self.is_failing() => StreamState::InDoubt,
             (None, _) if self.told.started_at.is_some() => StreamState::Running,
             (None, Start::Unknown { .. }) => StreamState::InDoubt,
             (None, _) if self.notice.start_unproven => StreamState::InDoubt,
@@ -298,10 +317,18 @@ impl Stream {
     /// From when on its start can no longer take effect; `None` when it was answered.
     fn lands_by(&self, policy: &Policy) -> Option<EpochMs> {
         match self.start {
-            _ if self.told.started_at.is_some() => None,
+            _ if self.told.started_at.is_some() || self.is_failing() => None,
             Start::Unasked | Start::Taken(_) => None,
             Start::Sent(at) => Some(at + policy.landing_ms),
             Start::Unknown { sent_at, lost } => Some(sent_at + policy.landing(lost)),
+        }
+    }
+
+    /// When a start was sent whose answer was lost.
+    pub(super) fn lost_at(&self) -> Option<EpochMs> {
+        match self.start {
+            Start::Unknown { sent_at, .. } => Some(sent_at),
+            Start::Unasked | Start::Sent(_) | Start::Taken(_) => None,
         }
     }
 
@@ -312,13 +339,15 @@ impl Stream {
 
     /// It ended without our asking, which speaks against another try.
     fn failed_at(&self) -> Option<EpochMs> {
+        if self.is_failing() {
+            return self.over_at().filter(|_| !self.forgiven);
+        }
         let (at, _, _) = self.told.over.filter(|_| !self.is_stopped_by_us() && !self.forgiven)?;
         Some(at)
     }
 
     fn is_success(&self) -> bool {
-        let over = self.told.over.map(|(at, _, _)| at);
-        self.told.started_at.zip(over).is_some_and(|(started, over)| over - started >= SUCCESS_MS)
+        self.told.started_at.zip(self.over_at()).is_some_and(|(started, over)| over - started >= SUCCESS_MS)
     }
 
     /// What is to be done so that it is over.
@@ -330,12 +359,13 @@ impl Stream {
         // Each time by the other handle, where there are two.
         let by_sid = self.told.sid.is_some() && (stop.taken + stop.missing).is_multiple_of(2);
         match stop.last {
-            StopEnd::Taken if self.notice.stop_unproven => StopDue::Done,
             StopEnd::Taken => {
-                let due = stop.at + policy.confirm_ms;
+                let is_told = self.notice.stop_unproven.is_some();
+                let due = stop.at + if is_told { policy.slow_retry_ms } else { policy.confirm_ms };
                 match stop.taken {
                     _ if now < due => StopDue::Wait(due),
                     0..PROOFS => StopDue::Send { by_sid, conclusive },
+                    _ if is_told => StopDue::Send { by_sid, conclusive },
                     _ => StopDue::Unproven,
                 }
             }
@@ -368,7 +398,12 @@ impl Stream {
         match event.change {
             StreamChange::Started => _ = self.told.started_at.get_or_insert(at),
             StreamChange::Stopped => _ = self.told.over.get_or_insert((at, event.change, None)),
-            StreamChange::Error => self.told.over = Some((at, event.change, event.error)),
+            StreamChange::Error if self.told.over.is_some() || ends_stream(event.error) => {
+                self.told.over = Some((at, event.change, event.error));
+            }
+            // What is being stopped is told to be over, or is not known when it is stopped once more.
+            StreamChange::Error if self.is_stopped_by_us() => {}
+            StreamChange::Error => _ = self.told.failing.get_or_insert((at, event.error)),
         }
     }
 }
@@ -399,6 +434,12 @@ impl Streams {
     /// Whether Twilio has told that this stream began.
     pub(super) fn is_started(&self, name: &str) -> bool {
         self.find(name).is_some_and(|stream| stream.told.started_at.is_some())
+    }
+
+    /// The reservation of this stream, once it is proven that it runs for it.
+    pub(super) fn proven(&self, name: &str) -> Option<&ReservationSid> {
+        let stream = self.find(name).filter(|stream| stream.is_proven() && !stream.is_orphan())?;
+        Some(&stream.reservation)
     }
 
     /// The last stream of this reservation that ran.
@@ -497,10 +538,10 @@ impl Streams {
     /// Twilio took a stop. Where it does not tell how the stream fares, that is all that there will be.
     pub(super) fn stop_taken(&mut self, name: &str, at: EpochMs) {
         let Some(stream) = self.row(name) else { return };
-        let silent = !stream.confirms;
+        let (silent, failing) = (!stream.confirms, stream.is_failing());
         let Some(stop) = &mut stream.stop else { return };
         (stop.last, stop.at, stop.taken) = (StopEnd::Taken, at, stop.taken + 1);
-        if silent && !stop.by_redirect {
+        if silent && !stop.by_redirect || failing {
             stream.close(Closed::Stopped(at));
         }
     }
@@ -508,10 +549,11 @@ impl Streams {
     /// Twilio does not know the stream. Twice, or after a stop that it took, is its end.
     pub(super) fn stop_missing(&mut self, name: &str, conclusive: bool, at: EpochMs) {
         let Some(stream) = self.row(name) else { return };
+        let proofs = if stream.is_failing() { PROOFS_AFTER_ERROR } else { PROOFS };
         let Some(stop) = &mut stream.stop else { return };
         (stop.last, stop.at) = (StopEnd::Missing, at);
         stop.missing += u32::from(conclusive);
-        if stop.missing > 0 && stop.missing + stop.taken >= PROOFS {
+        if stop.missing > 0 && stop.missing + stop.taken >= proofs {
             let closed = if stop.taken > 0 { Closed::Stopped(at) } else { Closed::NotFound(at) };
             stream.close(closed);
         }
@@ -579,17 +621,22 @@ impl Streams {
         }
     }
 
-    pub(super) fn stop_unproven(&mut self, name: &str) {
+    pub(super) fn stop_unproven(&mut self, name: &str, at: EpochMs) {
         if let Some(stream) = self.row(name) {
-            stream.notice.stop_unproven = true;
+            stream.notice.stop_unproven = Some(at);
         }
+    }
+
+    /// Since when stops have been told to prove nothing, while one of them does.
+    pub(super) fn stops_unproven_since(&self) -> Option<EpochMs> {
+        self.live().filter_map(|stream| stream.notice.stop_unproven).min()
     }
 
     /// An operator wants everything to be tried again.
     pub(super) fn forgive(&mut self) {
         for stream in &mut self.rows {
             stream.forgiven = true;
-            if std::mem::take(&mut stream.notice.stop_unproven) {
+            if std::mem::take(&mut stream.notice.stop_unproven).is_some() {
                 let at = stream.stop.map_or(0, |stop| stop.at);
                 let (taken, missing) = (0, 0);
                 let last = StopEnd::Unknown;

@@ -276,7 +276,7 @@ fn seconds(ms: i64) -> String {
 
 /// A name as it may be shown: none that could be a phone number, or that holds what names do not.
 fn shown(name: &str) -> Option<String> {
-    let is_phone = name.chars().filter(char::is_ascii_digit).count() >= PHONE_DIGITS;
+    let is_phone = name.chars().filter(|c| c.is_numeric()).count() >= PHONE_DIGITS;
     let is_name = name.chars().all(|c| c.is_alphanumeric() || " .,-_@'&/()+".contains(c));
     let is_blank = name.trim().is_empty();
     (is_name && !is_phone && !is_blank).then(|| name.chars().take(NAME_LENGTH).collect())

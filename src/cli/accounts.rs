@@ -1,7 +1,9 @@
 //! The configured accounts that a command works on.
 
-use crate::config::{FIRST_ACCOUNT, Settings, in_terms_of};
+use crate::config::{FIRST_ACCOUNT, Settings, TwilioConfig, in_terms_of};
 use anyhow::bail;
+use secrecy::ExposeSecret;
+use std::collections::BTreeMap;
 
 #[derive(clap::Args)]
 pub(super) struct Chosen {
@@ -37,12 +39,48 @@ impl Chosen {
     }
 }
 
-/// User and password of a request to Twilio, for a shell whose variables hold the secret.
-pub(super) fn login(account: &str, settings: &Settings) -> String {
-    if account == FIRST_ACCOUNT {
-        return "$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN".to_owned();
+/// How a printed request logs in to Twilio, without showing a secret.
+#[derive(Default)]
+pub(super) struct Login {
+    /// What `curl -u` is given: the user and the password, or the user alone, and curl asks for the password.
+    pub(super) user: String,
+    /// What it asks for.
+    asked_for: Option<String>,
+}
+
+impl Login {
+    /// Of a shell with these variables.
+    pub(super) fn new(account: &str, settings: &Settings, environment: &BTreeMap<String, String>) -> Self {
+        let TwilioConfig { account_sid, auth_tokens, .. } = &settings.twilio;
+        let token = auth_tokens.first().map(ExposeSecret::expose_secret).unwrap_or_default();
+        let variables = ["TWILIO_AUTH_TOKEN", "TRS__TWILIO__AUTH_TOKENS"].map(|name| in_terms_of(account, name));
+        let Some(password) = variables.iter().find_map(|name| in_shell(name, token, environment)) else {
+            let key = in_terms_of(account, "twilio.auth_tokens");
+            let asked_for = format!("(curl asks for a password: the auth token of {account_sid}, the first of {key})");
+            return Self { user: account_sid.to_string(), asked_for: Some(asked_for) };
+        };
+        let holds_sid = environment.get("TWILIO_ACCOUNT_SID").is_some_and(|sid| sid == account_sid.as_str());
+        let by_variable = account == FIRST_ACCOUNT && holds_sid;
+        let sid = if by_variable { "$TWILIO_ACCOUNT_SID" } else { account_sid.as_str() };
+        Self { user: format!("{sid}:{password}"), asked_for: None }
     }
-    format!("{}:{}", settings.twilio.account_sid, in_terms_of(account, "$TWILIO_AUTH_TOKEN"))
+
+    /// What to say below the requests.
+    pub(super) fn remark(&self) -> String {
+        self.asked_for.as_ref().map_or_else(String::new, |text| format!("\n\n{text}"))
+    }
+}
+
+/// What a shell makes a token of, by this variable or by the file that it names: the token alone, or the first of several.
+fn in_shell(name: &str, token: &str, environment: &BTreeMap<String, String>) -> Option<String> {
+    let begins = |list: &str| list.split(',').next() == Some(token);
+    if let Some(list) = environment.get(name).filter(|list| begins(list)) {
+        return Some(if list == token { format!("${name}") } else { format!("${{{name}%%,*}}") });
+    }
+    let name = format!("{name}_FILE");
+    let text = std::fs::read_to_string(environment.get(&name)?).ok()?;
+    text.lines().next().filter(|line| begins(line))?;
+    Some(format!("$(head -n 1 \"${name}\" | cut -d , -f 1)"))
 }
 
 fn listed(all: &[(String, Settings)]) -> String {

@@ -10,7 +10,7 @@ use super::{CommandResult, misused, say};
 use crate::console::view::{CallList, CallStory};
 use anyhow::Context as _;
 use bulk::{BulkArgs, DISMISS, LONGEST_PAGE, ParkedAction, REDRIVE};
-use one_call::{print_json, task};
+use one_call::{print_json, sid, task};
 use paint::Paint;
 use pauses::{PauseArgs, ResumeArgs};
 use reqwest::Method;
@@ -39,6 +39,7 @@ enum CallsCommand {
     /// Show a call's agents, streams and timeline
     Show {
         /// Name the call by its task (WT…) or its customer's leg (CA…)
+        #[arg(value_parser = sid)]
         sid: String,
         /// Print JSON
         #[arg(long)]
@@ -47,6 +48,7 @@ enum CallsCommand {
     /// Export a call's evidence as JSON: events, commands and what proves their results
     Export {
         /// Name the call by its task (WT…) or its customer's leg (CA…)
+        #[arg(value_parser = sid)]
         sid: String,
         /// Write to this file instead of standard output
         #[arg(long, value_name = "FILE")]
@@ -134,7 +136,7 @@ impl ListArgs {
 #[derive(clap::Args)]
 struct ParkedArgs {
     /// Name the call by its task (WT…) or its customer's leg (CA…)
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_parser = sid)]
     sid: Option<String>,
     #[command(flatten)]
     bulk: BulkArgs,

@@ -16,6 +16,7 @@ mod running;
 mod serve;
 mod setup;
 mod sign;
+mod signing;
 
 pub(crate) use command::{CommandResult, Configured, MISUSED, complain, environment, misused, note, say};
 

@@ -1,9 +1,11 @@
 //! `replay`: posts recorded events in order, signed.
 
+use super::signing::Signing;
 use super::{CommandResult, misused, say};
 use crate::http::{EVENT_STREAMS_PATH, EVENTS_PATH};
 use crate::twilio::signature;
 use anyhow::{Context as _, anyhow};
+use secrecy::ExposeSecret as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -29,9 +31,8 @@ pub(super) struct Replay {
     /// Sign this URL, when the service's server.public_url differs from --to
     #[arg(long, value_name = "URL")]
     sign_as: Option<String>,
-    /// Sign with this auth token
-    #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
-    auth_token: Option<String>,
+    #[command(flatten)]
+    signing: Signing,
     /// Replay this many times faster than recorded; 0 omits the pauses
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
@@ -57,9 +58,11 @@ const DELIVERY: &str = ".event-streams.json";
 
 impl Replay {
     pub(super) async fn run(self) -> CommandResult {
-        let Some(token) = self.auth_token.as_deref().filter(|token| !token.is_empty()) else {
-            return Ok(misused(&anyhow!("no auth token: set TWILIO_AUTH_TOKEN (or pass --auth-token)")));
+        let token = match self.signing.token() {
+            Ok(token) => token,
+            Err(error) => return Ok(misused(&error)),
         };
+        let token = token.expose_secret();
         if !self.speed.is_finite() || self.speed < 0.0 {
             return Ok(misused(&anyhow!("--speed must be 0 or more")));
         }

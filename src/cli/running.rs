@@ -1,12 +1,13 @@
 //! Requests to the running service's admin listener.
 
-use super::Configured;
 use super::ingress_client::reachable;
+use super::{Configured, environment};
 use anyhow::{Context as _, anyhow};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
+use url::Url;
 
 /// The service answers at once, or is not well.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,8 +38,10 @@ impl Admin {
     pub(super) fn running(&self) -> anyhow::Result<Running> {
         let (base, token) = match &self.admin {
             Some(admin) => {
-                let token = std::env::var("TRS__ADMIN__TOKEN").ok().filter(|token| !token.is_empty());
-                (admin.trim_end_matches('/').to_owned(), token.map(SecretString::from))
+                let is_address =
+                    Url::parse(admin).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+                anyhow::ensure!(is_address, "--admin is not an address: write it as in http://127.0.0.1:9090");
+                (admin.trim_end_matches('/').to_owned(), crate::config::load_admin_token(&environment())?)
             }
             None => {
                 let admin = self.configured.load_admin()?;
@@ -94,12 +97,12 @@ impl Running {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose_secret());
         }
-        let answer = request.send().await.map_err(|error| match (error.is_builder(), error.is_connect()) {
-            (true, _) => anyhow!("--admin is not an address: write it as in http://127.0.0.1:9090"),
-            (false, true) => {
+        let answer = request.send().await.map_err(|error| {
+            if error.is_connect() {
                 anyhow!("could not connect to {}: is the service running? (--admin sets the address)", self.base)
+            } else {
+                anyhow!("{} did not answer", self.base)
             }
-            (false, false) => anyhow!("{} did not answer", self.base),
         })?;
         let status = answer.status();
         Ok((status, answer.text().await.context("the answer broke off")?))

@@ -3,7 +3,7 @@
 pub(super) mod event_streams;
 pub(super) mod plan;
 
-use super::accounts::{Chosen, login};
+use super::accounts::{Chosen, Login};
 use super::{CommandResult, Configured, environment, misused, say};
 use crate::config::{self, ConfigError, Settings};
 use crate::http::EVENTS_PATH;
@@ -70,7 +70,7 @@ impl Setup {
         };
         let client = Client::new(settings.client(STREAM_STATUS_PATH))?;
         if self.event_streams {
-            let login = login(&account, &settings);
+            let login = Login::new(&account, &settings, &environment());
             let delivery = Delivery::new(&client, &settings, &login);
             return if self.yes { delivery.carry_out().await } else { delivery.preview().await };
         }
@@ -88,7 +88,8 @@ impl Setup {
         };
         let plan = Plan::new(&row, &format!("{}{EVENTS_PATH}", settings.server.public_url), self.all_events);
         let base = settings.twilio.taskrouter_base_url.as_str();
-        self.carry_out(&client, &row, &plan, &plan.undo(base, &login(&account, &settings))).await
+        let login = Login::new(&account, &settings, &environment());
+        self.carry_out(&client, &row, &plan, &plan.undo(base, &login)).await
     }
 
     /// The settings, and the workspace SIDs in them that are placeholders: the rest can be read before a workspace is chosen.

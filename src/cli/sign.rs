@@ -1,8 +1,10 @@
 //! `sign`: the signature that Twilio would send with a request.
 
+use super::signing::Signing;
 use super::{CommandResult, misused, note, say};
 use crate::twilio::signature;
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,16 +23,17 @@ pub(super) struct Sign {
     /// Sign a JSON body, byte for byte: print the URL with its bodySHA256, then the signature
     #[arg(long)]
     json: bool,
-    /// Sign with this auth token
-    #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
-    auth_token: Option<String>,
+    #[command(flatten)]
+    signing: Signing,
 }
 
 impl Sign {
     pub(super) fn run(self) -> CommandResult {
-        let Some(token) = self.auth_token.filter(|token| !token.is_empty()) else {
-            return Ok(misused(&anyhow!("no auth token: set TWILIO_AUTH_TOKEN (or pass --auth-token)")));
+        let token = match self.signing.token() {
+            Ok(token) => token,
+            Err(error) => return Ok(misused(&error)),
         };
+        let token = token.expose_secret();
         let url = match self.url.split_once('#') {
             Some((url, fragment)) => {
                 note(&format!("left out #{fragment}: Twilio does not sign the fragment of a URL"));
@@ -51,10 +54,10 @@ impl Sign {
             let url = signature::url_with_body_hash(url, &body);
             let nothing: [(&str, &str); 0] = [];
             say(&url);
-            say(&signature::sign(&url, &nothing, &token));
+            say(&signature::sign(&url, &nothing, token));
         } else {
             // The line end of a file's last line is not part of the body.
-            say(&signature::sign(url, &signature::parse_pairs(body.trim_ascii_end()), &token));
+            say(&signature::sign(url, &signature::parse_pairs(body.trim_ascii_end()), token));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -2,34 +2,33 @@
 
 mod accounts;
 mod addresses;
+mod admin;
 mod destinations;
 mod rules;
 mod streams;
 mod twilio;
 
 pub(super) use accounts::renamed;
+pub(super) use admin::{admin_alone, admin_token_alone};
 
 use super::layers::{Layers, Replaced};
 use super::problem::ConfigError;
 use super::reader::{HOUR_MS, Reader};
 use super::settings::{
-    AdminConfig, BackfillConfig, JournalConfig, JournalUrl, LogConfig, Mode, PauseConfig, RedirectConfig, RetryConfig,
-    ServerConfig, Settings, ShutdownConfig, WithoutEffect, WorkerConfig,
+    BackfillConfig, JournalConfig, JournalUrl, LogConfig, Mode, PauseConfig, RedirectConfig, RetryConfig, ServerConfig,
+    Settings, ShutdownConfig, WithoutEffect, WorkerConfig,
 };
 use crate::call::pause::OnExpiry;
 use crate::telemetry::traces::TraceSettings;
-use crate::telemetry::{LogFormat, is_filter};
+use crate::telemetry::{FILTER_EXAMPLE, LogFormat, check_filter};
 use crate::twilio::assignment::ConferenceInstruction;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 const DAY_MS: u64 = 24 * HOUR_MS;
 const GIB: u64 = 1 << 30;
-
-/// The hexadecimal digits of 64 bits.
-const SHORTEST_TOKEN: usize = 16;
 
 /// Reads and checks every section; on failure, returns every problem.
 pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
@@ -40,7 +39,7 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     let listen = (reader.address("server.listen"), reader.address("admin.listen"));
     let mode = reader.choice("mode", &[Mode::Live, Mode::Shadow].map(|mode| (mode.as_str(), mode)));
     let server = server(&mut reader, listen.0);
-    let admin = admin(&mut reader, listen.1);
+    let admin = admin::admin(&mut reader, listen.1);
     let twilio = twilio::twilio(&mut reader);
     let journal = journal(&mut reader);
     let worker = worker(&mut reader);
@@ -91,14 +90,12 @@ pub(super) fn settings(layers: Layers) -> Result<Settings, ConfigError> {
     reader.finish(all)
 }
 
-/// Reads and checks `[admin]` only.
-pub(super) fn admin_alone(mut layers: Layers) -> Result<AdminConfig, ConfigError> {
-    layers.found.retain(|key, _| key.starts_with("admin."));
-    layers.problems.retain(|problem| problem.key.starts_with("admin."));
+/// Reads and checks `twilio.auth_tokens` only.
+pub(super) fn auth_tokens_alone(mut layers: Layers) -> Result<Vec<SecretString>, ConfigError> {
+    layers.retain(|key| key == twilio::AUTH_TOKENS);
     let mut reader = Reader::new(layers);
-    let listen = reader.address("admin.listen");
-    let admin = admin(&mut reader, listen);
-    reader.finish(admin)
+    let tokens = twilio::auth_tokens(&mut reader);
+    reader.finish(tokens)
 }
 
 fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<ServerConfig> {
@@ -136,56 +133,6 @@ fn server(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<ServerConfi
         keep_alive: keep_alive?,
         retry_after: retry_after?,
     })
-}
-
-fn admin(reader: &mut Reader, listen: Option<SocketAddr>) -> Option<AdminConfig> {
-    let token = guarded_secret(reader, "admin.token");
-    let read_token = guarded_secret(reader, "admin.read_token");
-    if matches!((&token, &read_token), (Some(None), Some(Some(_)))) {
-        let remedy = "set admin.token as well, for those who may act";
-        reader.problem("admin.read_token", "is set without admin.token, so that nobody could act on a call", remedy);
-    }
-    let identity_header = identity_header(reader);
-    let names = reader.truth("admin.names");
-    let login_delay = reader.millis("admin.login_delay_ms", 1..=60_000);
-    let live_every = reader.millis("admin.live_every_ms", 50..=HOUR_MS);
-    let live_views = reader.count("admin.live_views", 1..=10_000);
-    let stream_gauges = reader.millis("admin.stream_gauges_ms", 50..=HOUR_MS);
-    Some(AdminConfig {
-        listen: listen?,
-        token: token?,
-        read_token: read_token?,
-        identity_header: identity_header?,
-        names: names?,
-        login_delay: login_delay?,
-        live_every: live_every?,
-        live_views: live_views?,
-        stream_gauges: stream_gauges?,
-    })
-}
-
-/// The outer `None` is a problem, the inner one no secret.
-#[expect(clippy::option_option, reason = "an invalid secret is not the same as none")]
-fn guarded_secret(reader: &mut Reader, key: &'static str) -> Option<Option<SecretString>> {
-    let Some(secret) = reader.optional_secret(key) else { return Some(None) };
-    if secret.expose_secret().len() < SHORTEST_TOKEN {
-        let remedy = format!("make it {SHORTEST_TOKEN} characters or more, as from `openssl rand -hex 24`");
-        reader.problem(key, "is too short and could be guessed", remedy);
-        return None;
-    }
-    Some(Some(secret))
-}
-
-/// The outer `None` is a problem, the inner one no header.
-#[expect(clippy::option_option, reason = "an invalid name is not the same as none")]
-fn identity_header(reader: &mut Reader) -> Option<Option<String>> {
-    const KEY: &str = "admin.identity_header";
-    let Some(name) = reader.optional_text(KEY) else { return Some(None) };
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        reader.problem(KEY, "is not the name of a header", "write it as in \"X-Forwarded-User\"");
-        return None;
-    }
-    Some(Some(name))
 }
 
 fn journal(reader: &mut Reader) -> Option<JournalConfig> {
@@ -266,8 +213,21 @@ fn assignment(reader: &mut Reader) -> Option<Option<ConferenceInstruction>> {
     // Twilio lets a call ring for ten minutes at most.
     let ring = reader.number("assignment.ring_s", 1..=600).map(Duration::from_secs);
     let from = reader.optional_text("assignment.from");
+    if from.as_deref().is_some_and(|from| !is_caller_id(from)) {
+        let remedy =
+            "write a number with its country, as in \"+15550100001\", or the name of a client, as in \"client:desk\"";
+        reader.problem("assignment.from", "is no caller ID", remedy);
+    }
     let instruction = ConferenceInstruction { from, ring: ring? };
     Some(enabled?.then_some(instruction))
+}
+
+/// Whether Twilio could show it to whoever is called.
+fn is_caller_id(text: &str) -> bool {
+    let is_number = |digits: &str| (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_name = |name: &str| !name.is_empty() && !name.contains(char::is_whitespace);
+    text.strip_prefix('+').is_some_and(is_number)
+        || ["client:", "sip:"].into_iter().filter_map(|kind| text.strip_prefix(kind)).any(is_name)
 }
 
 fn backfill(reader: &mut Reader) -> Option<BackfillConfig> {
@@ -318,7 +278,7 @@ fn redirect(reader: &mut Reader) -> Option<RedirectConfig> {
 }
 
 fn pause(reader: &mut Reader) -> Option<PauseConfig> {
-    let secret = guarded_secret(reader, "pause.secret");
+    let secret = admin::guarded_secret(reader, "pause.secret");
     let confirm_within = reader.millis("pause.confirm_within_ms", 100..=60_000);
     let max = reader.number("pause.max_s", 1..=24 * 3600).map(Duration::from_secs);
     let on_expiry = reader.choice("pause.on_expiry", &[("stay", OnExpiry::Stay), ("resume", OnExpiry::Resume)]);
@@ -343,10 +303,9 @@ fn traces(reader: &mut Reader) -> Option<Option<TraceSettings>> {
 
 fn log(reader: &mut Reader) -> Option<LogConfig> {
     let format = reader.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
-    let remedy = "write a level such as \"info\", or \"info,taskrouter_streams=debug\"";
-    let filter = reader.text("log.filter", remedy);
-    if filter.as_deref().is_some_and(|filter| !is_filter(filter)) {
-        reader.problem("log.filter", "is not a filter", remedy);
+    let filter = reader.text("log.filter", FILTER_EXAMPLE);
+    if let Some(Err(unfit)) = filter.as_deref().map(check_filter) {
+        reader.problem("log.filter", unfit.to_string(), FILTER_EXAMPLE);
     }
     Some(LogConfig { format: format?, filter: filter? })
 }

@@ -60,6 +60,12 @@ pub(super) struct Replaced {
 }
 
 impl Layers {
+    /// Leaves only the keys that are asked for, and what is wrong with them.
+    pub(super) fn retain(&mut self, is_asked_for: impl Fn(&str) -> bool) {
+        self.found.retain(|key, _| is_asked_for(key));
+        self.problems.retain(|problem| is_asked_for(&problem.key));
+    }
+
     /// Adds a file's keys.
     pub(super) fn add_toml(&mut self, origin: &str, text: &str) -> Result<(), ConfigError> {
         let table = File::from_str(text, FileFormat::Toml).collect().map_err(|error| syntax(origin, text, &error))?;
@@ -149,11 +155,14 @@ fn syntax(origin: &str, text: &str, error: &config::ConfigError) -> ConfigError 
     let place = lines.next().and_then(|first| first.split_once("at line ")).map(|(_, place)| place);
     let place = place.filter(|place| place.chars().all(|c| c.is_ascii_alphanumeric() || ", ".contains(c)));
     let Some(place) = place else {
-        return ConfigError::Syntax {
-            origin: origin.to_owned(),
-            place: "its syntax".to_owned(),
-            reason: String::new(),
+        let (place, reason) = match line_out_of_range(text) {
+            Some((number, line)) => (
+                format!("line {number}"),
+                format!(": its number is out of range\n  {number} | {}", without_value(line)),
+            ),
+            None => ("its syntax".to_owned(), String::new()),
         };
+        return ConfigError::Syntax { origin: origin.to_owned(), place, reason };
     };
     let number: usize = place.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
     let line = text.lines().nth(number.saturating_sub(1)).unwrap_or_default();
@@ -165,6 +174,15 @@ fn syntax(origin: &str, text: &str, error: &config::ConfigError) -> ConfigError 
         place: format!("line {place}"),
         reason: format!("{reason}\n  {number} | {}", without_value(line)),
     }
+}
+
+/// The line that is TOML and has a number that no key can have: the parser does not say where.
+fn line_out_of_range(text: &str) -> Option<(usize, &str)> {
+    let is_out_of_range = |line: &str| {
+        let read = File::from_str(line, FileFormat::Toml).collect();
+        read.is_err_and(|error| !error.to_string().contains("at line "))
+    };
+    (1..).zip(text.lines()).find(|(_, line)| is_out_of_range(line))
 }
 
 /// Whether a message repeats a word of a line that may hold a secret.

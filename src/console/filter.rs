@@ -163,7 +163,7 @@ fn needle(text: &str) -> Result<Option<String>, ConsoleError> {
             "a text to find has letters, digits, spaces and simple punctuation only",
         ));
     }
-    let digits = text.chars().filter(char::is_ascii_digit).count();
+    let digits = text.chars().filter(|c| c.is_numeric()).count();
     if digits >= PHONE_DIGITS && !text.chars().any(char::is_alphabetic) {
         return Err(ConsoleError::InvalidQuery(
             "phone numbers are not kept, so no call is found by one: use a SID, an agent, a queue or a reason",

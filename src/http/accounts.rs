@@ -41,23 +41,21 @@ impl IngressAccount {
     }
 }
 
-/// The account that a form names. To be trusted only once its tokens fit. A form that names none of ours is checked with the
-/// first account's tokens, so that the time to a rejection does not reveal which accounts exist.
+/// The account that a form names. To be trusted only once its tokens fit.
 pub(super) fn named<'a>(accounts: &'a [IngressAccount], pairs: &[Pair<'_>]) -> Option<&'a IngressAccount> {
     let name = event::account(pairs);
-    accounts.iter().find(|account| Some(account.account.as_str()) == name).or_else(|| accounts.first())
+    accounts.iter().find(|account| Some(account.account.as_str()) == name)
 }
 
-/// The account whose token signed one of these URLs alone; else the first, whose tokens do not fit either.
+/// The account whose token signed one of these URLs alone.
 pub(super) fn signer<'a>(
     accounts: &'a [IngressAccount],
     targets: &[String],
     header: &[u8],
 ) -> Option<&'a IngressAccount> {
     // No early exit: the time taken must not reveal whose tokens fit.
-    let fits = accounts.iter().fold(None, |fits, account| {
+    accounts.iter().fold(None, |fits, account| {
         let signs = targets.iter().fold(false, |signs, target| account.verifier.signs_url(target, header) | signs);
         fits.or_else(|| signs.then_some(account))
-    });
-    fits.or_else(|| accounts.first())
+    })
 }

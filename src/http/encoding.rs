@@ -1,7 +1,7 @@
 //! Bodies that a sender, or a proxy on the way, has compressed.
 
 use super::responses::Rejection;
-use super::signed::Budget;
+use super::signed::{Budget, Limit};
 use super::state::IngestState;
 use actix_web::HttpRequest;
 use actix_web::http::header::CONTENT_ENCODING;
@@ -31,7 +31,7 @@ pub(super) fn decoded<'a>(
     let bytes = match encodings.as_slice() {
         [] => Cow::from(body),
         [one] if one.is_empty() || is(one, "identity") => Cow::from(body),
-        [one] if is(one, "gzip") || is(one, "x-gzip") => Cow::from(inflated(body, state, &mut budget)?),
+        [one] if is(one, "gzip") || is(one, "x-gzip") => Cow::from(inflated(request, body, state, &mut budget)?),
         _ => {
             tracing::warn!("rejected an authentic delivery with a Content-Encoding other than gzip: send it as it is");
             return Err(Rejection::MediaType);
@@ -40,7 +40,12 @@ pub(super) fn decoded<'a>(
     Ok(Decoded { bytes, _budget: budget })
 }
 
-fn inflated(body: &[u8], state: &IngestState, budget: &mut Budget) -> Result<Vec<u8>, Rejection> {
+fn inflated(
+    request: &HttpRequest,
+    body: &[u8],
+    state: &IngestState,
+    budget: &mut Budget,
+) -> Result<Vec<u8>, Rejection> {
     let mut decoder = MultiGzDecoder::new(body);
     let mut whole = Vec::new();
     let mut piece = vec![0; PIECE_BYTES];
@@ -51,7 +56,7 @@ fn inflated(body: &[u8], state: &IngestState, budget: &mut Budget) -> Result<Vec
         })?;
         let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { return Ok(whole) };
         if whole.len() + read > state.settings.event_streams_body_limit_bytes {
-            return Err(Rejection::TooLarge);
+            return Err(Limit::delivery(state).exceeded(request, state));
         }
         if !budget.take(read) {
             return Err(state.unavailable());

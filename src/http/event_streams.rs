@@ -23,15 +23,10 @@ pub(super) async fn receive(
     state: web::Data<IngestState>,
 ) -> Result<HttpResponse, Rejection> {
     let settings = &state.settings;
-    let is_awaited = signed::awaits_body(&request, &state);
-    let body = if is_awaited {
-        signed::read_awaited(&request, payload, &state, settings.event_streams_body_limit_bytes).await?
-    } else {
-        signed::read(&request, payload, &state).await?
-    };
+    let body = signed::read_delivery(&request, payload, &state).await?;
     let (account, bytes) = match body.verify(&request, &state)? {
         (account, Signed::Bytes(bytes)) => (account, bytes),
-        (_, Signed::Form(_)) => return Err(Rejection::MediaType),
+        (_, Signed::Form(_)) => return Err(signed::other_media_type(&request, &state)),
     };
     let body = encoding::decoded(&request, bytes, &state)?;
     let malformed = |error: &dyn std::fmt::Display| {
@@ -43,9 +38,12 @@ pub(super) async fn receive(
     // A 400 throws a delivery away, so it is only for one of which nothing can be used.
     if !elements.is_empty() && elements.iter().all(DeliveryElement::is_unreadable) {
         elements.iter().for_each(|_| metrics::count_malformed(&state.metrics, &account.account));
-        return Err(malformed(
-            &"no element is a CloudEvent with a type: send structured or batched CloudEvents, not binary ones",
-        ));
+        let wrong = if elements.contains(&DeliveryElement::Untyped) {
+            "no element is a CloudEvent with a type: send structured or batched CloudEvents, not binary ones"
+        } else {
+            "no element can be read as a JSON object"
+        };
+        return Err(malformed(&wrong));
     }
     let facts = facts(&state, account, elements);
     if let Some(witness) = settings.witness.as_ref().filter(|_| !facts.is_empty()) {
@@ -85,7 +83,7 @@ fn facts(state: &IngestState, account: &IngressAccount, elements: Vec<DeliveryEl
                 facts.push(new_fact(state.clock(), task, identity, FactKind::Participant(event)));
             }
             DeliveryElement::Unusable(malformed) => unusable(&malformed),
-            DeliveryElement::Unreadable => unusable(&"it is not a JSON object"),
+            DeliveryElement::Unreadable => unusable(&"it cannot be read as a JSON object"),
             DeliveryElement::Untyped => unusable(&"it has no type, as a CloudEvent has"),
             DeliveryElement::Test { id } => {
                 tracing::info!(test_id = id.as_deref().unwrap_or("-"), "received the sink's test event");

@@ -3,6 +3,7 @@
 //! A gateway leaves the prefix of its stage in place, and a URL is put together with one slash too many. Twilio signed what it was
 //! given, so such a request can be verified as it came, or without the prefix; it is taken, and said in the log.
 
+use super::pause_signature;
 use super::state::IngestState;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -27,10 +28,16 @@ pub(super) const ASSIGNMENT_PATH: &str = "/taskrouter/assignment";
 pub(super) const PAUSE_PATH: &str = "/calls/{task}/pause";
 pub(super) const RESUME_PATH: &str = "/calls/{task}/resume";
 
+/// The header of Twilio's signature, which anybody may send.
+pub(super) const SIGNATURE: &str = "x-twilio-signature";
+
 const SIGNED_PATHS: [&str; 4] = [EVENTS_PATH, EVENT_STREAMS_PATH, STREAM_STATUS_PATH, ASSIGNMENT_PATH];
 
 /// So much of a stranger's path is logged.
 const LOGGED_CHARACTERS: usize = 200;
+
+/// A number of so many digits may be somebody's.
+const NUMBER_DIGITS: usize = 5;
 
 /// The target that a request came with, where its path was not quite one of ours.
 struct AskedTarget(String);
@@ -97,20 +104,54 @@ pub(super) fn note_corrected(request: &HttpRequest, state: &IngestState) {
 
 /// Answers what asks for no path of ours. With a signature it may be Twilio, whose events go astray.
 pub(super) async fn not_found(request: HttpRequest, state: web::Data<IngestState>) -> HttpResponse {
-    if request.headers().contains_key("x-twilio-signature") {
+    let is_signed = [SIGNATURE, pause_signature::SIGNATURE].iter().any(|name| request.headers().contains_key(*name));
+    if is_signed {
         state.astray.log(|suppressed| {
+            let remedy = remedy(request.path());
             tracing::warn!(
                 path = shown(request.path()),
                 suppressed,
-                "answered a request with an X-Twilio-Signature with 404: if it came from Twilio, the URL configured there must end in {EVENTS_PATH}, {EVENT_STREAMS_PATH} or {ASSIGNMENT_PATH}"
+                "answered a request with a signature with 404: {remedy}"
             );
         });
     }
     HttpResponse::NotFound().finish()
 }
 
-/// A path without its query, which may hold anything, and without what would disturb a terminal.
+/// What may be wrong where there is nothing at a path. Those of ours that are not enabled look no different from outside.
+fn remedy(path: &str) -> String {
+    let is_pause = path.starts_with("/calls/") && (path.ends_with("/pause") || path.ends_with("/resume"));
+    if path == ASSIGNMENT_PATH {
+        "assignment callbacks are not answered unless assignment.enabled = true".to_owned()
+    } else if is_pause {
+        "requests to pause and resume are not taken unless pause.secret is set".to_owned()
+    } else {
+        format!(
+            "if it came from Twilio, the URL configured there must end in {EVENTS_PATH}, {EVENT_STREAMS_PATH} or {ASSIGNMENT_PATH}"
+        )
+    }
+}
+
+/// A path without its query, which may hold anything, without what would disturb a terminal, and without what may be a telephone
+/// number.
 fn shown(target: &str) -> String {
     let path = target.split('?').next().unwrap_or_default();
-    path.chars().flat_map(char::escape_default).take(LOGGED_CHARACTERS).collect()
+    without_numbers(path).chars().flat_map(char::escape_default).take(LOGGED_CHARACTERS).collect()
+}
+
+/// A text with its numbers masked, also those that are written in groups.
+fn without_numbers(text: &str) -> String {
+    let is_within = |c: char| c.is_numeric() || "+-._~()%,; ".contains(c);
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(begin) = rest.find(char::is_numeric) {
+        let (before, number) = rest.split_at(begin);
+        let end = number.find(|c| !is_within(c)).unwrap_or(number.len());
+        let (number, after) = number.split_at(end);
+        let is_long = number.chars().filter(|c| c.is_numeric()).count() >= NUMBER_DIGITS;
+        masked.push_str(before);
+        masked.push_str(if is_long { "***" } else { number });
+        rest = after;
+    }
+    masked + rest
 }

@@ -12,7 +12,7 @@ use std::fmt;
 /// When the request was made, in seconds since the Unix epoch.
 const TIMESTAMP: &str = "x-pause-timestamp";
 
-const SIGNATURE: &str = "x-pause-signature";
+pub(super) const SIGNATURE: &str = "x-pause-signature";
 
 /// How far a request's time may be from ours: the clocks differ, and what is older may be a replay.
 const MAX_AGE_S: u64 = 300;

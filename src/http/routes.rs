@@ -8,7 +8,7 @@ use super::guarded_stream::GuardedStream;
 use super::http2::Http2Settings;
 use super::listener::{Listener, Threads};
 use super::paths::{
-    self, ASSIGNMENT_PATH, EVENT_STREAMS_PATH, EVENTS_PATH, PAUSE_PATH, RESUME_PATH, STREAM_STATUS_PATH,
+    self, ASSIGNMENT_PATH, EVENT_STREAMS_PATH, EVENTS_PATH, PAUSE_PATH, RESUME_PATH, SIGNATURE, STREAM_STATUS_PATH,
 };
 use super::pause_signature::PauseEntry;
 use super::settings::IngressSettings;
@@ -16,6 +16,7 @@ use super::state::IngestState;
 use super::versions::Versions;
 use super::{assignment, event_streams, events, metrics, pause, stream_status};
 use crate::journal::Ingest;
+use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::assignment::ConferenceInstruction;
 use actix_http::HttpService;
@@ -27,7 +28,7 @@ use actix_web::dev::{AppConfig, Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::ALLOW;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
-use actix_web::{App, HttpResponse, Route, web};
+use actix_web::{App, HttpRequest, HttpResponse, Route, web};
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -162,6 +163,17 @@ async fn listening() -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
-async fn method_not_allowed() -> HttpResponse {
+/// With a signature it may be Twilio, told to use another method, as a sink can be.
+async fn method_not_allowed(request: HttpRequest, state: web::Data<IngestState>) -> HttpResponse {
+    if request.headers().contains_key(SIGNATURE) {
+        let path = labels::path(request.match_pattern().as_deref());
+        state.astray.log(|suppressed| {
+            tracing::warn!(
+                path,
+                suppressed,
+                "answered a request with an X-Twilio-Signature with 405: if it came from Twilio, set the method configured there to POST"
+            );
+        });
+    }
     HttpResponse::MethodNotAllowed().insert_header((ALLOW, "POST")).finish()
 }

@@ -6,10 +6,11 @@
 use super::accounts::{IngressAccount, named, signer};
 use super::connections::Connection;
 use super::guarded_stream::READ_AT_ONCE;
-use super::paths::{note_corrected, signed_targets};
+use super::paths::{EVENT_STREAMS_PATH, EVENTS_PATH, SIGNATURE, note_corrected, signed_targets};
 use super::pause_signature::PauseKey;
 use super::responses::Rejection;
 use super::state::IngestState;
+use crate::telemetry::labels;
 use crate::twilio::signature::{Pair, parse_pairs};
 use actix_web::body::{BodyStream, MessageBody};
 use actix_web::http::header::CONTENT_TYPE;
@@ -47,33 +48,96 @@ pub(super) async fn read(
     payload: web::Payload,
     state: &IngestState,
 ) -> Result<Unverified, Rejection> {
-    let unlimited = Budget { bytes: None, held: None };
-    read_within(request, payload, state, state.settings.body_limit_bytes, unlimited).await
+    read_within(request, payload, state, Limit::body(state), Budget::none()).await
 }
 
-/// As [`read`], of a body that [`is_awaited`](awaits_body): within a limit and a budget of its own.
-pub(super) async fn read_awaited(
+/// As [`read`], of a delivery of Event Streams: within a limit and a budget of its own if its body is [awaited](awaits_body).
+pub(super) async fn read_delivery(
     request: &HttpRequest,
     payload: web::Payload,
     state: &IngestState,
-    limit: usize,
 ) -> Result<Unverified, Rejection> {
-    let budget = Budget::new(state.delivery_bytes.clone());
-    read_within(request, payload, state, limit, budget).await
+    if awaits_body(request, state) {
+        let budget = Budget::new(state.delivery_bytes.clone());
+        return read_within(request, payload, state, Limit::delivery(state), budget).await;
+    }
+    let unsigned = "no token of ours has signed its URL with a bodySHA256, so only a short body is read: check server.public_url and twilio.auth_tokens";
+    let limit = Limit { remedy: unsigned, ..Limit::body(state) };
+    read_within(request, payload, state, limit, Budget::none()).await
+}
+
+/// What a request may have of something, and which key says so.
+#[derive(Clone, Copy)]
+pub(super) struct Limit {
+    key: &'static str,
+    most: usize,
+    remedy: &'static str,
+}
+
+impl Limit {
+    const RAISE: &'static str =
+        "if it came from Twilio, its event is lost unless it comes another way: raise the limit";
+
+    fn body(state: &IngestState) -> Self {
+        Self { key: "server.body_limit_bytes", most: state.settings.body_limit_bytes, remedy: Self::RAISE }
+    }
+
+    fn form_pairs(state: &IngestState) -> Self {
+        Self { key: "server.form_pairs_limit", most: state.settings.form_pairs_limit, remedy: Self::RAISE }
+    }
+
+    pub(super) fn delivery(state: &IngestState) -> Self {
+        let most = state.settings.event_streams_body_limit_bytes;
+        Self { key: "server.event_streams_body_limit_bytes", most, remedy: Self::RAISE }
+    }
+
+    /// Refuses what is above. Whoever says that they are Twilio may be: what is refused is not sent again, so it is said in the log.
+    pub(super) fn exceeded(self, request: &HttpRequest, state: &IngestState) -> Rejection {
+        if request.headers().contains_key(SIGNATURE) {
+            let path = labels::path(request.match_pattern().as_deref());
+            let Self { key, most, remedy } = self;
+            state.oversized.log(|suppressed| {
+                tracing::warn!(
+                    path,
+                    limit = key,
+                    most,
+                    suppressed,
+                    "answered a request with an X-Twilio-Signature with 413: {remedy}"
+                );
+            });
+        }
+        Rejection::TooLarge
+    }
 }
 
 async fn read_within(
     request: &HttpRequest,
     payload: web::Payload,
     state: &IngestState,
-    limit: usize,
+    limit: Limit,
     budget: Budget,
 ) -> Result<Unverified, Rejection> {
     match tokio::time::timeout(state.settings.client_timeout, whole(request, payload, state, limit, budget)).await {
         Ok(Ok((body, held))) => Ok(Unverified { body, is_form: is_form(request), _held: held, fragment: None }),
         Ok(Err(rejection)) => Err(rejection),
-        Err(_) => Err(Rejection::TooSlow),
+        Err(_) => Err(too_slow(request, state)),
     }
+}
+
+/// Refuses what did not arrive in time, which Twilio does not send again either.
+fn too_slow(request: &HttpRequest, state: &IngestState) -> Rejection {
+    if request.headers().contains_key(SIGNATURE) {
+        let path = labels::path(request.match_pattern().as_deref());
+        state.oversized.log(|suppressed| {
+            tracing::warn!(
+                path,
+                limit = "server.client_timeout_ms",
+                suppressed,
+                "answered a request with an X-Twilio-Signature with 408: its body did not arrive in time; if it came from Twilio, see whether a proxy in front is slow"
+            );
+        });
+    }
+    Rejection::TooSlow
 }
 
 /// Bytes that many bodies share, and what one of them holds of it.
@@ -83,6 +147,10 @@ pub(super) struct Budget {
 }
 
 impl Budget {
+    fn none() -> Self {
+        Self { bytes: None, held: None }
+    }
+
     pub(super) fn new(bytes: Arc<Semaphore>) -> Self {
         Self { bytes: Some(bytes), held: None }
     }
@@ -119,7 +187,7 @@ impl Unverified {
         let has_too_many_pairs =
             || self.body.iter().filter(|byte| **byte == b'&').count() >= state.settings.form_pairs_limit;
         if self.is_form && has_too_many_pairs() {
-            return Err(Rejection::TooLarge);
+            return Err(Limit::form_pairs(state).exceeded(request, state));
         }
         let pairs = if self.is_form { parse_pairs(&self.body) } else { Vec::new() };
         let account = match self.authenticate(request, state, &pairs) {
@@ -152,7 +220,7 @@ impl Unverified {
     ) -> Result<(&'a IngressAccount, Vec<Pair<'a>>), Rejection> {
         match self.verify(request, state)? {
             (account, Signed::Form(pairs)) => Ok((account, pairs)),
-            (_, Signed::Bytes(_)) => Err(Rejection::MediaType),
+            (_, Signed::Bytes(_)) => Err(other_media_type(request, state)),
         }
     }
 
@@ -188,7 +256,9 @@ impl Unverified {
     ) -> Result<&'a IngressAccount, (&'static str, Option<&'a IngressAccount>)> {
         let (header, targets) = (signature(request).map_err(|reason| (reason, None))?, signed_targets(request));
         let accounts = &state.settings.accounts;
-        let account = if self.is_form { named(accounts, pairs) } else { signer(accounts, &targets, header) };
+        let meant = if self.is_form { named(accounts, pairs) } else { signer(accounts, &targets, header) };
+        // Checked all the same, so that the time to a rejection does not reveal which accounts exist.
+        let checked = meant.or_else(|| accounts.first());
         let with_fragment =
             self.fragment.into_iter().flat_map(|end| targets.iter().map(move |url| format!("{url}{end}")));
         let with_fragment: Vec<String> = with_fragment.collect();
@@ -196,12 +266,28 @@ impl Unverified {
             let verify = |target: &String| account.verifier.verify(target, self.is_form, &self.body, pairs, header);
             targets.iter().chain(&with_fragment).any(verify)
         };
-        account.filter(signs).ok_or(("X-Twilio-Signature does not match", account))
+        checked.filter(signs).ok_or(match meant {
+            None if self.is_form => ("AccountSid is missing or names no configured account", None),
+            Some(_) | None => ("X-Twilio-Signature does not match", meant),
+        })
     }
 }
 
+/// Refuses an authentic request for its media type: what Twilio sends is right, so it goes to a wrong path.
+pub(super) fn other_media_type(request: &HttpRequest, state: &IngestState) -> Rejection {
+    let path = labels::path(request.match_pattern().as_deref());
+    state.astray.log(|suppressed| {
+        tracing::warn!(
+            path,
+            suppressed,
+            "answered an authentic request with 415, because this path does not accept its media type: the Event Callback URL must end in {EVENTS_PATH}, and a sink's in {EVENT_STREAMS_PATH}"
+        );
+    });
+    Rejection::MediaType
+}
+
 /// Whether the URL is signed and holds the hash of a body. Only then a large body is read.
-pub(super) fn awaits_body(request: &HttpRequest, state: &IngestState) -> bool {
+fn awaits_body(request: &HttpRequest, state: &IngestState) -> bool {
     let (targets, accounts) = (signed_targets(request), &state.settings.accounts);
     let awaits = |header: &[u8]| {
         let signer = signer(accounts, &targets, header);
@@ -215,7 +301,7 @@ pub(super) fn awaits_body(request: &HttpRequest, state: &IngestState) -> bool {
 }
 
 fn signature(request: &HttpRequest) -> Result<&[u8], &'static str> {
-    let mut headers = request.headers().get_all("x-twilio-signature");
+    let mut headers = request.headers().get_all(SIGNATURE);
     let header = headers.next().ok_or("X-Twilio-Signature is missing")?;
     if headers.next().is_some() {
         return Err("X-Twilio-Signature is repeated");
@@ -260,7 +346,7 @@ async fn whole(
     request: &HttpRequest,
     payload: web::Payload,
     state: &IngestState,
-    limit: usize,
+    limit: Limit,
     mut budget: Budget,
 ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Rejection> {
     let mut body = Pieces::default();
@@ -269,10 +355,10 @@ async fn whole(
     while let Some(chunk) = poll_fn(|context| chunks.as_mut().poll_next(context)).await {
         let chunk = chunk.map_err(|_| Rejection::CutOff)?;
         received = received.saturating_add(chunk.len());
-        if received > limit.saturating_mul(DISCARD_FACTOR) {
+        if received > limit.most.saturating_mul(DISCARD_FACTOR) {
             break;
         }
-        if received <= limit {
+        if received <= limit.most {
             if !budget.take(chunk.len()) {
                 return Err(state.unavailable());
             }
@@ -284,5 +370,5 @@ async fn whole(
             }
         }
     }
-    if received > limit { Err(Rejection::TooLarge) } else { Ok((body.joined(), budget.held)) }
+    if received > limit.most { Err(limit.exceeded(request, state)) } else { Ok((body.joined(), budget.held)) }
 }

@@ -18,8 +18,10 @@ pub(super) struct IngestState {
     pub(super) delivery_bytes: Arc<Semaphore>,
     /// Of requests without a valid signature.
     pub(super) forgeries: LogThrottle,
-    /// Of requests that ask for nearly one of our paths.
+    /// Of requests that ask for nearly one of our paths, or for another one than they are meant for.
     pub(super) astray: LogThrottle,
+    /// Of requests that are larger than a limit.
+    pub(super) oversized: LogThrottle,
     ingester: Ingester,
     /// Of events that the journal refused.
     failures: LogThrottle,
@@ -31,8 +33,8 @@ impl IngestState {
     pub(super) fn new(settings: IngressSettings, journal: Arc<dyn Ingest>, metrics: Arc<Metrics>) -> Self {
         let ingester = Ingester::new(journal, settings.traces.clone(), settings.ingest_at_once);
         let delivery_bytes = Arc::new(Semaphore::new(settings.event_streams_bytes_limit));
-        let [forgeries, astray, failures, late] = [(); 4].map(|()| LogThrottle::default());
-        Self { settings, metrics, delivery_bytes, forgeries, astray, ingester, failures, late }
+        let [forgeries, astray, oversized, failures, late] = [(); 5].map(|()| LogThrottle::default());
+        Self { settings, metrics, delivery_bytes, forgeries, astray, oversized, ingester, failures, late }
     }
 
     /// What facts are stamped by.

@@ -52,28 +52,34 @@ pub enum OpenError {
         path: String,
     },
     /// The file cannot be opened or created, or the database cannot be used.
-    #[error("journal {path} cannot be opened: {reason}")]
+    #[error("journal {path} cannot be opened: {reason}: {remedy}")]
     Unopenable {
         /// The file, or the database without its password.
         path: String,
         /// What the system said.
         reason: String,
+        /// What to do.
+        remedy: &'static str,
     },
-    /// The database cannot be used now, and may be usable later: it is not up yet, it is full, or it takes no writes.
-    #[error("journal {path} cannot be opened: {reason}")]
+    /// It cannot be used now, and may be usable later: the database is not up yet, it is full, locked, or takes no writes.
+    #[error("journal {path} cannot be opened: {reason}: {remedy}")]
     Unreachable {
-        /// The database without its password.
+        /// The file, or the database without its password.
         path: String,
         /// What the system or the server said.
         reason: String,
+        /// What to do if it does not mend itself.
+        remedy: &'static str,
     },
     /// The file is damaged.
-    #[error("journal {path} is damaged ({found}): restore a backup, or move the file away and run `backfill --since`")]
+    #[error("journal {path} is damaged ({found}): {}", mending(path, *has_log))]
     Damaged {
         /// The file.
         path: String,
         /// What SQLite found.
         found: String,
+        /// Beside it is a write-ahead log, which may be another file's.
+        has_log: bool,
     },
     /// The file or database was written by a newer version.
     #[error("journal {path} has schema version {found}, this program knows up to {known}: run the newer version")]
@@ -85,4 +91,15 @@ pub enum OpenError {
         /// Ours.
         known: i64,
     },
+}
+
+/// What to do with a damaged file. A log that is not its own has been read into it, and that looks like damage.
+pub(crate) fn mending(path: &str, has_log: bool) -> String {
+    let otherwise = "restore a backup, or move the file away and run `backfill --since`";
+    if has_log {
+        return format!(
+            "if it was restored, remove {path}-wal and {path}-shm, which belong to the file before it; else {otherwise}"
+        );
+    }
+    otherwise.to_owned()
 }

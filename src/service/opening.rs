@@ -1,7 +1,7 @@
 //! Opens the journal that the settings name, however long it takes.
 //!
-//! A database may start after its clients, or be in the middle of a failover; a file that was not closed in order is read as a whole
-//! before it is used. Meanwhile both listeners are up: probes see a process that lives and is not ready, and whoever posts is asked to
+//! A database may start after its clients, or be in the middle of a failover; a file may be locked, or its disk full; and one that was not
+//! closed in order is read as a whole before it is used. Meanwhile both listeners are up: probes see a process that lives and is not ready, and whoever posts is asked to
 //! come again.
 
 use super::descriptors::admin_connections;
@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// backfill, and most journals are open by then, also on a busy machine; a probe that waits for so long is tried again.
 const UNANSWERED: Duration = Duration::from_millis(1_500);
 
-/// Opens the journal. Waits for a database that cannot be reached; anything else that is wrong does not mend itself.
+/// Opens the journal. Waits for one that cannot be used now; anything else that is wrong does not mend itself.
 pub(super) async fn open(
     settings: &Settings,
     commits: &Commits,
@@ -135,7 +135,7 @@ async fn open_file(settings: SqliteSettings) -> Result<Arc<dyn Journal>, OpenErr
     let path = settings.path.display().to_string();
     match tokio::task::spawn_blocking(move || SqliteJournal::open(settings)).await {
         Ok(opened) => Ok(Arc::new(opened?)),
-        Err(died) => Err(OpenError::Unopenable { path, reason: died.to_string() }),
+        Err(died) => Err(OpenError::Unopenable { path, reason: died.to_string(), remedy: "report it, with the log" }),
     }
 }
 

@@ -86,17 +86,22 @@ pub fn outcome(outcome: &Outcome, assumed: Option<Assumed>) -> &'static str {
     }
 }
 
+/// The paths that Twilio's requests come on.
+pub const TWILIO_PATHS: [&str; 4] =
+    ["/taskrouter/events", "/taskrouter/event-streams", "/taskrouter/assignment", "/streams/status"];
+
+/// Answers by which a request of Twilio's is lost: what is refused so is not sent again.
+pub const LOST: [&str; 4] = ["400", "405", "413", "415"];
+
+/// The labels of those answers.
+pub fn lost_answers() -> impl Iterator<Item = [(&'static str, &'static str); 2]> {
+    TWILIO_PATHS.into_iter().flat_map(|path| LOST.map(|status| [("path", path), ("status", status)]))
+}
+
 /// A path of the public listener; `pattern` comes from the router.
 pub fn path(pattern: Option<&str>) -> &'static str {
-    const PATHS: [&str; 6] = [
-        "/taskrouter/events",
-        "/taskrouter/event-streams",
-        "/taskrouter/assignment",
-        "/streams/status",
-        "/calls/{task}/pause",
-        "/calls/{task}/resume",
-    ];
-    PATHS.into_iter().find(|path| Some(*path) == pattern).unwrap_or("other")
+    const PAUSES: [&str; 2] = ["/calls/{task}/pause", "/calls/{task}/resume"];
+    TWILIO_PATHS.into_iter().chain(PAUSES).find(|path| Some(*path) == pattern).unwrap_or("other")
 }
 
 /// An HTTP status: some by number, others by class; "none" without an answer.

@@ -147,6 +147,7 @@ impl Metrics {
     /// Prometheus cannot see the first increase of a series that appears with it. Series that matter for alerts exist from the
     /// start.
     fn begin_at_zero(&self) {
+        labels::lost_answers().for_each(|lost| _ = self.ingress.answers.get_or_create(&lost).inc_by(0));
         begin(&self.ingress.late_events, "verdict", &["new", "duplicate"]);
         begin(&self.ingress.admin_refusals, "reason", &["wrong_token", "too_many"]);
         begin(&self.ingress.broken_connections, "reason", &["malformed", "io", "other"]);

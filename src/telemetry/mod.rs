@@ -1,5 +1,6 @@
 //! Logs, [`metrics`] and [`traces`]. A log line is logfmt or JSON, on standard error.
 
+mod filter;
 pub mod labels;
 pub mod log_throttle;
 mod logfmt;
@@ -8,9 +9,10 @@ mod resources;
 pub mod series;
 pub mod traces;
 
+pub use filter::{FILTER_EXAMPLE, UnfitFilter, check as check_filter};
+
 use logfmt::Logfmt;
 use std::io::IsTerminal as _;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The version, as `Cargo.toml` has it.
@@ -33,23 +35,17 @@ pub enum LogFormat {
 /// Why logging cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter does not parse.
-    #[error("log.filter is not a filter: write a level such as \"info\", or \"info,taskrouter_streams=debug\"")]
-    Filter,
+    /// The filter cannot be used.
+    #[error("log.filter {0}: {FILTER_EXAMPLE}")]
+    Filter(#[from] UnfitFilter),
     /// Logging was set up already.
     #[error("logging was set up twice in this process")]
     AlreadySet,
 }
 
-/// Whether [`init`] accepts this filter.
-pub fn is_filter(filter: &str) -> bool {
-    EnvFilter::try_new(filter).is_ok()
-}
-
 /// Sets up the process's logging; once per process. `filter` is in `tracing-subscriber`'s `EnvFilter` syntax.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    // Whoever can reach the listener can make these at will; the connections that end so are counted instead.
-    let filter = EnvFilter::try_new(format!("actix_http=off,{filter}")).map_err(|_| TelemetryError::Filter)?;
+    let filter = filter::read(filter)?;
     let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(std::io::stderr);
     let set = match format {

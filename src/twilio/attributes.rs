@@ -29,15 +29,17 @@ impl Attributes {
     pub fn call(&self) -> CallAttributes {
         let text = |name: &str| self.0.get(name).and_then(Value::as_str);
         let call = |sid: &str| sid.parse::<CallSid>().ok();
+        let is_customer = |role: &str| word(role) == "customer";
         let conference = self.0.get("conference");
         // Whoever is named in the conference and is not the customer: "worker", "supervisor", whatever a plugin adds.
         let participants = conference.and_then(|conference| conference.get("participants")).and_then(Value::as_object);
-        let customer = participants.and_then(|participants| call(participants.get("customer")?.as_str()?));
-        let named = participants.into_iter().flatten().filter(|(role, _)| *role != "customer");
+        let customers = participants.into_iter().flatten().filter(|(role, _)| is_customer(role));
+        let customer = customers.filter_map(|(_, sid)| call(sid.as_str()?)).next();
+        let named = participants.into_iter().flatten().filter(|(role, _)| !is_customer(role));
         let named = named.filter_map(|(_, sid)| sid.as_str()?.parse().ok());
         let workers = ["worker_call_sid", "workerCallSid"].into_iter().filter_map(|name| call(text(name)?));
         CallAttributes {
-            outbound: text("direction") == Some("outbound"),
+            outbound: self.is_outbound(),
             internal: self.is_internal(),
             call_sid: text("call_sid").and_then(call),
             conference: conference.and_then(|conference| conference.get("sid")?.as_str()?.parse().ok()),
@@ -64,19 +66,23 @@ impl Attributes {
         }))
     }
 
+    /// Whether an agent placed the call. Whatever is not said to be so counts as inbound.
+    fn is_outbound(&self) -> bool {
+        self.0.get("direction").and_then(Value::as_str).is_some_and(|direction| word(direction) == "outbound")
+    }
+
     /// Whether agents call one another, as plugins for internal calls write it (lehel-twilio/plugin-dialpad and its kin): a
     /// mark of its own, or an outbound call to an address that is no telephone.
     fn is_internal(&self) -> bool {
-        let text = |name: &str| self.0.get(name).and_then(Value::as_str);
+        let text = |name: &str| self.0.get(name).and_then(Value::as_str).map(word).filter(|text| !text.is_empty());
         let is_true = |name: &str| match self.0.get(name) {
             Some(Value::Bool(truth)) => *truth,
-            Some(Value::String(text)) => text == "true",
+            Some(Value::String(text)) => word(text) == "true",
             Some(Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_)) | None => false,
         };
-        let outbound = text("direction") == Some("outbound");
         let callee = ["outbound_to", "to"].into_iter().filter_map(text).next().unwrap_or_default();
         let to_client = callee.starts_with("client:") || callee.starts_with("sip:");
-        is_true("client_call") || is_true("internal") || outbound && to_client
+        is_true("client_call") || is_true("internal") || self.is_outbound() && to_client
     }
 
     /// The values at a path of names separated by dots: a string, number or boolean, or each of a list of them; else none.
@@ -88,6 +94,11 @@ impl Attributes {
             None => Vec::new(),
         }
     }
+}
+
+/// A word that a person or a program of others wrote, as it is compared: without its case, and without the white space around it.
+fn word(text: &str) -> String {
+    text.trim().to_ascii_lowercase()
 }
 
 fn scalar(value: &Value) -> Option<String> {

@@ -2,7 +2,7 @@
 //! Source: <https://www.twilio.com/docs/taskrouter/api/event/reference>.
 //!
 //! Required parameters are strict. Parameters that Twilio does not document (`Sid`, `TimestampMs`, versions, all of
-//! `Transfer…`) are lenient: a malformed value counts as absent. Of a repeated parameter, the first value counts.
+//! `Transfer…`) are lenient: a malformed value counts as absent. Of a repeated parameter, the first value that is not empty counts.
 
 use super::attributes::Attributes;
 use super::event_types::EventType;
@@ -58,9 +58,8 @@ pub fn parse(pairs: &[Pair<'_>], interest: &Interest) -> Result<Envelope, Malfor
     let event_type = parameters.text("EventType")?;
     let account = parameters.strict("AccountSid")?;
     let workspace = parameters.strict("WorkspaceSid")?;
-    let is_voice = |name: &str| interest.channels.iter().any(|channel| channel == name);
     let content = match EventType::named(event_type).filter(|event| event.is_taskrouters()) {
-        Some(event) if parameters.get("TaskChannelUniqueName").is_none_or(is_voice) => {
+        Some(event) if parameters.get("TaskChannelUniqueName").is_none_or(|name| interest.channel(name).is_some()) => {
             ours(&parameters, event, interest, &account)?
         }
         Some(_) | None => Content::NotOurs,
@@ -97,7 +96,7 @@ fn ours(
     let view = TaskView {
         account: Some(account.clone()),
         task: task.clone(),
-        channel: parameters.get("TaskChannelUniqueName").map(str::to_owned),
+        channel: parameters.get("TaskChannelUniqueName").and_then(|name| interest.channel(name)).map(str::to_owned),
         version: parameters.lenient("TaskVersion"),
         status: parameters.get("TaskAssignmentStatus").map(status),
         attributes: attributes.unwrap_or_default().call(),
@@ -221,8 +220,8 @@ pub(super) struct Parameters<'a>(pub(super) &'a [Pair<'a>]);
 
 impl<'a> Parameters<'a> {
     pub(super) fn get(&self, name: &str) -> Option<&'a str> {
-        let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
-        if value.is_empty() { None } else { Some(value) }
+        let is_given = |(key, value): &&Pair<'a>| key == name && !value.trim().is_empty();
+        self.0.iter().find(is_given).map(|(_, value)| value.as_ref())
     }
 
     pub(super) fn text(&self, name: &'static str) -> Result<&str, Malformed> {

@@ -38,6 +38,9 @@ const TEST_TYPE: &str = "com.twilio.eventstreams.test-event";
 /// The longest id that is used. A test's is a UUID and an event's a SID, which are shorter.
 const ID_CHARS: usize = 64;
 
+/// Data is packed once, by what it goes through.
+const MOST_WRAPPINGS: usize = 4;
+
 /// Padded, as CloudEvents have it, or not.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -123,7 +126,7 @@ pub fn cloud_events(body: &[u8]) -> Vec<Map<String, Value>> {
 
 fn read(element: &str, interest: &Interest, now: EpochMs) -> DeliveryElement {
     let Some(Value::Object(mut cloud_event)) = lenient_json::read(element) else { return DeliveryElement::Unreadable };
-    let cloud_type = cloud_event.get("type").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+    let cloud_type = cloud_event.get("type").and_then(Value::as_str).unwrap_or_default().trim().to_ascii_lowercase();
     unpack_data(&mut cloud_event);
     match cloud_type.as_str() {
         "" => DeliveryElement::Untyped,
@@ -137,11 +140,12 @@ fn read(element: &str, interest: &Interest, now: EpochMs) -> DeliveryElement {
 
 /// Whatever an event went through on its way may have made a text of its data, or of the payload within: JSON, or that in base64.
 fn unpack_data(cloud_event: &mut Map<String, Value>) {
+    let is_given = cloud_event.get("data").is_some_and(|data| !data.is_null() && data != "");
     if let Some(Value::String(base64)) = cloud_event.remove("data_base64")
-        && let Ok(bytes) = BASE64.decode(base64.trim())
+        && let Some(text) = decoded(&base64)
+        && !is_given
     {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        cloud_event.entry("data").or_insert(Value::String(text));
+        cloud_event.insert("data".to_owned(), Value::String(text));
     }
     if let Some(data) = cloud_event.get_mut("data") {
         unpack(data);
@@ -149,11 +153,40 @@ fn unpack_data(cloud_event: &mut Map<String, Value>) {
     }
 }
 
-/// Puts an object in the place of its text.
+/// Puts an object in the place of its text, which may be the text of a text.
 fn unpack(value: &mut Value) {
-    if let Some(object @ Value::Object(_)) = value.as_str().and_then(lenient_json::read) {
-        *value = object;
+    let Value::String(text) = value else { return };
+    let mut text = std::mem::take(text);
+    for _ in 0..MOST_WRAPPINGS {
+        let inner = match lenient_json::read(&text) {
+            Some(object @ Value::Object(_)) => {
+                *value = object;
+                return;
+            }
+            Some(Value::String(inner)) => Some(inner),
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) | None => decoded(&text),
+        };
+        let Some(inner) = inner else { return };
+        text = inner;
     }
+}
+
+/// What stands in base64, in lines or not, of either alphabet.
+fn decoded(base64: &str) -> Option<String> {
+    let digits = base64.chars().filter(|c| !c.is_whitespace());
+    let digits: String = digits
+        .map(|c| {
+            if c == '-' {
+                '+'
+            } else if c == '_' {
+                '/'
+            } else {
+                c
+            }
+        })
+        .collect();
+    let bytes = BASE64.decode(digits).ok().filter(|bytes| !bytes.is_empty())?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn read_stream(cloud_event: &Map<String, Value>, now: EpochMs) -> DeliveryElement {

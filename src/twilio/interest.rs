@@ -55,6 +55,12 @@ pub fn field_names() -> String {
 }
 
 impl Interest {
+    /// The channel of this name as it is configured; `None` when its tasks are no voice calls.
+    pub(super) fn channel(&self, name: &str) -> Option<&str> {
+        let is_meant = |channel: &&String| channel.trim().eq_ignore_ascii_case(name.trim());
+        self.channels.iter().find(is_meant).map(String::as_str)
+    }
+
     /// The fields of the task and of the worker in an event with these parameters. A field whose parameter is present without a
     /// value for it is kept without values. The caller has already read the task's attributes.
     pub(super) fn fields<'a>(

@@ -9,16 +9,57 @@
 //! | a raw line break or control character within a string | U+FFFD |
 //! | the same outside of strings, a byte order mark | nothing |
 //! | `NaN`, `Infinity`, a number beyond any, other words | `null` |
+//! | a member that nests deeper than the parser goes | `null` |
 
 use serde_json::Value;
 use std::iter::Peekable;
 use std::str::Chars;
 
+/// `serde_json` refuses what is nested deeper, for the sake of the stack.
+const PARSERS_DEPTH: usize = 127;
+
+/// So far down, what nests too deep is looked for member by member: a delivery's data, its payload and the attributes in it.
+const MOST_LEVELS: usize = 5;
+
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
 /// Reads a text, repaired where that is needed; `None` when that does not help.
 pub(super) fn read(text: &str) -> Option<Value> {
-    serde_json::from_str(text).or_else(|_| serde_json::from_str(&repaired(text))).ok()
+    read_within(text, MOST_LEVELS)
+}
+
+fn read_within(text: &str, levels: usize) -> Option<Value> {
+    let whole = serde_json::from_str(text).or_else(|_| serde_json::from_str(&repaired(text))).ok();
+    whole.or_else(|| without_depths(text, levels))
+}
+
+/// An object that nests deeper than the parser goes, without the values that do; `None` of any other text.
+fn without_depths(text: &str, levels: usize) -> Option<Value> {
+    let levels = levels.checked_sub(1)?;
+    if depth(text) <= PARSERS_DEPTH {
+        return None;
+    }
+    let members = members(text)?.into_iter();
+    Some(members.map(|(name, value)| (name, read_within(value, levels).unwrap_or_default())).collect())
+}
+
+/// How deep lists and objects are nested.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut is_string, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if is_string => escaped = true,
+            b'"' => is_string = !is_string,
+            _ if is_string => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// The texts of an array's elements, so that each can be judged alone; `None` when it is no array from beginning to end.

@@ -5,11 +5,12 @@ use super::event::{Malformed, Parameters};
 use super::event_types::EventType;
 use super::signature::Pair;
 use crate::call::fact::{EpochMs, StreamEvent};
-use crate::call::sid::{AccountSid, StreamSid, TaskSid};
+use crate::call::sid::{AccountSid, ReservationSid, SID_LENGTH, StreamSid, TaskSid, WorkerSid};
 use url::form_urlencoded;
 
-/// The longest name that one of our streams can have: a prefix of 40, two SIDs of 34 and a number.
-const NAME_CHARACTERS: usize = 128;
+/// The longest prefix that the names of our streams can have.
+const PREFIX_CHARACTERS: usize = 40;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     pub account: AccountSid,
@@ -37,15 +38,13 @@ pub fn parse(pairs: &[Pair<'_>], now: EpochMs) -> Result<Status, Malformed> {
     let call = parameters.strict("CallSid")?;
     let stream: StreamSid = parameters.strict("StreamSid")?;
     let kind = parameters.text("StreamEvent")?;
-    let name = parameters.get("StreamName").unwrap_or(stream.as_str()).to_owned();
+    let name = parameters.get("StreamName");
     let change = match EventType::named(kind) {
         Some(EventType::Stream(change)) => Some(change),
         Some(EventType::Reservation(_) | EventType::Task(_) | EventType::Transfer(_) | EventType::Participant(_))
         | None => None,
     };
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    let is_ours = name.len() <= NAME_CHARACTERS && name.bytes().all(is_plain);
-    let content = match change.filter(|_| is_ours) {
+    let content = match change.filter(|_| name.is_none_or(may_be_ours)) {
         None => StatusContent::NotOurs,
         Some(change) => {
             let at = parameters.lenient::<jiff::Timestamp>("Timestamp").map(jiff::Timestamp::as_millisecond);
@@ -56,8 +55,8 @@ pub fn parse(pairs: &[Pair<'_>], now: EpochMs) -> Result<Status, Malformed> {
                 account: Some(account.clone()),
                 at: at.unwrap_or(now),
                 call,
+                name: name.unwrap_or(stream.as_str()).to_owned(),
                 stream,
-                name,
                 change,
                 error,
             };
@@ -65,6 +64,21 @@ pub fn parse(pairs: &[Pair<'_>], now: EpochMs) -> Result<Status, Malformed> {
         }
     };
     Ok(Status { account, content })
+}
+
+/// Whether a stream of ours can have this name: a prefix, the worker's SID, the reservation's, and perhaps a number. Others may call the
+/// same address, and their names are shown nowhere.
+fn may_be_ours(name: &str) -> bool {
+    let is_number = |text: &str| text.parse::<u16>().is_ok();
+    let name = name.rsplit_once('_').filter(|(_, end)| is_number(end)).map_or(name, |(name, _)| name);
+    let Some((name, reservation)) = name.rsplit_once('_') else { return false };
+    let parts = name.len().checked_sub(SID_LENGTH).and_then(|prefix| name.split_at_checked(prefix));
+    let Some((prefix, worker)) = parts else { return false };
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    reservation.parse::<ReservationSid>().is_ok()
+        && worker.parse::<WorkerSid>().is_ok()
+        && prefix.len() <= PREFIX_CHARACTERS
+        && prefix.bytes().all(is_plain)
 }
 
 /// The task that our address for a stream's status names.

@@ -1,6 +1,7 @@
 //! Attributes that others wrote: what they say of the call is found, also where they are not quite JSON.
 
 use proptest::prelude::*;
+use serde_json::json;
 use taskrouter_streams::twilio::attributes::Attributes;
 
 const CUSTOMER: &str = "CA00000000000000000000000000000001";
@@ -54,6 +55,37 @@ fn what_is_said_beside_a_fault_is_what_was_written() {
     assert_eq!(Attributes::read(json).values("text"), ["😀 \u{feff}"]);
 }
 
+/// A misread word would have an agent's own leg commanded.
+#[test]
+fn words_are_read_whatever_their_case_and_the_white_space_around_them() {
+    for direction in ["outbound", "Outbound", "OUTBOUND", " outbound\n"] {
+        let call = Attributes::read(&json!({"direction": direction}).to_string()).call();
+        assert!(call.outbound && !call.internal, "{direction:?}");
+        for callee in ["client:bob", "Client:bob", " sip:bob@example.com", "SIP:bob@example.com"] {
+            for attributes in [
+                json!({"direction": direction, "to": callee}),
+                json!({"direction": direction, "outbound_to": callee}),
+                json!({"direction": direction, "outbound_to": " ", "to": callee}),
+            ] {
+                assert!(Attributes::read(&attributes.to_string()).call().internal, "{attributes}");
+            }
+        }
+    }
+    for direction in ["inbound", "outbound-api", ""] {
+        assert!(!Attributes::read(&json!({"direction": direction}).to_string()).call().outbound, "{direction:?}");
+    }
+    for mark in ["True", " TRUE ", "true"] {
+        assert!(Attributes::read(&json!({"client_call": mark}).to_string()).call().internal, "{mark:?}");
+    }
+    for role in ["customer", "Customer", " CUSTOMER "] {
+        let worker = "CA00000000000000000000000000000002";
+        let attributes = json!({"conference": {"participants": {role: CUSTOMER, "Worker": worker}}});
+        let call = Attributes::read(&attributes.to_string()).call();
+        assert_eq!(call.customer.unwrap().as_str(), CUSTOMER, "{role:?}");
+        assert_eq!(call.other_legs.iter().map(ToString::to_string).collect::<Vec<_>>(), [worker], "{role:?}");
+    }
+}
+
 #[test]
 fn a_sid_with_a_fault_in_it_is_none() {
     let (begin, end) = CUSTOMER.split_at(9);
@@ -68,7 +100,7 @@ fn what_is_no_json_at_all_says_nothing() {
         assert!(!is_found(text), "{text}");
     }
     let deep = format!("{{\"call_sid\":\"{CUSTOMER}\",\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-    let _ = is_found(&deep);
+    assert!(is_found(&deep), "what nests too deep hides nothing beside it");
 }
 
 /// A string's text as somebody may write it, faults among it.

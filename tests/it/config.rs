@@ -220,6 +220,11 @@ fn a_file_that_is_not_toml_is_told_with_the_reason_and_the_line_without_its_valu
     let pasted = told(&format!("[twilio]\n{SECRET} {TOKEN}=="));
     assert!(pasted.ends_with("\n  2 | …"), "{pasted}");
     let twice = told("[server]\nthreads = 1\nthreads = 2");
+    let large = told("[server]\nlisten = \"127.0.0.1:0\"\nthreads = 99999999999999999999\n");
+    assert!(
+        large.contains("see line 3: its number is out of range") && large.ends_with("\n  3 | threads = …"),
+        "{large}"
+    );
     assert!(twice.contains("duplicate key") && twice.ends_with("\n  3 | threads = …"), "{twice}");
 }
 
@@ -636,6 +641,42 @@ fn another_strategy_or_format_is_refused_with_the_choices() {
 }
 
 #[test]
+fn a_filter_that_would_switch_off_the_programs_own_lines_is_refused() {
+    for wrong in
+        ["warning", "inof", "text", "info,warning", "h2=debug", "h2", "taskrouter_stream_s=info", "7", "[span]", ","]
+    {
+        let problem = only_problem("log.filter", &format!("[log]\nfilter = \"{wrong}\""), &environment());
+        assert!(problem.remedy.contains("warn, info"), "{wrong}: {problem}");
+    }
+    for fit in [
+        "info",
+        "WARN",
+        "off",
+        "3",
+        " info , h2=debug ",
+        "info,taskrouter_streams=debug",
+        "taskrouter_streams=info",
+        "taskrouter_streams",
+        "error,taskrouter_streams::http=debug",
+        "warn,hyper",
+        "info,",
+    ] {
+        accepted(&format!("[log]\nfilter = \"{fit}\""), &environment());
+    }
+}
+
+#[test]
+fn a_caller_id_is_one_that_a_phone_can_show() {
+    let file = |from: &str| format!("[assignment]\nfrom = \"{from}\"");
+    for wrong in ["hello", "15005550006", "+1 500", "+", "+15005550006x", "client:", "client:a b"] {
+        only_problem("assignment.from", &file(wrong), &environment());
+    }
+    for right in ["+15005550006", "client:desk", "sip:desk@example.com", ""] {
+        accepted(&file(right), &environment());
+    }
+}
+
+#[test]
 fn a_name_prefix_can_stand_in_a_path() {
     for wrong in ["", "a/b", "a b", "é", "%", &"p".repeat(41)] {
         only_problem("streams.name_prefix", &format!("[streams]\nname_prefix = \"{wrong}\""), &environment());
@@ -735,10 +776,13 @@ proptest! {
 
 #[test]
 fn a_token_that_could_be_guessed_or_has_been_pasted_badly_is_refused() {
-    for token in ["must-not-show", "a-token that-must-not-show-at-all"] {
+    // No header can hold the last one.
+    for token in ["must-not-show", "a-token that-must-not-show-at-all", "tökens-that-must-not-show"] {
         let problem = only_problem("admin.token", "", &with(&[("TRS__ADMIN__TOKEN", token)]));
         assert!(!problem.to_string().contains("must-not-show"), "{problem}");
     }
+    let tokens = [("TRS__ADMIN__TOKEN", "sixteen-letters."), ("TRS__ADMIN__READ_TOKEN", "sechzehn-Zeichen-ß")];
+    only_problem("admin.read_token", "", &with(&tokens));
     let settings = accepted("", &with(&[("TRS__ADMIN__TOKEN", "sixteen-letters.")]));
     assert_eq!(settings.admin.token.unwrap().expose_secret(), "sixteen-letters.");
     assert!(accepted("", &with(&[("TRS__ADMIN__TOKEN", "")])).admin.token.is_none());

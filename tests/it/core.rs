@@ -28,6 +28,7 @@ mod leg_checks;
 mod legs;
 mod mending;
 mod outages;
+mod pacing;
 mod pauses;
 mod proofs;
 mod recordings;

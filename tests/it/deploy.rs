@@ -226,6 +226,21 @@ fn there_is_an_alert_for_everything_that_the_service_cannot_prove_or_has_given_u
     }
 }
 
+/// What Twilio is refused so, it does not send again.
+#[test]
+fn there_is_an_alert_for_every_answer_by_which_an_event_is_lost() {
+    let expression = alert("RequestsUnusable");
+    assert_eq!(quoted(&expression, "status=~").split('|').collect::<Vec<_>>(), labels::LOST);
+    let text = Metrics::new("1.0.0", "unknown").render();
+    for path in labels::TWILIO_PATHS {
+        assert!(path.starts_with("/taskrouter/") || path == "/streams/status", "{path} is not in {expression}");
+        for status in labels::LOST {
+            let series = format!("answers_total{{path=\"{path}\",status=\"{status}\"}} 0");
+            assert!(text.contains(&series), "it is there from the beginning: {series}");
+        }
+    }
+}
+
 /// Where a series appears with its first count, `increase` sees none.
 #[test]
 fn what_an_alert_takes_the_increase_of_is_there_from_the_beginning() {
@@ -354,6 +369,7 @@ fn the_unit_starts_what_there_is_keeps_what_it_must_and_gives_it_time_to_stop() 
     assert_eq!(refused.status.code().unwrap().to_string(), only("RestartPreventExitStatus"));
     for (key, value) in [
         ("Type", "notify"),
+        ("StartLimitIntervalSec", "0"),
         ("TimeoutStartSec", "infinity"),
         ("LoadCredential", "twilio.auth_tokens:/etc/taskrouter-streams/auth_tokens"),
         ("DynamicUser", "yes"),

@@ -4,13 +4,16 @@
 //! do nothing; in CI they fail instead.
 
 use crate::program::{Serving, text};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// Mounts a disk on $1 and becomes the program.
 const ON_A_SMALL_DISK: &str = r#"mount -t tmpfs -o size=1m none "$1" && shift && exec "$@""#;
+
+const ON_A_FULL_DISK: &str =
+    r#"mount -t tmpfs -o size=1m none "$1" && head -c 2097152 /dev/zero > "$1/ballast"; shift && exec "$@""#;
 
 const ON_A_READ_ONLY_DISK: &str = r#"mount -t tmpfs -o ro none "$1" && shift && exec "$@""#;
 
@@ -124,4 +127,80 @@ fn writes_that_the_system_refuses_make_503_of_every_event_until_it_takes_them_ag
     assert!(taken.contains("14 of 14 events were accepted"), "{taken}");
     serving.signal("TERM");
     assert_eq!(serving.ended(), Some(0));
+}
+
+/// Serves on a journal of its own folder, with its log in a file.
+fn serve_in(folder: &Path) -> (Serving, PathBuf) {
+    let log = folder.join("log");
+    let mut command = crate::program::program();
+    command.stderr(std::fs::File::create(&log).unwrap());
+    std::fs::create_dir(folder.join("data")).unwrap();
+    let url = journal_url(&folder.join("data"));
+    (Serving::start_logging(command, &url, "http://127.0.0.1:9", &[]), log)
+}
+
+fn beside(folder: &Path, ending: &str) -> PathBuf {
+    folder.join("data").join(format!("journal.db{ending}"))
+}
+
+/// A way to take the journal's file away in this folder.
+type Removal = fn(&Path);
+
+const REMOVALS: [(&str, Removal); 5] = [
+    ("all three removed", |folder| {
+        for ending in ["", "-wal", "-shm"] {
+            std::fs::remove_file(beside(folder, ending)).unwrap();
+        }
+    }),
+    ("a copy moved over it", |folder| {
+        std::fs::copy(beside(folder, ""), folder.join("copy")).unwrap();
+        std::fs::rename(folder.join("copy"), beside(folder, "")).unwrap();
+    }),
+    ("its folder moved", |folder| std::fs::rename(folder.join("data"), folder.join("elsewhere")).unwrap()),
+    ("its log removed", |folder| std::fs::remove_file(beside(folder, "-wal")).unwrap()),
+    ("the index of its log removed", |folder| std::fs::remove_file(beside(folder, "-shm")).unwrap()),
+];
+
+#[test]
+fn nothing_is_acknowledged_into_a_file_that_was_taken_away_and_the_process_ends() {
+    for (how, remove) in REMOVALS {
+        let directory = TempDir::new().unwrap();
+        let (serving, log) = serve_in(directory.path());
+        let first = serving.replay("fixtures/taskrouter/01.task.created.form");
+        assert!(first.status.success(), "{how}: {}", text(&first.stdout));
+        remove(directory.path());
+        let refused = serving.replay("fixtures/taskrouter/02.reservation.created.a.form");
+        assert!(!refused.status.success(), "{how}: {}", text(&refused.stdout));
+        assert_eq!(serving.ended(), Some(1), "{how}");
+        let said = std::fs::read_to_string(log).unwrap();
+        assert!(
+            said.contains("ERROR") && said.contains("was removed, moved or replaced while in use"),
+            "{how}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_process_whose_file_was_taken_away_ends_without_an_event() {
+    let directory = TempDir::new().unwrap();
+    let (serving, _) = serve_in(directory.path());
+    std::fs::remove_file(beside(directory.path(), "")).unwrap();
+    assert_eq!(serving.ended(), Some(1));
+}
+
+#[test]
+fn a_start_on_a_full_disk_waits_for_room() {
+    let directory = TempDir::new().unwrap();
+    let Some(mut command) = on_a_disk(ON_A_FULL_DISK, directory.path()) else { return };
+    command.arg("serve").envs(crate::program::ENVIRONMENT).env("TRS__JOURNAL__URL", journal_url(directory.path()));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let waits = said.find(|line| line.contains("waiting for the database")).unwrap();
+    assert!(waits.contains("make room on its disk"), "{waits}");
+    std::fs::remove_file(format!("/proc/{}/root{}/ballast", child.id(), directory.path().display())).unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert!(ready.starts_with("ready: "), "{ready} {:?}", child.try_wait());
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -290,7 +290,14 @@ async fn a_postgresql_that_can_and_that_cannot_keep_the_journal_is_told_from_one
         let (code, said) = fixture.run(arguments, &[("TRS__JOURNAL__URL", &wrong)]).await;
         assert!(code == Some(1) && said.contains("password authentication failed"), "{said}");
         assert!(!said.contains("hunter2"), "{said}");
+        assert!(said.contains("correct the user and the password in journal.url"), "{said}");
     }
+    let uses = database.url_of_a_user_of_the_tables().await;
+    fixture.finds(&[("TRS__JOURNAL__URL", &uses)], 0, &[["journal", "warning", "durable write in"]]).await;
+    database.say("DELETE FROM taskrouter_streams.version WHERE number = 3").await;
+    let older = "has tables of an older version, which this role does not own";
+    fixture.finds(&[("TRS__JOURNAL__URL", &uses)], 1, &[["journal", "failure", older]]).await;
+    fixture.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[["journal", "warning", "durable write in"]]).await;
     database.say("INSERT INTO taskrouter_streams.version VALUES (99)").await;
     fixture.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", "run the newer version"]]).await;
     fixture.stop().await;
@@ -330,6 +337,9 @@ async fn a_file_that_the_worker_could_not_use_as_its_journal_is_found_and_left_a
         let url = format!("sqlite:{}", file(name).display());
         fixture.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", words]]).await;
     }
+    let letter = format!("sqlite:{}", file("letter").display());
+    let (_, said) = fixture.run(&["doctor"], &[("TRS__JOURNAL__URL", &letter)]).await;
+    assert!(said.contains("set journal.url to another file") && !said.contains("own it"), "{said}");
     for name in ["ours", "at rest", "empty", "not there yet"] {
         let url = format!("sqlite:{}", file(name).display());
         fixture.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[]).await;

@@ -53,6 +53,18 @@ fn ours(pairs: &[(String, String)]) -> (String, FactKind) {
 }
 
 #[test]
+fn a_channel_is_meant_whatever_its_case() {
+    for channel in ["voice", "Voice", "VOICE", " voice "] {
+        let (_, FactKind::Task(told)) = ours(&with(event("task.created"), "TaskChannelUniqueName", channel)) else {
+            panic!("{channel:?}")
+        };
+        assert_eq!(told.task.channel.as_deref(), Some("voice"), "as it is configured");
+    }
+    let chat = with(event("task.created"), "TaskChannelUniqueName", "voicemail");
+    assert_eq!(read(&chat).unwrap(), Content::NotOurs);
+}
+
+#[test]
 fn every_event_type_of_interest_becomes_its_fact() {
     for (group, names) in [
         ("reservation", "created accepted wrapup completed rejected timeout canceled rescinded failed"),

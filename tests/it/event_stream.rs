@@ -169,21 +169,33 @@ fn a_sinks_test_and_events_of_other_products_are_told_apart() {
     }
 }
 
+/// The event after a change.
+fn with(change: &dyn Fn(&mut Value)) -> Value {
+    let mut changed = cloud_event(&accepted());
+    change(&mut changed);
+    changed
+}
+
+fn text(value: &mut Value) {
+    *value = json!(value.to_string());
+}
+
+fn packed_in_base64(value: &mut Value) {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    *value = json!(STANDARD.encode(text));
+}
+
+/// Moves the data to where CloudEvents has what is binary.
+fn in_base64(event: &mut Value) {
+    let data = event.as_object_mut().unwrap().remove("data").unwrap();
+    event["data_base64"] = json!(STANDARD.encode(data.to_string()));
+}
+
 #[test]
 fn an_event_is_the_same_whatever_became_of_its_data_on_the_way() {
     let plain = cloud_event(&accepted());
     let expected = only(&json!([plain]));
     assert!(matches!(expected, DeliveryElement::Event(_)));
-    let with = |change: &dyn Fn(&mut Value)| {
-        let mut changed = plain.clone();
-        change(&mut changed);
-        changed
-    };
-    let text = |value: &mut Value| *value = json!(value.to_string());
-    let in_base64 = |event: &mut Value| {
-        let data = event.as_object_mut().unwrap().remove("data").unwrap();
-        event["data_base64"] = json!(STANDARD.encode(data.to_string()));
-    };
     for changed in [
         with(&|event| text(&mut event["data"])),
         with(&|event| text(&mut event["data"]["payload"])),
@@ -208,6 +220,55 @@ fn an_event_is_the_same_whatever_became_of_its_data_on_the_way() {
     for broken in ["{", "7", "not JSON"] {
         let element = only(&json!([with(&|event| event["data"] = json!(broken))]));
         assert!(matches!(element, DeliveryElement::Unusable(_)), "{element:?}");
+    }
+}
+
+#[test]
+fn data_is_unpacked_however_often_and_in_whichever_form_it_was_packed() {
+    let expected = only(&json!([cloud_event(&accepted())]));
+    for changed in [
+        with(&|event| packed_in_base64(&mut event["data"])),
+        with(&|event| packed_in_base64(&mut event["data"]["payload"])),
+        with(&|event| {
+            text(&mut event["data"]);
+            text(&mut event["data"]);
+        }),
+        with(&|event| {
+            text(&mut event["data"]["payload"]);
+            packed_in_base64(&mut event["data"]["payload"]);
+            text(&mut event["data"]);
+            packed_in_base64(&mut event["data"]);
+        }),
+        with(&|event| {
+            in_base64(event);
+            event["data"] = Value::Null;
+        }),
+        with(&|event| {
+            in_base64(event);
+            event["data"] = json!("");
+        }),
+        with(&|event| {
+            in_base64(event);
+            let digits = event["data_base64"].as_str().unwrap().as_bytes().to_vec();
+            let lines = digits.chunks(76).map(|line| std::str::from_utf8(line).unwrap());
+            event["data_base64"] = json!(lines.collect::<Vec<_>>().join("\r\n"));
+        }),
+        with(&|event| {
+            // Three of these are "Pz8/" in one alphabet and "Pz8_" in the other.
+            event["data"]["note"] = json!("?????????");
+            in_base64(event);
+            let digits = event["data_base64"].as_str().unwrap().replace('+', "-").replace('/', "_");
+            assert!(digits.contains('_'));
+            event["data_base64"] = json!(digits);
+        }),
+        with(&|event| event["data_base64"] = json!("ignored where there is data")),
+        with(&|event| event["data"]["payload"]["account_sid"] = json!("")),
+        with(&|event| event["data"]["payload"]["account_sid"] = Value::Null),
+        with(&|event| event["data"]["payload"]["sid"] = json!(" ")),
+        with(&|event| event["data"]["payload"]["timestamp"] = json!("")),
+        with(&|event| event["type"] = json!(" com.twilio.taskrouter.reservation.accepted ")),
+    ] {
+        assert_eq!(only(&json!([changed])), expected, "{changed}");
     }
 }
 
@@ -247,6 +308,32 @@ fn every_element_is_judged_alone() {
     let (before, after) = text.split_at(1);
     let body = [b"[", before.as_bytes(), b"\"note\":\"\xff\xfe\",", after.as_bytes(), b"]"].concat();
     assert_eq!(parse(&body, &Interest::default(), NOW).unwrap(), [expected]);
+}
+
+/// A parser stops somewhere for the sake of its stack.
+#[test]
+fn what_nests_too_deep_hides_nothing_beside_it() {
+    let (call, attributes) = ("CA00000000000000000000000000000001", "task_attributes");
+    let mut event = cloud_event(&accepted());
+    event["data"]["payload"][attributes] = json!({"call_sid": call});
+    let expected = only(&json!([event]));
+    assert!(format!("{expected:?}").contains(call));
+    for depth in [100, 130, 50_000] {
+        let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let objects = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        for deep in [&deep, &objects] {
+            let within = |before: &str| event.to_string().replacen(before, &format!("\"deep\":{deep},{before}"), 1);
+            for before in ["\"specversion\"", "\"payload\"", "\"task_sid\"", "\"call_sid\""] {
+                let body = format!("[{}]", within(before));
+                assert_ne!(body, format!("[{event}]"), "{before}");
+                let told = parse(body.as_bytes(), &Interest::default(), NOW).unwrap();
+                assert_eq!(told, std::slice::from_ref(&expected), "{depth} before {before}");
+            }
+            let mut event = event.clone();
+            event["data"]["payload"][attributes] = json!(format!("{{\"deep\":{deep},\"call_sid\":\"{call}\"}}"));
+            assert_eq!(only(&json!([event])), expected, "{depth} in a text");
+        }
+    }
 }
 
 /// What Event Streams tells of a status callback.

@@ -384,6 +384,11 @@ fn tests_of_the_sink_are_acknowledged_and_what_is_no_delivery_is_not() {
     {
         assert_eq!(status(&send(address, &signed_json(unreadable.as_bytes()))), "400", "{unreadable}");
     }
+    let said = send(address, &signed_json(b"[7, null]"));
+    assert!(
+        said.contains("JSON object") && !said.contains("binary"),
+        "what is no object was not sent in binary mode: {said}"
+    );
     let mixed = format!("[7, null, {{}}, {}]", streamed(1, 1, 1));
     assert_eq!(status(&send(address, &signed_json(mixed.as_bytes()))), "204", "each is judged alone");
     assert_eq!(std::mem::take(&mut *journal.kept.lock().unwrap()), [sid("EV", 1)]);

@@ -85,6 +85,17 @@ impl Database {
         self.address(&self.name)
     }
 
+    /// As a new role that may use the tables that are there, and may make none.
+    pub(crate) async fn url_of_a_user_of_the_tables(&self) -> String {
+        let role = format!("uses_{}", self.name);
+        self.say(&format!(
+            "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA taskrouter_streams TO {role};
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA taskrouter_streams TO {role}"
+        ))
+        .await;
+        self.url().replace("postgres@", &format!("{role}@"))
+    }
+
     /// As seen through something that listens elsewhere.
     pub(crate) fn url_at(&self, port: u16) -> String {
         format!("postgres://postgres@127.0.0.1:{port}/{}?sslmode=disable", self.name)

@@ -414,6 +414,42 @@ fn sign_prints_what_twilio_documents() {
 }
 
 #[test]
+fn sign_takes_the_token_from_wherever_the_service_does() {
+    let directory = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (one, two) = (write("one", "12345\n"), write("two", "12345\nanother\n"));
+    let file = write("config.toml", "[twilio]\nauth_tokens = [\"12345\", \"another\"]\n[server]\nnot_known_yet = 1\n");
+    let body = write("body", "a=b");
+    let sign = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let url = ["sign", "--url", "https://a.example/x", "--body", &body];
+        let output = program().args(url).args(arguments).envs(variables.iter().copied()).output().unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let expected = taskrouter_streams::twilio::signature::sign("https://a.example/x", &[("a", "b")], "12345");
+    for (arguments, variables) in [
+        (&["--auth-token", "12345"][..], &[][..]),
+        (&["--auth-token", "12345,another"], &[]),
+        (&["--config", &file], &[]),
+        (&[], &[("TWILIO_AUTH_TOKEN", "12345,another")]),
+        (&[], &[("TWILIO_AUTH_TOKEN_FILE", one.as_str())]),
+        (&[], &[("TWILIO_AUTH_TOKEN_FILE", two.as_str())]),
+        (&[], &[("TRS__TWILIO__AUTH_TOKENS", "12345")]),
+        (&[], &[("TRS__TWILIO__AUTH_TOKENS_FILE", two.as_str())]),
+    ] {
+        let (code, said, complaint) = sign(arguments, variables);
+        assert_eq!((code, said.trim()), (Some(0), expected.as_str()), "{arguments:?} {variables:?}: {complaint}");
+    }
+    for variables in [&[][..], &[("TWILIO_AUTH_TOKEN", "")], &[("TWILIO_AUTH_TOKEN_FILE", "/nowhere")]] {
+        let (code, _, complaint) = sign(&[], variables);
+        assert!(code == Some(2) && complaint.contains("--auth-token"), "{variables:?}: {code:?} {complaint}");
+    }
+}
+
+#[test]
 fn sign_leaves_out_a_fragment_and_signs_json_with_its_hash() {
     use std::io::Write as _;
     let run = |arguments: &[&str], body: &str| {

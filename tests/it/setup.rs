@@ -1,9 +1,10 @@
 //! `setup` against the simulated Twilio, as its users start it.
 
-use crate::backfill::run;
+use crate::backfill::{environment, run};
 use crate::program::text;
+use secrecy::ExposeSecret as _;
 use serde_json::json;
-use std::process::Output;
+use std::process::{Command, Output};
 use taskrouter_streams::twilio::event;
 use taskrouter_streams::twilio::event_stream::PARTICIPANT_TYPE;
 use twilio_simulator::SimConfig;
@@ -65,6 +66,48 @@ async fn it_shows_first_changes_with_yes_and_then_finds_nothing_to_do() {
     let (code, said) = setup(&stage, &[]).await;
     assert_eq!((code, updates(&stage)), (Some(0), 1), "{said}");
     assert!(said.contains("Nothing to do"), "{said}");
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn what_undoes_it_works_in_the_shell_that_made_it() {
+    let stage = stage().await;
+    let token = stage.settings().twilio.auth_tokens[0].expose_secret().to_owned();
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("token").display().to_string();
+    std::fs::write(&file, format!("{token}\nanother\n")).unwrap();
+    let both = format!("{token},another");
+    let toml = directory.path().join("config.toml").display().to_string();
+    std::fs::write(&toml, format!("[twilio]\nauth_tokens = [\"{token}\"]\n")).unwrap();
+    let none = ("TWILIO_AUTH_TOKEN", "");
+    for variables in [
+        &[][..],
+        &[none, ("TRS__TWILIO__AUTH_TOKENS", &token)],
+        &[("TWILIO_AUTH_TOKEN", &both)],
+        &[none, ("TWILIO_AUTH_TOKEN_FILE", &file)],
+        &[none, ("TRS__TWILIO__AUTH_TOKENS_FILE", &file)],
+    ] {
+        for arguments in [&["setup", "--yes"][..], &["setup", "--event-streams"]] {
+            stage.sim.world(|world| world.workspace().event_callback_url.clear());
+            let said = all(&run(&stage, arguments, variables).await);
+            assert!(!said.contains(&token) && !said.contains("asks for"), "{said}");
+            let login = said.lines().find_map(|line| line.trim().strip_prefix("-u ")).unwrap().trim_end_matches('\\');
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("printf %s {login}")]).envs(environment(&stage));
+            for (name, value) in variables {
+                if value.is_empty() {
+                    shell.env_remove(name)
+                } else {
+                    shell.env(name, value)
+                };
+            }
+            let expected = format!("{}:{token}", stage.settings().twilio.account_sid);
+            assert_eq!(text(&shell.output().unwrap().stdout), expected, "{login}");
+        }
+    }
+    let said = all(&run(&stage, &["setup", "--event-streams", "--config", &toml], &[none]).await);
+    assert!(said.contains("asks for a password") && said.contains("the first of twilio.auth_tokens"), "{said}");
+    assert!(!said.contains(&token), "{said}");
     stage.stop().await;
 }
 

@@ -131,7 +131,7 @@ fn what_a_database_refuses_for_good_is_not_waited_for() {
     }
 }
 
-/// A journal's file that somebody else holds: whoever opens it waits for SQLite's busy timeout of five seconds.
+/// A journal's file that somebody else holds: whoever opens it waits until they let it go.
 fn held(folder: &TempDir) -> (String, rusqlite::Connection) {
     let path = folder.path().join("journal.db");
     let holder = rusqlite::Connection::open(&path).unwrap();

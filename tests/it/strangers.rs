@@ -3,12 +3,13 @@
 use crate::ingress::{FORM, Fake, TARGET, account, event, fake, raw, send, settings, signed_json_by, status, streamed};
 use crate::pace::scaled;
 use crate::program::{self, Serving};
+use sha2::{Digest as _, Sha256};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use taskrouter_streams::http::{IngressSettings, descriptors, public};
+use taskrouter_streams::http::{EVENT_STREAMS_PATH, IngressSettings, descriptors, public};
 use taskrouter_streams::telemetry::metrics::{Metrics, PREFIX};
 use taskrouter_streams::twilio::signature::sign;
 
@@ -105,19 +106,24 @@ fn unfinished_head(bytes: usize) -> Vec<u8> {
 /// Requests of HTTP/2 without their ends: preface, settings, and for each a head of nothing but the method, the path, the scheme and the
 /// host, and data.
 fn unfinished_streams(count: u8, bytes: usize) -> Vec<u8> {
-    let frame = |kind: u8, flags: u8, stream: u8, content: &[u8]| {
-        let length = u32::try_from(content.len()).unwrap().to_be_bytes();
-        [&length[1..], &[kind, flags, 0, 0, 0, stream], content].concat()
-    };
+    streams(count, |stream| {
+        let data = vec![b'a'; bytes];
+        data.chunks(16 * 1024).flat_map(|chunk| frame(0, 0, stream, chunk)).collect()
+    })
+}
+
+/// A connection of HTTP/2 with so many requests, and what follows the head of each.
+fn streams(count: u8, rest: impl Fn(u8) -> Vec<u8>) -> Vec<u8> {
     let literal = |index: u8, value: &str| [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
     let head = [vec![0x83, 0x86], literal(0x04, TARGET), literal(0x01, "x")].concat();
-    let requests = (0..count).map(|number| 2 * number + 1).flat_map(|stream| {
-        let data = vec![b'a'; bytes];
-        let data = data.chunks(16 * 1024).flat_map(|chunk| frame(0, 0, stream, chunk)).collect();
-        [frame(1, 4, stream, &head), data].concat()
-    });
-    let requests = requests.collect();
+    let numbers = (0..count).map(|number| 2 * number + 1);
+    let requests = numbers.flat_map(|stream| [frame(1, 4, stream, &head), rest(stream)].concat()).collect();
     [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), requests].concat()
+}
+
+fn frame(kind: u8, flags: u8, stream: u8, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags, 0, 0, 0, stream], content].concat()
 }
 
 #[test]
@@ -361,22 +367,150 @@ fn too_few_open_files_are_told_at_the_start() {
     assert!(told.contains("100 files") && told.contains("server.descriptor_reserve"), "{told}");
 }
 
+/// The service as its users start it, and its log.
+struct Logged {
+    serving: Serving,
+    folder: tempfile::TempDir,
+}
+
+impl Logged {
+    fn start(more: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = program::program();
+        command.stderr(std::fs::File::create(folder.path().join("log")).unwrap());
+        let journal = format!("sqlite:{}", folder.path().join("journal.db").display());
+        Self { serving: Serving::start_logging(command, &journal, "http://127.0.0.1:9", more), folder }
+    }
+
+    fn send(&self, request: &[u8]) -> String {
+        status(&send(self.serving.public.parse().unwrap(), request)).to_owned()
+    }
+
+    /// The lines of this level.
+    fn lines(&self, level: &str) -> Vec<String> {
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+        log.lines().filter(|line| line.contains(level)).map(str::to_owned).collect()
+    }
+}
+
+/// What a request of this form is answered with, and the WARN that it leaves.
+fn warned(request: &[u8], more: &[(&str, &str)]) -> (String, String) {
+    let logged = Logged::start(more);
+    let answer = logged.send(request);
+    let warnings: Vec<String> = logged.lines("WARN").into_iter().filter(|line| line.contains("answered")).collect();
+    (answer, warnings.concat())
+}
+
+fn signed(target: &str, media_type: &str, pairs: &[(&str, &str)], body: &str) -> Vec<u8> {
+    let signature = sign(&format!("{}{target}", program::PUBLIC_URL), pairs, program::TOKEN);
+    raw(target, media_type, &[&signature], body.as_bytes())
+}
+
+#[test]
+fn a_signed_request_that_a_limit_refuses_is_told_with_the_key_to_raise() {
+    let large = "a".repeat(66_000);
+    let body = format!("TaskAddons={large}");
+    let addons = signed(TARGET, FORM, &[("TaskAddons", &large)], &body);
+    let pairs: Vec<(String, &str)> = (0..501).map(|number| (format!("p{number}"), "v")).collect();
+    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let many = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
+    let delivery = |token: &str| {
+        let hash: String = Sha256::digest(large.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let target = format!("{EVENT_STREAMS_PATH}?bodySHA256={hash}");
+        let nothing: [(&str, &str); 0] = [];
+        let signature = sign(&format!("{}{target}", program::PUBLIC_URL), &nothing, token);
+        raw(&target, "application/json", &[&signature], large.as_bytes())
+    };
+    let small = [("TRS__SERVER__EVENT_STREAMS_BODY_LIMIT_BYTES", "65536")];
+    for (request, more, path, key) in [
+        (addons.clone(), &[][..], TARGET, "server.body_limit_bytes"),
+        (signed(TARGET, FORM, &pairs, &many), &[], TARGET, "server.form_pairs_limit"),
+        (delivery(program::TOKEN), &small, EVENT_STREAMS_PATH, "server.event_streams_body_limit_bytes"),
+        (delivery("another"), &[], EVENT_STREAMS_PATH, "server.public_url"),
+    ] {
+        let (answer, said) = warned(&request, more);
+        assert_eq!(answer, "413", "{key}");
+        assert!(said.contains(key) && said.contains(path) && !said.contains("aaaa"), "{key}: {said}");
+    }
+    let unfinished = &addons[..addons.len() - 60_000];
+    let (answer, said) = warned(unfinished, &[("TRS__SERVER__CLIENT_TIMEOUT_MS", "300")]);
+    assert!(answer == "408" && said.contains("server.client_timeout_ms") && !said.contains("aaaa"), "{answer} {said}");
+    let logged = Logged::start(&[]);
+    let unsigned = String::from_utf8(addons.clone()).unwrap().replace("X-Twilio-Signature", "X-Other");
+    assert_eq!(logged.send(unsigned.as_bytes()), "413");
+    assert!(!logged.lines("WARN").concat().contains("413"), "a stranger's is not told");
+    for _ in 0..50 {
+        assert_eq!(logged.send(&addons), "413");
+    }
+    assert!(logged.lines("WARN").len() < 10, "strangers may send the header too: {:?}", logged.lines("WARN"));
+}
+
+#[test]
+fn a_signed_request_on_the_path_of_another_is_told_with_what_to_change() {
+    let form = signed(EVENT_STREAMS_PATH, FORM, &[("a", "b")], "a=b");
+    let (answer, said) = warned(&form, &[]);
+    assert!(answer == "415" && said.contains(TARGET) && said.contains("Event Callback URL"), "{answer} {said}");
+    let got = signed(EVENT_STREAMS_PATH, FORM, &[], "");
+    let (answer, said) = warned(&[b"GET", &got[4..]].concat(), &[]);
+    assert!(answer == "405" && said.contains("POST") && said.contains(EVENT_STREAMS_PATH), "{answer} {said}");
+    let assignment = signed("/taskrouter/assignment", FORM, &[("a", "b")], "a=b");
+    let (answer, said) = warned(&assignment, &[]);
+    assert!(answer == "404" && said.contains("assignment.enabled"), "{answer} {said}");
+    let pause = b"POST /calls/WT1/pause HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Pause-Signature: 00\r\n\r\n";
+    let (answer, said) = warned(pause, &[]);
+    assert!(answer == "404" && said.contains("pause.secret"), "{answer} {said}");
+}
+
+#[test]
+fn a_refused_form_is_told_with_the_account_that_it_names_if_it_is_ours() {
+    for (account, is_named) in [(program::ACCOUNT, true), ("AC7a5c00000000000000000000000000ff", false)] {
+        let logged = Logged::start(&[]);
+        let request = raw(TARGET, FORM, &["x"], format!("AccountSid={account}").as_bytes());
+        assert_eq!(logged.send(&request), "403");
+        let said = logged.lines("rejected a request without").concat();
+        assert!(said.contains(program::ACCOUNT) == is_named && !said.contains("00ff"), "{said}");
+        assert!(said.contains("names no configured account") != is_named, "{said}");
+    }
+}
+
+#[test]
+fn the_path_of_a_stranger_is_logged_without_telephone_numbers() {
+    for number in ["+15005550006", "%2B15005550006", "1-500-555-0006", "(500)%20555.0006", "12345"] {
+        let request = raw(&format!("/sms/{number}/v1.2"), FORM, &["x"], b"");
+        let (answer, said) = warned(&request, &[]);
+        assert!(answer == "404" && said.contains("/sms/") && said.contains("v1.2"), "{said}");
+        for part in ["15005550006", "0006", "12345"] {
+            assert!(!said.contains(part), "{number}: {said}");
+        }
+    }
+}
+
+#[test]
+fn requests_of_http2_that_are_taken_back_leave_no_lines() {
+    let logged = Logged::start(&[]);
+    let taken_back = streams(60, |stream| frame(3, 0, stream, &8_u32.to_be_bytes()));
+    for _ in 0..20 {
+        let mut socket = TcpStream::connect(&logged.serving.public).unwrap();
+        socket.set_read_timeout(Some(scaled(PATIENCE))).unwrap();
+        socket.write_all(&taken_back).unwrap();
+        socket.shutdown(std::net::Shutdown::Write).unwrap();
+        let _ = socket.read_to_end(&mut Vec::new());
+    }
+    let of_http2: Vec<String> = logged.lines("h2::");
+    assert!(of_http2.is_empty(), "{} lines: {:?}", of_http2.len(), of_http2.first());
+}
+
 #[test]
 fn malformed_requests_are_counted_and_not_logged() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
-    let mut command = program::program();
-    command.stderr(std::fs::File::create(&log).unwrap());
-    let journal = format!("sqlite:{}", folder.path().join("journal.db").display());
-    let serving = Serving::start_logging(command, &journal, "http://127.0.0.1:9", &[]);
+    let logged = Logged::start(&[]);
     for _ in 0..200 {
-        assert_eq!(status(&send(serving.public.parse().unwrap(), b"\x00\x01 no request\r\n\r\n")), "400");
+        assert_eq!(logged.send(b"\x00\x01 no request\r\n\r\n"), "400");
     }
-    let metrics = get(&serving.admin, "/metrics");
+    let metrics = get(&logged.serving.admin, "/metrics");
     let counted = format!("{PREFIX}_connections_broken_total{{reason=\"malformed\"}} 200");
     assert!(metrics.contains(&counted), "{metrics}");
-    let log = std::fs::read_to_string(&log).unwrap();
-    assert!(!log.contains("ERROR") && log.lines().count() < 50, "{log}");
+    let log = logged.lines("");
+    assert!(!log.concat().contains("ERROR") && log.len() < 50, "{log:?}");
 }
 
 /// Kilobytes in memory.

@@ -1,6 +1,6 @@
 //! `calls pause` and `calls resume`.
 
-use super::one_call::{print_json, task};
+use super::one_call::{print_json, sid, task};
 use crate::cli::running::Running;
 use crate::cli::say;
 use crate::console::view::{CallStory, PauseView};
@@ -10,6 +10,7 @@ use reqwest::Method;
 #[derive(clap::Args)]
 pub(super) struct PauseArgs {
     /// Name the call by its task (WT…) or its customer's leg (CA…)
+    #[arg(value_parser = sid)]
     sid: String,
     /// Pause only the streams of this reservation (WR…)
     #[arg(long, value_name = "RESERVATION")]
@@ -31,6 +32,7 @@ pub(super) struct PauseArgs {
 #[derive(clap::Args)]
 pub(super) struct ResumeArgs {
     /// Name the call by its task (WT…) or its customer's leg (CA…)
+    #[arg(value_parser = sid)]
     sid: String,
     /// Name the pause; not needed where the call has only one
     id: Option<String>,

@@ -3,7 +3,7 @@
 use super::check::Check;
 use crate::call::fact::EpochMs;
 use crate::config::{JournalUrl, Settings};
-use crate::journal::{Examination, OpenError, TOLERANCE_MS, examine_database, examine_file};
+use crate::journal::{Examination, OpenError, TOLERANCE_MS, examine_database, examine_file, mending};
 use crate::service::postgres_settings;
 use crate::telemetry::metrics::Commits;
 use std::io::Write as _;
@@ -32,10 +32,7 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
             let settings = postgres_settings(&settings.journal, url, Commits::default());
             match examine_database(&settings).await {
                 Ok(found) => [Some(database(&found)), clock(found.clock_ahead_ms)].into_iter().flatten().collect(),
-                Err(error) => {
-                    let remedy = "check journal.url, and that the database is running";
-                    vec![Check::failure(NAME, error.to_string(), remedy)]
-                }
+                Err(error) => vec![unopened(error)],
             }
         }
     }
@@ -43,17 +40,25 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
 
 /// What is wrong with the journal's file, if it exists.
 fn file(path: &Path) -> Option<Check> {
-    let error = examine_file(path).err()?;
-    let remedy = match error {
-        OpenError::TooNew { .. } => "run the version that wrote it, or set journal.url to another file",
-        OpenError::Damaged { .. } => {
-            "restore a backup, or move the file away, start the worker and run `backfill --since`"
+    examine_file(path).err().map(unopened)
+}
+
+fn unopened(error: OpenError) -> Check {
+    let said = error.to_string();
+    match error {
+        OpenError::Unopenable { path, reason, remedy } | OpenError::Unreachable { path, reason, remedy } => {
+            Check::failure(NAME, format!("journal {path} cannot be opened: {reason}"), remedy)
         }
-        OpenError::Unopenable { .. } | OpenError::Unreachable { .. } | OpenError::InUse { .. } => {
-            "make the service's user own it and the files beside it, or set journal.url to another file"
+        OpenError::TooNew { .. } => {
+            Check::failure(NAME, said, "run the version that wrote it, or set journal.url to another journal")
         }
-    };
-    Some(Check::failure(NAME, error.to_string(), remedy))
+        OpenError::Damaged { path, found, has_log } => {
+            Check::failure(NAME, format!("journal {path} is damaged ({found})"), &mending(&path, has_log))
+        }
+        OpenError::InUse { .. } => {
+            Check::failure(NAME, said, "stop the other process, or set journal.url to another file")
+        }
+    }
 }
 
 /// Writes beside the journal's file, which a running service may be using.
@@ -90,7 +95,7 @@ fn disk(path: &Path) -> Check {
 }
 
 fn database(found: &Examination) -> Check {
-    let Examination { connected, write, may_write, is_read_only, fsync, .. } = *found;
+    let Examination { connected, write, may_write, may_migrate, is_read_only, fsync, .. } = *found;
     let connected = format!("PostgreSQL, connected in {} ms", connected.as_millis());
     if is_read_only {
         return Check::failure(
@@ -103,9 +108,17 @@ fn database(found: &Examination) -> Check {
         return Check::failure(
             NAME,
             format!("{connected}, grants this role no write access"),
-            "let the role create a schema (GRANT CREATE ON DATABASE), or create it: CREATE SCHEMA taskrouter_streams AUTHORIZATION role",
+            "let the role create a schema (GRANT CREATE ON DATABASE), or create it: CREATE SCHEMA taskrouter_streams AUTHORIZATION \
+             role; where the tables are there, GRANT USAGE on it and SELECT, INSERT, UPDATE, DELETE on all its tables",
         );
     };
+    if !may_migrate {
+        return Check::failure(
+            NAME,
+            format!("{connected}, has tables of an older version, which this role does not own"),
+            "start the service once as their owner, which brings them to this version, or let this role own them",
+        );
+    }
     let written = format!("{connected}, takes a durable write in {:.1} ms (median)", write.as_secs_f64() * 1000.0);
     if !fsync {
         return Check::warning(

@@ -3,6 +3,7 @@
 use super::check::Check;
 use crate::call::fact::EpochMs;
 use crate::call::step::{Operation, Outcome, Read};
+use crate::cli::accounts::Login;
 use crate::cli::setup::event_streams::Delivery;
 use crate::cli::setup::plan::{Owner, Plan, shown};
 use crate::config::Settings;
@@ -120,7 +121,9 @@ fn workspace(settings: &Settings, row: &WorkspaceRow) -> Check {
 async fn streamed(settings: &Settings, client: &Client) -> Check {
     const NAME: &str = "event streams";
     const SETUP: &str = "run `taskrouter-streams setup --event-streams --yes`";
-    let found = match Delivery::new(client, settings, "").read().await {
+    // It prints no request.
+    let login = Login::default();
+    let found = match Delivery::new(client, settings, &login).read().await {
         Ok(found) => found,
         Err(error) => {
             let host = client.event_streams().base_url().host_str().unwrap_or_default();

@@ -3,6 +3,7 @@
 
 use super::plan::quoted;
 use crate::call::sid::SubscriptionSid;
+use crate::cli::accounts::Login;
 use crate::cli::{CommandResult, note, say};
 use crate::config::Settings;
 use crate::http::EVENT_STREAMS_PATH;
@@ -18,7 +19,7 @@ pub(in crate::cli) struct Delivery<'a> {
     client: &'a Client,
     destination: String,
     base: &'a str,
-    login: &'a str,
+    login: &'a Login,
     /// The event types that this configuration needs, as Event Streams names them.
     types: Vec<String>,
 }
@@ -35,7 +36,7 @@ pub(in crate::cli) struct Found {
 }
 
 impl<'a> Delivery<'a> {
-    pub(in crate::cli) fn new(client: &'a Client, settings: &Settings, login: &'a str) -> Self {
+    pub(in crate::cli) fn new(client: &'a Client, settings: &Settings, login: &'a Login) -> Self {
         let base = client.event_streams().base_url().as_str().trim_end_matches('/');
         let destination = format!("{}{EVENT_STREAMS_PATH}", settings.server.public_url);
         let of_holds = settings.streams.wants_hold_events().then(|| PARTICIPANT_TYPE.to_owned());
@@ -65,7 +66,7 @@ impl<'a> Delivery<'a> {
     /// The requests as shell commands.
     fn calls(&self) -> String {
         let Self { base, login, .. } = self;
-        let curl = |resource: &str| format!("curl -X POST {base}/v1/{resource} \\\n  -u \"{login}\"");
+        let curl = |resource: &str| format!("curl -X POST {base}/v1/{resource} \\\n  -u \"{}\"", login.user);
         let field = |text: String| format!(" \\\n  --data-urlencode {}", quoted(&text));
         let mut text = format!("# 1. Create the sink; the answer holds its SID, DG…\n{}", curl("Sinks"));
         for part in [
@@ -85,12 +86,13 @@ impl<'a> Delivery<'a> {
         text.push_str("\n\n# To undo this, with the SIDs of the answers: the subscription first, then the sink");
         text.push_str(&self.undo("Subscriptions/DF…"));
         text.push_str(&self.undo("Sinks/DG…"));
+        text.push_str(&self.login.remark().replace("\n(", "\n# ("));
         text.push_str("\n\n# Or run this again with --yes, which creates what is missing and prints how to undo it.");
         text
     }
 
     fn undo(&self, resource: &str) -> String {
-        format!("\ncurl -X DELETE {}/v1/{resource} -u \"{}\"", self.base, self.login)
+        format!("\ncurl -X DELETE {}/v1/{resource} -u \"{}\"", self.base, self.login.user)
     }
 
     /// Creates what is missing, and prints how to undo that.
@@ -110,7 +112,7 @@ impl<'a> Delivery<'a> {
         let ended = self.make(&found, &mut made).await;
         if !made.is_empty() {
             let undo: String = made.iter().rev().map(|resource| self.undo(resource)).collect();
-            say(&format!("\nTo undo this:\n{undo}"));
+            say(&format!("\nTo undo this:\n{undo}{}", self.login.remark()));
         }
         match ended {
             Ok(()) => {

@@ -1,5 +1,6 @@
 //! What `setup` would change, and how to undo it.
 
+use crate::cli::accounts::Login;
 use crate::twilio::client::WorkspaceRow;
 use crate::twilio::event;
 use std::collections::BTreeSet;
@@ -61,7 +62,7 @@ impl Plan {
     }
 
     /// The request that restores the workspace as it is now.
-    pub(in crate::cli) fn undo(&self, base: &str, login: &str) -> String {
+    pub(in crate::cli) fn undo(&self, base: &str, login: &Login) -> String {
         let WorkspaceRow { sid, event_callback_url, events_filter, .. } = &self.now;
         let base = base.trim_end_matches('/');
         let hidden = if shown(event_callback_url) == printable(event_callback_url) || event_callback_url.is_empty() {
@@ -71,10 +72,12 @@ impl Plan {
         };
         let url = if event_callback_url.is_empty() { String::new() } else { shown(event_callback_url) };
         format!(
-            "  curl -X POST {base}/v1/Workspaces/{sid} \\\n    -u \"{login}\" \\\n    \
-             --data-urlencode {} \\\n    --data-urlencode {}{hidden}",
+            "  curl -X POST {base}/v1/Workspaces/{sid} \\\n    -u \"{}\" \\\n    \
+             --data-urlencode {} \\\n    --data-urlencode {}{hidden}{}",
+            login.user,
             quoted(&format!("EventCallbackUrl={url}")),
             quoted(&format!("EventsFilter={}", printable(events_filter))),
+            login.remark(),
         )
     }
 }

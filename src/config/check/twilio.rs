@@ -10,9 +10,11 @@ use secrecy::SecretString;
 /// The longest answer that may be read.
 const GIB: u64 = 1 << 30;
 
+pub(super) const AUTH_TOKENS: &str = "twilio.auth_tokens";
+
 pub(super) fn twilio(reader: &mut Reader) -> Option<TwilioConfig> {
     let account_sid = reader.sid("twilio.account_sid", "set it, or TWILIO_ACCOUNT_SID, to the account's SID");
-    let auth_tokens = reader.secrets("twilio.auth_tokens", "set TWILIO_AUTH_TOKEN to the account's auth token");
+    let auth_tokens = auth_tokens(reader);
     let workspace_sid = reader.sid("twilio.workspace_sid", "set it, or TWILIO_WORKSPACE_SID, to the workspace's SID");
     let credentials = credentials(reader, auth_tokens.as_deref());
     let base_urls = addresses::base_urls(reader);
@@ -39,6 +41,10 @@ pub(super) fn twilio(reader: &mut Reader) -> Option<TwilioConfig> {
         answer_limit_bytes: answer_limit_bytes?,
         max_pages: max_pages?,
     })
+}
+
+pub(super) fn auth_tokens(reader: &mut Reader) -> Option<Vec<SecretString>> {
+    reader.secrets(AUTH_TOKENS, "set TWILIO_AUTH_TOKEN to the account's auth token")
 }
 
 /// The outer `None` is a problem, the inner one no proxy.

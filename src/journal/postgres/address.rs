@@ -34,7 +34,11 @@ impl Address {
         let shown = url.shown();
         let client = url.client.as_ref().map(|(certificate, key)| (certificate.as_str(), key.as_str()));
         let files = TlsFiles { verification: url.verification, authority: url.authority.as_deref(), client };
-        let tls = Tls::new(&files).map_err(|reason| OpenError::Unopenable { path: shown.clone(), reason })?;
+        let tls = Tls::new(&files).map_err(|reason| OpenError::Unopenable {
+            path: shown.clone(),
+            reason,
+            remedy: "correct the file, or journal.url",
+        })?;
         let mut config = Config::new();
         // One that begins with a slash is the directory of a Unix socket.
         config.host(&url.host).port(url.port).dbname(&url.database).ssl_mode(url.mode);

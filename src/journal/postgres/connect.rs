@@ -1,7 +1,7 @@
 //! A connection of its own, outside the pool.
 
 use super::address::{Address, Connection};
-use super::error::{READ_ONLY, describe, finds_no_writable, may_come};
+use super::error::unopened;
 use super::schema;
 use crate::call::fact::EpochMs;
 use crate::journal::{Measurement, OpenError};
@@ -23,28 +23,40 @@ const NEWEST: &str = "SELECT greatest(
     (SELECT max(changed_ms) FROM taskrouter_streams.call WHERE over_ms IS NULL),
     (SELECT max(changed_ms) FROM taskrouter_streams.call WHERE over_ms IS NOT NULL))";
 
+/// Times as long as a connection a server may take to be made ready: longer than a migration, which mostly adds columns, on a slow disk.
+/// One that answers no more is then asked anew by another connection.
+const PREPARATION: u32 = 10;
+
 /// Migrates, and asks the server what has to be known of it.
 pub(super) async fn prepare(address: &Address, limit: Duration) -> Result<Prepared, OpenError> {
-    let shown = &address.shown;
     let connection = connect(address, limit).await?;
-    let durable = schema::migrate(&connection.client, shown).await?;
-    let unopenable = |reason: String| OpenError::Unopenable { path: shown.clone(), reason };
-    let measured = measure(&connection.client).await.map_err(|error| unopenable(describe(&error)))?;
-    let newest = connection.client.query_typed_one(NEWEST, &[]).await.and_then(|row| row.try_get(0));
-    let newest = newest.map_err(|error| unopenable(describe(&error)))?;
+    let limit = limit * PREPARATION;
+    let prepared = tokio::time::timeout(limit, ask(&connection.client, &address.shown, limit)).await;
+    let prepared = prepared.unwrap_or_else(|_| Err(silent(address, limit)))?;
     connection.close().await;
-    Ok(Prepared { durable, measured, newest })
+    Ok(prepared)
+}
+
+async fn ask(client: &Client, shown: &str, limit: Duration) -> Result<Prepared, OpenError> {
+    let unopened = |error: Error| unopened(shown, &error);
+    let durable = schema::migrate(client, shown, limit).await?;
+    let measured = measure(client).await.map_err(unopened)?;
+    let newest = client.query_typed_one(NEWEST, &[]).await.and_then(|row| row.try_get(0));
+    Ok(Prepared { durable, measured, newest: newest.map_err(unopened)? })
 }
 
 pub(super) async fn connect(address: &Address, limit: Duration) -> Result<Connection, OpenError> {
-    let unopenable = |reason: String| OpenError::Unopenable { path: address.shown.clone(), reason };
-    let unreachable = |reason: String| OpenError::Unreachable { path: address.shown.clone(), reason };
     match tokio::time::timeout(limit, Connection::open(address)).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) if finds_no_writable(&error) => Err(unopenable(READ_ONLY.to_owned())),
-        Ok(Err(error)) if may_come(&error) => Err(unreachable(describe(&error))),
-        Ok(Err(error)) => Err(unopenable(describe(&error))),
-        Err(_) => Err(unreachable(format!("no connection within {} ms", limit.as_millis()))),
+        Ok(opened) => opened.map_err(|error| unopened(&address.shown, &error)),
+        Err(_) => Err(silent(address, limit)),
+    }
+}
+
+fn silent(address: &Address, limit: Duration) -> OpenError {
+    OpenError::Unreachable {
+        path: address.shown.clone(),
+        reason: format!("no answer within {} ms", limit.as_millis()),
+        remedy: "check that the database is running, and that journal.url leads to it",
     }
 }
 

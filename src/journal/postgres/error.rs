@@ -1,6 +1,6 @@
 //! What PostgreSQL's failures mean, told by code: a server's message can hold values.
 
-use crate::journal::JournalError;
+use crate::journal::{JournalError, OpenError};
 use std::error::Error as _;
 use std::io;
 use tokio_postgres::Error;
@@ -107,10 +107,39 @@ pub(super) fn unavailable(error: &Error) -> JournalError {
     JournalError::Unavailable { reason }
 }
 
-/// What the server or the connection said, for whoever opens the journal: there are no values of ours in it yet.
-pub(super) fn describe(error: &Error) -> String {
-    match error.as_db_error() {
+/// Why a database cannot be opened, in its own words: there are no values of ours in it yet. What can end by itself is waited for.
+pub(super) fn unopened(shown: &str, error: &Error) -> OpenError {
+    let path = shown.to_owned();
+    if finds_no_writable(error) || is_read_only(error) {
+        return read_only(shown);
+    }
+    let reason = match error.as_db_error() {
         Some(refusal) => refusal.message().to_owned(),
         None => error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
-    }
+    };
+    let code = code(error).unwrap_or_default();
+    let unreachable = |remedy| OpenError::Unreachable { path: path.clone(), reason: reason.clone(), remedy };
+    let remedy = match code {
+        "53100" => return unreachable("make room on its disk"),
+        "53300" => return unreachable("raise its max_connections, or end other connections"),
+        // Its own time limit, or somebody's word.
+        "57014" => return unreachable("end the transaction that it waits for"),
+        _ if may_come(error) => {
+            return unreachable("check that the database is running, and that journal.url leads to it");
+        }
+        "28P01" | "28000" => "correct the user and the password in journal.url, or let pg_hba.conf admit them",
+        "3D000" => "create the database, or name another in journal.url",
+        "42501" => {
+            "let the role create a schema (GRANT CREATE ON DATABASE), or own taskrouter_streams; where the tables are of this \
+             version, USAGE, SELECT, INSERT, UPDATE and DELETE are enough"
+        }
+        _ => "check journal.url",
+    };
+    OpenError::Unopenable { path, reason, remedy }
+}
+
+/// A standby is promoted some time, and an administrator allows writes again.
+pub(super) fn read_only(shown: &str) -> OpenError {
+    let (path, reason) = (shown.to_owned(), READ_ONLY.to_owned());
+    OpenError::Unreachable { path, reason, remedy: "promote it, or set journal.url to the primary" }
 }

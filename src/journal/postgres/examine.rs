@@ -2,7 +2,7 @@
 
 use super::address::Address;
 use super::connect::{connect, measure};
-use super::error::describe;
+use super::error::unopened;
 use super::schema;
 use super::settings::PostgresSettings;
 use crate::call::fact::EpochMs;
@@ -27,8 +27,10 @@ pub struct Examination {
     pub clock_ahead_ms: EpochMs,
     /// How long a durable commit takes, in the median; unknown where nothing may be written.
     pub write: Option<Duration>,
-    /// Whether the role may write facts, or make the tables for them.
+    /// Whether the role may use the tables, or make them.
     pub may_write: bool,
+    /// Whether the tables are of our version, or the role may bring them to it.
+    pub may_migrate: bool,
     /// It takes no writes: it follows another server, or its `default_transaction_read_only` is on.
     pub is_read_only: bool,
     /// Whether what it has committed survives its machine.
@@ -47,19 +49,18 @@ pub async fn examine(settings: &PostgresSettings) -> Result<Examination, OpenErr
     let client = &connection.client;
     let connected = began.elapsed();
     let server = schema::server(client, shown).await?;
-    let measured = measure(client).await;
-    let measured = measured.map_err(|error| OpenError::Unopenable { path: shown.clone(), reason: describe(&error) })?;
+    let measured = measure(client).await.map_err(|error| unopened(shown, &error))?;
     let clock_ahead_ms = MachineTime::default().wall() - measured.at;
-    let mut write = None;
+    let (mut write, mut is_old) = (None, false);
     if server.may_write && !server.is_read_only {
         if server.has_tables {
-            schema::version(client, shown).await?;
+            is_old = schema::version(client, shown).await? < schema::KNOWN_VERSION;
         }
         let mut times = Vec::new();
         for _ in 0..WRITES {
             let began = Instant::now();
             let written = client.batch_execute(WRITE).await;
-            written.map_err(|error| OpenError::Unopenable { path: shown.clone(), reason: describe(&error) })?;
+            written.map_err(|error| unopened(shown, &error))?;
             times.push(began.elapsed());
         }
         times.sort();
@@ -71,6 +72,7 @@ pub async fn examine(settings: &PostgresSettings) -> Result<Examination, OpenErr
         clock_ahead_ms,
         write,
         may_write: server.may_write,
+        may_migrate: server.may_migrate || !is_old,
         is_read_only: server.is_read_only,
         fsync: server.fsync,
     })

@@ -87,7 +87,7 @@ impl Pool {
         None
     }
 
-    /// Until it is made or refused for good, or the caller's time is over.
+    /// Until it is made or refused for good, one is given back, or the caller's time is over.
     async fn connect(&self) -> Result<Session, JournalError> {
         loop {
             let made = Instant::now();
@@ -103,7 +103,13 @@ impl Pool {
                 Err(error) if finds_no_writable(&error) => {
                     return Err(JournalError::Unavailable { reason: READ_ONLY.to_owned() });
                 }
-                Err(error) if may_come(&error) => tokio::time::sleep(PAUSE).await,
+                Err(error) if may_come(&error) => {
+                    tokio::time::sleep(PAUSE).await;
+                    // A server with no connection left gives none for long; those that we have serve all.
+                    if let Some(session) = self.idle() {
+                        return Ok(session);
+                    }
+                }
                 Err(error) => return Err(unavailable(&error)),
             }
         }

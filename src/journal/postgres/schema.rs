@@ -3,9 +3,10 @@
 //! Every statement names the schema, because a search path is a session's and would not survive a pooler. During a rolling
 //! restart the version before still works on the same tables: a migration adds, and removes only what no version in use reads.
 
-use super::error::{READ_ONLY, describe, is_locked};
+use super::error::{is_locked, read_only, unopened};
 use super::sql::Value;
 use crate::journal::OpenError;
+use std::time::Duration;
 use tokio_postgres::{Client, Error};
 
 /// What `pg_advisory_xact_lock` is asked for: any number, but always the same. It ends with the transaction.
@@ -19,6 +20,9 @@ const TABLE_PATIENCE: &str = "SET LOCAL lock_timeout = '3s'";
 
 /// One script per version, applied in order.
 const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
+
+/// The version that this program writes, and the newest that it reads.
+pub(super) const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Which process gave the call back last, and the last fact that it had taken into account: it is told only later ones.
 const VERSION_3: &str = "ALTER TABLE taskrouter_streams.call ADD COLUMN kept_by bigint, ADD COLUMN kept_seq bigint";
@@ -60,30 +64,41 @@ const VERSION_1: &str = r#"
     INSERT INTO taskrouter_streams.mark VALUES ('newest_event', 0);
 "#;
 
-/// Brings the database to our version, and says whether its commits wait for the disk. Processes that start at once take turns.
+/// Brings the database to our version, and says whether its commits wait for the disk. Processes that start at once take turns. One that
+/// stalls meanwhile loses its turn, because the server ends its session.
 ///
 /// # Errors
 /// When a newer version was here, or the server refuses.
-pub(super) async fn migrate(client: &Client, shown: &str) -> Result<bool, OpenError> {
-    let unopenable = |error: Error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) };
+pub(super) async fn migrate(client: &Client, shown: &str, limit: Duration) -> Result<bool, OpenError> {
+    let unopened = |error: Error| unopened(shown, &error);
+    let limit = limit.as_millis();
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {limit};
+         SET LOCAL idle_in_transaction_session_timeout = {limit}"
+    );
     // What is not committed is rolled back when the connection ends.
-    client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(unopenable)?;
+    client.batch_execute(&begin).await.map_err(unopened)?;
     // A statement of its own, so that the next one sees what the process before us has made.
     let lock = Value::Number(MIGRATION_LOCK);
-    client.query_typed("SELECT pg_advisory_xact_lock($1)", &[lock.typed()]).await.map_err(unopenable)?;
+    client.query_typed("SELECT pg_advisory_xact_lock($1)", &[lock.typed()]).await.map_err(unopened)?;
     let server = server(client, shown).await?;
     if server.is_read_only {
-        return Err(OpenError::Unreachable { path: shown.to_owned(), reason: READ_ONLY.to_owned() });
+        return Err(read_only(shown));
     }
     if !server.fsync {
         tracing::warn!("fsync is off in this PostgreSQL: what was acknowledged can be lost when its machine fails");
     }
     if !server.has_schema {
         // Asked for only when missing: where an administrator made it, we may not have the right to.
-        client.batch_execute("CREATE SCHEMA taskrouter_streams").await.map_err(unopenable)?;
+        client.batch_execute("CREATE SCHEMA taskrouter_streams").await.map_err(unopened)?;
+    }
+    if !server.has_tables {
+        let versions = "CREATE TABLE IF NOT EXISTS taskrouter_streams.version
+                            (number bigint PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())";
+        client.batch_execute(versions).await.map_err(unopened)?;
     }
     apply(client, shown).await?;
-    client.batch_execute("COMMIT").await.map_err(unopenable)?;
+    client.batch_execute("COMMIT").await.map_err(unopened)?;
     Ok(server.synchronous_commit)
 }
 
@@ -93,10 +108,12 @@ pub(super) struct Server {
     pub(super) fsync: bool,
     pub(super) has_schema: bool,
     pub(super) has_tables: bool,
-    /// Whether our role may write facts, or make the tables for them.
+    /// Whether our role may use the tables, or make them.
     pub(super) may_write: bool,
     /// It takes no writes: it follows another server, or its `default_transaction_read_only` is on.
     pub(super) is_read_only: bool,
+    /// Whether our role may change the tables that are there.
+    pub(super) may_migrate: bool,
 }
 
 /// Asks the server what it is.
@@ -104,31 +121,39 @@ pub(super) struct Server {
 /// # Errors
 /// When it cannot keep a journal, being too old or of another encoding.
 pub(super) async fn server(client: &Client, shown: &str) -> Result<Server, OpenError> {
-    let refuse = |reason: String| Err(OpenError::Unopenable { path: shown.to_owned(), reason });
-    let unopenable = |error: Error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) };
+    let refuse = |reason: String, remedy| Err(OpenError::Unopenable { path: shown.to_owned(), reason, remedy });
+    let unopened = |error: Error| unopened(shown, &error);
     let asked = client.query_typed_one(
         "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'),
                 current_setting('synchronous_commit') <> 'off', current_setting('fsync') <> 'off',
                 EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'taskrouter_streams'),
                 EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'taskrouter_streams' AND tablename = 'fact'),
                 coalesce(
-                    (SELECT has_schema_privilege(pg_namespace.oid, 'USAGE') AND has_table_privilege(pg_class.oid, 'INSERT')
+                    (SELECT has_schema_privilege(pg_namespace.oid, 'USAGE') AND bool_and(
+                         has_table_privilege(pg_class.oid, 'SELECT') AND (relname = 'version'
+                         OR has_table_privilege(pg_class.oid, 'INSERT') AND has_table_privilege(pg_class.oid, 'DELETE')
+                            AND (relname = 'fact' OR has_table_privilege(pg_class.oid, 'UPDATE'))))
                      FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-                     WHERE nspname = 'taskrouter_streams' AND relname = 'fact'),
+                     WHERE nspname = 'taskrouter_streams' AND relname IN ('call', 'fact', 'mark', 'version')
+                     GROUP BY pg_namespace.oid),
                     (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = 'taskrouter_streams'),
                     has_database_privilege(current_database(), 'CREATE')),
-                pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'",
+                pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
+                coalesce(
+                    (SELECT pg_has_role(relowner, 'USAGE')
+                     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+                     WHERE nspname = 'taskrouter_streams' AND relname = 'call'), true)",
         &[],
     );
-    let row = asked.await.map_err(unopenable)?;
-    let is = |column: usize| row.try_get::<_, bool>(column).map_err(unopenable);
-    let version: i32 = row.try_get(0).map_err(unopenable)?;
-    let encoding: String = row.try_get(1).map_err(unopenable)?;
+    let row = asked.await.map_err(unopened)?;
+    let is = |column: usize| row.try_get::<_, bool>(column).map_err(unopened);
+    let version: i32 = row.try_get(0).map_err(unopened)?;
+    let encoding: String = row.try_get(1).map_err(unopened)?;
     if version < OLDEST_SERVER {
-        return refuse(format!("its version is {version}: PostgreSQL 12 or newer is needed"));
+        return refuse(format!("its version is {version}"), "PostgreSQL 12 or newer is needed");
     }
     if encoding != "UTF8" {
-        return refuse(format!("its encoding is {encoding}: make a database with ENCODING 'UTF8'"));
+        return refuse(format!("its encoding is {encoding}"), "make a database with ENCODING 'UTF8'");
     }
     Ok(Server {
         synchronous_commit: is(2)?,
@@ -137,39 +162,36 @@ pub(super) async fn server(client: &Client, shown: &str) -> Result<Server, OpenE
         has_tables: is(5)?,
         may_write: is(6)?,
         is_read_only: is(7)?,
+        may_migrate: is(8)?,
     })
 }
 
 async fn apply(client: &Client, shown: &str) -> Result<(), OpenError> {
-    let unopenable = |error: Error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) };
-    let versions = "CREATE TABLE IF NOT EXISTS taskrouter_streams.version
-                        (number bigint PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())";
-    client.batch_execute(versions).await.map_err(unopenable)?;
+    let unopened = |error: Error| unopened(shown, &error);
     let found = version(client, shown).await?;
     let unmigrated = |error: Error| {
         if !is_locked(&error) {
-            return unopenable(error);
+            return unopened(error);
         }
-        let reason = "its tables are to be migrated, and another transaction has them locked: end it";
-        OpenError::Unreachable { path: shown.to_owned(), reason: reason.to_owned() }
+        let reason = "its tables are to be migrated, and another transaction has them locked".to_owned();
+        OpenError::Unreachable { path: shown.to_owned(), reason, remedy: "end it" }
     };
     for (version, script) in (1_i64..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
         client.batch_execute(&format!("{TABLE_PATIENCE}; {script}")).await.map_err(unmigrated)?;
         let (insert, number) = ("INSERT INTO taskrouter_streams.version (number) VALUES ($1)", Value::Number(version));
-        client.query_typed(insert, &[number.typed()]).await.map_err(unopenable)?;
+        client.query_typed(insert, &[number.typed()]).await.map_err(unopened)?;
     }
     Ok(())
 }
 
 /// The version of the tables, which is none of a newer program.
 pub(super) async fn version(client: &Client, shown: &str) -> Result<i64, OpenError> {
-    let unopenable = |error: Error| OpenError::Unopenable { path: shown.to_owned(), reason: describe(&error) };
+    let unopened = |error: Error| unopened(shown, &error);
     let newest = "SELECT coalesce(max(number), 0) FROM taskrouter_streams.version";
-    let row = client.query_typed_one(newest, &[]).await.map_err(unopenable)?;
-    let found: i64 = row.try_get(0).map_err(unopenable)?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if found > known {
-        return Err(OpenError::TooNew { path: shown.to_owned(), found, known });
+    let row = client.query_typed_one(newest, &[]).await.map_err(unopened)?;
+    let found: i64 = row.try_get(0).map_err(unopened)?;
+    if found > KNOWN_VERSION {
+        return Err(OpenError::TooNew { path: shown.to_owned(), found, known: KNOWN_VERSION });
     }
     Ok(found)
 }

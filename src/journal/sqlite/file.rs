@@ -1,9 +1,11 @@
 //! The file, what is beside it, and the lock that keeps other processes out.
 
+use super::error::unfit;
 use crate::journal::{JournalError, OpenError, Storage};
 use rustix::fs::statvfs;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,15 +20,13 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
 /// whose leases we would not see. The lock is `flock`'s, which does not meet SQLite's and holds by whatever name the file is
 /// opened. It lasts until the last connection is closed: closing any descriptor of the file ends SQLite's locks.
 pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
-    let shown = path.display().to_string();
-    let unopenable = |reason: std::io::Error| OpenError::Unopenable { path: shown.clone(), reason: reason.to_string() };
     let mut options = OpenOptions::new();
-    let file =
-        options.create(true).truncate(false).read(true).write(true).mode(0o600).open(path).map_err(unopenable)?;
+    let opened = options.create(true).truncate(false).read(true).write(true).mode(0o600).open(path);
+    let file = opened.map_err(|error| unfit(path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: shown }),
-        Err(TryLockError::Error(reason)) => Err(unopenable(reason)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.display().to_string() }),
+        Err(TryLockError::Error(error)) => Err(unfit(path, &error)),
     }
 }
 
@@ -35,6 +35,52 @@ pub(super) fn held_during(lock: Arc<File>, work: impl FnOnce()) -> impl FnOnce()
     move || {
         work();
         drop(lock);
+    }
+}
+
+/// The open files and their names. A file that is removed or replaced goes on taking what is written, and is gone with the process.
+pub(super) struct OpenFiles(Vec<(PathBuf, FileId)>);
+
+/// What the system knows a file by: its device and its number there, which no other file gets while this one is open.
+type FileId = (u64, u64);
+
+fn id(file: &Metadata) -> FileId {
+    (file.dev(), file.ino())
+}
+
+impl OpenFiles {
+    /// `path` leads to the file that is locked. SQLite has made those beside `resolved`, where no link leads any further.
+    pub(super) fn new(path: &Path, locked: &File, resolved: &Path) -> std::io::Result<Self> {
+        let mut files = vec![(path.to_owned(), id(&locked.metadata()?))];
+        for beside in ["-wal", "-shm"].map(|ending| beside(resolved, ending)) {
+            if let Ok(found) = beside.metadata() {
+                files.push((beside, id(&found)));
+            }
+        }
+        Ok(Self(files))
+    }
+
+    /// # Errors
+    /// When a name leads to another file, or to none.
+    pub(super) fn check(&self) -> Result<(), JournalError> {
+        match self.0.iter().find(|(path, open)| leads_elsewhere(path, *open)) {
+            None => Ok(()),
+            Some((path, _)) => Err(JournalError::Fatal {
+                reason: format!(
+                    "{} was removed, moved or replaced while in use: put the journal's file where journal.url says, or start with \
+                     a new one, and run `backfill --since` with the time of that",
+                    path.display()
+                ),
+            }),
+        }
+    }
+}
+
+/// Whoever cannot look does not know.
+fn leads_elsewhere(path: &Path, open: FileId) -> bool {
+    match path.metadata() {
+        Ok(found) => id(&found) != open,
+        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`SqliteJournal`]: what each part of a journal is for this store.
 
-use super::error::{unavailable, verdict};
-use super::file::{JournalFile, held_during, lock};
+use super::error::{unavailable, unfit, unopened, verdict};
+use super::file::{JournalFile, OpenFiles, held_during, lock};
 use super::foreseen::Consulted;
 use super::live::{Live, millis};
 use super::queue::{Message, Read, Write, WriteFact};
@@ -23,6 +23,7 @@ use crate::journal::{
 };
 use rusqlite::Connection;
 use std::collections::HashSet;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -61,13 +62,16 @@ impl SqliteJournal {
     /// # Errors
     /// When another process has the file, or it cannot be opened, or a newer version wrote it.
     pub fn open(settings: SqliteSettings) -> Result<Self, OpenError> {
-        let unopenable = |reason: String| OpenError::Unopenable { path: settings.path.display().to_string(), reason };
+        let unopened = |error: rusqlite::Error| unopened(&settings.path, &error);
+        let unfit = |reason: std::io::Error| unfit(&settings.path, &reason);
         let lock = Arc::new(lock(&settings.path)?);
         let connection = schema::open_for_writing(&settings.path, settings.wal_limit_bytes)?;
         let reading = schema::open_for_reading(&settings.path)?;
         let projecting = schema::open_for_projecting(&settings.path, settings.wal_limit_bytes)?;
         let folding = schema::open_for_folding(&settings.path)?;
-        let (live, clock, opening) = projection::open(&connection).map_err(|error| unopenable(error.to_string()))?;
+        let (live, clock, opening) = projection::open(&connection).map_err(unopened)?;
+        let resolved = connection.path().map_or(settings.path.as_path(), Path::new);
+        let files = Arc::new(OpenFiles::new(&settings.path, &lock, resolved).map_err(unfit)?);
         let (live, clock) = (Arc::new(Live::new(live)), Arc::new(clock));
         let (hint, failed_writes, turns) =
             (Arc::new(Notify::new()), Arc::new(FailedWrites::default()), Arc::new(Turns::default()));
@@ -78,6 +82,7 @@ impl SqliteJournal {
         let writer = Writer {
             connection,
             projecting,
+            files: files.clone(),
             live: live.clone(),
             clock: clock.clone(),
             batch_limit: settings.batch_limit,
@@ -89,16 +94,20 @@ impl SqliteJournal {
             log: log.clone(),
             failed_writes: failed_writes.clone(),
             failing: failure.clone(),
+            is_failing: false,
             projected: Instant::now(),
             has_unpacked: true,
         };
         let wal_bytes = settings.commits.wal_bytes.clone();
-        let wal = WriteAheadLog::new(folding, lock.clone(), settings.wal_limit_bytes, wal_bytes, turns.clone())
-            .map_err(|error| unopenable(error.to_string()))?;
+        let limit = settings.wal_limit_bytes;
+        let wal = WriteAheadLog::new(folding, lock.clone(), files, limit, wal_bytes, turns.clone());
+        let wal = wal.map_err(unopened)?;
         let spawn = |name: &'static str, work: Box<dyn FnOnce() + Send>| {
             let work = held_during(lock.clone(), watched(name, failure.clone(), work));
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-            thread.map_err(|error| unopenable(error.to_string()))
+            let remedy = "raise the limit of threads";
+            let path = || settings.path.display().to_string();
+            thread.map_err(|error| OpenError::Unopenable { path: path(), reason: error.to_string(), remedy })
         };
         let threads = Threads {
             writer: spawn("journal-writer", Box::new(move || writer.run(&write_queue)))?,

@@ -1,5 +1,6 @@
 //! The file's form: pragmas, tables and their versions.
 
+use super::error::{ANOTHER_FILE, damaged, unopened};
 use super::file::beside;
 use crate::journal::OpenError;
 use rusqlite::config::DbConfig;
@@ -10,12 +11,18 @@ use std::time::{Duration, Instant};
 /// Before 3.51.3 two connections that write and checkpoint at once can corrupt a file (sqlite.org/wal.html#walresetbug).
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// How long a connection waits for somebody else's lock, such as a backup's.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long a connection waits for somebody else's lock, such as a backup's. Whoever sent an event waits as long for its 503.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same where the write before has failed.
+pub(super) const PATIENCE_AFTER_A_FAILURE: Duration = Duration::from_millis(100);
 
 /// Each connection that writes keeps 16 MiB of the file in memory. A new task is looked for in an index without any order, and with
 /// SQLite's 2 MB every look would be a reading of the file once it has some ten thousand calls.
 const PAGES_KEPT: &str = "PRAGMA cache_size = -16384;";
+
+/// The tables, and the version that first has each.
+const TABLES: [(&str, i64); 5] = [("call", 1), ("fact", 1), ("mark", 2), ("projection", 4), ("packed", 6)];
 
 /// One script per version, applied in order; the version is kept in `user_version`.
 const MIGRATIONS: [&str; 6] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
@@ -154,33 +161,32 @@ fn writing(log_bytes: u64) -> String {
 }
 
 pub(super) fn open_for_writing(path: &Path, log_bytes: u64) -> Result<Connection, OpenError> {
-    let shown = path.display().to_string();
-    let unopenable =
-        |reason: rusqlite::Error| OpenError::Unopenable { path: shown.clone(), reason: reason.to_string() };
     if rusqlite::version_number() < OLDEST_SQLITE {
-        let reason = format!("SQLite {} is too old: 3.51.3 is needed", rusqlite::version());
-        return Err(OpenError::Unopenable { path: shown, reason });
+        let reason = format!("SQLite {} is too old", rusqlite::version());
+        return Err(OpenError::Unopenable { path: path.display().to_string(), reason, remedy: "3.51.3 is needed" });
     }
     // What a process that ended in order leaves is folded into the file, and the log is gone.
     let was_killed = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
     let pragmas = format!("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; {}", writing(log_bytes));
     let opened = Connection::open(path);
-    let mut connection = opened.and_then(|opened| set_up(opened, BUSY, &pragmas)).map_err(unopenable)?;
+    let connection = opened.and_then(|opened| set_up(opened, PATIENCE, &pragmas));
+    let mut connection = connection.map_err(|error| unopened(path, &error))?;
     if was_killed {
         let began = Instant::now();
         let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
         tracing::info!(bytes, "the last process was not stopped in order; its journal is being checked, all of it");
-        check(&connection, &shown)?;
+        check(&connection, path)?;
         let seconds = began.elapsed().as_secs_f64();
         tracing::info!(seconds, "the journal was checked and is whole");
     }
-    migrate(&mut connection, &shown)?;
+    migrate(&mut connection, path)?;
     Ok(connection)
 }
 
-/// A connection that writes the rows of calls, whose commits need no sync: what is lost of them is made anew.
+/// A connection that writes the rows of calls, whose commits need no sync: what is lost of them is made anew. It waits for nobody: events
+/// would wait behind it.
 pub(super) fn open_for_projecting(path: &Path, log_bytes: u64) -> Result<Connection, OpenError> {
-    open_beside(path, BUSY, &format!("PRAGMA synchronous = NORMAL; {}", writing(log_bytes)))
+    open_beside(path, Duration::ZERO, &format!("PRAGMA synchronous = NORMAL; {}", writing(log_bytes)))
 }
 
 /// A connection that folds the write-ahead log. It waits for nobody; what could not be folded is tried again.
@@ -190,13 +196,13 @@ pub(super) fn open_for_folding(path: &Path) -> Result<Connection, OpenError> {
 
 fn open_beside(path: &Path, patience: Duration, pragmas: &str) -> Result<Connection, OpenError> {
     let opened = Connection::open(path).and_then(|opened| set_up(opened, patience, pragmas));
-    opened.map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
+    opened.map_err(|error| unopened(path, &error))
 }
 
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = Connection::open_with_flags(path, flags).and_then(|opened| set_up(opened, BUSY, ""));
-    opened.map_err(|reason| OpenError::Unopenable { path: path.display().to_string(), reason: reason.to_string() })
+    let opened = Connection::open_with_flags(path, flags).and_then(|opened| set_up(opened, PATIENCE, ""));
+    opened.map_err(|error| unopened(path, &error))
 }
 
 fn set_up(connection: Connection, patience: Duration, pragmas: &str) -> rusqlite::Result<Connection> {
@@ -212,17 +218,16 @@ fn set_up(connection: Connection, patience: Duration, pragmas: &str) -> rusqlite
 ///
 /// # Errors
 /// When it is damaged, or cannot be read.
-pub(super) fn check(connection: &Connection, path: &str) -> Result<(), OpenError> {
-    let damaged = |found: String| OpenError::Damaged { path: path.to_owned(), found };
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let found: rusqlite::Result<String> = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
     match found {
         Ok(found) if found == "ok" => Ok(()),
         // Of several lines, the first names the place and the others are more of the same.
-        Ok(found) => Err(damaged(found.lines().take(2).collect::<Vec<_>>().join(" "))),
-        Err(error) => match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Err(damaged(error.to_string())),
-            Some(_) | None => Err(OpenError::Unopenable { path: path.to_owned(), reason: error.to_string() }),
-        },
+        Ok(found) => Err(damaged(path, found.lines().take(2).collect::<Vec<_>>().join(" "))),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            Err(damaged(path, error.to_string()))
+        }
+        Err(error) => Err(unopened(path, &error)),
     }
 }
 
@@ -232,22 +237,37 @@ pub(super) fn open_at_rest(path: &Path) -> Result<Connection, OpenError> {
     let shown = path.display().to_string();
     // Only these three mean something in a URI's path (sqlite.org/uri.html).
     let escaped = shown.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
-        .map_err(|reason| OpenError::Unopenable { path: shown, reason: reason.to_string() })
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags).map_err(|error| unopened(path, &error))
 }
 
-fn migrate(connection: &mut Connection, path: &str) -> Result<(), OpenError> {
-    let unopenable =
-        |reason: rusqlite::Error| OpenError::Unopenable { path: path.to_owned(), reason: reason.to_string() };
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unopenable)?;
-    if found > KNOWN_VERSION {
-        return Err(OpenError::TooNew { path: path.to_owned(), found, known: KNOWN_VERSION });
-    }
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let unopened = |error: rusqlite::Error| unopened(path, &error);
+    let found = version(connection, path)?;
     for (version, script) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
-        let transaction = connection.transaction().map_err(unopenable)?;
-        transaction.execute_batch(script).map_err(unopenable)?;
-        transaction.pragma_update(None, "user_version", version).map_err(unopenable)?;
-        transaction.commit().map_err(unopenable)?;
+        let transaction = connection.transaction().map_err(unopened)?;
+        transaction.execute_batch(script).map_err(unopened)?;
+        transaction.pragma_update(None, "user_version", version).map_err(unopened)?;
+        transaction.commit().map_err(unopened)?;
     }
     Ok(())
+}
+
+/// The version of the file's tables, which is none of a newer program, and whose tables are ours.
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
+    let unopened = |error: rusqlite::Error| unopened(path, &error);
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unopened)?;
+    if found > KNOWN_VERSION {
+        return Err(OpenError::TooNew { path: path.display().to_string(), found, known: KNOWN_VERSION });
+    }
+    for (table, version) in TABLES.into_iter().filter(|(_, version)| *version > found) {
+        let is_there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE)";
+        if connection.query_row(is_there, [table], |row| row.get(0)).map_err(unopened)? {
+            let reason = format!(
+                "it has schema version {found} and a table named {table}, which version {version} makes: another program uses it, \
+                 or its user_version was changed"
+            );
+            return Err(OpenError::Unopenable { path: path.display().to_string(), reason, remedy: ANOTHER_FILE });
+        }
+    }
+    Ok(found)
 }

@@ -8,9 +8,11 @@
 //! their reading lasts. Events must not wait for that: what cannot be folded now is tried again later, and told.
 
 use super::error::reason;
+use super::file::OpenFiles;
 use super::queue::Message;
 use super::turns::Turns;
 use prometheus_client::metrics::gauge::Gauge;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Row};
 use std::fs::File;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ pub(super) struct WriteAheadLog {
     connection: Connection,
     /// The file itself, by the descriptor that locks it: to close another one would end SQLite's own locks.
     file: Arc<File>,
+    files: Arc<OpenFiles>,
     /// Of a page and what the log notes of it.
     frame_bytes: u64,
     limit_bytes: u64,
@@ -53,6 +56,7 @@ impl WriteAheadLog {
     pub(super) fn new(
         connection: Connection,
         file: Arc<File>,
+        files: Arc<OpenFiles>,
         limit_bytes: u64,
         bytes: Gauge,
         turns: Arc<Turns>,
@@ -63,6 +67,7 @@ impl WriteAheadLog {
         Ok(Self {
             connection,
             file,
+            files,
             frame_bytes,
             limit_bytes,
             bytes,
@@ -90,6 +95,17 @@ impl WriteAheadLog {
             }
         }
         self.fold("TRUNCATE");
+        if self.files.check().is_err() {
+            self.spare_what_is_there_now();
+        }
+    }
+
+    /// The last connection that is closed removes the log by its name, which may be another file's by now: a backup's, say. What
+    /// was in ours is in the file that it belongs to, wherever that is.
+    fn spare_what_is_there_now(&self) {
+        if let Err(error) = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+            tracing::warn!(error = reason(&error), "a write-ahead log beside the journal's path may be removed");
+        }
     }
 
     /// Folds as much of the log as nobody is reading. When that is all of it, it begins anew.

@@ -2,16 +2,18 @@
 
 use super::batch::Batch;
 use super::error::{reason, verdict};
+use super::file::OpenFiles;
 use super::foreseen::Consulted;
 use super::live::Live;
 use super::queue::{Message, Other, Write, WriteFact};
 use super::turns::Turns;
-use super::{packing, projection};
+use super::{packing, projection, schema};
 use crate::journal::failed_writes::FailedWrites;
 use crate::journal::running::Failure;
 use crate::journal::{Clock, JournalError};
 use crate::telemetry::metrics::Commits;
 use rusqlite::{Connection, TransactionBehavior};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -40,6 +42,7 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     /// For the projection.
     pub(super) projecting: Connection,
+    pub(super) files: Arc<OpenFiles>,
     pub(super) live: Arc<Live>,
     pub(super) clock: Arc<Clock>,
     pub(super) batch_limit: usize,
@@ -52,6 +55,8 @@ pub(super) struct Writer {
     pub(super) log: Sender<Message<()>>,
     pub(super) failed_writes: Arc<FailedWrites>,
     pub(super) failing: Failure,
+    /// The last write failed.
+    pub(super) is_failing: bool,
     pub(super) projected: Instant,
     /// There may be calls that are over and not packed.
     pub(super) has_unpacked: bool,
@@ -62,37 +67,56 @@ impl Writer {
     /// then learns that it is gone.
     pub(super) fn run(mut self, queue: &Receiver<Message<Write>>) {
         loop {
-            let is_behind = self.live.lock().is_behind() > 0;
-            // A call that is given back falls behind without a word to this thread.
-            let first = match queue.recv_timeout(if is_behind || self.has_unpacked { IDLE } else { PROJECTED_EVERY }) {
-                Ok(first) => first,
-                Err(RecvTimeoutError::Timeout) => {
-                    if is_behind {
-                        self.project();
-                    } else {
-                        self.pack(PACKED_IDLE);
-                    }
-                    continue;
+            match self.turn(queue) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return,
+                Err(fatal) => {
+                    self.failed_writes.note();
+                    tracing::error!(error = %fatal, "the journal failed; the process stops");
+                    self.failing.send_replace(Some(fatal));
+                    return;
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let Gathered { facts, other, is_closing } = self.gather(queue, first);
-            let written = if facts.is_empty() { Ok(()) } else { self.commit(facts) };
-            let written = written.and_then(|()| other.map_or(Ok(()), |other| self.perform(other)));
-            if let Err(fatal) = written {
-                tracing::error!(error = %fatal, "the journal failed; the process stops and recovers from the file when it starts again");
-                self.failing.send_replace(Some(fatal));
-                return;
-            }
-            self.tell_folder();
-            if is_closing {
-                return self.finish();
-            }
-            self.pack(PACKED_BUSY);
-            if self.live.lock().is_behind() > BEHIND_LIMIT || self.projected.elapsed() > PROJECTED_EVERY {
-                self.project();
             }
         }
+    }
+
+    /// Writes what is in the queue, or catches up while there is nothing.
+    ///
+    /// # Errors
+    /// When the file can no longer be relied on.
+    fn turn(&mut self, queue: &Receiver<Message<Write>>) -> Result<ControlFlow<()>, JournalError> {
+        let is_behind = self.live.lock().is_behind() > 0;
+        // A call that is given back falls behind without a word to this thread.
+        let first = match queue.recv_timeout(if is_behind || self.has_unpacked { IDLE } else { PROJECTED_EVERY }) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                self.files.check()?;
+                if is_behind {
+                    self.project();
+                } else {
+                    self.pack(PACKED_IDLE);
+                }
+                return Ok(ControlFlow::Continue(()));
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(ControlFlow::Break(())),
+        };
+        let Gathered { facts, other, is_closing } = self.gather(queue, first);
+        if !facts.is_empty() {
+            self.commit(facts)?;
+        }
+        if let Some(other) = other {
+            self.perform(other)?;
+        }
+        self.tell_folder();
+        if is_closing {
+            self.finish();
+            return Ok(ControlFlow::Break(()));
+        }
+        self.pack(PACKED_BUSY);
+        if self.live.lock().is_behind() > BEHIND_LIMIT || self.projected.elapsed() > PROJECTED_EVERY {
+            self.project();
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Something was written. A thread that folds and is gone has reported so itself.
@@ -124,7 +148,8 @@ impl Writer {
         let began = Instant::now();
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most journal.batch_limit writes")]
         self.commits.writes.observe(facts.len() as f64);
-        let mut batch = Batch::new(&self.live, began, self.clock.now());
+        let live = self.live.clone();
+        let mut batch = Batch::new(&live, began, self.clock.now());
         let (connection, left) = (&mut self.connection, &mut facts.into_iter());
         let committed = self.turns.write(|| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -135,8 +160,10 @@ impl Writer {
             transaction.commit()
         });
         self.commits.seconds.observe(began.elapsed().as_secs_f64());
-        match committed.map_err(|error| verdict(&error)) {
+        // Before anybody is told that it is durable: what is written to a file without a name is gone with the process.
+        match committed.map_err(|error| verdict(&error)).and_then(|()| self.files.check()) {
             Ok(()) => {
+                self.expect(true);
                 if batch.committed() {
                     self.hint.notify_one();
                 }
@@ -145,6 +172,7 @@ impl Writer {
             Err(error) => {
                 // Before anybody is answered: who learns of it may ask whether the journal is ready.
                 self.failed_writes.note();
+                self.expect(false);
                 left.for_each(|fact| batch.skip(fact));
                 batch.failed(&error);
                 Self::failed(error)
@@ -153,14 +181,27 @@ impl Writer {
     }
 
     fn perform(&mut self, other: Other) -> Result<(), JournalError> {
+        self.files.check()?;
         let (connection, live) = (&mut self.connection, &self.live);
         match self.turns.write(|| other(connection, live)) {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.failed_writes.note();
+                self.expect(false);
                 Self::failed(error)
             }
         }
+    }
+
+    /// Somebody who has held the file's lock for long goes on holding it. Whoever waits is to be told, one after the other.
+    fn expect(&mut self, success: bool) {
+        if self.is_failing != success {
+            return;
+        }
+        let patience = if success { schema::PATIENCE } else { schema::PATIENCE_AFTER_A_FAILURE };
+        // A timer of SQLite's, which takes any.
+        let is_set = self.connection.busy_timeout(patience).is_ok();
+        self.is_failing = if is_set { !success } else { self.is_failing };
     }
 
     /// A failure is passed on when nothing can follow it.

@@ -1,10 +1,11 @@
 //! Reads the bodies of successful answers into what the core uses. Every property is nullable in Twilio's specification, and
-//! unknown ones are ignored. A body without a property that the core needs is unreadable (`None`).
+//! unknown ones are ignored. A body without a property that the core needs is unreadable (`None`), and so is one that says that
+//! it is about something else than was asked for: a gateway or a cache may answer in Twilio's place.
 
 use super::account_context::{AccountContext, recorded};
 use crate::call::fact::CallAttributes;
-use crate::call::recording::{RecordingRow, RecordingStatus};
-use crate::call::sid::{CallSid, StreamSid};
+use crate::call::recording::{Recorded, RecordingRow, RecordingStatus};
+use crate::call::sid::{CallSid, ConferenceSid, RecordingSid, StreamSid, TaskSid};
 use crate::call::step::{
     Answer, CallRow, CallStatus, Command, ConferenceRow, Guard, Operation, ParticipantRow, Read, Role,
 };
@@ -21,12 +22,15 @@ const UNREADABLE: &str = "Twilio's answer could not be read";
 
 #[derive(Deserialize)]
 struct WireTask {
+    sid: Option<String>,
     attributes: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct WireStream {
+    call_sid: Option<String>,
     sid: Option<String>,
+    name: Option<String>,
     status: Option<String>,
 }
 
@@ -54,6 +58,7 @@ struct WireConferences {
 
 #[derive(Deserialize)]
 struct WireParticipant {
+    conference_sid: Option<String>,
     call_sid: Option<String>,
     end_conference_on_exit: Option<bool>,
     hold: Option<bool>,
@@ -71,6 +76,7 @@ struct WireParticipants {
 
 #[derive(Deserialize)]
 struct WireRecording {
+    conference_sid: Option<String>,
     sid: Option<String>,
     status: Option<String>,
 }
@@ -117,42 +123,33 @@ impl<'a> Reader<'a> {
     /// Reads the body of a 2xx. The error is in our own words.
     pub fn read(&mut self, body: &[u8]) -> Result<Body, &'static str> {
         let answer = match self.operation {
-            Operation::Read(Read::Task { .. }) => read_task(body).map(Answer::Task),
-            Operation::Read(Read::FindConference { friendly_name }) => {
-                read_conferences(body, friendly_name).map(Answer::Conference)
+            Operation::Read(read) => return self.read_asked(read, body),
+            Operation::Command(command) => read_command(body, command),
+        };
+        answer.map(Body::Whole).ok_or(UNREADABLE)
+    }
+
+    fn read_asked(&mut self, read: &Read, body: &[u8]) -> Result<Body, &'static str> {
+        let answer = match read {
+            Read::Task { task } => read_task(body, task).map(Answer::Task),
+            Read::FindConference { friendly_name } => read_conferences(body, friendly_name).map(Answer::Conference),
+            Read::Conference { conference } => {
+                read_conference(body, conference).map(|row| Answer::Conference(Some(row)))
             }
-            Operation::Read(Read::Conference { .. }) => read_conference(body).map(|row| Answer::Conference(Some(row))),
-            Operation::Read(Read::Participants { conference }) => {
+            Read::Participants { conference } => {
                 let path = self.list(&["Conferences", conference.as_str(), "Participants.json"]);
-                let (rows, next) = read_participants(body, &path).ok_or(UNREADABLE)?;
+                let (rows, next) = read_participants(body, conference, &path).ok_or(UNREADABLE)?;
                 self.rows.extend(rows);
                 return self.page(next, |reader| Answer::Participants(std::mem::take(&mut reader.rows)));
             }
-            Operation::Read(Read::Recordings { of }) => {
+            Read::Recordings { of } => {
                 let [place, sid] = recorded(of);
                 let (rows, next) =
-                    read_recordings(body, &self.list(&[place, sid, "Recordings.json"])).ok_or(UNREADABLE)?;
+                    read_recordings(body, of, &self.list(&[place, sid, "Recordings.json"])).ok_or(UNREADABLE)?;
                 self.recordings.extend(rows);
                 return self.page(next, |reader| Answer::Recordings(std::mem::take(&mut reader.recordings)));
             }
-            Operation::Read(Read::Call { .. }) => read_call(body).map(Answer::Call),
-            Operation::Command(Command::UpdateCustomer { customer, .. }) => {
-                read_participant(body, customer).map(Answer::Participant)
-            }
-            Operation::Command(Command::CreateStream { .. }) => read_stream(body).map(Answer::Stream),
-            Operation::Command(Command::StopStream { .. }) => read_stopped(body).then_some(Answer::Accepted),
-            Operation::Command(Command::Redirect { customer, .. }) => {
-                names(body, customer.as_str()).then_some(Answer::Accepted)
-            }
-            Operation::Command(Command::PauseRecording { .. }) => {
-                read_recording(body, RecordingStatus::Paused).map(Answer::Recording)
-            }
-            Operation::Command(Command::ResumeRecording { .. }) => {
-                read_recording(body, RecordingStatus::InProgress).map(Answer::Recording)
-            }
-            Operation::Command(Command::EndConference { conference }) => {
-                names(body, conference.as_str()).then_some(Answer::Accepted)
-            }
+            Read::Call { call } => read_call(body, call).map(Answer::Call),
         };
         answer.map(Body::Whole).ok_or(UNREADABLE)
     }
@@ -173,21 +170,56 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn read_command(body: &[u8], command: &Command) -> Option<Answer> {
+    match command {
+        Command::UpdateCustomer { conference, customer, .. } => {
+            read_participant(body, conference, customer).map(Answer::Participant)
+        }
+        Command::CreateStream { customer, stream } => {
+            read_stream(body, customer, &stream.name)?.sid?.parse().ok().map(Answer::Stream)
+        }
+        Command::StopStream { customer, name, sid, .. } => {
+            read_stopped(body, customer, name, sid.as_ref()).then_some(Answer::Accepted)
+        }
+        Command::Redirect { customer, .. } => names(body, customer.as_str()).then_some(Answer::Accepted),
+        Command::PauseRecording { of, recording, current } => {
+            let recording = (!current).then_some(recording);
+            read_recording(body, of, recording, RecordingStatus::Paused).map(Answer::Recording)
+        }
+        Command::ResumeRecording { of, recording } => {
+            read_recording(body, of, Some(recording), RecordingStatus::InProgress).map(Answer::Recording)
+        }
+        Command::EndConference { conference } => names(body, conference.as_str()).then_some(Answer::Accepted),
+    }
+}
+
+/// Whether a property that may be null names what was asked for.
+fn fits(said: Option<&str>, asked: &str) -> bool {
+    said.is_none_or(|said| said == asked)
+}
+
 /// `GET …/Tasks/{WT}`: `attributes` is a JSON text within the JSON.
-fn read_task(body: &[u8]) -> Option<CallAttributes> {
+fn read_task(body: &[u8], asked: &TaskSid) -> Option<CallAttributes> {
     let task: WireTask = serde_json::from_slice(body).ok()?;
+    if !fits(task.sid.as_deref(), asked.as_str()) {
+        return None;
+    }
     Some(task.attributes.as_deref().map(|json| Attributes::read(json).call()).unwrap_or_default())
 }
 
-/// `POST …/Streams.json`.
-fn read_stream(body: &[u8]) -> Option<StreamSid> {
-    serde_json::from_slice::<WireStream>(body).ok()?.sid?.parse().ok()
+/// `POST …/Streams.json`, and `POST …/Streams/{MZ or name}.json`.
+fn read_stream(body: &[u8], call: &CallSid, name: &str) -> Option<WireStream> {
+    let stream = serde_json::from_slice::<WireStream>(body).ok()?;
+    let is_asked = fits(stream.call_sid.as_deref(), call.as_str()) && fits(stream.name.as_deref(), name);
+    is_asked.then_some(stream)
 }
 
 /// `POST …/Streams/{MZ or name}.json`: documented is `status: "stopped"`.
-fn read_stopped(body: &[u8]) -> bool {
-    let stream = serde_json::from_slice::<WireStream>(body).ok();
-    stream.is_some_and(|stream| stream.sid.is_some() && stream.status.as_deref() == Some("stopped"))
+fn read_stopped(body: &[u8], call: &CallSid, name: &str, asked: Option<&StreamSid>) -> bool {
+    read_stream(body, call, name).is_some_and(|stream| {
+        let is_asked = |sid: String| asked.is_none_or(|asked| sid == asked.as_str());
+        stream.sid.is_some_and(is_asked) && stream.status.as_deref() == Some("stopped")
+    })
 }
 
 /// Whether it is the representation of this resource.
@@ -198,8 +230,9 @@ fn names(body: &[u8], sid: &str) -> bool {
 
 /// `GET …/Calls/{CA}.json`. An unknown status counts as live, because a call that is believed to have ended is never looked
 /// at again.
-fn read_call(body: &[u8]) -> Option<CallRow> {
+fn read_call(body: &[u8], asked: &CallSid) -> Option<CallRow> {
     let call = serde_json::from_slice::<WireCall>(body).ok()?;
+    call.sid.filter(|sid| sid == asked.as_str())?;
     let status = match call.status?.as_str() {
         "queued" | "initiated" | "ringing" => CallStatus::Coming,
         "completed" | "busy" | "failed" | "no-answer" | "canceled" => CallStatus::Over,
@@ -211,9 +244,12 @@ fn read_call(body: &[u8]) -> Option<CallRow> {
     Some(CallRow { status, inbound, client })
 }
 
-/// `GET …/Conferences.json`: the newest one in progress of exactly this name. Twilio allows one.
+/// `GET …/Conferences.json`: the newest one in progress of exactly this name. Twilio allows one. A list of others only is no answer
+/// to what was asked.
 fn read_conferences(body: &[u8], friendly_name: &str) -> Option<Option<ConferenceRow>> {
     let list: WireConferences = serde_json::from_slice(body).ok()?;
+    let is_other = |wire: &WireConference| wire.friendly_name.as_deref() != Some(friendly_name);
+    let others_only = !list.conferences.is_empty() && list.conferences.iter().all(is_other);
     let rows = list.conferences.into_iter().filter_map(|wire| {
         let created = wire.date_created.as_deref().and_then(moment);
         Some((created, wire.into_row()?))
@@ -221,24 +257,33 @@ fn read_conferences(body: &[u8], friendly_name: &str) -> Option<Option<Conferenc
     let candidates = rows.filter(|(_, row)| row.in_progress && row.friendly_name == friendly_name);
     // `max_by` would take the last of equals; Twilio lists the newest first.
     let newest = candidates.reduce(|best, next| if next.0 > best.0 { next } else { best });
-    Some(newest.map(|(_, row)| row))
+    (!others_only).then(|| newest.map(|(_, row)| row))
 }
 
 /// `GET …/Conferences/{CF}.json`.
-fn read_conference(body: &[u8]) -> Option<ConferenceRow> {
-    serde_json::from_slice::<WireConference>(body).ok()?.into_row()
+fn read_conference(body: &[u8], asked: &ConferenceSid) -> Option<ConferenceRow> {
+    serde_json::from_slice::<WireConference>(body).ok()?.into_row().filter(|row| row.sid == *asked)
 }
 
 /// `POST …/Participants/{CA}.json`: of the leg that was requested.
-fn read_participant(body: &[u8], requested: &CallSid) -> Option<ParticipantRow> {
-    let wire: WireParticipant = serde_json::from_slice(body).ok()?;
+fn read_participant(body: &[u8], conference: &ConferenceSid, requested: &CallSid) -> Option<ParticipantRow> {
+    let wire: WireParticipant =
+        serde_json::from_slice(body).ok().filter(|wire: &WireParticipant| wire.is_in(conference))?;
     let call = wire.call_sid.as_deref()?.parse().ok().filter(|found| found == requested)?;
     Some(wire.into_row(call))
 }
 
-/// One page of `GET …/Participants.json`, requested at `path`. A row without a call is ignored.
-fn read_participants(body: &[u8], path: &str) -> Option<(Vec<ParticipantRow>, Option<NextPage>)> {
+/// One page of `GET …/Participants.json`, requested at `path`. A row without a call is ignored; with one of another conference the
+/// whole is of another.
+fn read_participants(
+    body: &[u8],
+    conference: &ConferenceSid,
+    path: &str,
+) -> Option<(Vec<ParticipantRow>, Option<NextPage>)> {
     let page: WireParticipants = serde_json::from_slice(body).ok()?;
+    if !page.participants.iter().all(|wire| wire.is_in(conference)) {
+        return None;
+    }
     let rows = page.participants.into_iter().filter_map(|wire| {
         let call = wire.call_sid.as_deref()?.parse().ok()?;
         Some(wire.into_row(call))
@@ -256,16 +301,21 @@ fn next_page(uri: Option<String>, path: &str) -> Option<NextPage> {
 
 /// One page of `GET …/Recordings.json`, requested at `path`. A recording that cannot be named could not be paused: then the whole is
 /// unreadable.
-fn read_recordings(body: &[u8], path: &str) -> Option<(Vec<RecordingRow>, Option<NextPage>)> {
+fn read_recordings(body: &[u8], of: &Recorded, path: &str) -> Option<(Vec<RecordingRow>, Option<NextPage>)> {
     let page: WireRecordings = serde_json::from_slice(body).ok()?;
-    let rows = page.recordings.into_iter().map(WireRecording::into_row).collect::<Option<_>>()?;
+    let rows = page.recordings.into_iter().map(|wire| wire.into_row(of)).collect::<Option<_>>()?;
     Some((rows, next_page(page.next_page_uri, path)))
 }
 
 /// `POST …/Recordings/{RE or Twilio.CURRENT}.json`: documented is the recording with its new status.
-fn read_recording(body: &[u8], asked: RecordingStatus) -> Option<RecordingRow> {
-    let row = serde_json::from_slice::<WireRecording>(body).ok()?.into_row()?;
-    (row.status == asked).then_some(row)
+fn read_recording(
+    body: &[u8],
+    of: &Recorded,
+    asked: Option<&RecordingSid>,
+    status: RecordingStatus,
+) -> Option<RecordingRow> {
+    let row = serde_json::from_slice::<WireRecording>(body).ok()?.into_row(of)?;
+    (row.status == status && asked.is_none_or(|asked| row.sid == *asked)).then_some(row)
 }
 
 impl WireConference {
@@ -281,7 +331,14 @@ impl WireConference {
 }
 
 impl WireRecording {
-    fn into_row(self) -> Option<RecordingRow> {
+    /// Of a leg's recordings `call_sid` does not tell whose they are: it names the parent leg
+    /// (<https://www.twilio.com/docs/voice/api/recording>).
+    fn into_row(self, of: &Recorded) -> Option<RecordingRow> {
+        if let Recorded::Conference(conference) = of
+            && !fits(self.conference_sid.as_deref(), conference.as_str())
+        {
+            return None;
+        }
         let status = match self.status.as_deref() {
             Some("paused") => RecordingStatus::Paused,
             Some("stopped" | "processing" | "completed" | "absent") => RecordingStatus::Over,
@@ -292,6 +349,10 @@ impl WireRecording {
 }
 
 impl WireParticipant {
+    fn is_in(&self, conference: &ConferenceSid) -> bool {
+        fits(self.conference_sid.as_deref(), conference.as_str())
+    }
+
     fn into_row(self, call: CallSid) -> ParticipantRow {
         ParticipantRow {
             call,

@@ -26,7 +26,7 @@ fn form(account: &str, workspace: u32, number: u32) -> Vec<(&'static str, String
         ("TaskSid", sid("WT", number)),
         ("CallSid", sid("CA", number)),
         ("StreamSid", sid("MZ", number)),
-        ("StreamName", "Stream_1".to_owned()),
+        ("StreamName", format!("Stream_{}_{}", sid("WK", number), sid("WR", number))),
         ("StreamEvent", "stream-started".to_owned()),
     ]
 }

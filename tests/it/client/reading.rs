@@ -367,3 +367,42 @@ proptest! {
         Attributes::read(&format!("{{\"call_sid\":{text:?},\"conference\":{{\"sid\":{text:?}}}}}")).call();
     }
 }
+
+/// I1, I2: a gateway or a cache that answers in Twilio's place must not end a conference, nor hide a caller.
+#[tokio::test]
+async fn an_answer_about_something_else_than_was_asked_for_says_nothing() {
+    let (other_conference, other_task) = (sid_like(CONFERENCE), sid_like(TASK));
+    let (mz, other_mz) = ("MZ00000000000000000000000000000001", "MZ00000000000000000000000000000002");
+    let (stop_by_sid, named) =
+        (stop_named("Stream_1", Some(mz)), json!({"sid": other_conference, "friendly_name": "x"}));
+    let foreign = [
+        (fetch_call(), json!({"status": "failed", "message": "upstream unavailable"})),
+        (fetch_call(), json!({"status": "completed"})),
+        (fetch_call(), json!({"sid": AGENT, "status": "completed", "direction": "inbound"})),
+        (fetch_conference(), row(&other_conference, "Room", "completed", "")),
+        (find_conference(), json!({"conferences": [row(CONFERENCE, "another", "in-progress", "")]})),
+        (find_conference(), json!({"conferences": [named]})),
+        (read_participants(), json!({"participants": [{"call_sid": AGENT, "conference_sid": other_conference}]})),
+        (update_customer(None, Some(true)), json!({"call_sid": CUSTOMER, "conference_sid": other_conference})),
+        (fetch_task(), json!({"sid": other_task, "attributes": "{}"})),
+        (create_stream(), json!({"sid": mz, "call_sid": AGENT})),
+        (create_stream(), json!({"sid": mz, "name": "another"})),
+        (stop_stream(), json!({"sid": mz, "status": "stopped", "call_sid": AGENT})),
+        (stop_stream(), json!({"sid": mz, "status": "stopped", "name": "another"})),
+        (stop_by_sid, json!({"sid": other_mz, "status": "stopped"})),
+        (pause_recording(of_call(), false), json!({"sid": sid_like(RECORDING), "status": "paused"})),
+        (resume_recording(of_call()), json!({"sid": sid_like(RECORDING), "status": "in-progress"})),
+        (
+            list_recordings(of_conference()),
+            json!({"recordings": [{"sid": RECORDING, "conference_sid": other_conference}]}),
+        ),
+    ];
+    for (operation, body) in foreign {
+        is_unreadable(&answered(&operation, &body).await);
+    }
+}
+
+/// Another SID of the same kind.
+fn sid_like(sid: &str) -> String {
+    format!("{}9", &sid[..sid.len() - 1])
+}

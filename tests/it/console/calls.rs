@@ -174,11 +174,19 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
     let unknown = format!("WT{:032x}", 7);
     let token = [("TRS__ADMIN__TOKEN", "a-token-that-is-long-enough")];
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
-    let cases: [Case<'_>; 12] = [
+    let directory = tempfile::TempDir::new().unwrap();
+    let token_file = directory.path().join("token").display().to_string();
+    std::fs::write(&token_file, "a-token-that-is-long-enough\n").unwrap();
+    let without_scheme = admin.trim_start_matches("http://");
+    let cases: [Case<'_>; 16] = [
         (&["--admin", &admin, "list"], &[], 1, "set TRS__ADMIN__TOKEN"),
         (&["--admin", &admin, "list"], &[("TRS__ADMIN__TOKEN", "wrong")], 1, "set TRS__ADMIN__TOKEN"),
         (&["--admin", &admin, "show", &unknown], &token, 1, "no such call"),
-        (&["--admin", &admin, "show", "../metrics"], &token, 1, "name a call by its task"),
+        (&["--admin", &admin, "show", "../metrics"], &token, 2, "name a call by its task"),
+        (&["--admin", &admin, "show", "WTx"], &token, 2, "name a call by its task"),
+        (&["--admin", &admin, "redrive", "WTx"], &token, 2, "name a call by its task"),
+        (&["--admin", without_scheme, "list"], &token, 2, "as in http://"),
+        (&["--admin", &admin, "show", &unknown], &[("TRS__ADMIN__TOKEN_FILE", &token_file)], 1, "no such call"),
         (&["--admin", "http://127.0.0.1:9", "list"], &[], 1, "could not connect to http://127.0.0.1:9"),
         (&["list"], &[("TRS__ADMIN__LISTEN", "127.0.0.1:0")], 2, "pass --admin"),
         (

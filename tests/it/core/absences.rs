@@ -2,8 +2,9 @@
 //! afterwards.
 
 use super::story::*;
+use std::cell::Cell;
 use taskrouter_streams::call::fact::{FactKind, TransferChange};
-use taskrouter_streams::call::step::{CallStatus, Command, Operation, Outcome, Read, Step};
+use taskrouter_streams::call::step::{Answer, CallStatus, Command, Guard, Operation, Outcome, Read, Step};
 
 /// Long enough to exhaust whatever counts in clock time.
 const JUMP_MS: i64 = 3_600_000;
@@ -70,6 +71,63 @@ fn an_absence_does_not_use_up_the_time_in_which_the_customer_may_come_back() {
     let parked = story.until_parked(|_| None);
     assert!(parked.reason.contains("was not seen back"), "{}", parked.reason);
     assert!(story.now - resumed >= story.policy.rejoin_ms, "{} ms", story.now - resumed);
+}
+
+/// I1: a list that lags shows where they were, and not that they are back.
+#[test]
+fn a_customer_is_not_back_in_the_row_that_they_have_left() {
+    let mut story = Story::new();
+    story.accepted(1, 1);
+    let redirect = story.until_redirect();
+    let before = story.world.rows();
+    story.perform(redirect);
+    story.world.customer.connected = false;
+    let stale = Cell::new(4);
+    let parked = story.until_parked(|operation| {
+        if !reads_participants(operation) || stale.get() == 0 {
+            return None;
+        }
+        stale.set(stale.get() - 1);
+        Some(Outcome::Done(Answer::Participants(before.clone())))
+    });
+    assert_eq!(stale.get(), 0);
+    assert!(parked.reason.contains("was not seen back"), "{}", parked.reason);
+}
+
+/// I1: the answer denies what was done; the guard is raised again by the TwiML of the redirect.
+#[test]
+fn no_redirect_goes_out_on_what_was_read_before_another() {
+    for answer in [Outcome::TryLater(trouble(Some(429))), Outcome::NotFound(trouble(Some(404)))] {
+        let mut story = Story::new();
+        story.accepted(1, 1);
+        let redirect = story.until_redirect();
+        story.begin(&redirect);
+        story.world.perform(&redirect.operation);
+        assert_eq!(story.world.customer.guard, Some(Guard::Raised));
+        story.settle(redirect, answer);
+        story.until_redirect();
+        assert_eq!(story.world.customer.guard, Some(Guard::Lowered));
+    }
+}
+
+/// I8.
+#[test]
+fn a_guard_that_was_lowered_before_our_first_write_is_lowered_after_the_redirect() {
+    let mut story = Story::new();
+    story.world.customer.guard = Some(Guard::Lowered);
+    story.accepted(1, 1);
+    story.run();
+    assert_eq!((story.world.customer.guard, story.world.joined), (Some(Guard::Lowered), 1));
+    // And ahead of a transfer that comes to nothing.
+    let mut story = Story::new();
+    story.world.customer.guard = Some(Guard::Lowered);
+    story.world.agents = 0;
+    story.accepted(1, 1);
+    story.transfer(TransferChange::Initiated, 1);
+    story.run();
+    story.transfer(TransferChange::Canceled, 1);
+    story.run();
+    assert_eq!(story.world.customer.guard, Some(Guard::Lowered));
 }
 
 #[test]

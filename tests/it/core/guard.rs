@@ -4,7 +4,7 @@ use super::story::*;
 use taskrouter_streams::call::fact::{
     CallAttributes, FactKind, Notice, ReservationChange, TaskChange, TaskStatus, TransferChange,
 };
-use taskrouter_streams::call::step::{CallStatus, Command, Guard, Operation, Outcome, Role};
+use taskrouter_streams::call::step::{Answer, CallStatus, Command, Guard, Operation, Outcome, Read, Role};
 use taskrouter_streams::call::{Call, Next};
 
 /// The guard is lowered ahead of a transfer.
@@ -131,4 +131,67 @@ fn a_lowered_guard_of_a_leg_that_is_the_customers_no_more_is_told_once() {
         assert_ne!(story.next(), Next::Report(told), "once");
         assert_eq!(Call::fold(&story.facts), story.call, "I9");
     }
+}
+
+/// An update that was carried out, and whose answer says that it was not; the customer's own guard is raised.
+fn denied_but_done(answer: &Outcome) -> Story {
+    let mut story = Story::new();
+    story.accepted(1, 1);
+    let look = story.step();
+    story.perform(look);
+    let lower = story.step();
+    assert_eq!(words(&lower.operation), "update lower");
+    story.begin(&lower);
+    story.world.perform(&lower.operation);
+    story.settle(lower, answer.clone());
+    story
+}
+
+/// I8: an answer is a claim.
+#[test]
+fn a_guard_that_was_lowered_in_spite_of_the_answer_is_raised_again() {
+    for answer in [not_found(), not_in_progress(), Outcome::Refused(trouble(Some(412)))] {
+        let mut story = denied_but_done(&answer);
+        story.run();
+        assert_eq!(story.world.customer.guard, Some(Guard::Raised), "{answer:?}");
+        assert_eq!(story.call.guard(), Some(Guard::Raised), "{answer:?}");
+    }
+}
+
+fn without_the_customer(operation: &Operation) -> Option<Outcome> {
+    let agents = |row: &taskrouter_streams::call::step::ParticipantRow| row.call != customer();
+    let rows = || Story::streaming().world.rows().into_iter().filter(agents).collect();
+    matches!(operation, Operation::Read(Read::Participants { .. })).then(|| Outcome::Done(Answer::Participants(rows())))
+}
+
+/// I8: a list may leave out who is there.
+#[test]
+fn a_guard_is_raised_again_when_a_list_has_left_out_the_customer_for_a_while() {
+    let mut story = lowered();
+    story.transfer(TransferChange::Canceled, 1);
+    // Twilio does not know them, and they are not listed, for as long as nobody looks late.
+    let first = story.step();
+    story.begin(&first);
+    story.settle(first, not_found());
+    story.run_answered(without_the_customer);
+    assert_eq!((story.world.customer.guard, story.call.guard()), (Some(Guard::Lowered), Some(Guard::Lowered)));
+    story.now += story.policy.slow_retry_ms;
+    story.run();
+    assert_eq!((story.world.customer.guard, story.call.guard()), (Some(Guard::Raised), Some(Guard::Raised)));
+}
+
+/// Who has moved on is not looked for any more.
+#[test]
+fn a_guard_is_moot_when_the_customer_is_still_not_listed_late() {
+    let mut story = lowered();
+    story.transfer(TransferChange::Canceled, 1);
+    let first = story.step();
+    story.begin(&first);
+    story.settle(first, not_found());
+    story.run_answered(without_the_customer);
+    story.now += story.policy.slow_retry_ms;
+    assert_eq!(story.run_answered(without_the_customer).0, ["read participants"]);
+    assert_eq!(story.call.guard(), None, "nobody has read it");
+    let later = story.now + 120_000;
+    story.wait_until(later);
 }

@@ -132,7 +132,7 @@ fn a_redirect_is_no_start_to_be_checked() {
     story.verify = true;
     story.accepted(1, 1);
     let done = story.run();
-    assert_eq!(done.iter().filter(|step| *step == "read participants").count(), 2, "{done:?}");
+    assert_eq!(done.iter().filter(|step| *step == "read participants").count(), 3, "{done:?}");
     story.reservation(ReservationChange::Created, 2, 2, taskrouter_streams::call::fact::TaskStatus::Assigned);
     assert!(story.rests());
 }

@@ -163,6 +163,94 @@ fn a_task_of_agents_among_themselves_has_no_call() {
     assert_eq!(commanded(&internal, &[AGENT, CALLED]), None);
     let labelled = Somebody { role: Role::Customer, ..CALLED };
     assert_eq!(commanded(&internal, &[AGENT, labelled]), None);
+    // Also where a plugin writes the called agent's leg where a customer's stands.
+    let (customer, call_sid) = (Some(leg(1)), Some(leg(1)));
+    for attributes in [outbound(), inbound()] {
+        let named = CallAttributes { internal: true, customer: customer.clone(), ..attributes.clone() };
+        assert_eq!(commanded(&named, &[AGENT, CALLED]), None);
+        let by_call_sid = CallAttributes { internal: true, call_sid: call_sid.clone(), ..attributes };
+        assert_eq!(commanded(&by_call_sid, &[AGENT, CALLED]), None);
+    }
+}
+
+#[test]
+fn a_call_sid_that_is_also_a_workers_names_nobody() {
+    let of_worker = |customer: Option<CallSid>| CallAttributes {
+        call_sid: Some(leg(2)),
+        other_legs: [leg(2)].into(),
+        customer,
+        ..inbound()
+    };
+    assert_eq!(commanded(&of_worker(None), &[AGENT]), None);
+    assert_eq!(commanded(&of_worker(Some(leg(2))), &[AGENT]), Some(leg(2)), "it is said whose it is");
+}
+
+/// An agent accepts, and no attribute names the customer.
+fn accepts_unnamed(story: &mut Story, agent: u32) {
+    let unnamed = taskrouter_streams::call::fact::TaskView { attributes: inbound(), ..view(TaskStatus::Assigned, 1) };
+    let accepted = reservation_event(START + i64::from(agent), ReservationChange::Accepted, agent, agent, unnamed);
+    story.learn(accepted);
+}
+
+/// As the world answers, but that no attribute names the customer, and that only these are in the conference.
+fn among<'a>(present: &'a [&CallSid]) -> impl Fn(&Operation) -> Option<Outcome> + 'a {
+    move |operation| match operation {
+        Operation::Read(Read::Participants { .. }) => {
+            Some(Outcome::Done(Answer::Participants(present.iter().map(|leg| row((*leg).clone())).collect())))
+        }
+        Operation::Read(Read::Task { .. }) => Some(Outcome::Done(Answer::Task(inbound()))),
+        _ => None,
+    }
+}
+
+/// I2: who stays behind is not the customer, whatever else they are.
+#[test]
+fn a_deduced_customer_who_leaves_is_followed_by_nobody() {
+    let (caller, expert) = (customer(), leg(77));
+    let mut story = Story::by_api();
+    accepts_unnamed(&mut story, 1);
+    story.run_answered(among(&[&caller]));
+    assert_eq!((story.call.customer(), story.live().len()), (Some(&caller), 1));
+    accepts_unnamed(&mut story, 2);
+    story.run_answered(among(&[&expert]));
+    assert_eq!(story.call.customer(), Some(&caller));
+    assert!(story.call.streams().iter().all(|stream| stream.call == caller));
+}
+
+#[test]
+fn a_deduced_customer_stays_it_when_somebody_joins() {
+    let (caller, expert) = (customer(), leg(77));
+    let mut story = Story::by_api();
+    accepts_unnamed(&mut story, 1);
+    story.run_answered(among(&[&caller]));
+    story.now += 10_000;
+    accepts_unnamed(&mut story, 2);
+    story.verify = true;
+    let (done, _) = story.run_answered(among(&[&caller, &expert]));
+    assert!(done.contains(&"read participants".to_owned()), "{done:?}");
+    assert_eq!(story.live(), [name(1, 1), name(2, 2)]);
+}
+
+/// I1: a redirect takes the customer out of the list that they were deduced from.
+#[test]
+fn a_deduced_customer_is_redirected_once() {
+    let mut story = Story::new();
+    story.world.attributes = inbound();
+    accepts_unnamed(&mut story, 1);
+    let is_away = std::cell::Cell::new(false);
+    let (done, parked) = story.run_answered(|operation| match operation {
+        Operation::Command(taskrouter_streams::call::step::Command::Redirect { .. }) => {
+            is_away.set(true);
+            None
+        }
+        Operation::Read(Read::Participants { .. }) if is_away.take() => {
+            Some(Outcome::Done(Answer::Participants(vec![ParticipantRow { role: Role::Other, ..row(leg(100)) }])))
+        }
+        _ => None,
+    });
+    assert_eq!(done.iter().filter(|step| step.starts_with("redirect")).count(), 1, "{done:?}");
+    assert_eq!(story.live(), [name(1, 1)]);
+    assert_eq!(parked.len(), 0);
 }
 
 /// I2: a recorder or a supervisor's phone that joins later never becomes the customer.

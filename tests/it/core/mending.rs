@@ -151,8 +151,11 @@ fn a_start_that_has_to_wait_does_not_hold_up_a_stop() {
 fn a_conference_that_has_not_begun_is_not_lost() {
     let mut story = Story::new();
     story.accepted(1, 1);
-    let lower = story.step();
-    story.perform(lower);
+    for expected in ["read participants", "update lower"] {
+        let step = story.step();
+        assert_eq!(words(&step.operation), expected);
+        story.perform(step);
+    }
     let look = story.step();
     assert!(matches!(look.operation, Operation::Read(Read::Conference { .. })));
     let row = ConferenceRow { sid: sid("CF", 1), friendly_name: task().to_string(), in_progress: false, to_come: true };

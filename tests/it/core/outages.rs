@@ -3,6 +3,7 @@
 use super::story::*;
 use taskrouter_streams::call::Next;
 use taskrouter_streams::call::fact::{CallAttributes, FactKind, Notice, ReservationChange, TaskStatus};
+use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::{Answer, Goal, Operation, Outcome, Read};
 use taskrouter_streams::call::summary::StreamOutcome;
 use taskrouter_streams::call::{Call, Summarizer};
@@ -143,4 +144,22 @@ fn one_failure_while_a_customer_is_waited_for_gives_nothing_up() {
     story.world.inbound = false;
     story.run();
     assert_eq!(story.live(), [name(1, 1)]);
+}
+
+/// I12: whoever waits for a stream is told in time and by its name, whatever else cannot be done or known meanwhile.
+#[test]
+fn a_stream_that_an_outage_keeps_away_is_given_up_by_its_name_in_time() {
+    for strategy in [Strategy::StreamsApi, Strategy::Redirect] {
+        for (kind, fails) in [("502", lost_answer as fn() -> Outcome), ("503", unavailable)] {
+            let mut story = Story::confirming();
+            story.policy.strategy = strategy;
+            story.accepted(1, 1);
+            let mut parked = Vec::new();
+            while !parked.contains(&Goal::Start(reservation(1))) {
+                parked.push(story.until_parked(|_| Some(fails())).goal);
+            }
+            let waited = story.now - START;
+            assert!(waited <= story.policy.give_up_ms + 1_000, "{strategy:?} {kind}: {waited} ms, {parked:?}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::story::*;
 use taskrouter_streams::call::Next;
-use taskrouter_streams::call::fact::{FactKind, Notice, ReservationChange, StreamChange, TaskStatus};
+use taskrouter_streams::call::fact::{FactKind, Notice, ReservationChange, StreamChange, StreamEvent, TaskStatus};
 use taskrouter_streams::call::step::Guard;
 use taskrouter_streams::call::streams::StreamState;
 
@@ -74,8 +74,16 @@ fn a_stop_that_is_not_proven_is_sent_again_by_the_other_handle_then_alarmed() {
     assert_eq!(story.report(), FactKind::Noticed(Notice::StopUnproven { name: name(1, 1) }));
     assert_eq!(story.call.streams()[0].state(), StreamState::InDoubt);
     assert!(!story.call.has_nothing_left(), "it counts as running");
-    let silent_until = story.now + 3_000_000;
-    story.wait_until(silent_until);
+    // It is sent again now and then while the leg lives, and nobody is told once more.
+    let mut last = story.now - story.policy.confirm_ms;
+    for by_sid in [true, false, true] {
+        let stop = story.step();
+        assert_eq!((stopped(&stop), story.now - last), ((&*name(1, 1), by_sid), story.policy.slow_retry_ms));
+        story.perform(stop);
+        last = story.now;
+        assert_eq!(story.call.streams()[0].state(), StreamState::InDoubt);
+    }
+    assert!(matches!(story.next(), Next::WaitUntil(_)));
     // An operator who knows more wants it tried again.
     story.learn(FactKind::Redriven);
     let stop = story.step();
@@ -83,6 +91,93 @@ fn a_stop_that_is_not_proven_is_sent_again_by_the_other_handle_then_alarmed() {
     story.perform(stop);
     story.tells(&name(1, 1), StreamChange::Stopped);
     assert_eq!((story.call.streams()[0].state(), story.next()), (StreamState::Stopped, Next::Over));
+}
+
+/// I12: what Twilio took twice and did not do is done once it is well again.
+#[test]
+fn a_stop_that_did_nothing_ends_the_stream_when_it_is_sent_again() {
+    let mut story = taken();
+    story.tells(&name(1, 1), StreamChange::Started);
+    story.reservation(ReservationChange::Wrapup, 1, 1, TaskStatus::Wrapping);
+    for _ in 0..2 {
+        let stop = story.step();
+        story.perform(stop);
+    }
+    assert_eq!(story.report(), FactKind::Noticed(Notice::StopUnproven { name: name(1, 1) }));
+    let again = story.step();
+    story.perform(again);
+    story.tells(&name(1, 1), StreamChange::Stopped);
+    assert_eq!((story.call.streams()[0].state(), story.next()), (StreamState::Stopped, Next::Over));
+}
+
+/// A call that has ended unheard of is not stopped for ever.
+#[test]
+fn the_call_of_a_stop_that_is_never_proven_is_asked_for_after_a_while() {
+    let mut story = taken();
+    story.policy.quiet_ms = 600_000;
+    story.tells(&name(1, 1), StreamChange::Started);
+    story.reservation(ReservationChange::Wrapup, 1, 1, TaskStatus::Wrapping);
+    story.world.call = taskrouter_streams::call::step::CallStatus::Over;
+    let began = story.now;
+    while !story.call.is_call_over() {
+        let step = story.step();
+        story.perform(step);
+    }
+    assert!(story.now - began <= story.policy.quiet_ms + 60_000, "{} ms", story.now - began);
+    assert_eq!(story.next(), Next::Over);
+}
+
+/// Twilio tells an error that is a warning by its documents, or has no number that is known.
+fn warned(story: &mut Story, error: Option<u32>) {
+    let stream = story.call.streams()[0].sid().cloned().unwrap();
+    let FactKind::Stream(event) = stream_event(START, &name(1, 1), 0, StreamChange::Error) else { unreachable!() };
+    story.learn(FactKind::Stream(StreamEvent { stream, error, ..event }));
+}
+
+/// I4, I11: it may go on beside the next one, and after the agent has left.
+#[test]
+fn a_stream_that_may_outlive_its_error_is_stopped_before_the_next_one_starts() {
+    for error in [Some(31_930), Some(31_951), None] {
+        for is_known in [true, false] {
+            let mut story = taken();
+            story.tells(&name(1, 1), StreamChange::Started);
+            warned(&mut story, error);
+            assert!(story.call.streams()[0].may_run() && !story.call.streams()[0].is_proven());
+            let stop = story.step();
+            assert_eq!(stopped(&stop), (&*name(1, 1), true));
+            if is_known {
+                story.perform(stop);
+            } else {
+                story.begin(&stop);
+                story.settle(stop, not_found());
+            }
+            let over = story.now;
+            assert_eq!(
+                (story.call.streams()[0].state(), story.call.streams()[0].error()),
+                (StreamState::Failed, error)
+            );
+            story.run();
+            assert_eq!(story.live(), [format!("{}_2", name(1, 1))]);
+            assert!(story.now - over >= story.policy.restart_ms, "a pause before the next one");
+        }
+    }
+}
+
+/// The same of an agent who leaves meanwhile.
+#[test]
+fn a_stream_that_may_outlive_its_error_is_stopped_when_its_agent_has_left() {
+    let mut story = taken();
+    story.tells(&name(1, 1), StreamChange::Started);
+    warned(&mut story, Some(31_931));
+    story.left(1, 1);
+    assert_eq!(story.run(), ["stop stream"]);
+    assert!(story.live().is_empty());
+    // An error that ends a stream by Twilio's documents needs no stop.
+    let mut story = taken();
+    story.tells(&name(1, 1), StreamChange::Started);
+    warned(&mut story, Some(31_921));
+    story.left(1, 1);
+    assert_eq!(story.run(), Vec::<String>::new());
 }
 
 /// I11: without callbacks the documented answer is all that there will be.

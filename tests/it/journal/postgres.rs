@@ -6,10 +6,12 @@ use super::*;
 use crate::pace::scaled;
 use crate::postgres::{Database, another_server, open, settings};
 use sqlx::postgres::{PgConnectOptions, PgListener};
-use sqlx::{Connection as _, Executor as _, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use taskrouter_streams::journal::{
     CallQuery, CallState, Due, JournalError, OpenError, PostgresJournal, PostgresSettings, examine_database,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 impl Store for Database {
     async fn open(&self, lease: Duration) -> Arc<dyn Journal> {
@@ -508,13 +510,55 @@ async fn a_journal_is_not_ready_for_any_probe_while_its_writes_wait_for_a_lock()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_in_which_an_administrator_forbids_writes_is_refused_at_the_start() {
+async fn a_database_in_which_an_administrator_forbids_writes_is_waited_for() {
     let Some(database) = Database::new().await else { return };
     let name = database.name();
     open(settings(database.url(), LONG)).await.close().await.unwrap();
     database.say(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
     let refusal = refusal(settings(database.url(), LONG)).await;
     assert!(refusal.to_string().contains("takes no writes"), "{refusal}");
+    assert!(matches!(refusal, OpenError::Unreachable { .. }), "it is tried again: {refusal:?}");
+    let mut administrator = database.connect().await;
+    let allow = format!("SET transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only");
+    sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {allow}; COMMIT"))).execute(&mut administrator).await.unwrap();
+    ingest(&*open(settings(database.url(), LONG)).await, 1, 1).await;
+}
+
+/// Hands a migration's turn to the first connection, and its answers to nobody: as a network that loses all, or a process that stalls.
+async fn swallows_the_answers_of_a_migration(database: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = TcpStream::connect(("127.0.0.1", database)).await.unwrap();
+        let (mut questions, mut answers, mut is_silent) = (vec![0; 1 << 16], vec![0; 1 << 16], false);
+        loop {
+            tokio::select! {
+                Ok(read @ 1..) = client.read(&mut questions) => {
+                    is_silent |= questions[..read].windows(11).any(|word| word == b"pg_advisory");
+                    server.write_all(&questions[..read]).await.unwrap();
+                }
+                Ok(read @ 1..) = server.read(&mut answers), if !is_silent => {
+                    client.write_all(&answers[..read]).await.unwrap();
+                }
+                // The server does not learn that nobody is there any more.
+                else => return std::future::pending::<()>().await,
+            }
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_goes_silent_while_it_is_made_ready_is_asked_anew_and_keeps_no_other_start_waiting() {
+    let Some(database) = Database::new().await else { return };
+    let port = swallows_the_answers_of_a_migration(database.port()).await;
+    let hurried = |url| PostgresSettings { acquire_timeout: Duration::from_millis(500), ..settings(url, LONG) };
+    let refusal = tokio::time::timeout(scaled(PATIENCE), refusal(hurried(database.url_at(port)))).await.unwrap();
+    assert!(matches!(refusal, OpenError::Unreachable { .. }), "{refusal:?}");
+    assert!(refusal.to_string().contains("no answer within 5000 ms"), "{refusal}");
+    let opened = tokio::time::timeout(scaled(PATIENCE), open(settings(database.url(), LONG))).await;
+    ingest(&*opened.unwrap(), 1, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -534,6 +578,23 @@ async fn connections_that_the_server_closed_are_replaced_without_a_failure() {
         database.say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'taskrouter-streams'").await;
     }
     assert_eq!(facts_of(&database).await, 24);
+}
+
+/// As a server whose max_connections are used up by others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_serves_all_where_the_server_gives_no_other() {
+    let Some(database) = Database::new().await else { return };
+    open(settings(database.url(), LONG)).await.close().await.unwrap();
+    let url = database.url_of_a_user_of_the_tables().await;
+    database.say(&format!("ALTER ROLE uses_{} CONNECTION LIMIT 1", database.name())).await;
+    let journal = open(PostgresSettings { listen: false, ..settings(url, LONG) }).await;
+    for number in 0..5 {
+        let asked = std::iter::repeat_with(|| journal.backlog()).take(8);
+        let (asked, ()) = tokio::join!(futures_util::future::join_all(asked), ingest(&*journal, 1, number));
+        for answered in asked {
+            answered.unwrap();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -720,6 +781,17 @@ async fn a_schema_that_an_administrator_made_is_enough() {
     let journal = open(settings(url, LONG)).await;
     ingest(&*journal, 1, 1).await;
     claim_one(&*journal).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_may_only_use_the_tables_that_are_there_is_enough() {
+    let Some(database) = Database::new().await else { return };
+    open(settings(database.url(), LONG)).await.close().await.unwrap();
+    let journal = open(settings(database.url_of_a_user_of_the_tables().await, LONG)).await;
+    ingest(&*journal, 1, 1).await;
+    let claim = claim_one(&*journal).await;
+    journal.append(&claim, fact(2)).await.unwrap();
+    journal.prune(Duration::ZERO).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -314,6 +314,104 @@ fn a_file_that_is_no_journal_is_refused_by_name() {
     assert!(matches!(refusal(&nowhere), OpenError::Unopenable { .. }));
 }
 
+/// Tables of another program; and ours, in a file whose version says that they are not there.
+#[test]
+fn a_file_with_tables_that_are_not_its_versions_is_refused_without_a_script() {
+    for (statements, table) in [
+        ("CREATE TABLE Call (i)", "call"),
+        ("PRAGMA user_version = 1; CREATE TABLE mark (i)", "mark"),
+        ("PRAGMA user_version = 5; CREATE TABLE packed (i)", "packed"),
+    ] {
+        let dir = Dir::new();
+        rusqlite::Connection::open(dir.file()).unwrap().execute_batch(statements).unwrap();
+        for refusal in [refusal(&dir.file()), examine_file(&dir.file()).unwrap_err()] {
+            let said = refusal.to_string();
+            assert!(matches!(refusal, OpenError::Unopenable { .. }) && said.contains(table), "{said}");
+            assert!(!said.contains("CREATE") && said.ends_with("set journal.url to another file"), "{said}");
+        }
+    }
+    let dir = Dir::new();
+    rusqlite::Connection::open(dir.file()).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    let said = refusal(&dir.file()).to_string();
+    assert!(!said.contains("ALTER"), "SQLite would repeat the script: {said}");
+}
+
+/// A backup that was copied over the file of a killed process, whose log is still there.
+#[tokio::test]
+async fn a_backup_beside_another_files_log_is_refused_with_the_way_out() {
+    let dir = Dir::new();
+    let backup = dir.0.path().join("backup.db");
+    SqliteJournal::open(settings(&backup)).unwrap().close().await.unwrap();
+    let journal = dir.open(LONG).await;
+    for number in 0..200 {
+        ingest(&*journal, 1, number).await;
+    }
+    let side = rusqlite::Connection::open(dir.file()).unwrap();
+    side.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    ingest(&*journal, 2, 1).await;
+    let [log, index] = ["-wal", "-shm"].map(|ending| format!("{}{ending}", backup.display()));
+    std::fs::copy(format!("{}-wal", dir.file().display()), &log).unwrap();
+    let said = refusal(&backup).to_string();
+    assert!(said.contains(&format!("if it was restored, remove {log} and {index}, ")), "{said}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_locked_is_waited_for() {
+    let dir = Dir::new();
+    dir.open(LONG).await.close().await.unwrap();
+    let side = rusqlite::Connection::open(dir.file()).unwrap();
+    side.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refusal = refusal(&dir.file());
+    assert!(matches!(refusal, OpenError::Unreachable { .. }), "it is tried again: {refusal:?}");
+    assert!(refusal.to_string().ends_with("another program holds the file's lock: end it"), "{refusal}");
+    side.execute_batch("ROLLBACK").unwrap();
+    ingest(&*dir.open(LONG).await, 1, 1).await;
+}
+
+/// The log that is beside the path by now is another file's.
+#[tokio::test]
+async fn whatever_took_the_files_place_is_left_alone() {
+    let dir = Dir::new();
+    let journal = dir.open(LONG).await;
+    ingest(&*journal, 1, 1).await;
+    for ending in ["", "-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{ending}", dir.file().display())).unwrap();
+        std::fs::write(format!("{}{ending}", dir.file().display()), "another's").unwrap();
+    }
+    let refused = journal.ingest(event(1, 2)).await;
+    assert!(matches!(refused, Err(JournalError::Fatal { .. })), "{refused:?}");
+    assert!(matches!(journal.failed().await, JournalError::Fatal { .. }));
+    assert!(journal.ready().await.is_err());
+    journal.close().await.unwrap();
+    for ending in ["", "-wal", "-shm"] {
+        let found = std::fs::read_to_string(format!("{}{ending}", dir.file().display()));
+        assert_eq!(found.unwrap(), "another's", "{ending}");
+    }
+}
+
+/// Twilio waits for fifteen seconds, a desktop for less.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_while_somebody_holds_the_lock_learns_of_it_soon() {
+    let dir = Dir::new();
+    let opened = SqliteJournal::open(SqliteSettings { batch_limit: 1, ..settings(&dir.file()) });
+    let journal: Arc<dyn Journal> = Arc::new(opened.unwrap());
+    ingest(&*journal, 1, 0).await;
+    let side = rusqlite::Connection::open(dir.file()).unwrap();
+    side.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let began = Instant::now();
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 1..9 {
+        let journal = journal.clone();
+        waiting.spawn(async move { journal.ingest(event(1, number)).await });
+    }
+    for refused in waiting.join_all().await {
+        assert!(refused.as_ref().is_err_and(|error| error.to_string().ends_with("lock: end it")), "{refused:?}");
+    }
+    assert!(began.elapsed() < scaled(Duration::from_secs(3)), "{:?}", began.elapsed());
+    side.execute_batch("ROLLBACK").unwrap();
+    ingest(&*journal, 1, 1).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_beyond_the_queue_are_refused_and_the_rest_goes_in_when_the_disk_is_back() {
     let dir = Dir::new();
