@@ -117,9 +117,9 @@ async fn what_runs_is_counted_also_after_a_restart() {
 
 #[tokio::test]
 async fn a_change_that_is_given_up_and_its_tries_are_counted() {
-    let extra = "[server]\nthreads = 1\n[retry]\nfirst_ms = 1\ncap_ms = 5\ngive_up_ms = 20";
+    let extra = "[server]\nthreads = 1\n[retry]\nfirst_ms = 1\ncap_ms = 5\ngive_up_ms = 2000";
     let stage = Testbed::start(SimConfig::default(), extra).await.unwrap();
-    let refused: Vec<&str> = std::iter::repeat_n("the next create stream is answered 503", 40).collect();
+    let refused: Vec<&str> = std::iter::repeat_n("the next create stream is answered 503", 2_000).collect();
     let steps = [&["customer calls"][..], &refused, &["alice accepts", "settle"]].concat();
     stage.run(&story(&steps)).await;
     let samples = samples(&rendered(&stage).await);
