@@ -66,7 +66,7 @@ impl<'a> Decision<'a> {
             if own.is_empty() {
                 self.plan_start(&mut plan, sid, worker, slots, &mut places);
             } else if !own.iter().any(|stream| self.may_stay(stream)) {
-                self.give_up_start(&mut plan, sid, own.iter().filter_map(|stream| stream.lost_at()).min());
+                plan.give_up = self.start_given_up(sid, &own).or(plan.give_up);
             }
         }
         plan.stop = self.call.streams.live().filter(|stream| !kept.contains(stream.name.as_str())).collect();
@@ -74,15 +74,15 @@ impl<'a> Decision<'a> {
     }
 
     /// A start that has to wait for the stop of the one before, and has for too long, is told of by its own name.
-    fn give_up_start(&self, plan: &mut Plan<'_>, sid: &ReservationSid, lost_at: Option<EpochMs>) {
+    fn start_given_up(&self, sid: &ReservationSid, own: &[&Stream]) -> Option<Parked> {
         let goal = Goal::Start(sid.clone());
-        let Some((since, reason)) = self.call.retries.tried_since(&goal) else { return };
-        let due = lost_at.map_or(since, |at| at.min(since)) + self.policy.give_up_ms;
-        if due > self.now {
-            plan.wait(due);
-        } else {
-            plan.give_up = Some(Parked { reason: reason.to_owned(), goal });
-        }
+        let start = self.call.retries.tries(&goal)?;
+        let stops = own.iter().filter_map(|stream| self.call.retries.tries(&Goal::Stop(stream.name.clone())));
+        let stop = stops.max_by_key(|stop| stop.last_at)?;
+        let lost_at = own.iter().filter_map(|stream| stream.lost_at()).min();
+        let since = lost_at.map_or(start.first_at, |at| at.min(start.first_at));
+        let is_exhausted = self.policy.is_exhausted(&start.followed_by(stop, since), since, false);
+        is_exhausted.then(|| Parked { reason: start.reason.clone(), goal })
     }
 
     fn plan_start(

@@ -197,10 +197,9 @@ impl Retries {
         retry.is_some_and(|retry| retry.kind == RetryKind::Waiting)
     }
 
-    /// Since when it has been tried and has not gone well, and what the last try came to; `None` once it was given up.
-    pub(super) fn tried_since(&self, goal: &Goal) -> Option<(EpochMs, &str)> {
-        let entry = self.entries.get(goal).filter(|entry| entry.parked.is_none())?;
-        entry.retry.as_ref().map(|retry| (retry.first_at, retry.reason.as_str()))
+    /// Its tries, which have not gone well; `None` once it was given up.
+    pub(super) fn tries(&self, goal: &Goal) -> Option<&Retry> {
+        self.entries.get(goal).filter(|entry| entry.parked.is_none())?.retry.as_ref()
     }
 
     /// How often it has been tried and did not go well.
@@ -246,6 +245,13 @@ impl Retries {
 }
 
 impl Retry {
+    /// These tries and those of another goal, which it waits for, as one row: its first was sent at `sent_at`.
+    pub(super) fn followed_by(&self, later: &Retry, sent_at: EpochMs) -> Retry {
+        let gaps = [later.longest_gap_ms, later.first_at - self.last_at, self.first_at - sent_at];
+        let longest_gap_ms = gaps.into_iter().fold(self.longest_gap_ms, i64::max);
+        Retry { kind: RetryKind::Failing, first_at: sent_at, longest_gap_ms, ..later.clone() }
+    }
+
     fn note_kind(&mut self, at: EpochMs) {
         if self.kind != RetryKind::Waiting {
             self.waiting_since = None;

@@ -10,7 +10,7 @@ fn the_demo_of_one_scenario_ends_well_and_an_unknown_one_is_refused() {
     assert!(text(&told.stdout).contains("1 scenario, 0 violations, 0 unmet expectations"));
     assert!(text(&told.stdout).contains("audio of alice at /a: from "));
     assert!(text(&told.stdout).contains("stream of agent A on destination A: ended"));
-    for step in ["1. lower the guard", "4. redirect the customer", "start the stream without touching the call: taken"]
+    for step in ["2. lower the guard", "5. redirect the customer", "start the stream without touching the call: taken"]
     {
         assert!(text(&told.stdout).contains(step), "{step} is missing in: {}", text(&told.stdout));
     }

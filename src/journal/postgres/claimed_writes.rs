@@ -2,7 +2,7 @@
 
 use super::error::Unexpected;
 use super::ops::{LONGEST_PAUSE, millis};
-use super::session::Work;
+use super::session::{BY_KEY, Work};
 use super::sql::{Statement, Value, now_ms};
 use super::under_claims::{Change, ClaimedWrite};
 use crate::journal::{Claim, Due, Seq};
@@ -178,9 +178,7 @@ impl<const DURABLE: bool> Work for ClaimedWrites<'_, DURABLE> {
     /// A release that was done before is not found again; whoever asked knows that there was a before.
     const REPEATABLE: bool = true;
     const DURABLE: bool = DURABLE;
-    /// Each row is found by its key, whatever a plan for so many rows of a table of such a size would be.
-    const SETTINGS: &'static str =
-        "; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+    const SETTINGS: &'static str = BY_KEY;
 
     fn statements(&self) -> Vec<Statement<'_>> {
         let mut statements = Vec::new();

@@ -1,7 +1,7 @@
 //! What is claimed, pruned and marked. Times are the database's, so that the clocks of several machines do not matter.
 
 use super::error::Unexpected;
-use super::session::Work;
+use super::session::{BY_KEY, Work};
 use super::sql::{Statement, Value, now_ms};
 use crate::call::fact::{EpochMs, Fact};
 use crate::journal::{Claim, JournalError, Seq};
@@ -42,6 +42,7 @@ impl Work for TakeLeases {
     type Output = (EpochMs, Vec<Claimed>);
     /// A claim whose answer is lost runs out, whether or not others are claimed then.
     const REPEATABLE: bool = true;
+    const SETTINGS: &'static str = BY_KEY;
 
     fn statements(&self) -> Vec<Statement<'_>> {
         let values = vec![

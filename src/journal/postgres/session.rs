@@ -57,6 +57,10 @@ pub(super) trait Work: Send + Sync {
     fn output(&self, rows: Vec<Row>) -> Result<Self::Output, Unexpected>;
 }
 
+/// [`Work::SETTINGS`] for what finds each row by its key, whatever a plan for so many rows of a table of such a size would be.
+pub(super) const BY_KEY: &str =
+    "; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+
 /// Refused by a server that takes no writes, and nothing else: what such a server shows is behind, and work on it would be
 /// done twice. This costs no look at a row.
 const ON_A_WRITABLE_SERVER: &str = "; SELECT FROM taskrouter_streams.mark WHERE false FOR UPDATE";

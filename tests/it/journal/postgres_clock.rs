@@ -1,6 +1,7 @@
 //! A database whose clock is set, or that another one takes over whose clock is not the same.
 
 use super::*;
+use crate::pace::scaled;
 use crate::postgres::{Database, open, settings};
 use taskrouter_streams::journal::Due;
 
@@ -9,14 +10,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Seconds by which a clock is set back: less than a call may wait, and more.
 const BACK: [i64; 4] = [30, 60, 300, 7_200];
 
-/// A call that waits for a second, and one that a process has which is gone.
+/// A call that waits for a second or more, and one that a process has which is gone.
 async fn one_waits_and_one_was_left_alone(journal: &dyn Journal) {
     for number in 0..2 {
         ingest(journal, number, 0).await;
     }
     let claims = journal.claim(2).await.unwrap();
     let waits = claims.iter().find(|claim| claim.call == task(0)).unwrap();
-    journal.release(waits, 1, Due::After(Duration::from_secs(1))).await.unwrap();
+    journal.release(waits, 1, Due::After(scaled(Duration::from_secs(1)))).await.unwrap();
 }
 
 /// Neither waits for longer than it would have by the clock before.
