@@ -282,7 +282,10 @@ impl<T: Copy + PartialEq> Register<T> {
             read => {
                 let last_at = read.as_ref().map_or(taken_at, |read| read.at.max(taken_at));
                 let poll = Poll { since: taken_at, polls: self.polls, last_at };
-                if now < taken_at + policy.verify_guard_ms { Standing::Awaited(poll) } else { Standing::Missing }
+                // What nobody has looked at yet need not be written again.
+                let is_unseen = read.as_ref().is_none_or(|read| read.asked_at < taken_at);
+                let is_awaited = is_unseen || now < taken_at + policy.verify_guard_ms;
+                if is_awaited { Standing::Awaited(poll) } else { Standing::Missing }
             }
         }
     }
