@@ -20,9 +20,9 @@ const HANDOVER_MS: i64 = 15_000;
 /// How old the news of our un-hold must be for a reading that shows the customer held to be newer.
 const STALE_HOLD_MS: i64 = 1_000;
 
-/// A hold that is seen so long after an un-hold of ours whose answer was lost is not undone by that any more. The default of
-/// `twilio.request_timeout_ms` and its margin are less.
-const STRAY_MS: i64 = 6_000;
+/// A hold that is seen so long after an un-hold of ours whose answer was lost is not undone by that any more: the defaults of
+/// `twilio.request_timeout_ms` and `retry.landing_margin_ms` together. Longer, an agent's un-hold would be taken for ours.
+const STRAY_MS: i64 = 5_000;
 
 /// What is known of the hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
