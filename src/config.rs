@@ -37,8 +37,7 @@ pub fn in_terms_of(account: &str, text: &str) -> String {
 
 /// The settings of `file` (if any) and of the environment, over the defaults.
 pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Settings, ConfigError> {
-    let file = file.map(read).transpose()?;
-    from_text(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)
+    check::settings(read_layers(file, environment)?)
 }
 
 /// As [`load`], with the file as its name (for messages) and text.
@@ -49,8 +48,7 @@ pub fn from_text(file: Option<(&str, &str)>, environment: &BTreeMap<String, Stri
 /// `[admin]` alone, from the same layers as [`load`]: clients of a running service need no other key, and may lack the
 /// secrets.
 pub fn load_admin(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<AdminConfig, ConfigError> {
-    let file = file.map(read).transpose()?;
-    check::admin_alone(layers(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)?)
+    check::admin_alone(read_layers(file, environment)?)
 }
 
 /// `twilio.auth_tokens` alone, from the same layers as [`load`]. There is at least one.
@@ -58,13 +56,17 @@ pub fn load_auth_tokens(
     file: Option<&Path>,
     environment: &BTreeMap<String, String>,
 ) -> Result<Vec<SecretString>, ConfigError> {
-    let file = file.map(read).transpose()?;
-    check::auth_tokens_alone(layers(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)?)
+    check::auth_tokens_alone(read_layers(file, environment)?)
 }
 
 /// `admin.token` alone, of the environment.
 pub fn load_admin_token(environment: &BTreeMap<String, String>) -> Result<Option<SecretString>, ConfigError> {
     check::admin_token_alone(layers(None, environment)?)
+}
+
+fn read_layers(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Layers, ConfigError> {
+    let file = file.map(read).transpose()?;
+    layers(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), environment)
 }
 
 fn read(path: &Path) -> Result<(String, String), ConfigError> {

@@ -65,9 +65,9 @@ impl Login {
         Self { user: format!("{sid}:{password}"), asked_for: None }
     }
 
-    /// What to say below the requests.
-    pub(super) fn remark(&self) -> String {
-        self.asked_for.as_ref().map_or_else(String::new, |text| format!("\n\n{text}"))
+    /// What to say below the requests, in a line that begins with `mark`.
+    pub(super) fn remark(&self, mark: &str) -> String {
+        self.asked_for.as_ref().map_or_else(String::new, |text| format!("\n\n{mark}{text}"))
     }
 }
 

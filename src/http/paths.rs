@@ -5,6 +5,7 @@
 
 use super::pause_signature;
 use super::state::IngestState;
+use crate::telemetry::labels;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Uri;
@@ -100,6 +101,11 @@ pub(super) fn note_corrected(request: &HttpRequest, state: &IngestState) {
             );
         });
     }
+}
+
+/// The path of a request with Twilio's signature, for the log: whoever says that they are Twilio may be, and learns of a loss there.
+pub(super) fn path_if_signed(request: &HttpRequest) -> Option<&'static str> {
+    request.headers().contains_key(SIGNATURE).then(|| labels::path(request.match_pattern().as_deref()))
 }
 
 /// Answers what asks for no path of ours. With a signature it may be Twilio, whose events go astray.

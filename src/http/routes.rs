@@ -8,7 +8,7 @@ use super::guarded_stream::GuardedStream;
 use super::http2::Http2Settings;
 use super::listener::{Listener, Threads};
 use super::paths::{
-    self, ASSIGNMENT_PATH, EVENT_STREAMS_PATH, EVENTS_PATH, PAUSE_PATH, RESUME_PATH, SIGNATURE, STREAM_STATUS_PATH,
+    self, ASSIGNMENT_PATH, EVENT_STREAMS_PATH, EVENTS_PATH, PAUSE_PATH, RESUME_PATH, STREAM_STATUS_PATH,
 };
 use super::pause_signature::PauseEntry;
 use super::settings::IngressSettings;
@@ -16,7 +16,6 @@ use super::state::IngestState;
 use super::versions::Versions;
 use super::{assignment, event_streams, events, metrics, pause, stream_status};
 use crate::journal::Ingest;
-use crate::telemetry::labels;
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::assignment::ConferenceInstruction;
 use actix_http::HttpService;
@@ -165,8 +164,7 @@ async fn listening() -> HttpResponse {
 
 /// With a signature it may be Twilio, told to use another method, as a sink can be.
 async fn method_not_allowed(request: HttpRequest, state: web::Data<IngestState>) -> HttpResponse {
-    if request.headers().contains_key(SIGNATURE) {
-        let path = labels::path(request.match_pattern().as_deref());
+    if let Some(path) = paths::path_if_signed(&request) {
         state.astray.log(|suppressed| {
             tracing::warn!(
                 path,

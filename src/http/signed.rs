@@ -6,7 +6,7 @@
 use super::accounts::{IngressAccount, named, signer};
 use super::connections::Connection;
 use super::guarded_stream::READ_AT_ONCE;
-use super::paths::{EVENT_STREAMS_PATH, EVENTS_PATH, SIGNATURE, note_corrected, signed_targets};
+use super::paths::{EVENT_STREAMS_PATH, EVENTS_PATH, SIGNATURE, note_corrected, path_if_signed, signed_targets};
 use super::pause_signature::PauseKey;
 use super::responses::Rejection;
 use super::state::IngestState;
@@ -93,8 +93,7 @@ impl Limit {
 
     /// Refuses what is above. Whoever says that they are Twilio may be: what is refused is not sent again, so it is said in the log.
     pub(super) fn exceeded(self, request: &HttpRequest, state: &IngestState) -> Rejection {
-        if request.headers().contains_key(SIGNATURE) {
-            let path = labels::path(request.match_pattern().as_deref());
+        if let Some(path) = path_if_signed(request) {
             let Self { key, most, remedy } = self;
             state.oversized.log(|suppressed| {
                 tracing::warn!(
@@ -126,8 +125,7 @@ async fn read_within(
 
 /// Refuses what did not arrive in time, which Twilio does not send again either.
 fn too_slow(request: &HttpRequest, state: &IngestState) -> Rejection {
-    if request.headers().contains_key(SIGNATURE) {
-        let path = labels::path(request.match_pattern().as_deref());
+    if let Some(path) = path_if_signed(request) {
         state.oversized.log(|suppressed| {
             tracing::warn!(
                 path,

@@ -46,13 +46,8 @@ fn without_depths(text: &str, levels: usize) -> Option<Value> {
 /// How deep lists and objects are nested.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut is_string, mut escaped) = (false, false);
-    for byte in text.bytes() {
+    for (_, byte) in outside_strings(text) {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if is_string => escaped = true,
-            b'"' => is_string = !is_string,
-            _ if is_string => {}
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
@@ -60,6 +55,21 @@ fn depth(text: &str) -> usize {
         deepest = deepest.max(depth);
     }
     deepest
+}
+
+/// The bytes that are in no string, and the quotation marks around strings, with their places.
+fn outside_strings(text: &str) -> impl Iterator<Item = (usize, u8)> {
+    let (mut is_string, mut escaped) = (false, false);
+    text.bytes().enumerate().filter(move |(_, byte)| {
+        if escaped {
+            escaped = false;
+            return false;
+        }
+        let is_mark = *byte == b'"';
+        escaped = is_string && *byte == b'\\';
+        is_string ^= is_mark;
+        is_mark || !is_string
+    })
 }
 
 /// The texts of an array's elements, so that each can be judged alone; `None` when it is no array from beginning to end.
@@ -98,13 +108,10 @@ fn is_padding(c: char) -> bool {
 fn parts(text: &str, open: char, close: char) -> Option<Vec<&str>> {
     let inner = text.trim_matches(is_padding).strip_prefix(open)?.strip_suffix(close)?;
     let (mut depth, mut begin, mut parts) = (0_usize, 0, Vec::new());
-    let (mut is_string, mut escaped) = (false, false);
-    for (at, byte) in inner.bytes().enumerate() {
+    let mut is_string = false;
+    for (at, byte) in outside_strings(inner) {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if is_string => escaped = true,
             b'"' => is_string = !is_string,
-            _ if is_string => {}
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.checked_sub(1)?,
             b',' if depth == 0 => {

@@ -86,7 +86,7 @@ impl<'a> Delivery<'a> {
         text.push_str("\n\n# To undo this, with the SIDs of the answers: the subscription first, then the sink");
         text.push_str(&self.undo("Subscriptions/DF…"));
         text.push_str(&self.undo("Sinks/DG…"));
-        text.push_str(&self.login.remark().replace("\n(", "\n# ("));
+        text.push_str(&self.login.remark("# "));
         text.push_str("\n\n# Or run this again with --yes, which creates what is missing and prints how to undo it.");
         text
     }
@@ -112,7 +112,7 @@ impl<'a> Delivery<'a> {
         let ended = self.make(&found, &mut made).await;
         if !made.is_empty() {
             let undo: String = made.iter().rev().map(|resource| self.undo(resource)).collect();
-            say(&format!("\nTo undo this:\n{undo}{}", self.login.remark()));
+            say(&format!("\nTo undo this:\n{undo}{}", self.login.remark("")));
         }
         match ended {
             Ok(()) => {

@@ -77,7 +77,7 @@ impl Plan {
             login.user,
             quoted(&format!("EventCallbackUrl={url}")),
             quoted(&format!("EventsFilter={}", printable(events_filter))),
-            login.remark(),
+            login.remark(""),
         )
     }
 }

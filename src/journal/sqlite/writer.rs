@@ -171,8 +171,7 @@ impl Writer {
             }
             Err(error) => {
                 // Before anybody is answered: who learns of it may ask whether the journal is ready.
-                self.failed_writes.note();
-                self.expect(false);
+                self.note_failure();
                 left.for_each(|fact| batch.skip(fact));
                 batch.failed(&error);
                 Self::failed(error)
@@ -186,11 +185,15 @@ impl Writer {
         match self.turns.write(|| other(connection, live)) {
             Ok(()) => Ok(()),
             Err(error) => {
-                self.failed_writes.note();
-                self.expect(false);
+                self.note_failure();
                 Self::failed(error)
             }
         }
+    }
+
+    fn note_failure(&mut self) {
+        self.failed_writes.note();
+        self.expect(false);
     }
 
     /// Somebody who has held the file's lock for long goes on holding it. Whoever waits is to be told, one after the other.

@@ -164,16 +164,22 @@ fn without_the_customer(operation: &Operation) -> Option<Outcome> {
     matches!(operation, Operation::Read(Read::Participants { .. })).then(|| Outcome::Done(Answer::Participants(rows())))
 }
 
-/// I8: a list may leave out who is there.
-#[test]
-fn a_guard_is_raised_again_when_a_list_has_left_out_the_customer_for_a_while() {
+/// A transfer is canceled, and its guard is to be raised again. Twilio does not know the customer, and they are not listed, for as
+/// long as nobody looks late.
+fn unlisted() -> Story {
     let mut story = lowered();
     story.transfer(TransferChange::Canceled, 1);
-    // Twilio does not know them, and they are not listed, for as long as nobody looks late.
     let first = story.step();
     story.begin(&first);
     story.settle(first, not_found());
     story.run_answered(without_the_customer);
+    story
+}
+
+/// I8: a list may leave out who is there.
+#[test]
+fn a_guard_is_raised_again_when_a_list_has_left_out_the_customer_for_a_while() {
+    let mut story = unlisted();
     assert_eq!((story.world.customer.guard, story.call.guard()), (Some(Guard::Lowered), Some(Guard::Lowered)));
     story.now += story.policy.slow_retry_ms;
     story.run();
@@ -183,12 +189,7 @@ fn a_guard_is_raised_again_when_a_list_has_left_out_the_customer_for_a_while() {
 /// Who has moved on is not looked for any more.
 #[test]
 fn a_guard_is_moot_when_the_customer_is_still_not_listed_late() {
-    let mut story = lowered();
-    story.transfer(TransferChange::Canceled, 1);
-    let first = story.step();
-    story.begin(&first);
-    story.settle(first, not_found());
-    story.run_answered(without_the_customer);
+    let mut story = unlisted();
     story.now += story.policy.slow_retry_ms;
     assert_eq!(story.run_answered(without_the_customer).0, ["read participants"]);
     assert_eq!(story.call.guard(), None, "nobody has read it");
