@@ -21,10 +21,14 @@ struct Facts {
 }
 
 impl Handed {
-    /// All facts of the call so far after number `from`.
+    /// All facts of the call so far after number `from`, if they are as many as the claim counts. Others were committed by whoever had
+    /// the call before, after the claim's statement had begun and before it locked the row: they have to be asked for.
     pub(super) fn claimed(&self, claim: &Claim, from: Seq, facts: Vec<(Seq, Fact)>) {
-        // Perhaps not all that the claim counts: one that was committed while the claim waited for the row is not among them.
         let last = facts.last().map_or(from, |(seq, _)| *seq);
+        if last < claim.facts {
+            self.facts().remove(&claim.call);
+            return;
+        }
         let facts = Facts { fence: claim.fence, facts, from, last, is_fresh: true };
         self.facts().insert(claim.call.clone(), facts);
     }

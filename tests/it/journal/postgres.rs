@@ -107,6 +107,41 @@ async fn several_processes_behind_pgbouncer_take_an_event_once_and_claim_a_call_
     }
 }
 
+/// A statement sees what was committed before it began, and locks a row as it is now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_brings_no_fewer_facts_than_it_counts() {
+    let Some(database) = Database::new().await else { return };
+    let first = open(settings(database.url(), Duration::from_millis(50))).await;
+    ingest(&*first, 1, 1).await;
+    let claim = claim_one(&*first).await;
+    let second = open(settings(database.url_of_a_user_of_the_tables().await, LONG)).await;
+    // Whoever is not the tables' owner waits between the beginning of a statement and its look at a call.
+    let waits = "CREATE FUNCTION waits() RETURNS boolean LANGUAGE plpgsql AS
+                     $$BEGIN PERFORM pg_advisory_lock_shared(7), pg_advisory_unlock_shared(7); RETURN true; END$$;
+                 CREATE POLICY waits ON taskrouter_streams.call USING (waits());
+                 ALTER TABLE taskrouter_streams.call ENABLE ROW LEVEL SECURITY";
+    database.say(waits).await;
+    let now = "(extract(epoch FROM now()) * 1000)::bigint";
+    let ended = format!("SELECT count(*) FROM taskrouter_streams.call WHERE leased AND due_ms <= {now}");
+    eventually("the first lease has ended", || async { (database.number(&ended).await == 1).then_some(()) }).await;
+
+    let mut gate = database.connect().await;
+    gate.execute("SELECT pg_advisory_lock(7)").await.unwrap();
+    let claiming = tokio::spawn({
+        let second = second.clone();
+        async move { second.claim(10).await.unwrap() }
+    });
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE wait_event = 'advisory' AND datname = current_database()";
+    eventually("a claim that waits", || async { (database.number(waiting).await == 1).then_some(()) }).await;
+    assert_eq!(first.append(&claim, fact(2)).await.unwrap(), 2, "nobody has claimed the call yet");
+    gate.execute("SELECT pg_advisory_unlock(7)").await.unwrap();
+    let claims = claiming.await.unwrap();
+    assert_eq!((claims.len(), claims[0].facts), (1, 2));
+    let news = second.news(&claims[0], 0).await.unwrap();
+    assert_eq!(news.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2]);
+}
+
 #[tokio::test]
 async fn a_claim_says_whose_leg_its_call_is_alone_on() {
     let Some(database) = Database::new().await else { return };
