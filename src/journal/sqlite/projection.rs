@@ -23,7 +23,7 @@ pub(super) struct Projected {
     pub(super) id: CallId,
     pub(super) task: TaskSid,
     pub(super) customer: Option<CallSid>,
-    /// No row of another call names this customer. It is read, and not written.
+    /// No row of another call that is over names this customer. It is read, and not written.
     pub(super) is_alone: bool,
     pub(super) last_seq: Seq,
     pub(super) changed: EpochMs,
@@ -35,8 +35,11 @@ pub(super) struct Projected {
     pub(super) summary: Option<String>,
 }
 
+/// Memory knows who is on a leg of those that are live.
 const COLUMNS: &str = "id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked,
-    NOT EXISTS (SELECT 1 FROM call AS other WHERE other.customer = call.customer AND other.id <> call.id)";
+    NOT EXISTS (
+        SELECT 1 FROM call AS other
+        WHERE other.customer = call.customer AND other.over_ms IS NOT NULL AND other.id <> call.id)";
 
 /// Writes the rows that are the longest behind. What is lost of it is made anew from the facts, so its commit needs no sync.
 pub(super) fn project(connection: &mut Connection, live: &Live, now: EpochMs) -> rusqlite::Result<()> {
@@ -93,19 +96,20 @@ fn write(connection: &Connection, rows: &[Projected], place: i64, newest: Option
     Ok(())
 }
 
-/// The row of a call that memory does not know.
+/// The row of a call that memory does not know, and so is over.
 pub(super) fn call_of(connection: &Connection, task: &TaskSid) -> rusqlite::Result<Option<Projected>> {
     connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM call WHERE task = ?1"))?
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM call WHERE task = ?1 AND over_ms IS NOT NULL"))?
         .query_row([task.as_str()], |row| projected(connection, row))
         .optional()
         .map(Option::flatten)
 }
 
-/// Whether no row of another call names this leg.
+/// Whether no row of another call that is over names this leg.
 pub(super) fn is_alone(connection: &Connection, id: CallId, leg: &CallSid) -> rusqlite::Result<bool> {
+    let others = "SELECT 1 FROM call WHERE customer = ?1 AND over_ms IS NOT NULL AND id <> ?2";
     connection
-        .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM call WHERE customer = ?1 AND id <> ?2)")?
+        .prepare_cached(&format!("SELECT NOT EXISTS ({others})"))?
         .query_row(params![leg.as_str(), id], |row| row.get(0))
 }
 

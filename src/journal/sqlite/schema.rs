@@ -18,14 +18,14 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) const PATIENCE_AFTER_A_FAILURE: Duration = Duration::from_millis(100);
 
 /// Each connection that writes keeps 16 MiB of the file in memory. A new task is looked for in an index without any order, and with
-/// SQLite's 2 MB every look would be a reading of the file once it has some ten thousand calls.
+/// SQLite's 2 MB every look would be a reading of the file once it has some ten thousand calls that are over.
 const PAGES_KEPT: &str = "PRAGMA cache_size = -16384;";
 
 /// The tables, and the version that first has each.
 const TABLES: [(&str, i64); 5] = [("call", 1), ("fact", 1), ("mark", 2), ("projection", 4), ("packed", 6)];
 
 /// One script per version, applied in order; the version is kept in `user_version`.
-const MIGRATIONS: [&str; 6] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
+const MIGRATIONS: [&str; 7] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7];
 
 /// The version that this program writes, and the newest that it reads.
 pub(super) const KNOWN_VERSION: i64 = MIGRATIONS.len() as i64;
@@ -153,6 +153,32 @@ const VERSION_6: &str = "
         call INTEGER PRIMARY KEY,
         facts BLOB NOT NULL                   -- of a call that is over, with their identities: see journal::packed
     ) STRICT;
+";
+
+/// Memory knows the tasks and customers of live calls. In an index each has a place of its own, and so every new call had two pages written.
+const VERSION_7: &str = "
+    ALTER TABLE call RENAME TO call_6;
+    CREATE TABLE call (
+        id INTEGER PRIMARY KEY,
+        task TEXT NOT NULL,
+        customer TEXT,                        -- the customer's CallSid
+        last_seq INTEGER NOT NULL,
+        changed_ms INTEGER NOT NULL,          -- when its last fact was journaled
+        due_ms INTEGER,                       -- when it wants to be looked at; NULL = when a fact arrives
+        over_ms INTEGER,                      -- since when it is over; NULL = live
+        parked INTEGER NOT NULL,              -- 1 = a change was given up
+        summary BLOB,                         -- call::summary::Summary as JSON, packed
+        packed INTEGER NOT NULL DEFAULT 0     -- 1 = its facts are in packed, and in no rows
+    ) STRICT;
+    INSERT INTO call (id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked, summary, packed)
+        SELECT id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked, summary, packed FROM call_6;
+    DROP TABLE call_6;
+    CREATE UNIQUE INDEX call_task ON call (task) WHERE over_ms IS NOT NULL;
+    CREATE INDEX call_customer ON call (customer) WHERE customer IS NOT NULL AND over_ms IS NOT NULL;
+    CREATE INDEX call_live ON call (changed_ms) WHERE over_ms IS NULL;
+    CREATE INDEX call_ended ON call (changed_ms, task) WHERE over_ms IS NOT NULL;
+    CREATE INDEX call_parked ON call (changed_ms, task) WHERE parked = 1;
+    CREATE INDEX call_unpacked ON call (id) WHERE over_ms IS NOT NULL AND packed = 0;
 ";
 
 /// What a reader has made of the log is given back as soon as it can be: `log_bytes` are kept.
