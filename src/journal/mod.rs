@@ -8,6 +8,7 @@
 //! What the rest of the program knows of a store is split by who needs it: see [`Journal`]. All times in it are relative:
 //! each store uses one clock, its own, which facts are stamped by: see [`Clock`].
 
+mod beginning;
 mod calls;
 mod clock;
 mod error;

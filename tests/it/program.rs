@@ -1,5 +1,6 @@
 //! The program as its users start it: a process, its arguments, its exit codes.
 
+use crate::postgres::another_server;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -288,6 +289,23 @@ fn serve_warns_of_a_key_that_has_no_effect() {
     assert!(warning.contains("WARN") && warning.contains("has no effect"), "{warning}");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn serve_says_where_it_begins_a_new_journal_and_nothing_where_it_finds_one() {
+    let directory = TempDir::new().unwrap();
+    let journal = directory.path().join("journal.db");
+    let begun = || said_until_ready(&mut serve(&journal)).matches("began a new journal").count();
+    assert_eq!([begun(), begun()], [1, 0]);
+    std::fs::remove_file(&journal).unwrap();
+    assert_eq!(begun(), 1, "a file that is gone is not missed in silence");
+    let Some(server) = another_server() else { return };
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", server.port);
+    let begun = || {
+        let said = said_until_ready(serve(&journal).env("TRS__JOURNAL__URL", &url));
+        said.matches("began a new journal").count()
+    };
+    assert_eq!([begun(), begun()], [1, 0]);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use super::error::{is_locked, read_only, unopened};
 use super::sql::Value;
-use crate::journal::OpenError;
+use crate::journal::{OpenError, beginning};
 use std::time::Duration;
 use tokio_postgres::{Client, Error};
 
@@ -99,6 +99,9 @@ pub(super) async fn migrate(client: &Client, shown: &str, limit: Duration) -> Re
     }
     apply(client, shown).await?;
     client.batch_execute("COMMIT").await.map_err(unopened)?;
+    if !server.has_tables {
+        beginning::tell(shown);
+    }
     Ok(server.synchronous_commit)
 }
 

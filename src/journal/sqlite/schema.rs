@@ -2,7 +2,7 @@
 
 use super::error::{ANOTHER_FILE, damaged, unopened};
 use super::file::beside;
-use crate::journal::OpenError;
+use crate::journal::{OpenError, beginning};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
@@ -274,6 +274,9 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
         transaction.execute_batch(script).map_err(unopened)?;
         transaction.pragma_update(None, "user_version", version).map_err(unopened)?;
         transaction.commit().map_err(unopened)?;
+    }
+    if found == 0 {
+        beginning::tell(&path.display().to_string());
     }
     Ok(())
 }
