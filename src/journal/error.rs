@@ -44,15 +44,14 @@ pub enum JournalError {
 
 /// A journal that cannot be opened; each message says what to do.
 #[derive(Debug, thiserror::Error)]
+#[error("{}: {}", self.found(), self.remedy())]
 pub enum OpenError {
     /// Another process has the file.
-    #[error("journal {path} is in use by another process: stop it, or give this one a journal.url of its own")]
     InUse {
         /// The file.
         path: String,
     },
     /// The file cannot be opened or created, or the database cannot be used.
-    #[error("journal {path} cannot be opened: {reason}: {remedy}")]
     Unopenable {
         /// The file, or the database without its password.
         path: String,
@@ -62,7 +61,6 @@ pub enum OpenError {
         remedy: &'static str,
     },
     /// It cannot be used now, and may be usable later: the database is not up yet, it is full, locked, or takes no writes.
-    #[error("journal {path} cannot be opened: {reason}: {remedy}")]
     Unreachable {
         /// The file, or the database without its password.
         path: String,
@@ -72,7 +70,6 @@ pub enum OpenError {
         remedy: &'static str,
     },
     /// The file is damaged.
-    #[error("journal {path} is damaged ({found}): {}", mending(path, *has_log))]
     Damaged {
         /// The file.
         path: String,
@@ -82,7 +79,6 @@ pub enum OpenError {
         has_log: bool,
     },
     /// The file or database was written by a newer version.
-    #[error("journal {path} has schema version {found}, this program knows up to {known}: run the newer version")]
     TooNew {
         /// The file, or the database without its password.
         path: String,
@@ -93,13 +89,34 @@ pub enum OpenError {
     },
 }
 
-/// What to do with a damaged file. A log that is not its own has been read into it, and that looks like damage.
-pub(crate) fn mending(path: &str, has_log: bool) -> String {
-    let otherwise = "restore a backup, or move the file away and run `backfill --since`";
-    if has_log {
-        return format!(
-            "if it was restored, remove {path}-wal and {path}-shm, which belong to the file before it; else {otherwise}"
-        );
+impl OpenError {
+    /// What is wrong, without what to do.
+    pub fn found(&self) -> String {
+        match self {
+            Self::InUse { path } => format!("journal {path} is in use by another process"),
+            Self::Unopenable { path, reason, .. } | Self::Unreachable { path, reason, .. } => {
+                format!("journal {path} cannot be opened: {reason}")
+            }
+            Self::Damaged { path, found, .. } => format!("journal {path} is damaged ({found})"),
+            Self::TooNew { path, found, known } => {
+                format!("journal {path} has schema version {found}, this program knows up to {known}")
+            }
+        }
     }
-    otherwise.to_owned()
+
+    /// What to do.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::InUse { .. } => "stop it, or give this one a journal.url of its own".to_owned(),
+            Self::Unopenable { remedy, .. } | Self::Unreachable { remedy, .. } => (*remedy).to_owned(),
+            // A log that is not its own has been read into it, and that looks like damage.
+            Self::Damaged { path, has_log: true, .. } => format!(
+                "if it was restored, remove {path}-wal and {path}-shm, which belong to the file before it; else {ANOTHER_ONE}"
+            ),
+            Self::Damaged { has_log: false, .. } => ANOTHER_ONE.to_owned(),
+            Self::TooNew { .. } => "run the newer version, or set journal.url to another journal".to_owned(),
+        }
+    }
 }
+
+const ANOTHER_ONE: &str = "restore a backup, or move the file away and run `backfill --since`";

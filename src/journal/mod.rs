@@ -26,7 +26,6 @@ mod values;
 pub use calls::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
 pub(crate) use clock::TOLERANCE_MS;
 pub use clock::{Clock, MachineTime, Measurement, TimeSource};
-pub(crate) use error::mending;
 pub use error::{JournalError, OpenError};
 pub use neighbours::neighbours;
 pub use outage::Outage;

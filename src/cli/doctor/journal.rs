@@ -3,7 +3,7 @@
 use super::check::Check;
 use crate::call::fact::EpochMs;
 use crate::config::{JournalUrl, Settings};
-use crate::journal::{Examination, OpenError, TOLERANCE_MS, examine_database, examine_file, mending};
+use crate::journal::{Examination, OpenError, TOLERANCE_MS, examine_database, examine_file};
 use crate::service::postgres_settings;
 use crate::telemetry::metrics::Commits;
 use std::io::Write as _;
@@ -32,7 +32,7 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
             let settings = postgres_settings(&settings.journal, url, Commits::default());
             match examine_database(&settings).await {
                 Ok(found) => [Some(database(&found)), clock(found.clock_ahead_ms)].into_iter().flatten().collect(),
-                Err(error) => vec![unopened(error)],
+                Err(error) => vec![unopened(&error)],
             }
         }
     }
@@ -40,25 +40,11 @@ pub(super) async fn checks(settings: &Settings) -> Vec<Check> {
 
 /// What is wrong with the journal's file, if it exists.
 fn file(path: &Path) -> Option<Check> {
-    examine_file(path).err().map(unopened)
+    examine_file(path).err().as_ref().map(unopened)
 }
 
-fn unopened(error: OpenError) -> Check {
-    let said = error.to_string();
-    match error {
-        OpenError::Unopenable { path, reason, remedy } | OpenError::Unreachable { path, reason, remedy } => {
-            Check::failure(NAME, format!("journal {path} cannot be opened: {reason}"), remedy)
-        }
-        OpenError::TooNew { .. } => {
-            Check::failure(NAME, said, "run the version that wrote it, or set journal.url to another journal")
-        }
-        OpenError::Damaged { path, found, has_log } => {
-            Check::failure(NAME, format!("journal {path} is damaged ({found})"), &mending(&path, has_log))
-        }
-        OpenError::InUse { .. } => {
-            Check::failure(NAME, said, "stop the other process, or set journal.url to another file")
-        }
-    }
+fn unopened(error: &OpenError) -> Check {
+    Check::failure(NAME, error.found(), &error.remedy())
 }
 
 /// Writes beside the journal's file, which a running service may be using.

@@ -204,7 +204,8 @@ fn a_file_of_a_newer_version_is_left_alone() {
     rusqlite::Connection::open(dir.file()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let refusal = refusal(&dir.file());
     assert!(matches!(refusal, OpenError::TooNew { found: 99, known: 7, .. }), "{refusal:?}");
-    assert!(refusal.to_string().ends_with("has schema version 99, this program knows up to 7: run the newer version"));
+    let said = "has schema version 99, this program knows up to 7: run the newer version, or set journal.url to another journal";
+    assert!(refusal.to_string().ends_with(said));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
