@@ -1,12 +1,13 @@
 //! The journal's format is a promise: what a version has written is read, and folded to the same, by every later one.
 //!
 //! `fixtures/journal/NAME.jsonl` holds the facts of a call as a version wrote them, and `….folded` what it made of every prefix:
-//! v1 by both strategies, in shadow mode, with pauses, and with recordings that these pause. Once a version is released its files are never changed; a new kind of fact or field
+//! v1 by both strategies, in shadow mode, with pauses, with recordings that these pause, and with what the core reports by itself. Once a version is released its files are never changed; a new kind of fact or field
 //! gets files of its own. They were made by `cargo test -- --ignored records_a_golden_journal`.
 
 use super::*;
 use crate::stories::story;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::{Notice, Parked};
@@ -19,14 +20,15 @@ use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Read, 
 use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
 
-const JOURNALS: [&str; 5] = ["v1.redirect", "v1.streams-api", "v1.shadow", "v1.pauses", "v1.recordings"];
+const JOURNALS: [&str; 6] = ["v1.redirect", "v1.streams-api", "v1.shadow", "v1.pauses", "v1.recordings", "v1.notices"];
 
 /// The newest, and the configuration under which they are recorded.
-const NEWEST: [(&str, &str); 5] = [
+const NEWEST: [(&str, &str); 6] = [
     ("v1.redirect", "[streams]\nstrategy = \"redirect\""),
     ("v1.streams-api", ""),
     ("v1.pauses", ""),
     ("v1.recordings", ""),
+    ("v1.notices", ""),
     ("v1.shadow", "mode = \"shadow\"\n[streams]\nstrategy = \"redirect\""),
 ];
 
@@ -137,6 +139,53 @@ fn the_newest_golden_journals_hold_accounts_and_what_is_only_assumed() {
     assert!(seen.iter().any(|(guard, _)| *guard) && seen.iter().any(|(_, hold)| *hold), "{seen:?}");
 }
 
+/// What a notice is called here. A new kind needs a line here, and a golden journal.
+fn kind(notice: &Notice) -> &'static str {
+    match notice {
+        Notice::NoCall => "no call",
+        Notice::StartUnproven { .. } => "start unproven",
+        Notice::StopUnproven { .. } => "stop unproven",
+        Notice::RedirectVoid => "redirect void",
+        Notice::LegMoved { .. } => "leg moved",
+        Notice::LegStayed { .. } => "leg stayed",
+        Notice::LegUnverified { .. } => "leg unverified",
+        Notice::PauseProven { .. } => "pause proven",
+        Notice::PauseUnproven { .. } => "pause unproven",
+        Notice::PauseOverdue { .. } => "pause overdue",
+        Notice::GuardLeft { .. } => "guard left",
+        Notice::OnHold => "on hold",
+        Notice::OffHold => "off hold",
+    }
+}
+
+#[test]
+fn the_golden_journals_hold_every_kind_of_notice() {
+    let mut kinds = BTreeSet::new();
+    for line in JOURNALS.iter().flat_map(|name| lines(name, "jsonl")) {
+        let fact: Fact = serde_json::from_str(&line).unwrap();
+        if let FactKind::Noticed(notice) = &fact.kind {
+            kinds.insert(kind(notice));
+        }
+    }
+    assert_eq!(kinds.len(), 13, "{kinds:?}");
+}
+
+/// What the core reports by itself, of which a warm transfer gives no cause.
+fn notices(call: &Call) -> Vec<FactKind> {
+    let name = || "Stream_x".to_owned();
+    let notices = [
+        Notice::NoCall,
+        Notice::OnHold,
+        Notice::OffHold,
+        Notice::RedirectVoid,
+        Notice::StopUnproven { name: name() },
+        Notice::LegMoved { name: name() },
+        Notice::LegUnverified { name: name() },
+        Notice::GuardLeft { call: call.customer().unwrap().clone() },
+    ];
+    notices.map(FactKind::Noticed).to_vec()
+}
+
 /// A pause of every kind, and what becomes of it.
 fn pauses(start: &Goal) -> Vec<FactKind> {
     let id = |id: &str| id.parse::<PauseId>().unwrap();
@@ -220,7 +269,10 @@ async fn records_a_golden_journal() {
         ];
         let pauses = if name == "v1.pauses" { pauses(&parked.goal) } else { Vec::new() };
         let recordings = if name == "v1.recordings" { recordings(&Call::fold(&facts)) } else { Vec::new() };
-        facts.extend(ends.into_iter().chain(pauses).chain(recordings).map(|what| Fact { at, kind: what }));
+        let notices = if name == "v1.notices" { notices(&Call::fold(&facts)) } else { Vec::new() };
+        facts.extend(
+            ends.into_iter().chain(pauses).chain(recordings).chain(notices).map(|what| Fact { at, kind: what }),
+        );
         let (mut text, mut folded, mut call) = (String::new(), String::new(), Call::default());
         for fact in &facts {
             call.apply(fact);
