@@ -90,18 +90,8 @@ where
             with(sim, task?, from, |world, task, from| world.transfers(task, from, to, *mode)).await?;
         }
         Verb::CancelsTransfer(agent) => with(sim, task?, agent, World::cancels_transfer).await?,
-        Verb::Hold(agents) => {
-            let task = task?;
-            for agent in agents {
-                with(sim, task.clone(), agent, World::holds).await?;
-            }
-        }
-        Verb::Unhold(agents) => {
-            let task = task?;
-            for agent in agents {
-                with(sim, task.clone(), agent, World::unholds).await?;
-            }
-        }
+        Verb::Hold(agents) => press(sim, task?, agents, World::holds).await?,
+        Verb::Unhold(agents) => press(sim, task?, agents, World::unholds).await?,
         Verb::Leaves(agent) => with(sim, task?, agent, World::leaves).await?,
         Verb::Completes(agent) => with(sim, task?, agent, World::completes).await?,
         Verb::Happens(action) => sim.act(|world| world.happens(&task?, *action)).await?,
@@ -139,6 +129,23 @@ async fn with(
         newest.or_else(|error| tries.find(Result::is_ok).unwrap_or(Err(error)))
     })
     .await
+}
+
+/// Each agent presses hold or un-hold. A customer whom a redirect took out of the conference is on the way back: whoever presses
+/// meanwhile presses again.
+async fn press(
+    sim: &Simulator,
+    task: TaskSid,
+    agents: &[String],
+    action: impl Fn(&mut World, &TaskSid, &str) -> Result<(), InvalidAction>,
+) -> Result<(), InvalidAction> {
+    for agent in agents {
+        if with(sim, task.clone(), agent, &action).await.is_err() {
+            sim.quiet(QUIET_LIMIT).await;
+            with(sim, task.clone(), agent, &action).await?;
+        }
+    }
+    Ok(())
 }
 
 fn worded(place: usize, step: &Step, reason: &str) -> String {
