@@ -89,11 +89,12 @@ enum Failed {
 impl Sessions {
     /// `durable` tells whether the server's own setting makes a commit wait for the disk. `clock` follows the server's.
     pub(super) fn new(address: Address, settings: &PostgresSettings, durable: bool, clock: Arc<Clock>) -> Self {
-        // A role or a database can have another isolation level than a server. That nothing may be written is an
-        // administrator's word, such as for a server that was replaced, and stays.
+        // A role or a database can have another isolation level than a server. That nothing may be written is an administrator's word,
+        // such as for a server that was replaced, and stays. A server compiles what it expects to take long, which takes longer than
+        // any statement here: where it has no statistics yet, it expects that of a claim among some ten thousand calls.
         let limit = settings.statement_timeout;
         let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; \
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL jit = off; SET LOCAL statement_timeout = {}; \
              SET LOCAL idle_in_transaction_session_timeout = {}",
             limit.as_millis(),
             (limit / REST_OF_A_TRANSACTION).as_millis().max(1)

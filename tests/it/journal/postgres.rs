@@ -142,6 +142,21 @@ async fn a_claim_brings_no_fewer_facts_than_it_counts() {
     assert_eq!(news.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2]);
 }
 
+/// A server with a wrong idea of a table would take longer to compile a statement than to run it.
+#[tokio::test]
+async fn no_statement_is_compiled_by_the_server() {
+    let Some(database) = Database::new().await else { return };
+    open(settings(database.url(), LONG)).await.close().await.unwrap();
+    let journal = open(settings(database.url_of_a_user_of_the_tables().await, LONG)).await;
+    let hidden = "CREATE POLICY hidden ON taskrouter_streams.call USING (current_setting('jit') = 'off');
+                  ALTER TABLE taskrouter_streams.call ENABLE ROW LEVEL SECURITY";
+    database.say(hidden).await;
+    ingest(&*journal, 1, 1).await;
+    let claim = claim_one(&*journal).await;
+    journal.release(&claim, 1, Due::OnFact).await.unwrap();
+    assert_eq!(journal.backlog().await.unwrap().live, 1);
+}
+
 #[tokio::test]
 async fn a_claim_says_whose_leg_its_call_is_alone_on() {
     let Some(database) = Database::new().await else { return };
