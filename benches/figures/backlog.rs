@@ -115,8 +115,13 @@ async fn recover(name: &str, journal_url: &str, calls: u32) -> f64 {
     let began = Instant::now();
     let stage = Testbed::start_on(journal_url, SimConfig::default(), "").await.unwrap();
     let ready = began.elapsed();
-    while stage.service.journal().backlog().await.unwrap().active > 0 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    loop {
+        let asked = Instant::now();
+        if stage.service.journal().backlog().await.unwrap().active == 0 {
+            break;
+        }
+        // A database counts every call for this: no more than a tenth of the time.
+        tokio::time::sleep(Duration::from_millis(100).max(asked.elapsed() * 9)).await;
     }
     let worked_off = began.elapsed().as_secs_f64();
     let live = stage.service.journal().backlog().await.unwrap().live;
