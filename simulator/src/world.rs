@@ -89,6 +89,19 @@ use voice::{Ended, Voice};
 #[error("{0}")]
 pub struct InvalidAction(pub String);
 
+impl InvalidAction {
+    const CUSTOMER_AWAY: &str = "the customer is not in the conference";
+
+    fn customer_away() -> Self {
+        Self(Self::CUSTOMER_AWAY.to_owned())
+    }
+
+    /// It makes sense once the customer is back, if a redirect took them out of the conference.
+    pub(crate) fn is_customer_away(&self) -> bool {
+        self.0 == Self::CUSTOMER_AWAY
+    }
+}
+
 /// The whole of the simulated Twilio account.
 #[derive(Debug)]
 pub struct World {
@@ -395,7 +408,7 @@ impl World {
         if self.set_customer_hold(task, hold) {
             return Ok(());
         }
-        Err(InvalidAction("the customer is not in the conference".to_owned()))
+        Err(InvalidAction::customer_away())
     }
 
     /// Holds or un-holds the task's customer; false when the customer is in no conference.

@@ -90,11 +90,14 @@ where
             with(sim, task?, from, |world, task, from| world.transfers(task, from, to, *mode)).await?;
         }
         Verb::CancelsTransfer(agent) => with(sim, task?, agent, World::cancels_transfer).await?,
-        Verb::Hold(agents) => press(sim, task?, agents, World::holds).await?,
-        Verb::Unhold(agents) => press(sim, task?, agents, World::unholds).await?,
+        Verb::Hold(agents) => each(sim, task?, agents, World::holds).await?,
+        Verb::Unhold(agents) => each(sim, task?, agents, World::unholds).await?,
         Verb::Leaves(agent) => with(sim, task?, agent, World::leaves).await?,
         Verb::Completes(agent) => with(sim, task?, agent, World::completes).await?,
-        Verb::Happens(action) => sim.act(|world| world.happens(&task?, *action)).await?,
+        Verb::Happens(action) => {
+            let task = task?;
+            act(sim, |world| world.happens(&task, *action)).await?;
+        }
         Verb::Comes(new) => {
             let before = task.ok();
             outcome.tasks.push(sim.act(|world| world.comes(new, before.as_ref())).await?);
@@ -123,7 +126,7 @@ async fn with(
     agent: &str,
     action: impl Fn(&mut World, &TaskSid, &str) -> Result<(), InvalidAction>,
 ) -> Result<(), InvalidAction> {
-    sim.act(|world| {
+    act(sim, |world| {
         let mut tries = world.tasks_on_call(&task).into_iter().map(|task| action(world, &task, agent));
         let newest = tries.next().unwrap_or(Ok(()));
         newest.or_else(|error| tries.find(Result::is_ok).unwrap_or(Err(error)))
@@ -131,21 +134,28 @@ async fn with(
     .await
 }
 
-/// Each agent presses hold or un-hold. A customer whom a redirect took out of the conference is on the way back: whoever presses
-/// meanwhile presses again.
-async fn press(
+/// Each agent does it, one after the other.
+async fn each(
     sim: &Simulator,
     task: TaskSid,
     agents: &[String],
     action: impl Fn(&mut World, &TaskSid, &str) -> Result<(), InvalidAction>,
 ) -> Result<(), InvalidAction> {
     for agent in agents {
-        if with(sim, task.clone(), agent, &action).await.is_err() {
-            sim.quiet(QUIET_LIMIT).await;
-            with(sim, task.clone(), agent, &action).await?;
-        }
+        with(sim, task.clone(), agent, &action).await?;
     }
     Ok(())
+}
+
+/// Something is done. A customer whom a redirect took out of the conference is on the way back: what needs them there is then done again.
+async fn act(sim: &Simulator, action: impl Fn(&mut World) -> Result<(), InvalidAction>) -> Result<(), InvalidAction> {
+    match sim.act(&action).await {
+        Err(error) if error.is_customer_away() => {
+            sim.quiet(QUIET_LIMIT).await;
+            sim.act(action).await
+        }
+        done => done,
+    }
 }
 
 fn worded(place: usize, step: &Step, reason: &str) -> String {

@@ -101,7 +101,7 @@ impl CallAction {
             Self::GuardWritten { raised } => {
                 let call = live_customer(world, task)?;
                 let written = world.voice.conferences.set_guard_by_flex(&call, raised);
-                written.then_some(()).ok_or_else(|| InvalidAction("the customer is not in the conference".to_owned()))
+                written.then_some(()).ok_or_else(InvalidAction::customer_away)
             }
         }
     }
