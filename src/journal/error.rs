@@ -111,12 +111,12 @@ impl OpenError {
             Self::Unopenable { remedy, .. } | Self::Unreachable { remedy, .. } => (*remedy).to_owned(),
             // A log that is not its own has been read into it, and that looks like damage.
             Self::Damaged { path, has_log: true, .. } => format!(
-                "if it was restored, remove {path}-wal and {path}-shm, which belong to the file before it; else {ANOTHER_ONE}"
+                "if it was restored, remove {path}-wal and {path}-shm, which belong to the file before it; else {RESTORE}"
             ),
-            Self::Damaged { has_log: false, .. } => ANOTHER_ONE.to_owned(),
+            Self::Damaged { has_log: false, .. } => RESTORE.to_owned(),
             Self::TooNew { .. } => "run the newer version, or set journal.url to another journal".to_owned(),
         }
     }
 }
 
-const ANOTHER_ONE: &str = "restore a backup, or move the file away and run `backfill --since`";
+const RESTORE: &str = "restore a backup, or move the file away and run `backfill --since`";

@@ -35,11 +35,23 @@ pub(super) struct Projected {
     pub(super) summary: Option<String>,
 }
 
-/// Memory knows who is on a leg of those that are live.
-const COLUMNS: &str = "id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked,
-    NOT EXISTS (
-        SELECT 1 FROM call AS other
-        WHERE other.customer = call.customer AND other.over_ms IS NOT NULL AND other.id <> call.id)";
+/// That no row of another call that is over names this customer. Memory knows who is on a leg of those that are live.
+macro_rules! names_alone {
+    ($customer:literal, $id:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM call AS other WHERE other.customer = ",
+            $customer,
+            " AND other.over_ms IS NOT NULL AND other.id <> ",
+            $id,
+            ")"
+        )
+    };
+}
+
+const COLUMNS: &str = concat!(
+    "id, task, customer, last_seq, changed_ms, due_ms, over_ms, parked, ",
+    names_alone!("call.customer", "call.id")
+);
 
 /// Writes the rows that are the longest behind. What is lost of it is made anew from the facts, so its commit needs no sync.
 pub(super) fn project(connection: &mut Connection, live: &Live, now: EpochMs) -> rusqlite::Result<()> {
@@ -107,9 +119,8 @@ pub(super) fn call_of(connection: &Connection, task: &TaskSid) -> rusqlite::Resu
 
 /// Whether no row of another call that is over names this leg.
 pub(super) fn is_alone(connection: &Connection, id: CallId, leg: &CallSid) -> rusqlite::Result<bool> {
-    let others = "SELECT 1 FROM call WHERE customer = ?1 AND over_ms IS NOT NULL AND id <> ?2";
     connection
-        .prepare_cached(&format!("SELECT NOT EXISTS ({others})"))?
+        .prepare_cached(concat!("SELECT ", names_alone!("?1", "?2")))?
         .query_row(params![leg.as_str(), id], |row| row.get(0))
 }
 
