@@ -299,7 +299,10 @@ async fn a_postgresql_that_can_and_that_cannot_keep_the_journal_is_told_from_one
     fixture.finds(&[("TRS__JOURNAL__URL", &uses)], 1, &[["journal", "failure", older]]).await;
     fixture.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[["journal", "warning", "durable write in"]]).await;
     database.say("INSERT INTO taskrouter_streams.version VALUES (99)").await;
-    fixture.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", "has schema version 99"]]).await;
+    let newer = "has schema version 99, this program knows up to 3";
+    fixture.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", newer]]).await;
+    let (_, said) = fixture.run(&["doctor"], &[("TRS__JOURNAL__URL", &url)]).await;
+    assert!(said.contains("run the newer version"), "{said}");
     fixture.stop().await;
 }
 

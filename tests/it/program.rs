@@ -295,17 +295,17 @@ fn serve_warns_of_a_key_that_has_no_effect() {
 fn serve_says_where_it_begins_a_new_journal_and_nothing_where_it_finds_one() {
     let directory = TempDir::new().unwrap();
     let journal = directory.path().join("journal.db");
-    let begun = || said_until_ready(&mut serve(&journal)).matches("began a new journal").count();
-    assert_eq!([begun(), begun()], [1, 0]);
-    std::fs::remove_file(&journal).unwrap();
-    assert_eq!(begun(), 1, "a file that is gone is not missed in silence");
-    let Some(server) = another_server() else { return };
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", server.port);
-    let begun = || {
-        let said = said_until_ready(serve(&journal).env("TRS__JOURNAL__URL", &url));
+    let file = format!("sqlite:{}", journal.display());
+    let begun = |url: &str| {
+        let said = said_until_ready(serve(&journal).env("TRS__JOURNAL__URL", url));
         said.matches("began a new journal").count()
     };
-    assert_eq!([begun(), begun()], [1, 0]);
+    assert_eq!([begun(&file), begun(&file)], [1, 0]);
+    std::fs::remove_file(&journal).unwrap();
+    assert_eq!(begun(&file), 1, "a file that is gone is not missed in silence");
+    let Some(server) = another_server() else { return };
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", server.port);
+    assert_eq!([begun(&url), begun(&url)], [1, 0]);
 }
 
 #[test]

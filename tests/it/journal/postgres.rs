@@ -13,6 +13,10 @@ use taskrouter_streams::journal::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+/// How many sessions wait for a lock.
+const WAITING: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+
 impl Store for Database {
     async fn open(&self, lease: Duration) -> Arc<dyn Journal> {
         open(settings(self.url(), lease)).await
@@ -131,9 +135,7 @@ async fn a_claim_brings_no_fewer_facts_than_it_counts() {
         let second = second.clone();
         async move { second.claim(10).await.unwrap() }
     });
-    let waiting = "SELECT count(*) FROM pg_stat_activity
-                   WHERE wait_event = 'advisory' AND datname = current_database()";
-    eventually("a claim that waits", || async { (database.number(waiting).await == 1).then_some(()) }).await;
+    eventually("a claim that waits", || async { (database.number(WAITING).await == 1).then_some(()) }).await;
     assert_eq!(first.append(&claim, fact(2)).await.unwrap(), 2, "nobody has claimed the call yet");
     gate.execute("SELECT pg_advisory_unlock(7)").await.unwrap();
     let claims = claiming.await.unwrap();
@@ -317,9 +319,7 @@ async fn a_real_deadlock_with_another_session_is_survived() {
         let journal = journal.clone();
         batch.spawn(async move { journal.ingest(event(call, 2)).await.unwrap() });
     }
-    let waiting =
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    eventually("a batch that waits", || async { (database.number(waiting).await > 0).then_some(()) }).await;
+    eventually("a batch that waits", || async { (database.number(WAITING).await > 0).then_some(()) }).await;
     let mut own = Vec::new();
     if let Ok(done) = tokio::time::timeout(Duration::ZERO, batch.join_next()).await {
         own.push(done.unwrap().unwrap());
@@ -347,9 +347,7 @@ async fn an_event_that_the_database_objects_to_does_not_take_its_batch_along() {
             (number, journal.ingest(event).await)
         });
     }
-    let waiting =
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    eventually("a batch that waits", || async { (database.number(waiting).await > 0).then_some(()) }).await;
+    eventually("a batch that waits", || async { (database.number(WAITING).await > 0).then_some(()) }).await;
     other.execute("COMMIT").await.unwrap();
     for (number, taken) in events.join_all().await {
         match taken {
@@ -389,9 +387,7 @@ async fn another_process_is_woken_by_one_notification_a_commit_and_by_none_for_d
         let journal = journal.clone();
         events.spawn(async move { ingest(&*journal, 1, number).await });
     }
-    let waiting =
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    eventually("a batch that waits", || async { (database.number(waiting).await > 0).then_some(()) }).await;
+    eventually("a batch that waits", || async { (database.number(WAITING).await > 0).then_some(()) }).await;
     lock.execute("COMMIT").await.unwrap();
     events.join_all().await;
     tokio::time::timeout(scaled(PATIENCE), other.hint().notified()).await.expect("the other process is woken");
@@ -436,9 +432,7 @@ async fn a_repeated_append_whose_first_answer_was_lost_is_the_first() {
         let (journal, claim) = (journal.clone(), claim.clone());
         attempts.spawn(async move { journal.append(&claim, fact(5)).await.unwrap() });
     }
-    let waiting =
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    eventually("both to wait", || async { (database.number(waiting).await == 2).then_some(()) }).await;
+    eventually("both to wait", || async { (database.number(WAITING).await == 2).then_some(()) }).await;
     lock.execute("COMMIT").await.unwrap();
     assert_eq!(attempts.join_all().await, [5, 5]);
 }
