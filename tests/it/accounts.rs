@@ -5,6 +5,7 @@ mod product;
 
 use crate::pace::scaled;
 use crate::program::{PUBLIC_URL, program, text};
+use crate::stories::patient;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -42,7 +43,7 @@ struct Town {
 
 async fn twilio(site: Site, api_key: Option<(String, SecretString)>, seed: u64) -> Simulator {
     let settings = Settings {
-        config: SimConfig { seed, ..SimConfig::default() },
+        config: SimConfig { seed, ..patient() },
         account: site.0.parse().unwrap(),
         auth_token: SecretString::from(site.2),
         api_key,

@@ -1,16 +1,16 @@
 //! Assignment callbacks: a conference without beeps for callers, where it is switched on.
 
+use crate::stories::patient;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use taskrouter_streams::twilio::assignment::parse;
 use taskrouter_streams::twilio::signature::{Pair, sign};
-use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
 
 const CALL: &str = "CA00000000000000000000000000000001";
 
 async fn stage(extra: &str) -> Testbed {
-    Testbed::start(SimConfig::default(), &format!("[server]\nthreads = 1\n{extra}")).await.unwrap()
+    Testbed::start(patient(), &format!("[server]\nthreads = 1\n{extra}")).await.unwrap()
 }
 
 /// The parameters of a recorded one.

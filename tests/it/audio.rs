@@ -1,10 +1,9 @@
 //! What the destinations of the whole product hear: the worker, the simulated Twilio and a consumer over real sockets.
 
 use crate::pace::scaled;
-use crate::stories::{play, story, told};
+use crate::stories::{patient, play, story, told};
 use std::time::Duration;
 use taskrouter_streams::call::fact::FactKind;
-use twilio_simulator::SimConfig;
 use twilio_simulator::consumer::{Heard, Misconduct};
 use twilio_simulator::scenario::read;
 use twilio_simulator::testbed::Testbed;
@@ -13,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 async fn stage(strategy: &str, extra: &str) -> Testbed {
     let extra = format!("[server]\nthreads = 1\n[streams]\nstrategy = \"{strategy}\"\n{extra}");
-    Testbed::start_with_audio(SimConfig::default(), &extra).await.unwrap()
+    Testbed::start_with_audio(patient(), &extra).await.unwrap()
 }
 
 /// The agents in the order in which their streams were heard.

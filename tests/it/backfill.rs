@@ -4,7 +4,7 @@ use crate::metrics::{named, owned, rendered, samples};
 use crate::pace::scaled;
 use crate::postgres::Database;
 use crate::program::{program, text};
-use crate::stories::{settle, timelines};
+use crate::stories::{patient, settle, timelines};
 use secrecy::ExposeSecret;
 use std::collections::BTreeSet;
 use std::process::Output;
@@ -28,7 +28,7 @@ use twilio_simulator::{Route, SimConfig};
 const LIMIT: Duration = Duration::from_secs(30);
 
 async fn stage(extra: &str) -> Testbed {
-    Testbed::start(SimConfig::default(), &format!("[server]\nthreads = 1\n{extra}")).await.unwrap()
+    Testbed::start(patient(), &format!("[server]\nthreads = 1\n{extra}")).await.unwrap()
 }
 
 /// From now on events go where nobody listens.
@@ -159,7 +159,7 @@ async fn a_refusal_is_not_repeated() {
 
 #[tokio::test]
 async fn no_more_events_are_read_than_allowed_and_the_newest_are_used() {
-    let behaviour = SimConfig { page_size_limit: 2, ..SimConfig::default() };
+    let behaviour = SimConfig { page_size_limit: 2, ..patient() };
     let stage = Testbed::start(behaviour, "[server]\nthreads = 1\n[backfill]\nmax_events = 4").await.unwrap();
     stage.sim.act(|world| world.customer_calls()).await;
     settle(&stage).await;
@@ -256,7 +256,7 @@ async fn a_gap_that_twilio_was_away_for_is_filled_when_it_is_back() {
 #[tokio::test]
 async fn events_that_the_journal_could_not_take_are_fetched_when_it_takes_events_again() {
     let Some(database) = Database::new().await else { return };
-    let stage = Testbed::start_on(&database.url(), SimConfig::default(), "[server]\nthreads = 1").await.unwrap();
+    let stage = Testbed::start_on(&database.url(), patient(), "[server]\nthreads = 1").await.unwrap();
     // Refused once, and not sent again.
     stage.sim.post_events_to(Destination {
         events_url: "https://streams.example.com/taskrouter/events#rc=0".to_owned(),
@@ -373,7 +373,7 @@ async fn a_second_in_which_much_happened_is_read_as_a_whole() {
 
 #[tokio::test]
 async fn more_than_twilio_lists_is_said_to_be_so() {
-    let behaviour = SimConfig { page_size_limit: 3, ..SimConfig::default() };
+    let behaviour = SimConfig { page_size_limit: 3, ..patient() };
     let stage = Testbed::start(behaviour, "[server]\nthreads = 1").await.unwrap();
     for _ in 0..4 {
         stage.sim.act(|world| world.customer_calls()).await;

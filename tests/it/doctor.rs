@@ -2,6 +2,7 @@
 
 use crate::postgres::{self, Database};
 use crate::program::{ACCOUNT, TOKEN, WORKSPACE, program, text};
+use crate::stories::patient;
 use secrecy::SecretString;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use twilio_simulator::faults::{Fault, On};
 use twilio_simulator::world::{OpName, ParticipantChange, Request, Violation};
-use twilio_simulator::{Settings, SimConfig, Simulator};
+use twilio_simulator::{Settings, Simulator};
 
 /// A worker that is set up well, with all that it needs.
 struct Fixture {
@@ -78,7 +79,7 @@ impl Fixture {
     async fn start() -> Self {
         let directory = TempDir::new().unwrap();
         let sim = Simulator::start(Settings {
-            config: SimConfig::default(),
+            config: patient(),
             account: ACCOUNT.parse().unwrap(),
             auth_token: SecretString::from(TOKEN),
             api_key: Some(("SK00000000000000000000000000000001".to_owned(), SecretString::from("a-secret"))),

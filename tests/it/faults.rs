@@ -1,11 +1,10 @@
 //! Twilio answering badly, and the world ending, in the middle of everything: nobody is dropped, and what can be repeated is.
 
-use super::stories::{play, story, told};
+use super::stories::{patient, play, story, told};
 use std::time::Duration;
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::step::Goal;
-use twilio_simulator::SimConfig;
 use twilio_simulator::faults::{Fault, FaultBody, On, Side};
 use twilio_simulator::scenario::{Scenario, Step, Verb};
 use twilio_simulator::testbed::Testbed;
@@ -80,7 +79,7 @@ async fn stage(story: &Scenario, strategy: Strategy) -> Testbed {
     let extra = format!(
         "{QUICK}[twilio]\nconnect_timeout_ms = 300\nrequest_timeout_ms = 300\n[streams]\nstrategy = \"{strategy}\"\n"
     );
-    Testbed::start(story.config(&SimConfig::default()).unwrap(), &extra).await.unwrap()
+    Testbed::start(story.config(&patient()).unwrap(), &extra).await.unwrap()
 }
 
 /// Tells the story with the fault; complains about violations, unrest and what `judge` finds in the stage afterwards.

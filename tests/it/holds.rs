@@ -2,7 +2,7 @@
 
 use crate::pace::scaled;
 use crate::pauses::{call, running};
-use crate::stories::{STRATEGIES, configuration, play, settle, told};
+use crate::stories::{STRATEGIES, configuration, patient, play, settle, told};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -12,7 +12,6 @@ use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::call::{Call, summarize};
 use taskrouter_streams::twilio::event_stream::PARTICIPANT_TYPE;
 use taskrouter_streams::twilio::signature::sign;
-use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::{AUDIO_URL, Testbed};
 use twilio_simulator::world::{Mode, Target};
 
@@ -37,7 +36,7 @@ async fn until_running(stage: &Testbed, task: &TaskSid, count: usize) {
 fn no_audio_leaves_during_a_hold_and_it_goes_on_afterwards() {
     play(&STRATEGIES, async |strategy| {
         let config = by_holds(*strategy, "hold_poll_ms = 500");
-        let stage = Testbed::start_with_audio(SimConfig::default(), &config).await.unwrap();
+        let stage = Testbed::start_with_audio(patient(), &config).await.unwrap();
         let sim = &stage.sim;
         let task = sim.act(|world| world.customer_calls()).await;
         sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
@@ -106,7 +105,7 @@ async fn post(stage: &Testbed, delivery: &Value) -> u16 {
 #[test]
 fn a_transfer_with_its_hold_is_told_by_event_streams() {
     play(&STRATEGIES, async |strategy| {
-        let stage = Testbed::start(SimConfig::default(), &by_holds(*strategy, "hold_events = true")).await.unwrap();
+        let stage = Testbed::start(patient(), &by_holds(*strategy, "hold_events = true")).await.unwrap();
         let task = call(&stage, &["alice"]).await;
         assert_eq!(running(&stage, &task).len(), 1);
         let sim = &stage.sim;
@@ -147,7 +146,7 @@ fn a_transfer_with_its_hold_is_told_by_event_streams() {
 /// Without a destination that goes by holds, their events are not even kept.
 #[tokio::test]
 async fn events_of_holds_that_make_no_difference_are_not_kept() {
-    let stage = Testbed::start(SimConfig::default(), &configuration(Strategy::StreamsApi)).await.unwrap();
+    let stage = Testbed::start(patient(), &configuration(Strategy::StreamsApi)).await.unwrap();
     let task = call(&stage, &["alice"]).await;
     let before = stage.facts(&task).await.unwrap().len();
     assert_eq!(tell(&stage, &task, "participant-hold", 1).await, 204);

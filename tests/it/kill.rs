@@ -6,6 +6,7 @@ use crate::pauses::{SECRET, post_signed};
 use crate::postgres::Database;
 use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE};
 use crate::several::keep_the_records_away;
+use crate::stories::patient;
 use secrecy::SecretString;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -58,7 +59,7 @@ struct KillRun {
 impl KillRun {
     async fn begins(store: Store, strategy: &'static str, kill_at: Option<usize>) -> Self {
         let sim = Simulator::start(Settings {
-            config: SimConfig { seed: kill_at.unwrap_or(0) as u64 + 1, latency_ms: 30, ..SimConfig::default() },
+            config: SimConfig { seed: kill_at.unwrap_or(0) as u64 + 1, latency_ms: 30, ..patient() },
             account: ACCOUNT.parse().unwrap(),
             auth_token: SecretString::from(TOKEN),
             api_key: None,

@@ -1,9 +1,9 @@
 //! The metrics of a service that has been told a story.
 
+use crate::stories::patient;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use taskrouter_streams::telemetry::metrics::PREFIX;
-use twilio_simulator::SimConfig;
 use twilio_simulator::scenario::{self, Scenario};
 use twilio_simulator::testbed::{ACCOUNT, Testbed};
 
@@ -56,7 +56,7 @@ pub(crate) fn story(steps: &[&str]) -> Scenario {
 
 async fn stage() -> Testbed {
     let extra = "[server]\nthreads = 1\n[admin]\nstream_gauges_ms = 100\n[streams]\nstrategy = \"redirect\"";
-    Testbed::start(SimConfig::default(), extra).await.unwrap()
+    Testbed::start(patient(), extra).await.unwrap()
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn what_runs_is_counted_also_after_a_restart() {
 #[tokio::test]
 async fn a_change_that_is_given_up_and_its_tries_are_counted() {
     let extra = "[server]\nthreads = 1\n[retry]\nfirst_ms = 1\ncap_ms = 5\ngive_up_ms = 2000";
-    let stage = Testbed::start(SimConfig::default(), extra).await.unwrap();
+    let stage = Testbed::start(patient(), extra).await.unwrap();
     let refused: Vec<&str> = std::iter::repeat_n("the next create stream is answered 503", 2_000).collect();
     let steps = [&["customer calls"][..], &refused, &["alice accepts", "settle"]].concat();
     stage.run(&story(&steps)).await;

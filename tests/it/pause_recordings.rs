@@ -2,12 +2,11 @@
 
 use crate::pace::scaled;
 use crate::pauses::{QUICK, call, running, signed, until_paused, with_secret};
-use crate::stories::{STRATEGIES, play, settle, told};
+use crate::stories::{STRATEGIES, patient, play, settle, told};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::policy::Strategy;
 use taskrouter_streams::call::sid::TaskSid;
-use twilio_simulator::SimConfig;
 use twilio_simulator::faults::{Fault, On};
 use twilio_simulator::testbed::Testbed;
 use twilio_simulator::world::RecordingStatus::{self, Completed, InProgress, Paused};
@@ -37,7 +36,7 @@ fn recordings(stage: &Testbed, task: &TaskSid) -> Vec<RecordingStatus> {
 #[test]
 fn nothing_is_recorded_between_the_200_and_the_resume() {
     play(&STRATEGIES, async |strategy| {
-        let stage = Testbed::start(SimConfig::default(), &recording(*strategy, "")).await.unwrap();
+        let stage = Testbed::start(patient(), &recording(*strategy, "")).await.unwrap();
         let task = call(&stage, &["alice"]).await;
         happens(&stage, &task, FLEX_RECORDS).await;
         happens(&stage, &task, A_PLUGIN_RECORDS).await;
@@ -69,7 +68,7 @@ fn nothing_is_recorded_between_the_200_and_the_resume() {
 
 #[tokio::test]
 async fn where_nothing_is_recorded_that_is_said() {
-    let stage = Testbed::start(SimConfig::default(), &recording(Strategy::StreamsApi, "")).await.unwrap();
+    let stage = Testbed::start(patient(), &recording(Strategy::StreamsApi, "")).await.unwrap();
     let task = call(&stage, &["alice"]).await;
     let (status, body) = signed(&stage, &task, "pause", &json!({"id": "card"})).await;
     assert_eq!((status.as_u16(), &body["recording"]), (200, &json!({"state": "none", "recordings": []})), "{body}");
@@ -85,7 +84,7 @@ async fn where_nothing_is_recorded_that_is_said() {
 /// I8: as it was before our first write.
 #[tokio::test]
 async fn what_others_had_paused_stays_paused() {
-    let stage = Testbed::start(SimConfig::default(), &recording(Strategy::StreamsApi, "")).await.unwrap();
+    let stage = Testbed::start(patient(), &recording(Strategy::StreamsApi, "")).await.unwrap();
     let task = call(&stage, &["alice"]).await;
     happens(&stage, &task, FLEX_RECORDS).await;
     happens(&stage, &task, A_PLUGIN_RECORDS).await;
@@ -101,7 +100,7 @@ async fn what_others_had_paused_stays_paused() {
 /// Without the setting recordings are left alone, and not asked about.
 #[tokio::test]
 async fn without_the_setting_a_recording_runs_on() {
-    let stage = Testbed::start(SimConfig::default(), &with_secret(Strategy::StreamsApi, "")).await.unwrap();
+    let stage = Testbed::start(patient(), &with_secret(Strategy::StreamsApi, "")).await.unwrap();
     let task = call(&stage, &["alice"]).await;
     happens(&stage, &task, FLEX_RECORDS).await;
     let (status, body) = signed(&stage, &task, "pause", &json!({"id": "card"})).await;
@@ -114,7 +113,7 @@ async fn without_the_setting_a_recording_runs_on() {
 #[tokio::test]
 async fn a_recording_that_may_not_be_paused_is_504_and_parked() {
     let config = recording(Strategy::StreamsApi, QUICK);
-    let stage = Testbed::start(SimConfig::default(), &config).await.unwrap();
+    let stage = Testbed::start(patient(), &config).await.unwrap();
     let task = call(&stage, &["alice"]).await;
     happens(&stage, &task, FLEX_RECORDS).await;
     stage.sim.faults(|faults| faults.script(On::Next(OpName::UpdateRecording), 1_000, Fault::status(403)));
@@ -149,7 +148,7 @@ fn with_faults_before_and_after_effects_nothing_is_recorded_when_200_is_answered
         }
     }
     play(&cases, async |(op, resumes, name, fault)| {
-        let stage = Testbed::start(SimConfig::default(), &recording(Strategy::StreamsApi, QUICK)).await.unwrap();
+        let stage = Testbed::start(patient(), &recording(Strategy::StreamsApi, QUICK)).await.unwrap();
         let task = call(&stage, &["alice"]).await;
         happens(&stage, &task, FLEX_RECORDS).await;
         let strikes = || stage.sim.faults(|faults| faults.script(On::Next(*op), 1, fault.clone()));
@@ -184,7 +183,7 @@ fn with_faults_before_and_after_effects_nothing_is_recorded_when_200_is_answered
 /// The call ends while it is paused: nothing is left to be resumed.
 #[tokio::test]
 async fn a_call_that_ends_within_a_pause_needs_nothing() {
-    let stage = Testbed::start(SimConfig::default(), &recording(Strategy::StreamsApi, "")).await.unwrap();
+    let stage = Testbed::start(patient(), &recording(Strategy::StreamsApi, "")).await.unwrap();
     let task = call(&stage, &["alice"]).await;
     happens(&stage, &task, FLEX_RECORDS).await;
     happens(&stage, &task, A_PLUGIN_RECORDS).await;

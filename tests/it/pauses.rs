@@ -3,7 +3,7 @@
 use crate::ingress::{fake, fake_at};
 use crate::journal::sqlite;
 use crate::pace::scaled;
-use crate::stories::{STRATEGIES, configuration, play, settle, told};
+use crate::stories::{STRATEGIES, configuration, patient, play, settle, told};
 use crate::strangers::listen;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::StatusCode;
@@ -22,7 +22,6 @@ use taskrouter_streams::journal::{Clock, SqliteJournal, TimeSource};
 use taskrouter_streams::telemetry::metrics::Metrics;
 use taskrouter_streams::twilio::signature::sign;
 use tempfile::TempDir;
-use twilio_simulator::SimConfig;
 use twilio_simulator::callbacks::DeliveryFault;
 use twilio_simulator::faults::On;
 use twilio_simulator::testbed::Testbed;
@@ -149,7 +148,7 @@ pub(crate) fn running(stage: &Testbed, task: &TaskSid) -> Vec<String> {
 #[test]
 fn no_audio_leaves_between_the_200_and_the_resume() {
     play(&STRATEGIES, async |strategy| {
-        let stage = Testbed::start_with_audio(SimConfig::default(), &with_secret(*strategy, "")).await.unwrap();
+        let stage = Testbed::start_with_audio(patient(), &with_secret(*strategy, "")).await.unwrap();
         let task = call(&stage, &["alice"]).await;
         let consumer = stage.consumer.as_ref().unwrap();
         assert!(
@@ -192,7 +191,7 @@ fn no_audio_leaves_between_the_200_and_the_resume() {
 #[test]
 fn two_pauses_with_different_scopes_overlap() {
     play(&STRATEGIES, async |strategy| {
-        let stage = Testbed::start(SimConfig::default(), &with_secret(*strategy, "")).await.unwrap();
+        let stage = Testbed::start(patient(), &with_secret(*strategy, "")).await.unwrap();
         let task = call(&stage, &["alice", "bob"]).await;
         assert_eq!(running(&stage, &task).len(), 2);
         let facts = stage.facts(&task).await.unwrap();
@@ -219,7 +218,7 @@ fn two_pauses_with_different_scopes_overlap() {
 async fn a_pause_that_is_not_proven_is_answered_with_504_and_alarmed() {
     let more = "[streams]\nconfirm_within_ms = 60000\n";
     let config = format!("[server]\nthreads = 1\n{more}\n[pause]\nsecret = \"{SECRET}\"\nconfirm_within_ms = 300\n");
-    let stage = Testbed::start(SimConfig::default(), &config).await.unwrap();
+    let stage = Testbed::start(patient(), &config).await.unwrap();
     let task = call(&stage, &["alice"]).await;
     stage.sim.act(|world| world.ignore_next_stops(1)).await;
     let (status, body) = signed(&stage, &task, "pause", &json!({"id": "p"})).await;
@@ -266,7 +265,7 @@ async fn told_of_another_task(stage: &Testbed, leg: &CallSid, number: u32, event
 #[tokio::test]
 async fn a_second_tasks_stream_on_the_leg_takes_the_proof_back_until_it_is_over() {
     let more = format!("[server]\nthreads = 1\n[pause]\nsecret = \"{SECRET}\"\nconfirm_within_ms = 1000\n");
-    let stage = Testbed::start(SimConfig::default(), &more).await.unwrap();
+    let stage = Testbed::start(patient(), &more).await.unwrap();
     let task = call(&stage, &["alice"]).await;
     until_paused(&stage, &task, "p").await;
     let leg = Call::fold(&stage.facts(&task).await.unwrap()).customer().unwrap().clone();
@@ -291,7 +290,7 @@ async fn a_second_tasks_stream_on_the_leg_takes_the_proof_back_until_it_is_over(
 #[tokio::test]
 async fn only_what_is_signed_now_is_taken_and_an_id_is_used_once() {
     let config = with_secret(Strategy::StreamsApi, "");
-    let stage = Testbed::start(SimConfig::default(), &config).await.unwrap();
+    let stage = Testbed::start(patient(), &config).await.unwrap();
     let task = call(&stage, &["alice"]).await;
     let path = format!("/calls/{task}/pause");
     let body = json!({"id": "p"}).to_string();
@@ -337,7 +336,7 @@ async fn only_what_is_signed_now_is_taken_and_an_id_is_used_once() {
 
 #[tokio::test]
 async fn without_a_secret_there_is_no_such_path() {
-    let stage = Testbed::start(SimConfig::default(), &configuration(Strategy::StreamsApi)).await.unwrap();
+    let stage = Testbed::start(patient(), &configuration(Strategy::StreamsApi)).await.unwrap();
     let task = call(&stage, &["alice"]).await;
     assert_eq!(signed(&stage, &task, "pause", &json!({"id": "p"})).await.0, 404);
     stage.stop().await;
@@ -359,7 +358,7 @@ fn with_faults_before_and_after_effects_nothing_runs_when_200_is_answered() {
         }
     }
     play(&cases, async |(strategy, op, name, fault)| {
-        let stage = Testbed::start(SimConfig::default(), &with_secret(*strategy, QUICK)).await.unwrap();
+        let stage = Testbed::start(patient(), &with_secret(*strategy, QUICK)).await.unwrap();
         let task = call(&stage, &["alice"]).await;
         if *op == OpName::StopStream {
             stage.sim.faults(|faults| faults.script(On::Next(*op), 1, fault.clone()));
@@ -391,7 +390,7 @@ fn with_faults_before_and_after_effects_nothing_runs_when_200_is_answered() {
 #[test]
 fn a_lost_callback_delays_the_proof() {
     play(&STRATEGIES, async |strategy| {
-        let stage = Testbed::start(SimConfig::default(), &with_secret(*strategy, QUICK)).await.unwrap();
+        let stage = Testbed::start(patient(), &with_secret(*strategy, QUICK)).await.unwrap();
         let task = call(&stage, &["alice"]).await;
         stage.sim.delivery_fault(Some("stream-stopped"), DeliveryFault::Dropped);
         until_paused(&stage, &task, "p").await;
@@ -427,7 +426,7 @@ async fn write_attribute(stage: &Testbed, task: &TaskSid, paused: &Value) {
 #[test]
 fn the_tasks_attribute_pauses_and_resumes() {
     play(&STRATEGIES, async |strategy| {
-        let stage = Testbed::start(SimConfig::default(), &configuration(*strategy)).await.unwrap();
+        let stage = Testbed::start(patient(), &configuration(*strategy)).await.unwrap();
         let task = call(&stage, &["alice"]).await;
         write_attribute(&stage, &task, &json!({"id": "card", "reason": "card payment"})).await;
         assert_eq!(running(&stage, &task), Vec::<String>::new());
@@ -447,7 +446,7 @@ fn the_tasks_attribute_pauses_and_resumes() {
 /// `calls pause` and `calls resume`, and the evidence that `calls show` and the export give.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_pauses_and_resumes_and_the_evidence_tells_of_it() {
-    let stage = Testbed::start(SimConfig::default(), &configuration(Strategy::StreamsApi)).await.unwrap();
+    let stage = Testbed::start(patient(), &configuration(Strategy::StreamsApi)).await.unwrap();
     let task = call(&stage, &["alice"]).await;
     let admin = format!("http://{}", stage.service.admin());
     let calls = |arguments: &[&str]| {

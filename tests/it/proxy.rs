@@ -2,6 +2,7 @@
 
 use crate::client;
 use crate::program::{ACCOUNT, TOKEN, WORKSPACE, program, text};
+use crate::stories::patient;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use twilio_simulator::{Settings, SimConfig, Simulator};
+use twilio_simulator::{Settings, Simulator};
 use url::Url;
 
 /// Set for the process that a test starts of itself, with an authority of its own: what it connects to.
@@ -119,7 +120,7 @@ async fn with_tls(folder: &TempDir, plain: String) -> (u16, PathBuf, Arc<Mutex<V
 
 async fn simulator() -> Simulator {
     Simulator::start(Settings {
-        config: SimConfig::default(),
+        config: patient(),
         account: ACCOUNT.parse().unwrap(),
         auth_token: secrecy::SecretString::from(TOKEN),
         api_key: None,

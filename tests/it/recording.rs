@@ -1,5 +1,6 @@
 //! Recording what Twilio sends: nothing personal survives, and the recording tells the same call.
 
+use crate::stories::patient;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -18,7 +19,6 @@ use taskrouter_streams::twilio::interest::Interest;
 use taskrouter_streams::twilio::signature::{Pair, parse_pairs};
 use taskrouter_streams::twilio::witness::Witness;
 use tempfile::TempDir;
-use twilio_simulator::SimConfig;
 use twilio_simulator::recorded::{Expectation, Recording, Replay, ReplayVerdict};
 use twilio_simulator::scenario::{self, SCENARIOS};
 use twilio_simulator::testbed::Testbed;
@@ -346,7 +346,7 @@ async fn record(name: &str, strategy: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     let (_, text) = SCENARIOS.iter().find(|(known, _)| *known == name).unwrap();
     let scenario = scenario::read(text).unwrap();
-    let config = scenario.config(&SimConfig::default()).unwrap();
+    let config = scenario.config(&patient()).unwrap();
     let extra = format!("[streams]\nstrategy = \"{strategy}\"\n");
     let testbed = Testbed::start(config, &extra).await.unwrap();
     let testbed = testbed.restart_with(|settings| settings.record = Some(folder.path().to_owned())).await.unwrap();

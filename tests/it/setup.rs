@@ -2,6 +2,7 @@
 
 use crate::backfill::{environment, run};
 use crate::program::text;
+use crate::stories::patient;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use std::process::{Command, Output};
@@ -18,7 +19,7 @@ const OTHERS: &str = "https://somebody:their-password@crm.example.com/hook?id=7"
 const SANDBOX: &str = "WS000000000000000000000000000000ff";
 
 async fn stage() -> Testbed {
-    Testbed::start(SimConfig::default(), "[server]\nthreads = 1").await.unwrap()
+    Testbed::start(patient(), "[server]\nthreads = 1").await.unwrap()
 }
 
 fn all(output: &Output) -> String {
@@ -289,7 +290,7 @@ async fn the_event_of_holds_is_subscribed_to_where_streams_go_by_it() {
 #[tokio::test]
 async fn event_streams_are_made_once_with_yes_and_the_undo_is_printed() {
     // Ours is on the second page of the sinks, and the types are on four.
-    let behaviour = SimConfig { page_size_limit: 6, ..SimConfig::default() };
+    let behaviour = SimConfig { page_size_limit: 6, ..patient() };
     let stage = Testbed::start(behaviour, "[server]\nthreads = 1").await.unwrap();
     let others: Vec<Sink> = std::iter::repeat_n(others(), 3).flatten().collect();
     stage.sim.world(|world| world.event_streams().sinks.clone_from(&others));

@@ -3,6 +3,7 @@
 use crate::pace::scaled;
 use crate::postgres::{self, Database};
 use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE};
+use crate::stories::patient;
 use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -134,7 +135,7 @@ impl Load {
 /// A simulated Twilio, and the address that it posts to.
 pub(crate) async fn twilio(seed: u64, latency_ms: u64) -> (Arc<Simulator>, Balancer) {
     let sim = Simulator::start(Settings {
-        config: SimConfig { seed, latency_ms, ..SimConfig::default() },
+        config: SimConfig { seed, latency_ms, ..patient() },
         account: ACCOUNT.parse().unwrap(),
         auth_token: SecretString::from(TOKEN),
         api_key: None,

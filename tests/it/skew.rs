@@ -8,6 +8,7 @@ use crate::program::{ACCOUNT, PUBLIC_URL, Serving, TOKEN, WORKSPACE, opened, pro
 use crate::several::{
     Balancer, HURRY, LEASE, LIMIT, a_warm_transfer, every_call_is_told_whole, nothing_acknowledged_is_lost, twilio,
 };
+use crate::stories::patient;
 use secrecy::SecretString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use tokio::task::JoinSet;
 use twilio_simulator::callbacks::Destination;
 use twilio_simulator::faults::{Fault, On};
 use twilio_simulator::world::{Mode, OpName, Target};
-use twilio_simulator::{Route, Settings, SimConfig, Simulator};
+use twilio_simulator::{Route, Settings, Simulator};
 
 /// Calls at a time, and each caller's calls.
 const CALLERS: usize = 5;
@@ -328,7 +329,7 @@ async fn a_wrong_clock_that_fetches_what_was_missed(seconds: i64) {
     let directory = TempDir::new().unwrap();
     let url = format!("sqlite:{}", directory.path().join("journal.db").display());
     let sim = Simulator::start(Settings {
-        config: SimConfig::default(),
+        config: patient(),
         account: ACCOUNT.parse().unwrap(),
         auth_token: SecretString::from(TOKEN),
         api_key: None,

@@ -65,10 +65,14 @@ pub(crate) async fn told(stage: &Testbed, name: &str, tasks: &[TaskSid], mut wro
     vec![format!("── {name}: {}\n{timelines}", wrong.join("\n   "))]
 }
 
+/// How a Twilio behaves that judges no stall of the machine, which may last for seconds: how long a stream may run with nobody entitled
+/// is held to by the lab, on a virtual clock, and by the simulator's own tests.
+pub(crate) fn patient() -> SimConfig {
+    SimConfig { unattended_ms: 15_000, ..SimConfig::default() }
+}
+
 pub(crate) async fn stage_of(story: &Scenario, extra: &str) -> Testbed {
-    // A loaded machine stalls everybody for seconds; the simulator's own tests hold the rule.
-    let patient = SimConfig { unattended_ms: 15_000, ..SimConfig::default() };
-    Testbed::start(story.config(&patient).unwrap(), extra).await.unwrap()
+    Testbed::start(story.config(&patient()).unwrap(), extra).await.unwrap()
 }
 
 /// Both ways of making changes.
@@ -211,7 +215,7 @@ fn a_restart_in_the_middle_of_a_warm_transfer_changes_nothing_on_postgresql_eith
         let places: Vec<usize> = (0..story.steps.len()).collect();
         play(&places, async |place| {
             let Some(database) = Database::new().await else { return Vec::new() };
-            let behaviour = story.config(&SimConfig::default()).unwrap();
+            let behaviour = story.config(&patient()).unwrap();
             let stage = Testbed::start_on(&database.url(), behaviour, &configuration(strategy)).await.unwrap();
             let (pictures, _, mut wrong) = rests_on(stage, &story, Some(*place), false).await;
             if pictures != on_sqlite.0 {

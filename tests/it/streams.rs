@@ -1,6 +1,6 @@
 //! Streams that go wrong, start late or come in numbers, told to the whole product with both strategies.
 
-use crate::stories::{STRATEGIES, play, told};
+use crate::stories::{STRATEGIES, patient, play, told};
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::fact::{FactKind, Notice};
 use taskrouter_streams::call::policy::Strategy;
@@ -30,10 +30,7 @@ impl Case<'_> {
         let text = format!("name = \"x\"\ntitle = \"x\"\nsteps = {:?}\n[settings]\n{}", self.steps, self.settings);
         let story = read(&text).unwrap();
         play(&STRATEGIES, async |strategy| {
-            let base = SimConfig {
-                agents: self.agents.iter().map(|name| (*name).to_owned()).collect(),
-                ..SimConfig::default()
-            };
+            let base = SimConfig { agents: self.agents.iter().map(|name| (*name).to_owned()).collect(), ..patient() };
             let Case { streams, more, .. } = self;
             let way = strategy.as_str();
             let configuration = format!(

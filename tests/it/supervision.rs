@@ -3,6 +3,7 @@
 use crate::ingress::{ADMIN, account, fake, settings, status};
 use crate::metrics::{Samples, get, named, story, until};
 use crate::pace::scaled;
+use crate::stories::patient;
 use crate::strangers::{self, PATIENCE};
 use actix_web::rt::System;
 use std::convert::Infallible;
@@ -15,7 +16,6 @@ use taskrouter_streams::http::{Listener, admin, public};
 use taskrouter_streams::journal::{Journal, NewFact};
 use taskrouter_streams::service::{Ended, Supervisor};
 use taskrouter_streams::telemetry::metrics::Metrics;
-use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_damaged_fact_parks_its_call_and_nothing_else(body: &str) {
     let file = directory.path().join("journal.db");
     let url = format!("sqlite:{}", file.display());
     let extra = "[server]\nthreads = 1\n[admin]\nstream_gauges_ms = 100";
-    let stage = Testbed::start_on(&url, SimConfig::default(), extra).await.unwrap();
+    let stage = Testbed::start_on(&url, patient(), extra).await.unwrap();
     let mut tasks = Vec::new();
     for _ in 0..2 {
         let told = stage.run(&story(&["customer calls", "alice accepts", "settle", "expect stream alice"])).await;

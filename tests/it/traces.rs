@@ -1,7 +1,7 @@
 //! Traces, as a collector receives them.
 
 use crate::program::Serving;
-use crate::stories::{settle, story};
+use crate::stories::{patient, settle, story};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -10,7 +10,6 @@ use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use taskrouter_streams::call::fact::{Fact, FactKind};
-use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
 use twilio_simulator::world::{Mode, Target};
 
@@ -54,7 +53,7 @@ impl Collector {
 
 async fn stage(traces: &str) -> Testbed {
     let configuration = format!("[traces]\n{traces}\n");
-    Testbed::start(story("warm-transfer").config(&SimConfig::default()).unwrap(), &configuration).await.unwrap()
+    Testbed::start(story("warm-transfer").config(&patient()).unwrap(), &configuration).await.unwrap()
 }
 
 /// A warm transfer, with a restart in the middle; the facts of its call.

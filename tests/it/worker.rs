@@ -1,6 +1,7 @@
 //! The worker and its lease.
 
 use crate::pace::scaled;
+use crate::stories::patient;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -27,7 +28,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use twilio_simulator::callbacks::Destination;
 use twilio_simulator::world::OpName;
-use twilio_simulator::{Route, Settings, SimConfig, Simulator};
+use twilio_simulator::{Route, Settings, Simulator};
 
 const ACCOUNT: &str = "AC7a5c0000000000000000000000000001";
 const WORKSPACE: &str = "WS7a5c0000000000000000000000000002";
@@ -152,7 +153,7 @@ fn ingress(settings: &config::Settings) -> IngressSettings {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_stalled_past_its_lease_does_not_send_what_it_was_about_to() {
     let sim = Simulator::start(Settings {
-        config: SimConfig::default(),
+        config: patient(),
         account: ACCOUNT.parse().unwrap(),
         auth_token: SecretString::from(TOKEN),
         api_key: None,

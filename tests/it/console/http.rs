@@ -2,6 +2,7 @@
 
 use super::{answer, busy_stage, text};
 use crate::ingress::ADMIN;
+use crate::stories::patient;
 use reqwest::Method;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,6 @@ use taskrouter_streams::journal::{Ingest as _, NewFact, SqliteJournal, SqliteSet
 use taskrouter_streams::telemetry::metrics::{Commits, Metrics};
 use taskrouter_streams::twilio::signature::{parse_pairs, sign};
 use tokio_util::sync::CancellationToken;
-use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
 
 const TOKEN: &str = "a-token-that-is-long-enough";
@@ -359,7 +359,7 @@ async fn post(stage: &Testbed, pairs: &[(&str, String)]) {
 async fn hostile_names_and_attributes_show_nowhere() {
     // A rule that names a field makes the journal keep it.
     let rule = "[[streams.rules]]\ntask_queue = \"Nobody\"\nworker_attributes = { name = \"x\" }\ndestinations = []";
-    let stage = Testbed::start(SimConfig::default(), &format!("[server]\nthreads = 1\n{rule}")).await.unwrap();
+    let stage = Testbed::start(patient(), &format!("[server]\nthreads = 1\n{rule}")).await.unwrap();
     let hostile = "</title></svg><script>alert(1)</script>\"'\u{1b}[31m{{7*7}}\r\nEVIL";
     let attributes = serde_json::json!({"call_sid": format!("CA{:032x}", 5), "from": "+15557654321", "name": hostile});
     let task = format!("WT{:032x}", 5);

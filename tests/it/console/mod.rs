@@ -8,6 +8,7 @@ mod pages;
 mod search;
 
 use super::metrics::story;
+use crate::stories::patient;
 use reqwest::{Method, Response};
 use std::net::SocketAddr;
 use twilio_simulator::SimConfig;
@@ -18,7 +19,7 @@ pub(crate) async fn busy_stage(extra: &str) -> Testbed {
     let extra = format!(
         "[server]\nthreads = 1\n[streams]\nstrategy = \"redirect\"\nconfirm_within_ms = 300\n[retry]\nfirst_ms = 1\ncap_ms = 5\ngive_up_ms = 20\n[admin]\nlive_every_ms = 50\n{extra}"
     );
-    let stage = Testbed::start(SimConfig { latency_ms: 5, ..SimConfig::default() }, &extra).await.unwrap();
+    let stage = Testbed::start(SimConfig { latency_ms: 5, ..patient() }, &extra).await.unwrap();
     let told = [
         &[
             "customer calls",

@@ -5,7 +5,7 @@
 //! gets files of its own. They were made by `cargo test -- --ignored records_a_golden_journal`.
 
 use super::*;
-use crate::stories::story;
+use crate::stories::{patient, story};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,6 @@ use taskrouter_streams::call::recording::{
 };
 use taskrouter_streams::call::sid::RecordingSid;
 use taskrouter_streams::call::step::{Answer, Command, Operation, Outcome, Read, Settled, Step};
-use twilio_simulator::SimConfig;
 use twilio_simulator::testbed::Testbed;
 
 const JOURNALS: [&str; 6] = ["v1.redirect", "v1.streams-api", "v1.shadow", "v1.pauses", "v1.recordings", "v1.notices"];
@@ -251,7 +250,7 @@ fn recordings(call: &Call) -> Vec<FactKind> {
 #[ignore = "writes the golden journals of a version; those of a version that was released are never written again"]
 async fn records_a_golden_journal() {
     for (name, extra) in NEWEST {
-        let stage = Testbed::start(SimConfig::default(), extra).await.unwrap();
+        let stage = Testbed::start(patient(), extra).await.unwrap();
         let outcome = stage.run(&story("warm-transfer")).await;
         let mut facts = stage.facts(&outcome.tasks[0]).await.unwrap();
         let reservation = Call::fold(&facts).reservations().next().unwrap().0.clone();
