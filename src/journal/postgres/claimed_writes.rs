@@ -69,8 +69,8 @@ impl<const DURABLE: bool> ClaimedWrites<'_, DURABLE> {
                      FROM unnest($1, $2, $3, $4, $5, $6) AS asked (task, fence, hash, parked, customer, body)
                      WHERE call.task = asked.task AND call.fence = asked.fence AND leased
                        AND own_hash IS DISTINCT FROM asked.hash
-                     RETURNING call.task, last_seq, body)
-                 INSERT INTO taskrouter_streams.fact (task, seq, body) SELECT task, last_seq, body FROM held"
+                     RETURNING id, last_seq, body)
+                 INSERT INTO taskrouter_streams.fact (call, seq, body) SELECT id, last_seq, body FROM held"
             ),
             vec![
                 tasks,

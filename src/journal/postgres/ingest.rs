@@ -215,7 +215,10 @@ impl Work for Batch<'_> {
 const ARRIVED: &str = "WITH fresh AS MATERIALIZED (
     SELECT * FROM unnest($1, $2, $3, $4, $5, $6) WITH ORDINALITY
         AS arrived (task, identity, body, parked, customer, wakes, place)
-    WHERE NOT EXISTS (SELECT FROM taskrouter_streams.fact WHERE fact.identity = arrived.identity)), ";
+    WHERE NOT EXISTS (
+        SELECT FROM taskrouter_streams.fact
+        WHERE fact.call = (SELECT id FROM taskrouter_streams.call WHERE call.task = arrived.task)
+          AND fact.identity = arrived.identity OFFSET 0)), ";
 
 const NUMBERED: &str = concat!(
     "numbered AS (
@@ -235,10 +238,10 @@ const NUMBERED: &str = concat!(
             changed_ms = EXCLUDED.changed_ms,
             parked = coalesce(EXCLUDED.parked, known.parked),
             customer = coalesce(EXCLUDED.customer, known.customer)
-        RETURNING task, last_seq, due_ms IS NOT NULL AS is_due),
+        RETURNING id, task, last_seq, due_ms IS NOT NULL AS is_due),
     added AS (
-        INSERT INTO taskrouter_streams.fact (task, seq, identity, body)
-        SELECT task,
+        INSERT INTO taskrouter_streams.fact (call, seq, identity, body)
+        SELECT id,
             last_seq - count(*) OVER (PARTITION BY task) + row_number() OVER (PARTITION BY task ORDER BY place),
             identity, body
         FROM fresh JOIN numbered USING (task)

@@ -68,7 +68,7 @@ impl Work for TakeLeases {
                 now_ms!(),
                 " + $2)),
                  due AS MATERIALIZED (
-                     SELECT task FROM taskrouter_streams.call
+                     SELECT id FROM taskrouter_streams.call
                      WHERE due_ms <= ",
                 now_ms!(),
                 "
@@ -78,18 +78,18 @@ impl Work for TakeLeases {
                      SET leased = true, fence = fence + 1, due_ms = ",
                 now_ms!(),
                 " + $2
-                     FROM due WHERE call.task = due.task
-                     RETURNING call.task, fence, last_seq, CASE WHEN kept_by = $4 THEN kept_seq ELSE 0 END AS known, customer)
-                 SELECT claimed.task, fence, seq, body, last_seq, known,
+                     FROM due WHERE call.id = due.id
+                     RETURNING call.id, task, fence, last_seq, CASE WHEN kept_by = $4 THEN kept_seq ELSE 0 END AS known, customer)
+                 SELECT task, fence, seq, body, last_seq, known,
                      CASE WHEN NOT EXISTS (
                          SELECT FROM taskrouter_streams.call AS other
-                         WHERE other.customer = claimed.customer AND other.task <> claimed.task)
+                         WHERE other.customer = claimed.customer AND other.id <> claimed.id)
                      THEN claimed.customer END
                  FROM claimed
                  LEFT JOIN LATERAL (
                      SELECT seq, body FROM taskrouter_streams.fact
-                     WHERE fact.task = claimed.task AND seq > known OFFSET 0) AS facts ON true
-                 ORDER BY claimed.task, seq"
+                     WHERE fact.call = claimed.id AND seq > known OFFSET 0) AS facts ON true
+                 ORDER BY claimed.id, seq"
             ),
             values,
         );
@@ -129,20 +129,20 @@ impl Work for PruneChunk {
         vec![Statement::new(
             concat!(
                 "WITH ended AS MATERIALIZED (
-                     SELECT task FROM taskrouter_streams.call
+                     SELECT id FROM taskrouter_streams.call
                      WHERE over_ms < least($3, ",
                 now_ms!(),
                 " - $1) AND NOT leased
                      ORDER BY over_ms LIMIT $2 FOR UPDATE SKIP LOCKED),
                  forgotten AS MATERIALIZED (
-                     SELECT task FROM taskrouter_streams.call
+                     SELECT id FROM taskrouter_streams.call
                      WHERE over_ms IS NULL AND changed_ms < least($3, ",
                 now_ms!(),
                 " - $1) AND due_ms IS NULL AND NOT leased
                      ORDER BY changed_ms, task LIMIT $2 FOR UPDATE SKIP LOCKED),
-                 old AS MATERIALIZED (SELECT task FROM ended UNION ALL SELECT task FROM forgotten),
-                 calls AS (DELETE FROM taskrouter_streams.call USING old WHERE call.task = old.task),
-                 facts AS (DELETE FROM taskrouter_streams.fact USING old WHERE fact.task = old.task)
+                 old AS MATERIALIZED (SELECT id FROM ended UNION ALL SELECT id FROM forgotten),
+                 calls AS (DELETE FROM taskrouter_streams.call USING old WHERE call.id = old.id),
+                 facts AS (DELETE FROM taskrouter_streams.fact USING old WHERE fact.call = old.id)
                  SELECT count(*) FROM old"
             ),
             vec![Value::Number(millis(self.retention)), Value::Number(PRUNE_CHUNK), Value::Number(self.oldest_kept)],

@@ -24,7 +24,8 @@ impl Work for Bodies<'_> {
 
     fn statements(&self) -> Vec<Statement<'_>> {
         vec![Statement::new(
-            "SELECT seq, body FROM taskrouter_streams.fact WHERE task = $1 AND seq > $2 ORDER BY seq",
+            "SELECT seq, body FROM taskrouter_streams.fact
+             WHERE call = (SELECT id FROM taskrouter_streams.call WHERE task = $1) AND seq > $2 ORDER BY seq",
             vec![Value::Text(self.call.as_str()), Value::Number(self.after)],
         )]
     }

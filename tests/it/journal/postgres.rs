@@ -786,21 +786,73 @@ async fn processes_that_start_at_once_migrate_once() {
     for opened in opening.join_all().await {
         opened.unwrap().close().await.unwrap();
     }
-    assert_eq!(database.number("SELECT count(*) FROM taskrouter_streams.version").await, 3);
+    assert_eq!(database.number("SELECT count(*) FROM taskrouter_streams.version").await, 4);
+}
+
+/// Makes a database what version 3 of its tables was.
+const TO_VERSION_3: &str = r#"
+    ALTER TABLE taskrouter_streams.fact RENAME TO fact_4;
+    CREATE TABLE taskrouter_streams.fact (
+        task text COLLATE "C" NOT NULL, seq bigint NOT NULL, identity text COLLATE "C", body text NOT NULL);
+    INSERT INTO taskrouter_streams.fact
+        SELECT task, seq, identity, body FROM taskrouter_streams.fact_4 JOIN taskrouter_streams.call ON call.id = fact_4.call;
+    DROP TABLE taskrouter_streams.fact_4;
+    ALTER TABLE taskrouter_streams.fact ADD PRIMARY KEY (task, seq);
+    CREATE UNIQUE INDEX fact_identity ON taskrouter_streams.fact (identity) WHERE identity IS NOT NULL;
+    DROP INDEX taskrouter_streams.call_task;
+    ALTER TABLE taskrouter_streams.call DROP COLUMN id, ADD PRIMARY KEY (task);
+    DELETE FROM taskrouter_streams.version WHERE number = 4
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_journaled_by_the_version_before_is_taken_over() {
+    let Some(database) = Database::new().await else { return };
+    let journal = open(settings(database.url(), LONG)).await;
+    for call in 1..=20 {
+        ingest(&*journal, call, 1).await;
+    }
+    let claims = journal.claim(10).await.unwrap();
+    for claim in &claims {
+        journal.append(claim, fact(2)).await.unwrap();
+    }
+    let (held, released) = (claims[0].call.clone(), claims[1].call.clone());
+    for claim in &claims[1..] {
+        journal.release(claim, 2, Due::OnFact).await.unwrap();
+    }
+    let mut before = Vec::new();
+    for call in 1..=20 {
+        before.push(stored(&*journal, call).await);
+    }
+    journal.close().await.unwrap();
+    database.say(TO_VERSION_3).await;
+
+    let journal = open(settings(database.url(), LONG)).await;
+    for (call, before) in (1..).zip(&before) {
+        assert_eq!(stored(&*journal, call).await, *before);
+        assert_eq!(journal.ingest(event(call, 1)).await.unwrap(), Ingested::Duplicate);
+    }
+    // What was due is due, what was claimed is claimed, and new calls have numbers of their own.
+    ingest(&*journal, 21, 1).await;
+    let late = NewFact { call: released.clone(), identity: "late".to_owned(), fact: fact(3) };
+    assert_eq!(journal.ingest(late).await.unwrap(), Ingested::New);
+    let due = journal.claim(30).await.unwrap();
+    assert_eq!(due.len(), 12, "{due:?}");
+    assert!(due.iter().any(|claim| claim.call == released && claim.facts == 3));
+    assert!(due.iter().all(|claim| claim.call != held));
+    assert_eq!(stored(&*journal, 21).await, [fact(1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_migration_does_not_wait_for_a_table_while_others_wait_behind_it() {
     let Some(database) = Database::new().await else { return };
     open(settings(database.url(), LONG)).await.close().await.unwrap();
-    let to_version_2 = "ALTER TABLE taskrouter_streams.call DROP COLUMN kept_by, DROP COLUMN kept_seq";
-    database.say(&format!("{to_version_2}; DELETE FROM taskrouter_streams.version WHERE number = 3")).await;
+    database.say(TO_VERSION_3).await;
     let mut reader = database.connect().await;
     reader.execute("BEGIN; LOCK taskrouter_streams.call IN ACCESS SHARE MODE").await.unwrap();
     let refusal = refusal(settings(database.url(), LONG)).await;
     assert!(matches!(refusal, OpenError::Unreachable { .. }), "it is tried again: {refusal:?}");
     assert!(refusal.to_string().ends_with("another transaction has them locked: end it"), "{refusal}");
-    assert_eq!(database.number("SELECT count(*) FROM taskrouter_streams.version").await, 2, "nothing was changed");
+    assert_eq!(database.number("SELECT count(*) FROM taskrouter_streams.version").await, 3, "nothing was changed");
     reader.execute("COMMIT").await.unwrap();
     ingest(&*open(settings(database.url(), LONG)).await, 1, 1).await;
 }
@@ -811,7 +863,7 @@ async fn a_database_of_a_newer_version_is_left_alone() {
     open(settings(database.url(), LONG)).await.close().await.unwrap();
     database.say("INSERT INTO taskrouter_streams.version VALUES (99)").await;
     let refusal = refusal(settings(database.url(), LONG)).await;
-    assert!(matches!(refusal, OpenError::TooNew { found: 99, known: 3, .. }), "{refusal:?}");
+    assert!(matches!(refusal, OpenError::TooNew { found: 99, known: 4, .. }), "{refusal:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
