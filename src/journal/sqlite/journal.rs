@@ -97,6 +97,7 @@ impl SqliteJournal {
             is_failing: false,
             projected: Instant::now(),
             has_unpacked: true,
+            is_idle: false,
         };
         let wal_bytes = settings.commits.wal_bytes.clone();
         let limit = settings.wal_limit_bytes;

@@ -60,6 +60,8 @@ pub(super) struct Writer {
     pub(super) projected: Instant,
     /// There may be calls that are over and not packed.
     pub(super) has_unpacked: bool,
+    /// Nothing has arrived for [`IDLE`]: it catches up without a pause.
+    pub(super) is_idle: bool,
 }
 
 impl Writer {
@@ -86,8 +88,15 @@ impl Writer {
     /// When the file can no longer be relied on.
     fn turn(&mut self, queue: &Receiver<Message<Write>>) -> Result<ControlFlow<()>, JournalError> {
         let is_behind = self.live.lock().is_behind() > 0;
-        // A call that is given back falls behind without a word to this thread.
-        let first = match queue.recv_timeout(if is_behind || self.has_unpacked { IDLE } else { PROJECTED_EVERY }) {
+        let patience = match is_behind || self.has_unpacked {
+            true if self.is_idle => Duration::ZERO,
+            true => IDLE,
+            // A call that is given back falls behind without a word to this thread.
+            false => PROJECTED_EVERY,
+        };
+        let received = queue.recv_timeout(patience);
+        self.is_idle = received.is_err();
+        let first = match received {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => {
                 self.files.check()?;
