@@ -112,7 +112,7 @@ fn the_defaults_are_the_contract() {
     assert_eq!(settings.twilio.max_in_flight, 20);
     assert_eq!(sqlite(&settings), Some(Path::new("taskrouter-streams.db")));
     assert_eq!((settings.journal.queue_limit, settings.journal.batch_limit), (4096, 512));
-    assert_eq!(settings.journal.wal_limit_bytes, 64 * 1024 * 1024);
+    assert_eq!(settings.journal.wal_limit_bytes, 4 * 1024 * 1024);
     assert_eq!(settings.journal.lease, Duration::from_secs(15));
     assert_eq!((settings.journal.pool_size, settings.journal.listen), (8, true));
     assert_eq!(settings.journal.acquire_timeout, Duration::from_secs(2));
