@@ -1,5 +1,6 @@
 //! `doctor` against the simulated Twilio, a running worker and destinations with TLS, as its users start it.
 
+use crate::ports::free;
 use crate::postgres::{self, Database};
 use crate::program::{ACCOUNT, TOKEN, WORKSPACE, program, text};
 use crate::stories::patient;
@@ -8,7 +9,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -32,12 +32,6 @@ struct Fixture {
     service: Option<Service>,
     environment: BTreeMap<String, String>,
     directory: TempDir,
-}
-
-/// Two addresses that nobody has.
-fn free() -> [String; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.each_ref().map(|listener| listener.local_addr().unwrap().to_string())
 }
 
 /// A TLS server for 127.0.0.1 whose certificate is written to `folder`; it answers a request for `/STATUS` with that status.
@@ -87,7 +81,7 @@ impl Fixture {
         })
         .await
         .unwrap();
-        let [public, admin] = free();
+        let [public, admin] = free().map(|address| address.to_string());
         let (port, authority) = destination(&directory).await;
         let environment = [
             ("TWILIO_ACCOUNT_SID", ACCOUNT.to_owned()),
@@ -295,12 +289,12 @@ async fn a_postgresql_that_can_and_that_cannot_keep_the_journal_is_told_from_one
     }
     let uses = database.url_of_a_user_of_the_tables().await;
     fixture.finds(&[("TRS__JOURNAL__URL", &uses)], 0, &[["journal", "warning", "durable write in"]]).await;
-    database.say("DELETE FROM taskrouter_streams.version WHERE number = 3").await;
+    database.say("DELETE FROM taskrouter_streams.version WHERE number = 4").await;
     let older = "has tables of an older version, which this role does not own";
     fixture.finds(&[("TRS__JOURNAL__URL", &uses)], 1, &[["journal", "failure", older]]).await;
     fixture.finds(&[("TRS__JOURNAL__URL", &url)], 0, &[["journal", "warning", "durable write in"]]).await;
     database.say("INSERT INTO taskrouter_streams.version VALUES (99)").await;
-    let newer = "has schema version 99, this program knows up to 3";
+    let newer = "has schema version 99, this program knows up to 4";
     fixture.finds(&[("TRS__JOURNAL__URL", &url)], 1, &[["journal", "failure", newer]]).await;
     let (_, said) = fixture.run(&["doctor"], &[("TRS__JOURNAL__URL", &url)]).await;
     assert!(said.contains("run the newer version"), "{said}");
