@@ -14,6 +14,8 @@ mod ingest;
 mod journals;
 mod latency;
 mod memory;
+#[path = "../../tests/it/ports.rs"]
+mod ports;
 mod server;
 mod steps;
 mod strategies;

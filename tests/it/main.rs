@@ -39,6 +39,7 @@ mod metrics;
 mod pace;
 mod pause_recordings;
 mod pauses;
+mod ports;
 mod postgres;
 mod probe;
 mod program;

@@ -1,9 +1,9 @@
 //! `probe` against the simulated Twilio: every promise of the simulator's is seen, and one that it breaks is told.
 
+use crate::ports::free;
 use crate::program::{ACCOUNT, TOKEN, WORKSPACE, program, text};
 use secrecy::SecretString;
 use serde_json::Value;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ impl Lab {
             workspace: WORKSPACE.parse().unwrap(),
         });
         let sim = sim.await.unwrap();
-        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let [listen] = free().map(|address| address.to_string());
         sim.post_events_to(Destination {
             events_url: format!("{PUBLIC}/taskrouter/events"),
             route: Route { public: PUBLIC.to_owned(), local: format!("http://{listen}") },

@@ -2,6 +2,7 @@
 
 use crate::ingress::{FORM, event, raw, send, status};
 use crate::pace::scaled;
+use crate::ports::free;
 use crate::postgres::another_server;
 use crate::program::{self, program, text};
 use crate::strangers::{PATIENCE, get};
@@ -15,12 +16,6 @@ use tempfile::TempDir;
 
 /// The default of `shutdown.grace_ms`.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// Addresses that nobody has.
-fn free<const N: usize>() -> [SocketAddr; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.each_ref().map(|listener| listener.local_addr().unwrap())
-}
 
 fn serve(journal: &str, listen: [SocketAddr; 2]) -> Command {
     let mut command = program();

@@ -1,7 +1,8 @@
 //! A PgBouncer in transaction mode, in front of a cluster, that lives as long as the process that started it.
 
 use super::cluster::run;
-use std::net::{TcpListener, TcpStream};
+use crate::ports::free;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command};
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ pub(crate) struct Bouncer {
 
 impl Bouncer {
     pub(crate) fn start(program: &Path, server: u16) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let [port] = free().map(|address| address.port());
         let arguments = |shell: &mut Command| {
             shell.arg(program).args([server.to_string(), port.to_string()]);
         };

@@ -1,7 +1,7 @@
 //! A PostgreSQL that lives as long as the process that started it.
 
+use crate::ports::free;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -74,7 +74,7 @@ fn certificates() -> TempDir {
 impl Cluster {
     /// Commits wait for the disk when `fsync` is "on".
     pub(crate) fn start(programs: &Path, fsync: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let [port] = free().map(|address| address.port());
         let certificates = certificates();
         let arguments = |shell: &mut Command| {
             shell.arg(programs).arg(port.to_string()).arg(certificates.path()).arg(fsync);
