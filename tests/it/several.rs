@@ -15,7 +15,7 @@ use taskrouter_streams::call::step::Settled;
 use taskrouter_streams::journal::{Backlog, CallQuery, Journal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use twilio_simulator::callbacks::{Delivered, Destination};
+use twilio_simulator::callbacks::{Delivered, Delivery, Destination};
 use twilio_simulator::faults::{Fault, On};
 use twilio_simulator::world::{Mode, OpName, Target};
 use twilio_simulator::{Route, Settings, SimConfig, Simulator};
@@ -289,6 +289,16 @@ pub(crate) async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
     task
 }
 
+/// How the events of a task fared that nobody has acknowledged.
+fn not_taken(sim: &Simulator, task: &TaskSid) -> Vec<Delivery> {
+    let mut deliveries = sim.deliveries();
+    deliveries.retain(|delivery| delivery.task == *task);
+    let is_taken = |delivery: &Delivery| delivery.outcome == Delivered::Answered(204);
+    let taken: BTreeSet<_> = deliveries.iter().filter(|one| is_taken(one)).map(|one| one.event.clone()).collect();
+    deliveries.retain(|delivery| !taken.contains(&delivery.event));
+    deliveries
+}
+
 /// Waits until these streams run and the customer is in the conference with somebody, their guard raised, held or not.
 async fn until(sim: &Simulator, task: &TaskSid, streams: &[&str], held: bool) {
     let deadline = Instant::now() + scaled(LIMIT);
@@ -301,9 +311,10 @@ async fn until(sim: &Simulator, task: &TaskSid, streams: &[&str], held: bool) {
         }
         assert!(
             Instant::now() < deadline,
-            "expected {streams:?}; it is {picture:?}; violations {:?}; {:#?}",
+            "expected {streams:?}; it is {picture:?}; violations {:?}; {:#?}; not taken: {:#?}",
             sim.world(|world| world.violations().to_vec()),
-            sim.world(|world| world.report(task))
+            sim.world(|world| world.report(task)),
+            not_taken(sim, task)
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

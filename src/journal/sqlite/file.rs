@@ -8,6 +8,14 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Whoever has closed the file may have just started a program, which has it too until it runs: flock(2) is of an open file, and a
+/// child has its parent's until execve(2).
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two looks whether it is free.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// A file that belongs to the journal's: its name with this at the end.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -23,10 +31,14 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let mut options = OpenOptions::new();
     let opened = options.create(true).truncate(false).read(true).write(true).mode(0o600).open(path);
     let file = opened.map_err(|error| unfit(path, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.display().to_string() }),
-        Err(TryLockError::Error(error)) => Err(unfit(path, &error)),
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.display().to_string() }),
+            Err(TryLockError::Error(error)) => return Err(unfit(path, &error)),
+        }
     }
 }
 
