@@ -3,7 +3,7 @@
 use crate::lab::rng::Rng;
 use crate::pace::scaled;
 use crate::program::Serving;
-use crate::several::{Balancer, Load, every_call_is_told_whole, nothing_acknowledged_is_lost, twilio};
+use crate::several::{Balancer, Load, every_call_is_told_whole, not_taken, nothing_acknowledged_is_lost, twilio};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use taskrouter_streams::journal::{
 use taskrouter_streams::telemetry::metrics::Commits;
 use tempfile::TempDir;
 use twilio_simulator::Simulator;
+use twilio_simulator::callbacks::Delivery;
 
 /// Far beyond what any recovery takes; a wait that fails says what it waited for.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -71,6 +72,20 @@ impl Ward {
                 self.sim.world(|world| world.violations().to_vec())
             );
             tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until no event is on one of its last ways to the door: Twilio gives up after six, or 15 s, and what nobody has taken
+    /// nobody can lose.
+    async fn spares_what_was_tried_often(&self) {
+        let deadline = Instant::now() + scaled(LIMIT);
+        loop {
+            let not_taken = not_taken(&self.sim, |delivery| delivery.event_type.starts_with("reservation."));
+            let now = self.sim.world(|world| world.now());
+            let is_late = |delivery: &&Delivery| delivery.attempt >= 4 || now - delivery.at > 5_000;
+            let Some(late) = not_taken.iter().find(is_late) else { return };
+            assert!(Instant::now() < deadline, "Twilio has given up {late:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -143,6 +158,7 @@ async fn killed_again_and_again(seed: u64, strategy: &'static str) {
         ward.works(dice.below(24) as usize).await;
         // Between two requests: in a commit, at the door, while it folds.
         tokio::time::sleep(Duration::from_micros(u64::from(dice.below(20_000)))).await;
+        ward.spares_what_was_tried_often().await;
         ward.dies_and_is_followed();
     }
     let calls = load.ends().await;

@@ -289,13 +289,12 @@ pub(crate) async fn a_warm_transfer(sim: &Simulator) -> TaskSid {
     task
 }
 
-/// How the events of a task fared that nobody has acknowledged.
-fn not_taken(sim: &Simulator, task: &TaskSid) -> Vec<Delivery> {
+/// The attempts to deliver such events as nobody has acknowledged.
+pub(crate) fn not_taken(sim: &Simulator, is_such: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
     let mut deliveries = sim.deliveries();
-    deliveries.retain(|delivery| delivery.task == *task);
-    let is_taken = |delivery: &Delivery| delivery.outcome == Delivered::Answered(204);
-    let taken: BTreeSet<_> = deliveries.iter().filter(|one| is_taken(one)).map(|one| one.event.clone()).collect();
-    deliveries.retain(|delivery| !taken.contains(&delivery.event));
+    let is_taken = |delivery: &&Delivery| delivery.outcome == Delivered::Answered(204);
+    let taken: BTreeSet<_> = deliveries.iter().filter(is_taken).map(|delivery| delivery.event.clone()).collect();
+    deliveries.retain(|delivery| is_such(delivery) && !taken.contains(&delivery.event));
     deliveries
 }
 
@@ -314,7 +313,7 @@ async fn until(sim: &Simulator, task: &TaskSid, streams: &[&str], held: bool) {
             "expected {streams:?}; it is {picture:?}; violations {:?}; {:#?}; not taken: {:#?}",
             sim.world(|world| world.violations().to_vec()),
             sim.world(|world| world.report(task)),
-            not_taken(sim, task)
+            not_taken(sim, |delivery| delivery.task == *task)
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
