@@ -1,6 +1,6 @@
 //! Twilio answering badly, and the world ending, in the middle of everything: nobody is dropped, and what can be repeated is.
 
-use super::stories::{patient, play, story, told};
+use super::stories::{play, stage_of, story, told};
 use std::time::Duration;
 use taskrouter_streams::call::Call;
 use taskrouter_streams::call::policy::Strategy;
@@ -79,7 +79,7 @@ async fn stage(story: &Scenario, strategy: Strategy) -> Testbed {
     let extra = format!(
         "{QUICK}[twilio]\nconnect_timeout_ms = 300\nrequest_timeout_ms = 300\n[streams]\nstrategy = \"{strategy}\"\n"
     );
-    Testbed::start(story.config(&patient()).unwrap(), &extra).await.unwrap()
+    stage_of(story, &extra).await
 }
 
 /// Tells the story with the fault; complains about violations, unrest and what `judge` finds in the stage afterwards.

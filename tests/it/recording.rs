@@ -1,6 +1,6 @@
 //! Recording what Twilio sends: nothing personal survives, and the recording tells the same call.
 
-use crate::stories::patient;
+use crate::stories::{stage_of, story};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -20,8 +20,6 @@ use taskrouter_streams::twilio::signature::{Pair, parse_pairs};
 use taskrouter_streams::twilio::witness::Witness;
 use tempfile::TempDir;
 use twilio_simulator::recorded::{Expectation, Recording, Replay, ReplayVerdict};
-use twilio_simulator::scenario::{self, SCENARIOS};
-use twilio_simulator::testbed::Testbed;
 
 const ACCOUNT: &str = "AC5e11e12345678901234567890123abcd";
 const WORKSPACE: &str = "WS5e11e12345678901234567890123abcd";
@@ -344,11 +342,8 @@ fn a_folder_with_something_in_it_keeps_that_and_an_unwritable_one_hurts_nobody()
 /// Plays a scenario on a service that records; the folder.
 async fn record(name: &str, strategy: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
-    let (_, text) = SCENARIOS.iter().find(|(known, _)| *known == name).unwrap();
-    let scenario = scenario::read(text).unwrap();
-    let config = scenario.config(&patient()).unwrap();
-    let extra = format!("[streams]\nstrategy = \"{strategy}\"\n");
-    let testbed = Testbed::start(config, &extra).await.unwrap();
+    let scenario = story(name);
+    let testbed = stage_of(&scenario, &format!("[streams]\nstrategy = \"{strategy}\"\n")).await;
     let testbed = testbed.restart_with(|settings| settings.record = Some(folder.path().to_owned())).await.unwrap();
     let outcome = testbed.run(&scenario).await;
     assert_eq!(outcome.failures, Vec::<String>::new());

@@ -1,7 +1,7 @@
 //! Traces, as a collector receives them.
 
 use crate::program::Serving;
-use crate::stories::{patient, settle, story};
+use crate::stories::{settle, stage_of, story};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -52,8 +52,7 @@ impl Collector {
 }
 
 async fn stage(traces: &str) -> Testbed {
-    let configuration = format!("[traces]\n{traces}\n");
-    Testbed::start(story("warm-transfer").config(&patient()).unwrap(), &configuration).await.unwrap()
+    stage_of(&story("warm-transfer"), &format!("[traces]\n{traces}\n")).await
 }
 
 /// A warm transfer, with a restart in the middle; the facts of its call.
