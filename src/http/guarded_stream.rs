@@ -66,6 +66,8 @@ impl GuardedStream {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
+        // A connection is asked far more often than it has something.
+        ready!(self.io.poll_read_ready(context))?;
         let mut chunk = [0; READ_AT_ONCE];
         let room = buffer.remaining().min(READ_AT_ONCE - self.read);
         let mut chunk = ReadBuf::new(&mut chunk[..room]);

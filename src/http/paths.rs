@@ -6,11 +6,9 @@
 use super::pause_signature;
 use super::state::IngestState;
 use crate::telemetry::labels;
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::ServiceRequest;
 use actix_web::http::Uri;
 use actix_web::http::uri::PathAndQuery;
-use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 
 /// For TaskRouter's event callbacks.
@@ -44,17 +42,13 @@ const NUMBER_DIGITS: usize = 5;
 struct AskedTarget(String);
 
 /// Has a request with nearly one of our paths handled as one with that path.
-pub(super) async fn correct(
-    mut request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+pub(super) fn correct(request: &mut ServiceRequest) {
     if let Some(uri) = corrected(request.uri()) {
         let asked = AskedTarget(target(request.uri()).to_owned());
         request.extensions_mut().insert(asked);
         request.match_info_mut().get_mut().update(&uri);
         request.head_mut().uri = uri;
     }
-    next.call(request).await
 }
 
 fn corrected(uri: &Uri) -> Option<Uri> {

@@ -25,7 +25,7 @@ use actix_service::{
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::ALLOW;
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, Route, web};
 use std::net::TcpListener;
@@ -137,8 +137,7 @@ fn app(
     App::new()
         .app_data(state)
         .app_data(metrics)
-        .wrap(from_fn(metrics::answers))
-        .wrap(from_fn(paths::correct))
+        .wrap(from_fn(handle))
         .service(probed.default_service(web::to(paths::not_found)))
         .default_service(web::to(paths::not_found))
         .service(only(EVENTS_PATH, web::post().to(events::receive)))
@@ -155,6 +154,15 @@ fn app(
                 app.service(only(RESUME_PATH, web::post().to(pause::resume)));
             }
         })
+}
+
+/// Every request, before it is known which path it is for.
+async fn handle(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    paths::correct(&mut request);
+    metrics::answers(request, next).await
 }
 
 /// For the health check of a load balancer that sees only this listener.

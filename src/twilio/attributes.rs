@@ -29,7 +29,7 @@ impl Attributes {
     pub fn call(&self) -> CallAttributes {
         let text = |name: &str| self.0.get(name).and_then(Value::as_str);
         let call = |sid: &str| sid.parse::<CallSid>().ok();
-        let is_customer = |role: &str| word(role) == "customer";
+        let is_customer = |role: &str| is(role, "customer");
         let conference = self.0.get("conference");
         // Whoever is named in the conference and is not the customer: "worker", "supervisor", whatever a plugin adds.
         let participants = conference.and_then(|conference| conference.get("participants")).and_then(Value::as_object);
@@ -68,21 +68,23 @@ impl Attributes {
 
     /// Whether an agent placed the call. Whatever is not said to be so counts as inbound.
     fn is_outbound(&self) -> bool {
-        self.0.get("direction").and_then(Value::as_str).is_some_and(|direction| word(direction) == "outbound")
+        self.0.get("direction").and_then(Value::as_str).is_some_and(|direction| is(direction, "outbound"))
     }
 
     /// Whether agents call one another, as plugins for internal calls write it (lehel-twilio/plugin-dialpad and its kin): a
     /// mark of its own, or an outbound call to an address that is no telephone.
     fn is_internal(&self) -> bool {
-        let text = |name: &str| self.0.get(name).and_then(Value::as_str).map(word).filter(|text| !text.is_empty());
+        let text = |name: &str| self.0.get(name)?.as_str().map(str::trim).filter(|text| !text.is_empty());
         let is_true = |name: &str| match self.0.get(name) {
             Some(Value::Bool(truth)) => *truth,
-            Some(Value::String(text)) => word(text) == "true",
+            Some(Value::String(text)) => is(text, "true"),
             Some(Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_)) | None => false,
         };
-        let callee = ["outbound_to", "to"].into_iter().filter_map(text).next().unwrap_or_default();
-        let to_client = callee.starts_with("client:") || callee.starts_with("sip:");
-        is_true("client_call") || is_true("internal") || self.is_outbound() && to_client
+        let callee = text("outbound_to").or_else(|| text("to"));
+        let scheme = callee.and_then(|callee| callee.split_once(':')).map(|(scheme, _)| scheme);
+        let to_client =
+            || scheme.is_some_and(|scheme| ["client", "sip"].iter().any(|own| scheme.eq_ignore_ascii_case(own)));
+        is_true("client_call") || is_true("internal") || self.is_outbound() && to_client()
     }
 
     /// The values at a path of names separated by dots: a string, number or boolean, or each of a list of them; else none.
@@ -96,9 +98,9 @@ impl Attributes {
     }
 }
 
-/// A word that a person or a program of others wrote, as it is compared: without its case, and without the white space around it.
-fn word(text: &str) -> String {
-    text.trim().to_ascii_lowercase()
+/// Whether a person or a program of others wrote this word: whatever its case, and with white space around it or not.
+fn is(text: &str, word: &str) -> bool {
+    text.trim().eq_ignore_ascii_case(word)
 }
 
 fn scalar(value: &Value) -> Option<String> {
