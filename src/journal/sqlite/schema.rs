@@ -21,6 +21,9 @@ pub(super) const PATIENCE_AFTER_A_FAILURE: Duration = Duration::from_millis(100)
 /// SQLite's 2 MB every look would be a reading of the file once it has some ten thousand calls that are over.
 const PAGES_KEPT: &str = "PRAGMA cache_size = -16384;";
 
+/// So many times `journal.wal_limit_bytes` are kept of a log that has been folded.
+const KEPT_FACTOR: u64 = 2;
+
 /// The tables, and the version that first has each.
 const TABLES: [(&str, i64); 5] = [("call", 1), ("fact", 1), ("mark", 2), ("projection", 4), ("packed", 6)];
 
@@ -181,9 +184,11 @@ const VERSION_7: &str = "
     CREATE INDEX call_unpacked ON call (id) WHERE over_ms IS NOT NULL AND packed = 0;
 ";
 
-/// What a reader has made of the log is given back as soon as it can be: `log_bytes` are kept.
+/// What a reader has made of the log is given back as soon as it can be. More than `log_bytes` is kept, because commits go on while so
+/// much is folded: what is cut off each time has to be appended each time.
 fn writing(log_bytes: u64) -> String {
-    format!("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {log_bytes}; {PAGES_KEPT}")
+    let kept = log_bytes.saturating_mul(KEPT_FACTOR);
+    format!("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {kept}; {PAGES_KEPT}")
 }
 
 pub(super) fn open_for_writing(path: &Path, log_bytes: u64) -> Result<Connection, OpenError> {

@@ -22,6 +22,10 @@ use std::time::{Duration, Instant};
 /// sqlite.org/fileformat2.html#the_write_ahead_log
 const FRAME_HEADER_BYTES: u64 = 24;
 
+/// The log is looked at no more often, however many commits there are: a look takes as long as it takes to write a fact, and the log
+/// hardly grows meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
 /// Until the next attempt after a first that a reader prevented.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
@@ -99,6 +103,7 @@ impl WriteAheadLog {
             if is_closing {
                 break;
             }
+            std::thread::sleep(LOOK_EVERY);
         }
         self.fold("TRUNCATE");
         if self.files.check().is_err() {
