@@ -133,5 +133,5 @@ fn log_stream(new: &NewFact) {
 
 /// A fact that becomes known now.
 pub fn new_fact(clock: &Clock, task: TaskSid, identity: String, what: FactKind) -> NewFact {
-    NewFact { call: task, identity, fact: Fact { at: clock.now(), kind: what } }
+    NewFact { call: task, identity, fact: Arc::new(Fact { at: clock.now(), kind: what }) }
 }

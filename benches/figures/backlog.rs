@@ -106,7 +106,7 @@ fn updated(number: u32) -> NewFact {
         fields: Fields::new(),
     };
     let what = FactKind::Task(TaskEvent { stamp: EventStamp { sid: None, at: 1 }, change: TaskChange::Updated, task });
-    NewFact { call, identity: format!("EV{digits}"), fact: Fact { at: 1, kind: what } }
+    NewFact { call, identity: format!("EV{digits}"), fact: Fact { at: 1, kind: what }.into() }
 }
 
 /// Returns the seconds.

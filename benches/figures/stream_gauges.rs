@@ -63,7 +63,7 @@ async fn fill(journal: &Arc<dyn Journal>) {
                 let call: TaskSid = format!("WT{number:032x}").parse().unwrap();
                 for (place, fact) in facts.iter().enumerate() {
                     let identity = format!("{number}/{place}");
-                    journal.ingest(NewFact { call: call.clone(), identity, fact: fact.clone() }).await.unwrap();
+                    journal.ingest(NewFact { call: call.clone(), identity, fact: fact.clone().into() }).await.unwrap();
                 }
             }
         });

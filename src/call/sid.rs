@@ -54,11 +54,6 @@ macro_rules! sid {
             /// The two letters that every SID of this kind begins with.
             pub const PREFIX: &'static str = $prefix;
 
-            /// The first SID, in their order, whose text can begin with `beginning`; `None` when none can.
-            pub fn first_with(beginning: &str) -> Option<Self> {
-                format!("{beginning:0<SID_LENGTH$}").parse().ok()
-            }
-
             /// The SID as Twilio writes it.
             pub fn as_str(&self) -> &str {
                 // ASCII, as `bytes` has checked.

@@ -3,6 +3,7 @@
 use super::JournalError;
 use crate::call::fact::Fact;
 use crate::call::sid::{CallSid, TaskSid};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The place of a fact in its call, from 1, without gaps.
@@ -15,8 +16,8 @@ pub struct NewFact {
     pub call: TaskSid,
     /// The event's identity: `Sid` (EV…), else (type, resource, timestamp). A second fact of the same identity is dropped.
     pub identity: String,
-    /// The fact.
-    pub fact: Fact,
+    /// The fact: shared, so that whoever journals it has it afterwards too.
+    pub fact: Arc<Fact>,
 }
 
 /// What became of an event.

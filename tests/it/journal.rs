@@ -46,7 +46,7 @@ fn fact(number: i64) -> Fact {
 }
 
 fn event(call: u32, number: i64) -> NewFact {
-    NewFact { call: task(call), identity: format!("{call}/{number}"), fact: fact(number) }
+    NewFact { call: task(call), identity: format!("{call}/{number}"), fact: fact(number).into() }
 }
 
 async fn ingest(journal: &dyn Journal, call: u32, number: i64) {

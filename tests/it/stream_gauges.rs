@@ -65,7 +65,7 @@ async fn tell(journal: &Watched, call: u32, facts: &[Fact], first: usize) {
         let call: TaskSid = format!("WT{call:032x}").parse().unwrap();
         let identity = format!("{call}/{}", first + number);
         assert_eq!(
-            journal.journal.ingest(NewFact { call, identity, fact: fact.clone() }).await.unwrap(),
+            journal.journal.ingest(NewFact { call, identity, fact: fact.clone().into() }).await.unwrap(),
             Ingested::New
         );
     }

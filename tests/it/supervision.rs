@@ -81,7 +81,7 @@ async fn a_listener_that_is_stopped_ends_in_order() {
 /// Something new about a call, so that it is due.
 async fn hears_of(journal: &dyn Journal, task: &TaskSid, identity: &str) {
     let fact = Fact { at: journal.clock().now(), kind: FactKind::Redriven };
-    journal.ingest(NewFact { call: task.clone(), identity: identity.to_owned(), fact }).await.unwrap();
+    journal.ingest(NewFact { call: task.clone(), identity: identity.to_owned(), fact: fact.into() }).await.unwrap();
 }
 
 async fn json(stage: &Testbed, path: &str) -> serde_json::Value {

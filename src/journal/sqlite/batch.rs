@@ -1,7 +1,7 @@
 //! Facts that share a commit: written into the open transaction, then taken into memory once that is durable.
 
 use super::foreseen::{Consulted, Taken};
-use super::live::{CallId, Live, LiveCalls};
+use super::live::{CallId, Live};
 use super::packing::{self, Unpacked};
 use super::projection::{self, Projected};
 use super::queue::{Answer, WriteFact};
@@ -9,15 +9,17 @@ use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::{CallSid, TaskSid};
 use crate::journal::calls::wakes;
 use crate::journal::{Claim, Foreseen, Ingested, JournalError, NewFact, Seq};
-use rusqlite::{Connection, params};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use rusqlite::{CachedStatement, Connection, params};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A fact that was committed.
 pub(super) struct Committed {
     pub(super) call: CallId,
     pub(super) seq: Seq,
-    pub(super) fact: Fact,
+    pub(super) fact: Arc<Fact>,
     /// Its place in the file.
     pub(super) place: i64,
     /// What came from outside: it reopens its call and, if it `wakes`, makes it due.
@@ -34,8 +36,8 @@ pub(super) struct Batch<'a> {
     facts: Vec<Committed>,
     /// Calls that memory does not know, by their tasks.
     found: HashMap<TaskSid, Found>,
-    /// The last number of each call in this batch.
-    seqs: HashMap<CallId, Seq>,
+    /// The last number of each call of which something was written.
+    seqs: BTreeMap<CallId, Seq>,
     next_id: CallId,
     /// Of the next fact. Given by us, because SQLite would give those of deleted facts again.
     place: i64,
@@ -57,6 +59,13 @@ impl Found {
         match self {
             Found::New(id) => *id,
             Found::Over(call) => call.id,
+        }
+    }
+
+    fn last_seq(&self) -> Seq {
+        match self {
+            Found::New(_) => 0,
+            Found::Over(call) => call.last_seq,
         }
     }
 }
@@ -90,7 +99,7 @@ impl<'a> Batch<'a> {
             now,
             facts,
             found: HashMap::new(),
-            seqs: HashMap::new(),
+            seqs: BTreeMap::new(),
             next_id,
             place,
             taken,
@@ -102,15 +111,15 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// What SQLite said. Whoever waits is answered with the others.
-    pub(super) fn write(&mut self, connection: &Connection, fact: WriteFact) -> rusqlite::Result<()> {
+    pub(super) fn write(&mut self, file: &mut Statements<'_>, fact: WriteFact) -> rusqlite::Result<()> {
         match fact {
             WriteFact::Ingest(new, answer) => {
-                let written = self.ingest(connection, new);
+                let written = self.ingest(file, new);
                 let ingested = written.as_ref().copied().unwrap_or(Ingested::Duplicate);
                 self.completions.push(Completion::Ingested(answer, ingested));
                 written.map(drop)
             }
-            WriteFact::Append(claim, fact, answer) => match self.append(connection, &claim, fact) {
+            WriteFact::Append(claim, fact, answer) => match self.append(file, &claim, fact) {
                 Ok(appended) => {
                     self.completions.push(Completion::Appended(answer, appended));
                     Ok(())
@@ -131,22 +140,26 @@ impl<'a> Batch<'a> {
         });
     }
 
-    fn ingest(&mut self, connection: &Connection, new: NewFact) -> rusqlite::Result<Ingested> {
+    fn ingest(&mut self, file: &mut Statements<'_>, new: NewFact) -> rusqlite::Result<Ingested> {
         let NewFact { call: task, identity, fact } = new;
-        let known = self.live.lock().id_of(&task);
-        let id = match known {
-            Some(id) => id,
-            None => self.find(connection, &task)?,
-        };
-        if let Some(Found::Over(_)) = self.found.get(&task) {
-            match packing::unpack(connection, id, &identity, self.place)? {
-                Unpacked::Duplicate => return Ok(Ingested::Duplicate),
-                Unpacked::Rows(made) => self.place += made,
+        let known = self.live.lock().of_task(&task).map(|(id, call)| (id, call.last_seq));
+        let (id, last_seq) = match known {
+            Some(known) => known,
+            None => {
+                let found = self.find(file, &task)?;
+                let (id, last_seq) = (found.id(), found.last_seq());
+                if let Found::Over(_) = found {
+                    match packing::unpack(file.connection, id, &identity, self.place)? {
+                        Unpacked::Duplicate => return Ok(Ingested::Duplicate),
+                        Unpacked::Rows(made) => self.place += made,
+                    }
+                }
+                (id, last_seq)
             }
-        }
-        let seq = self.last_seq(id, &task) + 1;
+        };
+        let seq = self.seqs.get(&id).copied().unwrap_or(last_seq) + 1;
         let first = (seq == 1).then_some(&task);
-        if !insert(connection, self.place, id, seq, first, Some(&identity), &fact)? {
+        if !file.insert(self.place, id, seq, first, Some(&identity), &fact)? {
             return Ok(Ingested::Duplicate);
         }
         let wakes = wakes(&fact.kind, seq);
@@ -156,16 +169,16 @@ impl<'a> Batch<'a> {
 
     fn append(
         &mut self,
-        connection: &Connection,
+        file: &mut Statements<'_>,
         claim: &Claim,
-        fact: Fact,
+        fact: Arc<Fact>,
     ) -> rusqlite::Result<Result<Seq, JournalError>> {
         let id = match self.live.lock().appending(claim) {
             Ok(id) => id,
             Err(lost) => return Ok(Err(lost)),
         };
-        let seq = self.last_seq(id, &claim.call) + 1;
-        match insert(connection, self.place, id, seq, None, None, &fact) {
+        let seq = self.last_seq(id) + 1;
+        match file.insert(self.place, id, seq, None, None, &fact) {
             Ok(_) => {
                 self.wrote(Committed { call: id, seq, fact, place: self.place, is_event: false, wakes: false });
                 Ok(Ok(seq))
@@ -183,7 +196,7 @@ impl<'a> Batch<'a> {
     /// What SQLite said.
     pub(super) fn foresee(
         &mut self,
-        connection: &Connection,
+        file: &mut Statements<'_>,
         consulted: &Consulted,
         lease: Duration,
     ) -> rusqlite::Result<()> {
@@ -193,19 +206,19 @@ impl<'a> Batch<'a> {
             news.entry(fact.call).or_default();
         }
         for fact in &self.facts {
-            news.entry(fact.call).and_modify(|news| news.push((fact.seq, fact.fact.clone())));
+            news.entry(fact.call).and_modify(|news| news.push((fact.seq, Fact::clone(&fact.fact))));
         }
         for (id, news) in news {
             let Some((claim, before)) = self.live.lock().foresee(id, news.len(), lease, self.now) else { continue };
-            let is_alone = |leg: &CallSid| is_alone(connection, self.live, id, leg);
+            let is_alone = |leg: &CallSid| is_alone(file.connection, self.live, id, leg);
             let Some(Foreseen { first }) = foresight.foresee(&claim, self.began, news, &is_alone) else {
                 self.live.lock().foreseen(id, Some(before));
                 continue;
             };
-            let seq = self.last_seq(id, &claim.call) + 1;
+            let seq = self.last_seq(id) + 1;
             self.taken.push(Taken::new(id, before, claim, foresight.clone(), first.is_some()));
-            if let Some(fact) = first {
-                insert(connection, self.place, id, seq, None, None, &fact)?;
+            if let Some(fact) = first.map(Arc::new) {
+                file.insert(self.place, id, seq, None, None, &fact)?;
                 self.wrote(Committed { call: id, seq, fact, place: self.place, is_event: false, wakes: false });
             }
         }
@@ -219,37 +232,39 @@ impl<'a> Batch<'a> {
     }
 
     /// Looks for a call that memory does not know, and gives it a number when the file does not know it either.
-    fn find(&mut self, connection: &Connection, task: &TaskSid) -> rusqlite::Result<CallId> {
-        if let Some(found) = self.found.get(task) {
-            return Ok(found.id());
-        }
-        let found = match projection::call_of(connection, task)? {
-            Some(call) => Found::Over(Box::new(call)),
-            None => {
-                self.next_id += 1;
-                Found::New(self.next_id - 1)
-            }
-        };
-        let id = found.id();
-        self.found.insert(task.clone(), found);
-        Ok(id)
+    fn find(&mut self, file: &mut Statements<'_>, task: &TaskSid) -> rusqlite::Result<&Found> {
+        Ok(match self.found.entry(task.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(match projection::found(file.connection, &mut file.find, task)? {
+                Some(call) => Found::Over(Box::new(call)),
+                None => {
+                    self.next_id += 1;
+                    Found::New(self.next_id - 1)
+                }
+            }),
+        })
     }
 
-    fn last_seq(&self, id: CallId, task: &TaskSid) -> Seq {
-        if let Some(seq) = self.seqs.get(&id) {
-            return *seq;
-        }
-        match self.found.get(task) {
-            Some(Found::New(_)) => 0,
-            Some(Found::Over(call)) => call.last_seq,
-            None => self.live.lock().get(id).map_or(0, |call| call.last_seq),
-        }
+    /// Of a call that memory knows, or of which something was written.
+    fn last_seq(&self, id: CallId) -> Seq {
+        let written = self.seqs.get(&id).copied();
+        written.unwrap_or_else(|| self.live.lock().get(id).map_or(0, |call| call.last_seq))
     }
 
     /// Takes what is durable into memory and answers whoever waits. Says whether a call became due.
     pub(super) fn committed(self) -> bool {
         let mut calls = self.live.lock();
-        let becomes_due = Self::take_in(self.facts, self.found, &mut calls, self.now);
+        // What was found for a duplicate stays where it is.
+        for (task, found) in self.found.into_iter().filter(|(_, found)| self.seqs.contains_key(&found.id())) {
+            match found {
+                Found::New(id) => calls.begin(id, task, self.now),
+                Found::Over(call) => calls.load(*call, self.now),
+            }
+        }
+        let mut becomes_due = false;
+        for fact in self.facts {
+            becomes_due |= calls.committed(fact, self.now);
+        }
         for taken in self.taken.iter().filter(|taken| !taken.has_first) {
             calls.foreseen(taken.id, None);
         }
@@ -257,23 +272,6 @@ impl<'a> Batch<'a> {
         self.taken.into_iter().for_each(Taken::durable);
         for completion in self.completions {
             completion.answer(Ok(()));
-        }
-        becomes_due
-    }
-
-    fn take_in(facts: Vec<Committed>, mut found: HashMap<TaskSid, Found>, calls: &mut LiveCalls, now: EpochMs) -> bool {
-        // What was found for a duplicate stays where it is.
-        let touched: HashSet<CallId> = facts.iter().map(|fact| fact.call).collect();
-        found.retain(|_, found| touched.contains(&found.id()));
-        for (task, found) in found {
-            match found {
-                Found::New(id) => calls.begin(id, task, now),
-                Found::Over(call) => calls.load(*call, now),
-            }
-        }
-        let mut becomes_due = false;
-        for fact in facts {
-            becomes_due |= calls.committed(fact, now);
         }
         becomes_due
     }
@@ -314,22 +312,37 @@ fn is_alone(connection: &Connection, live: &Live, id: CallId, leg: &CallSid) -> 
     is_alone
 }
 
-/// Returns whether it is new: only an identity can be there already.
-fn insert(
-    connection: &Connection,
-    place: i64,
-    call: CallId,
-    seq: Seq,
-    task: Option<&TaskSid>,
-    identity: Option<&str>,
-    fact: &Fact,
-) -> rusqlite::Result<bool> {
-    let body = serde_json::to_string(fact).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    let inserted = connection
-        .prepare_cached(
+/// What a batch asks of the file, prepared once for all its facts.
+pub(super) struct Statements<'c> {
+    connection: &'c Connection,
+    insert: CachedStatement<'c>,
+    find: CachedStatement<'c>,
+}
+
+impl<'c> Statements<'c> {
+    /// # Errors
+    /// What SQLite said.
+    pub(super) fn new(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let insert = connection.prepare_cached(
             "INSERT INTO fact (id, call, seq, task, identity, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (call, identity) DO NOTHING",
-        )?
-        .execute(params![place, call, seq, task.map(TaskSid::as_str), identity, body])?;
-    Ok(inserted == 1)
+        )?;
+        Ok(Self { connection, insert, find: projection::finding(connection)? })
+    }
+
+    /// Returns whether it is new: only an identity can be there already.
+    fn insert(
+        &mut self,
+        place: i64,
+        call: CallId,
+        seq: Seq,
+        task: Option<&TaskSid>,
+        identity: Option<&str>,
+        fact: &Fact,
+    ) -> rusqlite::Result<bool> {
+        let body =
+            serde_json::to_string(fact).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        let inserted = self.insert.execute(params![place, call, seq, task.map(TaskSid::as_str), identity, body])?;
+        Ok(inserted == 1)
+    }
 }

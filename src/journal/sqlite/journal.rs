@@ -139,7 +139,7 @@ impl SqliteJournal {
         fact: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> WriteFact,
     ) -> Result<T, JournalError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Write::Fact(Box::new(fact(answer))))?;
+        self.send(Write::Fact(fact(answer)))?;
         answered.await.map_err(|_| self.is_gone())?
     }
 
@@ -229,7 +229,7 @@ impl Claims for SqliteJournal {
     }
 
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
-        Box::pin(self.write_fact(|answer| WriteFact::Append(claim.clone(), fact, answer)))
+        Box::pin(self.write_fact(|answer| WriteFact::Append(claim.clone(), Arc::new(fact), answer)))
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {

@@ -3,14 +3,13 @@
 use super::live::{CallId, LiveCall, LiveCalls};
 use super::packing::text;
 use crate::call::fact::EpochMs;
-use crate::call::sid::{CallSid, SID_LENGTH, TaskSid};
+use crate::call::sid::{SID_LENGTH, TaskSid};
 use crate::journal::calls::{self, SearchKey};
 use crate::journal::packed::unpack;
 use crate::journal::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
 use rusqlite::Error::FromSqlConversionFailure;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, named_params};
-use std::ops::Bound;
 use std::time::Duration;
 
 /// The newest call has no call after it.
@@ -18,7 +17,6 @@ const BEYOND: (i64, &str) = (i64::MAX, "");
 
 /// A page of the calls in memory; taken before the page of the rows, so that a call that moves from here to there is in one of them.
 pub(super) fn in_memory(calls: &LiveCalls, query: &CallQuery, now: EpochMs) -> Vec<CallRow> {
-    let id_of = |task: &TaskSid| calls.id_of(task);
     let is_asked_for = |call: &&LiveCall| {
         let in_state = match query.state {
             CallState::All => true,
@@ -33,15 +31,7 @@ pub(super) fn in_memory(calls: &LiveCalls, query: &CallQuery, now: EpochMs) -> V
         (Some(find), _) => found(calls, find),
         (None, CallState::Parked) => calls.parked.iter().copied().collect(),
         (None, CallState::Over) => calls.ended.iter().copied().collect(),
-        (None, CallState::All | CallState::Live) => {
-            let end = query
-                .after
-                .as_ref()
-                .map_or(Bound::Unbounded, |Cursor { changed, call }| Bound::Excluded((*changed, call.clone())));
-            let in_order = calls.order.range((Bound::Unbounded, end)).rev();
-            let page = in_order.filter_map(|(_, task)| calls.get(id_of(task)?)).filter(is_asked_for);
-            return page.take(limit).map(|call| row(call, query.summaries, now)).collect();
-        }
+        (None, CallState::All | CallState::Live) => newest(calls, query.after.as_ref(), limit, is_asked_for),
     };
     let found = found.into_iter().filter_map(|id| calls.get(id)).filter(is_asked_for);
     let mut rows: Vec<CallRow> = found.map(|call| row(call, query.summaries, now)).collect();
@@ -49,18 +39,33 @@ pub(super) fn in_memory(calls: &LiveCalls, query: &CallQuery, now: EpochMs) -> V
     rows
 }
 
+/// So many calls from the cursor on, and whatever else changed in the same millisecond as the last: of those, the list is in the order
+/// of their tasks.
+fn newest(
+    calls: &LiveCalls,
+    after: Option<&Cursor>,
+    limit: usize,
+    is_asked_for: impl Fn(&&LiveCall) -> bool,
+) -> Vec<CallId> {
+    let last = after.map_or(EpochMs::MAX, |after| after.changed);
+    let mut page = Vec::new();
+    let mut oldest = EpochMs::MAX;
+    for (changed, id) in calls.order.range(..=(last, CallId::MAX)).rev() {
+        if page.len() >= limit && *changed != oldest {
+            break;
+        }
+        if calls.get(*id).is_some_and(|call| is_asked_for(&call)) {
+            page.push(*id);
+            oldest = *changed;
+        }
+    }
+    page
+}
+
 fn found(calls: &LiveCalls, find: &str) -> Vec<CallId> {
     match SearchKey::parse(find) {
-        Some(SearchKey::Task) => {
-            let from = TaskSid::first_with(find).map(|first| calls.ids.range(first..));
-            let found = from.into_iter().flatten().take_while(|(task, _)| task.as_str().starts_with(find));
-            found.map(|(_, id)| *id).collect()
-        }
-        Some(SearchKey::Customer) => {
-            let from = CallSid::first_with(find).map(|first| calls.customers.range((first, CallId::MIN)..));
-            let found = from.into_iter().flatten().take_while(|(customer, _)| customer.as_str().starts_with(find));
-            found.map(|(_, id)| *id).collect()
-        }
+        Some(SearchKey::Task) => calls.of_tasks(find).collect(),
+        Some(SearchKey::Customer) => calls.on_legs(find).collect(),
         None => Vec::new(),
     }
 }

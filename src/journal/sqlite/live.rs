@@ -4,12 +4,13 @@
 use super::batch::Committed;
 use super::projection::Projected;
 use super::schedule::{Schedule, Schedules};
+use super::sid_index::SidIndex;
 use super::tail::Tail;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::{CallSid, TaskSid};
 use crate::journal::calls::customer;
 use crate::journal::{Backlog, Claim, Due, JournalError, Seq};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -71,11 +72,12 @@ impl Live {
 
 #[derive(Default)]
 pub(super) struct LiveCalls {
-    calls: HashMap<CallId, LiveCall>,
-    pub(super) ids: BTreeMap<TaskSid, CallId>,
-    pub(super) customers: BTreeSet<(CallSid, CallId)>,
-    /// The order of the list.
-    pub(super) order: BTreeSet<(EpochMs, TaskSid)>,
+    /// In the order in which they began, in which most are asked for too. Each at its own place: a map that grows moves what is in it.
+    calls: BTreeMap<CallId, Box<LiveCall>>,
+    by_task: SidIndex,
+    by_customer: SidIndex,
+    /// The order of the list, but for calls that changed in the same millisecond.
+    pub(super) order: BTreeSet<(EpochMs, CallId)>,
     schedules: Schedules,
     /// Over, and not yet projected.
     pub(super) ended: BTreeSet<CallId>,
@@ -99,21 +101,39 @@ pub(super) struct LiveCalls {
 
 impl LiveCalls {
     pub(super) fn get(&self, id: CallId) -> Option<&LiveCall> {
-        self.calls.get(&id)
+        self.calls.get(&id).map(Box::as_ref)
+    }
+
+    pub(super) fn of_task(&self, task: &TaskSid) -> Option<(CallId, &LiveCall)> {
+        let mut calls = self.by_task.candidates(task.as_str()).filter_map(|id| Some((id, self.get(id)?)));
+        calls.find(|(_, call)| call.task == *task)
     }
 
     pub(super) fn id_of(&self, task: &TaskSid) -> Option<CallId> {
-        self.ids.get(task).copied()
+        self.of_task(task).map(|(id, _)| id)
+    }
+
+    /// The calls whose task begins with this.
+    pub(super) fn of_tasks(&self, beginning: &str) -> impl Iterator<Item = CallId> {
+        let begins = move |id: &CallId| self.get(*id).is_some_and(|call| call.task.as_str().starts_with(beginning));
+        self.by_task.candidates(beginning).filter(begins)
+    }
+
+    /// The calls whose customer's leg begins with this.
+    pub(super) fn on_legs(&self, beginning: &str) -> impl Iterator<Item = CallId> {
+        let leg = |id: &CallId| self.get(*id)?.customer.as_ref();
+        let begins = move |id: &CallId| leg(id).is_some_and(|leg| leg.as_str().starts_with(beginning));
+        self.by_customer.candidates(beginning).filter(begins)
     }
 
     /// Takes up a call as it is in the file.
     pub(super) fn load(&mut self, call: Projected, now: EpochMs) {
         let Projected { id, task, customer, is_alone, last_seq, changed, due, over, parked, .. } = call;
         self.next_id = self.next_id.max(id + 1);
-        self.ids.insert(task.clone(), id);
-        self.order.insert((changed, task.clone()));
+        self.by_task.insert(task.as_str(), id);
+        self.order.insert((changed, id));
         if let Some(customer) = &customer {
-            self.customers.insert((customer.clone(), id));
+            self.by_customer.insert(customer.as_str(), id);
         }
         if parked {
             self.parked.insert(id);
@@ -138,7 +158,7 @@ impl LiveCalls {
             is_over_in_file: over.is_some(),
             summary: None,
         };
-        self.calls.insert(id, call);
+        self.calls.insert(id, Box::new(call));
         self.schedule(id, due.map_or(Schedule::OnFact, |due| Schedule::due(due, now)));
     }
 
@@ -153,7 +173,7 @@ impl LiveCalls {
     /// Takes a fact into account that is in the file now. Says whether its call became due.
     pub(super) fn committed(&mut self, committed: Committed, now: EpochMs) -> bool {
         let Committed { call: id, seq, fact, place, is_event, wakes } = committed;
-        self.note(id, seq, Some(&fact), is_event, now);
+        self.note(id, seq, Some(&*fact), is_event, now);
         self.last_place = place;
         let Some(call) = self.calls.get_mut(&id) else { return false };
         call.appending -= u32::from(!is_event && call.appending > 0);
@@ -186,9 +206,9 @@ impl LiveCalls {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.last_seq = seq;
         if call.changed != changed {
-            self.order.remove(&(call.changed, call.task.clone()));
+            self.order.remove(&(call.changed, id));
             call.changed = changed;
-            self.order.insert((changed, call.task.clone()));
+            self.order.insert((changed, id));
         }
         if let Some(parks) = fact.and_then(|fact| fact.kind.parks()) {
             call.parked = parks;
@@ -201,9 +221,9 @@ impl LiveCalls {
         let named = fact.and_then(|fact| customer(&fact.kind)).filter(|named| call.customer.as_ref() != Some(named));
         if let Some(named) = named {
             if let Some(before) = call.customer.replace(named.clone()) {
-                self.customers.remove(&(before, id));
+                self.by_customer.remove(before.as_str(), id);
             }
-            self.customers.insert((named.clone(), id));
+            self.by_customer.insert(named.as_str(), id);
             call.is_alone_in_file = false;
         }
         if is_event && call.over.take().is_some() {
@@ -213,7 +233,7 @@ impl LiveCalls {
 
     /// The facts of a call after this number, when memory has all of them.
     pub(super) fn facts_after(&self, task: &TaskSid, after: Seq) -> Option<Vec<(Seq, Fact)>> {
-        let call = self.get(self.id_of(task)?)?;
+        let (_, call) = self.of_task(task)?;
         call.tail.after(after, call.last_seq)
     }
 
@@ -278,7 +298,7 @@ impl LiveCalls {
 
     /// Whether no other call in memory is on a leg.
     pub(super) fn is_alone(&self, id: CallId, leg: &CallSid) -> bool {
-        self.on_leg(leg).all(|other| other == id)
+        self.on_legs(leg.as_str()).all(|other| other == id)
     }
 
     /// The customer's leg, where no other call is on it, in memory or in the file.
@@ -292,11 +312,6 @@ impl LiveCalls {
         if let Some(call) = self.calls.get_mut(&id).filter(|call| call.customer.as_ref() == Some(leg)) {
             call.is_alone_in_file = true;
         }
-    }
-
-    fn on_leg(&self, leg: &CallSid) -> impl Iterator<Item = CallId> {
-        let on_leg = self.customers.range((leg.clone(), CallId::MIN)..=(leg.clone(), CallId::MAX));
-        on_leg.map(|(_, id)| *id)
     }
 
     /// A fact under this claim is about to be committed.
@@ -436,15 +451,15 @@ impl LiveCalls {
         self.schedule(id, Schedule::OnFact);
         let Some(mut call) = self.calls.remove(&id) else { return };
         self.in_tails -= call.tail.clear();
-        self.ids.remove(&call.task);
+        self.by_task.remove(call.task.as_str(), id);
         if let Some(customer) = call.customer {
             // From now on only the file says that this call was there.
-            for other in self.on_leg(&customer).collect::<Vec<_>>() {
+            for other in self.on_legs(customer.as_str()).collect::<Vec<_>>() {
                 self.calls.entry(other).and_modify(|other| other.is_alone_in_file = false);
             }
-            self.customers.remove(&(customer, id));
+            self.by_customer.remove(customer.as_str(), id);
         }
-        self.order.remove(&(call.changed, call.task));
+        self.order.remove(&(call.changed, id));
         self.ended.remove(&id);
         self.parked.remove(&id);
         self.over_in_file -= usize::from(call.is_over_in_file);

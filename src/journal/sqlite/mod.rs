@@ -14,7 +14,7 @@
 //! | `journal` | what each part of a journal is for this store |
 //! | `writer`, `batch` | facts that share a commit |
 //! | `foreseen` | calls whose first step shares the commit of its event |
-//! | `live`, `schedule`, `tail` | the live calls, when each is worked on, and their newest facts |
+//! | `live`, `schedule`, `sid_index`, `tail` | the live calls, when each is worked on, how they are found, and their newest facts |
 //! | `projection` | the rows of calls: written, read at a start, pruned |
 //! | `packing` | the facts of calls that are over, in one row each |
 //! | `reader`, `listing` | facts and pages of calls |
@@ -36,6 +36,7 @@ mod reader;
 mod schedule;
 mod schema;
 mod settings;
+mod sid_index;
 mod tail;
 mod turns;
 mod wal;

@@ -8,7 +8,7 @@ use crate::call::sid::{CallSid, TaskSid};
 use crate::journal::packed::pack;
 use crate::journal::retention::Opening;
 use crate::journal::{Clock, MachineTime, Seq};
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use std::collections::BTreeSet;
 
 /// Rows in one transaction: some milliseconds.
@@ -110,11 +110,22 @@ fn write(connection: &Connection, rows: &[Projected], place: i64, newest: Option
 
 /// The row of a call that memory does not know, and so is over.
 pub(super) fn call_of(connection: &Connection, task: &TaskSid) -> rusqlite::Result<Option<Projected>> {
-    connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM call WHERE task = ?1 AND over_ms IS NOT NULL"))?
-        .query_row([task.as_str()], |row| projected(connection, row))
-        .optional()
-        .map(Option::flatten)
+    found(connection, &mut finding(connection)?, task)
+}
+
+/// What [`found`] asks.
+pub(super) fn finding(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+    connection.prepare_cached(&format!("SELECT {COLUMNS} FROM call WHERE task = ?1 AND over_ms IS NOT NULL"))
+}
+
+/// As [`call_of`], by a statement that is there already.
+pub(super) fn found(
+    connection: &Connection,
+    finding: &mut CachedStatement<'_>,
+    task: &TaskSid,
+) -> rusqlite::Result<Option<Projected>> {
+    let row = finding.query_row([task.as_str()], |row| projected(connection, row)).optional();
+    row.map(Option::flatten)
 }
 
 /// Whether no row of another call that is over names this leg.

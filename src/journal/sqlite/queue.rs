@@ -4,6 +4,7 @@ use super::live::Live;
 use crate::call::fact::Fact;
 use crate::journal::{Claim, Ingested, JournalError, NewFact, Seq};
 use rusqlite::Connection;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, JournalError>>;
@@ -20,7 +21,7 @@ pub(super) type Read = Box<dyn FnOnce(&Connection) + Send>;
 /// What is written.
 pub(super) enum Write {
     /// A fact, which shares its commit with others.
-    Fact(Box<WriteFact>),
+    Fact(WriteFact),
     /// Anything else, in a transaction of its own: it answers by itself.
     Other(Other),
 }
@@ -31,5 +32,5 @@ pub(super) type Other = Box<dyn FnOnce(&mut Connection, &Live) -> Result<(), Jou
 /// A fact to be written.
 pub(super) enum WriteFact {
     Ingest(NewFact, Answer<Ingested>),
-    Append(Claim, Fact, Answer<Seq>),
+    Append(Claim, Arc<Fact>, Answer<Seq>),
 }

@@ -3,6 +3,7 @@
 
 use crate::call::fact::Fact;
 use crate::journal::Seq;
+use std::sync::Arc;
 
 /// Of one call. One that gets more at once has them read from the file.
 const LONGEST: usize = 64;
@@ -12,11 +13,11 @@ const ALL: usize = 16_384;
 
 /// Facts without a gap between them, up to the call's last.
 #[derive(Default)]
-pub(super) struct Tail(Vec<(Seq, Fact)>);
+pub(super) struct Tail(Vec<(Seq, Arc<Fact>)>);
 
 impl Tail {
     /// Adds a fact where there is room beside the facts in all tails, whose new number it returns.
-    pub(super) fn push(&mut self, seq: Seq, fact: Fact, all: usize) -> usize {
+    pub(super) fn push(&mut self, seq: Seq, fact: Arc<Fact>, all: usize) -> usize {
         if self.0.len() >= LONGEST || all >= ALL {
             return all - self.clear();
         }
@@ -30,7 +31,8 @@ impl Tail {
             return Some(Vec::new());
         }
         let is_whole = self.0.first().is_some_and(|(first, _)| *first <= after + 1);
-        is_whole.then(|| self.0.iter().filter(|(seq, _)| *seq > after).cloned().collect())
+        let later = self.0.iter().filter(|(seq, _)| *seq > after);
+        is_whole.then(|| later.map(|(seq, fact)| (*seq, Fact::clone(fact))).collect())
     }
 
     /// Returns how many there were.

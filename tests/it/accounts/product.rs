@@ -100,8 +100,8 @@ async fn a_call_that_was_journaled_before_there_were_several_accounts_is_the_fir
             kind["task"].as_object_mut().unwrap().remove("account")
         };
         assert_eq!(account(&mut written), Some(serde_json::Value::from(GREEN.0)), "events name it since then");
-        let fact = serde_json::from_value(written).unwrap();
-        town.service.journal().ingest(NewFact { call: task, identity, fact }).await.unwrap();
+        let fact: Fact = serde_json::from_value(written).unwrap();
+        town.service.journal().ingest(NewFact { call: task, identity, fact: fact.into() }).await.unwrap();
     }
     streaming(&town.green, &task, &["alice"]).await;
     assert_eq!(town.blue.world(|world| world.requests().to_vec()), []);
@@ -381,7 +381,7 @@ impl Town {
     /// As an operator does.
     async fn redrives(&self, task: &TaskSid, number: usize) {
         let fact = Fact { at: self.service.journal().clock().now(), kind: FactKind::Redriven };
-        let redriven = NewFact { call: task.clone(), identity: format!("redriven:{task}:{number}"), fact };
+        let redriven = NewFact { call: task.clone(), identity: format!("redriven:{task}:{number}"), fact: fact.into() };
         self.service.journal().ingest(redriven).await.unwrap();
     }
 }

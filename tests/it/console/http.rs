@@ -263,7 +263,7 @@ fn accepted(n: u32) -> NewFact {
         worker_fields: BTreeMap::new(),
     };
     let call = event.task.task.clone();
-    NewFact { call, identity: format!("EV{n}"), fact: Fact { at, kind: FactKind::Reservation(event) } }
+    NewFact { call, identity: format!("EV{n}"), fact: Fact { at, kind: FactKind::Reservation(event) }.into() }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What every store promises to operators through [`Journal`].
 
 use super::*;
+use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use taskrouter_streams::call::fact::{CallAttributes, EventStamp, Parked, TaskChange, TaskEvent, TaskView};
 use taskrouter_streams::call::rules::Fields;
@@ -32,7 +33,7 @@ pub(super) fn naming(call: u32, leg: u32, at: i64) -> NewFact {
     };
     let what =
         FactKind::Task(TaskEvent { stamp: EventStamp { sid: None, at }, change: TaskChange::Updated, task: view });
-    NewFact { call: task(call), identity: format!("{call}/names {leg}"), fact: Fact { at, kind: what } }
+    NewFact { call: task(call), identity: format!("{call}/names {leg}"), fact: Fact { at, kind: what }.into() }
 }
 
 fn parked() -> Fact {
@@ -78,9 +79,8 @@ pub(super) async fn the_most_recently_changed_call_is_listed_first(store: &impl 
 
 pub(super) async fn pages_follow_one_another_without_gap_or_repetition(store: &impl Store) {
     let journal = store.open(LONG).await;
-    for call in 0..20 {
-        ingest(&*journal, call, 1).await;
-    }
+    // At once, so that many have changed in the same millisecond, and against the order of the list.
+    join_all((0..20).rev().map(|call| ingest(&*journal, call, 1))).await;
     for claim in journal.claim(7).await.unwrap() {
         journal.release(&claim, 1, Due::Over).await.unwrap();
     }
@@ -135,7 +135,7 @@ pub(super) async fn a_call_is_parked_until_it_is_redriven(store: &impl Store) {
     }
     assert_eq!(rows(&*journal, CallState::Parked).await.len(), 2);
     let redriven = Fact { at: 1, kind: FactKind::Redriven };
-    let asked = NewFact { call: task(1), identity: "asked by an operator".to_owned(), fact: redriven.clone() };
+    let asked = NewFact { call: task(1), identity: "asked by an operator".to_owned(), fact: redriven.clone().into() };
     journal.ingest(asked).await.unwrap();
     assert_eq!(listed(&*journal, CallState::Parked).await, [task(2)]);
     let other = claims.iter().find(|claim| claim.call == task(2)).unwrap();
@@ -185,6 +185,16 @@ pub(super) async fn a_call_is_found_by_its_sid_or_its_customers_or_their_beginni
     };
     assert_eq!(sorted(found(&*journal, &beginning(task(0x11).as_str())).await), both);
     assert_eq!(sorted(found(&*journal, &beginning(customer(0x511).as_str())).await), both);
+    // Digits are what they are, and not what they are worth.
+    for beginning in ["WTab", "WTAB", "WTac"] {
+        let call = format!("{beginning:0<34}").parse().unwrap();
+        journal.ingest(NewFact { call, ..naming(0x40, 0x540, 1) }).await.unwrap();
+    }
+    for (beginning, calls) in [("WTab", 1), ("WTA", 1), ("WTa", 2), ("WTaB", 0), ("WTabg", 0), ("WT0", 4), ("WT", 7)] {
+        let found = found(&*journal, beginning).await;
+        assert_eq!(found.len(), calls, "{beginning}: {found:?}");
+        assert!(found.iter().all(|call| call.as_str().starts_with(beginning)), "{beginning}: {found:?}");
+    }
     for nothing in ["", "W", "%", "CA%", "WK11", "ä", "wt"] {
         assert_eq!(found(&*journal, nothing).await, [], "{nothing:?}");
     }

@@ -364,7 +364,7 @@ async fn a_nul_in_a_fact_is_kept() {
     let journal = open(settings(database.url(), LONG)).await;
     let operation = Operation::Read(Read::FindConference { friendly_name: "a\0b".to_owned() });
     let odd = Fact { at: 1, kind: FactKind::Begun(Step { id: 1, operation, why: Vec::new() }) };
-    let event = NewFact { call: task(1), identity: "EV1".to_owned(), fact: odd.clone() };
+    let event = NewFact { call: task(1), identity: "EV1".to_owned(), fact: odd.clone().into() };
     assert_eq!(journal.ingest(event).await.unwrap(), Ingested::New);
     assert_eq!(stored(&*journal, 1).await, [odd]);
 }
@@ -733,7 +733,7 @@ async fn a_text_is_stored_as_it_is_whatever_it_holds_and_however_the_server_read
             Fact { at: 1, kind: FactKind::Begun(Step { id: 1, operation, why: Vec::new() }) }
         };
         for text in odd {
-            let event = NewFact { call: task(call), identity: format!("{setting}{text}"), fact: with(text) };
+            let event = NewFact { call: task(call), identity: format!("{setting}{text}"), fact: with(text).into() };
             assert_eq!(journal.ingest(event.clone()).await.unwrap(), Ingested::New, "{text}");
             assert_eq!(journal.ingest(event).await.unwrap(), Ingested::Duplicate, "{text}");
         }
@@ -833,7 +833,7 @@ async fn what_was_journaled_by_the_version_before_is_taken_over() {
     }
     // What was due is due, what was claimed is claimed, and new calls have numbers of their own.
     ingest(&*journal, 21, 1).await;
-    let late = NewFact { call: released.clone(), identity: "late".to_owned(), fact: fact(3) };
+    let late = NewFact { call: released.clone(), identity: "late".to_owned(), fact: fact(3).into() };
     assert_eq!(journal.ingest(late).await.unwrap(), Ingested::New);
     let due = journal.claim(30).await.unwrap();
     assert_eq!(due.len(), 12, "{due:?}");

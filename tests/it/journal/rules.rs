@@ -226,9 +226,9 @@ pub(super) async fn the_beginning_of_an_unknown_call_wakes_nobody(store: &impl S
     let hint = journal.hint();
     let beginning = |call| {
         let event = listing::naming(call, call, 1);
-        let FactKind::Task(task) = event.fact.kind else { panic!("it is of a task") };
+        let FactKind::Task(task) = event.fact.kind.clone() else { panic!("it is of a task") };
         let kind = FactKind::Task(TaskEvent { change: TaskChange::Created, ..task });
-        NewFact { fact: Fact { at: 1, kind }, ..event }
+        NewFact { fact: Fact { at: 1, kind }.into(), ..event }
     };
     assert_eq!(journal.ingest(beginning(1)).await.unwrap(), Ingested::New);
     assert_eq!(journal.claim(10).await.unwrap(), []);

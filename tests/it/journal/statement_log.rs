@@ -24,7 +24,7 @@ fn secret(number: i64) -> Fact {
 }
 
 fn secret_event(number: i64) -> NewFact {
-    NewFact { call: task(7), identity: format!("{SECRET} {number}"), fact: secret(number) }
+    NewFact { call: task(7), identity: format!("{SECRET} {number}"), fact: secret(number).into() }
 }
 
 fn log(server: &Cluster) -> String {

@@ -1,0 +1,57 @@
+//! Live calls by a SID of theirs, in memory.
+
+use super::live::CallId;
+
+/// Calls with so many bits in common are in one bucket: two dozen of 400,000 live ones.
+const BUCKET_BITS: u32 = 14;
+
+/// As many digits as a key has.
+const DIGITS: usize = 16;
+
+/// Calls by the first digits of a SID, as a number. Every new call is looked for at a place that no processor's cache holds, and here
+/// that is one place: a tree has one on each of its levels. SIDs that begin alike are told apart by whoever asks.
+pub(super) struct SidIndex(Vec<Vec<(u64, CallId)>>);
+
+impl Default for SidIndex {
+    fn default() -> Self {
+        Self(vec![Vec::new(); 1 << BUCKET_BITS])
+    }
+}
+
+impl SidIndex {
+    pub(super) fn insert(&mut self, sid: &str, id: CallId) {
+        if let Some((key, bucket)) = self.bucket(sid) {
+            bucket.push((key, id));
+        }
+    }
+
+    pub(super) fn remove(&mut self, sid: &str, id: CallId) {
+        if let Some((_, bucket)) = self.bucket(sid) {
+            bucket.retain(|(_, other)| *other != id);
+        }
+    }
+
+    /// The calls whose SID may begin with this, and few others: whoever asks compares.
+    pub(super) fn candidates(&self, beginning: &str) -> impl Iterator<Item = CallId> {
+        let keys = key(beginning, '0').zip(key(beginning, 'f')).map(|(first, last)| first..=last);
+        let buckets = keys.as_ref().and_then(|keys| self.0.get(place(*keys.start())..=place(*keys.end())));
+        let entries = buckets.into_iter().flatten().flatten();
+        entries.filter(move |(key, _)| keys.as_ref().is_some_and(|keys| keys.contains(key))).map(|(_, id)| *id)
+    }
+
+    fn bucket(&mut self, sid: &str) -> Option<(u64, &mut Vec<(u64, CallId)>)> {
+        let key = key(sid, '0')?;
+        Some((key, self.0.get_mut(place(key))?))
+    }
+}
+
+fn place(key: u64) -> usize {
+    usize::try_from(key >> (u64::BITS - BUCKET_BITS)).unwrap_or(0)
+}
+
+/// The first digits after the two letters, filled up; `None` when there is another character among them.
+fn key(beginning: &str, fill: char) -> Option<u64> {
+    let digits = beginning.get(2..)?;
+    let digits = digits.chars().chain(std::iter::repeat(fill)).take(DIGITS);
+    digits.map(|digit| digit.to_digit(16)).try_fold(0, |key, digit| Some(key << 4 | u64::from(digit?)))
+}
