@@ -64,7 +64,7 @@ fn newest(
 
 fn found(calls: &LiveCalls, find: &str) -> Vec<CallId> {
     match SearchKey::parse(find) {
-        Some(SearchKey::Task) => calls.of_tasks(find).collect(),
+        Some(SearchKey::Task) => calls.of_tasks(find).map(|(id, _)| id).collect(),
         Some(SearchKey::Customer) => calls.on_legs(find).collect(),
         None => Vec::new(),
     }

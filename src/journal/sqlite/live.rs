@@ -105,8 +105,7 @@ impl LiveCalls {
     }
 
     pub(super) fn of_task(&self, task: &TaskSid) -> Option<(CallId, &LiveCall)> {
-        let mut calls = self.by_task.candidates(task.as_str()).filter_map(|id| Some((id, self.get(id)?)));
-        calls.find(|(_, call)| call.task == *task)
+        self.of_tasks(task.as_str()).next()
     }
 
     pub(super) fn id_of(&self, task: &TaskSid) -> Option<CallId> {
@@ -114,9 +113,9 @@ impl LiveCalls {
     }
 
     /// The calls whose task begins with this.
-    pub(super) fn of_tasks(&self, beginning: &str) -> impl Iterator<Item = CallId> {
-        let begins = move |id: &CallId| self.get(*id).is_some_and(|call| call.task.as_str().starts_with(beginning));
-        self.by_task.candidates(beginning).filter(begins)
+    pub(super) fn of_tasks(&self, beginning: &str) -> impl Iterator<Item = (CallId, &LiveCall)> {
+        let calls = self.by_task.candidates(beginning).filter_map(|id| Some((id, self.get(id)?)));
+        calls.filter(move |(_, call)| call.task.as_str().starts_with(beginning))
     }
 
     /// The calls whose customer's leg begins with this.

@@ -1,6 +1,7 @@
 //! Live calls by a SID of theirs, in memory.
 
 use super::live::CallId;
+use std::ops::RangeInclusive;
 
 /// Calls with so many bits in common are in one bucket: two dozen of 400,000 live ones.
 const BUCKET_BITS: u32 = 14;
@@ -33,14 +34,14 @@ impl SidIndex {
 
     /// The calls whose SID may begin with this, and few others: whoever asks compares.
     pub(super) fn candidates(&self, beginning: &str) -> impl Iterator<Item = CallId> {
-        let keys = key(beginning, '0').zip(key(beginning, 'f')).map(|(first, last)| first..=last);
+        let keys = keys(beginning);
         let buckets = keys.as_ref().and_then(|keys| self.0.get(place(*keys.start())..=place(*keys.end())));
         let entries = buckets.into_iter().flatten().flatten();
         entries.filter(move |(key, _)| keys.as_ref().is_some_and(|keys| keys.contains(key))).map(|(_, id)| *id)
     }
 
     fn bucket(&mut self, sid: &str) -> Option<(u64, &mut Vec<(u64, CallId)>)> {
-        let key = key(sid, '0')?;
+        let key = *keys(sid)?.start();
         Some((key, self.0.get_mut(place(key))?))
     }
 }
@@ -49,9 +50,13 @@ fn place(key: u64) -> usize {
     usize::try_from(key >> (u64::BITS - BUCKET_BITS)).unwrap_or(0)
 }
 
-/// The first digits after the two letters, filled up; `None` when there is another character among them.
-fn key(beginning: &str, fill: char) -> Option<u64> {
-    let digits = beginning.get(2..)?;
-    let digits = digits.chars().chain(std::iter::repeat(fill)).take(DIGITS);
-    digits.map(|digit| digit.to_digit(16)).try_fold(0, |key, digit| Some(key << 4 | u64::from(digit?)))
+/// The keys of all SIDs with this beginning, of a whole SID its only one; `None` when it holds another character than digits.
+fn keys(beginning: &str) -> Option<RangeInclusive<u64>> {
+    let digits = beginning.get(2..)?.chars().take(DIGITS);
+    // Each digit leaves a sixteenth of the keys, which are one more than `rest`.
+    let (first, rest) = digits.map(|digit| digit.to_digit(16)).try_fold((0, u64::MAX), |(first, rest), digit| {
+        let rest = rest >> 4;
+        Some((first + u64::from(digit?) * (rest + 1), rest))
+    })?;
+    Some(first..=first + rest)
 }
