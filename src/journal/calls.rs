@@ -58,7 +58,7 @@ pub struct CallRow {
     pub customer: Option<CallSid>,
     /// How many facts it has.
     pub facts: Seq,
-    /// When the last of them was journaled, by the store's clock.
+    /// When the last of them was journaled, or it was given back as over after that, by the store's clock.
     pub changed: EpochMs,
     /// How long until it is looked at again; `None` when it waits for a fact, and while a worker has it.
     pub due: Option<Duration>,

@@ -34,10 +34,10 @@ pub struct StreamGauges {
     unreadable: BTreeSet<TaskSid>,
     /// Calls that changed recently: how many facts they had when folded, and when the last of them was journaled.
     recent: BTreeMap<TaskSid, (Seq, EpochMs)>,
-    /// The newest change of any call, once there has been a complete count.
-    newest: Option<EpochMs>,
-    /// When the last complete count began.
-    begun: Option<Instant>,
+    /// When the last count began that succeeded, by the journal's clock.
+    counted: Option<EpochMs>,
+    /// When everything was last counted.
+    recounted: Option<Instant>,
 }
 
 /// The streams of one call, or of all.
@@ -63,8 +63,8 @@ impl StreamGauges {
             streams: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             recent: BTreeMap::new(),
-            newest: None,
-            begun: None,
+            counted: None,
+            recounted: None,
         }
     }
 
@@ -100,21 +100,20 @@ impl StreamGauges {
 
     /// The streams of all live calls. What a failed count has learned is kept for the next one.
     async fn count(&mut self) -> Result<StreamCount, JournalError> {
-        if self.begun.is_none_or(|begun| begun.elapsed() >= RECOUNT_AFTER) {
+        if self.recounted.is_none_or(|at| at.elapsed() >= RECOUNT_AFTER) {
             self.streams.clear();
             self.unreadable.clear();
             self.recent.clear();
-            (self.newest, self.begun) = (None, Some(Instant::now()));
+            (self.counted, self.recounted) = (None, Some(Instant::now()));
         }
-        let since = self.newest.map(|newest| newest - RECENT_MS);
+        let begun = self.journal.clock().now();
+        let since = self.counted.map(|counted| counted - RECENT_MS);
         // A call that has ended changed shortly before.
         let state = if since.is_some() { CallState::All } else { CallState::Live };
         let mut query = CallQuery { state, limit: PAGE_LIMIT, ..CallQuery::default() };
-        let mut newest = self.newest.unwrap_or(EpochMs::MIN);
         loop {
             let page = self.journal.calls(query.clone()).await?;
             for row in page.iter().take_while(|row| since.is_none_or(|since| row.changed >= since)) {
-                newest = newest.max(row.changed);
                 self.update(row).await?;
             }
             match page.last() {
@@ -125,10 +124,8 @@ impl StreamGauges {
                 Some(_) | None => break,
             }
         }
-        // One that lies in the future would hide what changes until then.
-        let newest = newest.min(self.journal.clock().now());
-        self.newest = (newest > EpochMs::MIN).then_some(newest);
-        self.recent.retain(|_, (_, changed)| *changed >= newest - RECENT_MS);
+        self.counted = Some(begun);
+        self.recent.retain(|_, (_, changed)| *changed >= begun - RECENT_MS);
         Ok(self.streams.values().fold(StreamCount::default(), StreamCount::plus))
     }
 

@@ -132,6 +132,9 @@ impl<const DURABLE: bool> ClaimedWrites<'_, DURABLE> {
                      over_ms = CASE WHEN is_over AND last_seq <= seen THEN ",
                 now_ms!(),
                 " END,
+                     changed_ms = CASE WHEN is_over AND last_seq <= seen THEN ",
+                now_ms!(),
+                " ELSE changed_ms END,
                      summary = coalesce(asked.summary, call.summary), kept_by = $8, kept_seq = least(seen, last_seq)
                  FROM unnest($1, $2, $3, $4, $5, $6, $7) AS asked (place, task, fence, seen, pause, is_over, summary)
                  WHERE call.task = asked.task AND call.fence = asked.fence AND leased

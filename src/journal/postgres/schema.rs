@@ -64,7 +64,7 @@ const VERSION_1: &str = r#"
         leased boolean NOT NULL DEFAULT false,
         fence bigint NOT NULL DEFAULT 0,
         over_ms bigint,                       -- since when it is over; NULL = live
-        changed_ms bigint NOT NULL,           -- when its last fact was journaled
+        changed_ms bigint NOT NULL,           -- when its last fact was journaled, or later, when it was over
         parked boolean,                       -- true = a change was given up
         customer text COLLATE "C",            -- the customer's CallSid
         own_seq bigint,                       -- the number of the last fact that a worker appended, and what it was:

@@ -55,6 +55,15 @@ impl LiveCall {
     pub(super) fn is_leased(&self) -> bool {
         matches!(self.schedule, Schedule::Leased { .. })
     }
+
+    /// The only place where a call changes its place in the order.
+    fn change(&mut self, id: CallId, at: EpochMs, order: &mut BTreeSet<(EpochMs, CallId)>) {
+        if self.changed != at {
+            order.remove(&(self.changed, id));
+            self.changed = at;
+            order.insert((at, id));
+        }
+    }
 }
 
 /// All of them, for every thread. Nobody holds the lock during a commit or a reading.
@@ -204,11 +213,7 @@ impl LiveCalls {
         self.dirtied(id);
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.last_seq = seq;
-        if call.changed != changed {
-            self.order.remove(&(call.changed, id));
-            call.changed = changed;
-            self.order.insert((changed, id));
-        }
+        call.change(id, changed, &mut self.order);
         if let Some(parks) = fact.and_then(|fact| fact.kind.parks()) {
             call.parked = parks;
             if parks {
@@ -354,6 +359,7 @@ impl LiveCalls {
         };
         if due == Due::Over && !has_more {
             call.over = Some(now);
+            call.change(id, now, &mut self.order);
             call.summary = summary.or(call.summary.take());
             self.ended.insert(id);
         }

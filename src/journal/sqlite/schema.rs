@@ -166,7 +166,7 @@ const VERSION_7: &str = "
         task TEXT NOT NULL,
         customer TEXT,                        -- the customer's CallSid
         last_seq INTEGER NOT NULL,
-        changed_ms INTEGER NOT NULL,          -- when its last fact was journaled
+        changed_ms INTEGER NOT NULL,          -- when its last fact was journaled, or later, when it was over
         due_ms INTEGER,                       -- when it wants to be looked at; NULL = when a fact arrives
         over_ms INTEGER,                      -- since when it is over; NULL = live
         parked INTEGER NOT NULL,              -- 1 = a change was given up

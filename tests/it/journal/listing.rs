@@ -75,6 +75,17 @@ pub(super) async fn the_most_recently_changed_call_is_listed_first(store: &impl 
     assert_eq!(all[0].call, task(1), "our own facts count as well");
     assert_eq!(all[0].facts, 2);
     assert!(all.is_sorted_by(|a, b| a.changed >= b.changed), "{all:?}");
+    let claim = claims.iter().find(|claim| claim.call == task(2)).unwrap();
+    later(&*journal, 4, 1).await;
+    journal.release(claim, 1, Due::Over).await.unwrap();
+    assert_eq!(
+        listed(&*journal, CallState::All).await,
+        [task(2), task(4), task(1), task(3)],
+        "that it is over is a change"
+    );
+    let claim = claims.iter().find(|claim| claim.call == task(3)).unwrap();
+    journal.release(claim, 2, Due::OnFact).await.unwrap();
+    assert_eq!(listed(&*journal, CallState::All).await.last(), Some(&task(3)), "that it waits is none");
 }
 
 pub(super) async fn pages_follow_one_another_without_gap_or_repetition(store: &impl Store) {
@@ -116,7 +127,7 @@ pub(super) async fn calls_are_listed_by_their_state(store: &impl Store) {
     assert_eq!(listed(&*journal, CallState::Live).await, [task(3)]);
     assert_eq!(listed(&*journal, CallState::Over).await, [task(2), task(1)]);
     assert_eq!(listed(&*journal, CallState::Parked).await, [task(2)]);
-    assert_eq!(listed(&*journal, CallState::All).await, [task(2), task(3), task(1)]);
+    assert_eq!(listed(&*journal, CallState::All).await, [task(2), task(1), task(3)]);
     assert_eq!(journal.backlog().await.unwrap(), Backlog { live: 1, parked_over: 1, ..Backlog::default() });
     ingest(&*journal, 1, 2).await;
     assert_eq!(listed(&*journal, CallState::Live).await, [task(1), task(3)], "reopened by a fact");
