@@ -15,7 +15,7 @@ use super::settings::IngressSettings;
 use super::state::IngestState;
 use super::versions::Versions;
 use super::{assignment, event_streams, events, metrics, pause, stream_status};
-use crate::journal::Ingest;
+use crate::journal::{Ingest, hand_out_answers};
 use crate::telemetry::metrics::Metrics;
 use crate::twilio::assignment::ConferenceInstruction;
 use actix_http::HttpService;
@@ -27,7 +27,7 @@ use actix_web::dev::{AppConfig, Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::ALLOW;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::rt::net::TcpStream;
-use actix_web::{App, HttpRequest, HttpResponse, Route, web};
+use actix_web::{App, HttpRequest, HttpResponse, Route, rt, web};
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -100,7 +100,13 @@ pub fn public(
         fn_factory(move || {
             let (http1, app) = (http1.new_service(()), app.new_service(AppConfig::default()));
             let (connections, metrics, notified) = (connections.clone(), metrics.clone(), notified.clone());
-            let alive = watched.watch();
+            let (alive, handing_out) = (watched.watch(), watched.watch());
+            let rounds = metrics.work.rounds.get_or_create(&[("task", "answers"), ("outcome", "done")]).clone();
+            // Until the thread ends, and after its connections.
+            rt::spawn(async move {
+                let _alive = handing_out;
+                hand_out_answers(rounds).await;
+            });
             async move {
                 let versions = Versions { http1: http1.await?, app: Rc::new(app.await?), http2, connections, metrics };
                 let versions = Rc::new(versions);

@@ -8,6 +8,7 @@
 //! What the rest of the program knows of a store is split by who needs it: see [`Journal`]. All times in it are relative:
 //! each store uses one clock, its own, which facts are stamped by: see [`Clock`].
 
+mod answers;
 mod beginning;
 mod calls;
 mod clock;
@@ -23,6 +24,7 @@ mod running;
 mod sqlite;
 mod values;
 
+pub use answers::hand_out_answers;
 pub use calls::{CallQuery, CallRow, CallState, Cursor, PAGE_LIMIT};
 pub(crate) use clock::TOLERANCE_MS;
 pub use clock::{Clock, MachineTime, Measurement, TimeSource};

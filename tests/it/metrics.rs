@@ -93,7 +93,7 @@ async fn a_warm_transfer_is_counted_event_by_event_and_step_by_step() {
     assert!(value("journal_commit_writes_sum") >= value("journal_commit_writes_count"));
     assert!(value("event_delay_seconds_count") > 0.0);
     assert_eq!(value("calls{state=\"live\"}"), 0.0);
-    for task in ["dispatcher", "janitor", "stream_gauges"] {
+    for task in ["answers", "dispatcher", "janitor", "stream_gauges"] {
         assert!(value(&format!("background_rounds_total{{task=\"{task}\",outcome=\"done\"}}")) > 0.0, "{task}");
     }
     stage.stop().await;

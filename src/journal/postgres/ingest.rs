@@ -5,6 +5,7 @@ use super::ops::body;
 use super::session::{Sessions, Work};
 use super::sql::{Statement, Value, now_ms};
 use crate::call::fact::EpochMs;
+use crate::journal::answers::{Waiting, answer_all};
 use crate::journal::calls::{customer, wakes};
 use crate::journal::{Ingested, JournalError, NewFact};
 use crate::telemetry::metrics::Commits;
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio_postgres::Row;
 
 /// How far the mark of the newest event may lag behind: one row that every commit writes would put all commits in a queue.
@@ -20,14 +21,14 @@ const MARK_LAG_MS: EpochMs = 1_000;
 
 /// What the task is sent.
 pub(super) enum Message {
-    Ingest(Box<Waiting>),
+    Ingest(Box<Event>),
     Close,
 }
 
 /// An event and who waits for it.
-pub(super) struct Waiting {
+pub(super) struct Event {
     pub(super) fact: NewFact,
-    pub(super) answer: oneshot::Sender<Result<Ingested, JournalError>>,
+    pub(super) waiting: Waiting,
 }
 
 /// Commits batches.
@@ -49,7 +50,7 @@ impl Batcher {
             let mut next = Some(first);
             while let Some(message) = next {
                 match message {
-                    Message::Ingest(waiting) => batch.push(*waiting),
+                    Message::Ingest(event) => batch.push(*event),
                     Message::Close => closing = true,
                 }
                 next = if batch.len() < self.batch_limit { queue.try_recv().ok() } else { None };
@@ -64,28 +65,21 @@ impl Batcher {
     }
 
     /// One transaction for the whole batch; every event is answered, after the commit or with its failure.
-    async fn commit(&self, batch: Vec<Waiting>) {
-        let facts: Vec<&NewFact> = batch.iter().map(|waiting| &waiting.fact).collect();
+    async fn commit(&self, batch: Vec<Event>) {
+        let facts: Vec<&NewFact> = batch.iter().map(|event| &event.fact).collect();
         match self.ingest(&facts).await {
             Ok(answers) => {
-                for (waiting, ingested) in batch.into_iter().zip(answers) {
-                    // Whoever no longer waits needs no answer.
-                    drop(waiting.answer.send(Ok(ingested)));
-                }
+                answer_all(batch.into_iter().zip(answers).map(|(event, ingested)| (event.waiting, Ok(ingested))));
             }
             // One event must not take the others down with it.
             Err(JournalError::Unavailable { reason }) if batch.len() > 1 && objects_to_a_value(&reason) => {
-                for waiting in batch {
-                    let alone = self.ingest(&[&waiting.fact]).await;
+                for event in batch {
+                    let alone = self.ingest(&[&event.fact]).await;
                     let answer = alone.map(|answers| answers.first().copied().unwrap_or(Ingested::Duplicate));
-                    drop(waiting.answer.send(answer));
+                    answer_all([(event.waiting, answer)]);
                 }
             }
-            Err(error) => {
-                for waiting in batch {
-                    drop(waiting.answer.send(Err(error.clone())));
-                }
-            }
+            Err(error) => answer_all(batch.into_iter().map(|event| (event.waiting, Err(error.clone())))),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::address::Address;
 use super::connect::{Prepared, prepare};
 use super::handed::Handed;
-use super::ingest::{Batcher, Message, Waiting};
+use super::ingest::{Batcher, Event, Message};
 use super::ops::{Claimed, CloseGap, OpenGap, PruneChunk, TakeLeases, TryOut, body, hash};
 use super::reader::{Bodies, Count, NewestEvent, NextDue, Page, Size};
 use super::server_time::ServerTime;
@@ -14,6 +14,7 @@ use super::wake;
 use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal::answers::Waiting;
 use crate::journal::calls::text;
 use crate::journal::retention::Opening;
 use crate::journal::running::{Failure, Running, failed};
@@ -26,7 +27,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -147,8 +148,8 @@ impl Ingest for PostgresJournal {
                 return Err(JournalError::Overloaded { limit: self.queue_limit });
             };
             let closed = || JournalError::Unavailable { reason: "it has been closed".to_owned() };
-            let (answer, answered) = oneshot::channel();
-            self.events.send(Message::Ingest(Box::new(Waiting { fact, answer }))).map_err(|_| closed())?;
+            let (waiting, answered) = Waiting::begin();
+            self.events.send(Message::Ingest(Box::new(Event { fact, waiting }))).map_err(|_| closed())?;
             answered.await.map_err(|_| closed())?
         })
     }

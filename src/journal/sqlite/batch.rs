@@ -7,6 +7,7 @@ use super::projection::{self, Projected};
 use super::queue::{Answer, WriteFact};
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::{CallSid, TaskSid};
+use crate::journal::answers::{Waiting, answer_all};
 use crate::journal::calls::wakes;
 use crate::journal::{Claim, Foreseen, Ingested, JournalError, NewFact, Seq};
 use rusqlite::{CachedStatement, Connection, params};
@@ -43,7 +44,7 @@ pub(super) struct Batch<'a> {
     place: i64,
     /// Calls whose claims hold once this is durable.
     taken: Vec<Taken>,
-    completions: Vec<Completion>,
+    completions: Completions,
 }
 
 /// A call that memory does not know.
@@ -71,18 +72,20 @@ impl Found {
 }
 
 /// Who waits, and what is answered once the transaction is durable.
-enum Completion {
-    Ingested(Answer<Ingested>, Ingested),
-    Appended(Answer<Seq>, Result<Seq, JournalError>),
+#[derive(Default)]
+struct Completions {
+    ingested: Vec<(Waiting, Ingested)>,
+    appended: Vec<(Answer<Seq>, Result<Seq, JournalError>)>,
 }
 
-impl Completion {
-    fn answer(self, committed: Result<(), JournalError>) {
-        // Whoever no longer waits needs no answer.
-        match self {
-            Completion::Ingested(answer, ingested) => drop(answer.send(committed.map(|()| ingested))),
-            Completion::Appended(answer, appended) => drop(answer.send(committed.and(appended))),
+impl Completions {
+    fn answer(self, committed: &Result<(), JournalError>) {
+        for (answer, appended) in self.appended {
+            // Whoever no longer waits needs no answer.
+            drop(answer.send(committed.clone().and(appended)));
         }
+        let answer = |ingested| committed.clone().map(|()| ingested);
+        answer_all(self.ingested.into_iter().map(|(waiting, ingested)| (waiting, answer(ingested))));
     }
 }
 
@@ -92,7 +95,7 @@ impl<'a> Batch<'a> {
             let calls = live.lock();
             (calls.next_id, calls.last_place + 1)
         };
-        let (facts, taken, completions) = (Vec::new(), Vec::new(), Vec::new());
+        let (facts, taken, completions) = (Vec::new(), Vec::new(), Completions::default());
         Self {
             live,
             began,
@@ -113,19 +116,19 @@ impl<'a> Batch<'a> {
     /// What SQLite said. Whoever waits is answered with the others.
     pub(super) fn write(&mut self, file: &mut Statements<'_>, fact: WriteFact) -> rusqlite::Result<()> {
         match fact {
-            WriteFact::Ingest(new, answer) => {
+            WriteFact::Ingest(new, waiting) => {
                 let written = self.ingest(file, new);
                 let ingested = written.as_ref().copied().unwrap_or(Ingested::Duplicate);
-                self.completions.push(Completion::Ingested(answer, ingested));
+                self.completions.ingested.push((waiting, ingested));
                 written.map(drop)
             }
             WriteFact::Append(claim, fact, answer) => match self.append(file, &claim, fact) {
                 Ok(appended) => {
-                    self.completions.push(Completion::Appended(answer, appended));
+                    self.completions.appended.push((answer, appended));
                     Ok(())
                 }
                 Err(error) => {
-                    self.completions.push(Completion::Appended(answer, Ok(0)));
+                    self.completions.appended.push((answer, Ok(0)));
                     Err(error)
                 }
             },
@@ -134,10 +137,10 @@ impl<'a> Batch<'a> {
 
     /// A fact that is not written any more, because one before it could not be.
     pub(super) fn skip(&mut self, fact: WriteFact) {
-        self.completions.push(match fact {
-            WriteFact::Ingest(_, answer) => Completion::Ingested(answer, Ingested::Duplicate),
-            WriteFact::Append(_, _, answer) => Completion::Appended(answer, Ok(0)),
-        });
+        match fact {
+            WriteFact::Ingest(_, waiting) => self.completions.ingested.push((waiting, Ingested::Duplicate)),
+            WriteFact::Append(_, _, answer) => self.completions.appended.push((answer, Ok(0))),
+        }
     }
 
     fn ingest(&mut self, file: &mut Statements<'_>, new: NewFact) -> rusqlite::Result<Ingested> {
@@ -270,9 +273,7 @@ impl<'a> Batch<'a> {
         }
         drop(calls);
         self.taken.into_iter().for_each(Taken::durable);
-        for completion in self.completions {
-            completion.answer(Ok(()));
-        }
+        self.completions.answer(&Ok(()));
         becomes_due
     }
 
@@ -288,9 +289,7 @@ impl<'a> Batch<'a> {
         }
         drop(calls);
         drop(self.taken);
-        for completion in self.completions {
-            completion.answer(Err(error.clone()));
-        }
+        self.completions.answer(&Err(error.clone()));
     }
 }
 

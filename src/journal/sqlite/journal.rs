@@ -13,6 +13,7 @@ use super::{listing, projection, reader, schema};
 use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
+use crate::journal::answers::Waiting;
 use crate::journal::calls::text;
 use crate::journal::failed_writes::FailedWrites;
 use crate::journal::retention::Opening;
@@ -134,15 +135,6 @@ impl SqliteJournal {
         })
     }
 
-    async fn write_fact<T>(
-        &self,
-        fact: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> WriteFact,
-    ) -> Result<T, JournalError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Write::Fact(fact(answer)))?;
-        answered.await.map_err(|_| self.is_gone())?
-    }
-
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection, &Live) -> rusqlite::Result<T> + Send + 'static,
@@ -200,7 +192,9 @@ impl Ingest for SqliteJournal {
             let Ok(_permit) = self.permits.try_acquire() else {
                 return Err(JournalError::Overloaded { limit: self.queue_limit });
             };
-            self.write_fact(|answer| WriteFact::Ingest(fact, answer)).await
+            let (waiting, answered) = Waiting::begin();
+            self.send(Write::Fact(WriteFact::Ingest(fact, waiting)))?;
+            answered.await.map_err(|_| self.is_gone())?
         })
     }
 }
@@ -229,7 +223,11 @@ impl Claims for SqliteJournal {
     }
 
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
-        Box::pin(self.write_fact(|answer| WriteFact::Append(claim.clone(), Arc::new(fact), answer)))
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            self.send(Write::Fact(WriteFact::Append(claim.clone(), Arc::new(fact), answer)))?;
+            answered.await.map_err(|_| self.is_gone())?
+        })
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {

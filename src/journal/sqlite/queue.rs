@@ -2,7 +2,8 @@
 
 use super::live::Live;
 use crate::call::fact::Fact;
-use crate::journal::{Claim, Ingested, JournalError, NewFact, Seq};
+use crate::journal::answers::Waiting;
+use crate::journal::{Claim, JournalError, NewFact, Seq};
 use rusqlite::Connection;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -31,6 +32,6 @@ pub(super) type Other = Box<dyn FnOnce(&mut Connection, &Live) -> Result<(), Jou
 
 /// A fact to be written.
 pub(super) enum WriteFact {
-    Ingest(NewFact, Answer<Ingested>),
+    Ingest(NewFact, Waiting),
     Append(Claim, Arc<Fact>, Answer<Seq>),
 }

@@ -2,9 +2,14 @@
 
 use super::*;
 use crate::pace::scaled;
+use futures_util::future::join_all;
+use prometheus_client::metrics::counter::Counter;
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use taskrouter_streams::call::fact::{TaskChange, TaskEvent};
-use taskrouter_streams::journal::{Backlog, Due, JournalError};
+use taskrouter_streams::journal::{Backlog, Due, JournalError, hand_out_answers};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -31,6 +36,7 @@ macro_rules! keeps_the_rules {
             a_fact_reopens_a_call_that_was_over
             only_calls_over_for_longer_than_the_retention_are_pruned
             the_hint_follows_new_events_and_not_duplicates
+            a_thread_is_handed_the_answers_of_a_commit_together
             a_closed_journal_says_so
         }
         $crate::journal::rules::keeps_the_rules! { $store; listing;
@@ -311,6 +317,34 @@ pub(super) async fn the_hint_follows_new_events_and_not_duplicates(store: &impl 
     assert!(tokio::time::timeout(Duration::ZERO, hint.notified()).await.is_err(), "a duplicate is no news");
     journal.release(&claim, 1, Due::After(Duration::ZERO)).await.unwrap();
     tokio::time::timeout(scaled(PATIENCE), hint.notified()).await.expect("a release can make a call due");
+}
+
+pub(super) async fn a_thread_is_handed_the_answers_of_a_commit_together(store: &impl Store) {
+    const EVENTS: u32 = 100;
+    let journal = store.open(LONG).await;
+    let serving = move || {
+        let rounds = Counter::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let handing_out = tokio::task::spawn_local(hand_out_answers(rounds.clone()));
+            tokio::task::yield_now().await;
+            join_all((0..EVENTS).map(|call| ingest(&*journal, call, 1))).await;
+            assert!((1..u64::from(EVENTS)).contains(&rounds.get()), "{} rounds", rounds.get());
+            assert_eq!(journal.ingest(event(0, 1)).await.unwrap(), Ingested::Duplicate);
+
+            // It ends while somebody waits, who is not forgotten.
+            let mut waiting = pin!(journal.ingest(event(1, 2)));
+            let first = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context))).await;
+            handing_out.abort();
+            assert!(handing_out.await.unwrap_err().is_cancelled());
+            let answer = if let Poll::Ready(answer) = first { answer } else { waiting.await };
+            assert!(matches!(answer, Ok(Ingested::New) | Err(JournalError::Unavailable { .. })), "{answer:?}");
+            let before = rounds.get();
+            ingest(&*journal, 1, 3).await;
+            assert_eq!(rounds.get(), before, "nobody hands out any more");
+        });
+    };
+    tokio::task::spawn_blocking(serving).await.unwrap();
 }
 
 pub(super) async fn a_closed_journal_says_so(store: &impl Store) {
