@@ -3,6 +3,11 @@
 use super::error::unfit;
 use crate::journal::{JournalError, OpenError, Storage};
 use rustix::fs::statvfs;
+#[cfg(target_os = "linux")]
+use rustix::{
+    fs::{AtFlags, CWD, StatxFlags, makedev, statx},
+    io::Errno,
+};
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -56,6 +61,23 @@ pub(super) struct OpenFiles(Vec<(PathBuf, FileId)>);
 /// What the system knows a file by: its device and its number there, which no other file gets while this one is open.
 type FileId = (u64, u64);
 
+/// Of the file at this path. Its times are not asked for: those that somebody has seen a file system sets anew at the next commit, and
+/// writes with it (docs.kernel.org/filesystems/multigrain-ts.html).
+#[cfg(target_os = "linux")]
+fn id_at(path: &Path) -> std::io::Result<FileId> {
+    match statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
+        Ok(found) => Ok((makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino)),
+        // An old kernel, or a sandbox that knows no such call.
+        Err(Errno::NOSYS) => path.metadata().map(|found| id(&found)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn id_at(path: &Path) -> std::io::Result<FileId> {
+    path.metadata().map(|found| id(&found))
+}
+
 fn id(file: &Metadata) -> FileId {
     (file.dev(), file.ino())
 }
@@ -65,8 +87,8 @@ impl OpenFiles {
     pub(super) fn new(path: &Path, locked: &File, resolved: &Path) -> std::io::Result<Self> {
         let mut files = vec![(path.to_owned(), id(&locked.metadata()?))];
         for beside in ["-wal", "-shm"].map(|ending| beside(resolved, ending)) {
-            if let Ok(found) = beside.metadata() {
-                files.push((beside, id(&found)));
+            if let Ok(found) = id_at(&beside) {
+                files.push((beside, found));
             }
         }
         Ok(Self(files))
@@ -90,8 +112,8 @@ impl OpenFiles {
 
 /// Whoever cannot look does not know.
 fn leads_elsewhere(path: &Path, open: FileId) -> bool {
-    match path.metadata() {
-        Ok(found) => id(&found) != open,
+    match id_at(path) {
+        Ok(found) => found != open,
         Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
     }
 }
