@@ -26,6 +26,9 @@ const FRAME_HEADER_BYTES: u64 = 24;
 /// hardly grows meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
+/// On a core that it shares, whoever takes events goes first: there are moments enough in which they wait for the disk.
+const NICENESS: i32 = 10;
+
 /// Until the next attempt after a first that a reader prevented.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
@@ -91,6 +94,7 @@ impl WriteAheadLog {
 
     /// Folds the log whenever it is over its limit after a commit, as `commits` tells, and once more when told to close.
     pub(super) fn run(mut self, commits: &Receiver<Message<()>>) {
+        let _ = rustix::process::nice(NICENESS);
         while let Ok(Message::Work(())) = commits.recv() {
             // One look is enough for all the commits so far.
             let is_closing = commits.try_iter().any(|message| matches!(message, Message::Close));
