@@ -1,7 +1,10 @@
+use futures_util::task::AtomicWaker;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// Who is connected, and who goes first.
 #[derive(Default)]
@@ -53,7 +56,27 @@ pub(super) struct Entry {
     pub(super) carrier: Option<u64>,
     /// Requests under way on it, if it is an HTTP/2 connection.
     carries: usize,
-    evicted: CancellationToken,
+    evicted: Arc<Eviction>,
+}
+
+/// Whether an entry was evicted, and who is to be told. Whoever reads of a connection asks each time.
+#[derive(Default)]
+pub(super) struct Eviction {
+    has_come: AtomicBool,
+    told: AtomicWaker,
+}
+
+impl Eviction {
+    fn come(&self) {
+        self.has_come.store(true, Ordering::Release);
+        self.told.wake();
+    }
+
+    /// Ready once it has come; until then it wakes whoever asked last.
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.told.register(context.waker());
+        if self.has_come.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,14 +94,9 @@ impl Table {
         self.entries.len() - self.requests
     }
 
-    pub(super) fn insert(
-        &mut self,
-        phase: Phase,
-        peer: Option<IpAddr>,
-        carrier: Option<u64>,
-    ) -> (u64, CancellationToken) {
+    pub(super) fn insert(&mut self, phase: Phase, peer: Option<IpAddr>, carrier: Option<u64>) -> (u64, Arc<Eviction>) {
         self.last += 1;
-        let (id, evicted) = (self.last, CancellationToken::new());
+        let (id, evicted) = (self.last, Arc::<Eviction>::default());
         let entry = Entry {
             peer,
             phase,
@@ -119,7 +137,7 @@ impl Table {
     /// Forgets the connection at once and closes it as soon as its thread gets to it.
     pub(super) fn evict(&mut self, id: u64) {
         if let Some(entry) = self.remove(id) {
-            entry.evicted.cancel();
+            entry.evicted.come();
         }
     }
 

@@ -18,17 +18,15 @@
 //! place of its own: its bytes are counted where they are handed to its handler, and it alone goes when they are too many. What the
 //! connection itself buffers is bounded by flow control, and counted as a whole until it has brought a valid signature.
 
-use super::connection_table::{Entry, Phase, Table};
+use super::connection_table::{Entry, Eviction, Phase, Table};
 use crate::telemetry::metrics::Metrics;
 use actix_web::rt::net::TcpStream;
 use actix_web::{HttpMessage as _, HttpRequest};
 use ipnet::{IpNet, Ipv6Net};
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// Bits of an IPv6 address that name a subscriber: whoever has one address of such a network has all of them.
 const IPV6_SUBSCRIBER_BITS: u8 = 64;
@@ -103,7 +101,7 @@ impl Connections {
     fn place(self: &Arc<Self>, table: &mut Table, phase: Phase, peer: Option<IpAddr>, carrier: Option<u64>) -> Place {
         let (id, evicted) = table.insert(phase, peer, carrier);
         let connection = Connection { id, connections: self.clone() };
-        Place { connection, evicted: Box::pin(evicted.cancelled_owned()) }
+        Place { connection, evicted }
     }
 
     fn is_capped(&self, peer: IpAddr) -> bool {
@@ -264,7 +262,7 @@ impl Connection {
 /// A connection's or a request's place in the table, until it is dropped.
 pub(super) struct Place {
     connection: Connection,
-    evicted: Pin<Box<WaitForCancellationFutureOwned>>,
+    evicted: Arc<Eviction>,
 }
 
 impl Place {
@@ -273,8 +271,8 @@ impl Place {
     }
 
     /// Ready once it has been evicted.
-    pub(super) fn poll_evicted(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.evicted.as_mut().poll(context)
+    pub(super) fn poll_evicted(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.evicted.poll(context)
     }
 }
 

@@ -112,7 +112,7 @@ where
 async fn handle<S, B>(
     request: http::Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    mut place: Place,
+    place: Place,
     peer: Option<SocketAddr>,
     app: Rc<S>,
 ) -> Option<StatusCode>
