@@ -4,6 +4,7 @@ BIN := target/debug/taskrouter-streams
 DIST := target/dist
 SIMULATOR := target/debug/twilio-simulator
 AXE := target/axe-core
+FASTIFY := target/fastify
 PORT ?= 8080
 PREFIX ?= /usr/local
 # Packages install into a folder of their own: make install DESTDIR=…
@@ -101,7 +102,16 @@ lab: setup ## random runs on a virtual clock: SEEDS=100000, FROM=0, or SEED=n to
 	LAB_SEEDS=$(or $(SEEDS),100000) LAB_FROM=$(or $(FROM),0) $(if $(SEED),LAB_SEED=$(SEED)) \
 		cargo test --locked --profile lab --test it -- lab::whatever lab::seeds --nocapture
 
-bench: setup-test ## measure: figures and ratios of one run (ONLY=name, PROFILE=fast to build sooner)
+# What the rate of events is compared with (benches/figures/fastify.js). Without npm it is left out.
+$(FASTIFY)/node_modules/fastify/package.json:
+	@if command -v npm >/dev/null && [ -z "$(NO_INSTALL)" ]; then \
+	  mkdir -p $(FASTIFY) && npm install --silent --no-save --no-package-lock --no-audit --no-fund --prefix $(FASTIFY) \
+	    fastify@5.12.8 @fastify/formbody@9.0.1 twilio@6.3.1; \
+	else \
+	  echo "Fastify is not fetched, for lack of npm: the benches leave it out." >&2; \
+	fi
+
+bench: setup-test $(FASTIFY)/node_modules/fastify/package.json ## measure: figures and ratios of one run (ONLY=name, PROFILE=fast to build sooner)
 	ONLY=$(ONLY) cargo bench --locked $(if $(PROFILE),--profile $(PROFILE))
 
 # objcopy keeps the symbols in a file of their own, which gdb finds by the link in the program.

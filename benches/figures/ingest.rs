@@ -16,12 +16,18 @@ const SPAN: Duration = Duration::from_secs(3);
 /// More than any server here takes in the span.
 const EVENTS: usize = 150_000;
 
-/// `POST /taskrouter/events` with a durable commit in each store, beside a bare 204 of the same server library: each server on
-/// one core, the load on another, in turns. Every event is the first of a call, with random SIDs.
+/// `POST /taskrouter/events` with a durable commit in each store, beside a bare 204 of the same server library, and beside Fastify,
+/// which checks the signature and keeps nothing: each server on one core, the load on another, in turns. Every event is the first of a
+/// call, with random SIDs.
 pub(crate) fn rates(postgres: Option<&str>) {
     let directory = TempDir::new().unwrap();
     let sqlite = format!("sqlite:{}", directory.path().join("journal.db").display());
-    let mut servers = vec![("bare 204", Server::bare()), ("SQLite", product(&sqlite))];
+    let mut servers = vec![("bare 204", Server::bare())];
+    match Server::fastify() {
+        Some(fastify) => servers.push(("Fastify", fastify)),
+        None => println!("Fastify is not installed: its figures are left out"),
+    }
+    servers.push(("SQLite", product(&sqlite)));
     servers.extend(postgres.map(|url| ("PostgreSQL", product(url))));
     let mut rng = Rng::new(1);
     for connections in CONNECTIONS {

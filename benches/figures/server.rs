@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -50,6 +51,16 @@ impl Server {
     /// The same server library answering 204, and nothing else.
     pub(crate) fn bare() -> Self {
         Self::start(on_core(&std::env::current_exe().unwrap().display().to_string()).arg(BARE))
+    }
+
+    /// Fastify with Twilio's library, which keeps nothing; `None` where it is not installed.
+    pub(crate) fn fastify() -> Option<Self> {
+        let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fastify/node_modules");
+        let has_node =
+            Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|node| node.success());
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/figures/fastify.js");
+        let start = || Self::start(on_core("node").args([script, EVENTS_URL, TOKEN]).env("NODE_PATH", &modules));
+        (has_node && modules.join("fastify").is_dir()).then(start)
     }
 
     fn start(command: &mut Command) -> Self {
