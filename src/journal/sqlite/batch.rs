@@ -90,18 +90,19 @@ impl Completions {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(live: &'a Live, began: Instant, now: EpochMs) -> Self {
+    /// For so many facts.
+    pub(super) fn new(live: &'a Live, began: Instant, now: EpochMs, expected: usize) -> Self {
         let (next_id, place) = {
             let calls = live.lock();
             (calls.next_id, calls.last_place + 1)
         };
-        let (facts, taken, completions) = (Vec::new(), Vec::new(), Completions::default());
+        let (facts, taken, completions) = (Vec::with_capacity(expected), Vec::new(), Completions::default());
         Self {
             live,
             began,
             now,
             facts,
-            found: HashMap::new(),
+            found: HashMap::with_capacity(expected),
             seqs: BTreeMap::new(),
             next_id,
             place,
@@ -316,6 +317,8 @@ pub(super) struct Statements<'c> {
     connection: &'c Connection,
     insert: CachedStatement<'c>,
     find: CachedStatement<'c>,
+    /// The text of the fact that is inserted.
+    body: Vec<u8>,
 }
 
 impl<'c> Statements<'c> {
@@ -326,7 +329,7 @@ impl<'c> Statements<'c> {
             "INSERT INTO fact (id, call, seq, task, identity, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (call, identity) DO NOTHING",
         )?;
-        Ok(Self { connection, insert, find: projection::finding(connection)? })
+        Ok(Self { connection, insert, find: projection::finding(connection)?, body: Vec::new() })
     }
 
     /// Returns whether it is new: only an identity can be there already.
@@ -339,8 +342,10 @@ impl<'c> Statements<'c> {
         identity: Option<&str>,
         fact: &Fact,
     ) -> rusqlite::Result<bool> {
-        let body =
-            serde_json::to_string(fact).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        self.body.clear();
+        serde_json::to_writer(&mut self.body, fact)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        let body = str::from_utf8(&self.body)?;
         let inserted = self.insert.execute(params![place, call, seq, task.map(TaskSid::as_str), identity, body])?;
         Ok(inserted == 1)
     }

@@ -52,11 +52,12 @@ fn place(key: u64) -> usize {
 
 /// The keys of all SIDs with this beginning, of a whole SID its only one; `None` when it holds another character than digits.
 fn keys(beginning: &str) -> Option<RangeInclusive<u64>> {
-    let digits = beginning.get(2..)?.chars().take(DIGITS);
-    // Each digit leaves a sixteenth of the keys, which are one more than `rest`.
-    let (first, rest) = digits.map(|digit| digit.to_digit(16)).try_fold((0, u64::MAX), |(first, rest), digit| {
-        let rest = rest >> 4;
-        Some((first + u64::from(digit?) * (rest + 1), rest))
-    })?;
+    let digits = beginning.get(2..)?;
+    let digits = digits.get(..DIGITS).unwrap_or(digits);
+    let known = 4 * u32::try_from(digits.len()).ok()?;
+    let number = if digits.is_empty() { 0 } else { u64::from_str_radix(digits, 16).ok()? };
+    // Beyond a shift by all bits there is nothing.
+    let first = number.checked_shl(u64::BITS - known).unwrap_or(0);
+    let rest = u64::MAX.checked_shr(known).unwrap_or(0);
     Some(first..=first + rest)
 }

@@ -160,7 +160,7 @@ impl Writer {
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most journal.batch_limit writes")]
         self.commits.writes.observe(facts.len() as f64);
         let live = self.live.clone();
-        let mut batch = Batch::new(&live, began, self.clock.now());
+        let mut batch = Batch::new(&live, began, self.clock.now(), facts.len());
         let (connection, left) = (&mut self.connection, &mut facts.into_iter());
         let committed = self.turns.write(|| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
