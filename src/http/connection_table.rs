@@ -171,14 +171,15 @@ impl Table {
     }
 
     /// Moves a connection to another phase, in which it holds `bytes` that are not verified. Not one that was evicted.
-    pub(super) fn change(&mut self, id: u64, change: impl FnOnce(&mut Entry)) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+    pub(super) fn change<T: Default>(&mut self, id: u64, change: impl FnOnce(&mut Entry) -> T) -> T {
+        let Some(entry) = self.entries.get_mut(&id) else { return T::default() };
         let (phase, is_known, bytes) = (entry.phase, entry.is_known, entry.bytes);
-        change(entry);
+        let said = change(entry);
         self.unverified_bytes = self.unverified_bytes - bytes + entry.bytes;
         if (phase, is_known) != (entry.phase, entry.is_known) {
             self.queues.unlist(id, phase, is_known);
             self.queues.list(id, entry.phase, entry.is_known);
         }
+        said
     }
 }

@@ -188,21 +188,20 @@ impl Connection {
     }
 
     pub(super) fn received(&self, bytes: usize) {
-        let limits = &self.connections.limits;
+        let most = CONNECTION_BYTES + self.connections.limits.head_bytes;
         let mut table = self.connections.table();
-        table.change(self.id, |entry| match entry.phase {
-            Phase::Verified | Phase::Closing(_) => {}
-            Phase::Idle(_) => {
-                entry.phase = Phase::Receiving(Instant::now());
-                (entry.bytes, entry.has_head) = (CONNECTION_BYTES + bytes, false);
+        let has_long_head = table.change(self.id, |entry| {
+            match entry.phase {
+                Phase::Verified | Phase::Closing(_) => {}
+                Phase::Idle(_) => {
+                    entry.phase = Phase::Receiving(Instant::now());
+                    (entry.bytes, entry.has_head) = (CONNECTION_BYTES + bytes, false);
+                }
+                Phase::Receiving(_) => entry.bytes += bytes,
             }
-            Phase::Receiving(_) => entry.bytes += bytes,
+            !entry.has_head && entry.bytes > most
         });
-        if table
-            .entries
-            .get(&self.id)
-            .is_some_and(|entry| !entry.has_head && entry.bytes > CONNECTION_BYTES + limits.head_bytes)
-        {
+        if has_long_head {
             table.evict(self.id);
             self.connections.count_eviction("head");
         }
@@ -223,10 +222,12 @@ impl Connection {
 
     /// The signature of the request, or of its URL, is valid.
     pub(super) fn verified(&self) {
-        let verify = |entry: &mut Entry| (entry.phase, entry.is_known, entry.bytes) = (Phase::Verified, true, 0);
+        let verify = |entry: &mut Entry| {
+            (entry.phase, entry.is_known, entry.bytes) = (Phase::Verified, true, 0);
+            entry.carrier
+        };
         let mut table = self.connections.table();
-        table.change(self.id, verify);
-        if let Some(carrier) = table.entries.get(&self.id).and_then(|entry| entry.carrier) {
+        if let Some(carrier) = table.change(self.id, verify) {
             table.change(carrier, verify);
         }
         self.connections.show(&table);

@@ -80,10 +80,10 @@ impl Attributes {
             Some(Value::String(text)) => is(text, "true"),
             Some(Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_)) | None => false,
         };
-        let callee = text("outbound_to").or_else(|| text("to"));
-        let scheme = callee.and_then(|callee| callee.split_once(':')).map(|(scheme, _)| scheme);
+        let callee = || text("outbound_to").or_else(|| text("to"));
+        let scheme = || callee()?.split_once(':').map(|(scheme, _)| scheme);
         let to_client =
-            || scheme.is_some_and(|scheme| ["client", "sip"].iter().any(|own| scheme.eq_ignore_ascii_case(own)));
+            || scheme().is_some_and(|scheme| ["client", "sip"].iter().any(|own| scheme.eq_ignore_ascii_case(own)));
         is_true("client_call") || is_true("internal") || self.is_outbound() && to_client()
     }
 
