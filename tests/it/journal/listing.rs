@@ -179,6 +179,44 @@ pub(super) async fn a_calls_summary_is_kept_until_the_next_one(store: &impl Stor
     assert!(journal.storage().await.unwrap().bytes > 0);
 }
 
+/// Twilio's SIDs are random; those of a simulator may have all their first digits in common.
+pub(super) async fn a_call_is_found_among_many_whose_sids_are_counted(store: &impl Store) {
+    const CALLS: u32 = 300;
+    let journal = store.open(LONG).await;
+    for ingested in join_all((0..CALLS).map(|call| journal.ingest(naming(task_of(call), call, 1)))).await {
+        ingested.unwrap();
+    }
+    let all = async |find: &str| {
+        let query = CallQuery { find: Some(find.to_owned()), limit: 1_000, ..CallQuery::default() };
+        journal.calls(query).await.unwrap().len()
+    };
+    let each_is_found = async || {
+        for call in (0..CALLS).step_by(15) {
+            assert_eq!(found(&*journal, task(task_of(call)).as_str()).await, [task(task_of(call))]);
+            assert_eq!(found(&*journal, customer(call).as_str()).await, [task(task_of(call))]);
+        }
+        assert_eq!([all("WT0").await, all("CA0").await, all("WT").await], [CALLS as usize; 3]);
+        assert_eq!(all(&task(0x100).as_str()[..32]).await, 0x80, "with 0x1 as the third digit from the right");
+    };
+    each_is_found().await;
+    // Legs that are corrected, and calls that end and begin again.
+    for call in (0..CALLS).step_by(10) {
+        journal.ingest(naming(task_of(call), call + 0x1000, 2)).await.unwrap();
+        assert_eq!(found(&*journal, customer(call).as_str()).await, []);
+        journal.ingest(NewFact { identity: format!("{call} again"), ..naming(task_of(call), call, 3) }).await.unwrap();
+    }
+    each_is_found().await;
+    for claim in journal.claim(CALLS as usize).await.unwrap().iter().step_by(10) {
+        journal.release(claim, claim.facts, Due::Over).await.unwrap();
+    }
+    each_is_found().await;
+}
+
+/// Its task has another number than its leg.
+fn task_of(call: u32) -> u32 {
+    call * 2
+}
+
 pub(super) async fn a_call_is_found_by_its_sid_or_its_customers_or_their_beginning(store: &impl Store) {
     let journal = store.open(LONG).await;
     for call in [0x10, 0x11, 0x20] {

@@ -45,6 +45,7 @@ macro_rules! keeps_the_rules {
             calls_are_listed_by_their_state
             a_call_is_parked_until_it_is_redriven
             a_call_is_found_by_its_sid_or_its_customers_or_their_beginning
+            a_call_is_found_among_many_whose_sids_are_counted
             a_calls_summary_is_kept_until_the_next_one
             a_row_says_when_its_call_is_due_and_who_has_it
             the_newest_event_outlives_its_call
