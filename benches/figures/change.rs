@@ -15,7 +15,7 @@ pub(crate) async fn latency() {
     for seed in 0..ROUNDS {
         let behaviour =
             SimConfig { seed: seed as u64, latency_ms: LATENCY_MS, guard_lag_ms: LAG_MS, ..SimConfig::default() };
-        let stage = Testbed::start(behaviour, "").await.unwrap();
+        let stage = Testbed::start(behaviour, "[streams]\nstrategy = \"redirect\"\n").await.unwrap();
         let task = stage.sim.act(|world| world.customer_calls()).await;
         stage.sim.act(|world| world.accepts(&task, "alice")).await.unwrap();
         stage.at_rest().await.unwrap();
