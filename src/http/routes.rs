@@ -102,7 +102,7 @@ pub fn public(
             let (connections, metrics, notified) = (connections.clone(), metrics.clone(), notified.clone());
             let (alive, handing_out) = (watched.watch(), watched.watch());
             let rounds = metrics.work.rounds.get_or_create(&[("task", "answers"), ("outcome", "done")]).clone();
-            // Until the thread ends, and after its connections.
+            // It ends with the thread, after the connections.
             rt::spawn(async move {
                 let _alive = handing_out;
                 hand_out_answers(rounds).await;
