@@ -6,6 +6,7 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 ENV CARGO_INCREMENTAL=0
+COPY .cargo ./.cargo
 COPY Cargo.toml Cargo.lock ./
 COPY simulator/Cargo.toml ./simulator/
 # The dependencies alone: this layer is reused until a manifest changes. Empty sources stand in for ours, and to the end for those

@@ -589,6 +589,13 @@ async fn what_was_acknowledged_survives_a_kill() {
     assert_eq!(verdict, "ok");
 }
 
+/// Cargo sets it for whatever is built in this folder, of which SQLite is a part.
+#[test]
+fn sqlite_is_built_to_sync_what_was_written_and_not_a_files_times() {
+    let flags = option_env!("LIBSQLITE3_FLAGS").unwrap_or_default();
+    assert!(flags.contains("-DHAVE_FDATASYNC"), "see .cargo/config.toml: {flags:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the child process of what_was_acknowledged_survives_a_kill"]
 async fn the_process_that_is_killed() {
