@@ -26,11 +26,6 @@ const FRAME_HEADER_BYTES: u64 = 24;
 /// hardly grows meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// On a core that it shares, whoever takes events goes first: there are moments enough in which they wait for the disk. Where there are
-/// none, it has a tenth of what each of them has.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
-
 /// Until the next attempt after a first that a reader prevented.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
@@ -96,7 +91,6 @@ impl WriteAheadLog {
 
     /// Folds the log whenever it is over its limit after a commit, as `commits` tells, and once more when told to close.
     pub(super) fn run(mut self, commits: &Receiver<Message<()>>) {
-        give_way();
         while let Ok(Message::Work(())) = commits.recv() {
             // One look is enough for all the commits so far.
             let is_closing = commits.try_iter().any(|message| matches!(message, Message::Close));
@@ -205,12 +199,6 @@ impl WriteAheadLog {
             Ok((!is_busy).then_some(frames))
         })
     }
-}
-
-/// Only Linux knows this of a thread; elsewhere it is of the whole process. Who may not be nicer folds beside the others.
-fn give_way() {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::nice(NICENESS);
 }
 
 /// Of the log: each holds a page.
