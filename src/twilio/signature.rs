@@ -119,9 +119,7 @@ impl Verifier {
 /// The parameters of a form body, decoded once for both the signature and the event, in the order sent. Bytes that are not
 /// UTF-8 become U+FFFD.
 pub fn parse_pairs(body: &[u8]) -> Vec<Pair<'_>> {
-    let mut pairs = Vec::with_capacity(body.iter().filter(|byte| **byte == b'&').count() + 1);
-    pairs.extend(form_urlencoded::parse(body));
-    pairs
+    form_urlencoded::parse(body).collect()
 }
 
 /// The `X-Twilio-Signature` with which Twilio would send these form parameters to `url`, which is signed as given.
