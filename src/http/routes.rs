@@ -101,11 +101,11 @@ pub fn public(
             let (http1, app) = (http1.new_service(()), app.new_service(AppConfig::default()));
             let (connections, metrics, notified) = (connections.clone(), metrics.clone(), notified.clone());
             let (alive, handing_out) = (watched.watch(), watched.watch());
-            let rounds = metrics.work.rounds.get_or_create(&[("task", "answers"), ("outcome", "done")]).clone();
+            let answers = hand_out_answers(metrics.clone());
             // It ends with the thread, after the connections.
             rt::spawn(async move {
                 let _alive = handing_out;
-                hand_out_answers(rounds).await;
+                answers.await;
             });
             async move {
                 let versions = Versions { http1: http1.await?, app: Rc::new(app.await?), http2, connections, metrics };

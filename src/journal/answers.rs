@@ -8,8 +8,9 @@
 //! ```
 
 use super::{Ingested, JournalError};
-use prometheus_client::metrics::counter::Counter;
+use crate::telemetry::metrics::Metrics;
 use std::cell::RefCell;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 pub(super) type Answer = Result<Ingested, JournalError>;
@@ -64,12 +65,12 @@ pub(super) fn answer_all(answers: impl IntoIterator<Item = (Waiting, Answer)>) {
 
 /// Hands out the answers to what is ingested on this thread meanwhile, until it is dropped. For a thread whose tasks stay with it: they
 /// must end before this does.
-pub async fn hand_out_answers(rounds: Counter) {
+pub async fn hand_out_answers(metrics: Arc<Metrics>) {
     let (inbox, mut answers) = mpsc::unbounded_channel();
     let _open = Open::new(inbox);
     while let Some(answers) = answers.recv().await {
-        rounds.inc();
-        answers.into_iter().for_each(|(waiting, answer): (Waiting, _)| waiting.answer(answer));
+        metrics.work.round("answers", true);
+        answers.into_iter().for_each(|(waiting, answer)| waiting.answer(answer));
     }
 }
 

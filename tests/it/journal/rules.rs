@@ -3,13 +3,13 @@
 use super::*;
 use crate::pace::scaled;
 use futures_util::future::join_all;
-use prometheus_client::metrics::counter::Counter;
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use taskrouter_streams::call::fact::{TaskChange, TaskEvent};
 use taskrouter_streams::journal::{Backlog, Due, JournalError, hand_out_answers};
+use taskrouter_streams::telemetry::metrics::Metrics;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -324,13 +324,14 @@ pub(super) async fn a_thread_is_handed_the_answers_of_a_commit_together(store: &
     const EVENTS: u32 = 100;
     let journal = store.open(LONG).await;
     let serving = move || {
-        let rounds = Counter::default();
+        let metrics = Arc::new(Metrics::new("0", "0"));
+        let rounds = || metrics.work.rounds.get_or_create(&[("task", "answers"), ("outcome", "done")]).get();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
-            let handing_out = tokio::task::spawn_local(hand_out_answers(rounds.clone()));
+            let handing_out = tokio::task::spawn_local(hand_out_answers(metrics.clone()));
             tokio::task::yield_now().await;
             join_all((0..EVENTS).map(|call| ingest(&*journal, call, 1))).await;
-            assert!((1..u64::from(EVENTS)).contains(&rounds.get()), "{} rounds", rounds.get());
+            assert!((1..u64::from(EVENTS)).contains(&rounds()), "{} rounds", rounds());
             assert_eq!(journal.ingest(event(0, 1)).await.unwrap(), Ingested::Duplicate);
 
             // It ends while somebody waits, who is not forgotten.
@@ -340,9 +341,9 @@ pub(super) async fn a_thread_is_handed_the_answers_of_a_commit_together(store: &
             assert!(handing_out.await.unwrap_err().is_cancelled());
             let answer = if let Poll::Ready(answer) = first { answer } else { waiting.await };
             assert!(matches!(answer, Ok(Ingested::New) | Err(JournalError::Unavailable { .. })), "{answer:?}");
-            let before = rounds.get();
+            let before = rounds();
             ingest(&*journal, 1, 3).await;
-            assert_eq!(rounds.get(), before, "nobody hands out any more");
+            assert_eq!(rounds(), before, "nobody hands out any more");
         });
     };
     tokio::task::spawn_blocking(serving).await.unwrap();
