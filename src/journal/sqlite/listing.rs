@@ -27,26 +27,26 @@ pub(super) fn in_memory(calls: &LiveCalls, query: &CallQuery, now: EpochMs) -> V
         in_state && query.after.as_ref().is_none_or(|after| (call.changed, &call.task) < (after.changed, &after.call))
     };
     let limit = query.limit.min(PAGE_LIMIT);
-    let found = match (&query.find, query.state) {
-        (Some(find), _) => found(calls, find),
-        (None, CallState::Parked) => calls.parked.iter().copied().collect(),
-        (None, CallState::Over) => calls.ended.iter().copied().collect(),
+    let of = |ids: Vec<CallId>| ids.into_iter().filter_map(|id| calls.get(id)).filter(is_asked_for).collect();
+    let found: Vec<&LiveCall> = match (&query.find, query.state) {
+        (Some(find), _) => of(found(calls, find)),
+        (None, CallState::Parked) => of(calls.parked.iter().copied().collect()),
+        (None, CallState::Over) => of(calls.ended.iter().copied().collect()),
         (None, CallState::All | CallState::Live) => newest(calls, query.after.as_ref(), limit, is_asked_for),
     };
-    let found = found.into_iter().filter_map(|id| calls.get(id)).filter(is_asked_for);
-    let mut rows: Vec<CallRow> = found.map(|call| row(call, query.summaries, now)).collect();
+    let mut rows: Vec<CallRow> = found.into_iter().map(|call| row(call, query.summaries, now)).collect();
     in_order(&mut rows, limit);
     rows
 }
 
 /// So many calls from the cursor on, and whatever else changed in the same millisecond as the last: of those, the list is in the order
 /// of their tasks.
-fn newest(
-    calls: &LiveCalls,
+fn newest<'a>(
+    calls: &'a LiveCalls,
     after: Option<&Cursor>,
     limit: usize,
     is_asked_for: impl Fn(&&LiveCall) -> bool,
-) -> Vec<CallId> {
+) -> Vec<&'a LiveCall> {
     let last = after.map_or(EpochMs::MAX, |after| after.changed);
     let mut page = Vec::new();
     let mut oldest = EpochMs::MAX;
@@ -54,8 +54,8 @@ fn newest(
         if page.len() >= limit && *changed != oldest {
             break;
         }
-        if calls.get(*id).is_some_and(|call| is_asked_for(&call)) {
-            page.push(*id);
+        if let Some(call) = calls.get(*id).filter(&is_asked_for) {
+            page.push(call);
             oldest = *changed;
         }
     }
