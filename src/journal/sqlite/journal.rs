@@ -135,6 +135,15 @@ impl SqliteJournal {
         })
     }
 
+    async fn write_fact<T>(
+        &self,
+        fact: WriteFact,
+        answered: oneshot::Receiver<Result<T, JournalError>>,
+    ) -> Result<T, JournalError> {
+        self.send(Write::Fact(fact))?;
+        answered.await.map_err(|_| self.is_gone())?
+    }
+
     async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection, &Live) -> rusqlite::Result<T> + Send + 'static,
@@ -193,8 +202,7 @@ impl Ingest for SqliteJournal {
                 return Err(JournalError::Overloaded { limit: self.queue_limit });
             };
             let (waiting, answered) = Waiting::begin();
-            self.send(Write::Fact(WriteFact::Ingest(fact, waiting)))?;
-            answered.await.map_err(|_| self.is_gone())?
+            self.write_fact(WriteFact::Ingest(fact, waiting), answered).await
         })
     }
 }
@@ -223,11 +231,8 @@ impl Claims for SqliteJournal {
     }
 
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
-        Box::pin(async move {
-            let (answer, answered) = oneshot::channel();
-            self.send(Write::Fact(WriteFact::Append(claim.clone(), Arc::new(fact), answer)))?;
-            answered.await.map_err(|_| self.is_gone())?
-        })
+        let (answer, answered) = oneshot::channel();
+        Box::pin(self.write_fact(WriteFact::Append(claim.clone(), Arc::new(fact), answer), answered))
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {
