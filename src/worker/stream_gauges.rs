@@ -32,7 +32,7 @@ pub struct StreamGauges {
     streams: BTreeMap<TaskSid, StreamCount>,
     /// Calls with a fact that cannot be read.
     unreadable: BTreeSet<TaskSid>,
-    /// Calls that changed recently: how many facts they had when folded, and when the last of them was journaled.
+    /// Calls that changed recently: how many facts they had when folded, and when they had changed.
     recent: BTreeMap<TaskSid, (Seq, EpochMs)>,
     /// When the last count began that succeeded, by the journal's clock.
     counted: Option<EpochMs>,

@@ -63,18 +63,14 @@ type FileId = (u64, u64);
 
 /// Of the file at this path. Its times are not asked for: those that somebody has seen a file system sets anew at the next commit, and
 /// writes with it (docs.kernel.org/filesystems/multigrain-ts.html).
-#[cfg(target_os = "linux")]
 fn id_at(path: &Path) -> std::io::Result<FileId> {
+    #[cfg(target_os = "linux")]
     match statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
-        Ok(found) => Ok((makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino)),
+        Ok(found) => return Ok((makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino)),
         // An old kernel, or a sandbox that knows no such call.
-        Err(Errno::NOSYS) => path.metadata().map(|found| id(&found)),
-        Err(error) => Err(error.into()),
+        Err(Errno::NOSYS) => {}
+        Err(error) => return Err(error.into()),
     }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn id_at(path: &Path) -> std::io::Result<FileId> {
     path.metadata().map(|found| id(&found))
 }
 
@@ -126,7 +122,7 @@ impl JournalFile {
         let unavailable =
             |error: std::io::Error| JournalError::Unavailable { reason: format!("its size cannot be read: {error}") };
         let bytes = std::fs::metadata(&self.0).map_err(unavailable)?.len();
-        // Gone while nobody has the file open; else it keeps the size that it once had, up to journal.wal_limit_bytes.
+        // Gone while nobody has the file open; else it keeps the size that it once had, up to twice journal.wal_limit_bytes.
         let log = std::fs::metadata(beside(&self.0, "-wal")).map_or(0, |log| log.len());
         let disk = statvfs(&self.0).map_err(|error| unavailable(error.into()))?;
         Ok(Storage { bytes: bytes + log, free_bytes: Some(disk.f_bavail.saturating_mul(disk.f_frsize)) })
