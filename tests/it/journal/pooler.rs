@@ -111,6 +111,8 @@ async fn send(to: &mut TcpStream, kind: u8, body: &[u8]) -> std::io::Result<()> 
 
 async fn log_in(port: u16, database: &str) -> TcpStream {
     let mut backend = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    // Each message is sent by itself, and would wait until the one before is confirmed.
+    backend.set_nodelay(true).unwrap();
     let startup = format!("\0\u{3}\0\0user\0postgres\0database\0{database}\0\0");
     let mut bytes = u32::try_from(startup.len() + 4).unwrap().to_be_bytes().to_vec();
     bytes.extend(startup.as_bytes());
@@ -120,6 +122,7 @@ async fn log_in(port: u16, database: &str) -> TcpStream {
 }
 
 async fn session(mut client: TcpStream, backends: Arc<Backends>) -> std::io::Result<()> {
+    client.set_nodelay(true)?;
     let length = usize::try_from(client.read_u32().await?).unwrap();
     let mut startup = vec![0; length - 4];
     client.read_exact(&mut startup).await?;
