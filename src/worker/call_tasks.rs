@@ -8,6 +8,7 @@ use crate::call::fact::Fact;
 use crate::call::sid::{CallSid, TaskSid};
 use crate::journal::{Claim, Foreseen, Foresight, JournalError, Seq};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::runtime::Handle;
@@ -16,9 +17,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+/// One in so many free permits is left by whoever claims.
+const LEFT: usize = 4;
+
 pub(super) struct CallTasks {
     tools: Tools,
     permits: Arc<Semaphore>,
+    /// Somebody waits for a permit.
+    is_waited_for: Arc<AtomicBool>,
     tracker: TaskTracker,
     shutdown: CancellationToken,
     runtime: Handle,
@@ -38,12 +44,25 @@ impl CallTasks {
     pub(super) fn new(tools: Tools, shutdown: CancellationToken) -> Self {
         let permits = Arc::new(Semaphore::new(tools.settings.max_calls));
         let (tracker, runtime, foreseen) = (TaskTracker::new(), Handle::current(), Mutex::default());
-        Self { tools, permits, tracker, shutdown, runtime, foreseen }
+        Self { tools, permits, is_waited_for: Arc::default(), tracker, shutdown, runtime, foreseen }
     }
 
-    /// As many as are free.
-    pub(super) fn free_permits(&self) -> Vec<OwnedSemaphorePermit> {
-        std::iter::from_fn(|| self.permits.clone().try_acquire_owned().ok()).collect()
+    /// Most of those that are free. A claim that is asked for holds its permits until the answer, and some are left for calls that are
+    /// taken with their events meanwhile. When there is none, one that becomes free is told by the journal's hint.
+    pub(super) fn permits_to_claim_with(&self) -> Vec<OwnedSemaphorePermit> {
+        self.is_waited_for.store(true, Ordering::SeqCst);
+        let free = self.permits.available_permits();
+        let permit = || self.permits.clone().try_acquire_owned().ok();
+        std::iter::from_fn(permit).take(free - free / LEFT).collect()
+    }
+
+    /// Whether another claim has to wait for a permit. If not, none is told.
+    pub(super) fn is_full(&self) -> bool {
+        let is_full = self.permits.available_permits() == 0;
+        if !is_full {
+            self.is_waited_for.store(false, Ordering::SeqCst);
+        }
+        is_full
     }
 
     /// Begins the task of a call that was claimed by a request sent at `asked`.
@@ -61,7 +80,7 @@ impl CallTasks {
     fn spawn(&self, claim: Claim, call_task: Box<CallTask>, permit: OwnedSemaphorePermit) {
         let (task, quarantine) = (claim.call.clone(), Quarantine { journal: self.tools.journal.clone(), claim });
         let hint = self.tools.journal.hint();
-        let metrics = self.tools.metrics.clone();
+        let (metrics, is_waited_for) = (self.tools.metrics.clone(), self.is_waited_for.clone());
         let run = async move {
             metrics.work.call_tasks.inc();
             match call_task.run().await {
@@ -80,8 +99,10 @@ impl CallTasks {
             }
             metrics.work.call_tasks.dec();
             drop(permit);
-            // A permit is free for the next call.
-            hint.notify_one();
+            // The permit is free for the next call.
+            if is_waited_for.swap(false, Ordering::SeqCst) {
+                hint.notify_one();
+            }
         };
         self.tracker.spawn_on(run, &self.runtime);
     }

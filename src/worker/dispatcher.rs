@@ -47,8 +47,12 @@ impl Worker {
                     if std::mem::take(&mut is_failing) {
                         tracing::info!("claiming calls works again");
                     }
-                    // At capacity, a call task that ends wakes us.
-                    if has_capacity { self.pause().await } else { self.tools.settings.poll }
+                    match (has_capacity, tasks.is_full()) {
+                        (true, _) => self.pause().await,
+                        (false, false) => Duration::ZERO,
+                        // A call task that ends wakes us.
+                        (false, true) => self.tools.settings.poll,
+                    }
                 }
                 Err(error @ JournalError::Fatal { .. }) => {
                     end = Err(error);
@@ -72,9 +76,9 @@ impl Worker {
         end
     }
 
-    /// Claims as many calls as there are free permits; returns whether permits are left.
+    /// Claims as many calls as it gets permits for; returns whether that was more than are due.
     async fn claim(&self, tasks: &CallTasks) -> Result<bool, JournalError> {
-        let free = tasks.free_permits();
+        let free = tasks.permits_to_claim_with();
         if free.is_empty() {
             return Ok(false);
         }
