@@ -14,6 +14,7 @@ mod calls;
 mod clock;
 mod error;
 mod failed_writes;
+mod foresight;
 mod neighbours;
 mod outage;
 mod packed;
@@ -32,7 +33,8 @@ pub use error::{JournalError, OpenError};
 pub use neighbours::neighbours;
 pub use outage::Outage;
 pub use parts::{
-    Claims, Coverage, Facts, Foreseen, Foresight, Ingest, Journal, Operators, Promise, Reading, Timekeeping, Workload,
+    Claims, Coverage, Facts, Foreseen, Foresight, GivenBack, Ingest, Journal, Operators, Promise, Reading, Timekeeping,
+    Workload,
 };
 pub use postgres::{DatabaseUrl, DatabaseUrlError, Examination, PostgresJournal, PostgresSettings, examine_database};
 pub use sqlite::{SqliteJournal, SqliteSettings, examine_file};

@@ -44,8 +44,23 @@ pub trait Foresight: Send + Sync + 'static {
         is_alone: &dyn Fn(&CallSid) -> bool,
     ) -> Option<Foreseen>;
 
-    /// The events are durable, and so is what was foreseen, and the claim holds; or none of it.
+    /// The events are durable, and so is what was foreseen, and the claim holds; or what was foreseen is not, and there is no claim.
     fn settled(&self, claim: &Claim, is_durable: bool);
+
+    /// How a call was last given back here, if it can be gone on from there. Asked by a store that others write to as well, which does
+    /// not know a call's facts itself.
+    fn given_back(&self, call: &TaskSid) -> Option<GivenBack>;
+}
+
+/// A call as it was given back. Whoever finds it like this in the store knows all its facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenBack {
+    /// That of the claim.
+    pub fence: i64,
+    /// The number of the last fact that was taken into account.
+    pub seen: Seq,
+    /// The customer's leg, where no other call was known on it when the call was claimed.
+    pub alone_on: Option<CallSid>,
 }
 
 /// A call that was taken before its events were committed.
@@ -91,8 +106,8 @@ pub trait Claims: Reading + Ingest {
     /// How long until the next call is due or the next lease expires; `None` when there is none.
     fn next_due(&self) -> Promise<'_, Option<Duration>>;
 
-    /// From now on, this is asked before events are committed. A store that cannot do that does not ask.
-    fn consult(&self, _foresight: Weak<dyn Foresight>) {}
+    /// From now on, this is asked before events are committed.
+    fn consult(&self, foresight: Weak<dyn Foresight>);
 
     /// Notified after every commit that made a call due. A hint: polling is the truth.
     fn hint(&self) -> Arc<Notify>;

@@ -375,7 +375,7 @@ impl CallTask {
             is_retry = true;
         }
         if due != Due::Over {
-            self.tools.kept_folds.keep(&self.claim.call, self.fold);
+            self.tools.kept_folds.keep(self.claim, self.fold);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::quarantine::Quarantine;
 use super::tools::Tools;
 use crate::call::fact::Fact;
 use crate::call::sid::{CallSid, TaskSid};
-use crate::journal::{Claim, Foreseen, Foresight, JournalError, Seq};
+use crate::journal::{Claim, Foreseen, Foresight, GivenBack, JournalError, Seq};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -137,5 +137,9 @@ impl Foresight for CallTasks {
         if is_durable {
             self.spawn(claim.clone(), call_task, permit);
         }
+    }
+
+    fn given_back(&self, call: &TaskSid) -> Option<GivenBack> {
+        self.tools.kept_folds.given_back(call)
     }
 }

@@ -8,7 +8,7 @@ use super::trace::Trace;
 use crate::call::fact::Fact;
 use crate::call::sid::TaskSid;
 use crate::call::{Call, Summarizer, Summary};
-use crate::journal::{Claim, Seq};
+use crate::journal::{Claim, GivenBack, Seq};
 use crate::telemetry::metrics::Metrics;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,6 +80,8 @@ struct Folds {
 
 struct Kept {
     fold: Box<Fold>,
+    /// Under which the call was given back.
+    claim: Claim,
     since: Instant,
     place: u64,
 }
@@ -91,13 +93,14 @@ impl KeptFolds {
     }
 
     /// The call was given back, and nobody has it.
-    pub(super) fn keep(&self, task: &TaskSid, fold: Box<Fold>) {
+    pub(super) fn keep(&self, claim: Claim, fold: Box<Fold>) {
+        let task = claim.call.clone();
         let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
         let place = folds.next;
         folds.next += 1;
         folds.order.insert(place, task.clone());
-        let kept = Kept { fold, since: Instant::now(), place };
-        if let Some(before) = folds.by_call.insert(task.clone(), kept) {
+        let kept = Kept { fold, claim, since: Instant::now(), place };
+        if let Some(before) = folds.by_call.insert(task, kept) {
             folds.order.remove(&before.place);
         }
         while folds.by_call.len() > self.limit
@@ -110,8 +113,16 @@ impl KeptFolds {
     /// What is known of a call that was claimed, if it can be gone on from: its facts are at least those that were folded.
     pub(super) fn take(&self, claim: &Claim) -> Option<Box<Fold>> {
         let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
-        let Kept { fold, since, place } = folds.by_call.remove(&claim.call)?;
+        let Kept { fold, claim: _, since, place } = folds.by_call.remove(&claim.call)?;
         folds.order.remove(&place);
         (since.elapsed() < KEPT_FOR && fold.seen <= claim.facts).then_some(fold)
+    }
+
+    /// How a call was given back whose fold is kept.
+    pub(super) fn given_back(&self, task: &TaskSid) -> Option<GivenBack> {
+        let folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
+        let Kept { fold, claim: Claim { fence, alone_on, .. }, since, place: _ } = folds.by_call.get(task)?;
+        let given_back = || GivenBack { fence: *fence, seen: fold.seen, alone_on: alone_on.clone() };
+        (since.elapsed() < KEPT_FOR).then(given_back)
     }
 }

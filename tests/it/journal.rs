@@ -7,6 +7,7 @@ mod packing;
 mod pooler;
 mod postgres;
 mod postgres_clock;
+mod postgres_foreseen;
 mod retention;
 mod rules;
 mod sigterm;

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use taskrouter_streams::call::Summary;
 use taskrouter_streams::call::fact::{Fact, FactKind};
@@ -14,7 +14,7 @@ use taskrouter_streams::call::sid::TaskSid;
 use taskrouter_streams::config;
 use taskrouter_streams::http::{self, IngressSettings};
 use taskrouter_streams::journal::{
-    CallQuery, CallRow, Claim, Claims, Clock, Due, Facts, Ingest, Ingested, NewFact, Promise, Reading, Seq,
+    CallQuery, CallRow, Claim, Claims, Clock, Due, Facts, Foresight, Ingest, Ingested, NewFact, Promise, Reading, Seq,
     SqliteJournal, SqliteSettings, Timekeeping,
 };
 use taskrouter_streams::service;
@@ -107,6 +107,8 @@ impl Claims for Stalling {
     fn next_due(&self) -> Promise<'_, Option<Duration>> {
         self.inner.next_due()
     }
+    /// What is begun is appended, where it stalls.
+    fn consult(&self, _: Weak<dyn Foresight>) {}
     fn hint(&self) -> Arc<Notify> {
         self.inner.hint()
     }

@@ -4,14 +4,14 @@ use super::error::Unexpected;
 use super::ops::{LONGEST_PAUSE, millis};
 use super::session::{BY_KEY, Work};
 use super::sql::{Statement, Value, now_ms};
-use super::under_claims::{Change, ClaimedWrite};
+use super::under_claims::{Change, ClaimedWrite, OwnFact};
 use crate::journal::{Claim, Due, Seq};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio_postgres::Row;
 
 /// Changes under claims, of each call once: [`crate::journal::Claims::append`], `renew` and `release`. Says of each that was done,
-/// by its place, the number of its fact or 0; what is left out had lost its claim.
+/// by its place, a number as [`Done`](super::under_claims::Done) tells it; what is left out had lost its claim.
 ///
 /// A renewal is durable: the holder goes on in the belief that nobody else has the call, which a server that forgot the renewal
 /// would give away.
@@ -43,7 +43,7 @@ impl<const DURABLE: bool> ClaimedWrites<'_, DURABLE> {
         let (mut asked, mut hashes) = (Asked::default(), Vec::new());
         let (mut parks, mut customers, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
         for (place, claim, change) in self.placed() {
-            let Change::Append { body, hash, parks: parked, customer } = change else { continue };
+            let Change::Append(OwnFact { body, hash, parks: parked, customer }) = change else { continue };
             asked.push(place, claim);
             hashes.push(*hash);
             parks.push(*parked);
@@ -89,7 +89,7 @@ impl<const DURABLE: bool> ClaimedWrites<'_, DURABLE> {
         for (place, claim, change) in self.placed() {
             match change {
                 Change::Renew => asked.push(place, claim),
-                Change::Append { .. } | Change::Release { .. } => {}
+                Change::Append(_) | Change::Release { .. } => {}
             }
         }
         let [places, tasks, fences] = asked.columns()?;
@@ -138,7 +138,7 @@ impl<const DURABLE: bool> ClaimedWrites<'_, DURABLE> {
                      summary = coalesce(asked.summary, call.summary), kept_by = $8, kept_seq = least(seen, last_seq)
                  FROM unnest($1, $2, $3, $4, $5, $6, $7) AS asked (place, task, fence, seen, pause, is_over, summary)
                  WHERE call.task = asked.task AND call.fence = asked.fence AND leased
-                 RETURNING place, 0::bigint"
+                 RETURNING place, (due_ms IS NOT NULL)::int::bigint"
             ),
             vec![
                 places,
@@ -181,7 +181,10 @@ impl<const DURABLE: bool> Work for ClaimedWrites<'_, DURABLE> {
     /// A release that was done before is not found again; whoever asked knows that there was a before.
     const REPEATABLE: bool = true;
     const DURABLE: bool = DURABLE;
-    const SETTINGS: &'static str = BY_KEY;
+
+    fn settings(&self) -> &'static str {
+        BY_KEY
+    }
 
     fn statements(&self) -> Vec<Statement<'_>> {
         let mut statements = Vec::new();

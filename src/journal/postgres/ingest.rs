@@ -1,18 +1,22 @@
 //! The task that commits events, as many as have gathered at once.
 
 use super::error::{Unexpected, objects_to_a_value};
-use super::ops::body;
+use super::foreseen::{self, Ahead, Taker};
+use super::handed::Handed;
+use super::ops::{body, millis};
 use super::session::{Sessions, Work};
 use super::sql::{Statement, Value, now_ms};
+use super::wake;
 use crate::call::fact::EpochMs;
 use crate::journal::answers::{Waiting, answer_all};
 use crate::journal::calls::{customer, wakes};
+use crate::journal::foresight::Consulted;
 use crate::journal::{Ingested, JournalError, NewFact};
 use crate::telemetry::metrics::Commits;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio_postgres::Row;
 
@@ -40,6 +44,13 @@ pub(super) struct Batcher {
     pub(super) origin: Option<String>,
     pub(super) mark: AtomicI64,
     pub(super) commits: Commits,
+    /// Who decides ahead what is done first about a call.
+    pub(super) consulted: Arc<Consulted>,
+    /// Where the facts of calls that are taken go.
+    pub(super) handed: Arc<Handed>,
+    pub(super) lease: Duration,
+    /// Which process takes calls.
+    pub(super) keeper: i64,
 }
 
 impl Batcher {
@@ -67,14 +78,17 @@ impl Batcher {
     /// One transaction for the whole batch; every event is answered, after the commit or with its failure.
     async fn commit(&self, batch: Vec<Event>) {
         let facts: Vec<&NewFact> = batch.iter().map(|event| &event.fact).collect();
-        match self.ingest(&facts).await {
+        let foresight = self.consulted.foresight();
+        let ahead = foresight.map_or_else(Vec::new, |foresight| Ahead::of(&facts, &foresight));
+        let is_divisible = batch.len() > 1 || !ahead.is_empty();
+        match self.ingest(&facts, ahead).await {
             Ok(answers) => {
                 answer_all(batch.into_iter().zip(answers).map(|(event, ingested)| (event.waiting, Ok(ingested))));
             }
-            // One event must not take the others down with it.
-            Err(JournalError::Unavailable { reason }) if batch.len() > 1 && objects_to_a_value(&reason) => {
+            // One event must not take the others down with it, nor what is done about it.
+            Err(JournalError::Unavailable { reason }) if is_divisible && objects_to_a_value(&reason) => {
                 for event in batch {
-                    let alone = self.ingest(&[&event.fact]).await;
+                    let alone = self.ingest(&[&event.fact], Vec::new()).await;
                     let answer = alone.map(|answers| answers.first().copied().unwrap_or(Ingested::Duplicate));
                     answer_all([(event.waiting, answer)]);
                 }
@@ -83,8 +97,9 @@ impl Batcher {
         }
     }
 
-    async fn ingest(&self, facts: &[&NewFact]) -> Result<Vec<Ingested>, JournalError> {
-        let batch = Batch::of(facts, self.origin.as_deref(), &self.mark)?;
+    async fn ingest(&self, facts: &[&NewFact], ahead: Vec<Ahead<'_>>) -> Result<Vec<Ingested>, JournalError> {
+        let taker = Taker { keeper: self.keeper, lease_ms: millis(self.lease), origin: self.origin.as_deref() };
+        let batch = Batch::of(facts, &ahead, taker, &self.mark)?;
         let began = Instant::now();
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most journal.batch_limit writes")]
         self.commits.writes.observe(batch.events.len() as f64);
@@ -96,6 +111,9 @@ impl Batcher {
         }
         if new.makes_due {
             self.hint.notify_one();
+        }
+        for (call, _) in ahead.into_iter().zip(&new.taken).filter(|(_, is_taken)| **is_taken) {
+            call.durable(&self.handed);
         }
         // The first of one identity is the new one.
         let mut left = new.identities;
@@ -113,20 +131,29 @@ struct New {
     identities: BTreeSet<String>,
     /// A call is due for it.
     makes_due: bool,
+    /// Of each call that was to be taken, whether it is.
+    taken: Vec<bool>,
 }
 
 /// A batch, each identity once.
 struct Batch<'a> {
     events: Vec<(&'a NewFact, String)>,
     newest: EpochMs,
-    origin: Option<&'a str>,
+    /// Calls that are to be taken.
+    ahead: &'a [Ahead<'a>],
+    taker: Taker<'a>,
     mark: &'a AtomicI64,
 }
 
 impl<'a> Batch<'a> {
-    fn of(facts: &[&'a NewFact], origin: Option<&'a str>, mark: &'a AtomicI64) -> Result<Self, JournalError> {
+    fn of(
+        facts: &[&'a NewFact],
+        ahead: &'a [Ahead<'a>],
+        taker: Taker<'a>,
+        mark: &'a AtomicI64,
+    ) -> Result<Self, JournalError> {
         let mut seen = BTreeSet::new();
-        let mut batch = Self { events: Vec::new(), newest: 0, origin, mark };
+        let mut batch = Self { events: Vec::new(), newest: 0, ahead, taker, mark };
         for event in facts.iter().copied() {
             if seen.insert(&event.identity) {
                 batch.events.push((event, body(&event.fact)?));
@@ -167,6 +194,10 @@ impl Work for Batch<'_> {
     type Output = New;
     const REPEATABLE: bool = true;
 
+    fn settings(&self) -> &'static str {
+        if self.ahead.is_empty() { "" } else { foreseen::BY_INDEX }
+    }
+
     /// A call's row is locked before its facts are numbered, so that numbers follow commits; rows are locked in the order of
     /// their keys, so that two batches do not wait for each other. One NOTIFY is for the whole commit, which takes a lock
     /// that the whole server shares.
@@ -182,25 +213,35 @@ impl Work for Batch<'_> {
             if is_marked_since { "" } else { marked },
             NUMBERED,
             "SELECT identity, is_due",
-            if self.origin.is_some() { told } else { "" },
+            if self.taker.origin.is_some() { told } else { "" },
             " FROM added CROSS JOIN woken",
         ];
         let mut values = self.columns();
         values.extend([
             Value::Number(self.newest),
             Value::Number(MARK_LAG_MS),
-            Value::Text(super::wake::CHANNEL),
-            Value::Text(self.origin.unwrap_or_default()),
+            Value::Text(wake::CHANNEL),
+            Value::Text(self.taker.origin.unwrap_or_default()),
+            Value::Texts(self.ahead.iter().map(Ahead::call).collect()),
         ]);
-        vec![Statement::new(text.concat(), values)]
+        let mut statements = vec![Statement::new(text.concat(), values)];
+        if !self.ahead.is_empty() {
+            statements.push(foreseen::takes(self.ahead, &self.taker));
+        }
+        statements
     }
 
     fn output(&self, rows: Vec<Row>) -> Result<New, Unexpected> {
         let mut new = New::default();
-        for row in &rows {
+        let added = rows.len().saturating_sub(self.ahead.len());
+        for row in rows.iter().take(added) {
             new.identities.insert(row.try_get(0)?);
             new.makes_due |= row.try_get::<_, bool>(1)?;
         }
+        for row in rows.iter().skip(added) {
+            new.taken.push(row.try_get(0)?);
+        }
+        new.makes_due |= new.taken.contains(&false);
         Ok(new)
     }
 }
@@ -232,7 +273,7 @@ const NUMBERED: &str = concat!(
             changed_ms = EXCLUDED.changed_ms,
             parked = coalesce(EXCLUDED.parked, known.parked),
             customer = coalesce(EXCLUDED.customer, known.customer)
-        RETURNING id, task, last_seq, due_ms IS NOT NULL AS is_due),
+        RETURNING id, task, last_seq, due_ms IS NOT NULL AND task <> ALL ($11) AS is_due),
     added AS (
         INSERT INTO taskrouter_streams.fact (call, seq, identity, body)
         SELECT id,

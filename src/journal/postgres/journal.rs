@@ -4,28 +4,29 @@ use super::address::Address;
 use super::connect::{Prepared, prepare};
 use super::handed::Handed;
 use super::ingest::{Batcher, Event, Message};
-use super::ops::{Claimed, CloseGap, OpenGap, PruneChunk, TakeLeases, TryOut, body, hash};
+use super::ops::{Claimed, CloseGap, OpenGap, PruneChunk, TakeLeases, TryOut, hash};
 use super::reader::{Bodies, Count, NewestEvent, NextDue, Page, Size};
 use super::server_time::ServerTime;
 use super::session::Sessions;
 use super::settings::PostgresSettings;
-use super::under_claims::{Change, LANES, UnderClaims};
+use super::under_claims::{Change, LANES, OwnFact, UnderClaims, WAITS_FOR_A_FACT};
 use super::wake;
 use crate::call::Summary;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::TaskSid;
 use crate::journal::answers::Waiting;
 use crate::journal::calls::text;
+use crate::journal::foresight::Consulted;
 use crate::journal::retention::Opening;
 use crate::journal::running::{Failure, Running, failed};
 use crate::journal::values::parse;
 use crate::journal::{
-    Backlog, CallQuery, CallRow, Claim, Claims, Clock, Coverage, Due, Facts, Ingest, Ingested, Journal, JournalError,
-    MachineTime, NewFact, OpenError, Promise, Reading, Seq, Storage, Timekeeping, Workload,
+    Backlog, CallQuery, CallRow, Claim, Claims, Clock, Coverage, Due, Facts, Foresight, Ingest, Ingested, Journal,
+    JournalError, MachineTime, NewFact, OpenError, Promise, Reading, Seq, Storage, Timekeeping, Workload,
 };
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_postgres::config::TargetSessionAttrs;
@@ -36,7 +37,8 @@ use tokio_util::task::TaskTracker;
 pub struct PostgresJournal {
     sessions: Arc<Sessions>,
     under_claims: Arc<UnderClaims>,
-    handed: Handed,
+    handed: Arc<Handed>,
+    consulted: Arc<Consulted>,
     events: mpsc::UnboundedSender<Message>,
     permits: Arc<Semaphore>,
     queue_limit: usize,
@@ -67,8 +69,13 @@ impl PostgresJournal {
         let (events, queue) = mpsc::unbounded_channel();
         let own_origin = origin();
         let keeper = hash(&own_origin);
+        let (handed, consulted) = (Arc::new(Handed::default()), Arc::new(Consulted::default()));
         let batcher = Batcher {
             sessions: sessions.clone(),
+            consulted: consulted.clone(),
+            handed: handed.clone(),
+            lease: settings.lease,
+            keeper,
             batch_limit: settings.batch_limit,
             hint: hint.clone(),
             origin: settings.listen.then(|| own_origin.clone()),
@@ -100,7 +107,8 @@ impl PostgresJournal {
         Ok(Self {
             sessions,
             under_claims,
-            handed: Handed::default(),
+            handed,
+            consulted,
             events,
             permits: Arc::new(Semaphore::new(settings.queue_limit)),
             queue_limit: settings.queue_limit,
@@ -189,8 +197,8 @@ impl Claims for PostgresJournal {
 
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
         Box::pin(async move {
-            let appended = self.under_claims.write(claim, Change::append(&fact, body(&fact)?)).await?;
-            let seq = appended.seq.ok_or_else(|| lost(claim))?;
+            let appended = self.under_claims.write(claim, Change::Append(OwnFact::new(&fact)?)).await?;
+            let seq = appended.number.ok_or_else(|| lost(claim))?;
             self.handed.appended(claim, seq, fact);
             Ok(seq)
         })
@@ -199,7 +207,7 @@ impl Claims for PostgresJournal {
     fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {
         Box::pin(async move {
             let renewed = self.under_claims.write(claim, Change::Renew).await?;
-            renewed.seq.map(drop).ok_or_else(|| lost(claim))
+            renewed.number.map(drop).ok_or_else(|| lost(claim))
         })
     }
 
@@ -214,14 +222,19 @@ impl Claims for PostgresJournal {
             let summary = summary.as_ref().and_then(text);
             self.handed.released(claim);
             let released = self.under_claims.write(claim, Change::Release { seen, due, summary }).await?;
-            // It may be due at once.
-            self.hint.notify_one();
-            (released.seq.is_some() || released.asked_before).then_some(()).ok_or_else(|| lost(claim))
+            if released.number != Some(WAITS_FOR_A_FACT) {
+                self.hint.notify_one();
+            }
+            (released.number.is_some() || released.asked_before).then_some(()).ok_or_else(|| lost(claim))
         })
     }
 
     fn next_due(&self) -> Promise<'_, Option<Duration>> {
         Box::pin(self.sessions.run(&NextDue))
+    }
+
+    fn consult(&self, foresight: Weak<dyn Foresight>) {
+        self.consulted.consult(foresight);
     }
 
     fn hint(&self) -> Arc<Notify> {

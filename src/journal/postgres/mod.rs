@@ -12,6 +12,7 @@ mod claimed_writes;
 mod connect;
 mod error;
 mod examine;
+mod foreseen;
 mod handed;
 mod ingest;
 mod journal;

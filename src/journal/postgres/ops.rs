@@ -42,7 +42,10 @@ impl Work for TakeLeases {
     type Output = (EpochMs, Vec<Claimed>);
     /// A claim whose answer is lost runs out, whether or not others are claimed then.
     const REPEATABLE: bool = true;
-    const SETTINGS: &'static str = BY_KEY;
+
+    fn settings(&self) -> &'static str {
+        BY_KEY
+    }
 
     fn statements(&self) -> Vec<Statement<'_>> {
         let values = vec![

@@ -48,7 +48,9 @@ pub(super) trait Work: Send + Sync {
     const WRITES: bool = true;
 
     /// What is set for the transaction besides what is set for each.
-    const SETTINGS: &'static str = "";
+    fn settings(&self) -> &'static str {
+        ""
+    }
 
     /// Its statements, in their order.
     fn statements(&self) -> Vec<Statement<'_>>;
@@ -57,7 +59,7 @@ pub(super) trait Work: Send + Sync {
     fn output(&self, rows: Vec<Row>) -> Result<Self::Output, Unexpected>;
 }
 
-/// [`Work::SETTINGS`] for what finds each row by its key, whatever a plan for so many rows of a table of such a size would be.
+/// [`Work::settings`] for what finds each row by its key, whatever a plan for so many rows of a table of such a size would be.
 pub(super) const BY_KEY: &str =
     "; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
@@ -122,7 +124,7 @@ impl Sessions {
     /// As [`Sessions::run`]; also says whether it may have been done before, its answer having been lost.
     pub(super) async fn insist<W: Work>(&self, work: &W) -> Result<(W::Output, bool), JournalError> {
         let (mut attempt, mut lost_one, mut read_only) = (0, false, false);
-        let (begin, statements) = (self.begin::<W>(), work.statements());
+        let (begin, statements) = (self.begin(work), work.statements());
         loop {
             attempt += 1;
             let attempted = match self.pool.acquire().await {
@@ -160,13 +162,13 @@ impl Sessions {
         error
     }
 
-    fn begin<W: Work>(&self) -> String {
+    fn begin<W: Work>(&self, work: &W) -> String {
         let commit = match (W::DURABLE, self.durable) {
             (true, true) => "",
             (true, false) => "; SET LOCAL synchronous_commit = on",
             (false, _) => "; SET LOCAL synchronous_commit = off",
         };
-        self.begin.clone() + commit + W::SETTINGS + if W::WRITES { "" } else { ON_A_WRITABLE_SERVER }
+        self.begin.clone() + commit + work.settings() + if W::WRITES { "" } else { ON_A_WRITABLE_SERVER }
     }
 
     async fn attempt(&self, connection: Pooled, begin: &str, statements: &[Statement<'_>]) -> Result<Vec<Row>, Failed> {

@@ -8,7 +8,7 @@
 
 use super::claimed_writes::ClaimedWrites;
 use super::error::objects_to_a_value;
-use super::ops::hash;
+use super::ops::{body, hash};
 use super::session::Sessions;
 use crate::call::fact::Fact;
 use crate::call::sid::{CallSid, TaskSid};
@@ -24,23 +24,36 @@ pub(super) const LANES: usize = 2;
 
 /// What is done to a call under a claim.
 pub(super) enum Change {
-    Append { body: String, hash: i64, parks: Option<bool>, customer: Option<CallSid> },
+    Append(OwnFact),
     Renew,
     Release { seen: Seq, due: Due, summary: Option<String> },
 }
 
-impl Change {
-    /// `body` is the fact as it is stored.
-    pub(super) fn append(fact: &Fact, body: String) -> Self {
-        let hash = hash(&body);
-        Change::Append { body, hash, parks: fact.kind.parks(), customer: customer(&fact.kind).cloned() }
-    }
+/// A fact that a worker appends, in columns.
+pub(super) struct OwnFact {
+    pub(super) body: String,
+    /// A repetition is known by it.
+    pub(super) hash: i64,
+    pub(super) parks: Option<bool>,
+    pub(super) customer: Option<CallSid>,
+}
 
+impl OwnFact {
+    /// # Errors
+    /// When it could not be written as JSON.
+    pub(super) fn new(fact: &Fact) -> Result<Self, JournalError> {
+        let body = body(fact)?;
+        let hash = hash(&body);
+        Ok(Self { body, hash, parks: fact.kind.parks(), customer: customer(&fact.kind).cloned() })
+    }
+}
+
+impl Change {
     /// A release holds no fact. A server that forgets it, when its machine fails within a moment, finds the call leased until the
     /// lease ends; then the call is folded again and given back as it was here.
     fn is_durable(&self) -> bool {
         match self {
-            Change::Append { .. } | Change::Renew => true,
+            Change::Append(_) | Change::Renew => true,
             Change::Release { .. } => false,
         }
     }
@@ -53,11 +66,15 @@ pub(super) struct ClaimedWrite {
     answer: oneshot::Sender<Result<Done, JournalError>>,
 }
 
+/// Of a call that was given back and is due at no time.
+pub(super) const WAITS_FOR_A_FACT: Seq = 0;
+
 /// What became of a change.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Done {
-    /// Of the fact that was appended; of anything else some number. `None` when the claim was lost.
-    pub(super) seq: Option<Seq>,
+    /// That of the fact that was appended; of a release [`WAITS_FOR_A_FACT`], unless the call is due at some time; of a renewal some number.
+    /// `None` when the claim was lost.
+    pub(super) number: Option<Seq>,
     /// It may have been done before, an answer having been lost.
     pub(super) asked_before: bool,
 }
@@ -153,7 +170,7 @@ impl UnderClaims {
             Err(JournalError::Unavailable { reason }) if batch.len() > 1 && objects_to_a_value(&reason) => {
                 for write in batch {
                     let alone = self.perform(&[&write]).await;
-                    let none = Done { seq: None, asked_before: false };
+                    let none = Done { number: None, asked_before: false };
                     drop(write.answer.send(alone.map(|done| done.first().copied().unwrap_or(none))));
                 }
             }
@@ -168,11 +185,11 @@ impl UnderClaims {
     async fn perform(&self, writes: &[&ClaimedWrite]) -> Result<Vec<Done>, JournalError> {
         let (lease, keeper) = (self.lease, self.keeper);
         let is_durable = writes.iter().any(|write| write.change.is_durable());
-        let (seqs, asked_before) = if is_durable {
+        let (numbers, asked_before) = if is_durable {
             self.sessions.insist(&ClaimedWrites::<true> { writes, lease, keeper }).await?
         } else {
             self.sessions.insist(&ClaimedWrites::<false> { writes, lease, keeper }).await?
         };
-        Ok((0..writes.len()).map(|place| Done { seq: seqs.get(&place).copied(), asked_before }).collect())
+        Ok((0..writes.len()).map(|place| Done { number: numbers.get(&place).copied(), asked_before }).collect())
     }
 }

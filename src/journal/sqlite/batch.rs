@@ -1,14 +1,15 @@
 //! Facts that share a commit: written into the open transaction, then taken into memory once that is durable.
 
-use super::foreseen::{Consulted, Taken};
 use super::live::{CallId, Live};
 use super::packing::{self, Unpacked};
 use super::projection::{self, Projected};
 use super::queue::{Answer, WriteFact};
+use super::schedule::Schedule;
 use crate::call::fact::{EpochMs, Fact};
 use crate::call::sid::{CallSid, TaskSid};
 use crate::journal::answers::{Waiting, answer_all};
 use crate::journal::calls::wakes;
+use crate::journal::foresight::{Consulted, Taken};
 use crate::journal::{Claim, Foreseen, Ingested, JournalError, NewFact, Seq};
 use rusqlite::{CachedStatement, Connection, params};
 use std::collections::hash_map::Entry;
@@ -43,8 +44,17 @@ pub(super) struct Batch<'a> {
     /// Of the next fact. Given by us, because SQLite would give those of deleted facts again.
     place: i64,
     /// Calls whose claims hold once this is durable.
-    taken: Vec<Taken>,
+    taken: Vec<TakenCall>,
     completions: Completions,
+}
+
+/// A call that was taken before its events are durable.
+struct TakenCall {
+    id: CallId,
+    /// Its schedule, if nothing of it is committed.
+    before: Schedule,
+    has_first: bool,
+    taken: Taken,
 }
 
 /// A call that memory does not know.
@@ -220,7 +230,8 @@ impl<'a> Batch<'a> {
                 continue;
             };
             let seq = self.last_seq(id) + 1;
-            self.taken.push(Taken::new(id, before, claim, foresight.clone(), first.is_some()));
+            let taken = Taken::new(claim, foresight.clone());
+            self.taken.push(TakenCall { id, before, has_first: first.is_some(), taken });
             if let Some(fact) = first.map(Arc::new) {
                 file.insert(self.place, id, seq, None, None, &fact)?;
                 self.wrote(Committed { call: id, seq, fact, place: self.place, is_event: false, wakes: false });
@@ -273,7 +284,7 @@ impl<'a> Batch<'a> {
             calls.foreseen(taken.id, None);
         }
         drop(calls);
-        self.taken.into_iter().for_each(Taken::durable);
+        self.taken.into_iter().for_each(|call| call.taken.durable());
         self.completions.answer(&Ok(()));
         becomes_due
     }

@@ -2,7 +2,6 @@
 
 use super::error::{unavailable, unfit, unopened, verdict};
 use super::file::{JournalFile, OpenFiles, held_during, lock};
-use super::foreseen::Consulted;
 use super::live::{Live, millis};
 use super::queue::{Message, Read, Write, WriteFact};
 use super::settings::SqliteSettings;
@@ -16,6 +15,7 @@ use crate::call::sid::TaskSid;
 use crate::journal::answers::Waiting;
 use crate::journal::calls::text;
 use crate::journal::failed_writes::FailedWrites;
+use crate::journal::foresight::Consulted;
 use crate::journal::retention::Opening;
 use crate::journal::running::{Failure, failed, watched};
 use crate::journal::{

@@ -13,7 +13,6 @@
 //! |---|---|
 //! | `journal` | what each part of a journal is for this store |
 //! | `writer`, `batch` | facts that share a commit |
-//! | `foreseen` | calls whose first step shares the commit of its event |
 //! | `live`, `schedule`, `sid_index`, `tail` | the live calls, when each is worked on, how they are found, and their newest facts |
 //! | `projection` | the rows of calls: written, read at a start, pruned |
 //! | `packing` | the facts of calls that are over, in one row each |
@@ -25,7 +24,6 @@ mod batch;
 mod error;
 mod examine;
 mod file;
-mod foreseen;
 mod journal;
 mod listing;
 mod live;

@@ -3,12 +3,12 @@
 use super::batch::{Batch, Statements};
 use super::error::{reason, verdict};
 use super::file::OpenFiles;
-use super::foreseen::Consulted;
 use super::live::Live;
 use super::queue::{Message, Other, Write, WriteFact};
 use super::turns::Turns;
 use super::{packing, projection, schema};
 use crate::journal::failed_writes::FailedWrites;
+use crate::journal::foresight::Consulted;
 use crate::journal::running::Failure;
 use crate::journal::{Clock, JournalError};
 use crate::telemetry::metrics::Commits;

@@ -52,6 +52,12 @@ macro_rules! keeps_the_rules {
             a_gap_is_remembered_until_it_is_closed
             no_claim_says_alone_of_a_leg_that_another_call_names
         }
+        $crate::journal::rules::keeps_the_rules! { $store; foreseen;
+            an_event_and_the_first_step_are_durable_together_under_a_claim
+            a_call_that_is_taken_without_a_first_step_is_claimed_all_the_same
+            a_claim_that_nobody_uses_ends_with_its_lease
+            an_event_that_is_there_already_takes_nothing
+        }
     };
     ($store:expr; $module:ident; $($rule:ident)+) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,6 @@
-//! Calls that are taken before their events are committed.
+//! Who decides what is done first about a call before its events are committed, and what it is told afterwards.
 
-use super::live::CallId;
-use super::schedule::Schedule;
-use crate::journal::{Claim, Foresight};
+use super::{Claim, Foresight};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Who is asked.
@@ -19,26 +17,16 @@ impl Consulted {
     }
 }
 
-/// A call that was taken. Dropped before its events are durable, as by a failure, it is told that they are not.
+/// A call that was taken. Dropped before its events are durable, as by a failure, whoever took it is told that they are not.
 pub(super) struct Taken {
-    pub(super) id: CallId,
-    /// The call's schedule, if nothing of it is committed.
-    pub(super) before: Schedule,
-    pub(super) has_first: bool,
-    claim: Claim,
+    pub(super) claim: Claim,
     foresight: Arc<dyn Foresight>,
     is_durable: bool,
 }
 
 impl Taken {
-    pub(super) fn new(
-        id: CallId,
-        before: Schedule,
-        claim: Claim,
-        foresight: Arc<dyn Foresight>,
-        has_first: bool,
-    ) -> Self {
-        Self { id, before, has_first, claim, foresight, is_durable: false }
+    pub(super) fn new(claim: Claim, foresight: Arc<dyn Foresight>) -> Self {
+        Self { claim, foresight, is_durable: false }
     }
 
     pub(super) fn durable(mut self) {
