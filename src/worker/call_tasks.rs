@@ -47,13 +47,14 @@ impl CallTasks {
         Self { tools, permits, is_waited_for: Arc::default(), tracker, shutdown, runtime, foreseen }
     }
 
-    /// Most of those that are free. A claim that is asked for holds its permits until the answer, and some are left for calls that are
+    /// Most of those that are free, or all of them. A claim holds its permits until it is answered, and some are left for calls that are
     /// taken with their events meanwhile. When there is none, one that becomes free is told by the journal's hint.
-    pub(super) fn permits_to_claim_with(&self) -> Vec<OwnedSemaphorePermit> {
+    pub(super) fn permits_to_claim_with(&self, all: bool) -> Vec<OwnedSemaphorePermit> {
         self.is_waited_for.store(true, Ordering::SeqCst);
         let free = self.permits.available_permits();
+        let left = if all { 0 } else { free / LEFT };
         let permit = || self.permits.clone().try_acquire_owned().ok();
-        std::iter::from_fn(permit).take(free - free / LEFT).collect()
+        std::iter::from_fn(permit).take(free - left).collect()
     }
 
     /// Whether another claim has to wait for a permit. If not, none is told.

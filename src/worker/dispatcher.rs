@@ -33,20 +33,21 @@ impl Worker {
         let tasks = Arc::new(CallTasks::new(self.tools.clone(), shutdown.clone()));
         let foresight: Weak<dyn Foresight> = Arc::<CallTasks>::downgrade(&tasks);
         self.tools.journal.consult(foresight);
-        let (mut end, mut is_failing) = (Ok(()), false);
+        let (mut end, mut is_failing, mut is_behind) = (Ok(()), false, false);
         while !shutdown.is_cancelled() {
             let hint = self.tools.journal.hint();
             let woken = hint.notified();
             tokio::pin!(woken);
             // Enabled before the claim: a commit between the claim and the wait must wake us.
             woken.as_mut().enable();
-            let claimed = self.claim(&tasks).await;
+            let claimed = self.claim(&tasks, is_behind).await;
             self.tools.metrics.work.round("dispatcher", claimed.is_ok());
             let pause = match claimed {
                 Ok(has_capacity) => {
                     if std::mem::take(&mut is_failing) {
                         tracing::info!("claiming calls works again");
                     }
+                    is_behind = !has_capacity;
                     match (has_capacity, tasks.is_full()) {
                         (true, _) => self.pause().await,
                         (false, false) => Duration::ZERO,
@@ -76,9 +77,10 @@ impl Worker {
         end
     }
 
-    /// Claims as many calls as it gets permits for; returns whether that was more than are due.
-    async fn claim(&self, tasks: &CallTasks) -> Result<bool, JournalError> {
-        let free = tasks.permits_to_claim_with();
+    /// Claims as many calls as it gets permits for, with all that are free if more calls may be due; returns whether all that were due are
+    /// claimed.
+    async fn claim(&self, tasks: &CallTasks, is_behind: bool) -> Result<bool, JournalError> {
+        let free = tasks.permits_to_claim_with(is_behind);
         if free.is_empty() {
             return Ok(false);
         }
