@@ -11,9 +11,9 @@ use crate::call::fact::EpochMs;
 use crate::journal::answers::{Waiting, answer_all};
 use crate::journal::calls::{customer, wakes};
 use crate::journal::foresight::Consulted;
-use crate::journal::{Ingested, JournalError, NewFact};
+use crate::journal::{Ingested, JournalError, NewFact, Seq};
 use crate::telemetry::metrics::Commits;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ pub(super) struct Batcher {
     pub(super) commits: Commits,
     /// Who decides ahead what is done first about a call.
     pub(super) consulted: Arc<Consulted>,
-    /// Where the facts of calls that are taken go.
+    /// Where facts of claimed calls go.
     pub(super) handed: Arc<Handed>,
     pub(super) lease: Duration,
     /// Which process takes calls.
@@ -118,8 +118,11 @@ impl Batcher {
         // The first of one identity is the new one.
         let mut left = new.identities;
         let answer = |fact: &&NewFact| match left.remove(&fact.identity) {
-            true => Ingested::New,
-            false => Ingested::Duplicate,
+            Some(seq) => {
+                self.handed.ingested(&fact.call, seq, &fact.fact);
+                Ingested::New
+            }
+            None => Ingested::Duplicate,
         };
         Ok(facts.iter().map(answer).collect())
     }
@@ -128,7 +131,8 @@ impl Batcher {
 /// What is new of a batch.
 #[derive(Default)]
 struct New {
-    identities: BTreeSet<String>,
+    /// With the number of each.
+    identities: BTreeMap<String, Seq>,
     /// A call is due for it.
     makes_due: bool,
     /// Of each call that was to be taken, whether it is.
@@ -212,7 +216,7 @@ impl Work for Batch<'_> {
             ARRIVED,
             if is_marked_since { "" } else { marked },
             NUMBERED,
-            "SELECT identity, is_due",
+            "SELECT identity, seq, is_due",
             if self.taker.origin.is_some() { told } else { "" },
             " FROM added CROSS JOIN woken",
         ];
@@ -235,8 +239,8 @@ impl Work for Batch<'_> {
         let mut new = New::default();
         let added = rows.len().saturating_sub(self.ahead.len());
         for row in rows.iter().take(added) {
-            new.identities.insert(row.try_get(0)?);
-            new.makes_due |= row.try_get::<_, bool>(1)?;
+            new.identities.insert(row.try_get(0)?, row.try_get(1)?);
+            new.makes_due |= row.try_get::<_, bool>(2)?;
         }
         for row in rows.iter().skip(added) {
             new.taken.push(row.try_get(0)?);
@@ -280,6 +284,6 @@ const NUMBERED: &str = concat!(
             last_seq - count(*) OVER (PARTITION BY task) + row_number() OVER (PARTITION BY task ORDER BY place),
             identity, body
         FROM fresh JOIN numbered USING (task)
-        RETURNING identity),
+        RETURNING identity, seq),
     woken AS (SELECT bool_or(is_due) AS is_due FROM numbered) "
 );

@@ -1114,5 +1114,36 @@ async fn a_claim_brings_what_its_process_does_not_know_and_to_others_everything(
     assert!(read < 1_000, "{read} rows of facts were read");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_journaled_here_while_a_call_is_claimed_is_told_without_asking() {
+    let Some(database) = Database::new().await else { return };
+    let (one, other) = (open(settings(database.url(), LONG)).await, open(settings(database.url(), LONG)).await);
+    ingest(&*one, 1, 1).await;
+    let claim = claim_one(&*one).await;
+    assert_eq!(one.news(&claim, 0).await.unwrap(), [(1, fact(1))]);
+    let before = database.number(FACTS_READ).await;
+    for number in (2..=200).step_by(2) {
+        ingest(&*one, 1, number).await;
+        one.append(&claim, fact(number + 1)).await.unwrap();
+        let told = one.news(&claim, number - 1).await.unwrap();
+        assert_eq!(told, [(number, fact(number)), (number + 1, fact(number + 1))]);
+    }
+    ingest(&*one, 1, 202).await;
+    assert_eq!(one.news(&claim, 201).await.unwrap(), [(202, fact(202))]);
+
+    // What is from elsewhere is missed, and asked for.
+    ingest(&*other, 1, 203).await;
+    ingest(&*one, 1, 204).await;
+    let told = one.news(&claim, 202).await.unwrap();
+    assert_eq!(told, [(203, fact(203)), (204, fact(204))]);
+    // And by whoever has forgotten the call.
+    assert_eq!(one.news(&claim, 0).await.unwrap().len(), 204);
+    let read = eventually("the statistics", || async {
+        Some(database.number(FACTS_READ).await - before).filter(|read| *read >= 206)
+    })
+    .await;
+    assert!(read < 300, "{read} rows of facts were read");
+}
+
 /// Rows of facts that were read so far.
 const FACTS_READ: &str = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'fact'";
