@@ -51,12 +51,14 @@ impl<'a> Ahead<'a> {
         // As far as it was known. The statement finds out.
         let is_alone = |asked: &CallSid| {
             let was_alone = alone_on.as_ref() == Some(asked);
-            leg.set(was_alone.then(|| asked.clone()));
+            if was_alone {
+                leg.set(Some(asked.clone()));
+            }
             was_alone
         };
         let news = vec![(facts, Fact::clone(fact))];
         let Foreseen { first } = foresight.foresee(&claim, now, news, &is_alone)?;
-        // Dropped from here on, what was decided is void.
+        // From here on whoever decided is told what became of it.
         let taken = Taken::new(claim, foresight.clone());
         let first = match first {
             Some(fact) => {
@@ -104,7 +106,7 @@ pub(super) const BY_INDEX: &str = "; SET LOCAL enable_seqscan = off";
 /// process, with this event as what it knows, and a claim in the usual way leaves `kept_seq` as it is. A subquery looks each row up, which
 /// the server plans sooner than a join.
 pub(super) fn takes<'a>(ahead: &'a [Ahead<'_>], taker: &Taker<'a>) -> Statement<'a> {
-    // Once for the whole transaction, as the server does it.
+    // Of equal notifications in one transaction the server delivers one.
     let told = ", CASE WHEN NOT is_taken THEN pg_notify($13, $14) END";
     let text = [TAKEN, if taker.origin.is_some() { told } else { "" }, " FROM answered ORDER BY place"];
     let claims = || ahead.iter().map(|call| &call.taken.claim);

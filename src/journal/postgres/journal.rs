@@ -139,8 +139,12 @@ fn origin() -> String {
     format!("{}-{}", std::process::id(), since.as_nanos())
 }
 
-fn lost(claim: &Claim) -> JournalError {
-    JournalError::LeaseLost { call: claim.call.clone() }
+impl PostgresJournal {
+    /// Somebody else has the call: what is known here is of no use to its task.
+    fn lost(&self, claim: &Claim) -> JournalError {
+        self.handed.released(claim);
+        JournalError::LeaseLost { call: claim.call.clone() }
+    }
 }
 
 impl Timekeeping for PostgresJournal {
@@ -198,7 +202,7 @@ impl Claims for PostgresJournal {
     fn append<'a>(&'a self, claim: &'a Claim, fact: Fact) -> Promise<'a, Seq> {
         Box::pin(async move {
             let appended = self.under_claims.write(claim, Change::Append(OwnFact::new(&fact)?)).await?;
-            let seq = appended.number.ok_or_else(|| lost(claim))?;
+            let seq = appended.number.ok_or_else(|| self.lost(claim))?;
             self.handed.appended(claim, seq, fact);
             Ok(seq)
         })
@@ -207,7 +211,7 @@ impl Claims for PostgresJournal {
     fn renew<'a>(&'a self, claim: &'a Claim) -> Promise<'a, ()> {
         Box::pin(async move {
             let renewed = self.under_claims.write(claim, Change::Renew).await?;
-            renewed.number.map(drop).ok_or_else(|| lost(claim))
+            renewed.number.map(drop).ok_or_else(|| self.lost(claim))
         })
     }
 
@@ -225,7 +229,7 @@ impl Claims for PostgresJournal {
             if released.number != Some(WAITS_FOR_A_FACT) {
                 self.hint.notify_one();
             }
-            (released.number.is_some() || released.asked_before).then_some(()).ok_or_else(|| lost(claim))
+            (released.number.is_some() || released.asked_before).then_some(()).ok_or_else(|| self.lost(claim))
         })
     }
 

@@ -5,7 +5,6 @@ use super::pooler::{Line, Network, pooler};
 use super::*;
 use crate::pace::scaled;
 use crate::postgres::{Database, another_server, open, settings};
-use futures_util::FutureExt as _;
 use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use taskrouter_streams::journal::{
@@ -401,32 +400,6 @@ async fn another_process_is_woken_by_one_notification_a_commit_and_by_none_for_d
     }
     // At most the first event alone, the others that gathered meanwhile, and the last.
     assert!((2..=3).contains(&notifications), "{notifications} notifications");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_is_given_back_wakes_its_process_only_if_it_is_due_some_time() {
-    let Some(database) = Database::new().await else { return };
-    let journal = open(settings(database.url(), LONG)).await;
-    let hint = journal.hint();
-    for (number, due, meanwhile, wakes) in [
-        (1, Due::OnFact, false, false),
-        (2, Due::After(Duration::from_secs(60)), false, true),
-        (3, Due::OnFact, true, true),
-        (5, Due::Over, false, false),
-    ] {
-        ingest(&*journal, 1, number).await;
-        let claim = claim_one(&*journal).await;
-        if meanwhile {
-            ingest(&*journal, 1, number + 1).await;
-        }
-        hint.notified().now_or_never();
-        journal.release(&claim, claim.facts, due).await.unwrap();
-        assert_eq!(hint.notified().now_or_never().is_some(), wakes, "{due:?}, a fact meanwhile: {meanwhile}");
-        if meanwhile {
-            let claim = claim_one(&*journal).await;
-            journal.release(&claim, claim.facts, Due::OnFact).await.unwrap();
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::pace::scaled;
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -36,6 +37,7 @@ macro_rules! keeps_the_rules {
             a_fact_reopens_a_call_that_was_over
             only_calls_over_for_longer_than_the_retention_are_pruned
             the_hint_follows_new_events_and_not_duplicates
+            a_call_that_is_given_back_is_hinted_at_only_if_it_is_due_some_time
             a_thread_is_handed_the_answers_of_a_commit_together
             a_closed_journal_says_so
         }
@@ -324,6 +326,30 @@ pub(super) async fn the_hint_follows_new_events_and_not_duplicates(store: &impl 
     assert!(tokio::time::timeout(Duration::ZERO, hint.notified()).await.is_err(), "a duplicate is no news");
     journal.release(&claim, 1, Due::After(Duration::ZERO)).await.unwrap();
     tokio::time::timeout(scaled(PATIENCE), hint.notified()).await.expect("a release can make a call due");
+}
+
+pub(super) async fn a_call_that_is_given_back_is_hinted_at_only_if_it_is_due_some_time(store: &impl Store) {
+    let journal = store.open(LONG).await;
+    let hint = journal.hint();
+    for (number, due, meanwhile, wakes) in [
+        (1, Due::OnFact, false, false),
+        (2, Due::After(Duration::from_secs(60)), false, true),
+        (3, Due::OnFact, true, true),
+        (5, Due::Over, false, false),
+    ] {
+        ingest(&*journal, 1, number).await;
+        let claim = claim_one(&*journal).await;
+        if meanwhile {
+            ingest(&*journal, 1, number + 1).await;
+        }
+        hint.notified().now_or_never();
+        journal.release(&claim, claim.facts, due).await.unwrap();
+        assert_eq!(hint.notified().now_or_never().is_some(), wakes, "{due:?}, a fact meanwhile: {meanwhile}");
+        if meanwhile {
+            let claim = claim_one(&*journal).await;
+            journal.release(&claim, claim.facts, Due::OnFact).await.unwrap();
+        }
+    }
 }
 
 pub(super) async fn a_thread_is_handed_the_answers_of_a_commit_together(store: &impl Store) {
