@@ -7,8 +7,11 @@ use crate::postgres::{Database, open, settings};
 use futures_util::FutureExt as _;
 use sqlx::Executor as _;
 use sqlx::postgres::PgListener;
-use std::sync::atomic::{AtomicBool, Ordering};
-use taskrouter_streams::journal::{Due, GivenBack, PostgresSettings};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, Weak};
+use taskrouter_streams::call::sid::CallSid;
+use taskrouter_streams::journal::{Due, Foreseen, Foresight, GivenBack, PostgresSettings, Seq};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -328,4 +331,174 @@ async fn others_are_woken_for_a_call_that_could_not_be_taken_and_not_for_one_tha
     assert_eq!(hear().await, "the first");
     ingest(&*journal, 1, 4).await;
     hear().await;
+}
+
+/// What a process knows of a call: all its facts so far.
+#[derive(Clone)]
+struct Known {
+    claim: Claim,
+    facts: Vec<Fact>,
+}
+
+/// Remembers what it gave back, and decides about every call that it remembers.
+#[derive(Default)]
+struct Process {
+    remembered: Mutex<BTreeMap<TaskSid, Known>>,
+    decided: Mutex<BTreeMap<TaskSid, Known>>,
+    taken: Mutex<Vec<Known>>,
+    first: AtomicI64,
+}
+
+impl Foresight for Process {
+    fn foresee(
+        &self,
+        claim: &Claim,
+        _: Instant,
+        news: Vec<(Seq, Fact)>,
+        _: &dyn Fn(&CallSid) -> bool,
+    ) -> Option<Foreseen> {
+        let mut known = self.remembered.lock().unwrap().remove(&claim.call)?;
+        let number = self.first.fetch_add(1, Ordering::Relaxed);
+        let first = (number % 3 > 0).then(|| fact(number));
+        known.facts.extend(news.into_iter().map(|(_, fact)| fact).chain(first.clone()));
+        known.claim = claim.clone();
+        self.decided.lock().unwrap().insert(claim.call.clone(), known);
+        Some(Foreseen { first })
+    }
+
+    fn settled(&self, claim: &Claim, is_durable: bool) {
+        let decided = self.decided.lock().unwrap().remove(&claim.call).unwrap();
+        if is_durable {
+            self.taken.lock().unwrap().push(decided);
+        }
+    }
+
+    fn given_back(&self, call: &TaskSid) -> Option<GivenBack> {
+        let remembered = self.remembered.lock().unwrap();
+        let Known { claim, facts } = remembered.get(call)?;
+        Some(GivenBack { fence: claim.fence, seen: Seq::try_from(facts.len()).unwrap(), alone_on: None })
+    }
+}
+
+/// Several processes told of the same calls at random, at the same time too.
+struct Processes {
+    journals: Vec<Arc<dyn Journal>>,
+    minds: Vec<Arc<Process>>,
+    /// Claims, and the process of each.
+    held: Vec<(usize, Known)>,
+    random: u64,
+    taken: usize,
+}
+
+impl Processes {
+    fn below(&mut self, limit: usize) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        usize::try_from(self.random >> 33).unwrap() % limit
+    }
+
+    async fn step(&mut self, number: i64) {
+        let process = self.below(self.journals.len());
+        match self.below(8) {
+            0..=2 => self.ingest(number).await,
+            3 => self.claim(process).await,
+            4 | 5 if !self.held.is_empty() => self.append(number).await,
+            _ if !self.held.is_empty() => self.release().await,
+            _ => self.claim(process).await,
+        }
+        self.check().await;
+    }
+
+    /// A few events at once, some of which several are told of or were told of long ago.
+    async fn ingest(&mut self, number: i64) {
+        let mut events = JoinSet::new();
+        for place in 0..=self.below(3) {
+            let (call, journal) = (u32::try_from(self.below(3)).unwrap(), self.below(self.journals.len()));
+            let number = if self.below(4) == 0 { number / 2 } else { number + i64::try_from(place).unwrap() };
+            let journal = self.journals[journal].clone();
+            events.spawn(async move { journal.ingest(event(call, number)).await.unwrap() });
+        }
+        events.join_all().await;
+    }
+
+    async fn claim(&mut self, process: usize) {
+        for claim in self.journals[process].claim(2).await.unwrap() {
+            let remembered = self.minds[process].remembered.lock().unwrap().remove(&claim.call);
+            let mut facts = remembered.map_or_else(Vec::new, |known| known.facts);
+            let after = Seq::try_from(facts.len()).unwrap();
+            let news = self.journals[process].news(&claim, after).await.unwrap();
+            facts.extend(news.into_iter().map(|(_, fact)| fact));
+            self.held.push((process, Known { claim, facts }));
+        }
+    }
+
+    async fn append(&mut self, number: i64) {
+        let place = self.below(self.held.len());
+        let (process, known) = &mut self.held[place];
+        let journal = &self.journals[*process];
+        journal.append(&known.claim, fact(10_000 + number)).await.unwrap();
+        let after = Seq::try_from(known.facts.len()).unwrap();
+        let news = journal.news(&known.claim, after).await.unwrap();
+        known.facts.extend(news.into_iter().map(|(_, fact)| fact));
+    }
+
+    async fn release(&mut self) {
+        let place = self.below(self.held.len());
+        let (process, known) = self.held.swap_remove(place);
+        let seen = Seq::try_from(known.facts.len()).unwrap();
+        let due = if self.below(3) == 0 { Due::After(Duration::ZERO) } else { Due::OnFact };
+        self.journals[process].release(&known.claim, seen, due).await.unwrap();
+        self.minds[process].remembered.lock().unwrap().insert(known.claim.call.clone(), known);
+    }
+
+    /// Nobody else has what was taken, and whoever has a call knows its facts as they are.
+    async fn check(&mut self) {
+        for (process, mind) in self.minds.iter().enumerate() {
+            let taken = std::mem::take(&mut *mind.taken.lock().unwrap());
+            self.taken += taken.len();
+            self.held.extend(taken.into_iter().map(|known| (process, known)));
+        }
+        for (place, (_, Known { claim, facts })) in self.held.iter().enumerate() {
+            let others = self
+                .held
+                .iter()
+                .enumerate()
+                .filter(|(other, (_, known))| *other != place && known.claim.call == claim.call);
+            assert_eq!(others.count(), 0, "two have {}", claim.call);
+            let stored = self.journals[0].facts(&claim.call, 0).await.unwrap();
+            let numbers: Vec<Seq> = stored.iter().map(|(seq, _)| *seq).collect();
+            assert_eq!(numbers, (1..).take(stored.len()).collect::<Vec<_>>());
+            let stored: Vec<Fact> = stored.into_iter().map(|(_, fact)| fact).collect();
+            assert_eq!(stored.get(..facts.len()), Some(&facts[..]), "what is known of {}", claim.call);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_takes_a_call_is_alone_with_it_and_knows_its_facts() {
+    let mut taken = 0;
+    for seed in 1..=6_u64 {
+        let Some(database) = Database::new().await else { return };
+        let mut processes = Processes {
+            journals: Vec::new(),
+            minds: Vec::new(),
+            held: Vec::new(),
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            taken: 0,
+        };
+        for _ in 0..2 {
+            let (journal, mind) = (open(settings(database.url(), LONG)).await, Arc::new(Process::default()));
+            let foresight: Weak<dyn Foresight> = Arc::<Process>::downgrade(&mind);
+            journal.consult(foresight);
+            mind.first.store(20_000 + 1_000 * i64::try_from(processes.minds.len()).unwrap(), Ordering::Relaxed);
+            processes.journals.push(journal);
+            processes.minds.push(mind);
+        }
+        for number in 0..150 {
+            processes.step(10 * number).await;
+        }
+        taken += processes.taken;
+    }
+    assert!(taken > 50, "only {taken} calls were taken");
 }
