@@ -142,6 +142,8 @@ struct New {
 /// A batch, each identity once.
 struct Batch<'a> {
     events: Vec<(&'a NewFact, String)>,
+    /// No call has more than one.
+    is_of_one_each: bool,
     newest: EpochMs,
     /// Calls that are to be taken.
     ahead: &'a [Ahead<'a>],
@@ -156,11 +158,12 @@ impl<'a> Batch<'a> {
         taker: Taker<'a>,
         mark: &'a AtomicI64,
     ) -> Result<Self, JournalError> {
-        let mut seen = BTreeSet::new();
-        let mut batch = Self { events: Vec::new(), newest: 0, ahead, taker, mark };
+        let (mut seen, mut calls) = (BTreeSet::new(), BTreeSet::new());
+        let mut batch = Self { events: Vec::new(), is_of_one_each: true, newest: 0, ahead, taker, mark };
         for event in facts.iter().copied() {
             if seen.insert(&event.identity) {
                 batch.events.push((event, body(&event.fact)?));
+                batch.is_of_one_each &= calls.insert(&event.call);
                 // Only TaskRouter keeps records to read from.
                 if event.fact.kind.task_view().is_some() {
                     batch.newest = batch.newest.max(event.fact.at);
@@ -215,7 +218,7 @@ impl Work for Batch<'_> {
         let text = [
             ARRIVED,
             if is_marked_since { "" } else { marked },
-            NUMBERED,
+            &numbered(self.is_of_one_each),
             "SELECT identity, seq, is_due",
             if self.taker.origin.is_some() { told } else { "" },
             " FROM added CROSS JOIN woken",
@@ -259,17 +262,39 @@ const ARRIVED: &str = "WITH fresh AS MATERIALIZED (
         WHERE fact.call = (SELECT id FROM taskrouter_streams.call WHERE call.task = arrived.task)
           AND fact.identity = arrived.identity OFFSET 0)), ";
 
-const NUMBERED: &str = concat!(
-    "numbered AS (
-        INSERT INTO taskrouter_streams.call AS known (task, last_seq, due_ms, changed_ms, parked, customer)
-        SELECT task, count(*), CASE WHEN bool_or(wakes) OR count(*) > 1 THEN ",
-    now_ms!(),
-    " END, ",
-    now_ms!(),
-    ",
+/// The row of each call that it would be if it were new, where a call has several events in the batch; and the number of each event.
+const OF_SEVERAL: [&str; 2] = [
+    concat!(
+        "SELECT task, count(*), CASE WHEN bool_or(wakes) OR count(*) > 1 THEN ",
+        now_ms!(),
+        " END, ",
+        now_ms!(),
+        ",
             (array_agg(parked ORDER BY place DESC) FILTER (WHERE parked IS NOT NULL))[1],
             (array_agg(customer ORDER BY place DESC) FILTER (WHERE customer IS NOT NULL))[1]
-        FROM fresh GROUP BY task ORDER BY task
+        FROM fresh GROUP BY task ORDER BY task"
+    ),
+    "last_seq - count(*) OVER (PARTITION BY task) + row_number() OVER (PARTITION BY task ORDER BY place)",
+];
+
+/// The same where none has, as it nearly always is: the server plans and does this sooner.
+const OF_ONE_EACH: [&str; 2] = [
+    concat!(
+        "SELECT task, 1, CASE WHEN wakes THEN ",
+        now_ms!(),
+        " END, ",
+        now_ms!(),
+        ", parked, customer FROM fresh ORDER BY task"
+    ),
+    "last_seq",
+];
+
+fn numbered(of_one_each: bool) -> String {
+    let [rows, number] = if of_one_each { OF_ONE_EACH } else { OF_SEVERAL };
+    format!(
+        "numbered AS (
+        INSERT INTO taskrouter_streams.call AS known (task, last_seq, due_ms, changed_ms, parked, customer)
+        {rows}
         ON CONFLICT (task) DO UPDATE SET
             last_seq = known.last_seq + EXCLUDED.last_seq,
             due_ms = CASE WHEN known.leased THEN known.due_ms ELSE EXCLUDED.changed_ms END,
@@ -280,10 +305,8 @@ const NUMBERED: &str = concat!(
         RETURNING id, task, last_seq, due_ms IS NOT NULL AND task <> ALL ($11) AS is_due),
     added AS (
         INSERT INTO taskrouter_streams.fact (call, seq, identity, body)
-        SELECT id,
-            last_seq - count(*) OVER (PARTITION BY task) + row_number() OVER (PARTITION BY task ORDER BY place),
-            identity, body
-        FROM fresh JOIN numbered USING (task)
+        SELECT id, {number}, identity, body FROM fresh JOIN numbered USING (task)
         RETURNING identity, seq),
     woken AS (SELECT bool_or(is_due) AS is_due FROM numbered) "
-);
+    )
+}
