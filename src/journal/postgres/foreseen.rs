@@ -9,7 +9,6 @@ use super::under_claims::OwnFact;
 use super::wake::CHANNEL;
 use crate::call::fact::Fact;
 use crate::call::sid::{CallSid, TaskSid};
-use crate::journal::calls::wakes;
 use crate::journal::foresight::Taken;
 use crate::journal::{Claim, Foreseen, Foresight, GivenBack, NewFact};
 use std::cell::Cell;
@@ -27,25 +26,23 @@ pub(super) struct Ahead<'a> {
 }
 
 impl<'a> Ahead<'a> {
-    /// Lets the worker decide about calls of which one event is in the batch: with a second one a call would not be as it was decided about.
-    /// In the order of their tasks.
+    /// Lets the worker decide about calls that it remembers and of which one event is in the batch: with a second one a call would not be
+    /// as it was decided about. In the order of their tasks.
     pub(super) fn of(facts: &[&'a NewFact], foresight: &Arc<dyn Foresight>) -> Vec<Self> {
         let now = Instant::now();
-        let mut by_call: BTreeMap<&TaskSid, (&'a NewFact, usize)> = BTreeMap::new();
+        let mut remembered: BTreeMap<&TaskSid, Vec<(&'a NewFact, GivenBack)>> = BTreeMap::new();
         for fact in facts.iter().copied() {
-            by_call.entry(&fact.call).or_insert((fact, 0)).1 += 1;
+            if let Some(given_back) = foresight.given_back(&fact.call) {
+                remembered.entry(&fact.call).or_default().push((fact, given_back));
+            }
         }
-        let alone = by_call.into_values().filter(|(_, events)| *events == 1);
-        alone.filter_map(|(event, _)| Self::decide(event, foresight, now)).collect()
+        let alone = remembered.into_values().filter_map(|events| <[_; 1]>::try_from(events).ok());
+        alone.filter_map(|[(event, given_back)]| Self::decide(event, given_back, foresight, now)).collect()
     }
 
-    fn decide(event: &'a NewFact, foresight: &Arc<dyn Foresight>, now: Instant) -> Option<Self> {
-        let NewFact { call, identity, fact } = event;
-        let GivenBack { fence, seen, alone_on } = foresight.given_back(call)?;
+    fn decide(event: &'a NewFact, given_back: GivenBack, foresight: &Arc<dyn Foresight>, now: Instant) -> Option<Self> {
+        let (NewFact { call, identity, fact }, GivenBack { fence, seen, alone_on }) = (event, given_back);
         let facts = seen + 1;
-        if !wakes(&fact.kind, facts) {
-            return None;
-        }
         let claim = Claim { call: call.clone(), fence: fence + 1, facts, alone_on: None };
         let leg = Cell::new(None);
         // As far as it was known. The statement finds out.
@@ -60,13 +57,7 @@ impl<'a> Ahead<'a> {
         let Foreseen { first } = foresight.foresee(&claim, now, news, &is_alone)?;
         // From here on whoever decided is told what became of it.
         let taken = Taken::new(claim, foresight.clone());
-        let first = match first {
-            Some(fact) => {
-                let own = OwnFact::new(&fact).ok()?;
-                Some((fact, own))
-            }
-            None => None,
-        };
+        let first = first.map(|fact| OwnFact::new(&fact).map(|own| (fact, own))).transpose().ok()?;
         Some(Self { identity, leg: leg.into_inner(), first, taken })
     }
 
@@ -94,9 +85,6 @@ pub(super) struct Taker<'a> {
     /// `None` when others are told nothing.
     pub(super) origin: Option<&'a str>,
 }
-
-/// [`Work::settings`](super::session::Work::settings) for a transaction that takes calls: each row is found by its key.
-pub(super) const BY_INDEX: &str = "; SET LOCAL enable_seqscan = off";
 
 /// What comes after the events: takes the calls and says of each, in their order, whether it is taken. A call that is not taken is due, and
 /// others are told.

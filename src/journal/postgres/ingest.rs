@@ -4,7 +4,7 @@ use super::error::{Unexpected, objects_to_a_value};
 use super::foreseen::{self, Ahead, Taker};
 use super::handed::Handed;
 use super::ops::{body, millis};
-use super::session::{Sessions, Work};
+use super::session::{BY_INDEX, Sessions, Work};
 use super::sql::{Statement, Value, now_ms};
 use super::wake;
 use crate::call::fact::EpochMs;
@@ -202,7 +202,7 @@ impl Work for Batch<'_> {
     const REPEATABLE: bool = true;
 
     fn settings(&self) -> &'static str {
-        if self.ahead.is_empty() { "" } else { foreseen::BY_INDEX }
+        if self.ahead.is_empty() { "" } else { BY_INDEX }
     }
 
     /// A call's row is locked before its facts are numbered, so that numbers follow commits; rows are locked in the order of

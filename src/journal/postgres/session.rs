@@ -63,6 +63,9 @@ pub(super) trait Work: Send + Sync {
 pub(super) const BY_KEY: &str =
     "; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
+/// The same for what also joins many rows that are in no table, which takes long without a hash.
+pub(super) const BY_INDEX: &str = "; SET LOCAL enable_seqscan = off";
+
 /// Refused by a server that takes no writes, and nothing else: what such a server shows is behind, and work on it would be
 /// done twice. This costs no look at a row.
 const ON_A_WRITABLE_SERVER: &str = "; SELECT FROM taskrouter_streams.mark WHERE false FOR UPDATE";
