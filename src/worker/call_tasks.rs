@@ -48,21 +48,20 @@ impl CallTasks {
     }
 
     /// Most of those that are free, or all of them. A claim holds its permits until it is answered, and some are left for calls that are
-    /// taken with their events meanwhile. When there is none, one that becomes free is told by the journal's hint.
+    /// taken with their events meanwhile.
     pub(super) fn permits_to_claim_with(&self, all: bool) -> Vec<OwnedSemaphorePermit> {
-        self.is_waited_for.store(true, Ordering::SeqCst);
         let free = self.permits.available_permits();
         let left = if all { 0 } else { free / LEFT };
         let permit = || self.permits.clone().try_acquire_owned().ok();
         std::iter::from_fn(permit).take(free - left).collect()
     }
 
-    /// Whether another claim has to wait for a permit. If not, none is told.
-    pub(super) fn is_full(&self) -> bool {
+    /// Whether the next claim has to wait for a permit. Then the journal's hint tells of the first that becomes free.
+    pub(super) fn wait_for_permit(&self) -> bool {
+        // Before the look: a task that ends after it must see this.
+        self.is_waited_for.store(true, Ordering::SeqCst);
         let is_full = self.permits.available_permits() == 0;
-        if !is_full {
-            self.is_waited_for.store(false, Ordering::SeqCst);
-        }
+        self.is_waited_for.fetch_and(is_full, Ordering::SeqCst);
         is_full
     }
 

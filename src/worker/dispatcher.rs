@@ -48,11 +48,12 @@ impl Worker {
                         tracing::info!("claiming calls works again");
                     }
                     is_behind = !has_capacity;
-                    match (has_capacity, tasks.is_full()) {
-                        (true, _) => self.pause().await,
-                        (false, false) => Duration::ZERO,
-                        // A call task that ends wakes us.
-                        (false, true) => self.tools.settings.poll,
+                    if has_capacity {
+                        self.pause().await
+                    } else if tasks.wait_for_permit() {
+                        self.tools.settings.poll
+                    } else {
+                        Duration::ZERO
                     }
                 }
                 Err(error @ JournalError::Fatal { .. }) => {
