@@ -66,6 +66,12 @@ impl Planner {
         let [(claim, true)] = &settled[..] else { panic!("{settled:?}") };
         claim.clone()
     }
+
+    /// The only call that was decided about was not taken.
+    pub(super) fn took_nothing(&self) {
+        let settled = self.settled.lock().unwrap();
+        assert!(matches!(&settled[..], [(_, false)]), "{settled:?}");
+    }
 }
 
 /// A call of one fact that waits for another.
@@ -145,7 +151,7 @@ async fn what_is_not_committed_was_never_foreseen() {
     let refusing = "CREATE TRIGGER refused BEFORE INSERT ON fact WHEN new.seq = 3 BEGIN SELECT RAISE(ABORT, ''); END";
     side.execute_batch(refusing).unwrap();
     journal.ingest(event(1, 2)).await.unwrap_err();
-    assert!(matches!(&planner.settled.lock().unwrap()[..], [(_, false)]));
+    planner.took_nothing();
     assert_eq!(stored(&*journal, 1).await, [fact(1)]);
     assert_eq!(journal.claim(10).await.unwrap(), [], "as before, it waits for a fact");
 

@@ -2,6 +2,7 @@
 
 use super::foreseen::{Planner, waiting};
 use super::listing::{customer, naming};
+use super::postgres::WAITING;
 use super::*;
 use crate::postgres::{Database, open, settings};
 use futures_util::FutureExt as _;
@@ -16,13 +17,18 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Durable commits so far.
-const SYNCED: &str = "SELECT count(*) FROM seen";
-
 async fn database_and_journal() -> Option<(Database, Arc<dyn Journal>)> {
     let database = Database::new().await?;
     let journal = open(settings(database.url(), LONG)).await;
     Some((database, journal))
+}
+
+/// And a call that the first of them has given back.
+async fn two_processes() -> Option<(Database, [Arc<dyn Journal>; 2], GivenBack)> {
+    let (database, journal) = database_and_journal().await?;
+    let other = open(settings(database.url(), LONG)).await;
+    let given_back = waiting(&*journal).await;
+    Some((database, [journal, other], given_back))
 }
 
 /// That the event, when it comes, only makes the call due.
@@ -30,7 +36,7 @@ async fn takes_nothing(journal: &dyn Journal, given_back: GivenBack, number: i64
     let planner = Planner::consulted(journal, given_back, Some(fact(first)));
     let before = stored(journal, 1).await;
     ingest(journal, 1, number).await;
-    assert!(matches!(&planner.settled.lock().unwrap()[..], [(_, false)]));
+    planner.took_nothing();
     assert_eq!(stored(journal, 1).await, [&before[..], &[fact(number)]].concat());
 }
 
@@ -53,7 +59,7 @@ async fn event_claim_and_first_step_are_one_transaction() {
     let planner = Planner::consulted(&*journal, given_back, Some(fact(3)));
     ingest(&*journal, 1, 2).await;
     let claim = planner.taken();
-    assert_eq!(database.number(SYNCED).await, 1);
+    assert_eq!(database.number("SELECT count(*) FROM seen").await, 1);
     assert_eq!(stored(&*journal, 1).await, [fact(1), fact(2), fact(3)]);
     journal.append(&claim, fact(3)).await.unwrap();
     assert_eq!(stored(&*journal, 1).await.len(), 3, "the same fact again is that one");
@@ -61,9 +67,7 @@ async fn event_claim_and_first_step_are_one_transaction() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_another_process_has_is_not_taken() {
-    let Some((database, journal)) = database_and_journal().await else { return };
-    let other = open(settings(database.url(), LONG)).await;
-    let given_back = waiting(&*journal).await;
+    let Some((_database, [journal, other], given_back)) = two_processes().await else { return };
     ingest(&*other, 1, 2).await;
     let claim = claim_one(&*other).await;
     takes_nothing(&*journal, given_back.clone(), 3, 4).await;
@@ -76,9 +80,7 @@ async fn a_call_that_another_process_has_is_not_taken() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_another_process_has_given_back_is_not_taken() {
-    let Some((database, journal)) = database_and_journal().await else { return };
-    let other = open(settings(database.url(), LONG)).await;
-    let given_back = waiting(&*journal).await;
+    let Some((_database, [journal, other], given_back)) = two_processes().await else { return };
     ingest(&*journal, 1, 2).await;
     let claim = claim_one(&*other).await;
     other.release(&claim, 2, Due::OnFact).await.unwrap();
@@ -116,29 +118,25 @@ async fn a_call_that_the_process_has_claimed_in_the_usual_way_is_not_taken_for_t
         claim_one(&*journal).await;
         let planner = Planner::consulted(&*journal, given_back, first);
         assert_eq!(journal.ingest(event(1, 2)).await.unwrap(), Ingested::Duplicate);
-        assert!(matches!(&planner.settled.lock().unwrap()[..], [(_, false)]));
+        planner.took_nothing();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_is_there_already_with_others_after_it_takes_nothing() {
-    let Some((database, journal)) = database_and_journal().await else { return };
-    let other = open(settings(database.url(), LONG)).await;
-    let given_back = waiting(&*journal).await;
+    let Some((_database, [journal, other], given_back)) = two_processes().await else { return };
     ingest(&*other, 1, 2).await;
     ingest(&*other, 1, 3).await;
     let planner = Planner::consulted(&*journal, given_back, Some(fact(4)));
     assert_eq!(journal.ingest(event(1, 2)).await.unwrap(), Ingested::Duplicate);
-    assert!(matches!(&planner.settled.lock().unwrap()[..], [(_, false)]));
+    planner.took_nothing();
     assert_eq!(stored(&*journal, 1).await.len(), 3);
 }
 
 /// Two processes were told the same event, and this one is the second: the call is due, and as this one knows it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_another_process_has_just_told_takes_the_call() {
-    let Some((database, journal)) = database_and_journal().await else { return };
-    let other = open(settings(database.url(), LONG)).await;
-    let given_back = waiting(&*journal).await;
+    let Some((_database, [journal, other], given_back)) = two_processes().await else { return };
     ingest(&*other, 1, 2).await;
     let planner = Planner::consulted(&*journal, given_back, Some(fact(3)));
     assert_eq!(journal.ingest(event(1, 2)).await.unwrap(), Ingested::Duplicate);
@@ -148,24 +146,20 @@ async fn an_event_that_another_process_has_just_told_takes_the_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_with_a_fact_that_the_process_does_not_know_is_not_taken() {
-    let Some((database, journal)) = database_and_journal().await else { return };
-    let other = open(settings(database.url(), LONG)).await;
-    let given_back = waiting(&*journal).await;
+    let Some((_database, [journal, other], given_back)) = two_processes().await else { return };
     ingest(&*other, 1, 2).await;
-    takes_nothing(&*journal, given_back.clone(), 3, 4).await;
+    takes_nothing(&*journal, given_back, 3, 4).await;
     assert_eq!(claim_one(&*journal).await.facts, 3, "it is due");
 }
 
 /// The number of facts is what was expected, and the event is there, but it is not the newest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_is_there_already_takes_no_call_that_has_another_new_fact() {
-    let Some((database, journal)) = database_and_journal().await else { return };
-    let other = open(settings(database.url(), LONG)).await;
-    let given_back = waiting(&*journal).await;
+    let Some((_database, [journal, other], given_back)) = two_processes().await else { return };
     ingest(&*other, 1, 2).await;
     let planner = Planner::consulted(&*journal, given_back, Some(fact(3)));
     assert_eq!(journal.ingest(event(1, 1)).await.unwrap(), Ingested::Duplicate);
-    assert!(matches!(&planner.settled.lock().unwrap()[..], [(_, false)]));
+    planner.took_nothing();
     assert_eq!(stored(&*journal, 1).await, [fact(1), fact(2)]);
 }
 
@@ -181,7 +175,7 @@ async fn a_call_is_not_taken_when_another_is_on_its_leg_by_now() {
     let planner = Planner::consulted_about(leg.clone(), &*journal, given_back.clone(), Some(fact(3)));
     journal.ingest(naming(2, 7, 1)).await.unwrap();
     ingest(&*journal, 1, 2).await;
-    assert!(matches!(&planner.settled.lock().unwrap()[..], [(_, false)]));
+    planner.took_nothing();
     assert_eq!(stored(&*journal, 1).await.len(), 2);
 
     // Where that was known when the call was claimed, nothing that needs it to be alone is decided.
@@ -221,8 +215,7 @@ async fn several_events_of_a_call_in_one_batch_make_it_due() {
     // The first waits alone, of another call.
     let first = journal.clone();
     events.spawn(async move { first.ingest(event(2, 1)).await.unwrap() });
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    eventually("a batch that waits", || async { (database.number(waits).await > 0).then_some(()) }).await;
+    eventually("a batch that waits", || async { (database.number(WAITING).await > 0).then_some(()) }).await;
     let planner = Planner::consulted(&*journal, given_back, Some(fact(9)));
     events.spawn(ingesting(2));
     events.spawn(ingesting(3));
